@@ -1,0 +1,31 @@
+"""What all panes share: a title with a count, a place for the keys' accent bar, a fold over events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.containers import Vertical
+from textual.reactive import reactive
+
+from omni_tui.protocol import AnyEvent
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
+
+
+class Pane(Vertical):
+    """One of the four panes. Its contents are a fold over the engine's events."""
+
+    TITLE: ClassVar[str] = ""
+    count: reactive[int] = reactive(0)
+
+    @property
+    def port(self) -> Port:
+        """The way to the engine; the app holds it."""
+        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event into account. Cheap: mark what changed, draw on the next frame."""
+
+    def clear_session(self) -> None:
+        """Forget what belongs to a session; another one is about to be replayed."""

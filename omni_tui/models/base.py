@@ -1,0 +1,135 @@
+"""What a model is to the rest of Omni TUI: messages in, a stream of events out, one typed error.
+
+Provider-neutral: `litellm` and the offline rules both sit behind `Model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from omni_tui.protocol.events import Usage
+
+Role = Literal["system", "user", "assistant", "tool"]
+Finish = Literal["stop", "tool_calls", "length", "filtered"]
+ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", "permanent"]
+
+
+class ToolSpec(msgspec.Struct, frozen=True):
+    """A tool as a model sees it: its model name, a description, a JSON Schema of type object."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    read_only: bool = False
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call as a model wrote it. `arguments` is its text, not parsed, perhaps not JSON."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation.
+
+    An assistant message may have `calls`; each is answered by a `tool` message with the same
+    `call_id` before the next request. `thinking` holds a provider's own blocks, to be sent back
+    verbatim (Anthropic refuses a turn with tools without them).
+    """
+
+    role: Role
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str = ""
+    name: str = ""
+    thinking: tuple[dict[str, Any], ...] = ()
+
+
+class ModelRequest(msgspec.Struct, frozen=True):
+    """One request: the whole conversation, and the tools on offer."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+
+
+class TextPart(msgspec.Struct, frozen=True):
+    """More text of the answer."""
+
+    text: str
+
+
+class ThoughtPart(msgspec.Struct, frozen=True):
+    """More text of the reasoning."""
+
+    text: str
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The last event of a stream that really finished: the whole message.
+
+    `complete` is False where the provider claims to have finished but the message shows it did
+    not (a call cut off, arguments that do not parse after a `stop`): nothing of it may be run.
+    """
+
+    message: Message
+    finish: Finish
+    usage: Usage
+    complete: bool = True
+    label: str = ""
+
+
+ModelEvent = TextPart | ThoughtPart | Reply
+
+
+class ModelError(Exception):
+    """A request that failed, classified. `what` and `todo` are for the person; raw text stays in the log."""
+
+    def __init__(
+        self,
+        kind: ErrorKind,
+        what: str,
+        *,
+        todo: str = "",
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.kind: ErrorKind = kind
+        self.what = what
+        self.todo = todo
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class Model(Protocol):
+    """A model that answers by streaming."""
+
+    @property
+    def name(self) -> str:
+        """The name it is chosen by."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What must be said about it wherever it speaks; "" for an ordinary language model."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Stream one answer: parts, then exactly one `Reply`. Raises `ModelError`.
+
+        Closing the generator closes the provider's connection at once; callers always do.
+        """
+        ...
+
+    def context_window(self) -> int | None:
+        """Tokens the model takes, None if unknown."""
+        ...
+
+    def count(self, request: ModelRequest) -> int:
+        """Estimate a request's tokens. Fast, never raises, never touches the network."""
+        ...

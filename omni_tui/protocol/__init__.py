@@ -1,0 +1,36 @@
+"""The language of face and engine: typed commands, typed events, one codec. Imports nothing of ours."""
+
+from omni_tui.protocol.codec import (
+    MAX_FRAME,
+    ProtocolError,
+    decode_command,
+    decode_event,
+    encode,
+    encode_record,
+)
+from omni_tui.protocol.commands import AnyCommand, Command, Mode
+from omni_tui.protocol.events import AnyEvent, Event, Journalled, Reply
+from omni_tui.protocol.launch import LaunchOptions
+from omni_tui.protocol.link import Link, LinkClosed
+from omni_tui.protocol.text import JsonText, SafeText
+
+__all__ = [
+    "MAX_FRAME",
+    "AnyCommand",
+    "AnyEvent",
+    "Command",
+    "Event",
+    "JsonText",
+    "Journalled",
+    "LaunchOptions",
+    "Link",
+    "LinkClosed",
+    "Mode",
+    "ProtocolError",
+    "Reply",
+    "SafeText",
+    "decode_command",
+    "decode_event",
+    "encode",
+    "encode_record",
+]

@@ -1,0 +1,253 @@
+"""What the face asks of the engine. Every command carries a `request` number that replies echo."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from omni_tui.protocol.text import JsonText
+
+Verdict = Literal["approve", "reject", "defer"]
+Mode = Literal["chat", "auto", "orchestrator"]
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+class Command(
+    msgspec.Struct, frozen=True, kw_only=True, tag=_snake, tag_field="type", forbid_unknown_fields=True
+):
+    """Base of all commands. `request` is unique per link and 0 where no reply is wanted."""
+
+    request: int = 0
+
+
+class Hello(Command):
+    """First frame of a face: asks for the state of everything, and for the journal after `cursor`."""
+
+    client: str
+    cursor: int = 0
+
+
+class Goodbye(Command):
+    """The face leaves on purpose: park what runs, end the servers, exit."""
+
+
+class SendMessage(Command):
+    """A message of the person to the agent; starts a turn, or is queued behind the running one."""
+
+    text: str
+
+
+class StopRun(Command):
+    """Stop the running turn now: close the model's stream, cancel its calls, supersede its approvals."""
+
+
+class ContinueRun(Command):
+    """Go on with a turn that was parked by a crash or by leaving."""
+
+
+class SetMode(Command):
+    """Change what happens to a proposed call when no rule matches (design section 5b)."""
+
+    mode: Mode
+
+
+class SetModel(Command):
+    """Use another model from the next request on (`offline`, or a LiteLLM name)."""
+
+    name: str
+
+
+class NewSession(Command):
+    """Close the current session and begin an empty one."""
+
+
+class OpenSession(Command):
+    """Close the current session and open another by id."""
+
+    session: str
+
+
+class ListSessions(Command):
+    """Ask for `SessionsListed`."""
+
+
+class Decide(Command):
+    """The person's verdict on one pending call.
+
+    `digest` is that of the item as it was painted; the engine refuses a verdict on anything else.
+    """
+
+    call: str
+    digest: str
+    verdict: Verdict
+    feedback: str = ""
+    stop: bool = False
+
+
+class EditCall(Command):
+    """Replace the arguments of a pending call. It stays pending, with a new digest."""
+
+    call: str
+    digest: str
+    arguments_json: JsonText
+
+
+class SettleCall(Command):
+    """The person says what became of a call whose outcome is unknown."""
+
+    call: str
+    happened: bool
+
+
+class CallTool(Command):
+    """A call by hand, from the form. `confirmed` answers the second question for destructive tools."""
+
+    server: str
+    tool: str
+    arguments_json: JsonText
+    confirmed: bool = False
+
+
+class CancelCall(Command):
+    """Cancel one running or pending call."""
+
+    call: str
+
+
+class ReconnectServer(Command):
+    """Connect (again) now, whatever the backoff says."""
+
+    server: str
+
+
+class DisconnectServer(Command):
+    """End the connection and do not try again by itself."""
+
+    server: str
+
+
+class AllowServer(Command):
+    """Consent to starting a server of a project folder or an imported file."""
+
+    server: str
+
+
+class RefreshServer(Command):
+    """List tools, prompts and resources again, past every cache."""
+
+    server: str
+
+
+class AddServer(Command):
+    """Add a server; `save` writes it to the person's config file."""
+
+    name: str
+    command: str = ""
+    args: tuple[str, ...] = ()
+    url: str = ""
+    env: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    save: bool = True
+
+
+class RemoveServer(Command):
+    """End and forget a server; `save` removes it from the person's config file too."""
+
+    server: str
+    save: bool = False
+
+
+class ImportServers(Command):
+    """Read an `mcpServers` JSON file; its servers are listed as not yet allowed."""
+
+    path: str
+
+
+class ReadServerLog(Command):
+    """Ask for `ServerLog`: what the server wrote on stderr, most recent lines."""
+
+    server: str
+
+
+class DescribeTool(Command):
+    """Ask for `ToolDetails`."""
+
+    server: str
+    tool: str
+
+
+class CheckArguments(Command):
+    """Ask for `ArgumentsChecked`."""
+
+    server: str
+    tool: str
+    arguments_json: JsonText
+
+
+class ReadArguments(Command):
+    """Ask for a `TextPage` of a call's whole arguments (offset and limit in characters)."""
+
+    call: str
+    offset: int = 0
+    limit: int = 60_000
+
+
+class ReadResult(Command):
+    """Ask for a `TextPage` of one part of a call's whole result; `part` -1 is the structured content, -2 the raw result."""
+
+    call: str
+    part: int = 0
+    offset: int = 0
+    limit: int = 60_000
+
+
+class SaveResult(Command):
+    """Write one part of a result to a file of the person's choice; answered by `FileSaved`."""
+
+    call: str
+    path: str
+    part: int = 0
+    overwrite: bool = False
+
+
+class Replay(Command):
+    """Send the journalled events after `after` again, then `ReplayDone`."""
+
+    after: int
+
+
+AnyCommand = (
+    Hello
+    | Goodbye
+    | SendMessage
+    | StopRun
+    | ContinueRun
+    | SetMode
+    | SetModel
+    | NewSession
+    | OpenSession
+    | ListSessions
+    | Decide
+    | EditCall
+    | SettleCall
+    | CallTool
+    | CancelCall
+    | ReconnectServer
+    | DisconnectServer
+    | AllowServer
+    | RefreshServer
+    | AddServer
+    | RemoveServer
+    | ImportServers
+    | ReadServerLog
+    | DescribeTool
+    | CheckArguments
+    | ReadArguments
+    | ReadResult
+    | SaveResult
+    | Replay
+)

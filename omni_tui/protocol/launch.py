@@ -1,0 +1,29 @@
+"""What the command line tells an engine at its start. Crosses to the engine process as JSON."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of the command line, after parsing. Empty means: not given.
+
+    Paths are absolute. `resume`: "auto" reopens a session that did not end cleanly, "new" never
+    does, anything else is a session id. `headless`: nobody can answer; what would ask is withheld.
+    """
+
+    config: str = ""
+    mcp_config: str = ""
+    project: str = ""
+    state_dir: str = ""
+    model: str = ""
+    api_base: str = ""
+    mode: str = ""
+    resume: str = "auto"
+    demo: bool = False
+    headless: bool = False
+    debug: bool = False
+    connect: Literal["all", "none"] = "all"
+    """"none": list servers but start none (for commands that need only the config)."""

@@ -1,0 +1,18 @@
+"""The types that say how far a string may be trusted on its way to a screen."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+SafeText = NewType("SafeText", str)
+"""Text that has passed `omni_tui.security.text`: no control, escape, bidi or invisible characters.
+
+It may still look like Textual markup; widgets must take it as `Content`, never as a markup string.
+"""
+
+JsonText = NewType("JsonText", str)
+"""A JSON document in printable ASCII (everything else is `\\uXXXX`): exact, and inert on a terminal.
+
+Used where the very value matters (arguments, schemas). Strings inside it are *not* safe to show
+once decoded; pass them through `omni_tui.security.text.safe`.
+"""
