@@ -1,0 +1,53 @@
+"""Where Omni TUI keeps its files. `omni-tui config path` prints these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omni_tui.config.light import APP_NAME, default_config_file, default_state_dir
+
+PROJECT_FILE = ".omni-tui.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The folders and files of one start. None of them need exist.
+
+    `project_file` is None unless a project folder was named. `state_dir` holds what must survive
+    (sessions, keys, trust), `cache_dir` what may be deleted at any time.
+    """
+
+    config_file: Path
+    config_dir: Path
+    state_dir: Path
+    cache_dir: Path
+    log_dir: Path
+    themes_dir: Path
+    project_file: Path | None = None
+
+
+def find_paths(*, config: str = "", state_dir: str = "", project: str = "") -> Paths:
+    """Return the paths of a start. Empty arguments mean the platform's own places.
+
+    A named state folder holds cache and logs too, so that one folder can be thrown away whole.
+    """
+    config_file = Path(config) if config else default_config_file()
+    if state_dir:
+        state = Path(state_dir)
+        cache, logs = state / "cache", state / "log"
+    else:
+        import platformdirs
+
+        state = default_state_dir()
+        cache = Path(platformdirs.user_cache_path(APP_NAME, appauthor=False))
+        logs = Path(platformdirs.user_log_path(APP_NAME, appauthor=False))
+    return Paths(
+        config_file=config_file,
+        config_dir=config_file.parent,
+        state_dir=state,
+        cache_dir=cache,
+        log_dir=logs,
+        themes_dir=config_file.parent / "themes",
+        project_file=Path(project) / PROJECT_FILE if project else None,
+    )
