@@ -1,0 +1,60 @@
+"""What panes and screens say to each other. They post these; the screen and the app route them.
+
+A pane never touches another pane. All of them bubble.
+"""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+
+class OpenTool(Message):
+    """Show a tool's form. `arguments_json` fills it in ("" leaves the defaults)."""
+
+    def __init__(self, server: str, tool: str, arguments_json: str = "") -> None:
+        super().__init__()
+        self.server = server
+        self.tool = tool
+        self.arguments_json = arguments_json
+
+
+class FocusCall(Message):
+    """Show one call: in the approvals if it waits for the person, else in the transcript."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__()
+        self.call = call
+
+
+class CopyText(Message):
+    """Copy a text. `what` names it for the toast that says where it went ("the last answer")."""
+
+    def __init__(self, text: str, what: str) -> None:
+        super().__init__()
+        self.text = text
+        self.what = what
+
+
+class ShowServerLog(Message):
+    """Show what a server wrote on stderr."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__()
+        self.server = server
+
+
+class InsertText(Message):
+    """Put text into the composer where its cursor stands."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class RunAction(Message):
+    """Do what an action of the registry says. `argument` is what followed a slash command's name."""
+
+    def __init__(self, name: str, argument: str = "") -> None:
+        super().__init__()
+        self.name = name
+        self.argument = argument
