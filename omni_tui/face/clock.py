@@ -1,0 +1,30 @@
+"""Time as the face sees it, so that tests can hold it still."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the face asks for the time."""
+
+    def time(self) -> float:
+        """Return Unix time in seconds: for ages and hours shown."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back: for arming, bursts and double presses."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def time(self) -> float:
+        """Return Unix time in seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start."""
+        return time.monotonic()
