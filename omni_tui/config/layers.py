@@ -1,0 +1,183 @@
+"""The layers of a configuration: defaults < user file < project file < environment < flags.
+
+Each layer is judged alone, so that a mistake is told with its place and the rest still counts. The
+project's layer may tighten what the person allows and never loosen it (`tightened`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from omni_tui.config.explain import dotted, explain, problem, syntax_problem, without
+from omni_tui.config.models import STRICTNESS, Config
+from omni_tui.config.positions import Path, Positions
+from omni_tui.protocol import LaunchOptions
+from omni_tui.protocol.events import Problem
+
+LARGEST_FILE = 1 << 20
+
+
+@dataclass(slots=True)
+class Layer:
+    """What one source says, after judging it.
+
+    `values` are in the shape of a file and valid. `broken` are servers whose settings have
+    mistakes: they are listed, with the reason, and never started on a part of their settings.
+    """
+
+    where: str
+    values: dict[str, Any] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+
+
+def read_layer(file: FilePath, *, required: bool) -> Layer:
+    """Read and judge a TOML file. A file that is not there is an empty layer, or a mistake if required."""
+    layer = Layer(where=str(file))
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(LARGEST_FILE + 1)
+        if len(data) > LARGEST_FILE:
+            raise ValueError(f"it is longer than {LARGEST_FILE} bytes")
+        layer.text = data.decode("utf-8").replace("\r\n", "\n")
+        values = tomllib.loads(layer.text)
+    except FileNotFoundError:
+        if required:
+            layer.problems.append(problem(str(file), "there is no such config file", "check --config"))
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        layer.problems.append(problem(str(file), f"cannot be read: {reason}", "check the file's rights"))
+    except tomllib.TOMLDecodeError as error:
+        layer.problems.append(syntax_problem(file, error, layer.text))
+    except (ValueError, RecursionError) as error:
+        layer.problems.append(problem(str(file), f"this is not TOML: {error}", "correct or move the file"))
+    else:
+        layer.values = values
+        _judge(layer, lambda mistake: explain(mistake, file, layer.text))
+    return layer
+
+
+def environment_layer(environ: Mapping[str, str]) -> Layer:
+    """Return what the environment says. `LLM_API_KEY` and `REDIS_*` are read where they are used."""
+    name = environ.get("OMNI_TUI_MODEL", "")
+    return Layer(where="environment", values={"model": {"name": name}} if name else {})
+
+
+def flags_layer(options: LaunchOptions) -> Layer:
+    """Return what the command line says."""
+    layer = Layer(where="command line")
+    model = {
+        key: value for key, value in (("name", options.model), ("api_base", options.api_base)) if value
+    }
+    if model:
+        layer.values["model"] = model
+    if options.mode:
+        layer.values["agent"] = {"mode": options.mode}
+    _judge(layer, lambda mistake: explain(mistake, FilePath("command line"), ""))
+    return layer
+
+
+def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[Path, Problem]]]) -> None:
+    """Take out of the layer what is mistaken, note why, until the rest is valid."""
+    seen: set[str] = set()
+    while True:
+        try:
+            Config.model_validate(layer.values)
+        except ValidationError as mistake:
+            for path, what in told(mistake):
+                if what.where + what.what not in seen:
+                    seen.add(what.where + what.what)
+                    layer.problems.append(what)
+                if len(path) >= 2 and path[0] == "servers":
+                    layer.broken.setdefault(str(path[1]), f"{what.what} ({what.where})")
+                    path = path[:2]
+                without(layer.values, path)
+        else:
+            return
+
+
+def merged(layers: list[Layer]) -> tuple[Config, dict[Path, str]]:
+    """Lay valid layers over each other; the last one that names a key wins.
+
+    Returns the configuration and, for each key that is not at its default, where it comes from.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[Path, str] = {}
+    for layer in layers:
+        positions = Positions(layer.text)
+        for path, value in leaves(layer.values):
+            table = values
+            for part in path[:-1]:
+                table = table.setdefault(part, {})
+            table[path[-1]] = value
+            origins[path] = f"{layer.where}:{positions.line(path)}" if layer.text else layer.where
+    return Config.model_validate(values), origins
+
+
+def leaves(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield each `(section, key)` with its value. A server is one value, never mixed from files."""
+    for section, content in values.items():
+        for key, value in content.items():
+            yield (section, key), value
+
+
+def tightened(layer: Layer, base: Config) -> list[Problem]:
+    """Leave in a project's layer only what tightens `base`, and its servers; say what was refused.
+
+    Kept: stricter decisions, mode "chat", lower limits, further servers (they wait to be allowed).
+    """
+    positions = Positions(layer.text)
+    refused: list[Problem] = []
+    for path, value in list(leaves(layer.values)):
+        reason = _refusal(path, value, base)
+        if reason:
+            del layer.values[path[0]][path[1]]
+            where = f"{layer.where}:{positions.line(path)}"
+            refused.append(problem(where, f"a project file may not set {dotted(path)}: {reason}", _REMEDY))
+    return refused
+
+
+_REMEDY = "take it out of the project's file; set it in your own config if you want it"
+
+
+def _refusal(path: tuple[str, ...], value: Any, base: Config) -> str:
+    """Say why a project may not set this, or "" if it may."""
+    section, key = path
+    if section == "policy":
+        return _looser(STRICTNESS[value], STRICTNESS[getattr(base.policy, key)])
+    if path == ("agent", "mode"):
+        return "" if value in {"chat", base.agent.mode} else "the mode it asks for covers more than yours"
+    if path in _LOWER_ONLY:
+        limit = getattr(getattr(base, section), key)
+        return "" if limit is None or value <= limit else f"it is more than your {limit:g}"
+    if section == "servers":
+        return "your own config has a server of that name" if key in base.servers else ""
+    if path in {("model", "temperature"), ("model", "top_p")}:
+        return ""
+    return _OWNED.get(section, "only your own config sets this")
+
+
+def _looser(wanted: int, own: int) -> str:
+    return "" if wanted >= own else "it would loosen what you set"
+
+
+_LOWER_ONLY = {
+    ("agent", "max_steps"),
+    ("tools", "call_timeout"),
+    ("tools", "result_limit"),
+    ("model", "max_tokens"),
+    ("model", "context"),
+}
+_OWNED = {
+    "model": "it decides where your conversation and your key are sent",
+    "agent": "it would speak to the model in your name",
+    "keys": "it could put another action on a key you know",
+    "ui": "how it looks is yours",
+}

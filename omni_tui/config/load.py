@@ -1,0 +1,170 @@
+"""Read the whole configuration of one start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+
+from omni_tui.config.explain import problem
+from omni_tui.config.importers import import_servers
+from omni_tui.config.layers import (
+    Layer,
+    environment_layer,
+    flags_layer,
+    merged,
+    read_layer,
+    tightened,
+)
+from omni_tui.config.models import ASK_FOR_EVERYTHING, OFFLINE, STRICTNESS, Config, PolicySection
+from omni_tui.config.paths import Paths, find_paths
+from omni_tui.config.positions import Path
+from omni_tui.config.references import Unresolved, resolve
+from omni_tui.config.servers import configured_servers, demo_spec, in_the_clear
+from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import LaunchOptions
+from omni_tui.protocol.events import Problem
+
+_TRUE = {"1", "true", "yes", "on"}
+_ASIDE = {"LLM_API_KEY", "OMNI_TUI_MODEL", "REDIS_HOST"}
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where Redis is, from `REDIS_HOST`, `REDIS_PORT`, `REDIS_DB` and `REDIS_PASSWORD`."""
+
+    host: str
+    port: int = 6379
+    db: int = 0
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration to run on.
+
+    With `problems`, every decision that would allow asks instead; and the model is the offline
+    one, unless all that is wrong is that a project's file asked for too much. `notes` are worth
+    telling and change nothing. `secrets` are resolved values, for redaction. `origins` says for
+    each `(section, key)` that is not at its default which file and line, or layer, set it.
+    """
+
+    config: Config
+    servers: tuple[ServerSpec, ...]
+    problems: tuple[Problem, ...]
+    first_run: bool
+    paths: Paths
+    notes: tuple[Problem, ...] = ()
+    debug: bool = False
+    model_key: str = ""
+    redis: RedisSettings | None = None
+    secrets: frozenset[str] = frozenset()
+    origins: Mapping[Path, str] | None = None
+
+
+def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
+    """Read, judge and lay over each other all layers. Never raises for what a person wrote."""
+    paths = find_paths(config=options.config, state_dir=options.state_dir, project=options.project)
+    user, project = _files(options, paths)
+    if options.demo:  # the demo needs no key and no network, and takes none it happens to find
+        environ = {name: value for name, value in environ.items() if name not in _ASIDE}
+    base, _ = merged([user])
+    refused = tightened(project, base)
+    flags = flags_layer(options)
+    config, origins = merged([user, project, environment_layer(environ), flags])
+    mistakes = [*user.problems, *project.problems, *flags.problems]
+    servers = configured_servers(config, user, project, environ)
+    notes: list[Problem] = []
+    if options.mcp_config:
+        imported = import_servers(
+            FilePath(options.mcp_config), source="flag", environ=environ, config=config
+        )
+        servers |= {spec.name: spec for spec in imported.servers}
+        mistakes += imported.problems
+        notes += imported.notes
+    if options.demo:
+        demo = demo_spec(paths.state_dir)
+        servers[demo.name] = demo
+    key = _model_key(config, environ, mistakes)
+    redis = _redis(environ, mistakes)
+    return Loaded(
+        config=_cautious(config, mistakes=bool(mistakes), refused=bool(refused)),
+        servers=tuple(servers.values()),
+        problems=(*mistakes, *refused),
+        first_run=_is_first_run(options, paths),
+        paths=paths,
+        notes=tuple(notes),
+        debug=options.debug or environ.get("DEBUG", "").strip().lower() in _TRUE,
+        model_key=key,
+        redis=redis,
+        secrets=frozenset(_secrets(servers.values(), key, redis)),
+        origins=origins,
+    )
+
+
+def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
+    """Return the layers of the person's own file and of the project's; the demo reads neither."""
+    user = project = None
+    if not options.demo:
+        user = read_layer(paths.config_file, required=bool(options.config))
+        project = read_layer(paths.project_file, required=False) if paths.project_file else None
+    return user or Layer(where=""), project or Layer(where="")
+
+
+def _model_key(config: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> str:
+    """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else ""."""
+    try:
+        key = environ.get("LLM_API_KEY") or resolve(config.model.key, environ).value
+    except Unresolved as error:
+        mistakes.append(problem("model.key", str(error)))
+        return ""
+    if key and in_the_clear(config.model.api_base):
+        what = "model.api_base would send your key over plain HTTP to another machine"
+        mistakes.append(problem(config.model.api_base, what, "use https, or take the key away"))
+    return key
+
+
+def _redis(environ: Mapping[str, str], mistakes: list[Problem]) -> RedisSettings | None:
+    host = environ.get("REDIS_HOST", "")
+    if not host:
+        return None
+    numbers: dict[str, int] = {}
+    for name, default, most in (("REDIS_PORT", 6379, 65535), ("REDIS_DB", 0, 1_000_000)):
+        text = environ.get(name, "") or str(default)
+        if not (text.isascii() and text.isdigit() and int(text) <= most):
+            what = f"must be a whole number up to {most}, not {text[:40]!r}"
+            mistakes.append(problem(f"environment: {name}", what, f"correct {name}, or unset it"))
+            return None
+        numbers[name] = int(text)
+    password = environ.get("REDIS_PASSWORD", "")
+    return RedisSettings(host, numbers["REDIS_PORT"], numbers["REDIS_DB"], password)
+
+
+def _secrets(servers: Iterable[ServerSpec], key: str, redis: RedisSettings | None) -> Iterator[str]:
+    """Yield every value that must not be seen: what references gave, and literals that look secret."""
+    candidates = [key, redis.password if redis else ""]
+    for spec in servers:
+        candidates += [spec.env[name] for name in spec.secret_env]
+        candidates += [spec.headers[name] for name in spec.secret_headers]
+        candidates += [spec.headers[name].removeprefix("Bearer ") for name in spec.secret_headers]
+    yield from (value for value in candidates if value)
+
+
+def _is_first_run(options: LaunchOptions, paths: Paths) -> bool:
+    if options.demo or options.config or options.mcp_config:
+        return False
+    files = (paths.config_file, paths.project_file)
+    return not any(file is not None and file.exists() for file in files)
+
+
+def _cautious(config: Config, *, mistakes: bool, refused: bool) -> Config:
+    """Take back what must not be relied on where something in the files is not as it should be."""
+    if not (mistakes or refused):
+        return config
+    own = config.policy.model_dump()
+    asking = ASK_FOR_EVERYTHING.model_dump()
+    strict = {mode: max(own[mode], asking[mode], key=lambda name: STRICTNESS[name]) for mode in own}
+    changed: dict[str, object] = {"policy": PolicySection(**strict)}
+    if mistakes:
+        changed["model"] = config.model.model_copy(update={"name": OFFLINE, "fallbacks": []})
+    return config.model_copy(update=changed)

@@ -1,0 +1,138 @@
+"""The shape of a config file. Every section refuses keys it does not know.
+
+A missing key means its default. Times are seconds. What a *reference* is, `references` says.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from omni_tui.config.references import is_reference
+
+Decision = Literal["allow", "ask", "deny"]
+AgentMode = Literal["chat", "auto", "orchestrator"]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+STRICTNESS: dict[Decision, int] = {"allow": 0, "ask": 1, "deny": 2}
+OFFLINE = "offline"
+
+
+def _reference(value: str) -> str:
+    if value and not is_reference(value):
+        raise PydanticCustomError("reference", "must be a reference, so that no secret stands in the file")
+    return value
+
+
+def _http_url(value: str) -> str:
+    if value and not value.lower().startswith(("http://", "https://")):
+        raise PydanticCustomError("http_url", "must begin with https:// or http://")
+    return value
+
+
+Reference = Annotated[str, AfterValidator(_reference)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are mistakes, values are not bent into shape."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSection(Section):
+    """`[model]`: which language model answers, by LiteLLM's names; "offline" is the built-in rules."""
+
+    name: str = Field(default=OFFLINE, min_length=1)
+    fallbacks: list[str] = []
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, gt=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    key: Reference = ""
+    api_base: HttpUrl = ""
+    context: int | None = Field(default=None, gt=0)
+    """Tokens of the context window, where it is not known or should not be used whole."""
+
+
+class AgentSection(Section):
+    """`[agent]`: how the agent works. `max_steps` bounds the model requests of one turn."""
+
+    mode: AgentMode = "chat"
+    max_steps: int = Field(default=25, ge=1, le=1000)
+    system_prompt: str = ""
+
+
+class ServerSection(Section):
+    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to."""
+
+    command: str = ""
+    args: list[str] = []
+    env: dict[str, str] = {}
+    cwd: str = ""
+    url: HttpUrl = ""
+    headers: dict[str, str] = {}
+    auth: Literal["none", "bearer", "oauth"] = "none"
+    token: Reference = ""
+    mode: Literal["auto", "legacy"] = "auto"
+    connect_timeout: Seconds = 30.0
+    call_timeout: Seconds | None = None
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _one_way_to_reach_it(self) -> ServerSection:
+        if bool(self.command) == bool(self.url):
+            how = "only one of them" if self.command else "one of them"
+            raise PydanticCustomError("reach", "needs `command` or `url`, " + how)
+        misplaced = ("args", "env", "cwd") if self.url else ("headers", "auth", "token")
+        for key in misplaced:
+            if key in self.model_fields_set:
+                other = "command" if self.url else "url"
+                raise PydanticCustomError("misplaced", f"`{key}` is for a server with `{other}`")
+        if (self.auth == "bearer") != bool(self.token):
+            raise PydanticCustomError("bearer", '`token` and `auth = "bearer"` belong together')
+        return self
+
+
+class PolicySection(Section):
+    """`[policy]`: what each mode does with a call: "allow", "ask" or "deny"."""
+
+    chat: Decision = "ask"
+    auto: Decision = "allow"
+    orchestrator: Decision = "allow"
+
+
+class UiSection(Section):
+    """`[ui]`: the theme's name."""
+
+    theme: str = ""
+
+
+class ToolsSection(Section):
+    """`[tools]`: limits of calls. `result_limit` is the characters of one result the model gets."""
+
+    call_timeout: Seconds = 120.0
+    result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
+
+
+class MemorySection(Section):
+    """`[memory]`: where sessions are kept; this version knows one place."""
+
+    store: Literal["sqlite"] = "sqlite"
+
+
+class Config(Section):
+    """A whole configuration; an empty file is one."""
+
+    model: ModelSection = ModelSection()
+    agent: AgentSection = AgentSection()
+    servers: dict[str, ServerSection] = {}
+    policy: PolicySection = PolicySection()
+    ui: UiSection = UiSection()
+    keys: dict[str, str] = {}
+    tools: ToolsSection = ToolsSection()
+    memory: MemorySection = MemorySection()
+
+
+ASK_FOR_EVERYTHING = PolicySection(chat="ask", auto="ask", orchestrator="ask")

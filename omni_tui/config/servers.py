@@ -1,0 +1,160 @@
+"""From the settings of servers to what is started: every reference resolved, every doubt in words."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
+from urllib.parse import urlsplit
+
+from omni_tui.config.layers import Layer
+from omni_tui.config.models import Config, ServerSection
+from omni_tui.config.references import Unresolved, has_reference, names_a_secret, resolve
+from omni_tui.config.spec import ServerSpec, Source
+
+LONGEST_NAME = 64
+DEMO_NAME = "demo"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def configured_servers(
+    config: Config, user: Layer, project: Layer, environ: Mapping[str, str]
+) -> dict[str, ServerSpec]:
+    """Return the servers of the person's file and of the project's, mistaken ones included."""
+    specs: dict[str, ServerSpec] = {}
+    from_project = project.values.get("servers", {})
+    for name, section in config.servers.items():
+        layer, source = (project, _PROJECT) if name in from_project else (user, _USER)
+        folder = FilePath(layer.where).parent
+        specs[name] = server_spec(name, section, source, environ, folder=folder, config=config)
+    for layer, source in ((user, _USER), (project, _PROJECT)):
+        for name, why in layer.broken.items():
+            specs.setdefault(name, ServerSpec(name=name, source=source, allowed=False, problem=why))
+    return specs
+
+
+_USER: Source = "user"
+_PROJECT: Source = "project"
+
+
+def server_spec(
+    name: str,
+    section: ServerSection,
+    source: Source,
+    environ: Mapping[str, str],
+    *,
+    folder: FilePath,
+    config: Config,
+) -> ServerSpec:
+    """Return how a server is started. What stands in the way is its `problem`; never raises.
+
+    `folder` is that of the file it stands in: a relative `cwd` begins there. Only the person's own
+    files count as consent to start it, and only they may take values from the environment.
+    """
+    spec = ServerSpec(
+        name=name,
+        source=source,
+        command=section.command,
+        args=tuple(section.args),
+        cwd=str(folder / section.cwd) if section.cwd else "",
+        url=section.url,
+        mode=section.mode,
+        connect_timeout=section.connect_timeout,
+        call_timeout=section.call_timeout or config.tools.call_timeout,
+        allowed=source not in {"project", "imported"},
+        enabled=section.enabled,
+    )
+    try:
+        _refuse(name, section, source)
+        env, secret_env = _resolved(section.env, environ)
+        headers, secret_headers = _headers(section, environ)
+    except Unresolved as error:
+        return replace(spec, problem=str(error))
+    return replace(spec, env=env, secret_env=secret_env, headers=headers, secret_headers=secret_headers)
+
+
+def name_problem(name: str) -> str:
+    """Say what is wrong with a server's name, or ""."""
+    if not name.strip() or name != name.strip() or not name.isprintable():
+        return "a server's name must be printable, without spaces around it"
+    if len(name) > LONGEST_NAME:
+        return f"a server's name may have at most {LONGEST_NAME} characters"
+    return ""
+
+
+def in_the_clear(url: str) -> bool:
+    """Tell whether what is sent to this address crosses a network unencrypted."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return True
+    if parts.scheme.lower() != "http":
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def demo_spec(state_dir: FilePath) -> ServerSpec:
+    """Return the bundled server. It needs the standard library only, so it starts without the rest."""
+    program = FilePath(__file__).resolve().parent.parent / "demo" / "server.py"
+    return ServerSpec(
+        name=DEMO_NAME,
+        source="demo",
+        command=sys.executable,
+        args=("-I", "-S", str(program), str(state_dir / "notes")),
+    )
+
+
+def _refuse(name: str, section: ServerSection, source: Source) -> None:
+    """Raise `Unresolved` for what is no mistake of form, and yet must not be started."""
+    if problem := name_problem(name):
+        raise Unresolved(problem)
+    if section.auth == "oauth":
+        raise Unresolved('signing in by OAuth is not supported by this version; use auth = "bearer"')
+    if source == "project":
+        values = [*section.env.values(), *section.headers.values(), section.token]
+        if any(has_reference(value) for value in values):
+            raise Unresolved(
+                "a project's file may not take values from your environment or keyring; "
+                "copy the server to your own config to give them"
+            )
+    secret = any(names_a_secret(key) or has_reference(value) for key, value in section.headers.items())
+    if in_the_clear(section.url) and (section.token or secret):
+        raise Unresolved("its credentials would cross the network over plain HTTP; use https")
+    if "@" in urlsplit(section.url).netloc:
+        raise Unresolved('its address holds a user name or password; use headers or auth = "bearer"')
+
+
+def _headers(section: ServerSection, environ: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
+    values = section.headers
+    if section.auth == "bearer":
+        values = {name: value for name, value in values.items() if name.lower() != "authorization"}
+        values["Authorization"] = section.token
+    headers, secret = _resolved(values, environ)
+    if section.auth == "bearer":
+        headers["Authorization"] = "Bearer " + headers["Authorization"]
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
+            raise Unresolved(f"the header {name!r} or its value has characters that no header may have")
+    return headers, secret
+
+
+def _resolved(
+    values: Mapping[str, str], environ: Mapping[str, str]
+) -> tuple[dict[str, str], frozenset[str]]:
+    plain: dict[str, str] = {}
+    secret: set[str] = set()
+    for name, value in values.items():
+        found = resolve(value, environ)
+        plain[name] = found.value
+        if found.secret or names_a_secret(name):
+            secret.add(name)
+    return plain, frozenset(secret)
