@@ -1,0 +1,1 @@
+"""A form made from a tool's JSON schema: data (`model`), rows (`widgets`) and the whole (`form`)."""

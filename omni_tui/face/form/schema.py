@@ -1,0 +1,330 @@
+"""From a JSON schema to fields a person can fill in. Pure: no widgets, no validation.
+
+Everything that cannot be shown as a plain field becomes a `raw` one: a piece of JSON, typed as such.
+Fields are read on demand, level by level, so a schema that refers to itself or unfolds into millions
+of fields costs what is looked at and no more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Final, Literal
+
+from omni_tui.face.form.exact import Json, NotJson, Number, parse, string_literal
+from omni_tui.face.form.refs import Schema, flatten, is_null, types_of
+from omni_tui.protocol import SafeText
+from omni_tui.security.text import safe_line
+
+Kind = Literal["text", "number", "integer", "boolean", "choice", "object", "array", "raw"]
+
+MAX_LEVELS = 8
+"""Objects and lists nested deeper than this are typed as JSON."""
+MAX_FIELDS = 400
+"""Properties of one object beyond this number are typed as JSON, under "more"."""
+MAX_CHOICES = 300
+_TEXT_LIMIT = 600
+
+_LONG_NAMES = frozenset(
+    ("body", "code", "content", "contents", "diff", "html", "instructions", "markdown", "message")
+).union(("newtext", "oldtext", "patch", "prompt", "query", "script", "sql", "system_prompt", "text"))
+_LONG_FORMATS = frozenset(("markdown", "multiline", "textarea", "html"))
+_SIMPLE: dict[str, Kind] = {
+    "string": "text",
+    "number": "number",
+    "integer": "integer",
+    "boolean": "boolean",
+}
+
+
+class Absent(Enum):
+    """The one value that says: nothing here (JSON's own `null` is a value)."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the values a field may take, and how it is called."""
+
+    value: Json
+    label: SafeText
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one property asks for. `name` is exact; `label`, `title` and `about` are safe to show."""
+
+    name: str
+    schema: Schema
+    root: Json
+    kind: Kind = "raw"
+    required: bool = False
+    nullable: bool = False
+    level: int = 0
+    why_raw: str = ""
+    choices: tuple[Choice, ...] = ()
+
+    @cached_property
+    def label(self) -> SafeText:
+        """The name as it can be shown."""
+        return safe_line(self.name, limit=80) if self.name else SafeText('""')
+
+    @cached_property
+    def about(self) -> SafeText:
+        """What the server says about it: the description, else a title that says more than the name."""
+        said = self.schema.get("description")
+        if not isinstance(said, str) or not said.strip():
+            said = self.schema.get("title")
+            if not isinstance(said, str) or _same_words(said, self.name):
+                return SafeText("")
+        return safe_line(" ".join(said[: 2 * _TEXT_LIMIT].split()), limit=_TEXT_LIMIT)
+
+    @property
+    def default(self) -> Json | Absent:
+        """The default the schema names, `ABSENT` if none."""
+        return self.schema.get("default", ABSENT)
+
+    @cached_property
+    def hint(self) -> SafeText:
+        """The type and its limits in a few words: `integer 1–10`, `text date-time`, `list of text`."""
+        return safe_line(_hint(self), limit=60)
+
+    @cached_property
+    def multiline(self) -> bool:
+        """Whether the text is likely to have more than one line."""
+        if self.kind != "text":
+            return False
+        longest = _whole(self.schema.get("maxLength"))
+        if longest is not None and longest <= 100:
+            return False
+        return (
+            (longest or 0) >= 400
+            or self.schema.get("format") in _LONG_FORMATS
+            or "contentMediaType" in self.schema
+            or self.name.lower() in _LONG_NAMES
+        )
+
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """The properties of an object, in the schema's order, at most `MAX_FIELDS`, required ones kept."""
+        properties = self.schema.get("properties")
+        if self.kind != "object" or not isinstance(properties, dict):
+            return ()
+        wanted = _names(self.schema.get("required"))
+        names = list(properties)
+        if len(names) > MAX_FIELDS:
+            names = sorted(names, key=lambda name: name not in wanted)[:MAX_FIELDS]
+        level = self.level + 1
+        return tuple(
+            read(properties[n], self.root, name=n, required=n in wanted, level=level) for n in names
+        )
+
+    @cached_property
+    def by_name(self) -> dict[str, Field]:
+        """The fields of an object by their exact names."""
+        return {field.name: field for field in self.fields}
+
+    @cached_property
+    def open(self) -> bool:
+        """Whether the schema itself invites properties it does not name (or names too many of)."""
+        more = self.schema.get("additionalProperties")
+        properties = self.schema.get("properties")
+        return (
+            more is True
+            or isinstance(more, dict)
+            or bool(self.schema.get("patternProperties"))
+            or (isinstance(properties, dict) and len(properties) > MAX_FIELDS)
+        )
+
+    @cached_property
+    def item(self) -> Field:
+        """What each item of a list must be."""
+        return read(self.schema.get("items", {}), self.root, name="", required=True, level=self.level + 1)
+
+
+def read_schema(text: str) -> Field:
+    """Return the field of a whole tool: an object, or a `raw` field that says in `why_raw` why not.
+
+    Never raises: a schema that cannot be read leaves the person the raw JSON view.
+    """
+    try:
+        document = parse(text) if text.strip() else {}
+    except NotJson as error:
+        return Field("", {}, {}, required=True, why_raw=f"the tool's schema cannot be read: {error}")
+    if not isinstance(document, dict):
+        return Field("", {}, {}, required=True, why_raw="the tool's schema is not an object")
+    field = read(document, document, name="", required=True, level=0)
+    if field.kind == "raw" and not field.why_raw and types_of(field.schema) in ([], ["object"]):
+        free = {} if "properties" in field.schema else {"additionalProperties": True}
+        schema: Schema = {**free, **field.schema, "properties": {}}
+        return Field("", schema, document, "object", required=True)
+    return field
+
+
+def read(schema: Json, root: Json, *, name: str, required: bool, level: int) -> Field:
+    """Read one schema as a field. Never raises."""
+    made = _Reader(root, name, required, level)
+    return made.read(schema)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    root: Json
+    name: str
+    required: bool
+    level: int
+
+    def read(self, schema: Json) -> Field:
+        flat, problem = flatten(schema, self.root)
+        if flat is None:
+            return self._raw({}, problem)
+        nullable = flat.get("nullable") is True
+        for word in ("anyOf", "oneOf"):
+            branches = flat.get(word)
+            if isinstance(branches, list):
+                choices = _choices_of(branches, self.root)
+                if choices is not None:
+                    return self._choice(flat, choices, nullable)
+                rest = [b for b in branches if not is_null(b)]
+                if len(rest) != 1:
+                    return self._raw(flat, "it can take several shapes")
+                nullable = nullable or len(rest) < len(branches)
+                inner, problem = flatten(rest[0], self.root)
+                if inner is None or "anyOf" in inner or "oneOf" in inner:
+                    return self._raw(flat, problem or "it can take several shapes")
+                flat = {**inner, **{key: value for key, value in flat.items() if key != word}}
+        return self._typed(flat, nullable)
+
+    def _typed(self, flat: Schema, nullable: bool) -> Field:
+        if "const" in flat:
+            return self._choice(flat, [_choice(flat["const"])], nullable)
+        values = flat.get("enum")
+        if isinstance(values, list):
+            return self._choice(flat, [_choice(value) for value in values], nullable)
+        kinds = types_of(flat)
+        nullable = nullable or "null" in kinds
+        kinds = [kind for kind in kinds if kind != "null"]
+        if len(kinds) != 1:
+            return self._raw(flat, "it can be of several types" if kinds else "", nullable)
+        if simple := _SIMPLE.get(kinds[0]):
+            return self._make(flat, simple, nullable)
+        if kinds[0] == "object" and isinstance(flat.get("properties"), dict) and flat["properties"]:
+            return self._nest(flat, "object", nullable)
+        if kinds[0] == "array" and isinstance(flat.get("items"), dict) and "prefixItems" not in flat:
+            return self._nest(flat, "array", nullable)
+        return self._raw(flat, "", nullable)
+
+    def _nest(self, flat: Schema, kind: Kind, nullable: bool) -> Field:
+        if self.level >= MAX_LEVELS:
+            return self._raw(flat, f"nested deeper than {MAX_LEVELS} levels", nullable)
+        return self._make(flat, kind, nullable)
+
+    def _choice(self, flat: Schema, choices: list[Choice], nullable: bool) -> Field:
+        without = tuple(choice for choice in choices if choice.value is not None)
+        nullable = nullable or len(without) < len(choices)
+        if not without or len(without) > MAX_CHOICES:
+            return self._raw(flat, f"{len(without)} choices", nullable)
+        return self._make(flat, "choice", nullable, without)
+
+    def _make(self, flat: Schema, kind: Kind, nullable: bool, choices: tuple[Choice, ...] = ()) -> Field:
+        if kind == "boolean":
+            choices = (Choice(True, SafeText("true")), Choice(False, SafeText("false")))
+        return Field(self.name, flat, self.root, kind, self.required, nullable, self.level, choices=choices)
+
+    def _raw(self, flat: Schema, why: str, nullable: bool = False) -> Field:
+        return Field(self.name, flat, self.root, "raw", self.required, nullable, self.level, why_raw=why)
+
+
+def _choices_of(branches: list[Json], root: Json) -> list[Choice] | None:
+    """Return the choices of a `oneOf` made of constants only, None if it is anything else."""
+    choices: list[Choice] = []
+    for branch in branches[: MAX_CHOICES + 1]:
+        if is_null(branch):
+            choices.append(_choice(None))
+            continue
+        flat, _ = flatten(branch, root)
+        if flat is None or "const" not in flat:
+            return None
+        choices.append(_choice(flat["const"], flat.get("title")))
+    return choices if any(choice.value is not None for choice in choices) else None
+
+
+def _choice(value: Json, title: Json = None) -> Choice:
+    if isinstance(title, str) and title.strip():
+        return Choice(value, safe_line(title, limit=60))
+    return Choice(value, safe_line(words_for(value), limit=60))
+
+
+def words_for(value: Json) -> str:
+    """Return a value as a few words: texts as they are, the rest as JSON, containers as their size."""
+    if isinstance(value, str):
+        return value if value else '""'
+    if isinstance(value, Number):
+        return value.text
+    if isinstance(value, list):
+        return "[]" if not value else f"list of {len(value)}"
+    if isinstance(value, dict):
+        return (
+            "{}" if not value else "{" + ", ".join(string_literal(key) for key in list(value)[:3]) + ", …}"
+        )
+    return {None: "null", True: "true", False: "false"}[value]
+
+
+def _names(value: Json) -> frozenset[str]:
+    return (
+        frozenset(name for name in value if isinstance(name, str))
+        if isinstance(value, list)
+        else frozenset()
+    )
+
+
+def _whole(value: Json) -> int | None:
+    if isinstance(value, Number) and value.text.isdigit() and len(value.text) < 10:
+        return int(value.text)
+    return None
+
+
+def _same_words(title: str, name: str) -> bool:
+    """Whether a generated title ("Repo Path") only repeats the name (`repo_path`)."""
+
+    def bare(text: str) -> str:
+        return "".join(c for c in text[:200].lower() if c.isalnum())
+
+    return bare(title) == bare(name) or not title.strip()
+
+
+_KIND_WORDS: dict[Kind, str] = {"boolean": "yes or no", "choice": "one of", "raw": "JSON"}
+
+
+def _hint(field: Field) -> str:
+    words = _KIND_WORDS.get(field.kind, field.kind)
+    if field.kind == "array":
+        inner = field.item
+        words = "list of " + {"object": "objects", "array": "lists"}.get(inner.kind, inner.hint)
+    elif field.kind == "choice":
+        words = f"one of {len(field.choices)}"
+    elif field.kind in ("number", "integer"):
+        words += _range(field.schema, "minimum", "maximum")
+    elif field.kind == "text":
+        form = field.schema.get("format")
+        words += f" {form}" if isinstance(form, str) else ""
+        words += _range(field.schema, "minLength", "maxLength", " characters")
+    elif field.kind == "raw" and types_of(field.schema)[:1] in (["object"], ["array"]):
+        words = "JSON object" if types_of(field.schema)[0] == "object" else "JSON list"
+    return words + (" or null" if field.nullable else "")
+
+
+def _range(schema: Schema, low: str, high: str, unit: str = "") -> str:
+    least, most = schema.get(low), schema.get(high)
+    first = least.text if isinstance(least, Number) else ""
+    last = most.text if isinstance(most, Number) else ""
+    if first and last:
+        return f" {first}–{last}{unit}"
+    if first:
+        return f" ≥ {first}{unit}"
+    return f" ≤ {last}{unit}" if last else ""
