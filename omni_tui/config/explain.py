@@ -157,8 +157,9 @@ def dotted(path: Path) -> str:
     """Return a key's path as TOML writes it, as far as that can be read at a glance."""
     words = ""
     for part in path:
-        words += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return words.lstrip(".") or "the file"
+        bare = isinstance(part, str) and part.replace("-", "").replace("_", "").isalnum()
+        words += f"[{part}]" if isinstance(part, int) else "." + (part if bare else f'"{part}"')
+    return words.removeprefix(".") or "the file"
 
 
 def _number(value: object) -> str:

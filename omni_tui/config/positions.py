@@ -47,6 +47,8 @@ def _statements(text: str) -> Iterator[tuple[Path, int]]:
         keys, at = _dotted(text, at + header + double)
         if header:
             table = _enter(keys, arrays, double=double)
+            for length in range(1, len(keys) + 1):
+                yield keys[:length], line
             yield table, line
             at += 1 + double
         else:

@@ -1,1 +1,1 @@
-""""""
+"""The bundled MCP server of `omni-tui demo`."""

@@ -1,0 +1,89 @@
+"""What all tests share: nobody's own configuration, and no test skipped that must not be.
+
+`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git`) that must be there: a test that is skipped
+for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules` has npm servers.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = {"node": "node", "npm": "npm", "redis": "redis-server", "tmux": "tmux", "git": "git"}
+REQUIRED = frozenset(part for part in os.environ.get("OMNI_TUI_REQUIRE", "").split(",") if part)
+_OWN = re.compile(
+    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
+)
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test folders of its own for configuration, state and cache, and no key of the machine's."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if _OWN.search(name):
+            monkeypatch.delenv(name)
+    for name, folder in (("CONFIG", "config"), ("STATE", "state"), ("CACHE", "cache"), ("DATA", "data")):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / folder))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return home
+
+
+@pytest.fixture
+def npm_server() -> Callable[[str], str]:
+    """Return a function that gives the path of an npm server's program, or skips the test."""
+
+    def find(name: str) -> str:
+        folder = Path(os.environ.get("OMNI_TUI_NPM", str(ROOT))) / "node_modules" / ".bin"
+        found = shutil.which(name, path=str(folder)) or shutil.which(name)
+        if found is None:
+            pytest.skip(f"npm package with {name} is not installed; OMNI_TUI_NPM names its folder")
+        return found
+
+    return find
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for tool in mark.args:
+            if shutil.which(PROGRAMS.get(tool, tool)) is None:
+                pytest.skip(f"{tool} is not installed")
+
+
+def _must_not_skip(reason: object) -> str:
+    """Return the required part that the reason for a skip names, or ""."""
+    words = set(re.findall(r"[a-z]+", str(reason).lower()))
+    return next(iter(sorted(REQUIRED & words)), "")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _hold(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _hold(report)
+    return report
+
+
+def _hold(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    part = _must_not_skip(reason)
+    if part:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, though OMNI_TUI_REQUIRE asks for {part}: {reason}"
