@@ -1,0 +1,350 @@
+"""Text from outside, made fit for a terminal: nothing that is not a visible character gets through.
+
+`safe` and its kin are the first ring: what cannot be seen is written out as `<U+XXXX>`. `SAFE_FILTER`
+is the second ring, on the way to the terminal. The standard library only, since the face and every
+engine module use this before anything else is loaded.
+
+Safe means: letters, marks, digits, punctuation, symbols and spaces of Unicode 14, and line feeds.
+Joiners and presentation selectors stay where they form an emoji; everywhere else they are shown.
+Zero-width joiners inside words (Persian, Indic scripts) are shown too: they can hide a difference.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from omni_tui.security import _ranges
+
+if TYPE_CHECKING:
+    from omni_tui.protocol.text import JsonText, SafeText
+
+MAX_MARKS = 4
+"""Marks that may pile up on one character; the rest is counted instead of drawn."""
+
+MAX_DEPTH = 64
+"""Levels of nesting that `safe_json` writes out."""
+
+_Range = tuple[int, int]
+_LOW = [(0, 0xFFFF)]
+_WIDE = re.compile("[\U00010000-\U0010ffff]")
+
+_ASCII_ODD = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+# What nearly all text is made of. It needs neither the large tables nor a look at marks.
+_UNCOMMON = re.compile(
+    "[^\n -~\xa0-\xac\xae-\u02ff\u0391-\u03a1\u03a3-\u03ff\u0410-\u044f\u2010-\u2027\u2030-\u205e"
+    "\u20a0-\u20c0\u2190-\u23ff\u2460-\u27ff\u2900-\u2b73\u3001-\u3029\u3041-\u3096\u309b-\u30ff"
+    "\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff9f]"
+)
+_PICTURES = (
+    "A9 AE 203C 2049 2122 2139 2190-21FF 2300-23FF 24C2 25A0-27BF 2934-2935 2B00-2BFF 3030 303D"
+    " 3297 3299 1F000-1FAFF"
+)
+_JOINERS = "\u200d\ufe0e\ufe0f"
+_SPECIAL = "\t\r" + _JOINERS
+_MAY_STAY = re.compile(f"[{_SPECIAL}]")
+
+
+class _Rules(NamedTuple):
+    unsafe: re.Pattern[str]
+    """A run of unsafe characters, tabs, joiners and selectors included."""
+    pile: re.Pattern[str]
+    orphan: re.Pattern[str]
+    """A mark at the start of a line: it would be drawn onto whatever stands before it."""
+    joins: re.Pattern[str]
+
+
+def _rules(text: str) -> _Rules:
+    return _compiled(_WIDE.search(text) is not None)
+
+
+@cache
+def _compiled(wide: bool) -> _Rules:
+    """Compile the large tables: a few milliseconds, so only when a text needs them.
+
+    `re` looks up code points to U+FFFF in a table and tries the ranges beyond one after the other.
+    So text without such characters gets classes without such ranges, and the others are said as
+    "none of the safe ones", the frequent ones first, which spares ordinary characters the long tail.
+    """
+    unsafe, marks = _parse(_ranges.UNSAFE), _parse(_ranges.MARKS)
+    low = f"[{_class(_overlap(unsafe, _LOW))}]"
+    mark = f"[^{_class(_by_use(_complement(marks)))}]" if wide else f"[{_class(_overlap(marks, _LOW))}]"
+    pictures = _class(_overlap(_parse(_PICTURES), _complement(unsafe)))
+    return _Rules(
+        unsafe=re.compile(f"[^{_class(_by_use(_complement(unsafe)))}]{low}*" if wide else f"{low}+"),
+        pile=re.compile(mark * (MAX_MARKS + 1) + f"{mark}*"),
+        orphan=re.compile(rf"{mark}(?:(?<=\A.)|(?<=\n.))"),
+        joins=re.compile(
+            rf"(?<=[{pictures}])[\ufe0e\ufe0f]"
+            r"|(?<=[0-9#*])\ufe0f(?=\u20e3)"
+            rf"|(?:(?<=[{pictures}])|(?<=[{pictures}]\ufe0f))\u200d(?=[{pictures}])"
+        ),
+    )
+
+
+def _by_use(ranges: list[_Range]) -> list[_Range]:
+    return sorted(ranges, key=lambda pair: (pair[0] > 0xFFFF, not 0x1F000 <= pair[0] <= 0x1FAFF, pair[0]))
+
+
+def _parse(table: str) -> list[_Range]:
+    pairs = (item.partition("-") for item in table.split())
+    return [(int(first, 16), int(last or first, 16)) for first, _, last in pairs]
+
+
+def _complement(ranges: list[_Range]) -> list[_Range]:
+    edges = [(-1, -1), *ranges, (0x110000, 0x110000)]
+    gaps = ((before[1] + 1, after[0] - 1) for before, after in pairwise(edges))
+    return [(first, last) for first, last in gaps if first <= last]
+
+
+def _overlap(ours: list[_Range], others: list[_Range]) -> list[_Range]:
+    pairs = ((max(a, c), min(b, d)) for a, b in ours for c, d in others)
+    return [(first, last) for first, last in pairs if first <= last]
+
+
+def _class(ranges: list[_Range]) -> str:
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
+
+
+def safe(text: str, *, limit: int = 64_000, lines: bool = True) -> SafeText:
+    """Return `text` with everything that does not show made visible as `<U+XXXX>`.
+
+    `limit` is the greatest length of the answer in characters; a longer text ends with how many
+    characters are missing. With `lines`, line feeds stay, CR LF counts as one, and tabs become
+    spaces up to the next multiple of four; without, they are shown like other controls. More than
+    four marks on a character become `<+N marks>`. Applying it twice changes nothing.
+    """
+    if len(text) <= limit and _is_clean(text) and (lines or "\n" not in text):
+        return cast("SafeText", text)
+    return cast("SafeText", _shown(text, limit, _prepare_lines if lines else _prepare_strict))
+
+
+def safe_line(text: str, *, limit: int = 200) -> SafeText:
+    """Return `text` as one safe line: like `safe`, with line breaks written as ` ⏎ `."""
+    if len(text) <= limit and _is_clean(text) and "\n" not in text:
+        return cast("SafeText", text)
+    return cast("SafeText", _shown(text, limit, _prepare_line))
+
+
+def hidden(text: str) -> int:
+    """Return how many characters of `text` `safe` makes visible (tabs and line breaks are not counted)."""
+    if _is_clean(text):
+        return 0
+    rules = _rules(text)
+    text = text.replace("\r\n", "\n")
+    count = sum(len(run.group()) - len(_kept(run)) for run in rules.unsafe.finditer(text))
+    count += sum(len(run.group()) - MAX_MARKS for run in rules.pile.finditer(text))
+    return count + sum(1 for _ in rules.orphan.finditer(text))
+
+
+def strip_invisible(text: str) -> tuple[str, int]:
+    """Return `text` without what does not show, for the model, and how many characters that took away.
+
+    Tabs and line breaks stay (CR LF becomes LF); of piled marks the first four stay.
+    """
+    if _is_clean(text):
+        return text, 0
+    rules = _rules(text)
+    text = text.replace("\r\n", "\n")
+    kept = rules.pile.sub(lambda run: run.group()[:MAX_MARKS], rules.unsafe.sub(_kept, text))
+    return kept, len(text) - len(kept)
+
+
+def safe_json(value: object, *, limit: int = 64_000) -> SafeText:
+    """Return `value` as JSON, indented by two, with every key and string made safe first.
+
+    It is for reading: two keys that differ only in what does not show both stay and look different
+    from plain ones, but `<U+200B>` in it may also have been written by the sender. `hidden` tells
+    them apart, `exact_json` is exact. Values that JSON does not know are shown in quotes.
+    """
+    pieces: list[str] = []
+    size = 0
+    for piece in _json_pieces(value, 0, limit):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            end = "… (more is not shown)"
+            return cast(
+                "SafeText", _cut("".join(pieces), limit - len(end)) + end if limit > 40 else "…"[:limit]
+            )
+    return cast("SafeText", "".join(pieces))
+
+
+def exact_json(value: object) -> JsonText:
+    """Return `value` as compact JSON in printable ASCII, keys in their own order.
+
+    Raises `ValueError` for NaN, infinities and values nested too deep, `TypeError` for what JSON
+    cannot hold.
+    """
+    try:
+        return cast("JsonText", json.dumps(value, separators=(",", ":"), allow_nan=False))
+    except RecursionError:
+        raise ValueError("the value is nested too deep to be written as JSON") from None
+
+
+def _egress(text: str) -> str:
+    """Replace what must not reach the terminal, keeping the number of cells the text takes."""
+    if _UNCOMMON.search(text) is None:
+        return text
+    return _rules(text).unsafe.sub(_same_width, text)
+
+
+SAFE_FILTER: Callable[[str], str] = _egress
+"""The last filter before the terminal: one search for ordinary text, else one replacement for each
+unsafe character. What takes no cell goes away; what takes one or two becomes as many U+FFFD."""
+
+
+def _is_clean(text: str) -> bool:
+    if text.isascii():
+        return _ASCII_ODD.search(text) is None
+    if _UNCOMMON.search(text) is None:
+        return True
+    rules = _rules(text)
+    return not (rules.unsafe.search(text) or rules.pile.search(text) or rules.orphan.search(text))
+
+
+def _kept(run: re.Match[str]) -> str:
+    """Return the part of an unsafe run that may stay: tabs, and joiners that form an emoji."""
+    text = run.group()
+    if _MAY_STAY.search(text) is None:
+        return ""
+    return "".join(one for at, one in enumerate(text, run.start()) if one == "\t" or _joins(run.string, at))
+
+
+def _joins(text: str, at: int) -> bool:
+    return text[at] in _JOINERS and _compiled(True).joins.match(text, at) is not None
+
+
+def _same_width(run: re.Match[str]) -> str:
+    return "".join(
+        one if one in _JOINERS and _joins(run.string, at) else "\ufffd" * _cells(one)
+        for at, one in enumerate(run.group(), run.start())
+    )
+
+
+def _cells(one: str) -> int:
+    """Return the cells a layout counted for an unsafe character."""
+    category = unicodedata.category(one)
+    if category in ("Cn", "Co", "Cs"):
+        return 2 if unicodedata.east_asian_width(one) in ("W", "F") else 1
+    if category == "Cf":
+        # The soft hyphen and the signs that enclose the digits after them are drawn.
+        return int(one == "\xad" or one in "\u06dd\u070f\u0890\u0891\u08e2" or "\u0600" <= one <= "\u0605")
+    return 0
+
+
+def _prepare_lines(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def _prepare_strict(text: str) -> str:
+    return text.replace("\n", "<U+000A>").replace("\t", "<U+0009>")
+
+
+def _prepare_line(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\n", " ⏎ ")
+
+
+def _prepare_json(text: str) -> str:
+    return text
+
+
+def _shown(text: str, limit: int, prepare: Callable[[str], str], keep: str = "") -> str:
+    """Write `text` out safely in at most `limit` characters; those in `keep` stay as they are."""
+    head = prepare(text[: max(limit, 0)])
+    rules = _rules(head)
+    head = rules.pile.sub(
+        lambda run: f"{run.group()[:MAX_MARKS]}<+{len(run.group()) - MAX_MARKS} marks>", head
+    )
+    head = rules.orphan.sub(lambda mark: _name(mark.group()), head)
+    beyond = len(text) - max(limit, 0)
+    out, taken = _fill(head, limit, keep)
+    if beyond <= 0 and taken == len(head):
+        return out
+    room = limit - len(f"… ({len(text) + len(head)} more characters)")
+    if room < 12:
+        return _cut(out, limit - 1) + "…"[: max(limit, 0)]
+    out, taken = _fill(head, room, keep)
+    return f"{_cut(out, room)}… ({max(beyond, 0) + len(head) - taken} more characters)"
+
+
+def _fill(head: str, room: int, keep: str) -> tuple[str, int]:
+    """Return the safe form of as much of `head` as fits into `room`, and how much of it was taken."""
+    out: list[str] = []
+    size = line_start = at = 0
+    for run in _rules(head).unsafe.finditer(head):
+        plain = head[at : run.start()]
+        if size + len(plain) > room:
+            break
+        out.append(plain)
+        line_break = plain.rfind("\n")
+        if line_break >= 0:
+            line_start = size + line_break + 1
+        size += len(plain)
+        for at, one in enumerate(run.group(), run.start()):
+            piece = _piece(head, at, one, keep, size - line_start) if one in _SPECIAL else _name(one)
+            if size + len(piece) > room:
+                return "".join(out), at
+            out.append(piece)
+            size += len(piece)
+        at = run.end()
+    rest = head[at : at + max(room - size, 0)]
+    return "".join(out) + rest, at + len(rest)
+
+
+def _piece(text: str, at: int, one: str, keep: str, column: int) -> str:
+    if one in keep or _joins(text, at):
+        return one
+    return " " * (4 - column % 4) if one == "\t" else _name(one)
+
+
+def _name(one: str) -> str:
+    return f"<U+{ord(one):04X}>"
+
+
+def _cut(text: str, length: int) -> str:
+    """Shorten `text`, leaving no joiner whose other half is gone."""
+    return text[: max(length, 0)].rstrip(_JOINERS)
+
+
+def _json_pieces(value: object, depth: int, limit: int) -> Iterator[str]:
+    if isinstance(value, dict | list | tuple) and value and depth >= MAX_DEPTH:
+        yield f'"<more than {MAX_DEPTH} levels deep>"'
+    elif isinstance(value, dict) and value:
+        keyed = ((_json_string(str(key), limit) + ": ", item) for key, item in value.items())
+        yield from _json_items("{}", keyed, depth, limit)
+    elif isinstance(value, list | tuple) and value:
+        yield from _json_items("[]", (("", item) for item in value), depth, limit)
+    else:
+        yield _json_scalar(value, limit)
+
+
+def _json_items(braces: str, items: Iterator[tuple[str, object]], depth: int, limit: int) -> Iterator[str]:
+    before = braces[0]
+    for key, item in items:
+        yield f"{before}\n{'  ' * (depth + 1)}{key}"
+        yield from _json_pieces(item, depth + 1, limit)
+        before = ","
+    yield f"\n{'  ' * depth}{braces[1]}"
+
+
+def _json_scalar(value: object, limit: int) -> str:
+    if isinstance(value, str):
+        return _json_string(value, limit)
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 10_000:
+        return f'"<a whole number of {value.bit_length()} bits>"'
+    if value is None or isinstance(value, bool | int | float | dict | list):
+        return json.dumps(value)
+    return _json_string(repr(value), limit)
+
+
+def _json_string(text: str, limit: int) -> str:
+    # JSON itself writes line breaks and tabs as escapes; taking them through keeps those exact.
+    if not _is_clean(text) or len(text) > limit:
+        text = _shown(text, limit, _prepare_json, keep="\r\t")
+    return json.dumps(text, ensure_ascii=False)
