@@ -231,7 +231,7 @@ def _cells(one: str) -> int:
     """Return the cells a layout counted for an unsafe character."""
     category = unicodedata.category(one)
     if category in ("Cn", "Co", "Cs"):
-        return 2 if unicodedata.east_asian_width(one) in ("W", "F") else 1
+        return 2 if "\U00020000" <= one <= "\U0003fffd" else 1
     if category == "Cf":
         # The soft hyphen and the signs that enclose the digits after them are drawn.
         return int(one == "\xad" or one in "\u06dd\u070f\u0890\u0891\u08e2" or "\u0600" <= one <= "\u0605")
@@ -338,7 +338,7 @@ def _json_scalar(value: object, limit: int) -> str:
         return _json_string(value, limit)
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 10_000:
         return f'"<a whole number of {value.bit_length()} bits>"'
-    if value is None or isinstance(value, bool | int | float | dict | list):
+    if value is None or isinstance(value, bool | int | float | dict | list | tuple):
         return json.dumps(value)
     return _json_string(repr(value), limit)
 
