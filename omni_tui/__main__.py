@@ -1,0 +1,20 @@
+"""The program `omni-tui`: read the command line, then load what the command needs and nothing more."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    from omni_tui.cli.parser import parse
+
+    arguments = parse(argv)
+    from omni_tui.cli.dispatch import dispatch
+
+    return dispatch(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""`config check`, `config path` and `config show`: the configuration, read without an engine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import fields
+from typing import Any
+
+from omni_tui.cli.failures import Exit
+from omni_tui.cli.options import launch_options
+from omni_tui.cli.output import say, say_json, table, tell
+from omni_tui.config.load import Loaded, load_config
+from omni_tui.config.paths import Paths
+from omni_tui.protocol.events import Problem
+
+
+def config(arguments: argparse.Namespace) -> int:
+    """Run one of the three; `check` ends with 2 for mistakes and 1 for servers that cannot start."""
+    loaded = load_config(launch_options(arguments), os.environ)
+    actions = {"check": _check, "path": _path, "show": _show}
+    return actions[arguments.action](loaded, arguments.json)
+
+
+def _check(loaded: Loaded, as_json: bool) -> int:
+    stuck = [spec for spec in loaded.servers if spec.problem and spec.enabled]
+    if as_json:
+        say_json(
+            {
+                "file": str(loaded.paths.config_file),
+                "problems": [_problem_json(each) for each in loaded.problems],
+                "servers": [{"name": spec.name, "problem": spec.problem} for spec in stuck],
+                "notes": [_problem_json(each) for each in loaded.notes],
+            }
+        )
+    else:
+        _print_check(loaded)
+        for spec in stuck:
+            say(f"the server {spec.name} cannot start: {spec.problem}")
+    if loaded.problems:
+        return Exit.USAGE
+    return Exit.FAILED if stuck else Exit.DONE
+
+
+def _print_check(loaded: Loaded) -> None:
+    for each in loaded.problems:
+        say(f"{each.where}: {each.what}" + (f"\n    {each.todo}" if each.todo else ""))
+    for each in loaded.notes:
+        tell(f"{each.where}: {each.what}")
+    if loaded.problems:
+        count = len(loaded.problems)
+        tell(f"{count} mistake{'s' if count > 1 else ''}; until then every call asks first")
+    elif loaded.first_run:
+        say(f"there is no config file yet; it would be {loaded.paths.config_file}")
+    else:
+        say(f"{loaded.paths.config_file}: no mistakes, {len(loaded.servers)} servers")
+
+
+def _problem_json(problem: Problem) -> dict[str, str]:
+    return {"where": problem.where, "what": problem.what, "todo": problem.todo}
+
+
+def _path(loaded: Loaded, as_json: bool) -> int:
+    paths = {field.name: _text(getattr(loaded.paths, field.name)) for field in fields(Paths)}
+    if as_json:
+        say_json(paths)
+    else:
+        say(table(("WHAT", "WHERE"), [(name, path) for name, path in paths.items() if path]))
+    return Exit.DONE
+
+
+def _text(path: object) -> str:
+    return "" if path is None else str(path)
+
+
+def _show(loaded: Loaded, as_json: bool) -> int:
+    """Print what is in force. References are shown as references: the values never leave the engine."""
+    values = loaded.config.model_dump(exclude={"servers"})
+    servers = [_server(loaded, index) for index in range(len(loaded.servers))]
+    if as_json:
+        origins = {".".join(map(str, path)): where for path, where in (loaded.origins or {}).items()}
+        say_json({**values, "servers": servers, "origins": origins})
+        return Exit.DONE
+    rows = []
+    for section, table_of in values.items():
+        for key, value in table_of.items():
+            where = (loaded.origins or {}).get((section, key), "")
+            if where or value not in (None, "", [], {}):
+                rows.append((f"{section}.{key}", json.dumps(value, ensure_ascii=False), where or "default"))
+    say(table(("KEY", "VALUE", "FROM"), rows))
+    if servers:
+        say()
+        headings = ("SERVER", "FROM", "STARTS", "REACHED BY", "")
+        lines = [(s["name"], s["source"], s["starts"], s["target"], s["problem"]) for s in servers]
+        say(table(headings, lines))
+    return Exit.DONE
+
+
+def _server(loaded: Loaded, index: int) -> dict[str, Any]:
+    spec = loaded.servers[index]
+    starts = "by itself" if spec.allowed else "when allowed"
+    if not spec.enabled or spec.problem:
+        starts = "no"
+    return {
+        "name": spec.name,
+        "source": spec.source,
+        "starts": starts,
+        "target": spec.url or " ".join([spec.command, *spec.args]),
+        "env": sorted(spec.env),
+        "headers": sorted(spec.headers),
+        "problem": spec.problem,
+    }

@@ -1,0 +1,96 @@
+"""From a parsed command line to the code that does it; imports only what the command needs."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.output import tell
+
+log = logging.getLogger(__name__)
+
+
+def dispatch(arguments: argparse.Namespace) -> int:
+    """Run the command and return its exit status. Every failure is one message, never a traceback."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        return _COMMANDS[arguments.command](arguments)
+    except Failure as failure:
+        tell(f"omni-tui: {failure}")
+        return failure.status
+    except KeyboardInterrupt:
+        return Exit.CANCELLED
+    except BrokenPipeError:  # whoever read our output has had enough
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except Exception as error:
+        log.exception("%s broke", arguments.command)
+        tell(f"omni-tui: something went wrong inside Omni TUI: {type(error).__name__}: {error}")
+        tell("Run it again with --debug, and look into the log (omni-tui config path says where).")
+        return Exit.FAILED
+
+
+def _app(arguments: argparse.Namespace) -> int:
+    from omni_tui.cli.app import app
+
+    return app(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from omni_tui.cli.run import run
+
+    return _awaited(run(arguments))
+
+
+def _headless(arguments: argparse.Namespace) -> int:
+    from omni_tui.cli import headless
+
+    commands: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
+        "servers": headless.servers,
+        "tools": headless.tools,
+        "call": headless.call,
+    }
+    return _awaited(commands[arguments.command](arguments))
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    from omni_tui.cli.configuration import config
+
+    return config(arguments)
+
+
+def _sessions(arguments: argparse.Namespace) -> int:
+    from omni_tui.cli.sessions import sessions
+
+    return _awaited(sessions(arguments))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from omni_tui.cli.doctor import doctor
+
+    return doctor(arguments)
+
+
+def _awaited(work: Coroutine[Any, Any, int]) -> int:
+    return asyncio.run(work)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "app": _app,
+    "demo": _app,
+    "run": _run,
+    "servers": _headless,
+    "tools": _headless,
+    "call": _headless,
+    "config": _config,
+    "sessions": _sessions,
+    "doctor": _doctor,
+}

@@ -1,0 +1,61 @@
+"""What commands print: results on stdout, everything else on stderr, nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+from unicodedata import combining, east_asian_width
+
+from omni_tui.security.text import safe
+
+
+def say(text: str = "", *, end: str = "\n") -> None:
+    """Print a result."""
+    _write(sys.stdout, text + end)
+
+
+def tell(text: str) -> None:
+    """Print a remark or an error, which is no part of the result."""
+    _write(sys.stderr, text + "\n")
+
+
+def say_json(value: Any) -> None:
+    """Print a JSON document, indented, in ASCII."""
+    _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
+def say_frame(frame: bytes) -> None:
+    """Print one line of JSON whose texts are safe already."""
+    _write(sys.stdout, frame.decode().rstrip("\n") + "\n")
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows under headings, columns aligned by what they take on a screen, the last one ragged."""
+    lines: list[list[str]] = [list(headings)]
+    lines += [[safe(cell, lines=False) for cell in row] for row in rows]
+    widths = [max(width(line[column]) for line in lines) for column in range(len(headings))]
+    out = []
+    for line in lines:
+        cells = [cell + " " * (widths[column] - width(cell)) for column, cell in enumerate(line)]
+        out.append("  ".join(cells).rstrip())
+    return "\n".join(out)
+
+
+def width(text: str) -> int:
+    """Return the columns a text takes."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def is_screen(stream: TextIO) -> bool:
+    """Tell whether somebody reads along."""
+    return stream.isatty()
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write safe text; what the stream's encoding cannot hold is escaped rather than an error."""
+    shown = safe(text, limit=sys.maxsize)
+    encoding = stream.encoding or "utf-8"
+    stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()

@@ -1,0 +1,209 @@
+"""The grammar of the command line: `argparse` and nothing else, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from omni_tui import __version__
+
+PROGRAM = "omni-tui"
+USAGE_ERROR = 2
+
+_EPILOG = """\
+Without a command the app starts. Everything it can do is in its help (F1) and its palette (Ctrl+P).
+
+exit status of run: 0 done, 1 error, 2 usage or configuration, 3 an approval was needed and nobody
+could give it (nothing was sent), 4 a limit was reached, 130 cancelled; of the others: 0, 1 what was
+asked about failed, 2 usage or configuration, 3 withheld by policy
+"""
+
+_DESCRIPTIONS = {
+    "demo": "Try everything out: a bundled server and a rules model. No key, no network, no configuration; "
+    "what it writes goes to a temporary folder that is removed at the end.",
+    "run": "Let the agent work on one prompt without a screen. What would ask you is not sent.",
+    "servers": "Connect to the configured servers, report, and leave.",
+    "tools": "List the tools of all servers, or those whose name or description has every word of QUERY.",
+    "call": "Call one tool by hand. You decide by typing it; a destructive tool needs --yes as well.",
+    "config": "Look at the configuration.",
+    "sessions": "Look at saved sessions.",
+    "doctor": "Check what Omni TUI needs of this machine, and say what is missing.",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong and where to read on."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and leave with status 2."""
+        print(f"{PROGRAM}: {_near(message)}\nsee: {self.prog} --help", file=sys.stderr)
+        raise SystemExit(USAGE_ERROR)
+
+
+def _near(message: str) -> str:
+    """Add the nearest choice to argparse's words about a wrong one."""
+    head, found, choices = message.partition(" (choose from ")
+    if not found:
+        return message
+    wrong = head.rpartition("invalid choice: ")[2].strip("'\"")
+    known = [choice.strip(" '") for choice in choices.rstrip(")").split(",")]
+    match = difflib.get_close_matches(wrong, known, n=1)
+    hint = f"did you mean {match[0]}?" if match else f"known: {', '.join(known)}"
+    return f"there is no {wrong!r}; {hint}"
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line. Leaves with status 0 after `--help`, 2 after a mistake.
+
+    The result has every global option (empty where not given), `command` ("app" for none), and the
+    command's own arguments.
+    """
+    parser = build_parser()
+    arguments, further = parser.parse_known_args(argv)
+    _take_further(parser, arguments, further)
+    for name, value in _GLOBAL_DEFAULTS.items():
+        if not hasattr(arguments, name):
+            setattr(arguments, name, value)
+    if arguments.command is None:
+        arguments.command = "app"
+    if arguments.json and arguments.command in {"app", "demo"}:
+        parser.error("--json needs a command that prints, e.g. run, servers, tools or call")
+    if arguments.new and arguments.session:
+        parser.error("--new and --session exclude each other: begin a session, or open that one")
+    return arguments
+
+
+def _take_further(parser: Parser, arguments: argparse.Namespace, further: list[str]) -> None:
+    """Take the words that `argparse` leaves over when options stand between them."""
+    words = [word for word in further if not word.startswith("-")]
+    rest = {"call": "pairs", "tools": "query"}.get(arguments.command)
+    if len(words) < len(further) or (words and rest is None):
+        parser.error(f"unknown: {' '.join(word for word in further if word not in words) or words[0]}")
+    if words and rest:
+        getattr(arguments, rest).extend(words)
+
+
+_GLOBAL_DEFAULTS: dict[str, object] = {
+    "debug": False,
+    "json": False,
+    "config": "",
+    "mcp_config": "",
+    "project": "",
+    "state_dir": "",
+    "model": "",
+    "api_base": "",
+    "theme": "",
+    "new": False,
+    "session": "",
+}
+
+
+def build_parser() -> Parser:
+    """Return the whole grammar."""
+    shared = _shared()
+    parser = Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [COMMAND] [OPTIONS]",
+        description="Connect MCP servers, talk to an agent that uses them, decide on every tool call.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[shared],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    _add_session_options(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+
+    def command(name: str, text: str) -> Parser:
+        made: Parser = commands.add_parser(
+            name, help=text, description=_DESCRIPTIONS[name], parents=[shared], allow_abbrev=False
+        )
+        return made
+
+    command("demo", "try it out: no key, no network, no configuration")
+    _add_run(command("run", "let the agent work on one prompt without a screen"))
+    _add_demo(command("servers", "connect, report, leave"))
+    tools = command("tools", "list tools")
+    tools.add_argument("query", nargs="*", metavar="QUERY", help="words that name or description must have")
+    _add_demo(tools)
+    _add_call(command("call", "call one tool by hand"))
+    _add_actions(
+        command("config", "check, show or find the configuration"),
+        {
+            "check": "explain every mistake, with file, line and what would be right",
+            "path": "print where files are kept",
+            "show": "print what is in force and where each value comes from",
+        },
+    )
+    _add_sessions(command("sessions", "list, show or delete saved sessions"))
+    command("doctor", "check what is needed of this machine")
+    return parser
+
+
+def _shared() -> Parser:
+    """Options that every command takes, before or after its name."""
+    shared = Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    group = shared.add_argument_group("everywhere")
+    group.add_argument("--config", metavar="FILE", help="read this config file in place of your own")
+    group.add_argument("--mcp-config", metavar="FILE", help="add the servers of an mcpServers JSON file")
+    group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which may tighten only")
+    group.add_argument("--state-dir", metavar="DIR", help="keep sessions, keys and logs here")
+    group.add_argument("--model", metavar="NAME", help='LiteLLM\'s name of a model, or "offline"')
+    group.add_argument("--api-base", metavar="URL", help="where the model is served")
+    group.add_argument("--theme", metavar="NAME", help="a theme's name")
+    group.add_argument("--json", action="store_true", help="print JSON, where a command prints")
+    group.add_argument("--debug", action="store_true", help="write more to the log")
+    return shared
+
+
+def _add_session_options(parser: Parser) -> None:
+    group = parser.add_argument_group("the app")
+    group.add_argument("--new", action="store_true", help="begin a new session")
+    group.add_argument("--session", metavar="ID", default="", help="open this session")
+
+
+def _add_demo(parser: Parser) -> None:
+    parser.add_argument("--demo", action="store_true", help="use the bundled server in place of your own")
+
+
+def _add_run(parser: Parser) -> None:
+    parser.add_argument("prompt", metavar="PROMPT", help='what to do; "-" reads it from the input')
+    parser.add_argument(
+        "--mode", choices=("chat", "auto", "orchestrator"), default="", help="what may be called unasked"
+    )
+    _add_demo(parser)
+
+
+def _add_call(parser: Parser) -> None:
+    parser.add_argument("server", metavar="SERVER")
+    parser.add_argument("tool", metavar="TOOL")
+    parser.add_argument(
+        "pairs", nargs="*", metavar="KEY=VALUE", help="arguments, typed by the tool's schema"
+    )
+    parser.add_argument("--args", metavar="JSON", default="", help="arguments as one JSON object")
+    parser.add_argument("--yes", action="store_true", help="call it even though it may destroy something")
+    _add_demo(parser)
+
+
+def _add_actions(parser: Parser, actions: dict[str, str]) -> None:
+    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    for name, text in actions.items():
+        subparsers.add_parser(name, help=text, description=text, parents=[_shared()], allow_abbrev=False)
+
+
+def _add_sessions(parser: Parser) -> None:
+    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    texts = {
+        "list": "list saved sessions, newest first",
+        "show": "print what was said and done",
+        "delete": "delete a session for good",
+    }
+    for name, text in texts.items():
+        made = subparsers.add_parser(
+            name, help=text, description=text, parents=[_shared()], allow_abbrev=False
+        )
+        if name != "list":
+            made.add_argument("id", metavar="ID", help="a session's id, as `list` prints it")
