@@ -1,1 +1,18 @@
-""""""
+"""MCP servers: connecting, watching, listing and calling them. The SDK is imported when one starts."""
+
+from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, ToolDefinition
+from omni_tui.servers.connection import Connection
+from omni_tui.servers.processes import Processes, sweep_leases
+from omni_tui.servers.registry import Registry
+
+__all__ = [
+    "CallError",
+    "Connection",
+    "Dispatch",
+    "DispatchRefused",
+    "Processes",
+    "RawResult",
+    "Registry",
+    "ToolDefinition",
+    "sweep_leases",
+]

@@ -1,1 +1,1 @@
-""""""
+"""How bytes reach a server: a child process, or HTTP."""

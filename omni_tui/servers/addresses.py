@@ -1,0 +1,26 @@
+"""URLs of servers, as they may be shown and judged before any HTTP library is loaded."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+
+def shown_url(url: str) -> str:
+    """Return a URL without what may be secret in it: user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.partition("?")[0].rpartition("@")[2]
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}" + ("?…" if parts.query else "")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host name or address is surely this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

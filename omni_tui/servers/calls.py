@@ -1,0 +1,141 @@
+"""What an answer to `tools/call` means: a result, a refusal, or nothing that one could rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import mcp_types as types
+
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers.base import CallError, RawResult
+from omni_tui.servers.tap import Opening
+
+CUT = "the connection was cut; the call may or may not have run"
+FORGOTTEN = "the server has forgotten this session, as after a restart; nothing was run"
+_PROGRESS_PAUSE = 0.1
+_STAND_INS = ("Server returned an error response", "Not Found")
+"""What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
+
+ProgressFn = Callable[[float, float | None, str], None]
+
+
+def result_of(answer: dict[str, Any]) -> RawResult:
+    """Return a server's result as it came, or raise `CallError` if it is no final one.
+
+    Content that is no list of objects is not worth losing the result of a call that ran: what is no
+    object becomes a text block.
+    """
+    kind = answer.get("resultType", "complete")
+    if kind == "input_required":
+        what = f"the server asks for input ({_asked(answer)}), which is not supported yet"
+        raise CallError(
+            what, sent=True, answered=True, todo="Call it with arguments that leave nothing to ask."
+        )
+    if kind != "complete":
+        what = f"the server answered with {safe_line(repr(kind), limit=60)}, which is not supported yet"
+        raise CallError(what, sent=True, answered=True)
+    content = answer.get("content")
+    blocks = content if isinstance(content, list) else [] if content is None else [content]
+    structured = answer.get("structuredContent")
+    return RawResult(
+        content=[block if isinstance(block, dict) else _as_text(block) for block in blocks],
+        structured=structured,
+        has_structured=structured is not None or ("structuredContent" in answer and "resultType" in answer),
+        is_error=answer.get("isError") is True,
+    )
+
+
+def _as_text(block: Any) -> dict[str, Any]:
+    return {
+        "type": "text",
+        "text": block if isinstance(block, str) else json.dumps(block, ensure_ascii=False),
+    }
+
+
+def _asked(answer: dict[str, Any]) -> str:
+    requests = answer.get("inputRequests")
+    methods = (
+        {str(asked.get("method", "")) for asked in requests.values() if isinstance(asked, dict)}
+        if (isinstance(requests, dict))
+        else set()
+    )
+    return safe_line(", ".join(sorted(filter(None, methods))) or "unspecified", limit=120)
+
+
+def session_is_lost(opening: Opening) -> bool:
+    """Return whether the server says that it does not know our session."""
+    error = opening.refusal.error if opening.refusal else None
+    if error is None or error.code != types.INVALID_REQUEST:
+        return False
+    return error.message.lower().startswith(("session not found", "session terminated"))
+
+
+def refusal_of(opening: Opening, *, http: bool) -> CallError:
+    """Return the error for a call that was answered with a JSON-RPC error.
+
+    Over HTTP the SDK also writes such errors itself, for responses that were none; those are told
+    apart by status and code, because they say nothing about whether the call ran.
+    """
+    assert opening.refusal is not None
+    error = opening.refusal.error
+    if session_is_lost(opening):
+        return CallError(FORGOTTEN, sent=True, answered=True, todo="It is reconnected; call again then.")
+    if http and error.code == types.CONNECTION_CLOSED:
+        return CallError(CUT, sent=True)
+    if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
+        return CallError("its answer could not be read; the call has probably run", sent=True)
+    if http and error.message in _STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
+        return _refused_by_status(opening.status)
+    what = f"{safe(error.message, limit=4000)} (error {error.code})"
+    return CallError(what, sent=True, answered=True)
+
+
+def _refused_by_status(status: int) -> CallError:
+    try:
+        what = f"the server answered {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        what = f"the server answered {status}"
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        what = f"needs authorisation: {what}"
+    answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return CallError(
+        what if answered else f"{what}; the call may or may not have run", sent=True, answered=answered
+    )
+
+
+class Progress:
+    """Passes a call's progress on, at most ten times a second, the last state always."""
+
+    def __init__(self, report: ProgressFn) -> None:
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._next = 0.0
+        self._latest: tuple[float, float | None, str] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Take a report of the server; it is passed on now or soon."""
+        if not math.isfinite(progress):
+            return
+        total = total if total is not None and math.isfinite(total) else None
+        self._latest = (progress, total, safe_line(message or "", limit=500))
+        wait = self._next - self._loop.time()
+        if wait <= 0:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(wait, self.flush)
+
+    def flush(self) -> None:
+        """Report what has not been reported yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._latest is not None:
+            latest, self._latest = self._latest, None
+            self._next = self._loop.time() + _PROGRESS_PAUSE
+            self._report(*latest)

@@ -1,0 +1,374 @@
+"""One configured server: its state, its owner task, and the way to call its tools."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib
+import logging
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import Event
+from omni_tui.protocol.events import ServerChanged, ServerState
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers.addresses import shown_url
+from omni_tui.servers.base import CallError, Dispatch, RawResult, ToolDefinition
+from omni_tui.servers.health import RECENT, Backoff, StartGate, Trouble
+from omni_tui.servers.log import ServerLog
+from omni_tui.servers.processes import Processes
+
+if TYPE_CHECKING:
+    from omni_tui.servers import session as live
+    from omni_tui.servers.capabilities import Offer
+
+_log = logging.getLogger(__name__)
+
+_LEAVE = 3.5
+"""Seconds that ending a connection may take before its owner is cancelled (the transports need three)."""
+_LOG_PAUSE = 1.0
+_NO_TROUBLE = Trouble("")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connection needs of the world around it; see `Registry`."""
+
+    authority: Callable[[Dispatch], bool]
+    processes: Processes
+    gate: StartGate
+    loading: asyncio.Lock
+    on_event: Callable[[Event], None]
+    on_tools: Callable[[str, list[ToolDefinition]], None]
+    on_gone: Callable[[str], None]
+
+
+class Connection:
+    """A server of the configuration, connected or not.
+
+    One owner task runs all of its lives; only that task enters and leaves the SDK's client. Calls
+    run in their callers' tasks, so that cancelling one cancels nothing else.
+    """
+
+    def __init__(self, spec: ServerSpec, around: Surroundings) -> None:
+        self.spec = spec
+        self.log = ServerLog(self._on_log)
+        self._around = around
+        self._state: ServerState = "disabled"
+        self._since = time.time()
+        self._trouble = _NO_TROUBLE
+        self._session: live.Session | None = None
+        self._owner: asyncio.Task[None] | None = None
+        self._backoff = Backoff(restarts=spec.transport == "stdio")
+        self._wake = asyncio.Event()
+        self._next_try: float | None = None
+        self._legacy = False
+        self._offer: Offer | None = None
+        self._listed = False
+        self._calls = 0
+        self._last_call = 0.0
+        self._calm: asyncio.TimerHandle | None = None
+        self._log_timer: asyncio.TimerHandle | None = None
+        self._told: ServerChanged | None = None
+        self._rest()
+
+    # --- what it is --------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ServerState:
+        """Its state now."""
+        return self._state
+
+    @property
+    def instructions(self) -> str:
+        """What the server says about its use, as it came; "" if nothing or not connected."""
+        return self._session.instructions if self._session else ""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server; None over HTTP and while none runs."""
+        return self._session.pid if self._session else None
+
+    @property
+    def junk(self) -> int:
+        """Lines on its standard output that were no messages, in this life."""
+        return self._session.junk if self._session else 0
+
+    def announce(self) -> None:
+        """Tell of a server that will not be started; any other tells of itself when it is."""
+        if not (self.spec.allowed and self.spec.enabled):
+            self._tell()
+
+    def describe(self) -> ServerChanged:
+        """Return everything there is to show about it."""
+        session, offer = self._session, self._offer if self._listed else None
+        up = session is not None and session.ready
+        return ServerChanged(
+            name=self.spec.name,
+            state=self._state,
+            since=self._since,
+            label=safe_line(self.spec.name),
+            transport=self.spec.transport,
+            target=safe_line(self._target(), limit=500),
+            source=self.spec.source,
+            reason=safe(self._trouble.what, limit=1000),
+            todo=safe(self._trouble.todo, limit=500),
+            protocol=session.protocol if session and up else "",
+            server_version=session.version if session and up else safe_line(""),
+            tools=len(offer.tools) if offer else 0,
+            prompts=offer.prompts if offer else 0,
+            resources=offer.resources if offer else 0,
+            latency_ms=offer.latency_ms if offer else None,
+            attempt=0 if up else self._backoff.attempt,
+            next_try=self._next_try,
+            log_lines=len(self.log),
+            calls=self._calls,
+        )
+
+    def _target(self) -> str:
+        if self.spec.transport == "stdio":
+            return shlex.join([self.spec.command, *self.spec.args])
+        return shown_url(self.spec.url)
+
+    # --- what can be done with it -------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, if it may: a server that is off or not allowed stays so."""
+        if self._owner is None and self.spec.allowed and self.spec.enabled:
+            self._owner = asyncio.create_task(self._own(), name=f"owner of {self.spec.name}")
+
+    async def stop(self, state: ServerState = "disabled", why: str = "") -> None:
+        """End the connection and do not try again by itself. At most 7 s, as a rule under 0.1 s."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            if self._session is not None and self._session.connected:
+                self._session.leave()
+            else:
+                owner.cancel()
+            self._wake.set()
+            done, _ = await asyncio.wait((owner,), timeout=_LEAVE)
+            if not done:
+                owner.cancel()
+                await asyncio.wait((owner,), timeout=_LEAVE)
+        self._set(state, Trouble(why))
+
+    async def disconnect(self) -> None:
+        """End the connection because the person says so."""
+        self.spec = dataclasses.replace(self.spec, enabled=False)
+        await self.stop("disabled", "disconnected by you")
+        self.log.note("disconnected by you")
+
+    async def reconnect(self) -> None:
+        """Connect anew now, whatever was before; a server that is not allowed stays so."""
+        if not self.spec.allowed:
+            return
+        self.spec = dataclasses.replace(self.spec, enabled=True)
+        self._backoff.reset()
+        if self._owner is not None:
+            await self.stop("connecting")
+        self.start()
+
+    async def allow(self) -> None:
+        """Note the person's consent, and connect."""
+        self.spec = dataclasses.replace(self.spec, allowed=True)
+        if self._owner is None:
+            await self.reconnect()
+
+    async def refresh(self) -> None:
+        """List everything again now. Raises `CallError` if it is not connected."""
+        if self._session is None:
+            raise CallError("not connected", sent=False)
+        await self._session.relist()
+
+    async def call_tool(
+        self,
+        dispatch: Dispatch,
+        *,
+        timeout: float,
+        on_progress: Callable[[float, float | None, str], None] | None = None,
+    ) -> RawResult:
+        """Send the call of a dispatch, once, and return the server's result as it came.
+
+        `timeout` is in seconds without an answer or progress. `on_progress` gets progress, total and
+        message (safe), at most ten times a second. Cancelling the awaiting task tells the server.
+        Raises `CallError` (see there what is known of the outcome) and `DispatchRefused` (nothing was
+        sent).
+        """
+        session = self._session
+        if session is None or not session.ready:
+            what = f"{self.spec.name} is not connected" + (
+                f": {self._trouble.what}" if self._trouble.what else ""
+            )
+            raise CallError(safe(what, limit=1000), sent=False, todo="Reconnect it, then call again.")
+        self._calls += 1
+        self._activity()
+        try:
+            return await session.call(dispatch, timeout, on_progress)
+        finally:
+            self._calls -= 1
+            self._last_call = time.monotonic()
+            self._activity()
+
+    # --- the owner ----------------------------------------------------------------------------
+
+    async def _own(self) -> None:
+        """Live one life after the other, until told to stop or until trying again is pointless."""
+        me = asyncio.current_task()
+        while self._owner is me:
+            delay = await self._live()
+            if self._owner is not me:
+                return
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), delay)
+
+    async def _live(self) -> float | None:
+        """Connect, serve, and return how long to wait before the next time (None: not by itself)."""
+        if self.spec.problem:
+            self._set("failed", Trouble(self.spec.problem, "Correct it in the config.", lasting=True))
+            return None
+        self._next_try = None
+        self._set("connecting")
+        session_type = await _load_session(self._around.loading)
+        error: BaseException | None = None
+        session = self._session = session_type(
+            self.spec,
+            processes=self._around.processes,
+            authority=self._around.authority,
+            log=self.log,
+            on_offer=self._on_offer,
+            legacy=self._legacy,
+        )
+        try:
+            async with self._around.gate.place() as connected:
+                await session.run(connected)
+        except asyncio.CancelledError as cancelled:
+            if _cancelled_by_us():
+                raise
+            error = cancelled  # the SDK's own: a failed request cancels the task that entered the client
+        except Exception as failure:  # every way to fail ends in words on the server's row
+            error = failure
+        finally:
+            self._end_life()
+        return self._after(session, session.explain(error))
+
+    def _after(self, session: live.Session, trouble: Trouble) -> float | None:
+        self._legacy = session.slow_probe
+        if session.connected:
+            self._backoff.connected()
+        if self._owner is not asyncio.current_task():
+            return None
+        delay = None if trouble.lasting else self._backoff.next_delay()
+        if delay is None and not trouble.lasting:
+            todo = "It was started again 3 times in 5 minutes: now only by hand (reconnect)."
+            trouble = dataclasses.replace(trouble, todo=todo)
+        self._next_try = time.time() + delay if delay is not None else None
+        self.log.note(f"not connected: {trouble.what}")
+        self._set("failed", trouble)
+        return delay
+
+    def _end_life(self) -> None:
+        self._session = None
+        self._offer = None
+        if self._listed:
+            self._listed = False
+            self._around.on_gone(self.spec.name)
+
+    def _on_offer(self, offer: Offer) -> None:
+        first = not self._listed
+        self._offer, self._listed = offer, True
+        if offer.trouble:
+            self._set("degraded", Trouble(offer.trouble, "Refresh it, or look at its log."))
+        else:
+            self._set(self._busy_state(), Trouble(_cut_note(offer)))
+        if first and self._session is not None:
+            self.log.note(f"connected, protocol {self._session.protocol}, {len(offer.tools)} tools")
+        self._around.on_tools(self.spec.name, list(offer.tools))
+
+    # --- state --------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """Take the state of a server that is not started."""
+        if not self.spec.allowed:
+            todo = "Allow it if you trust where it comes from; nothing of it has run."
+            self._state, self._trouble = "not_allowed", Trouble(f"comes from {self.spec.source}", todo)
+        elif not self.spec.enabled:
+            self._state, self._trouble = "disabled", Trouble("switched off in the config")
+        else:
+            self._state, self._trouble = "disabled", Trouble("not started")
+
+    def _busy_state(self) -> ServerState:
+        recent = self._last_call and time.monotonic() - self._last_call < RECENT
+        return "active" if self._calls or recent else "idle"
+
+    def _activity(self) -> None:
+        """Follow the calls: active while one runs and for a while after, then idle."""
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None
+        if self._state in ("active", "idle"):
+            self._set(self._busy_state(), self._trouble)
+        else:
+            self._tell()
+        if not self._calls and self._state == "active":
+            self._calm = asyncio.get_running_loop().call_later(RECENT, self._activity)
+
+    def _set(self, state: ServerState, trouble: Trouble = _NO_TROUBLE) -> None:
+        if state != self._state:
+            self._state, self._since = state, time.time()
+        self._trouble = trouble
+        if state in ("disabled", "not_allowed"):
+            self._next_try = None
+        self._tell()
+
+    def _tell(self) -> None:
+        """Send the event if anything in it changed."""
+        now = self.describe()
+        if now != self._told:
+            self._told = now
+            self._around.on_event(msgspec.structs.replace(now, ts=time.time()))
+
+    def _on_log(self) -> None:
+        """Tell of a grown log at most once a second."""
+        if self._log_timer is None:
+            with contextlib.suppress(RuntimeError):  # no loop: somebody only looks at the configuration
+                self._log_timer = asyncio.get_running_loop().call_later(_LOG_PAUSE, self._tell_of_log)
+
+    def _tell_of_log(self) -> None:
+        self._log_timer = None
+        self._tell()
+
+    def close(self) -> None:
+        """Cancel the timers: the connection is not used any more."""
+        for timer in (self._calm, self._log_timer):
+            if timer is not None:
+                timer.cancel()
+        self._calm = self._log_timer = None
+
+
+def _cut_note(offer: Offer) -> str:
+    return f"has more tools than the {len(offer.tools)} that are taken" if offer.cut else ""
+
+
+def _cancelled_by_us() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _load_session(lock: asyncio.Lock) -> type[live.Session]:
+    """Import the SDK in a thread, the first time: it takes a second of work.
+
+    Under a lock, since importing on the loop what a thread is importing would wait for it there.
+    """
+    async with lock:
+        await asyncio.to_thread(importlib.import_module, "omni_tui.servers.session")
+    from omni_tui.servers.session import Session
+
+    return Session

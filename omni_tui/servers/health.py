@@ -1,0 +1,113 @@
+"""How a server is doing: what is wrong in words, when it is tried again, and who may start now."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+RECENT = 10.0
+"""Seconds after its last call for which a server counts as active."""
+
+_FIRST_DELAY = 1.0
+_LAST_DELAY = 60.0
+_STEADY = 30.0
+RESTARTS = 3
+RESTART_WINDOW = 300.0
+START_HOLD = 2.0
+"""Seconds after which a start that takes its time no longer keeps the next server waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a server is not connected: what happened, what to do, and whether trying again is pointless."""
+
+    what: str
+    todo: str = ""
+    lasting: bool = False
+
+
+class TroubleError(Exception):
+    """Carries a `Trouble` out of a transport."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.what)
+        self.trouble = trouble
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the first real failure inside nested exception groups."""
+    while isinstance(error, BaseExceptionGroup):
+        real = [part for part in error.exceptions if not isinstance(part, asyncio.CancelledError)]
+        error = (real or list(error.exceptions))[0]
+    return error
+
+
+class Backoff:
+    """When to try a connection again: full jitter over a doubling delay, 1 s to 60 s.
+
+    A program (`restarts=True`) is started again by itself at most 3 times in 5 minutes.
+    """
+
+    def __init__(self, *, restarts: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self.attempt = 0
+        self._limited = restarts
+        self._clock = clock
+        self._restarts: deque[float] = deque()
+        self._connected: float | None = None
+
+    def reset(self) -> None:
+        """Begin anew: the person asked for it."""
+        self.attempt = 0
+        self._restarts.clear()
+
+    def connected(self) -> None:
+        """The connection stands."""
+        self._connected = self._clock()
+
+    def next_delay(self) -> float | None:
+        """Return how many seconds to wait before the next attempt, None for: not by itself."""
+        now = self._clock()
+        if self._connected is not None and now - self._connected >= _STEADY:
+            self.attempt = 0
+        self._connected = None
+        if self._limited:
+            while self._restarts and now - self._restarts[0] > RESTART_WINDOW:
+                self._restarts.popleft()
+            if len(self._restarts) >= RESTARTS:
+                return None
+            self._restarts.append(now)
+        self.attempt += 1
+        ceiling = min(_LAST_DELAY, _FIRST_DELAY * 2.0 ** min(self.attempt - 1, 10))
+        return ceiling * random.uniform(0.5, 1.0)
+
+
+class StartGate:
+    """Lets `limit` servers start at a time. One that hangs gives its place away after `hold` seconds."""
+
+    def __init__(self, limit: int, hold: float = START_HOLD) -> None:
+        self._places = asyncio.Semaphore(max(1, limit))
+        self._hold = hold
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Callable[[], None]]:
+        """Wait for a place; yields the function that gives it back (also given back on leaving)."""
+        await self._places.acquire()
+        taken = True
+
+        def give_back() -> None:
+            nonlocal taken
+            if taken:
+                taken = False
+                timer.cancel()
+                self._places.release()
+
+        timer = asyncio.get_running_loop().call_later(self._hold, give_back)
+        try:
+            yield give_back
+        finally:
+            give_back()

@@ -1,0 +1,81 @@
+"""The last lines that a server wrote to its standard error, and what became of its connection."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from omni_tui.protocol import SafeText
+from omni_tui.security.text import safe_line
+
+MAX_LINES = 5000
+MAX_BYTES = 512 * 1024
+MAX_LINE = 2000
+"""Longest line that is kept, in bytes; the rest of a longer one is cut off."""
+
+
+class ServerLog:
+    """A ring of lines, bounded in lines and bytes. What does not fit is dropped, oldest first, and counted.
+
+    `on_growth` is called after lines were added.
+    """
+
+    def __init__(self, on_growth: Callable[[], None] = lambda: None) -> None:
+        self.dropped = 0
+        self._lines: deque[bytes] = deque()
+        self._size = 0
+        self._partial = b""
+        self._last = b""
+        self._on_growth = on_growth
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @property
+    def last_words(self) -> SafeText:
+        """The last line that the server itself wrote, "" if it wrote none since `begin`."""
+        return safe_line(self._last.decode("utf-8", "replace").strip(), limit=200)
+
+    def begin(self) -> None:
+        """Forget the server's last words: another process starts."""
+        self._partial = self._last = b""
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes of the server's standard error, in any chunks."""
+        data = self._partial + data
+        more = data.count(b"\n")
+        if more > MAX_LINES:
+            self.dropped += more - MAX_LINES
+            data = b"\n".join(data.rsplit(b"\n", MAX_LINES)[1:])
+        *lines, rest = data.split(b"\n")
+        self._partial = rest[:MAX_LINE]
+        for line in lines:
+            self._add(line[:MAX_LINE].rstrip(b"\r"))
+        for line in reversed(lines):
+            if line.strip():
+                self._last = line[:MAX_LINE]
+                break
+        if lines:
+            self._on_growth()
+
+    def flush(self) -> None:
+        """Take the beginning of a line that nobody will finish for a line."""
+        if self._partial:
+            self.feed(b"\n")
+
+    def note(self, text: str) -> None:
+        """Add a line of our own, with the time."""
+        self._add(f"[{time.strftime('%H:%M:%S')}] {text}".encode("utf-8", "replace"))
+        self._on_growth()
+
+    def lines(self) -> list[SafeText]:
+        """Return all lines, made safe to show."""
+        return [safe_line(line.decode("utf-8", "replace"), limit=MAX_LINE) for line in self._lines]
+
+    def _add(self, line: bytes) -> None:
+        self._lines.append(line)
+        self._size += len(line)
+        while len(self._lines) > MAX_LINES or self._size > MAX_BYTES:
+            self._size -= len(self._lines.popleft())
+            self.dropped += 1

@@ -1,0 +1,143 @@
+"""All configured servers: added, started, stopped, asked about. One bad server is its own row's problem."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import Event, SafeText
+from omni_tui.protocol.events import ServerChanged, ServerRemoved
+from omni_tui.servers.base import Dispatch, ToolDefinition
+from omni_tui.servers.connection import Connection, Surroundings
+from omni_tui.servers.health import StartGate
+from omni_tui.servers.processes import Processes
+
+_log = logging.getLogger(__name__)
+_Given = TypeVar("_Given")
+
+_STOP = 4.0
+_KILL = 0.9
+
+
+class Registry:
+    """The servers of the configuration, by name.
+
+    `authority` is asked by the tap before each `tools/call` frame. `on_event` gets `ServerChanged` and
+    `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the
+    name of a server whose tools can no longer be called (it may come back). All three are called on
+    the loop and must not block; what they raise is logged. At most `max_starts` servers start at
+    the same time. To be made and used in a running loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        authority: Callable[[Dispatch], bool],
+        processes: Processes,
+        on_event: Callable[[Event], None],
+        on_tools: Callable[[str, list[ToolDefinition]], None],
+        on_gone: Callable[[str], None],
+        max_starts: int = 4,
+    ) -> None:
+        self._processes = processes
+        self._on_event = _contained(on_event)
+        self._on_gone = _contained(on_gone)
+        self._around = Surroundings(
+            authority=authority,
+            processes=processes,
+            gate=StartGate(max_starts),
+            loading=asyncio.Lock(),
+            on_event=self._on_event,
+            on_tools=lambda name, tools: _guarded(on_tools, name, tools),
+            on_gone=self._on_gone,
+        )
+        self._connections: dict[str, Connection] = {}
+        self._started = False
+
+    def add(self, spec: ServerSpec) -> None:
+        """Add a server; it connects at once if `start` was called and it may. `ValueError`: name taken."""
+        if spec.name in self._connections:
+            raise ValueError(f"there is already a server called {spec.name!r}")
+        connection = self._connections[spec.name] = Connection(spec, self._around)
+        connection.announce()
+        if self._started:
+            connection.start()
+
+    async def start(self) -> None:
+        """Begin to connect all servers that may be started; returns without waiting for them."""
+        self._started = True
+        for connection in self._connections.values():
+            connection.start()
+
+    async def stop(self) -> None:
+        """End all connections and every process of theirs, within 5 s."""
+        self._started = False
+        everybody = [asyncio.create_task(one.stop()) for one in self._connections.values()]
+        if everybody:
+            _, late = await asyncio.wait(everybody, timeout=_STOP)
+            for task in late:
+                task.cancel()
+        for connection in self._connections.values():
+            connection.close()
+        # Also finds what has left its group; a moment if nothing is there.
+        if self._processes.reaper_pid is not None:
+            await asyncio.to_thread(self._processes.kill_all, _KILL)
+
+    async def reconnect(self, name: str) -> None:
+        """Connect a server anew now. Raises `KeyError`."""
+        await self.get(name).reconnect()
+
+    async def disconnect(self, name: str) -> None:
+        """End a connection, not to be tried again by itself. Raises `KeyError`."""
+        await self.get(name).disconnect()
+
+    async def allow(self, name: str) -> None:
+        """Note the person's consent to a server, and connect it. Raises `KeyError`."""
+        await self.get(name).allow()
+
+    async def refresh(self, name: str) -> None:
+        """List what a server offers again. Raises `KeyError`, or `CallError` if it is not connected."""
+        await self.get(name).refresh()
+
+    async def remove(self, name: str) -> None:
+        """End and forget a server. Raises `KeyError`."""
+        connection = self.get(name)
+        await connection.stop()
+        connection.close()
+        del self._connections[name]
+        self._on_event(ServerRemoved(name=name))
+
+    def snapshot(self) -> list[ServerChanged]:
+        """Return the state of every server, in the order they were added."""
+        return [connection.describe() for connection in self._connections.values()]
+
+    def log(self, name: str) -> tuple[list[SafeText], int]:
+        """Return the last lines of a server's log and how many were dropped. Raises `KeyError`."""
+        log = self.get(name).log
+        return log.lines(), log.dropped
+
+    def get(self, name: str) -> Connection:
+        """Return a server. Raises `KeyError`."""
+        return self._connections[name]
+
+    def names(self) -> list[str]:
+        """Return the names of all servers, in the order they were added."""
+        return list(self._connections)
+
+
+def _contained(callback: Callable[[_Given], None]) -> Callable[[_Given], None]:
+    def call(given: _Given) -> None:
+        _guarded(callback, given)
+
+    return call
+
+
+def _guarded(callback: Callable[..., None], *given: object) -> None:
+    """Call somebody else's code from a connection's owner: a mistake there must not end the connection."""
+    try:
+        callback(*given)
+    except Exception:
+        _log.exception("a listener of the servers failed")

@@ -1,0 +1,291 @@
+"""One life of a connection: from the handshake to the end of the transport.
+
+This module and what it imports load the SDK, which takes a second; `Connection` imports it in a
+thread when the first server starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+import anyio
+import mcp_types as types
+from mcp.client.client import Client
+from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from omni_tui import __version__
+from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import SafeText
+from omni_tui.security.text import safe_line
+from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
+from omni_tui.servers.calls import (
+    CUT,
+    FORGOTTEN,
+    Progress,
+    ProgressFn,
+    refusal_of,
+    result_of,
+    session_is_lost,
+)
+from omni_tui.servers.capabilities import Offer, Relister, changes_lists, list_all, listen
+from omni_tui.servers.health import Trouble, TroubleError, root_cause
+from omni_tui.servers.log import ServerLog
+from omni_tui.servers.processes import Processes
+from omni_tui.servers.tap import Opening, Tap
+from omni_tui.servers.transports.http import HttpTransport
+from omni_tui.servers.transports.stdio import StdioTransport
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
+
+warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
+_log = logging.getLogger(__name__)
+_SLOW_PROBE = 5.0
+_STALE_CODES = (types.HEADER_MISMATCH, types.METHOD_NOT_FOUND, types.INVALID_PARAMS)
+
+
+class Session:
+    """A connected server. `on_offer` gets every listing, also the first, after which calls are possible."""
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        processes: Processes,
+        authority: Callable[[Dispatch], bool],
+        log: ServerLog,
+        on_offer: Callable[[Offer], None],
+        legacy: bool = False,
+    ) -> None:
+        self._spec = spec
+        self._server_log = log
+        self._on_offer = on_offer
+        self._legacy = legacy or spec.mode == "legacy"
+        self._leaving = asyncio.Event()
+        self._lost: Trouble | None = None
+        self._client: Client | None = None
+        self._connected = False
+        self._listing = asyncio.Lock()
+        self._relister = Relister(self.relist)
+        self._tap = Tap(spec.name, authority, self.leave)
+        self._transport: StdioTransport | HttpTransport
+        if spec.transport == "http":
+            self._transport = HttpTransport(spec, self.leave)
+        else:
+            self._transport = StdioTransport(spec, processes, log)
+        self.protocol = ""
+        self.version = SafeText("")
+        self.instructions = ""
+        self.slow_probe = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls are possible."""
+        return self._client is not None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake succeeded, now or at any time in this life."""
+        return self._connected
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, None over HTTP."""
+        return self._transport.pid
+
+    @property
+    def junk(self) -> int:
+        """Lines on the server's standard output that were no messages."""
+        return self._transport.junk
+
+    def leave(self) -> None:
+        """Have `run` end the connection and return. Harmless when it is over."""
+        self._leaving.set()
+
+    async def run(self, on_connected: Callable[[], None]) -> None:
+        """Connect, list, and stay until `leave` or the end of the transport.
+
+        Must run in one task from beginning to end: the SDK's client is entered and left here only.
+        Raises whatever went wrong; `explain` says it in words.
+        """
+        client = Client(
+            self._guarded(),
+            mode="legacy" if self._legacy else "auto",
+            message_handler=self._on_message,
+            client_info=types.Implementation(name="omni-tui", version=__version__),
+            cache=None,
+        )
+        begun = time.monotonic()
+        async with asyncio.timeout(self._spec.connect_timeout) as deadline, client:
+            deadline.reschedule(None)
+            self._note_identity(client, time.monotonic() - begun)
+            on_connected()
+            await self._serve(client)
+
+    async def relist(self) -> None:
+        """List everything again. Raises `CallError` if not connected or if the connection is cut."""
+        client = self._client
+        if client is None:
+            raise CallError("not connected", sent=False)
+        try:
+            await self._list(client)
+        except MCPError as error:
+            raise CallError("the connection was cut while listing", sent=False) from error
+
+    async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
+        """Send a dispatched call and return its result; see `Connection.call_tool`."""
+        client = self._client
+        if client is None:
+            raise CallError("not connected", sent=False)
+        progress = Progress(on_progress) if on_progress else None
+        with self._tap.open(dispatch) as opening:
+            try:
+                await self._send(client, dispatch, timeout, progress)
+            except TimeoutError as error:
+                raise self._silent(opening, timeout) from error
+            except DispatchRefused:
+                raise
+            except (
+                MCPError,
+                ValidationError,
+                RuntimeError,
+                ValueError,
+                OSError,
+                anyio.BrokenResourceError,
+            ) as error:
+                if opening.answer is None:
+                    raise self._failed(opening, error) from error
+            finally:
+                if progress is not None:
+                    progress.flush()
+            if opening.answer is None:
+                raise CallError(CUT, sent=True)
+            return result_of(opening.answer)
+
+    async def _send(
+        self, client: Client, dispatch: Dispatch, timeout: float, report: Progress | None
+    ) -> None:
+        """Put the request on the wire as it is and wait for the answer, which the tap takes."""
+        try:
+            arguments = json.loads(dispatch.arguments)
+        except ValueError as error:
+            raise DispatchRefused("the approved arguments are no JSON") from error
+        if not isinstance(arguments, dict):
+            raise DispatchRefused("the approved arguments are no JSON object")
+        loop = asyncio.get_running_loop()
+        request = types.CallToolRequest(
+            params=types.CallToolRequestParams(name=dispatch.tool, arguments=arguments)
+        )
+        async with asyncio.timeout(timeout) as idle:
+
+            async def progressed(progress: float, total: float | None, message: str | None) -> None:
+                with contextlib.suppress(RuntimeError):  # it came while the call was being timed out
+                    idle.reschedule(loop.time() + timeout)
+                if report is not None:
+                    report(progress, total, message)
+
+            await client.session.send_request(request, types.CallToolResult, progress_callback=progressed)
+
+    def _silent(self, opening: Opening, timeout: float) -> CallError:
+        if not opening.passed:
+            return CallError(f"could not be sent within {timeout:g} s", sent=False)
+        what = f"no answer and no progress for {timeout:g} s; it was cancelled, but may or may not have run"
+        return CallError(what, sent=True, todo="Check with the server before you call it again.")
+
+    def _failed(self, opening: Opening, error: Exception) -> CallError:
+        """Return the error for a call that got no result."""
+        if opening.unsent or not opening.passed:
+            trouble = self._transport.trouble()
+            return CallError(trouble.what if trouble else "the connection is closed", sent=False)
+        if opening.refusal is None:
+            if not isinstance(error, MCPError):
+                _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
+            return CallError(CUT, sent=True, todo="Check with the server before you call it again.")
+        if session_is_lost(opening):
+            self._lost = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
+            self.leave()
+        elif opening.refusal.error.code in _STALE_CODES:
+            self._relister.changed()
+        return refusal_of(opening, http=isinstance(self._transport, HttpTransport))
+
+    def explain(self, error: BaseException | None) -> Trouble:
+        """Return why the connection ended, in words; valid once `run` is over."""
+        error = root_cause(error) if error is not None else None
+        if isinstance(error, TroubleError):
+            return error.trouble
+        if self._lost is not None:
+            return self._lost
+        if isinstance(error, TimeoutError) and not self._connected:
+            limit = f"{self._spec.connect_timeout:g} s"
+            return Trouble(
+                f"did not answer initialize within {limit}", "Look at its log, or raise connect_timeout."
+            )
+        trouble = self._transport.trouble()
+        if trouble is not None:
+            return trouble
+        if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
+            return Trouble(f"refuses to connect: {safe_line(error.message)} (error {error.code})")
+        if error is None or isinstance(error, MCPError | asyncio.CancelledError):
+            return Trouble("it closed the connection", "Look at its log.")
+        _log.warning("the connection to %s failed", self._spec.name, exc_info=error)
+        return Trouble(
+            f"the connection failed: {safe_line(str(error) or type(error).__name__)}", "See the log file."
+        )
+
+    @contextlib.asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[TransportStreams]:
+        async with self._transport as (read, write):
+            yield self._tap.guard(read, write)
+
+    def _note_identity(self, client: Client, took: float) -> None:
+        self._connected = True
+        self.protocol = client.protocol_version
+        self.instructions = client.instructions or ""
+        info = client.server_info
+        self.version = safe_line(f"{info.name} {info.version}", limit=80) if info else SafeText("")
+        self.slow_probe = took > _SLOW_PROBE and self.protocol not in MODERN_PROTOCOL_VERSIONS
+
+    async def _serve(self, client: Client) -> None:
+        listing = asyncio.create_task(self._list(client))
+        leaving = asyncio.create_task(self._leaving.wait())
+        followers = [listing, leaving]
+        try:
+            await asyncio.wait((listing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not listing.done():
+                return
+            await listing
+            followers.append(asyncio.create_task(self._relister.run()))
+            followers.append(
+                asyncio.create_task(listen(client, self._relister.changed, self._spec.list_timeout))
+            )
+            await leaving
+        finally:
+            self._client = None
+            for task in followers:
+                task.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
+
+    async def _list(self, client: Client) -> None:
+        async with self._listing:
+            offer = await list_all(client, self._spec.name, self._spec.list_timeout)
+            if self._tap.trimmed:
+                self._server_log.note(
+                    f"{self._tap.trimmed} entries of its lists were dropped: malformed or too many"
+                )
+                self._tap.trimmed = 0
+            if not self._leaving.is_set():
+                self._client = client
+                self._on_offer(offer)
+
+    async def _on_message(self, message: object) -> None:
+        if changes_lists(message):
+            self._relister.changed()

@@ -1,0 +1,257 @@
+"""The last gate before the wire: no `tools/call` frame passes without an open dispatch for its bytes.
+
+The gate of the approvals decides; this tap makes sure that nothing else, by mistake of ours or of
+the SDK, puts a call on the wire: it sits between the SDK's session and the transport. It also takes
+each answer to a passed call off the wire as it came, so that the SDK neither rejects a sloppy
+result nor spends time on a large one, trims listings, and notices the end of the stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from contextvars import Context, ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+from mcp.shared.dispatcher import coerce_request_id
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
+
+from omni_tui.servers.base import Dispatch, DispatchRefused
+from omni_tui.servers.listing import trim
+
+if TYPE_CHECKING:
+    from mcp.client._transport import ReadStream, WriteStream
+
+_CALL = "tools/call"
+_LISTS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources"}
+_STAND_IN: dict[str, Any] = {"content": [], "resultType": "complete"}
+
+
+def canonical(arguments: Any) -> bytes:
+    """Return the one encoding of arguments that is compared, hashed and sent.
+
+    Raises `ValueError` for what JSON cannot say (NaN, infinity, lone surrogates) and `TypeError` for
+    what is no JSON.
+    """
+    text = json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+class Opening:
+    """One dispatch while its call runs, and what became of its frame.
+
+    `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
+    both as they came. The HTTP transport adds `status` (of the response to this very request) and
+    `unsent` (no connection could be made, so surely nothing was sent).
+    """
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self.dispatch = dispatch
+        self.open = True
+        self.passed = False
+        self.answer: dict[str, Any] | None = None
+        self.refusal: JSONRPCError | None = None
+        self.status = 0
+        self.unsent = False
+        self.request: RequestId | None = None
+
+
+_current: ContextVar[Opening | None] = ContextVar("dispatch", default=None)
+
+
+def current() -> Opening | None:
+    """Return the opening in whose call the running code is, None outside of calls."""
+    return _current.get()
+
+
+class Tap:
+    """Guards the two streams of one connection to `server`.
+
+    `authority` is asked last, once per frame, whether the dispatch still stands. `on_end` is called
+    when the server's stream ends.
+    """
+
+    def __init__(
+        self, server: str, authority: Callable[[Dispatch], bool], on_end: Callable[[], None] = lambda: None
+    ) -> None:
+        self._server = server
+        self._authority = authority
+        self._on_end = on_end
+        self._passed: dict[RequestId, Opening] = {}
+        self._lists: dict[RequestId, str] = {}
+        self.trimmed = 0
+
+    @contextlib.contextmanager
+    def open(self, dispatch: Dispatch) -> Iterator[Opening]:
+        """Let the frame of `dispatch` through, once, if it is sent inside of this block.
+
+        Raises `DispatchRefused` for a dispatch to another server.
+        """
+        if dispatch.server != self._server:
+            raise DispatchRefused(f"a call for {dispatch.server!r} met the connection of {self._server!r}")
+        opening = Opening(dispatch)
+        token = _current.set(opening)
+        try:
+            yield opening
+        finally:
+            opening.open = False
+            _current.reset(token)
+            if opening.request is not None:
+                self._passed.pop(opening.request, None)
+
+    def guard(
+        self, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]
+    ) -> tuple[GuardedReader, GuardedWriter]:
+        """Return the two streams with the tap in between."""
+        return GuardedReader(read, self), GuardedWriter(write, self)
+
+    def check(self, item: SessionMessage) -> None:
+        """Let a frame pass or raise `DispatchRefused`."""
+        message = item.message
+        if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
+            return
+        if isinstance(message, JSONRPCRequest) and message.method in _LISTS:
+            self._lists[coerce_request_id(message.id)] = _LISTS[message.method]
+        if message.method == _CALL:
+            if not isinstance(message, JSONRPCRequest):
+                raise DispatchRefused("a tools/call without an id was about to be sent")
+            self._check_call(message)
+
+    def _check_call(self, message: JSONRPCRequest) -> None:
+        opening = _current.get()
+        if opening is None or not opening.open or opening.dispatch.server != self._server:
+            raise DispatchRefused("a tools/call was about to be sent that nobody dispatched")
+        if opening.passed:
+            raise DispatchRefused(f"the call {opening.dispatch.call} was about to be sent twice")
+        params = message.params or {}
+        if params.get("name") != opening.dispatch.tool:
+            raise DispatchRefused(
+                "a tools/call was about to be sent for another tool than the approved one"
+            )
+        try:
+            same = canonical(params.get("arguments")) == opening.dispatch.arguments
+        except (ValueError, TypeError, RecursionError):
+            same = False
+        if not same:
+            raise DispatchRefused(
+                "a tools/call was about to be sent with other arguments than the approved ones"
+            )
+        if not self._authority(opening.dispatch):
+            raise DispatchRefused(
+                f"the journal does not know the call {opening.dispatch.call} as being dispatched"
+            )
+        opening.passed = True
+        opening.request = coerce_request_id(message.id)
+        self._passed[opening.request] = opening
+
+    def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
+        """Take a call's answer off the wire, and cut a listing to size."""
+        if isinstance(item, Exception) or not isinstance(item.message, JSONRPCResponse | JSONRPCError):
+            return item
+        message = item.message
+        if message.id is None:
+            return item
+        request = coerce_request_id(message.id)
+        opening = self._passed.get(request)
+        kind = self._lists.pop(request, "")
+        if isinstance(message, JSONRPCError):
+            if opening is not None:
+                opening.refusal = message
+            return item
+        if opening is not None:
+            opening.answer = message.result
+            stand_in = JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN))
+            return SessionMessage(stand_in, item.metadata)
+        if kind:
+            self.trimmed += trim(message.result, kind)
+        return item
+
+    def unsent(self, item: SessionMessage) -> None:
+        """Note that a frame met a closed transport: nothing of it was sent."""
+        opening = _current.get()
+        if (
+            opening is not None
+            and isinstance(item.message, JSONRPCRequest)
+            and item.message.method == _CALL
+        ):
+            opening.unsent = True
+
+    def ended(self) -> None:
+        """Note that the server's stream is over."""
+        self._on_end()
+
+
+class GuardedReader:
+    """The server's messages, after the tap has seen them."""
+
+    def __init__(self, inner: ReadStream[SessionMessage | Exception], tap: Tap) -> None:
+        self._inner = inner
+        self._tap = tap
+
+    @property
+    def last_context(self) -> Context | None:
+        """The context of whoever sent the last message, where the transport keeps it."""
+        context: Context | None = getattr(self._inner, "last_context", None)
+        return context
+
+    async def receive(self) -> SessionMessage | Exception:
+        """Return the next message; raises what the transport raises."""
+        return self._tap.receive(await self._inner.receive())
+
+    async def aclose(self) -> None:
+        """Close the transport's stream."""
+        await self._inner.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            item = await self._inner.__anext__()
+        except Exception:  # the end, or a stream closed under the reader: passed on either way
+            self._tap.ended()
+            raise
+        return self._tap.receive(item)
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._inner.__aexit__(kind, error, trace)
+
+
+class GuardedWriter:
+    """Our messages, past the tap."""
+
+    def __init__(self, inner: WriteStream[SessionMessage], tap: Tap) -> None:
+        self._inner = inner
+        self._tap = tap
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Send a message, or raise `DispatchRefused` and send nothing."""
+        self._tap.check(item)
+        try:
+            await self._inner.send(item)
+        except anyio.ClosedResourceError:
+            self._tap.unsent(item)
+            raise
+
+    async def aclose(self) -> None:
+        """Close the transport's stream."""
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self._inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._inner.__aexit__(kind, error, trace)

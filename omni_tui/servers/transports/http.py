@@ -1,0 +1,181 @@
+"""A server behind a URL: the SDK's streamable HTTP transport over a client of our own.
+
+The client adds what the SDK keeps to itself or lacks: real reasons for failures (status, refused
+connection), which call a failed request belonged to, and a connection that survives a failed
+request instead of cancelling its owner. Redirects are followed by the SDK inside the origin only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from mcp.client.streamable_http import streamable_http_client
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.servers.addresses import is_loopback, shown_url
+from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.tap import current
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
+
+MAX_EVENT = 64 * 1024 * 1024
+"""Longest event of a response stream, in bytes (the SDK's own limit of 1 MiB loses images)."""
+
+TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=None, pool=None)
+"""Reading has no limit here: calls, listings and connecting have their own, which progress extends."""
+
+FAREWELL = httpx2.Timeout(1.5)
+"""For ending a session on the server."""
+
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.LocalProtocolError,
+)
+_CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+
+
+def check(spec: ServerSpec) -> httpx2.URL:
+    """Return the URL of a spec, or raise `TroubleError` if it may or can not be asked.
+
+    Credentials go over plain HTTP to this machine only: anybody on the way could read them.
+    """
+    try:
+        url = httpx2.URL(spec.url)
+    except httpx2.InvalidURL as error:
+        raise TroubleError(Trouble("the URL is not valid", "Correct it in the config.", True)) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        what = f"{shown_url(spec.url)} is not an http or https URL"
+        raise TroubleError(Trouble(what, "Correct it in the config.", lasting=True))
+    secret = {name.lower() for name in spec.secret_headers}
+    secret |= {name.lower() for name in spec.headers if name.lower() in _CREDENTIALS}
+    if (secret or url.userinfo) and url.scheme == "http" and not is_loopback(url.host):
+        what = (
+            f"credentials would cross the network in the clear to {shown_url(spec.url)}; nothing was sent"
+        )
+        raise TroubleError(Trouble(what, "Use https, or remove the credentials.", lasting=True))
+    return url
+
+
+class _Client(httpx2.AsyncClient):
+    """An HTTP client that answers a failed POST with a JSON-RPC error, so that only this request fails."""
+
+    def __init__(self, on_failure: Callable[[Exception], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._on_failure = on_failure
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request; see `httpx2.AsyncClient.send`."""
+        if request.method == "DELETE":  # a farewell: the server may be the reason for leaving
+            request.extensions["timeout"] = FAREWELL.as_dict()
+        try:
+            return await super().send(request, **options)
+        except httpx2.TransportError as error:
+            opening = current()
+            if opening is not None and isinstance(error, _NOT_SENT):
+                opening.unsent = True
+            self._on_failure(error)
+            if request.method != "POST":
+                raise
+            body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
+            return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
+
+
+class HttpTransport:
+    """Async context manager that yields the two streams for the SDK's `Client`.
+
+    Entering raises `TroubleError` for a URL that may not be asked. `on_lost` is called when a request
+    could not be sent or got no response: the connection is of no use any more.
+    """
+
+    junk = 0
+    pid = None
+
+    def __init__(self, spec: ServerSpec, on_lost: Callable[[], None]) -> None:
+        self._spec = spec
+        self._on_lost = on_lost
+        self._error: Exception | None = None
+        self._status = 0
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> TransportStreams:
+        url = check(self._spec)
+        client = _Client(
+            self._on_failure,
+            headers=self._spec.headers,
+            timeout=TIMEOUT,
+            follow_redirects=False,
+            trust_env=not is_loopback(url.host),
+            event_hooks={"response": [self._on_response]},
+        )
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(client)
+            streams = await stack.enter_async_context(
+                streamable_http_client(str(url), http_client=client, max_sse_event_size=MAX_EVENT)
+            )
+            self._stack = stack.pop_all()
+        return streams
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def trouble(self) -> Trouble | None:
+        """Return why the connection could not be made or was lost, as far as HTTP tells."""
+        if self._error is not None:
+            return explain(self._error, self._spec.url)
+        return explain_status(self._status, self._spec) if self._status >= HTTPStatus.BAD_REQUEST else None
+
+    def _on_failure(self, error: Exception) -> None:
+        self._error = error
+        self._on_lost()
+
+    async def _on_response(self, response: httpx2.Response) -> None:
+        if response.request.method == "POST":
+            self._status = response.status_code
+            if (opening := current()) is not None:
+                opening.status = response.status_code
+
+
+def explain_status(status: int, spec: ServerSpec) -> Trouble:
+    """Say what an HTTP status means for a connection."""
+    try:
+        answer = f"the server answered {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        answer = f"the server answered {status}"
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+        todo = f"Give it a token: headers.Authorization in [servers.{spec.name}], then reconnect."
+        return Trouble(f"needs authorisation: {answer}", todo, lasting=True)
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
+        return Trouble(f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL.")
+    return Trouble(answer, "It is tried again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "")
+
+
+def explain(error: Exception, url: str) -> Trouble:
+    """Say in words why an HTTP request failed."""
+    shown = shown_url(url)
+    text = str(error).lower()
+    if isinstance(error, httpx2.LocalProtocolError):
+        return Trouble(
+            "a header of the config is not valid HTTP", "Correct it in the config.", lasting=True
+        )
+    if isinstance(error, httpx2.ConnectTimeout):
+        return Trouble(f"nothing answers at {shown}", "Check the address and the network.")
+    if "certificate" in text:
+        return Trouble(f"the certificate of {shown} cannot be verified: {error}", "Check it.", lasting=True)
+    if "name or service" in text or "name resolution" in text or "nodename" in text:
+        return Trouble(f"there is no host of that name: {shown}", "Check the address and the network.")
+    if isinstance(error, httpx2.ConnectError):
+        return Trouble(f"nothing listens at {shown}", "Start the server, or check the address.")
+    return Trouble(
+        f"the connection to {shown} broke: {error or type(error).__name__}", "It is tried again."
+    )

@@ -1,0 +1,235 @@
+"""A server as a child process: spawned in a session of its own, spoken to by lines, ended for certain.
+
+Ours and not the SDK's, because it must know the process (exit code, group, last words), share
+nothing of the engine's environment with it, and be done with it within three seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import threading
+from types import TracebackType
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.servers import reaper
+from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.log import ServerLog
+from omni_tui.servers.processes import Processes
+from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
+
+INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
+"""The variables that a server gets from us besides its own `env` (the list of the SDK)."""
+
+STEP = 1.0
+"""Seconds between the end of input, SIGTERM and SIGKILL when a server is stopped."""
+
+_LAST_BREATH = 0.25
+
+
+def environment(spec: ServerSpec, marker: dict[str, str]) -> dict[str, str]:
+    """Return the whole environment of a server's process."""
+    base = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    # A value that begins like this is an exported shell function, which old shells execute.
+    base = {name: value for name, value in base.items() if not value.startswith("()")}
+    return base | spec.env | marker
+
+
+class Child:
+    """A spawned process and the news of its end."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.exited = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._watch()
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, negative for a signal; None while it runs."""
+        return self.process.returncode
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for the end; return whether it came in time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.exited.wait(), seconds)
+        return self.exited.is_set()
+
+    def signal_group(self, number: int) -> bool:
+        """Signal the process and all of its group; return whether anybody was there."""
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def _watch(self) -> None:
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            threading.Thread(target=self._wait_in_thread, daemon=True).start()
+            return
+        self._loop.add_reader(self._pidfd, self._on_exit)
+
+    def _on_exit(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self.process.wait()
+        self.exited.set()
+
+    def _wait_in_thread(self) -> None:
+        self.process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waits
+            self._loop.call_soon_threadsafe(self.exited.set)
+
+
+class StdioTransport:
+    """Async context manager that runs a server and yields the two streams for the SDK's `Client`.
+
+    Entering raises `TroubleError` if the program cannot be started. Leaving ends the process and
+    all of its group: end of input, a second, SIGTERM, a second, SIGKILL; also if it is cancelled.
+    """
+
+    def __init__(self, spec: ServerSpec, processes: Processes, log: ServerLog) -> None:
+        self._spec = spec
+        self._processes = processes
+        self._server_log = log
+        self._child: Child | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._death: int | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def junk(self) -> int:
+        """Lines on standard output so far that were no messages."""
+        return self._reader.junk if self._child else 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, also the id of its group; None before it runs."""
+        return self._child.pid if self._child else None
+
+    async def __aenter__(self) -> tuple[LineReader, FrameWriter]:
+        self._processes.prepare()
+        self._server_log.begin()
+        child = self._child = Child(self._spawn())
+        self._processes.register(child.pid)
+        pipes = (child.process.stdin, child.process.stdout, child.process.stderr)
+        stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
+        self._reader = LineReader(stdout)
+        self._writer = FrameWriter(stdin, self._reader.finish)
+        self._errors = ErrorReader(stderr, self._server_log)
+        self._watcher = asyncio.create_task(self._follow(child), name=f"exit of {self._spec.name}")
+        return self._reader, self._writer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # In a task of its own: whoever leaves may be cancelled again, and the process must end even so.
+        if self._child is not None and self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(self._child), name=f"stop {self._spec.name}")
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
+
+    def trouble(self) -> Trouble | None:
+        """Return why the connection ended, as far as the process tells; valid after leaving."""
+        if self._child is None:
+            return None
+        if self._reader.fault:
+            return Trouble(self._reader.fault, "Look at its log; the server is at fault.")
+        if self._death is None:
+            return None
+        words = self._server_log.last_words
+        how = f"exited with code {self._death}"
+        if self._death < 0:
+            how = f"was ended by {_signal_name(-self._death)}"
+        return Trouble(f"it {how}" + (f": {words}" if words else ""), "Look at its log for more.")
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                [self._spec.command, *self._spec.args],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=self._spec.cwd or None,
+                env=environment(self._spec, self._processes.environment()),
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise TroubleError(_why_not(self._spec, error)) from error
+
+    async def _follow(self, child: Child) -> None:
+        """End the stream as soon as the process is gone, though a grandchild may still hold the pipe."""
+        await child.exited.wait()
+        if self._stopping is None:
+            self._death = child.returncode
+        self._reader.drain()
+
+    async def _stop(self, child: Child) -> None:
+        process = child.process
+        try:
+            if self._reader.ended.is_set() and not self._reader.fault and await child.wait(_LAST_BREATH):
+                self._death = child.returncode
+            await self._reader.aclose()
+            self._writer.release()
+            if process.stdin is not None:
+                process.stdin.close()
+            if not await child.wait(STEP) and child.signal_group(signal.SIGTERM):
+                await child.wait(STEP)
+            await self._end_group(child)
+        finally:
+            if self._watcher is not None:
+                self._watcher.cancel()
+            self._reader.release()
+            self._errors.release()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+    async def _end_group(self, child: Child) -> None:
+        """End what is left of the group, and unregister it."""
+        if child.exited.is_set() and not child.signal_group(0):
+            self._processes.unregister(child.pid)
+            return
+        if not child.exited.is_set():
+            child.signal_group(signal.SIGKILL)
+            await child.wait(STEP)
+        group = {child.pid: 0}
+        if await asyncio.to_thread(reaper.end_all, group, "", grace=0.0, term=STEP):
+            self._processes.unregister(child.pid)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _why_not(spec: ServerSpec, error: OSError | ValueError) -> Trouble:
+    """Say why a program could not be started."""
+    start = f"cannot start '{spec.command}'"
+    if isinstance(error, ValueError):
+        return Trouble(f"{start}: {error}", "Correct the command in the config.", lasting=True)
+    if spec.cwd and error.filename == spec.cwd:
+        return Trouble(f"{start}: no such folder: {spec.cwd}", "Correct cwd in the config.", lasting=True)
+    reasons = {
+        errno.ENOENT: "no such program; check command/PATH",
+        errno.EACCES: "not permitted to run it; check that it is an executable file",
+        errno.ENOEXEC: "not a program: it has no #! line and is no binary",
+        errno.E2BIG: "its arguments and environment are too long",
+        errno.EMFILE: "this process has too many files open",
+        errno.EAGAIN: "the system allows no more processes",
+    }
+    why = reasons.get(error.errno or 0, error.strerror or str(error))
+    lasting = error.errno not in (errno.EMFILE, errno.EAGAIN)
+    return Trouble(f"{start}: {why}", "Correct the command in the config, then reconnect.", lasting=lasting)
