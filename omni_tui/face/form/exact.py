@@ -65,24 +65,24 @@ def ascii_json(value: Json) -> JsonText:
 def pretty(value: Json) -> str:
     """Return JSON with an indent of 2 in which every character that would not show is escaped."""
     parts: list[str] = []
-    _write(value, parts, _shown, 2, 0)
+    _write(value, parts, string_literal, 2, 0)
     return "".join(parts)
 
 
 def string_literal(text: str) -> str:
     """Return a JSON string that can be shown and edited, invisible characters escaped."""
-    return _shown(text)
+    return escape_hidden(json.dumps(text, ensure_ascii=False))
+
+
+def escape_hidden(document: str) -> str:
+    """Return the same JSON document with `\\uXXXX` for every character that would not show."""
+    if not hidden(document):
+        return document
+    return "".join(c if c in "\n\t" or not hidden(c) else json.dumps(c)[1:-1] for c in document)
 
 
 def _ascii(text: str) -> str:
     return json.dumps(text)
-
-
-def _shown(text: str) -> str:
-    plain = json.dumps(text, ensure_ascii=False)
-    if not hidden(plain):
-        return plain
-    return "".join(c if c.isascii() or not hidden(c) else json.dumps(c)[1:-1] for c in plain)
 
 
 def _write(value: Json, parts: list[str], quote: Quote, indent: int | None, level: int) -> None:
@@ -134,7 +134,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise NotJson(f"the key {_shown(twice)[:80]} stands there twice")
+        raise NotJson(f"the key {string_literal(twice[:80])} stands there twice")
     return made
 
 

@@ -293,7 +293,7 @@ class ObjectNode(Node):
             return False
         twice = next((name for name in value if name in self.field.by_name), None)
         if twice is not None:
-            what = f"{string_literal(twice)[:80]} has a field of its own"
+            what = f"{string_literal(twice[:80])} has a field of its own"
             troubles.append(Trouble(self.extra, what, blocks=True))
             return False
         made.update(value)

@@ -1,0 +1,202 @@
+"""The controls a value is typed or chosen in: one line, several lines, one of a few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input, TextArea
+
+MOVES = [
+    Binding("up", "screen.focus_previous", "previous field", show=False),
+    Binding("down", "screen.focus_next", "next field", show=False),
+]
+
+
+class Grow(Message):
+    """A one-line control was given, or asked for, more than one line. `text` is the whole new text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class TextLine(Input):
+    """A text or a number on one line. Enter and the arrows go on to the next field; nothing is sent."""
+
+    DEFAULT_CSS = """
+    TextLine { height: 1; width: 1fr; }
+    """
+    BINDINGS = [*MOVES, Binding("ctrl+j", "grow", "more lines", show=False)]
+
+    def __init__(self, value: str, *, lines: bool) -> None:
+        super().__init__(value, compact=True, select_on_focus=False)
+        self._lines = lines
+        self.cursor_blink = False
+
+    def action_grow(self) -> None:
+        """Go on in a control with several lines, on a new line."""
+        if self._lines:
+            at = self.cursor_position
+            self.post_message(Grow(self.value[:at] + "\n" + self.value[at:]))
+
+    def action_submit(self) -> None:  # type: ignore[override]
+        """Go on to the next field."""
+        self.screen.focus_next()
+
+    def _on_paste(self, event: events.Paste) -> None:
+        if self._lines and len(event.text.splitlines()) > 1:
+            event.stop()
+            event.prevent_default()
+            start, end = sorted(self.selection)
+            text = event.text.replace("\r\n", "\n").replace("\r", "\n")
+            self.post_message(Grow(self.value[:start] + text + self.value[end:]))
+        elif event.text:
+            super()._on_paste(event)
+
+
+class TextBox(TextArea):
+    """A text with several lines, or a piece of JSON. Tab goes on to the next field."""
+
+    DEFAULT_CSS = """
+    TextBox { height: auto; min-height: 3; max-height: 12; width: 1fr; }
+    """
+
+    class Resized(Message):
+        """The text takes more or fewer lines than before."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, compact=True, highlight_cursor_line=False, tab_behavior="focus")
+        self.cursor_blink = False
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Escape means "close the innermost thing" everywhere; a text area would take it for itself.
+        if event.key != "escape":
+            await super()._on_key(event)
+
+    def on_resize(self) -> None:
+        """Tell the row."""
+        self.post_message(self.Resized())
+
+
+class Picked(Message):
+    """Another choice: its place, or -1 for none."""
+
+    def __init__(self, choice: int) -> None:
+        super().__init__()
+        self.choice = choice
+
+
+class ChoiceBar(Widget, can_focus=True):
+    """One of a few values on one line. Arrows and space go through them; letters jump to one.
+
+    Where they do not fit beside each other, only the chosen one is shown, with its place among them.
+    """
+
+    DEFAULT_CSS = """
+    ChoiceBar { height: 1; width: 1fr; }
+    """
+    BINDINGS = [
+        *MOVES,
+        Binding("right,space", "step(1)", "next choice", show=False),
+        Binding("left", "step(-1)", "previous choice", show=False),
+        Binding("home", "go(0)", "first choice", show=False),
+        Binding("end", "go(-1)", "last choice", show=False),
+        Binding("backspace,delete", "drop", "none", show=False),
+        Binding("enter", "screen.focus_next", "next field", show=False),
+    ]
+
+    choice: reactive[int] = reactive(-1)
+    unset: reactive[str] = reactive("not sent")
+
+    def __init__(self, labels: Sequence[str], choice: int, *, optional: bool) -> None:
+        super().__init__()
+        self._labels = labels
+        self._optional = optional
+        self._typed = ""
+        self.set_reactive(ChoiceBar.choice, choice)
+
+    def render(self) -> Content:
+        """Draw all choices beside each other, or the chosen one alone."""
+        width = self.size.width
+        if self._fits(width):
+            row = self._beside()
+            if self.choice < 0:
+                row += Content.styled(self.unset, "$text-3").truncate(
+                    width - row.cell_length, ellipsis=True
+                )
+            return row
+        said = self._labels[self.choice] if self.choice >= 0 else self.unset
+        count = len(self._labels)
+        place = f"{self.choice + 1} of {count}" if self.choice >= 0 else f"{count} choices"
+        label = Content(said).truncate(max(width - len(place) - 8, 4), ellipsis=True)
+        style = "$text-1" if self.choice >= 0 else "$text-3"
+        sign = "$mine"
+        return Content.assemble(("‹ ", sign), label.stylize(style), (" ›", sign), (f"  {place}", "$text-3"))
+
+    def action_step(self, by: int) -> None:
+        """Go to the next or the previous choice; an optional field also has "none" among them."""
+        first = -1 if self._optional else 0
+        span = len(self._labels) - first
+        here = self.choice if self.choice >= first else first - (by > 0)
+        self._pick((here + by - first) % span + first)
+
+    def action_go(self, to: int) -> None:
+        """Go to the first (0) or the last (-1) choice."""
+        self._pick(to % len(self._labels))
+
+    def action_drop(self) -> None:
+        """Choose none."""
+        self._pick(-1)
+
+    def _pick(self, choice: int) -> None:
+        self.choice = choice
+        self.post_message(Picked(choice))
+
+    def _fits(self, width: int) -> bool:
+        return len(self._labels) <= 12 and self._beside().cell_length <= width
+
+    def _beside(self) -> Content:
+        parts: list[Content | tuple[str, str]] = []
+        for number, label in enumerate(self._labels[:12]):
+            on = number == self.choice
+            parts.append(("● " if on else "○ ", "$mine" if on else "$text-3"))
+            parts.append(Content(label).stylize("$text-1" if on else "$text-2"))
+            parts.append(("  ", ""))
+        return Content.assemble(*parts)
+
+    def on_key(self, event: events.Key) -> None:
+        """Jump to the choice that begins with what is typed."""
+        if event.character is None or not event.character.isprintable() or event.character == " ":
+            self._typed = ""
+            return
+        event.stop()
+        for typed in (self._typed + event.character.lower(), event.character.lower()):
+            order = [*range(self.choice + (typed == event.character.lower()), len(self._labels))]
+            order += range(len(self._labels))
+            found = next((n for n in order if n >= 0 and self._labels[n].lower().startswith(typed)), None)
+            if found is not None:
+                self._typed = typed
+                self._pick(found)
+                return
+
+    def on_blur(self) -> None:
+        """Forget what was typed to jump."""
+        self._typed = ""
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose what was clicked on; the chosen one of an optional field is dropped."""
+        if not self._fits(self.size.width):
+            self.action_step(-1 if event.x < 2 else 1)
+            return
+        right = 0
+        for number, label in enumerate(self._labels):
+            right += Content(label).cell_length + 4
+            if event.x < right:
+                self._pick(-1 if self._optional and number == self.choice else number)
+                return

@@ -1,0 +1,1 @@
+"""What a call gave back: text, JSON, trees, images and links, however large."""

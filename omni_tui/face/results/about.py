@@ -1,0 +1,74 @@
+"""What a tool says about itself, and what it may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from textual.content import Content
+
+from omni_tui.face.results.lines import Look
+from omni_tui.protocol import JsonText, SafeText
+from omni_tui.protocol.events import ToolDetails
+from omni_tui.security.text import safe
+
+_BADGES = {
+    "write": (" WRITES ", "bold $on-colour on $waiting"),
+    "destructive": (" DESTROYS ", "bold $on-colour on $fail"),
+    "read": ("reads only", "$text-3"),
+    "unknown": ("may write", "$waiting"),
+}
+_DEEPEST = 100
+
+
+def badge(details: ToolDetails | None) -> Content:
+    """Return what the tool may do, and whether it is new or changed, as marks."""
+    if details is None:
+        return Content("")
+    marks = Content.assemble(_BADGES[details.risk])
+    if details.trust != "unchanged":
+        marks += Content.assemble("  ", (details.trust, "bold $waiting"))
+    return marks
+
+
+def headline(details: ToolDetails) -> Content:
+    """Return the beginning of the description, quoted: those are the server's words, not ours."""
+    said = " ".join(details.description.split())
+    if not said:
+        return Content.styled("The server does not describe this tool.", "$text-3")
+    return Content.styled(f"“{said}”", "$text-2")
+
+
+def about_lines(details: ToolDetails) -> Iterator[tuple[str, Look]]:
+    """Yield everything about a tool as blocks of text with their looks."""
+    if details.title:
+        yield details.title, "text"
+    yield f"“{details.description}”" if details.description else "(no description)", "head"
+    if details.annotations:
+        yield "\nTHE SERVER SAYS", "dim"
+        yield "\n".join(details.annotations), "text"
+    yield "\nINPUT SCHEMA", "dim"
+    yield readable(details.input_schema_json), "json"
+    if details.output_schema_json:
+        yield "\nOUTPUT SCHEMA", "dim"
+        yield readable(details.output_schema_json), "json"
+    if details.model_name:
+        yield f"\nthe model calls it {safe(details.model_name, limit=200)}", "dim"
+
+
+def readable(document: JsonText) -> SafeText:
+    """Return a JSON document laid out, or as it is where it is nested too deep to be worth it."""
+    if document.count("{") + document.count("[") > _DEEPEST and _depth(document) > _DEEPEST:
+        return safe(document, limit=400_000)
+    try:
+        return safe(msgspec.json.format(document, indent=2), limit=400_000)
+    except (msgspec.DecodeError, RecursionError):
+        return safe(document, limit=400_000)
+
+
+def _depth(document: str) -> int:
+    depth = deepest = 0
+    for sign in document:
+        depth += (sign in "[{") - (sign in "]}")
+        deepest = max(deepest, depth)
+    return deepest

@@ -1,0 +1,20 @@
+"""What can go wrong when the engine is asked, in words for the person."""
+
+from __future__ import annotations
+
+from omni_tui.face.port import Refused
+from omni_tui.protocol import LinkClosed
+from omni_tui.security.text import safe_line
+
+ASKING = (Refused, TimeoutError, LinkClosed)
+"""Everything `Port.ask` raises."""
+
+
+def words_of(error: Exception) -> str:
+    """Return what happened, why, and what to do, on one line."""
+    if isinstance(error, Refused):
+        failure = error.failure
+        return " · ".join(bit for bit in (failure.what, failure.why, failure.todo) if bit)
+    if isinstance(error, TimeoutError):
+        return "the engine did not answer in time; try again"
+    return safe_line(str(error))

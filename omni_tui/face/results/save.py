@@ -1,0 +1,88 @@
+"""The bar that asks where to save a part of a result."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from omni_tui.security.text import safe_line
+
+
+class SaveBar(Vertical):
+    """Asks for a path. Enter saves to a new file; only ctrl+y, once offered, replaces one."""
+
+    DEFAULT_CSS = """
+    SaveBar { height: auto; padding: 0 1; background: $bar; border-left: outer $mine; }
+    SaveBar Input { width: 1fr; height: 1; background: $cursor; color: $text-1; }
+    SaveBar Static { height: auto; }
+    """
+    BINDINGS = [
+        Binding("escape", "close", "close", show=False),
+        Binding("ctrl+y", "replace", "replace the file", show=False, priority=True),
+    ]
+
+    class Save(Message):
+        """Save to this path."""
+
+        def __init__(self, part: int, path: str, overwrite: bool) -> None:
+            super().__init__()
+            self.part = part
+            self.path = path
+            self.overwrite = overwrite
+
+    class Closed(Message):
+        """The person thought better of it."""
+
+    def __init__(self, part: int, what: str, suggestion: str) -> None:
+        super().__init__()
+        self._part = part
+        self._what = what
+        self._suggestion = suggestion
+        self._exists = ""
+
+    def compose(self) -> ComposeResult:
+        """A line that says what is saved, the path, and a line for what went wrong."""
+        yield Static(Content.assemble(("save ", "$text-2"), (self._what, "$text-1"), (" to", "$text-2")))
+        yield Input(self._suggestion, compact=True, select_on_focus=False, placeholder="a path")
+        yield Static(Content.styled("enter saves · esc closes", "$text-3"), id="said")
+
+    def on_mount(self) -> None:
+        """Take the keys: the person asked for this bar."""
+        path = self.query_one(Input)
+        path.cursor_blink = False
+        path.focus()
+
+    def say(self, what: str, *, exists: bool) -> None:
+        """Say why it was not saved; where a file is in the way, offer to replace it."""
+        self._exists = self.query_one(Input).value if exists else ""
+        lines = [Content.styled("✗ " + safe_line(what, limit=300), "$fail")]
+        if exists:
+            lines.append(
+                Content.assemble(("ctrl+y", "bold $fail"), (" replaces that file · esc closes", "$text-2"))
+            )
+        self.query_one("#said", Static).update(Content("\n").join(lines))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Save to a new file."""
+        event.stop()
+        if event.value.strip():
+            self.post_message(self.Save(self._part, event.value.strip(), overwrite=False))
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Another path: what was said of the last one no longer holds."""
+        event.stop()
+        if event.value != self._exists:
+            self._exists = ""
+
+    def action_replace(self) -> None:
+        """Save over the file that was found in the way."""
+        if self._exists:
+            self.post_message(self.Save(self._part, self._exists.strip(), overwrite=True))
+
+    def action_close(self) -> None:
+        """Close the bar."""
+        self.post_message(self.Closed())

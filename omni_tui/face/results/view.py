@@ -1,0 +1,335 @@
+"""What one call gave back: text · JSON · structured · raw, however large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.reactive import reactive
+
+from omni_tui.face.form.exact import NotJson, parse
+from omni_tui.face.messages import CopyText
+from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.results.lines import NOWHERE, LineView, Look
+from omni_tui.face.results.pages import STRUCTURED, WHOLE, NoJson, Pages, lay_out
+from omni_tui.face.results.save import SaveBar
+from omni_tui.face.results.tabs import TabLine
+from omni_tui.face.results.tree import JsonTree
+from omni_tui.protocol.commands import SaveResult
+from omni_tui.protocol.events import CallFinished, ContentPart, FileSaved
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
+
+Tab = Literal["text", "JSON", "structured", "raw"]
+TABS: tuple[Tab, ...] = ("text", "JSON", "structured", "raw")
+TREE_LIMIT = 2_000_000
+"""Longest structured content, in characters, that is shown as a tree; a longer one as laid-out JSON."""
+_EMPTY = "Nothing has been called yet.\n\nFill in the form and press F9."
+_SUFFIX = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/svg+xml": ".svg"} | {
+    "audio/wav": ".wav", "audio/mpeg": ".mp3", "text/plain": ".txt", "application/json": ".json",
+    "text/markdown": ".md", "text/html": ".html", "application/pdf": ".pdf",
+}  # fmt: skip
+
+
+class ResultView(Vertical):
+    """The result of the call that was handed to `show`; parts are fetched as they come into sight."""
+
+    DEFAULT_CSS = """
+    ResultView { height: 1fr; }
+    ResultView > JsonTree { display: none; margin-top: 1; }
+    ResultView > LineView { margin-top: 1; }
+    """
+    BINDINGS = [
+        Binding("right_square_bracket", "turn(1)", "next view"),
+        Binding("left_square_bracket", "turn(-1)", "previous view", show=False),
+        Binding("s", "save", "save"),
+        Binding("y", "copy", "copy"),
+    ]
+
+    tab: reactive[Tab] = reactive[Tab]("text", init=False)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._finished: CallFinished | None = None
+        self._pages: dict[int, Pages] = {}
+        self._feed: Iterator[ContentPart] = iter(())
+        self._open: Pages | None = None
+        self._open_part = NOWHERE
+        self._look: Look = "text"
+
+    def compose(self) -> ComposeResult:
+        """Tabs, a view of lines and a tree; one of the two is shown."""
+        yield TabLine(TABS, self.tab)
+        yield LineView()
+        yield JsonTree()
+
+    def on_mount(self) -> None:
+        """Say what to do first."""
+        self._redraw()
+
+    # --- what the owner uses
+
+    def show(self, finished: CallFinished | None) -> None:
+        """Show the result of a call, or (None) that there is none yet."""
+        self._finished = finished
+        self._pages = {}
+        tabs = self.query_one(TabLine)
+        kinds = {part.kind for part in finished.parts} if finished is not None else set()
+        tabs.missing = frozenset() if "structured" in kinds else frozenset({"structured"})
+        tabs.note = _note(finished)
+        if self.tab == "structured" and "structured" not in kinds:
+            self.tab = "text"
+        self._redraw()
+
+    @property
+    def lines(self) -> LineView:
+        """The view of lines."""
+        return self.query_one(LineView)
+
+    def close_bar(self) -> bool:
+        """Close the bar that asks for a path. True if it was open."""
+        bars = self.query(SaveBar)
+        if not bars:
+            return False
+        bars.remove()
+        self.focus_view()
+        return True
+
+    def focus_view(self) -> None:
+        """Give the keys to whichever view is in front."""
+        tree = self.query_one(JsonTree)
+        (tree if tree.display else self.lines).focus()
+
+    # --- drawing
+
+    def watch_tab(self) -> None:
+        """Draw the other view."""
+        if self.is_attached:
+            self.query_one(TabLine).current = self.tab
+            self._redraw()
+
+    def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
+        """Go to the tab that was clicked."""
+        event.stop()
+        self.tab = cast("Tab", event.name)
+
+    def action_turn(self, by: int) -> None:
+        """Go to the next or the previous view."""
+        self.tab = cast("Tab", self.query_one(TabLine).beside(by))
+        self.focus_view()
+
+    def _redraw(self) -> None:
+        self.workers.cancel_group(self, "result")
+        lines, tree = self.lines, self.query_one(JsonTree)
+        lines.clear()
+        self._feed, self._open = iter(()), None
+        as_tree = self.tab == "structured" and self._size_of("structured") <= TREE_LIMIT
+        tree.display = as_tree and self._finished is not None and self._has("structured")
+        lines.display = not tree.display
+        if self._finished is None:
+            lines.add(_EMPTY, "dim")
+        elif self.tab == "text":
+            self._feed = iter(self._finished.parts)
+            self._more()
+        elif self.tab == "JSON":
+            self._show_json()
+        elif self.tab == "raw":
+            self._stream(WHOLE)
+        elif tree.display:
+            self._show_tree()
+        elif self._has("structured"):
+            self._stream(STRUCTURED)
+        else:
+            lines.add("This result has no structured content.", "dim")
+
+    def _has(self, kind: str) -> bool:
+        return self._finished is not None and any(part.kind == kind for part in self._finished.parts)
+
+    def _size_of(self, kind: str) -> int:
+        parts = self._finished.parts if self._finished is not None else ()
+        return sum(part.size for part in parts if part.kind == kind)
+
+    def _pages_of(self, part: int) -> Pages:
+        if part not in self._pages:
+            call = self._finished.call if self._finished is not None else ""
+            self._pages[part] = Pages(cast("Port", self.app.port), call, part)  # type: ignore[attr-defined]
+        return self._pages[part]
+
+    # --- lines, as they come into sight
+
+    def _stream(self, part: int) -> None:
+        self._open, self._open_part, self._look = self._pages_of(part), part, "json"
+        for text in self._open.texts:
+            self.lines.add(text, "json", part)
+        self._more()
+
+    def on_line_view_near_end(self, event: LineView.NearEnd) -> None:
+        """Fetch more."""
+        event.stop()
+        self._more()
+
+    @work(group="result", exclusive=True, exit_on_error=False)
+    async def _more(self) -> None:
+        lines = self.lines
+        if self._open is not None:
+            try:
+                text = await self._open.next()
+            except ASKING as error:
+                self._open = None
+                lines.add(words_of(error), "fail")
+                return
+            if text:
+                lines.add(text, self._look, self._open_part)
+                return
+            self._open = None
+        part = next(self._feed, None)
+        if part is None:
+            return
+        self._begin(part)
+
+    def _begin(self, part: ContentPart) -> None:
+        """Draw the beginning of one part: its head if there are several, and its text."""
+        lines = self.lines
+        many = self._finished is not None and len(self._finished.parts) > 1
+        if part.kind == "structured":
+            if self._finished is not None and len(self._finished.parts) == 1:
+                lines.add("The whole of this result is structured content: see the tab.", "dim", part.index)
+            self.call_later(self._more)
+            return
+        if many or part.kind != "text":
+            gap = "\n" if part.index else ""
+            lines.add(gap + _head(part), "head", part.index)
+        if part.truncated:
+            self._open, self._open_part, self._look = self._pages_of(part.index), part.index, "text"
+            self.call_later(self._more)
+        else:
+            if part.text:
+                lines.add(part.text, "text", part.index)
+            elif part.kind == "text":
+                lines.add("(an empty text)", "dim", part.index)
+            self.call_later(self._more)
+
+    # --- laid-out JSON and the tree
+
+    @work(group="result", exclusive=True, exit_on_error=False)
+    async def _show_json(self) -> None:
+        lines = self.lines
+        part = next((p for p in self._parts() if p.text.lstrip()[:1] in ("{", "[")), None)
+        if part is None:
+            lines.add("No part of this result is JSON.", "dim")
+            return
+        try:
+            text = part.text if not part.truncated else await self._pages_of(part.index).whole()
+            if text is None:
+                raise NoJson("too long to be laid out: read it under text, or save it with s")
+            lines.add(await lay_out(text), "json", part.index)
+        except (NoJson, *ASKING) as error:
+            lines.add(words_of(error), "dim" if isinstance(error, NoJson) else "fail")
+
+    def _parts(self) -> tuple[ContentPart, ...]:
+        parts = self._finished.parts if self._finished is not None else ()
+        return tuple(part for part in parts if part.kind in ("text", "resource"))
+
+    @work(group="result", exclusive=True, exit_on_error=False)
+    async def _show_tree(self) -> None:
+        import asyncio
+
+        tree = self.query_one(JsonTree)
+        try:
+            text = await self._pages_of(STRUCTURED).whole(TREE_LIMIT * 4)
+            value = await asyncio.to_thread(parse, text or "null")
+        except NotJson:
+            tree.display, self.lines.display = False, True
+            self._stream(STRUCTURED)
+            return
+        except ASKING as error:
+            tree.display, self.lines.display = False, True
+            self.lines.add(words_of(error), "fail")
+            return
+        tree.show(value)
+
+    # --- copying and saving
+
+    def action_copy(self) -> None:
+        """Copy what was read of this view."""
+        if self._finished is not None:
+            text = "".join(self._pages_of(STRUCTURED).texts) if self._tree_shown else self.lines.text
+            self.post_message(CopyText(text, "the result"))
+
+    @property
+    def _tree_shown(self) -> bool:
+        return bool(self.query_one(JsonTree).display)
+
+    async def action_save(self) -> None:
+        """Ask where to save the part in sight."""
+        if self._finished is None or self.query(SaveBar):
+            return
+        part, what, mime = self._in_sight()
+        name = f"result{_SUFFIX.get(mime, '.json' if part < 0 else '.bin' if not mime else '.txt')}"
+        await self.mount(SaveBar(part, what, name))
+
+    def _in_sight(self) -> tuple[int, str, str]:
+        if self.tab == "raw":
+            return WHOLE, "the raw result", "application/json"
+        if self.tab == "structured" and self._has("structured"):
+            return STRUCTURED, "the structured content", "application/json"
+        parts = [part for part in (self._finished.parts if self._finished else ()) if part.index >= 0]
+        here = self.lines.part_in_sight
+        part = next((p for p in parts if p.index == here), parts[0] if parts else None)
+        if part is None:
+            return WHOLE, "the raw result", "application/json"
+        return part.index, _head(part), part.mime or ("text/plain" if part.kind == "text" else "")
+
+    def on_save_bar_closed(self, event: SaveBar.Closed) -> None:
+        """Back to the result."""
+        event.stop()
+        self.close_bar()
+
+    def on_save_bar_save(self, event: SaveBar.Save) -> None:
+        """Have the engine write the file."""
+        event.stop()
+        self._save(event)
+
+    @work(group="save", exclusive=True, exit_on_error=False)
+    async def _save(self, event: SaveBar.Save) -> None:
+        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
+        call = self._finished.call if self._finished is not None else ""
+        command = SaveResult(call=call, path=event.path, part=event.part, overwrite=event.overwrite)
+        try:
+            reply = await port.ask(command)
+        except ASKING as error:
+            for bar in self.query(SaveBar):
+                bar.say(words_of(error), exists=not event.overwrite and "exists" in words_of(error))
+            return
+        if isinstance(reply, FileSaved):
+            self.close_bar()
+            self.app.notify(f"{reply.path} · {size_words(reply.size)}", title="saved", markup=False)
+
+
+def size_words(size: int) -> str:
+    """Return a number of bytes in words: `812 B`, `3.4 KB`, `5.0 MB`."""
+    if size < 1000:
+        return f"{size} B"
+    return f"{size / 1000:.1f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+def _head(part: ContentPart) -> str:
+    """Return one line about a part: what it is, of which type, how large."""
+    sign = {"image": "▣", "audio": "♪", "link": "→", "resource": "◫"}.get(part.kind, "─")
+    bits = [part.kind, part.uri, part.mime, size_words(part.size) if part.size else ""]
+    line = f"{sign} " + " · ".join(bit for bit in bits if bit)
+    return line + ("   s saves it to a file" if part.kind in ("image", "audio") else "")
+
+
+def _note(finished: CallFinished | None) -> Content:
+    if finished is None or not finished.parts:
+        return Content("")
+    count = sum(1 for part in finished.parts if part.index >= 0)
+    parts = f"{count} parts · " if count > 1 else ""
+    return Content.styled(parts + size_words(finished.size), "$text-3")

@@ -1,0 +1,415 @@
+"""One tool: its form at the left, what its calls gave back at the right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from omni_tui.face.form.form import ArgumentsForm
+from omni_tui.face.results.about import about_lines, badge, headline
+from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.results.history import CallHistory, PastCall
+from omni_tui.face.results.lines import LineView
+from omni_tui.face.results.past import PastCalls
+from omni_tui.face.results.status import ConfirmBar, RunButton, StateLine
+from omni_tui.face.results.tabs import TabLine
+from omni_tui.face.results.view import ResultView
+from omni_tui.face.widgets.footer import FooterBar, Hint
+from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.title import PaneTitle
+from omni_tui.protocol import AnyEvent, JsonText
+from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool, ReadArguments
+from omni_tui.protocol.events import (
+    CallProgress,
+    CommandDone,
+    ConfirmNeeded,
+    TextPage,
+    ToolDetails,
+)
+from omni_tui.security.text import safe_line
+
+if TYPE_CHECKING:
+    from omni_tui.face.clock import Clock
+    from omni_tui.face.port import Port
+
+_ORDER = ("run", "other_side", "about", "toggle_raw", "close")
+"""The screen's own keys, in the order of the bottom bar."""
+
+
+class ToolScreen(Screen[None]):
+    """Calls one tool by hand. The app forwards events to `apply`.
+
+    `history` may be handed over to show the session's earlier calls; without it the screen knows
+    those made while it is open.
+    """
+
+    CSS_PATH = "../styles/tool.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall")]
+    AUTO_FOCUS = ""
+    BINDINGS = [
+        Binding("f9", "run", "run", priority=True),
+        Binding("ctrl+enter", "run", "run", show=False, priority=True),
+        Binding("f7", "other_side", "result", priority=True),
+        Binding("f8", "about", "about", priority=True),
+        Binding("ctrl+r", "toggle_raw", "form · JSON"),
+        Binding("escape", "close", "close"),
+    ]
+
+    def __init__(
+        self, server: str, tool: str, arguments_json: str = "", *, history: CallHistory | None = None
+    ) -> None:
+        super().__init__()
+        self._server = server
+        self._tool = tool
+        self._wanted = arguments_json
+        self._details: ToolDetails | None = None
+        self._past = history if history is not None else CallHistory()
+        self._current = ""
+        self._asked = False
+        self._insisted: JsonText | None = None
+
+    @property
+    def _port(self) -> Port:
+        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+
+    @property
+    def _form(self) -> ArgumentsForm | None:
+        forms = self.query(ArgumentsForm)
+        return forms.first() if forms else None
+
+    @property
+    def running(self) -> PastCall | None:
+        """The call that was sent from here and is not over, None if there is none."""
+        past = self._past.get(self._current)
+        return past if past is not None and not past.ended else None
+
+    # --- building
+
+    def compose(self) -> ComposeResult:
+        """Head, two columns, keys."""
+        yield Static(id="tool-head", markup=False)
+        sides = TabLine(("arguments", "result"), "arguments")
+        sides.id = "tool-sides"
+        yield sides
+        with Horizontal(id="tool-body"):
+            with Vertical(id="tool-left"):
+                yield PaneTitle("Arguments").add_class("side")
+                yield Static(id="tool-says", markup=False)
+                with Vertical(id="tool-form"):
+                    yield Static(Content("reading the tool's schema …"), id="tool-wait", markup=False)
+                yield LineView().add_class("about")
+                with Horizontal(id="tool-run"):
+                    yield RunButton()
+                    yield Static(id="tool-hint", markup=False)
+            with Vertical(id="tool-right"):
+                yield PaneTitle("Result").add_class("side")
+                yield StateLine()
+                yield ResultView()
+                yield PaneTitle("Calls").add_class("calls")
+                yield PastCalls()
+        yield FooterBar()
+
+    def on_mount(self) -> None:
+        """Ask what the tool is."""
+        self.add_class("-at-form")
+        self._draw_head()
+        self._show_past()
+        self._describe()
+
+    @work(group="describe", exclusive=True, exit_on_error=False)
+    async def _describe(self) -> None:
+        try:
+            details = await self._port.ask(DescribeTool(server=self._server, tool=self._tool))
+        except ASKING as error:
+            words = words_of(error)
+            self.query_one("#tool-wait", Static).update(
+                Content.assemble(("✗ ", "$fail"), (words, "$fail"), ("\nF9 asks again", "$text-3"))
+            )
+            return
+        if isinstance(details, ToolDetails):
+            self._details = details
+            await self._show_details(details)
+
+    async def _show_details(self, details: ToolDetails) -> None:
+        self._draw_head()
+        self.query_one("#tool-says", Static).update(headline(details))
+        about = self.query_one(".about", LineView)
+        about.clear()
+        for text, look in about_lines(details):
+            about.add(text, look)
+        form = ArgumentsForm(self._server, self._tool, details.input_schema_json, self._wanted)
+        holder = self.query_one("#tool-form")
+        async with self.batch():
+            await holder.remove_children()
+            await holder.mount(form)
+        if self.focused is None:
+            form.focus_first()
+        self.update_bar()
+
+    def _draw_head(self) -> None:
+        details = self._details
+        name = details.label if details is not None else safe_line(self._tool, limit=128)
+        head = Content.assemble(
+            ("◆ ", "$mine"), (safe_line(self._server, limit=60), "$text-2"), (" › ", "$text-3"),
+            (name, "bold $text-1"), "   ",
+        )  # fmt: skip
+        self.query_one("#tool-head", Static).update(head + badge(details))
+
+    # --- the two sides and the bar below
+
+    @property
+    def at_result(self) -> bool:
+        """Whether the result is the side that is shown where there is room for one only."""
+        return self.has_class("-at-result")
+
+    def _go(self, *, result: bool) -> None:
+        self.set_class(result, "-at-result")
+        self.set_class(not result, "-at-form")
+        self.update_bar()
+
+    def action_other_side(self) -> None:
+        """Go to the result, or back to the form."""
+        right = self.query_one("#tool-right")
+        to_result = not (self.at_result if self.has_class("-narrow") else right.has_focus_within)
+        self._go(result=to_result)
+        if to_result:
+            self.query_one(ResultView).focus_view()
+        elif (form := self._form) is not None:
+            form.focus_first()
+
+    def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
+        """Go to the side that was clicked."""
+        event.stop()
+        if (event.name == "result") is not self.at_result:
+            self.action_other_side()
+
+    def action_about(self) -> None:
+        """Show all about the tool (description, annotations, schemas), or the form again."""
+        about = self.query_one(".about", LineView)
+        shown = not self.has_class("-about")
+        self.set_class(shown, "-about")
+        self._go(result=False)
+        if shown:
+            about.focus()
+        elif (form := self._form) is not None:
+            form.focus_first()
+
+    async def action_toggle_raw(self) -> None:
+        """Show the arguments as JSON, or as a form."""
+        if (form := self._form) is not None:
+            await form.action_toggle_raw()
+
+    def on_descendant_focus(self) -> None:
+        """The keys that work have changed."""
+        self.update_bar()
+
+    def refresh_bindings(self) -> None:
+        """What works may have changed: so does the bottom bar."""
+        super().refresh_bindings()
+        if self.is_mounted:
+            self.update_bar()
+
+    def update_bar(self) -> None:
+        """Redraw the bottom bar: the keys that work here and now."""
+        shown = [
+            active.binding
+            for active in self.active_bindings.values()
+            if active.binding.show and active.enabled and active.node is not self.app
+        ]
+        first = [hint for hint in shown if hint.action in _ORDER]
+        first.sort(key=lambda binding: _ORDER.index(binding.action))
+        rest = [binding for binding in shown if binding.action not in _ORDER]
+        hints = {binding.action: self._hint_of(binding) for binding in [*rest, *first]}
+        self.query_one(FooterBar).show((), tuple(hints.values()), folded=False)
+        self.query_one("#tool-sides", TabLine).current = "result" if self.at_result else "arguments"
+
+    def _hint_of(self, binding: Binding) -> Hint:
+        name = binding.action
+        words = {"close": self._esc_words(), "other_side": "form" if self.at_result else "result"}
+        key = "]" if binding.key == "right_square_bracket" else binding.key
+        return Hint(key, words.get(name, binding.description), f"screen.{name}" if name in _ORDER else "")
+
+    def _esc_words(self) -> str:
+        if self.running is not None and not self.query(ConfirmBar):
+            return "cancel the call"
+        return "close"
+
+    # --- running
+
+    async def action_run(self) -> None:
+        """Send the call, or say what is missing. What the engine refuses anyway is refused there."""
+        form = self._form
+        if form is None:
+            self._describe()
+            return
+        if self.query(ConfirmBar):
+            return
+        if self.running is not None or self._asked:
+            self._hint("a call is running: esc cancels it", "$waiting")
+            return
+        arguments = form.arguments_json
+        if arguments is None or (form.problems and self._insisted != arguments):
+            self._insisted = arguments
+            self._go(result=False)
+            form.insist()
+            again = ", or F9 again sends it" if arguments is not None else ""
+            self._hint(f"✗ mend what is marked{again}", "$fail")
+            return
+        self._hint("", "")
+        self._send(arguments, confirmed=False)
+
+    @work(group="call", exit_on_error=False)
+    async def _send(self, arguments: JsonText, *, confirmed: bool) -> None:
+        self._asked = True
+        state = self.query_one(StateLine)
+        command = CallTool(
+            server=self._server, tool=self._tool, arguments_json=arguments, confirmed=confirmed
+        )
+        try:
+            reply = await self._port.ask(command, timeout=60)
+        except ASKING as error:
+            self._go(result=True)
+            state.say(Content.styled("✗ not sent · " + words_of(error), "$fail"))
+            return
+        finally:
+            self._asked = False
+        if isinstance(reply, ConfirmNeeded):
+            await self._confirm(reply, arguments)
+        elif isinstance(reply, CommandDone):
+            self._began(reply.id, arguments)
+
+    def _began(self, call: str, arguments: JsonText) -> None:
+        clock = cast("Clock", self.app.clock)  # type: ignore[attr-defined]
+        self._past.began(call, self._server, self._tool, arguments, clock.time())
+        self._current = call
+        self.query_one(StateLine).begin()
+        self._go(result=True)
+        if self.has_class("-narrow"):
+            self.query_one(ResultView).focus_view()
+        self._show_call()
+
+    async def _confirm(self, question: ConfirmNeeded, arguments: JsonText) -> None:
+        clock = cast("Clock", self.app.clock)  # type: ignore[attr-defined]
+        bar = ConfirmBar(question, arguments, clock)
+        await self.query_one("#tool-left").mount(bar, before="#tool-run")
+        self._go(result=False)
+
+    def on_confirm_bar_confirmed(self, event: ConfirmBar.Confirmed) -> None:
+        """Send what was asked about, if the form still says the same."""
+        event.stop()
+        form = self._form
+        same = form is not None and form.arguments_json == event.bar.arguments
+        self._close_confirm()
+        if same:
+            self._send(event.bar.arguments, confirmed=True)
+        else:
+            self._hint("not sent: the arguments changed; F9 asks again", "$waiting")
+
+    def _close_confirm(self) -> bool:
+        bars = self.query(ConfirmBar)
+        if not bars:
+            return False
+        bars.remove()
+        if (form := self._form) is not None:
+            form.focus_first()
+        return True
+
+    def _hint(self, words: str, style: str) -> None:
+        self.query_one("#tool-hint", Static).update(Content.styled(words, style) if words else Content(""))
+
+    def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
+        """What was said about the arguments no longer holds."""
+        event.stop()
+        form = self._form
+        if form is None or form.arguments_json == self._insisted:
+            return
+        self._insisted = None
+        self._hint("", "")
+
+    # --- events
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event of the engine into account."""
+        if isinstance(event, CallProgress):
+            if event.call == self._current:
+                self.query_one(StateLine).progress(event)
+            return
+        past = self._past.apply(event)
+        if past is None or (past.server, past.tool) != (self._server, self._tool):
+            return
+        if past.call == self._current:
+            self._show_call()
+        else:
+            self._show_past()
+
+    def _show_call(self) -> None:
+        past = self._past.get(self._current)
+        self.query_one(StateLine).show(past)
+        self.query_one(ResultView).show(past.finished if past is not None else None)
+        self._show_past()
+        self.update_bar()
+
+    def _show_past(self) -> None:
+        calls = self._past.of(self._server, self._tool)
+        rows = self.query_one(PastCalls)
+        rows.show(calls)
+        title = self.query_one(".calls", PaneTitle)
+        title.count = len(calls)
+        title.hint = "enter loads the arguments"
+        self.set_class(bool(calls), "-has-past")
+
+    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+        """Show a past call again, and load its arguments into the form."""
+        event.stop()
+        past = self._past.get(event.key or "")
+        if past is None or self.running is not None:
+            return
+        self._current = past.call
+        self._show_call()
+        self._load(past)
+
+    @work(group="load", exclusive=True, exit_on_error=False)
+    async def _load(self, past: PastCall) -> None:
+        arguments: str = past.arguments_json
+        try:
+            while not arguments or arguments != past.arguments_json:
+                offset = len(arguments)
+                page: TextPage = await self._port.ask(ReadArguments(call=past.call, offset=offset))
+                arguments += page.text
+                if not page.text or len(arguments) >= page.total:
+                    break
+        except ASKING as error:
+            self._hint("the arguments could not be read: " + words_of(error), "$fail")
+            return
+        if (form := self._form) is not None:
+            form.load(arguments)
+            exact = bool(past.arguments_json) or "<U+" not in arguments
+            self._hint("" if exact else "characters that do not show were not carried over", "$waiting")
+
+    # --- leaving
+
+    def action_close(self) -> None:
+        """Close the innermost thing, else cancel the call, else the screen."""
+        if self.query_one(ResultView).close_bar() or self._close_confirm():
+            return
+        if self.has_class("-about"):
+            self.action_about()
+        elif (running := self.running) is not None:
+            self._cancel(running.call)
+        else:
+            self.dismiss()
+
+    @work(group="cancel", exclusive=True, exit_on_error=False)
+    async def _cancel(self, call: str) -> None:
+        try:
+            await self._port.ask(CancelCall(call=call))
+        except ASKING as error:
+            self._hint(words_of(error), "$waiting")

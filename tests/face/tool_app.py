@@ -1,0 +1,72 @@
+"""A mini app for the tool side of the face: the real theme, a scripted port, one widget or screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from textual.app import App, ComposeResult
+from textual.widget import Widget
+
+from omni_tui.face.port import Refused
+from omni_tui.face.themes import DEFAULT, built_in_dir, load_themes
+from omni_tui.protocol import AnyCommand, AnyEvent, SafeText
+from omni_tui.protocol.commands import CheckArguments
+from omni_tui.protocol.events import ArgumentsChecked, CommandDone, CommandFailed
+from tests.face.fake import FakeClock
+
+HOSTILE = "[/] [@click=app.quit]x[/] \x1b]52;c;aGk=\x07 \u202eevil\u2066 {\"a\":[true]} [/path]"
+"""What a server may call anything: markup, a clipboard escape, direction marks, JSON."""
+
+
+class ScriptedPort:
+    """Records what is sent and asked; `answers[type]` makes the reply (an exception is raised)."""
+
+    def __init__(self) -> None:
+        self.sent: list[AnyCommand] = []
+        self.asked: list[AnyCommand] = []
+        self.answers: dict[type[Any], Callable[[Any], AnyEvent | Exception]] = {
+            CheckArguments: lambda _command: ArgumentsChecked(problems=())
+        }
+
+    def send(self, command: AnyCommand) -> None:
+        self.sent.append(command)
+
+    async def ask(self, command: AnyCommand, *, timeout: float = 30.0) -> Any:
+        self.asked.append(command)
+        answer = self.answers.get(type(command))
+        reply = answer(command) if answer else CommandDone()
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [command for command in [*self.sent, *self.asked] if isinstance(command, kind)]
+
+
+def refused(what: str, why: str = "", todo: str = "") -> Refused:
+    return Refused(CommandFailed(what=SafeText(what), why=SafeText(why), todo=SafeText(todo)))
+
+
+class ToolApp(App[None]):
+    """Shows one widget in the default theme."""
+
+    ENABLE_COMMAND_PALETTE = False
+    CSS = "Screen { background: $pane; }"
+
+    def __init__(self, *widgets: Widget, port: ScriptedPort | None = None) -> None:
+        super().__init__()
+        self.port = port or ScriptedPort()
+        self._widgets = widgets
+        self.clock = FakeClock(1_794_060_120.0)
+        for theme in load_themes([built_in_dir()])[0]:
+            self.register_theme(theme)
+        self.theme = DEFAULT
+
+    def compose(self) -> ComposeResult:
+        yield from self._widgets
+
+    def seen(self) -> str:
+        """The whole screen as text, one line per row."""
+        strips = self.screen._compositor.render_strips()
+        return "\n".join(strip.text.rstrip() for strip in strips)
