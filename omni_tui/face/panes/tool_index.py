@@ -1,0 +1,115 @@
+"""Every tool that is known, and finding one by a few letters. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.events import ServerChanged, ServerRemoved, ToolsListed, ToolSummary
+
+SHOWN = 300
+"""Matches that are shown at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The best matches of a search, and how many more there are."""
+
+    tools: tuple[ToolSummary, ...]
+    more: int
+
+
+@dataclass(eq=False)
+class _Listing:
+    generation: int
+    tools: list[ToolSummary] = field(default_factory=list)
+
+
+class ToolIndex:
+    """A fold over server and tool events. `changed` holds the servers that must be drawn anew."""
+
+    def __init__(self) -> None:
+        self.servers: dict[str, ServerChanged] = {}
+        self.changed: set[str] = set()
+        self._tools: dict[str, list[ToolSummary]] = {}
+        self._coming: dict[str, _Listing] = {}
+        self._hay: dict[str, list[tuple[str, str]]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Servers in the order in which they were first heard of."""
+        return list(dict.fromkeys((*self.servers, *self._tools)))
+
+    @property
+    def count(self) -> int:
+        """How many tools are known."""
+        return sum(len(tools) for tools in self._tools.values())
+
+    def tools(self, server: str) -> list[ToolSummary]:
+        """Return a server's tools as it listed them."""
+        return self._tools.get(server, [])
+
+    def apply(self, event: AnyEvent) -> bool:
+        """Take an event into account; False if it was about something else."""
+        if isinstance(event, ServerChanged):
+            known = self.servers.get(event.name)
+            self.servers[event.name] = event
+            if known is not None and known.state == event.state and known.label == event.label:
+                return False
+            self.changed.add(event.name)
+        elif isinstance(event, ServerRemoved):
+            for table in (self.servers, self._tools, self._coming, self._hay):
+                table.pop(event.name, None)
+            self.changed.add(event.name)
+        elif isinstance(event, ToolsListed):
+            return self._page(event)
+        else:
+            return False
+        return True
+
+    def _page(self, event: ToolsListed) -> bool:
+        coming = self._coming.get(event.server)
+        if coming is None or event.generation > coming.generation:
+            coming = self._coming[event.server] = _Listing(event.generation)
+        elif event.generation < coming.generation:
+            return False
+        coming.tools += event.tools
+        if not event.last:
+            return False
+        del self._coming[event.server]
+        self._tools[event.server] = coming.tools
+        self._hay[event.server] = [
+            (tool.label.lower(), f"{tool.title} {tool.description}".lower()) for tool in coming.tools
+        ]
+        self.changed.add(event.server)
+        return True
+
+    def find(self, query: str, limit: int = SHOWN) -> Found:
+        """Return the tools in which every word of the query stands, best first.
+
+        A word in the name is worth more than one in the description, at a word's beginning more than
+        inside it; the server's name may be one of the words.
+        """
+        words = query.lower().split()
+        scored = sorted(self._scores(words), key=lambda item: item[0])
+        best = tuple(tool for _, tool in scored[:limit])
+        return Found(best, len(scored) - len(best))
+
+    def _scores(self, words: list[str]) -> Iterator[tuple[int, ToolSummary]]:
+        starts = [re.compile(r"(?:^|[^a-z0-9])" + re.escape(word)).search for word in words]
+        for server, hay in self._hay.items():
+            left = [n for n, word in enumerate(words) if word not in server.lower()]
+            for (name, about), tool in zip(hay, self._tools[server], strict=True):
+                score = 0
+                for n in left:
+                    word = words[n]
+                    if word in name:
+                        score += 0 if name.startswith(word) else 1 if starts[n](name) else 2
+                    elif word in about:
+                        score += 10
+                    else:
+                        break
+                else:
+                    yield score * 1000 + min(len(name), 999), tool

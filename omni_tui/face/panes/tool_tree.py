@@ -1,0 +1,181 @@
+"""The tree of servers and their tools. Only what was opened is in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.widgets import Tree
+from textual.widgets.tree import TreeNode
+
+from omni_tui.face.panes.tool_index import ToolIndex
+from omni_tui.protocol.events import ToolSummary
+from omni_tui.security.text import safe_line
+
+CHUNK = 100
+"""Tools of one server that are added to the tree at once."""
+_OPEN_UP_TO = 40
+
+_STATES = {
+    "connecting": "connecting",
+    "needs_sign_in": "signed out",
+    "not_allowed": "not allowed yet",
+    "degraded": "slow",
+    "failed": "failed",
+    "disabled": "off",
+}
+_RISKS = {"write": "writes", "destructive": "destroys"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """What a tree node stands for: a server, one of its tools, or the tools from `start` on."""
+
+    server: str
+    tool: ToolSummary | None = None
+    start: int = 0
+
+
+class ToolTree(Tree[Spot]):
+    """Servers with their tools. Tools are added when a server is opened, some at a time."""
+
+    DEFAULT_CSS = """
+    ToolTree { height: 1fr; padding: 0 1 0 2; background: transparent; scrollbar-size-vertical: 1; }
+    ToolTree { overflow-x: hidden; }
+    ToolTree > .tools--name { color: $text-1; }
+    ToolTree > .tools--off { color: $text-3; }
+    ToolTree > .tools--writes { color: $waiting; }
+    ToolTree > .tools--destroys { color: $fail; }
+    ToolTree > .tree--cursor, ToolTree > .tree--highlight-line { background: transparent; }
+    ToolTree:focus > .tree--cursor { background: $cursor; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "tools--name",
+        "tools--off",
+        "tools--writes",
+        "tools--destroys",
+    }
+
+    def __init__(self, index: ToolIndex) -> None:
+        super().__init__(Text(""))
+        self._index = index
+        self._heads: dict[str, TreeNode[Spot]] = {}
+
+    def on_mount(self) -> None:
+        """Draw servers at the left edge, tools a little further in."""
+        self.show_root = False
+        self.show_guides = False
+        self.guide_depth = 2
+        self.root.expand()
+
+    def bring(self, changed: set[str]) -> None:
+        """Draw these servers anew; the cursor stays on its tool."""
+        spot = self.cursor_node.data if self.cursor_node is not None else None
+        known = self._index.names
+        for name in [*(name for name in known if name in changed), *changed.difference(known)]:
+            self._bring(name)
+        if spot is not None and spot.server in changed:
+            self._return_to(spot)
+        self.refresh()
+
+    def _bring(self, name: str) -> None:
+        node = self._heads.get(name)
+        if name not in self._index.names:
+            if node is not None:
+                self._heads.pop(name).remove()
+            return
+        count = len(self._index.tools(name))
+        fresh = node is None or not node.children
+        if node is None:
+            node = self._heads[name] = self.root.add(Text(""), Spot(name))
+        was_open = node.is_expanded
+        node.allow_expand = count > 0
+        node.remove_children()
+        if count and (was_open or (fresh and count <= _OPEN_UP_TO)):
+            self._add_tools(node, 0)
+            node.expand()
+        elif not count:
+            node.collapse()
+
+    def _return_to(self, spot: Spot) -> None:
+        node = self._heads.get(spot.server)
+        wanted = spot.tool.name if spot.tool is not None else None
+        for child in node.children if node is not None else ():
+            tool = child.data.tool if child.data is not None else None
+            if tool is not None and tool.name == wanted:
+                node = child
+                break
+        if node is not None:
+            self.call_after_refresh(self.move_cursor, node)
+
+    def _add_tools(self, node: TreeNode[Spot], start: int) -> None:
+        if node.data is None:
+            return
+        server = node.data.server
+        tools = self._index.tools(server)
+        for tool in tools[start : start + CHUNK]:
+            node.add_leaf(Text(""), Spot(server, tool))
+        if start + CHUNK < len(tools):
+            node.add_leaf(Text(""), Spot(server, start=start + CHUNK))
+
+    def on_tree_node_expanded(self, event: Tree.NodeExpanded[Spot]) -> None:
+        """Add a server's tools when it opens for the first time."""
+        event.stop()
+        if event.node is not self.root and not event.node.children:
+            self._add_tools(event.node, 0)
+
+    def on_resize(self) -> None:
+        """The marks stand at the right edge, wherever that is now."""
+        self._invalidate()
+
+    def reach(self, node: TreeNode[Spot]) -> None:
+        """Put the next tools where "… more" stands."""
+        parent, spot = node.parent, node.data
+        if parent is None or spot is None:
+            return
+        line = node.line
+        node.remove()
+        self._add_tools(parent, spot.start)
+        self.call_after_refresh(setattr, self, "cursor_line", line)
+
+    def render_label(self, node: TreeNode[Spot], base_style: Style, style: Style) -> Text:
+        """Draw a server with its state, or a tool with what it may do at the right edge."""
+        spot = node.data
+        if spot is None or not self.is_attached:
+            return Text("")
+        if spot.tool is None and spot.start:
+            left = len(self._index.tools(spot.server)) - spot.start
+            return Text(f"  … {left:,} more", self._look("off") + style)
+        room = max(self.scrollable_content_region.width - (2 if spot.tool is not None else 0), 8)
+        if spot.tool is not None:
+            name, mark, look = tool_words(spot.tool, room)
+            name_look = "name" if spot.tool.exposed else "off"
+            return self._line("  " + name, name_look, mark, look, room, style)
+        server = self._index.servers.get(spot.server)
+        state = _STATES.get(server.state, "") if server is not None else ""
+        sign = "▾ " if node.is_expanded and node.children else "▸ "
+        label = server.label if server is not None else safe_line(spot.server, limit=60)
+        return self._line(sign + label, "off" if state else "name", state, "off", room, style)
+
+    def _line(
+        self, left: str, left_look: str, right: str, right_look: str, room: int, style: Style
+    ) -> Text:
+        name = Text(left, self._look(left_look) + style, no_wrap=True)
+        name.truncate(max(room - len(right) - 1, 4), overflow="ellipsis", pad=False)
+        name.pad_right(max(room - name.cell_len - len(right), 1))
+        return name + Text(right, self._look(right_look) + style)
+
+    def _look(self, name: str) -> Style:
+        return self.get_component_rich_style(f"tools--{name}", partial=True)
+
+
+def tool_words(tool: ToolSummary, room: int) -> tuple[str, str, str]:
+    """Return a tool's name, the mark at its right and the mark's look, for a row of `room` cells."""
+    risk = _RISKS.get(tool.risk, "")
+    look = risk or "writes"
+    if tool.trust == "unchanged":
+        return tool.label, risk, look
+    both = f"{tool.trust} {risk}".strip()
+    return tool.label, both if len(both) + len(tool.label) + 4 <= room else tool.trust, look
