@@ -1,0 +1,172 @@
+"""Secrets taken out of what is written down: logs, exports, previews, crash reports.
+
+Three rings: values known to be secret, in the forms in which they travel; shapes that are secrets
+wherever they stand (tokens, keys, credentials in URLs and headers); values whose name says so. The
+last two may take too much; a log that lost a word is the lesser harm. The standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import re
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from urllib.parse import quote, quote_plus
+
+MASK = "[redacted]"
+"""What stands in place of a secret."""
+
+MIN_LENGTH = 8
+"""Shorter values are not registered: replacing them would eat ordinary words."""
+
+_MAX_DEPTH = 20
+
+_SECRET_NAME = (
+    r"(?:pass(?:word|wd|phrase)|secret|api[_-]?key|access[_-]?key|private[_-]?key|client[_-]?secret"
+    r"|(?:access|refresh|auth|id|session|bearer)[_-]?token|token|credentials?)"
+)
+_HEADER = r"(?:(?:proxy-)?authorization|(?:set-)?cookie|x-api-key|x-goog-api-key)"
+# `"name": "`, `name=`, `('name', b'`: what may stand between a name and its value.
+# The backslashes are those of JSON inside a JSON string.
+_BETWEEN = (
+    r"""(?:\\{0,8}["'])?[ \t]{0,8}[:=][ \t]{0,8}(?:b?\\{0,8}["'])?|\\{0,8}["'],[ \t]{0,8}b?\\{0,8}["']"""
+)
+
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(
+            r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)",
+            re.S,
+        ),
+        MASK,
+    ),
+    (
+        re.compile(
+            r"\b(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{20,255}|glpat-[\w-]{16,255}|sk-[\w-]{16,255}"
+            r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|xox[a-z]-[\w-]{8,255}|AIza[\w-]{30,255}|hf_[A-Za-z0-9]{20,255}"
+            r"|npm_[A-Za-z0-9]{30,255}|ya29\.[\w-]{20,2048})"
+        ),
+        MASK,
+    ),
+    (re.compile(r"\beyJ[\w-]{8,8192}\.[\w-]{8,65536}(?:\.[\w-]{0,8192})?"), MASK),
+    (
+        re.compile(rf"""(?i)\b({_HEADER})({_BETWEEN})(?:(?<=["'])[^"'\\\r\n]+|(?<!["'])[^\r\n]+)"""),
+        rf"\1\2{MASK}",
+    ),
+    (re.compile(r"(?i)\b(bearer[ \t]{1,8})(?=[^\s\d]{0,4096}\d)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
+    (re.compile(r"""(://[^\s/?#@:"'<>]{0,256}):[^\s/?#"'<>]{1,512}@"""), rf"\1:{MASK}@"),
+    (re.compile(r"""://[^\s/?#@:"'<>]{16,512}@"""), f"://{MASK}@"),
+    (
+        re.compile(
+            rf"""(?i)([?&](?:[\w-]{{0,40}}{_SECRET_NAME}|code|key|sig|signature)=)[^&\s"'<>\\]+""",
+        ),
+        rf"\1{MASK}",
+    ),
+    (
+        re.compile(
+            rf"""(?i)(?<![\w-])([\w-]{{0,40}}{_SECRET_NAME})({_BETWEEN})(?!\[redacted])"""
+            r"""(?:(?<=["'])[^"'\\\r\n]{3,}|(?<!["'])[^\s"',;&}\])]{8,})"""
+        ),
+        rf"\1\2{MASK}",
+    ),
+)
+_SECRET_KEY = re.compile(rf"(?i)(?:^|[_-]|\b)(?:{_SECRET_NAME}|{_HEADER})$")
+
+
+class Redactor:
+    """Replaces secrets in text. A logging filter and a structlog processor at once.
+
+    As a filter it belongs on every handler (a filter on a logger does not see its children); as a
+    processor it belongs last, after exceptions became text.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: set[str] = set()
+        self._forms: tuple[str, ...] = ()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> bool:
+        """Register a value that may never be written. False if it is shorter than `MIN_LENGTH`."""
+        secret = secret.strip()
+        if len(secret) < MIN_LENGTH:
+            return False
+        if secret not in self._secrets:
+            self._secrets.add(secret)
+            # A new tuple in one step: other threads read it without a lock.
+            self._forms = tuple(sorted({*self._forms, *_forms(secret)}, key=len, reverse=True))
+        return True
+
+    def redact(self, text: str) -> str:
+        """Return `text` with every secret replaced by `MASK`. Applying it twice changes nothing."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        for pattern, instead in _PATTERNS:
+            text = pattern.sub(instead, text)
+        return text
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact a log record in place: message, traceback, stack. Always lets it pass."""
+        try:
+            message = record.getMessage()
+        except Exception:
+            # A wrong format string must not cost the line, nor show its arguments.
+            message = f"{record.msg!r} (its arguments do not fit)"
+        record.msg, record.args = self.redact(message), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+        if record.exc_text:
+            record.exc_text, record.exc_info = self.redact(record.exc_text), None
+        if record.stack_info:
+            record.stack_info = self.redact(record.stack_info)
+        return True
+
+    def __call__(
+        self, logger: object, method: str, event: MutableMapping[str, object]
+    ) -> Mapping[str, object]:
+        """Redact the strings of a structlog event, whatever they are nested in."""
+        return {key: self._value(key, value, 0) for key, value in event.items()}
+
+    def _value(self, name: str, value: object, depth: int) -> object:
+        if (
+            isinstance(value, str | bytes | int | float)
+            and _SECRET_KEY.search(name)
+            and not isinstance(value, bool)
+        ):
+            return MASK
+        if isinstance(value, str):
+            return self.redact(value)
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if depth < _MAX_DEPTH and isinstance(value, Mapping):
+            return {
+                self.redact(str(key)): self._value(str(key), item, depth + 1) for key, item in value.items()
+            }
+        if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
+            return [self._value(name, item, depth + 1) for item in value]
+        return self.redact(repr(value))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it may stand in text: as it is, escaped for JSON and URLs, in base64, in hex."""
+    data = secret.encode("utf-8", "surrogatepass")
+    plain = {secret, repr(secret)[1:-1]}
+    for ascii_only in (True, False):
+        once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        plain |= {once, json.dumps(once)[1:-1]}
+    for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
+        plain |= {quoted, re.sub("%[0-9A-F]{2}", lambda code: code.group().lower(), quoted)}
+    yield from plain
+    yield data.hex()
+    yield data.hex().upper()
+    for before in range(3):
+        # In base64 of a longer text the secret may begin at any of three offsets; only the
+        # characters that no neighbour has a share in are the same everywhere.
+        first = (before * 8 + 5) // 6
+        last = (before + len(data)) * 8 // 6
+        padded = b"\0" * before + data
+        yield base64.b64encode(padded).decode()[first:last]
+        yield base64.urlsafe_b64encode(padded).decode()[first:last]
