@@ -282,14 +282,13 @@ class Connection:
             self._around.on_gone(self.spec.name)
 
     def _on_offer(self, offer: Offer) -> None:
-        first = not self._listed
+        if not self._listed and self._session is not None:
+            self.log.note(f"connected, protocol {self._session.protocol}, {len(offer.tools)} tools")
         self._offer, self._listed = offer, True
         if offer.trouble:
             self._set("degraded", Trouble(offer.trouble, "Refresh it, or look at its log."))
         else:
             self._set(self._busy_state(), Trouble(_cut_note(offer)))
-        if first and self._session is not None:
-            self.log.note(f"connected, protocol {self._session.protocol}, {len(offer.tools)} tools")
         self._around.on_tools(self.spec.name, list(offer.tools))
 
     # --- state --------------------------------------------------------------------------------

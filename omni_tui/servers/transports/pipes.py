@@ -56,12 +56,14 @@ class LineReader(_Stream):
 
     Lines wait as bytes and are parsed when they are taken; while too many wait, the pipe is not
     read. `junk` counts lines that are no messages, `fault` says in words why reading was given up
-    ("" if it was not), and `ended` is set when nothing more will come.
+    ("" if it was not), `eof` that the server closed the pipe, and `ended` is set when nothing more
+    will come.
     """
 
     def __init__(self, descriptor: int) -> None:
         self.junk = 0
         self.fault = ""
+        self.eof = False
         self.ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._fd = descriptor
@@ -160,6 +162,7 @@ class LineReader(_Stream):
             data = b""
         if not data:
             self._pause()
+            self.eof = True
             self.finish()
             return False
         if not self._discard:

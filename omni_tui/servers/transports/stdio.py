@@ -177,7 +177,7 @@ class StdioTransport:
     async def _stop(self, child: Child) -> None:
         process = child.process
         try:
-            if self._reader.ended.is_set() and not self._reader.fault and await child.wait(_LAST_BREATH):
+            if self._reader.eof and await child.wait(_LAST_BREATH):
                 self._death = child.returncode
             await self._reader.aclose()
             self._writer.release()

@@ -1,7 +1,8 @@
-"""A tiny MCP server of the standard library that can misbehave in one chosen way: `server.py [MODE] [FILE]`.
+"""A tiny MCP server of the standard library that misbehaves in one chosen way: `server.py [MODE] [FILE]`.
 
 Without a mode it behaves. It speaks the handshake protocol; in the modes `modern` and `asks` the
-stateless one. FILE is where it notes process ids or received frames, if the mode does.
+stateless one. FILE is where it notes process ids or received frames, if the mode does. Imported,
+`answer_to` answers one message, for a test that carries it over HTTP.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import threading
 import time
 from typing import Any
 
-MODE = sys.argv[1] if len(sys.argv) > 1 else "good"
-FILE = sys.argv[2] if len(sys.argv) > 2 else ""
+_ARGS = sys.argv[1:] if __name__ == "__main__" else []
+MODE = _ARGS[0] if _ARGS else "good"
+FILE = _ARGS[1] if len(_ARGS) > 1 else ""
 MODERN = MODE in ("modern", "asks")
+NAMES = ["echo", "wait", "hang", "die", "big", "rows", "fail", "refuse", "cancelled", "change", "odd"]
+NAMES += ["null", "exit"]
 HOSTILE = [
     "[/] [bold red]markup[/]",
     "\x1b[2J\x1b]0;owned\x07escape",
@@ -27,40 +31,24 @@ HOSTILE = [
     "a" * 400,
     "\ud83d half",
 ]
-lock = threading.Lock()
-seen: dict[str, Any] = {"cancelled": [], "lists": 0, "listen": None, "extra": False}
+ROW = {"id": 1, "name": "some name here", "tags": ["a", "b"], "value": 1.5, "none": None}
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
+
+_lock = threading.Lock()
+_cancelled: list[Any] = []
+_lists = 0
+_listening: Any = None
+_names = list(NAMES)
 
 
 def send(body: dict[str, Any]) -> None:
-    with lock:
+    with _lock:
         sys.stdout.write(json.dumps({"jsonrpc": "2.0", **body}) + "\n")
         sys.stdout.flush()
 
 
 def tool(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "description": f"The {name[:20]} tool", "inputSchema": {"type": "object"}, **more}
-
-
-def tools() -> list[dict[str, Any]]:
-    if MODE == "hostile":
-        return [tool(name, title=name, annotations={"title": name}) for name in HOSTILE]
-    if MODE == "sloppy":
-        return [tool("echo"), {"name": 7}, "nonsense", {"name": "no schema"}]
-    names = [
-        "echo",
-        "wait",
-        "hang",
-        "die",
-        "big",
-        "fail",
-        "refuse",
-        "cancelled",
-        "change",
-        "odd",
-        "null",
-        "exit",
-    ]
-    return [tool(name) for name in names + (["extra"] if seen["extra"] else [])]
 
 
 def done(content: list[Any], **more: Any) -> dict[str, Any]:
@@ -73,20 +61,16 @@ def text(value: Any) -> dict[str, Any]:
 
 def wait(params: dict[str, Any], request: Any) -> None:
     """Report progress `times` times, every `pause` seconds, then answer."""
-    arguments = params["arguments"]
+    arguments, token = params["arguments"], params["_meta"]["progressToken"]
     for step in range(arguments["times"]):
         time.sleep(arguments["pause"])
-        note = {
-            "progressToken": params["_meta"]["progressToken"],
-            "progress": step + 1,
-            "message": f"step {step}\x1b",
-        }
+        note = {"progressToken": token, "progress": step + 1, "message": f"step {step}\x1b"}
         send({"method": "notifications/progress", "params": note})
     send({"id": request, "result": text("waited")})
 
 
 def call(params: dict[str, Any], request: Any) -> None:
-    name, arguments = params["name"], params.get("arguments") or {}
+    name = params["name"]
     if MODE == "dies_in_call" or name == "die":
         sys.stderr.write("about to crash\nsegmentation of the mind\n")
         sys.stderr.flush()
@@ -96,35 +80,32 @@ def call(params: dict[str, Any], request: Any) -> None:
         os._exit(0)
     if name == "wait":
         threading.Thread(target=wait, args=(params, request), daemon=True).start()
-    elif name == "change":
-        seen["extra"] = True
-        send({"id": request, "result": text("changed")})
-        changed()
     elif name == "refuse":
         send({"id": request, "error": {"code": -32602, "message": "no \x1b[31mthanks"}})
     elif name != "hang":
-        send({"id": request, "result": answer(name, arguments)})
+        send({"id": request, "result": result(name, params.get("arguments") or {})})
+    if name == "change":
+        _names.append("extra")
+        params = {"_meta": {SUBSCRIPTION: _listening}} if MODERN else {}
+        for _ in range(20):
+            send({"method": "notifications/tools/list_changed", "params": params})
 
 
-def answer(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def result(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if MODE == "asks":
-        asked = {
-            "method": "elicitation/create",
-            "params": {"message": "who?", "requestedSchema": {"type": "object"}},
-        }
+        wanted = {"message": "who?", "requestedSchema": {"type": "object"}}
+        asked = {"method": "elicitation/create", "params": wanted}
         return {"resultType": "input_required", "inputRequests": {"a": asked}, "requestState": "s"}
     if name == "big":
         return done([{"type": "text", "text": "x" * arguments["size"]}])
+    if name == "rows":
+        return done([], structuredContent={"rows": [ROW] * arguments["count"]})
     if name == "fail":
         return done([{"type": "text", "text": "it failed"}], isError=True)
     if name == "cancelled":
-        return text(seen["cancelled"])
+        return text(_cancelled)
     if name == "odd":
-        return {
-            "content": [{"type": "unheard of", "b": None}, 7],
-            "structuredContent": [1.0, None],
-            "isError": False,
-        }
+        return {"content": [{"type": "unheard of", "b": None}, 7], "structuredContent": [1.0, None]}
     if name == "null":
         return done([], structuredContent=None)
     return done(
@@ -132,79 +113,97 @@ def answer(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def changed() -> None:
-    params: dict[str, Any] = {}
-    if MODERN:
-        params = {"_meta": {"io.modelcontextprotocol/subscriptionId": seen["listen"]}}
-    send({"method": "notifications/tools/list_changed", "params": params})
-
-
-def listing(params: dict[str, Any]) -> dict[str, Any]:
-    seen["lists"] += 1
-    if MODE == "endless":
-        return {"tools": [tool(f"t{seen['lists']}")], "nextCursor": f"c{seen['lists']}"}
-    if MODE == "circling":
-        return {"tools": [tool(f"t{seen['lists']}")], "nextCursor": "again"}
+def tools() -> list[Any]:
+    if MODE == "hostile":
+        return [tool(name, title=name, annotations={"title": name}) for name in HOSTILE]
+    if MODE == "sloppy":
+        return [tool("echo"), {"name": 7}, "nonsense", {"name": "no schema"}]
     if MODE == "many":
-        return {"tools": [tool(f"t{number}") for number in range(5000)]}
+        return [tool(f"t{number}") for number in range(5000)]
+    return [tool(name) for name in _names]
+
+
+def list_tools(params: dict[str, Any]) -> dict[str, Any]:
+    global _lists
+    _lists += 1
+    if MODE == "endless":
+        return {"tools": [tool(f"t{_lists}")], "nextCursor": f"c{_lists}"}
+    if MODE == "circling":
+        return {"tools": [tool(f"t{_lists}")], "nextCursor": "again"}
     if MODE == "pages":
         page = int(params.get("cursor", "0"))
-        following = {"nextCursor": str(page + 1)} if page < 3 else {}
-        return {"tools": [tool(f"t{page}")], **following}
-    result: dict[str, Any] = {"tools": tools()}
-    return result | ({"resultType": "complete", "ttlMs": 0, "cacheScope": "private"} if MODERN else {})
+        return {"tools": [tool(f"t{page}")], **({"nextCursor": str(page + 1)} if page < 3 else {})}
+    cached = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"} if MODERN else {}
+    return {"tools": tools(), **cached}
 
 
 def capabilities() -> dict[str, Any]:
-    more = {"prompts": {}, "resources": {}} if MODE == "offers" else {}
+    more: dict[str, Any] = {"prompts": {}, "resources": {}} if MODE == "offers" else {}
     return {"tools": {"listChanged": True}, **more}
 
 
-def handle(message: dict[str, Any]) -> None:
-    method, request, params = message.get("method"), message.get("id"), message.get("params") or {}
-    if MODE == "record":
-        with open(FILE, "a", encoding="utf-8") as file:
-            file.write(json.dumps(message) + "\n")
+def discover() -> dict[str, Any]:
+    about = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities(), "resultType": "complete"}
+    return {**about, "ttlMs": 0, "cacheScope": "public"}
+
+
+def initialize(params: dict[str, Any]) -> dict[str, Any]:
+    about = {"protocolVersion": params["protocolVersion"], "capabilities": capabilities()}
+    return {**about, "serverInfo": {"name": "fault\x1b[7m", "version": "1"}, "instructions": "Be gentle."}
+
+
+def result_for(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the result of a request that needs no more than an answer, None for an unknown method."""
     if method == "server/discover" and MODERN:
-        about = {
-            "supportedVersions": ["2026-07-28"],
-            "capabilities": capabilities(),
-            "resultType": "complete",
-        }
-        send({"id": request, "result": {**about, "ttlMs": 0, "cacheScope": "public"}})
-    elif method == "initialize" and not MODERN:
-        about = {"protocolVersion": params["protocolVersion"], "capabilities": capabilities()}
-        info = {"name": "fault\x1b[7m", "version": "1"}
-        send({"id": request, "result": {**about, "serverInfo": info, "instructions": "Be gentle."}})
-    elif method == "subscriptions/listen" and MODERN:
-        seen["listen"] = request
-        meta = {"io.modelcontextprotocol/subscriptionId": request}
-        honoured = {"_meta": meta, "notifications": {"toolsListChanged": True}}
-        send({"method": "notifications/subscriptions/acknowledged", "params": honoured})
-    elif method == "tools/list":
-        if MODE == "refuses_list" or (MODE == "hangs_list" and time.sleep(3600) is None):
-            send({"id": request, "error": {"code": -32603, "message": "not today"}})
-            return
-        send({"id": request, "result": listing(params)})
-        after_list()
-    elif method == "prompts/list":
-        send({"id": request, "result": {"prompts": [{"name": "p"}]}})
-    elif method == "resources/list":
-        send({"id": request, "result": {"resources": [{"name": "r", "uri": "a://b"}] * 2}})
-    elif method == "tools/call":
+        return discover()
+    if method == "initialize" and not MODERN:
+        return initialize(params)
+    if method == "tools/list" and MODE != "refuses_list":
+        return list_tools(params)
+    if method == "prompts/list":
+        return {"prompts": [{"name": "p"}]}
+    if method == "resources/list":
+        return {"resources": [{"name": "r", "uri": "a://b"}] * 2}
+    return None
+
+
+def answer_to(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the response to a request."""
+    params = message.get("params") or {}
+    body = result_for(message["method"], params)
+    if message["method"] == "tools/call":
+        body = result(params["name"], params.get("arguments") or {})
+    if body is None:
+        error = {"code": -32601, "message": "no such method"}
+        return {"jsonrpc": "2.0", "id": message["id"], "error": error}
+    return {"jsonrpc": "2.0", "id": message["id"], "result": body}
+
+
+def handle(message: dict[str, Any]) -> None:
+    global _listening
+    method, request, params = message.get("method", ""), message.get("id"), message.get("params") or {}
+    if MODE == "hangs_list" and method == "tools/list":
+        return
+    if method == "tools/call":
         call(params, request)
     elif method == "notifications/cancelled":
-        seen["cancelled"].append(params["requestId"])
-    elif request is not None and method is not None:
-        send({"id": request, "error": {"code": -32601, "message": "no such method"}})
+        _cancelled.append(params["requestId"])
+    elif method == "subscriptions/listen" and MODERN:
+        _listening = request
+        honoured = {"_meta": {SUBSCRIPTION: request}, "notifications": {"toolsListChanged": True}}
+        send({"method": "notifications/subscriptions/acknowledged", "params": honoured})
+    elif request is not None and method:
+        body = answer_to(message)
+        send({key: body[key] for key in ("id", "result", "error") if key in body})
+        after(method)
 
 
-def after_list() -> None:
-    if MODE == "dies_idle":
+def after(method: str) -> None:
+    if MODE == "dies_idle" and method == "tools/list":
         sys.stderr.write("out of luck\n")
         sys.stderr.flush()
         threading.Timer(0.1, os._exit, (3,)).start()
-    if MODE == "huge_line":
+    if MODE == "huge_line" and method == "tools/list":
         sys.stdout.write("{" + "x" * 20_000_000)
         sys.stdout.flush()
 
@@ -216,13 +215,14 @@ def flood() -> None:
 
 
 def grandchild() -> None:
+    """Start a process that leaves the group and ignores SIGTERM; note both process ids."""
     program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"
     child = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
     with open(FILE, "a", encoding="utf-8") as file:
         file.write(f"{os.getpid()} {child.pid}\n")
 
 
-def main() -> None:
+def prepare() -> None:
     if MODE == "exits":
         sys.stderr.write("first line\nno licence found\n")
         sys.exit(3)
@@ -234,13 +234,22 @@ def main() -> None:
         threading.Thread(target=flood, daemon=True).start()
     if MODE == "junk":
         sys.stdout.write('Welcome!\n[1, 2]\n\n{"half": \n{}\n' * 50)
+        sys.stdout.flush()
     if MODE == "deaf":
         time.sleep(3600)
+
+
+def main() -> None:
+    prepare()
     for line in sys.stdin:
+        if MODE == "record":
+            with open(FILE, "a", encoding="utf-8") as file:
+                file.write(line)
         if MODE != "mute":
             handle(json.loads(line))
     if MODE in ("stubborn", "grandchild"):
         time.sleep(3600)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""The tiny server over HTTP, in threads of the test's process, with the faults that HTTP adds."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.engine.faults import server
+
+
+class Web:
+    """What the server does, and what it has seen: `frames` (decoded bodies) and `headers` of each request.
+
+    `status`: answer every request with this status. `call_status`: only calls. `session`: the id that
+    a request must carry after `initialize`, "" for none. `location`: redirect there. `sse`: answer in
+    an event stream. `cut`: close the connection in the middle of a call's answer.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.status = 0
+        self.call_status = 0
+        self.session = ""
+        self.location = ""
+        self.sse = False
+        self.cut = False
+        self.frames: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.release = threading.Event()
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+                return None
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                web.headers.append({name.lower(): value for name, value in self.headers.items()})
+                web.frames.append(json.loads(body))
+                web.answer(self, web.frames[-1])
+
+            def do_GET(self) -> None:
+                web.plain(self, 405)
+
+            def do_DELETE(self) -> None:
+                web.plain(self, 405)
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.http.daemon_threads = True
+        self.port = self.http.server_port
+        self.url = f"http://127.0.0.1:{self.port}/mcp"
+
+    def methods(self) -> list[str]:
+        """Return the methods of all frames so far."""
+        return [frame.get("method", "") for frame in self.frames]
+
+    def plain(self, handler: BaseHTTPRequestHandler, status: int, **headers: str) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    def answer(self, handler: BaseHTTPRequestHandler, frame: dict[str, Any]) -> None:
+        calling = frame.get("method") == "tools/call"
+        known = (
+            handler.headers.get("mcp-session-id", "") == self.session or frame.get("method") == "initialize"
+        )
+        if self.location:
+            self.plain(handler, 307, Location=self.location)
+        elif self.status or (calling and self.call_status):
+            self.plain(handler, self.status or self.call_status)
+        elif self.session and not known and "id" in frame and frame["method"] != "server/discover":
+            self.plain(handler, 404)
+        elif "id" not in frame:
+            self.plain(handler, 202)
+        else:
+            self._send(handler, frame, calling)
+
+    def _send(self, handler: BaseHTTPRequestHandler, frame: dict[str, Any], calling: bool) -> None:
+        if calling and frame["params"]["name"] == "hang":
+            self.release.wait(20)
+        body = json.dumps(server.answer_to(frame)).encode()
+        kind = "application/json"
+        if self.sse:
+            body, kind = b"event: message\ndata: " + body + b"\n\n", "text/event-stream"
+        handler.send_response(200)
+        handler.send_header("content-type", kind)
+        if frame["method"] == "initialize" and self.session:
+            handler.send_header("mcp-session-id", self.session)
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        if calling and self.cut:
+            handler.wfile.write(body[: len(body) // 2])
+            handler.wfile.flush()
+            handler.close_connection = True
+            return
+        handler.wfile.write(body)
+
+
+@contextmanager
+def serving(port: int = 0) -> Iterator[Web]:
+    """Serve until the block is left."""
+    web = Web(port)
+    thread = threading.Thread(target=web.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield web
+    finally:
+        web.release.set()
+        web.http.shutdown()
+        web.http.server_close()
+        thread.join()

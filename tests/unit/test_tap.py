@@ -1,0 +1,217 @@
+"""The tap: no `tools/call` frame reaches a server without its own open dispatch, over either transport."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
+
+from omni_tui.servers import Dispatch, DispatchRefused, Processes
+from omni_tui.servers.log import ServerLog
+from omni_tui.servers.tap import GuardedReader, GuardedWriter, Tap, canonical
+from omni_tui.servers.transports.http import HttpTransport
+from omni_tui.servers.transports.stdio import StdioTransport
+from tests.engine.faults.harness import fault
+from tests.engine.faults.web import serving
+
+ARGUMENTS = {"path": "/tmp/x", "n": None, "f": 1.0, "big": 10**30, "deep": {"b": [1, {"a": "é"}], "a": ""}}
+DISPATCH = Dispatch("c1", 1, "s", "echo", canonical(ARGUMENTS))
+
+
+class Wire:
+    """A tap on a live transport; `arrived` reads what the server has got of calls so far."""
+
+    def __init__(
+        self,
+        tap: Tap,
+        reader: GuardedReader,
+        writer: GuardedWriter,
+        arrived: Callable[[], list[dict[str, Any]]],
+    ) -> None:
+        self.tap = tap
+        self.reader = reader
+        self.writer = writer
+        self._arrived = arrived
+        self._id = 100
+
+    async def send(
+        self, tool: str = "echo", arguments: Any = ARGUMENTS, method: str = "tools/call", **more: Any
+    ) -> int:
+        self._id += 1
+        params = {"name": tool, "arguments": arguments, **more}
+        request = JSONRPCRequest(jsonrpc="2.0", id=self._id, method=method, params=params)
+        await self.writer.send(SessionMessage(request))
+        return self._id
+
+    async def calls(self) -> list[dict[str, Any]]:
+        """Return the calls that arrived, once the server has answered a ping sent after them."""
+        ping = await self.send(method="ping")
+        async for item in self.reader:
+            if not isinstance(item, Exception) and getattr(item.message, "id", None) == ping:
+                break
+        return [frame for frame in self._arrived() if frame.get("method") == "tools/call"]
+
+
+@asynccontextmanager
+async def stdio(tap: Tap, folder: Path) -> AsyncIterator[Wire]:
+    record = folder / "frames"
+    processes = Processes(folder, "tap")
+    transport = StdioTransport(fault("record", str(record), name="s"), processes, ServerLog())
+    async with transport as (read, write):
+
+        def arrived() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in record.read_text().splitlines()]
+
+        yield Wire(tap, *tap.guard(read, write), arrived)
+    processes.close()
+
+
+@asynccontextmanager
+async def http(tap: Tap, folder: Path) -> AsyncIterator[Wire]:
+    with serving() as web:
+        transport = HttpTransport(fault(name="s", url=web.url), lambda: None)
+        async with transport as (read, write):
+            yield Wire(tap, *tap.guard(read, write), lambda: web.frames)
+
+
+Wired = Callable[[], AbstractAsyncContextManager[Wire]]
+
+
+@pytest.fixture(params=[stdio, http], ids=["stdio", "http"])
+def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
+    """Return what opens a wire: to be entered and left in the test's own task, as the SDK demands."""
+    tap = Tap("s", lambda dispatch: dispatch.call != "unknown")
+
+    @asynccontextmanager
+    async def open_wire() -> AsyncIterator[Wire]:
+        async with asyncio.timeout(30), request.param(tap, tmp_path) as wire:
+            yield wire
+
+    return open_wire
+
+
+async def test_dispatched_call_arrives_unchanged_and_its_answer_is_taken(wired: Wired) -> None:
+    async with wired() as wire:
+        with wire.tap.open(DISPATCH) as opening:
+            sent = await wire.send()
+            async for item in wire.reader:
+                assert not isinstance(item, Exception)
+                assert isinstance(item.message, JSONRPCResponse)
+                assert item.message.id == sent
+                assert item.message.result == {"content": [], "resultType": "complete"}
+                break
+        assert opening.answer is not None
+        assert opening.answer["structuredContent"] == {"arguments": ARGUMENTS}
+        [call] = await wire.calls()
+        assert canonical(call["params"]["arguments"]) == DISPATCH.arguments
+
+
+async def test_unsolicited_call_is_refused(wired: Wired) -> None:
+    async with wired() as wire:
+        with pytest.raises(DispatchRefused, match="nobody dispatched"):
+            await wire.send()
+        assert await wire.calls() == []
+
+
+async def test_call_from_another_task_is_refused_while_a_dispatch_is_open(wired: Wired) -> None:
+    async with wired() as wire:
+        outside = asyncio.Event()
+
+        async def stray() -> int:
+            await outside.wait()
+            return await wire.send()
+
+        task = asyncio.create_task(stray())
+        with wire.tap.open(DISPATCH):
+            outside.set()
+            with pytest.raises(DispatchRefused, match="nobody dispatched"):
+                await task
+        assert await wire.calls() == []
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {**ARGUMENTS, "path": "/tmp/y"},
+        {**ARGUMENTS, "more": 1},
+        {key: value for key, value in ARGUMENTS.items() if key != "n"},
+        {**ARGUMENTS, "f": 1},
+        {**ARGUMENTS, "f": float("nan")},
+        {},
+        None,
+    ],
+)
+async def test_altered_call_is_refused(wired: Wired, altered: Any) -> None:
+    async with wired() as wire:
+        with wire.tap.open(DISPATCH), pytest.raises(DispatchRefused, match="other arguments"):
+            await wire.send(arguments=altered)
+        assert await wire.calls() == []
+
+
+async def test_other_tool_is_refused(wired: Wired) -> None:
+    async with wired() as wire:
+        with wire.tap.open(DISPATCH), pytest.raises(DispatchRefused, match="another tool"):
+            await wire.send(tool="die")
+        assert await wire.calls() == []
+
+
+async def test_dispatch_is_used_up_by_one_frame(wired: Wired) -> None:
+    async with wired() as wire:
+        with wire.tap.open(DISPATCH):
+            await wire.send()
+            with pytest.raises(DispatchRefused, match="twice"):
+                await wire.send()
+        assert len(await wire.calls()) == 1
+
+
+async def test_closed_dispatch_is_refused(wired: Wired) -> None:
+    async with wired() as wire:
+        with wire.tap.open(DISPATCH) as opening:
+            late = asyncio.create_task(_later(wire, opening_closed := asyncio.Event()))
+            await asyncio.sleep(0)
+        opening_closed.set()
+        with pytest.raises(DispatchRefused, match="nobody dispatched"):
+            await late
+        assert not opening.passed
+        assert await wire.calls() == []
+
+
+async def _later(wire: Wire, go: asyncio.Event) -> int:
+    """Send in the context of an open dispatch, but after it was closed."""
+    await go.wait()
+    return await wire.send()
+
+
+async def test_dispatch_without_authority_is_refused(wired: Wired) -> None:
+    async with wired() as wire:
+        with (
+            wire.tap.open(Dispatch("unknown", 1, "s", "echo", DISPATCH.arguments)),
+            pytest.raises(DispatchRefused, match="journal"),
+        ):
+            await wire.send()
+        assert await wire.calls() == []
+
+
+async def test_dispatch_for_another_server_is_refused(wired: Wired) -> None:
+    async with wired() as wire:
+        other = Dispatch("c1", 1, "other", "echo", DISPATCH.arguments)
+        with pytest.raises(DispatchRefused, match="met the connection"), wire.tap.open(other):
+            await wire.send()
+        assert await wire.calls() == []
+
+
+async def test_call_as_a_notification_is_refused(wired: Wired) -> None:
+    async with wired() as wire:
+        note = JSONRPCNotification(
+            jsonrpc="2.0", method="tools/call", params={"name": "echo", "arguments": ARGUMENTS}
+        )
+        with wire.tap.open(DISPATCH), pytest.raises(DispatchRefused, match="without an id"):
+            await wire.writer.send(SessionMessage(note))
+        assert await wire.calls() == []
