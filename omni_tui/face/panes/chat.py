@@ -1,0 +1,174 @@
+"""The chat: what was said and done, and where the person writes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from omni_tui.face.panes.base import Pane
+from omni_tui.face.port import Refused
+from omni_tui.face.transcript import TranscriptView
+from omni_tui.face.transcript.summary import duration
+from omni_tui.face.widgets.composer import Composer
+from omni_tui.face.widgets.prompt import Prompt
+from omni_tui.protocol import AnyEvent, LinkClosed
+from omni_tui.protocol.commands import SendMessage
+from omni_tui.protocol.events import EngineReady, UserMessage
+
+_EMPTY = (
+    ("Nothing has been said yet.\n\n", "$text-1"),
+    ("Write below what you want done. ", "$text-2"),
+    ("Before a tool is called you see with what, and decide.\n\n", "$text-2"),
+    ("  /      ", "$mine"), ("commands\n", "$text-2"),
+    ("  F3     ", "$mine"), ("call a tool by hand, without the agent\n", "$text-2"),
+    ("  F1     ", "$mine"), ("every key\n", "$text-2"),
+)  # fmt: skip
+_EMPTY_DEMO = ("\n  Try: ", "$text-3"), ("add 17 and 25", "$text-1")
+
+
+class ChatPane(Pane):
+    """Transcript and composer."""
+
+    TITLE: ClassVar[str] = "CHAT"
+    DEFAULT_CSS = """
+    ChatPane {
+        & > TranscriptView { border-left: outer $page; padding: 0 0 0 1; }
+        & > TranscriptView:focus { border-left: outer $mine; }
+        & > #chat-empty { display: none; height: 1fr; padding: 1 3; background: $page; }
+        &.-empty > #chat-empty { display: block; }
+        &.-empty > TranscriptView { display: none; }
+        & > #chat-state { height: 1; padding: 0 2; background: $page; text-align: right; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        """The page, one line on what goes on, the composer."""
+        yield Static(Content.assemble(*_EMPTY), id="chat-empty", markup=False)
+        yield TranscriptView(id="transcript")
+        yield Static(id="chat-state", markup=False)
+        yield Composer(id="composer")
+
+    def on_mount(self) -> None:
+        """An empty page says what to do next."""
+        self.add_class("-empty")
+        self.set_interval(1.0, self._show_state, name="chat-state")
+
+    @property
+    def transcript(self) -> TranscriptView:
+        """The page."""
+        return self.query_one(TranscriptView)
+
+    @property
+    def composer(self) -> Composer:
+        """Where the person writes."""
+        return self.query_one(Composer)
+
+    @property
+    def entrance(self) -> Widget:
+        """What takes the keys when somebody comes here."""
+        return self.composer.prompt
+
+    # --- events
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event into account."""
+        if isinstance(event, UserMessage):
+            self.composer.remember(event.text)
+        elif isinstance(event, EngineReady) and event.demo:
+            self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *_EMPTY_DEMO))
+        self.transcript.apply(event)
+
+    def clear_session(self) -> None:
+        """Forget the session. What is being written stays."""
+        self.transcript.clear()
+        self.composer.forget_history()
+
+    @on(TranscriptView.Changed)
+    def _changed(self, event: TranscriptView.Changed) -> None:
+        event.stop()
+        fold = self.transcript.fold
+        self.set_class(not fold.items, "-empty")
+        self.composer.set_busy(bool(fold.turn))
+        self.count = len(fold.waiting)
+        self._show_state()
+
+    def _show_state(self) -> None:
+        """Say what is new further down, and in the composer what goes on."""
+        fold, view = self.transcript.fold, self.transcript
+        below = "" if view.following else f"↓ {view.unread} new" if view.unread else "↓"
+        self.query_one("#chat-state", Static).update(Content.styled(below, "$mine"))
+        if fold.waiting:
+            self.composer.show_state(f"◌ {len(fold.waiting)} to approve", "$waiting")
+        elif fold.turn:
+            passed = duration(max(0, int(view.now() - fold.since)))
+            self.composer.show_state(f"… working {passed} · esc stops", "$running")
+        else:
+            self.composer.show_state("", "")
+
+    # --- writing
+
+    @property
+    def draft(self) -> str:
+        """What is being written."""
+        return self.composer.draft
+
+    @draft.setter
+    def draft(self, text: str) -> None:
+        self.composer.draft = text
+
+    def insert_text(self, text: str) -> None:
+        """Put text where the composer's cursor stands. The keys stay where they are."""
+        self.composer.insert(text)
+
+    @on(Composer.Submitted)
+    def _submitted(self, event: Composer.Submitted) -> None:
+        event.stop()
+        self.transcript.action_scroll_end()
+        self._send(event.text)
+
+    @work(group="send", exit_on_error=False)
+    async def _send(self, text: str) -> None:
+        """Send a message; give it back if it did not arrive."""
+        try:
+            await self.port.ask(SendMessage(text=text))
+        except Refused as error:
+            failure = error.failure
+            self.composer.give_back(
+                text, " · ".join(filter(None, (failure.what, failure.why, failure.todo)))
+            )
+        except LinkClosed as error:
+            self.composer.give_back(text, str(error) or "the engine is gone")
+        except TimeoutError:
+            self.composer.give_back(text, "the engine did not answer; it may still have arrived")
+
+    @on(Prompt.Scroll)
+    def _scroll(self, event: Prompt.Scroll) -> None:
+        event.stop()
+        (self.transcript.action_page_down if event.step > 0 else self.transcript.action_page_up)()
+
+    # --- what the screen asks for
+
+    def focus_call(self, call: str) -> bool:
+        """Show a call in the transcript and give it the keys; False if it is not here."""
+        return self.transcript.focus_call(call)
+
+    def close_innermost(self) -> bool:
+        """Close what Escape closes first here; False if there is nothing to close."""
+        return self.composer.close_popup()
+
+    def action_copy_answer(self) -> None:
+        """Copy the last answer."""
+        self.transcript.action_copy_answer()
+
+    def action_copy_code(self) -> None:
+        """Copy a code block of the last answer."""
+        self.transcript.action_copy_code()
+
+    def action_transcript_end(self) -> None:
+        """Go to the end and follow it."""
+        self.transcript.action_transcript_end()

@@ -1,0 +1,247 @@
+"""Markdown as lines: headings, lists, quotes, tables and highlighted code, with air between blocks.
+
+Nothing in the text is ever a link to click or markup of Textual's: a link shows the address it
+leads to, HTML and images are shown as what they are. The parser is imported at the first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+
+from omni_tui.face.transcript.code import highlight
+from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, one, wrap
+from omni_tui.face.transcript.tables import table
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+MAX_CHARS = 100_000
+"""A longer text is shown as it is: parsing it would hold up the screen."""
+
+
+def markdown(text: str, width: int, *, indent: int = 0) -> list[Line]:
+    """Return the lines of a Markdown text, each at most `width` cells wide, `indent` included."""
+    margin = one(" " * indent)
+    if len(text) > MAX_CHARS:
+        return wrap([Span(text)], width, first=margin, rest=margin)
+    page = _Page(width)
+    page.blocks(_parser().parse(text), _Place(margin, margin))
+    return page.lines
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 12})
+    return parser.enable(["table", "strikethrough"])
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where a block stands: what is before its first line and before the others, and its role."""
+
+    first: Spans
+    rest: Spans
+    role: str = "text"
+    tight: bool = False
+
+    def next(self) -> None:
+        """The first line is written."""
+        self.first = self.rest
+
+    def inside(self, first: str, rest: str, role: str, *, tight: bool = False, text: str = "") -> _Place:
+        return _Place(
+            (*self.first, Span(first, role)), (*self.rest, Span(rest, role)), text or self.role, tight
+        )
+
+
+@dataclass(slots=True)
+class _Page:
+    width: int
+    lines: list[Line] = field(default_factory=list)
+
+    def blocks(self, tokens: Sequence[Token], place: _Place) -> None:
+        """Write blocks that follow each other in one place."""
+        at, begun = 0, False
+        while at < len(tokens):
+            end = _closing(tokens, at)
+            if begun and not place.tight:
+                self.gap(place)
+            self.block(tokens[at], tokens[at + 1 : end], place)
+            begun = True
+            at = end + 1
+
+    def gap(self, place: _Place) -> None:
+        """Leave a row of air. Inside a quote it carries the quote's bar."""
+        bars = tuple(span for span in place.rest if span.text.strip())
+        self.lines.append(Line(place.rest, sum(len(s.text) for s in place.rest)) if bars else BLANK)
+
+    def block(self, token: Token, inner: Sequence[Token], place: _Place) -> None:
+        """Write one block."""
+        match token.type:
+            case "paragraph_open":
+                self.text(inner[0].children or [], place, place.role)
+            case "heading_open":
+                self.text(inner[0].children or [], place, f"h{min(3, int(token.tag[1:]))}")
+            case "fence" | "code_block":
+                self.code(
+                    token.content, token.info.split(maxsplit=1)[0] if token.info.strip() else "", place
+                )
+            case "bullet_list_open" | "ordered_list_open":
+                self.items(token, inner, place)
+            case "blockquote_open":
+                self.blocks(inner, place.inside("▎ ", "▎ ", "quote-bar", text="quote"))
+            case "hr":
+                room = max(1, self.width - _width(place.first))
+                self.put(
+                    [Line((*place.first, Span("─" * min(room, 40), "rule")), _length(place.first))], place
+                )
+            case "table_open":
+                rows = [[_inline(cell.children or [], place.role) for cell in row] for row in _rows(inner)]
+                self.put(table(rows, self.width, place.first, place.rest), place)
+            case _:
+                self.put(self.wrapped([Span(token.content.rstrip("\n"), place.role)], place), place)
+
+    def text(self, children: Sequence[Token], place: _Place, role: str) -> None:
+        """Write a paragraph or a heading."""
+        self.put(self.wrapped(_inline(children, role), place), place)
+
+    def items(self, token: Token, inner: Sequence[Token], place: _Place) -> None:
+        """Write a list. Numbers are right-aligned."""
+        ordered = token.type == "ordered_list_open"
+        number = int(token.attrGet("start") or 1) if ordered else 0
+        spans = list(_children(inner))
+        digits = len(str(number + len(spans)))
+        loose = any(
+            t.type == "paragraph_open" and not t.hidden and t.level == token.level + 2 for t in inner
+        )
+        for count, (start, end) in enumerate(spans):
+            if count and loose:
+                self.gap(place)
+            mark = f"{number + count:>{digits}}. " if ordered else "• "
+            item = place.inside(mark, " " * len(mark), "bullet", tight=not loose)
+            if start + 1 >= end:
+                self.put([Line(item.first, _length(item.first) - len(mark))], place)
+                continue
+            before = len(self.lines)
+            self.blocks(inner[start + 1 : end], item)
+            if before < len(self.lines):  # the mark belongs to what is copied
+                self.lines[before] = self.lines[before]._replace(gutter=_length(place.first))
+            place.next()
+
+    def code(self, source: str, language: str, place: _Place) -> None:
+        """Write a block of code on a shade of its own, its language at the right of the first row."""
+        source = source.rstrip("\n")
+        edge = one("  ", "code")
+        lines = wrap(
+            highlight(source, language),
+            self.width,
+            first=(*place.first, *edge),
+            rest=(*place.rest, *edge),
+            hard=True,
+            fill="code",
+        )
+        room = self.width - lines[0].width - 1
+        if language and cell_len(language) < room and len(language) <= 16:
+            tag = Span(" " * (room - cell_len(language)) + language, "code code-tag")
+            lines[0] = lines[0]._replace(spans=(*lines[0].spans, tag), tail=len(tag.text))
+        self.put([line._replace(target="code") for line in lines], place)
+
+    def wrapped(self, spans: Iterable[Span], place: _Place) -> list[Line]:
+        return wrap(spans, self.width, first=place.first, rest=place.rest)
+
+    def put(self, lines: Iterable[Line], place: _Place) -> None:
+        self.lines.extend(lines)
+        place.next()
+
+
+_PLAIN = {"softbreak": " ", "hardbreak": "\n"}
+
+
+def _inline(children: Sequence[Token], role: str) -> list[Span]:
+    """Return the spans of inline tokens."""
+    spans: list[Span] = []
+    style: list[str] = []
+    links: list[tuple[str, int]] = []
+    for token in children:
+        if token.nesting == 1:
+            style.append(token.type.removesuffix("_open"))
+            if style[-1] == "link":
+                links.append((str(token.attrGet("href") or ""), len(spans)))
+        elif token.nesting == -1 and style:
+            if style.pop() == "link":
+                spans.extend(_address(*links.pop(), spans, role))
+        else:
+            spans.append(_leaf(token, " ".join([role, *style])))
+    return [span for span in spans if span.text]
+
+
+def _leaf(token: Token, roles: str) -> Span:
+    if token.type == "code_inline":
+        return Span(token.content, f"{roles} code-inline")
+    if token.type == "image":
+        return Span(f"▣ {token.content or 'image'} ({token.attrGet('src') or ''})", f"{roles} url")
+    return Span(_PLAIN.get(token.type, token.content), roles)
+
+
+def _address(href: str, start: int, spans: Sequence[Span], role: str) -> list[Span]:
+    """Show where a link leads unless its text says so already."""
+    shown = "".join(span.text for span in spans[start:])
+    if not href or shown in (href, href.removeprefix("mailto:")):
+        return []
+    return [Span(f" ({href})", f"{role} url")]
+
+
+def _closing(tokens: Sequence[Token], at: int) -> int:
+    """Return the index of the token that closes the one at `at` (itself if it stands alone)."""
+    if tokens[at].nesting != 1:
+        return at
+    depth = 0
+    for index in range(at, len(tokens)):
+        depth += tokens[index].nesting
+        if depth == 0:
+            return index
+    return len(tokens)
+
+
+def _children(tokens: Sequence[Token]) -> Iterable[tuple[int, int]]:
+    """Yield (opening, closing) of each child block."""
+    at = 0
+    while at < len(tokens):
+        end = _closing(tokens, at)
+        yield at, end
+        at = end + 1
+
+
+def _rows(tokens: Sequence[Token]) -> Iterable[list[Token]]:
+    """Yield the cells of each table row."""
+    row: list[Token] = []
+    for token in tokens:
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "inline":
+            row.append(token)
+        elif token.type == "tr_close":
+            yield row
+
+
+def _width(spans: Spans) -> int:
+    return sum(cell_len(span.text) for span in spans)
+
+
+def _length(spans: Spans) -> int:
+    return sum(len(span.text) for span in spans)
+
+
+def code_blocks(text: str) -> list[str]:
+    """Return the contents of the code blocks of a Markdown text, in order."""
+    if len(text) > MAX_CHARS:
+        return []
+    return [t.content.rstrip("\n") for t in _parser().parse(text) if t.type in ("fence", "code_block")]

@@ -1,0 +1,15 @@
+"""What the transcript asks the screen for."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+
+class OpenResult(Message):
+    """Show the whole result of a call. `title` says which call, `parts` how many parts it has."""
+
+    def __init__(self, call: str, title: str = "", parts: int = 1) -> None:
+        super().__init__()
+        self.call = call
+        self.title = title
+        self.parts = parts

@@ -1,0 +1,296 @@
+"""Where the person writes: several lines, a history, slash commands, and pastes of any size.
+
+Nothing that was written is lost: what could not be sent stays, and a large paste is held aside while
+a short mark stands for it in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, Static, TextArea
+from textual.widgets.option_list import Option
+
+from omni_tui.face import actions
+from omni_tui.face.actions import Action
+from omni_tui.face.messages import RunAction
+from omni_tui.face.widgets.drafts import History, Pastes
+from omni_tui.face.widgets.prompt import Prompt
+from omni_tui.security.text import safe
+
+MAX_ROWS = 8
+MAX_MESSAGE = 240_000
+"""Longest message in bytes; a frame of the protocol holds little more."""
+_COMMAND = re.compile(r"/([A-Za-z_][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
+
+
+class Composer(Vertical):
+    """The prompt, the list of commands above it and the line of hints under it."""
+
+    DEFAULT_CSS = """
+    Composer {
+        height: auto;
+        background: $bar;
+        border-left: outer $bar;
+        padding: 0 1;
+        &:focus-within { border-left: outer $mine; }
+        & > OptionList {
+            display: none;
+            height: auto;
+            max-height: 8;
+            border: none;
+            padding: 0;
+            background: $bar;
+            scrollbar-size-vertical: 1;
+        }
+        &.-popup > OptionList { display: block; }
+        & > #composer-foot { height: 1; margin-top: 1; }
+        & #composer-hint { width: 1fr; color: $text-3; text-wrap: nowrap; text-overflow: ellipsis; }
+        & #composer-state { width: auto; margin-left: 2; }
+        &.-trouble #composer-hint { color: $waiting; }
+    }
+    """
+
+    class Submitted(Message):
+        """The person wants this said to the agent."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.history = History()
+        self._pastes = Pastes()
+        self._matches: list[Action] = []
+        self._dismissed = ""
+        self._trouble = ""
+        self.busy = False
+
+    def compose(self) -> ComposeResult:
+        """The list, the prompt, the hints."""
+        commands = OptionList(id="composer-commands", markup=False)
+        commands.can_focus = False
+        yield commands
+        yield Prompt(
+            soft_wrap=True,
+            placeholder=Content("Ask, or tell it what to do"),
+            highlight_cursor_line=False,
+            id="prompt",
+        )
+        with Horizontal(id="composer-foot"):
+            yield Static(id="composer-hint", markup=False)
+            yield Static(id="composer-state", markup=False)
+
+    def on_mount(self) -> None:
+        """A blinking cursor is motion: none where animations are off."""
+        self.prompt.cursor_blink = self.app.animation_level != "none"
+        self._hint()
+
+    # --- the text
+
+    @property
+    def prompt(self) -> Prompt:
+        """The text area."""
+        return self.query_one(Prompt)
+
+    @property
+    def draft(self) -> str:
+        """Everything that is written, pastes in full."""
+        return self.in_full(self.prompt.text)
+
+    @draft.setter
+    def draft(self, text: str) -> None:
+        self.prompt.load_text("")
+        self._pastes = Pastes()
+        if text:
+            self.insert(text)
+        self.prompt.move_cursor(self.prompt.document.end)
+
+    def insert(self, text: str) -> None:
+        """Put text where the cursor stands. What does not show is made visible, also in what is sent."""
+        text = safe(text.replace("\r\n", "\n").replace("\r", "\n"), limit=max(64_000, 8 * len(text)))
+        text = self._pastes.shorten(text)
+        prompt = self.prompt
+        result = prompt.replace(text, *prompt.selection, maintain_selection_offset=False)
+        prompt.move_cursor(result.end_location)
+
+    def in_full(self, text: str) -> str:
+        """Return a text with its pastes in full."""
+        return self._pastes.in_full(text)
+
+    def remember(self, text: str) -> None:
+        """Add a message to the history: sent now, or in a session that is replayed."""
+        self.history.add(text)
+
+    def recall(self, *, older: bool) -> None:
+        """Show the message before or after, at last what was being written."""
+        text = self.history.older(self.draft) if older else self.history.newer()
+        if text is not None:
+            self.draft = text
+
+    def forget_history(self) -> None:
+        """Another session is about to be replayed; what is being written stays."""
+        self.history = History()
+
+    # --- sending
+
+    def submit(self) -> None:
+        """Send what is written, or run it if it is a command. What cannot be done stays written."""
+        text = self.draft
+        if not text.strip():
+            return
+        command = _COMMAND.fullmatch(text.strip()) if "\n" not in text.strip() else None
+        if command is not None:
+            self._run(command[1], (command[2] or "").strip())
+            return
+        if text.startswith("//"):
+            text = text[1:]
+        size = len(text.encode())
+        if size > MAX_MESSAGE:
+            self._say(f"too long to send: {size:,} of at most {MAX_MESSAGE:,} bytes · put it into a file")
+            return
+        self._empty(text)
+        self.post_message(self.Submitted(text))
+
+    def give_back(self, text: str, why: str) -> None:
+        """A message could not be sent: it stands here again, unless something new is written already."""
+        if not self.draft.strip():
+            self.draft = text
+            self._say(f"not sent: {why}")
+        else:
+            self._say(f"not sent: {why} · ↑ brings it back")
+
+    def _run(self, name: str, argument: str) -> None:
+        action = actions.by_slash(name)
+        if action is None and self.popup_open and not argument:
+            self.complete()
+            return
+        if action is None:
+            near = get_close_matches(name, [a.slash for a in actions.slash_commands()], 1, 0.5)
+            hint = f" · did you mean /{near[0]}?" if near else " · type / to see them all"
+            self._say(f"there is no command /{name}{hint} · // sends it as text")
+            return
+        self._empty(f"/{name} {argument}".strip())
+        self.post_message(RunAction(action.name, argument))
+
+    def _empty(self, sent: str) -> None:
+        self.history.add(sent)
+        self.prompt.load_text("")
+        self._pastes = Pastes()
+
+    # --- commands
+
+    @property
+    def popup_open(self) -> bool:
+        """Whether the list of commands is to be seen."""
+        return self.has_class("-popup")
+
+    def close_popup(self) -> bool:
+        """Close the list of commands; False if it was closed. It stays closed until the text changes."""
+        was = self.popup_open
+        self._dismissed = self.prompt.text
+        self.set_class(False, "-popup")
+        return was
+
+    def pick(self, step: int) -> None:
+        """Move in the list of commands."""
+        options = self._options
+        if self._matches:
+            options.highlighted = ((options.highlighted or 0) + step) % len(self._matches)
+
+    def complete(self) -> None:
+        """Write out the command that is picked."""
+        if self._matches:
+            action = self._matches[self._options.highlighted or 0]
+            self.prompt.load_text(f"/{action.slash}" + (" " if action.argument else ""))
+            self.prompt.move_cursor(self.prompt.document.end)
+
+    @property
+    def _options(self) -> OptionList:
+        return self.query_one("#composer-commands", OptionList)
+
+    def _list_commands(self, text: str) -> None:
+        """Show the commands that begin with what is written, then those that contain it."""
+        typed = text[1:].lower() if re.fullmatch(r"/[\w-]*", text) else None
+        found = actions.slash_commands() if typed is not None else ()
+        begin = [a for a in found if a.slash.startswith(typed or "")]
+        self._matches = begin + [a for a in found if typed and typed in a.slash and a not in begin]
+        exact = len(self._matches) == 1 and self._matches[0].slash == typed
+        options = self._options
+        options.clear_options()
+        if not self._matches or exact or text == self._dismissed:
+            self.set_class(False, "-popup")
+            return
+        column = max(len(a.slash) + len(a.argument) + 2 for a in self._matches) + 2
+        options.add_options(Option(_row(action, column)) for action in self._matches)
+        options.highlighted = 0
+        self.set_class(True, "-popup")
+
+    # --- what changes
+
+    @on(TextArea.Changed)
+    def _changed(self, event: TextArea.Changed) -> None:
+        event.stop()
+        text = self.prompt.text
+        self._list_commands(text if "\n" not in text and len(text) < 80 else "")
+        if text != self._dismissed:
+            self._dismissed = ""
+        self._grow()
+        self._trouble = self._lost(text)
+        self._hint()
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.complete()
+        self.prompt.focus()
+
+    def on_resize(self) -> None:
+        """Other width, other number of rows."""
+        self.call_after_refresh(self._grow)
+
+    def _grow(self) -> None:
+        rows = max(1, min(MAX_ROWS, self.prompt.wrapped_document.height))
+        if self.prompt.styles.height is None or self.prompt.styles.height.value != rows:
+            self.prompt.styles.height = rows
+
+    def _lost(self, text: str) -> str:
+        """Say so if a paste is in the text no more, because its mark was deleted or changed."""
+        gone = ", ".join(map(str, self._pastes.lost(text)))
+        return f"paste {gone} is not in the message any more · ctrl+z brings it back" if gone else ""
+
+    def _say(self, text: str) -> None:
+        self._trouble = text
+        self._hint()
+
+    def set_busy(self, busy: bool) -> None:
+        """While a turn runs, a message waits for its end: say so."""
+        if busy != self.busy:
+            self.busy = busy
+            self._hint()
+
+    def show_state(self, text: str, colour: str) -> None:
+        """Show at the right what goes on, quietly."""
+        self.query_one("#composer-state", Static).update(Content.styled(text, colour))
+
+    def _hint(self) -> None:
+        hint = self._trouble
+        if not hint and self.popup_open:
+            hint = "↑↓ pick · tab complete · enter run · esc close"
+        if not hint:
+            enter = "enter queue it" if self.busy else "enter send"
+            hint = f"{enter} · ctrl+j new line · / commands"
+        self.set_class(bool(self._trouble), "-trouble")
+        self.query_one("#composer-hint", Static).update(Content(hint))
+
+
+def _row(action: Action, column: int) -> Content:
+    name = f"/{action.slash} {action.argument}".rstrip()
+    return Content.assemble((f"{name:<{column}}", "$text-1"), (action.description, "$text-2"))

@@ -1,0 +1,130 @@
+"""The text area of the composer: which key does what."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from textual.actions import SkipAction
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import TextArea
+
+if TYPE_CHECKING:
+    from omni_tui.face.widgets.composer import Composer
+
+# Without the Kitty protocol a terminal sends ESC CR for alt+enter, which Textual 8.2.8 reads as a plain
+# enter: the message would be sent where a new line was meant.
+cast("dict[str, Any]", ANSI_SEQUENCES_KEYS).setdefault("\x1b\r", (SimpleNamespace(value="alt+enter"),))
+
+
+class Prompt(TextArea, inherit_bindings=False):
+    """The text itself. Its height changes only with its number of lines, never while a line is typed."""
+
+    DEFAULT_CSS = """
+    Prompt {
+        height: 1;
+        border: none;
+        padding: 0;
+        background: $bar;
+        color: $text-1;
+        scrollbar-size-vertical: 1;
+        &:focus { border: none; }
+        & .text-area--cursor-line { background: $bar; }
+        & .text-area--placeholder { color: $text-3; }
+    }
+    """
+
+    # F6 and F7 belong to the app; ctrl+c copies or stops the run
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            b
+            for b in TextArea.BINDINGS
+            if isinstance(b, Binding) and b.key not in ("f6", "f7", "ctrl+c,super+c")
+        ),
+        Binding("ctrl+c,super+c", "copy_selection", "Copy", show=False),
+        Binding("enter", "submit", "send"),
+        Binding("ctrl+j,alt+enter,shift+enter", "new_line", "new line"),
+        Binding("up", "older_or_up", "Cursor up, or the message before", show=False),
+        Binding("down", "newer_or_down", "Cursor down, or the message after", show=False),
+        Binding("tab", "complete", "Complete", show=False),
+        Binding("escape", "close_popup", "Close the list of commands", show=False),
+        Binding("pageup", "page(-1)", "Scroll the transcript up", show=False),
+        Binding("pagedown", "page(1)", "Scroll the transcript down", show=False),
+    ]
+
+    class Scroll(Message):
+        """The person wants to look at another page of the transcript."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    @property
+    def composer(self) -> Composer:
+        """The composer this is part of."""
+        return cast("Composer", self.parent)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Tab and Escape are for the list of commands only while it is there."""
+        if action in ("complete", "close_popup"):
+            return self.composer.popup_open
+        return True
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Enter is a binding here, not a character."""
+        if event.key == "enter":
+            return
+        await super()._on_key(event)
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        """Insert a paste as visible text, holding a large one aside."""
+        event.stop()
+        event.prevent_default()
+        self.composer.insert(event.text)
+
+    def action_copy_selection(self) -> None:
+        """Copy what is selected; with nothing selected the key means something else."""
+        if not self.selected_text:
+            raise SkipAction
+        self.app.copy_to_clipboard(self.composer.in_full(self.selected_text))
+
+    def action_submit(self) -> None:
+        """Send, or take the command that is picked."""
+        self.composer.submit()
+
+    def action_new_line(self) -> None:
+        """Begin a new line."""
+        self._replace_via_keyboard("\n", *self.selection)
+
+    def action_older_or_up(self) -> None:
+        """Go up in the list or in the text; at its first line, to the message before."""
+        if self.composer.popup_open:
+            self.composer.pick(-1)
+        elif self.navigator.is_first_wrapped_line(self.cursor_location):
+            self.composer.recall(older=True)
+        else:
+            self.action_cursor_up()
+
+    def action_newer_or_down(self) -> None:
+        """Go down in the list or in the text; at its last line, to the message after."""
+        if self.composer.popup_open:
+            self.composer.pick(1)
+        elif self.navigator.is_last_wrapped_line(self.cursor_location):
+            self.composer.recall(older=False)
+        else:
+            self.action_cursor_down()
+
+    def action_complete(self) -> None:
+        """Complete the command."""
+        self.composer.complete()
+
+    def action_close_popup(self) -> None:
+        """Close the list of commands."""
+        self.composer.close_popup()
+
+    def action_page(self, step: int) -> None:
+        """Scroll what is above: the text here has no pages."""
+        self.post_message(self.Scroll(step))
