@@ -13,7 +13,7 @@ import logging
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import anyio
 import mcp_types as types
@@ -255,24 +255,23 @@ class Session:
         self.slow_probe = took > _SLOW_PROBE and self.protocol not in MODERN_PROTOCOL_VERSIONS
 
     async def _serve(self, client: Client) -> None:
+        # Listening begins before listing: a change in between would go unnoticed.
+        listening = asyncio.create_task(listen(client, self._relister.changed, self._spec.list_timeout))
         listing = asyncio.create_task(self._list(client))
         leaving = asyncio.create_task(self._leaving.wait())
-        followers = [listing, leaving]
+        tasks: list[asyncio.Task[None] | asyncio.Task[Literal[True]]] = [listening, listing, leaving]
         try:
             await asyncio.wait((listing, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not listing.done():
                 return
             await listing
-            followers.append(asyncio.create_task(self._relister.run()))
-            followers.append(
-                asyncio.create_task(listen(client, self._relister.changed, self._spec.list_timeout))
-            )
+            tasks.append(asyncio.create_task(self._relister.run()))
             await leaving
         finally:
             self._client = None
-            for task in followers:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*followers, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _list(self, client: Client) -> None:
         async with self._listing:

@@ -86,9 +86,16 @@ def call(params: dict[str, Any], request: Any) -> None:
         send({"id": request, "result": result(name, params.get("arguments") or {})})
     if name == "change":
         _names.append("extra")
-        params = {"_meta": {SUBSCRIPTION: _listening}} if MODERN else {}
-        for _ in range(20):
-            send({"method": "notifications/tools/list_changed", "params": params})
+        tell_of_change()
+
+
+def tell_of_change() -> None:
+    """Say twenty times that the list changed, if somebody listens (a later listener is told then)."""
+    if MODERN and _listening is None:
+        return
+    params = {"_meta": {SUBSCRIPTION: _listening}} if MODERN else {}
+    for _ in range(20):
+        send({"method": "notifications/tools/list_changed", "params": params})
 
 
 def result(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -192,6 +199,8 @@ def handle(message: dict[str, Any]) -> None:
         _listening = request
         honoured = {"_meta": {SUBSCRIPTION: request}, "notifications": {"toolsListChanged": True}}
         send({"method": "notifications/subscriptions/acknowledged", "params": honoured})
+        if "extra" in _names:
+            tell_of_change()
     elif request is not None and method:
         body = answer_to(message)
         send({key: body[key] for key in ("id", "result", "error") if key in body})

@@ -17,7 +17,8 @@ class Web:
 
     `status`: answer every request with this status. `call_status`: only calls. `session`: the id that
     a request must carry after `initialize`, "" for none. `location`: redirect there. `sse`: answer in
-    an event stream. `cut`: close the connection in the middle of a call's answer.
+    an event stream. `cut`: close the connection in the middle of a call's answer. `close`: close it after
+    each answer.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -27,6 +28,7 @@ class Web:
         self.location = ""
         self.sse = False
         self.cut = False
+        self.close = False
         self.frames: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.release = threading.Event()
@@ -54,6 +56,15 @@ class Web:
         self.http.daemon_threads = True
         self.port = self.http.server_port
         self.url = f"http://127.0.0.1:{self.port}/mcp"
+        self._thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer nobody any more, and free the port."""
+        self.release.set()
+        self.http.shutdown()
+        self.http.server_close()
+        self._thread.join()
 
     def methods(self) -> list[str]:
         """Return the methods of all frames so far."""
@@ -94,6 +105,8 @@ class Web:
         if frame["method"] == "initialize" and self.session:
             handler.send_header("mcp-session-id", self.session)
         handler.send_header("content-length", str(len(body)))
+        if self.close:
+            handler.send_header("connection", "close")
         handler.end_headers()
         if calling and self.cut:
             handler.wfile.write(body[: len(body) // 2])
@@ -107,12 +120,7 @@ class Web:
 def serving(port: int = 0) -> Iterator[Web]:
     """Serve until the block is left."""
     web = Web(port)
-    thread = threading.Thread(target=web.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
     try:
         yield web
     finally:
-        web.release.set()
-        web.http.shutdown()
-        web.http.server_close()
-        thread.join()
+        web.stop()
