@@ -91,7 +91,8 @@ class Processes:
     def close(self) -> None:
         """Let go of the reaper, which ends marked processes that are still there, and drop the lease.
 
-        For the regular end, after all servers have been stopped. The lease stays if a group is left.
+        For the regular end, after all servers have been stopped. Blocks, a moment as a rule and four
+        seconds at most. The lease stays if a group is left.
         """
         with self._lock:
             self._closed = True
@@ -133,7 +134,9 @@ class Processes:
             self._write_lease(line)
         if not self._send(line) and not self._closed:
             _log.warning("the process that ends servers after a crash was gone; starting another")
-            if self._reaper is not None:
+            if self._reaper is not None and self._reaper.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._reaper.stdin.close()
                 self._reaper.wait()
             self._start_reaper()
 

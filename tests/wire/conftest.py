@@ -1,0 +1,74 @@
+"""Real server programs for the wire tests: looked for, and skipped with the reason where not installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def npm_bin(npm_server: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a function that gives the path of an npm server's program, or skips the test.
+
+    `OMNI_TUI_NPM_BIN` may name the folder of the programs itself.
+    """
+
+    def find(name: str) -> str:
+        folder = os.environ.get("OMNI_TUI_NPM_BIN", "")
+        return (folder and shutil.which(name, path=folder)) or npm_server(name)
+
+    return find
+
+
+@pytest.fixture
+def python_bin() -> Callable[[str], str]:
+    """Return a function that gives the path of a server installed beside this Python, or skips the test."""
+
+    def find(name: str) -> str:
+        found = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+        if found is None:
+            pytest.skip(f"{name} is not installed: pip install {name}")
+        return found
+
+    return find
+
+
+@pytest.fixture
+def everything_url(npm_bin: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
+    """Run server-everything over streamable HTTP; yields its URL."""
+    program = npm_bin("mcp-server-everything")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (tmp_path / "everything.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, "streamableHttp"],
+            env={"PORT": str(port), "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            _await_port(process, port)
+            yield f"http://127.0.0.1:{port}/mcp"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
+    until = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"server-everything does not listen on port {port}")
