@@ -68,6 +68,8 @@ class Connection:
         self._owner: asyncio.Task[None] | None = None
         self._backoff = Backoff(restarts=spec.transport == "stdio")
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._closed = False
         self._next_try: float | None = None
         self._legacy = False
         self._offer: Offer | None = None
@@ -141,11 +143,15 @@ class Connection:
 
     def start(self) -> None:
         """Connect, if it may: a server that is off or not allowed stays so."""
-        if self._owner is None and self.spec.allowed and self.spec.enabled:
+        if self._owner is None and not self._closed and self.spec.allowed and self.spec.enabled:
             self._owner = asyncio.create_task(self._own(), name=f"owner of {self.spec.name}")
 
-    async def stop(self, state: ServerState = "disabled", why: str = "") -> None:
+    async def stop(self) -> None:
         """End the connection and do not try again by itself. At most 7 s, as a rule under 0.1 s."""
+        async with self._turn:
+            await self._stop("disabled")
+
+    async def _stop(self, state: ServerState, why: str = "") -> None:
         owner, self._owner = self._owner, None
         if owner is not None:
             if self._session is not None and self._session.connected:
@@ -161,19 +167,21 @@ class Connection:
 
     async def disconnect(self) -> None:
         """End the connection because the person says so."""
-        self.spec = dataclasses.replace(self.spec, enabled=False)
-        await self.stop("disabled", "disconnected by you")
-        self.log.note("disconnected by you")
+        async with self._turn:
+            self.spec = dataclasses.replace(self.spec, enabled=False)
+            await self._stop("disabled", "disconnected by you")
+            self.log.note("disconnected by you")
 
     async def reconnect(self) -> None:
         """Connect anew now, whatever was before; a server that is not allowed stays so."""
-        if not self.spec.allowed:
-            return
-        self.spec = dataclasses.replace(self.spec, enabled=True)
-        self._backoff.reset()
-        if self._owner is not None:
-            await self.stop("connecting")
-        self.start()
+        async with self._turn:
+            if not self.spec.allowed:
+                return
+            self.spec = dataclasses.replace(self.spec, enabled=True)
+            self._backoff.reset()
+            if self._owner is not None:
+                await self._stop("connecting")
+            self.start()
 
     async def allow(self) -> None:
         """Note the person's consent, and connect."""
@@ -345,7 +353,8 @@ class Connection:
         self._tell()
 
     def close(self) -> None:
-        """Cancel the timers: the connection is not used any more."""
+        """Cancel the timers and never start again: the connection is not used any more."""
+        self._closed = True
         for timer in (self._calm, self._log_timer):
             if timer is not None:
                 timer.cancel()

@@ -47,7 +47,7 @@ class ServerLog:
         more = data.count(b"\n")
         if more > MAX_LINES:
             self.dropped += more - MAX_LINES
-            data = b"\n".join(data.rsplit(b"\n", MAX_LINES)[1:])
+            data = b"\n".join(data.rsplit(b"\n", MAX_LINES + 1)[1:])
         *lines, rest = data.split(b"\n")
         self._partial = rest[:MAX_LINE]
         for line in lines:

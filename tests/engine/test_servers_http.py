@@ -174,6 +174,9 @@ async def test_answer_cut_in_the_middle_leaves_the_outcome_open(tmp_path: Path, 
             assert caught.value.sent
             assert not caught.value.answered
             assert web.methods().count("tools/call") == 1
+            web.cut = False
+            assert not (await servers.call("w", "echo")).is_error
+            assert servers.gone == []
 
 
 @pytest.mark.parametrize(
@@ -201,6 +204,16 @@ async def test_hung_call_times_out_and_the_next_one_works(tmp_path: Path) -> Non
             assert caught.value.sent
             assert (await servers.call("w", "echo", {"a": 1})).structured == {"arguments": {"a": 1}}
             assert "notifications/cancelled" in web.methods()
+
+
+async def test_server_that_hangs_at_the_farewell_does_not_delay_the_end(tmp_path: Path) -> None:
+    with serving() as web:
+        web.session = "one"
+        web.deaf_to_farewells = True
+        async with connected(tmp_path, ServerSpec(name="w", url=web.url)) as servers:
+            await servers.reach("w", "idle")
+            await asyncio.wait_for(servers.registry.stop(), 5)
+            assert servers.last("w").state == "disabled"
 
 
 async def test_hung_endpoint_is_said_and_left_quickly(tmp_path: Path) -> None:

@@ -9,9 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+
+@dataclass(frozen=True)
+class Everything:
+    """A running server-everything."""
+
+    url: str
+    process: subprocess.Popen[bytes]
 
 
 @pytest.fixture
@@ -42,8 +51,8 @@ def python_bin() -> Callable[[str], str]:
 
 
 @pytest.fixture
-def everything_url(npm_bin: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
-    """Run server-everything over streamable HTTP; yields its URL."""
+def everything(npm_bin: Callable[[str], str], tmp_path: Path) -> Iterator[Everything]:
+    """Run server-everything over streamable HTTP."""
     program = npm_bin("mcp-server-everything")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -58,7 +67,7 @@ def everything_url(npm_bin: Callable[[str], str], tmp_path: Path) -> Iterator[st
         )
         try:
             _await_port(process, port)
-            yield f"http://127.0.0.1:{port}/mcp"
+            yield Everything(f"http://127.0.0.1:{port}/mcp", process)
         finally:
             process.kill()
             process.wait()

@@ -15,6 +15,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError
 from tests.engine.faults.harness import Harness, connected
+from tests.wire.conftest import Everything
 
 pytestmark = pytest.mark.wire
 Find = Callable[[str], str]
@@ -41,8 +42,8 @@ async def test_everything_over_stdio(tmp_path: Path, npm_bin: Find) -> None:
         await _exercise_everything(servers)
 
 
-async def test_everything_over_http(tmp_path: Path, everything_url: str) -> None:
-    async with connected(tmp_path, ServerSpec(name="all", url=everything_url)) as servers:
+async def test_everything_over_http(tmp_path: Path, everything: Everything) -> None:
+    async with connected(tmp_path, ServerSpec(name="all", url=everything.url)) as servers:
         told = await _idle(servers, "all")
         assert told.protocol == "2025-11-25"
         assert told.tools >= 10
@@ -81,12 +82,14 @@ async def _exercise_everything(servers: Harness) -> None:
     assert failed.is_error
 
 
-async def test_everything_restarted_over_http(tmp_path: Path, everything_url: str) -> None:
-    async with connected(tmp_path, ServerSpec(name="all", url=everything_url)) as servers:
+async def test_everything_reconnected_and_killed_over_http(tmp_path: Path, everything: Everything) -> None:
+    async with connected(tmp_path, ServerSpec(name="all", url=everything.url)) as servers:
         await _idle(servers, "all")
         await servers.registry.reconnect("all")
         await servers.until(lambda: servers.listings.count("all") == 2)
         assert "again" in _text(await servers.call("all", "echo", {"message": "again"}))
+        everything.process.kill()
+        assert (await servers.reach("all", "failed")).reason == f"nothing listens at {everything.url}"
 
 
 async def test_filesystem(tmp_path: Path, npm_bin: Find) -> None:
@@ -140,10 +143,14 @@ async def test_time_in_the_handshake_protocol(tmp_path: Path, python_bin: Find) 
         assert "UTC" in _text(await servers.call("time", "get_current_time", {"timezone": "UTC"}))
 
 
+def _repository(folder: Path) -> Path:
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    (folder / "new.txt").write_text("x")
+    return folder
+
+
 async def test_git(tmp_path: Path, python_bin: Find) -> None:
-    repository = tmp_path / "repository"
-    subprocess.run(["git", "init", "-q", str(repository)], check=True)
-    (repository / "new.txt").write_text("x")
+    repository = _repository(tmp_path / "repository")
     async with connected(tmp_path, ServerSpec(name="git", command=python_bin("mcp-server-git"))) as servers:
         told = await _idle(servers, "git")
         assert told.protocol == "2026-07-28"
@@ -156,7 +163,5 @@ async def _outcome(servers: Harness, server: str, tool: str, arguments: dict[str
     try:
         result = await servers.call(server, tool, arguments)
     except CallError as error:
-        assert error.answered
-        return error.what
-    assert result.is_error
-    return _text(result)
+        return error.what if error.answered else "it did not answer"
+    return _text(result) if result.is_error else "it did not fail"

@@ -7,7 +7,7 @@ request instead of cancelling its owner. Redirects are followed by the SDK insid
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from types import TracebackType
@@ -65,6 +65,23 @@ def check(spec: ServerSpec) -> httpx2.URL:
     return url
 
 
+class _Body(httpx2.AsyncByteStream):
+    """A response body whose breaking the SDK takes for a bad answer, not for the end of the connection."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._inner:
+                yield chunk
+        except httpx2.TransportError as error:
+            raise httpx2.StreamError(str(error)) from error
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
 class _Client(httpx2.AsyncClient):
     """An HTTP client that answers a failed POST with a JSON-RPC error, so that only this request fails."""
 
@@ -77,7 +94,7 @@ class _Client(httpx2.AsyncClient):
         if request.method == "DELETE":  # a farewell: the server may be the reason for leaving
             request.extensions["timeout"] = FAREWELL.as_dict()
         try:
-            return await super().send(request, **options)
+            response = await super().send(request, **options)
         except httpx2.TransportError as error:
             opening = current()
             if opening is not None and isinstance(error, _NOT_SENT):
@@ -87,13 +104,16 @@ class _Client(httpx2.AsyncClient):
                 raise
             body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
             return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
+        if request.method == "POST" and isinstance(response.stream, httpx2.AsyncByteStream):
+            response.stream = _Body(response.stream)
+        return response
 
 
 class HttpTransport:
     """Async context manager that yields the two streams for the SDK's `Client`.
 
-    Entering raises `TroubleError` for a URL that may not be asked. `on_lost` is called when a request
-    could not be sent or got no response: the connection is of no use any more.
+    Entering raises `TroubleError` for a URL that may not be asked. `on_lost` is called when no connection
+    to the host can be made any more; a request that breaks in the middle fails alone.
     """
 
     junk = 0
@@ -137,10 +157,12 @@ class HttpTransport:
 
     def _on_failure(self, error: Exception) -> None:
         self._error = error
-        self._on_lost()
+        if isinstance(error, _NOT_SENT):
+            self._on_lost()
 
     async def _on_response(self, response: httpx2.Response) -> None:
         if response.request.method == "POST":
+            self._error = None
             self._status = response.status_code
             if (opening := current()) is not None:
                 opening.status = response.status_code

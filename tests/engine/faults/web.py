@@ -18,7 +18,7 @@ class Web:
     `status`: answer every request with this status. `call_status`: only calls. `session`: the id that
     a request must carry after `initialize`, "" for none. `location`: redirect there. `sse`: answer in
     an event stream. `cut`: close the connection in the middle of a call's answer. `close`: close it after
-    each answer.
+    each answer. `deaf_to_farewells`: do not answer DELETE.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -29,6 +29,7 @@ class Web:
         self.sse = False
         self.cut = False
         self.close = False
+        self.deaf_to_farewells = False
         self.frames: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.release = threading.Event()
@@ -50,6 +51,8 @@ class Web:
                 web.plain(self, 405)
 
             def do_DELETE(self) -> None:
+                if web.deaf_to_farewells:
+                    web.release.wait(20)
                 web.plain(self, 405)
 
         self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
