@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 from textual.widget import Widget
 
+from omni_tui.face.messages import CopyText, OpenTool
 from omni_tui.face.port import Refused
 from omni_tui.face.themes import DEFAULT, built_in_dir, load_themes
 from omni_tui.protocol import AnyCommand, AnyEvent, SafeText
@@ -15,7 +18,7 @@ from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import ArgumentsChecked, CommandDone, CommandFailed
 from tests.face.fake import FakeClock
 
-HOSTILE = "[/] [@click=app.quit]x[/] \x1b]52;c;aGk=\x07 \u202eevil\u2066 {\"a\":[true]} [/path]"
+HOSTILE = '[/] [@click=app.quit]x[/] \x1b]52;c;aGk=\x07 \u202eevil\u2066 {"a":[true]} [/path]'
 """What a server may call anything: markup, a clipboard escape, direction marks, JSON."""
 
 
@@ -58,6 +61,8 @@ class ToolApp(App[None]):
         super().__init__()
         self.port = port or ScriptedPort()
         self._widgets = widgets
+        self.opened: list[tuple[str, str]] = []
+        self.copied: list[str] = []
         self.clock = FakeClock(1_794_060_120.0)
         for theme in load_themes([built_in_dir()])[0]:
             self.register_theme(theme)
@@ -66,7 +71,29 @@ class ToolApp(App[None]):
     def compose(self) -> ComposeResult:
         yield from self._widgets
 
+    def on_open_tool(self, event: OpenTool) -> None:
+        self.opened.append((event.server, event.tool))
+
+    def on_copy_text(self, event: CopyText) -> None:
+        self.copied.append(event.text)
+
     def seen(self) -> str:
         """The whole screen as text, one line per row."""
         strips = self.screen._compositor.render_strips()
         return "\n".join(strip.text.rstrip() for strip in strips)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
+    """Let the app run until a condition holds; fail after five seconds."""
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, f"not within five seconds: {what}"
+        await pilot.pause(0.01)
+
+
+def assert_safe(app: ToolApp) -> None:
+    """Nothing on the screen can move the cursor, hide, or turn round."""
+    for character in app.seen():
+        assert character == "\n" or (character.isprintable() and character not in "\u202e\u2066"), repr(
+            character
+        )

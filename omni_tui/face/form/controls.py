@@ -13,8 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
 MOVES = [
-    Binding("up", "screen.focus_previous", "previous field", show=False),
-    Binding("down", "screen.focus_next", "next field", show=False),
+    Binding("up", "app.focus_previous", "previous field", show=False),
+    Binding("down", "app.focus_next", "next field", show=False),
 ]
 
 
@@ -49,15 +49,14 @@ class TextLine(Input):
         """Go on to the next field."""
         self.screen.focus_next()
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
+        """Grow to hold all lines of what is pasted; a plain input would keep the first one only."""
         if self._lines and len(event.text.splitlines()) > 1:
             event.stop()
             event.prevent_default()
             start, end = sorted(self.selection)
             text = event.text.replace("\r\n", "\n").replace("\r", "\n")
             self.post_message(Grow(self.value[:start] + text + self.value[end:]))
-        elif event.text:
-            super()._on_paste(event)
 
 
 class TextBox(TextArea):
@@ -73,11 +72,6 @@ class TextBox(TextArea):
     def __init__(self, text: str) -> None:
         super().__init__(text, compact=True, highlight_cursor_line=False, tab_behavior="focus")
         self.cursor_blink = False
-
-    async def _on_key(self, event: events.Key) -> None:
-        # Escape means "close the innermost thing" everywhere; a text area would take it for itself.
-        if event.key != "escape":
-            await super()._on_key(event)
 
     def on_resize(self) -> None:
         """Tell the row."""
@@ -108,7 +102,7 @@ class ChoiceBar(Widget, can_focus=True):
         Binding("home", "go(0)", "first choice", show=False),
         Binding("end", "go(-1)", "last choice", show=False),
         Binding("backspace,delete", "drop", "none", show=False),
-        Binding("enter", "screen.focus_next", "next field", show=False),
+        Binding("enter", "app.focus_next", "next field", show=False),
     ]
 
     choice: reactive[int] = reactive(-1)

@@ -86,6 +86,8 @@ class Row(Widget):
 
     def fit(self) -> None:
         """Take the height that label, control and description need."""
+        if not self.is_attached:
+            return
         width = max(self.size.width - LABEL_CELLS - 3, 20)
         self._about = _clip(self._said(), width)
         rows = self.control_height() + len(self._about)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from heapq import nsmallest
+from operator import itemgetter
 
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import ServerChanged, ServerRemoved, ToolsListed, ToolSummary
@@ -93,8 +95,8 @@ class ToolIndex:
         inside it; the server's name may be one of the words.
         """
         words = query.lower().split()
-        scored = sorted(self._scores(words), key=lambda item: item[0])
-        best = tuple(tool for _, tool in scored[:limit])
+        scored = list(self._scores(words))
+        best = tuple(tool for _, tool in nsmallest(limit, scored, key=itemgetter(0)))
         return Found(best, len(scored) - len(best))
 
     def _scores(self, words: list[str]) -> Iterator[tuple[int, ToolSummary]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
+from textual.geometry import Size
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Input, OptionList, Static, Tree
-from textual.widgets.option_list import Option
+from textual.widgets import Input, Static, Tree
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
@@ -18,13 +20,14 @@ from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.tool_index import ToolIndex
 from omni_tui.face.panes.tool_tree import Spot, ToolTree, tool_words
 from omni_tui.face.results.history import CallHistory
+from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import ServerChanged, ToolSummary
 from omni_tui.security.text import safe_line
 
-DELAY = 0.06
-"""Seconds without a key before the filter searches."""
+DELAY = 0.05
+"""Seconds between two keys below which the filter waits for the last of them before it searches."""
 actions.add(Action("tools_filter", "slash", "tools", "Find a tool by its name or description", "filter"))
 
 
@@ -64,6 +67,36 @@ class FilterLine(Input):
         self.pane.show_tree()
 
 
+class Matches(RowList):
+    """The tools that were found, drawn as they come into sight. The first is chosen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tools: dict[str, ToolSummary] = {}
+
+    def show(self, tools: tuple[ToolSummary, ...], *, keep: bool) -> None:
+        """Show other matches; with `keep` the cursor stays on its tool if that is still among them."""
+        self._tools = {f"{tool.server}\n{tool.name}": tool for tool in tools}
+        if not keep:
+            self.selected = None
+        self.keys = list(self._tools)
+        if self.selected not in self._tools:
+            self.selected = None
+        # No new layout, which `set_keys` asks for: the height does not follow the number of rows here.
+        self.virtual_size = Size(self.size.width, len(self.keys))
+        self.refresh()
+        if self.selected is None and self.keys:
+            self.select(self.keys[0])
+
+    def tool(self, key: str | None) -> ToolSummary | None:
+        """Return the tool of a row, None if there is none."""
+        return self._tools.get(key or "")
+
+    def render_row(self, key: str, width: int, number: int) -> Content:
+        """Draw one match."""
+        return Content("  ") + _row(self._tools[key], width - 4)
+
+
 class ToolsPane(Pane):
     """All tools of all servers. Posts `OpenTool` for the one that is chosen."""
 
@@ -71,12 +104,11 @@ class ToolsPane(Pane):
     HELP = "Every tool of every server. `/` finds one by name or description, enter opens its form."
     BINDINGS = actions.bindings("tools")
     DEFAULT_CSS = """
-    ToolsPane > OptionList { display: none; height: 1fr; border: none; background: transparent; }
-    ToolsPane > OptionList { padding: 0 1 0 2; scrollbar-size-vertical: 1; }
-    ToolsPane > OptionList > .option-list--option { padding: 0; }
-    ToolsPane > OptionList > .option-list--option-highlighted { background: $cursor; color: $text-1; }
-    ToolsPane > OptionList > .option-list--option-disabled { color: $text-3; }
-    ToolsPane.-finding > OptionList { display: block; }
+    ToolsPane > Matches, ToolsPane > #tools-more { display: none; background: transparent; }
+    ToolsPane > Matches { height: 1fr; }
+    ToolsPane > #tools-more { height: 1; padding: 0 2; color: $text-3; }
+    ToolsPane.-finding > Matches, ToolsPane.-finding > #tools-more { display: block; }
+    ToolsPane.-finding.-none > Matches { display: none; }
     ToolsPane.-finding > ToolTree, ToolsPane.-finding > #tools-empty { display: none; }
     ToolsPane > #tools-empty { height: auto; padding: 0 2; color: $text-3; }
     """
@@ -87,7 +119,7 @@ class ToolsPane(Pane):
         self.history = CallHistory()
         self._due = False
         self._wait: Timer | None = None
-        self._found: tuple[ToolSummary, ...] = ()
+        self._typed = 0.0
         self._query = ""
 
     def compose(self) -> ComposeResult:
@@ -95,12 +127,18 @@ class ToolsPane(Pane):
         yield PaneTitle(self.TITLE)
         yield FilterLine()
         yield ToolTree(self.index)
-        yield OptionList(markup=False)
+        yield Matches()
+        yield Static(id="tools-more", markup=False)
         yield Static(id="tools-empty", markup=False)
 
     def on_mount(self) -> None:
         """Draw what was heard of before."""
         self._draw()
+
+    @property
+    def query_shown(self) -> str:
+        """What the matches on the screen are matches for, "" while the tree is there."""
+        return self._query
 
     @property
     def entrance(self) -> Widget:
@@ -170,66 +208,58 @@ class ToolsPane(Pane):
         self.query_one(FilterLine).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search when no key came for a moment."""
+        """Search at once after a pause; while keys come quickly, when they have stopped for a moment."""
         event.stop()
+        now, before = monotonic(), self._typed
+        self._typed = now
         if self._wait is not None:
             self._wait.stop()
-        self._wait = self.set_timer(DELAY, self._search) if event.value.strip() else None
-        if self._wait is None:
-            self._query, self._found = "", ()
+            self._wait = None
+        if not event.value.strip():
+            self._query = ""
             self.remove_class("-finding")
+        elif now - before > DELAY:
+            self._search()
+        else:
+            self._wait = self.set_timer(DELAY, self._search)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Open the match under the highlight, searching first if a search is due."""
         event.stop()
         if self.query_one(FilterLine).value.strip() != self._query:
             self._search()
-        matches = self.query_one(OptionList)
-        if self._found:
-            self._open(matches.highlighted or 0)
+        self._open(self.query_one(Matches).selected)
 
     def _search(self) -> None:
         query = self.query_one(FilterLine).value.strip()
-        matches = self.query_one(OptionList)
+        matches = self.query_one(Matches)
         same = query == self._query
-        at = matches.highlighted if same else None
         self._query = query
         found = self.index.find(query)
-        self._found = found.tools
-        room = max(self.size.width - 5, 12)
-        options = [Option(_row(tool, room)) for tool in found.tools]
+        matches.show(found.tools, keep=same)
+        words = "" if found.tools else "nothing matches · esc clears"
         if found.more:
-            options.append(Option(Content(f"… {found.more:,} more: type to narrow"), disabled=True))
-        elif not options:
-            options.append(Option(Content("nothing matches · esc clears"), disabled=True))
+            words = f"… {found.more:,} more: type to narrow"
+        self.query_one("#tools-more", Static).update(Content(words), layout=False)
+        self.set_class(not found.tools, "-none")
         self.add_class("-finding")
-        matches.set_options(options)
-        if self._found:
-            matches.highlighted = min(at or 0, len(self._found) - 1)
 
     def move(self, by: int) -> None:
         """Move the highlight in the matches, or go into the tree where there are none."""
-        matches = self.query_one(OptionList)
-        if not self._query:
-            self.show_tree()
-        elif self._found:
-            at = (matches.highlighted or 0) + by
-            matches.highlighted = max(0, min(at, len(self._found) - 1))
-
-    @on(OptionList.OptionSelected)
-    def _match_chosen(self, event: OptionList.OptionSelected) -> None:
-        event.stop()
-        self._open(event.option_index)
-
-    def _open(self, place: int) -> None:
-        if place < len(self._found):
-            tool = self._found[place]
-            self.post_message(OpenTool(tool.server, tool.name))
-
-    def on_resize(self) -> None:
-        """The marks stand at the right edge, wherever that is now."""
         if self._query:
-            self._search()
+            self.query_one(Matches).action_move(by)
+        else:
+            self.show_tree()
+
+    @on(RowList.Chosen)
+    def _match_chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self._open(event.key)
+
+    def _open(self, key: str | None) -> None:
+        tool = self.query_one(Matches).tool(key)
+        if tool is not None:
+            self.post_message(OpenTool(tool.server, tool.name))
 
 
 def _row(tool: ToolSummary, room: int) -> Content:
