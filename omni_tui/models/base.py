@@ -87,7 +87,7 @@ ModelEvent = TextPart | ThoughtPart | Reply
 
 
 class ModelError(Exception):
-    """A request that failed, classified. `what` and `todo` are for the person; raw text stays in the log."""
+    """A request that failed, classified. `what` and `todo` are for the person; raw text is for the log."""
 
     def __init__(
         self,

@@ -1,0 +1,222 @@
+"""Asking the model once: the request, its stream to the screen, what is tried again and written down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.deltas import Deltas
+from omni_tui.agents.prompts import system_prompt
+from omni_tui.agents.writer import TurnOver, Writer
+from omni_tui.models.base import (
+    Message,
+    Model,
+    ModelError,
+    ModelEvent,
+    ModelRequest,
+    Reply,
+    TextPart,
+    ThoughtPart,
+    ToolCall,
+    ToolSpec,
+)
+from omni_tui.models.context import WINDOW_SHARE, close_history, fit
+from omni_tui.models.rank import choose_tools
+from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
+from omni_tui.resilience.retry import Retry, with_retries
+from omni_tui.security.text import safe, safe_line
+
+logger = logging.getLogger(__name__)
+
+_CUT_NOTE = "\n\n[cut off here]"
+
+
+class Asker:
+    """One turn's questions to its model. `expect` hears of an answer's calls before it is written down."""
+
+    def __init__(
+        self,
+        writer: Writer,
+        model: Model,
+        policy: ChatPolicy,
+        expect: Callable[[Sequence[ToolCall]], None],
+    ) -> None:
+        self._writer = writer
+        self._model = model
+        self._policy = policy
+        self._expect = expect
+        self._system = Message(role="system", text=system_prompt(policy.system_prompt, policy.instructions))
+        self._tries = 0
+        self._halved = False
+        self._message = ""
+        self._thought: list[str] = []
+        self._text: list[str] = []
+        self._kept = ""
+        self.asked = 0
+
+    async def ask(self, tools: tuple[ToolSpec, ...]) -> Reply:
+        """Return a finished answer, written down with its calls and its price.
+
+        Raises `ModelError` when it cannot be had, `TurnOver` when it says nothing.
+        """
+        self.asked += 1
+        try:
+            reply = await self._with_retries(tools)
+        except ModelError as error:
+            if error.kind != "overflow" or self._halved:
+                raise
+            self._halved = True
+            self._retrying(Retry(2, 2, 0.0, error))
+            reply = await self._with_retries(tools)
+        self._kept = ""
+        if not reply.message.text.strip() and not reply.message.calls:
+            await self._writer.commit(*self._price(reply.usage, tools))
+            raise _empty(reply, self._model.name)
+        await self._keep(reply, tools)
+        return reply
+
+    def last_words(self) -> list[AnyEvent]:
+        """Return the events that keep what was said before the answer broke off; none if nothing was."""
+        events = self._spoken(partial=True)
+        text = "".join(self._text) or self._kept
+        self._forget()
+        self._kept = ""
+        if text.strip():
+            events.append(self._writer.message(Message(role="assistant", text=text + _CUT_NOTE)))
+        return events
+
+    # --- one request ----------------------------------------------------------------------------
+
+    async def _with_retries(self, tools: tuple[ToolSpec, ...]) -> Reply:
+        async def attempt(_: int) -> Reply:
+            return await self._attempt(tools)
+
+        return await with_retries(attempt, self._policy.retry, self._retrying)
+
+    async def _attempt(self, tools: tuple[ToolSpec, ...]) -> Reply:
+        request = self._request(tools)
+        self._tries += 1
+        self._message = f"{self._writer.turn}.{self._tries}"
+        self._forget()
+        deltas = Deltas(self._writer.host.live, self._writer.turn, self._message)
+        try:
+            return await self._listen(request, deltas)
+        except ModelError:
+            events = self._spoken(partial=True)
+            self._kept = "".join(self._text) or self._kept
+            self._forget()
+            await self._writer.commit(*events)
+            raise
+        finally:
+            deltas.flush()
+
+    async def _listen(self, request: ModelRequest, deltas: Deltas) -> Reply:
+        stream = self._model.stream(request)
+        try:
+            reply = await self._read(stream, deltas)
+        except ModelError:
+            raise
+        except Exception as error:
+            logger.exception("the model %s broke", self._model.name)
+            raise ModelError(
+                "permanent",
+                f"the model broke inside Omni TUI: {type(error).__name__}",
+                todo="the log has the details; try another model",
+            ) from error
+        finally:
+            await _close(stream)
+        if reply is None or not reply.complete:
+            what = "the answer ended before it was finished"
+            if reply is not None and reply.message.calls:
+                what += ", in the middle of a tool call; nothing of it was run"
+            raise ModelError("cut", what, todo="send again")
+        return reply
+
+    async def _read(self, stream: AsyncGenerator[ModelEvent, None], deltas: Deltas) -> Reply | None:
+        async for event in stream:
+            if isinstance(event, TextPart):
+                self._text.append(event.text)
+                deltas.answer(event.text)
+            elif isinstance(event, ThoughtPart):
+                self._thought.append(event.text)
+                deltas.thought(event.text)
+            else:
+                return event
+        return None
+
+    def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
+        history = close_history(self._writer.host.history())
+        if len(tools) > self._policy.max_tools:
+            tools = choose_tools(tools, history, self._policy.max_tools)
+        messages: Sequence[Message] = [self._system, *history]
+
+        def count(part: Sequence[Message]) -> int:
+            return self._model.count(ModelRequest(tuple(part), tools))
+
+        window = self._model.context_window()
+        if self._halved:
+            messages = fit(messages, count, min(count(messages), window or count(messages)) // 2)
+        elif window:
+            messages = fit(messages, count, int(window * WINDOW_SHARE))
+        return ModelRequest(tuple(messages), tools)
+
+    def _retrying(self, retry: Retry) -> None:
+        event = Retrying(
+            turn=self._writer.turn,
+            attempt=retry.attempt,
+            of=retry.of,
+            delay_s=retry.delay_s,
+            reason=safe_line(retry.error.what, limit=400),
+        )
+        self._writer.host.live(event)
+
+    # --- what is written down -------------------------------------------------------------------
+
+    async def _keep(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> None:
+        self._text = [reply.message.text]
+        events = [
+            *self._spoken(label=reply.label),
+            *self._price(reply.usage, tools),
+            self._writer.message(reply.message),
+        ]
+        self._forget()
+        # From here on the commit is carried through, so the calls will need their results.
+        self._expect(reply.message.calls)
+        await self._writer.commit(*events)
+
+    def _price(self, usage: Usage, tools: tuple[ToolSpec, ...]) -> list[AnyEvent]:
+        window = self._model.context_window()
+        share = min((usage.input + usage.output) / window, 1.0) if window else None
+        return [UsageChanged(turn=self._writer.turn, usage=usage, context=share)]
+
+    def _spoken(self, *, partial: bool = False, label: str = "") -> list[AnyEvent]:
+        events: list[AnyEvent] = []
+        turn, message, agent = self._writer.turn, self._message, self._writer.agent
+        if thought := "".join(self._thought).strip():
+            events.append(Thought(turn=turn, message=message, text=safe(thought), agent=agent))
+        if (text := "".join(self._text)).strip():
+            words = safe_line(label or self._model.label)
+            events.append(
+                Answer(
+                    turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent
+                )
+            )
+        return events
+
+    def _forget(self) -> None:
+        self._thought = []
+        self._text = []
+
+
+async def _close(stream: AsyncGenerator[ModelEvent, None]) -> None:
+    try:
+        await stream.aclose()
+    except Exception:
+        logger.exception("a model's stream could not be closed")
+
+
+def _empty(reply: Reply, name: str) -> TurnOver:
+    if reply.finish == "filtered":
+        return TurnOver("failed", "the provider's content filter stopped the answer", "ask in other words")
+    return TurnOver("failed", f"{name} sent an empty answer", "send again, or choose another model")

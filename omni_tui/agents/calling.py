@@ -1,0 +1,190 @@
+"""Carrying out the calls of one answer: together, each with exactly one result, guarded against loops."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.host import ToolOutcome
+from omni_tui.agents.writer import TurnOver, Writer
+from omni_tui.models.base import ToolCall, ToolSpec
+from omni_tui.models.context import arguments_of, missing_result, tool_message
+from omni_tui.protocol.events import AnyEvent
+
+logger = logging.getLogger(__name__)
+
+_SCHEMA_EXCERPT = 1_500
+
+
+class Caller:
+    """The calls of one turn. `waiting` are those of the last answer that have no result yet."""
+
+    def __init__(self, writer: Writer, policy: ChatPolicy) -> None:
+        self._writer = writer
+        self._policy = policy
+        self._seen: Counter[str] = Counter()
+        self._malformed = 0
+        self._rejected = 0
+        self._over: TurnOver | None = None
+        self.waiting: dict[str, ToolCall] = {}
+
+    def expect(self, calls: Sequence[ToolCall]) -> None:
+        """Take note of calls before they are written down, so that none can be forgotten."""
+        self.waiting = {call.id: call for call in calls}
+
+    async def run(self, step: int, tools: Sequence[ToolSpec] | None) -> None:
+        """Carry out what is waiting; every result is on disk when this returns.
+
+        Without `tools` nothing is judged here: the host knows calls from before a restart.
+        Raises `TurnOver` where the turn must not go on.
+        """
+        calls = list(self.waiting.values())
+        wrong = {call.id: _wrong_with(call, tools) for call in calls} if tools is not None else {}
+        await self._collect(step, calls, {call: words for call, words in wrong.items() if words})
+        self._judge_step(any(wrong.values()))
+
+    def last_words(self) -> list[ToolCall]:
+        """Return the calls that never got a result, and forget them."""
+        calls = list(self.waiting.values())
+        self.waiting = {}
+        return calls
+
+    # --- waiting --------------------------------------------------------------------------------
+
+    async def _collect(self, step: int, calls: Sequence[ToolCall], wrong: Mapping[str, str]) -> None:
+        host, turn, agent = self._writer.host, self._writer.turn, self._writer.agent
+        running = {
+            asyncio.ensure_future(host.call(turn, step, call, agent)): call
+            for call in calls
+            if call.id not in wrong
+        }
+        try:
+            for call in calls:
+                if call.id in wrong:
+                    await self._result(call, ToolOutcome(wrong[call.id], "invalid"))
+            pending = set(running)
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in running if task in done]:
+                    await self._result(running[task], _outcome(task))
+        except BaseException:
+            await self._withdraw(running)
+            raise
+
+    async def _withdraw(self, running: dict[asyncio.Task[ToolOutcome], ToolCall]) -> None:
+        """Cancel what runs, and keep the outcomes that came all the same."""
+        for task in running:
+            task.cancel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._policy.stop_grace_s
+        while (left := {task for task in running if not task.done()}) and loop.time() < deadline:
+            try:
+                await asyncio.wait(left, timeout=deadline - loop.time())
+            except asyncio.CancelledError:
+                continue  # Esc again changes nothing: it is being stopped already.
+        for task, call in running.items():
+            if (
+                call.id in self.waiting
+                and task.done()
+                and not task.cancelled()
+                and task.exception() is None
+            ):
+                await self._result(call, task.result(), last=True)
+
+    async def _result(self, call: ToolCall, outcome: ToolOutcome, *, last: bool = False) -> None:
+        note = self._count(call, outcome)
+        message = tool_message(
+            call, outcome.text, outcome.status, limit=self._policy.result_limit, note=note
+        )
+        self.waiting.pop(call.id, None)
+        await self._writer.commit(self._writer.message(message), last=last)
+
+    # --- guards ---------------------------------------------------------------------------------
+
+    def _count(self, call: ToolCall, outcome: ToolOutcome) -> str:
+        """Count a call and its outcome; return what the model is told about repeating itself."""
+        if outcome.stop:
+            self._over = TurnOver("stopped", "you rejected the call and stopped the run")
+        self._rejected += outcome.status == "rejected"
+        if self._rejected >= self._policy.max_rejections:
+            self._end(f"{self._rejected} calls were rejected in this turn", "say how to go on")
+        key = _fingerprint(call, outcome)
+        self._seen[key] += 1
+        if self._seen[key] > self._policy.same_calls:
+            self._end(
+                f"the model made the same call of {call.name} {self._seen[key]} times with the same result",
+                "say how to go on, or ask in another way",
+            )
+        if self._seen[key] == self._policy.same_calls:
+            return (
+                f"\n[Omni TUI: this is call number {self._seen[key]} with the same arguments and the same "
+                "result. Do not make it again: try something else, or answer with what you have.]"
+            )
+        return ""
+
+    def _end(self, reason: str, todo: str) -> None:
+        self._over = self._over or TurnOver("limit", reason, todo)
+
+    def _judge_step(self, bad: bool) -> None:
+        self._malformed = self._malformed + 1 if bad else 0
+        if self._over is not None:
+            raise self._over
+        if self._malformed > self._policy.malformed_tries:
+            raise TurnOver(
+                "failed",
+                f"the model wrote calls that cannot be made, {self._malformed} times in a row",
+                "ask in another way, or choose another model",
+            )
+
+
+def cancelled_results(calls: Sequence[ToolCall], writer: Writer) -> list[AnyEvent]:
+    """Return the messages that say of each call that the person cancelled it."""
+    return [writer.message(missing_result(call, "cancelled")) for call in calls]
+
+
+def _outcome(task: asyncio.Task[ToolOutcome]) -> ToolOutcome:
+    """Return a task's outcome. Raises `CancelledError` where the host is parked."""
+    try:
+        return task.result()
+    except Exception as error:
+        logger.error("a call broke inside the engine", exc_info=error)
+        return ToolOutcome(
+            f"Error inside Omni TUI: {type(error).__name__}. It may or may not have run.", "uncertain"
+        )
+
+
+def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
+    arguments = json.dumps(arguments_of(call), sort_keys=True)
+    text = "\0".join((call.name, arguments, outcome.status, outcome.text))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec]) -> str:
+    """Return why a call cannot even be proposed, in words for the model; "" if it can."""
+    tool = next((tool for tool in tools if tool.name == call.name), None)
+    if tool is None:
+        near = difflib.get_close_matches(call.name, [tool.name for tool in tools], n=3, cutoff=0.0)
+        hint = f" The nearest names are: {', '.join(near)}." if near else " There are no tools now."
+        return f"There is no tool named {json.dumps(call.name)}.{hint}"
+    arguments = arguments_of(call)
+    if arguments is None:
+        return "The arguments are not a JSON object, so nothing was sent. " + _schema(tool)
+    required = tool.parameters.get("required")
+    missing = [key for key in required if key not in arguments] if isinstance(required, list) else []
+    if missing:
+        return (
+            f"Required arguments are missing: {', '.join(map(str, missing))}. Nothing was sent. "
+            + _schema(tool)
+        )
+    return ""
+
+
+def _schema(tool: ToolSpec) -> str:
+    text = json.dumps(tool.parameters, ensure_ascii=False, separators=(",", ":"))
+    return f"The schema of {tool.name}: {text[:_SCHEMA_EXCERPT]}"

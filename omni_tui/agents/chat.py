@@ -1,0 +1,30 @@
+"""How far the agent may go in one turn of a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from omni_tui.models.context import RESULT_LIMIT
+from omni_tui.resilience.retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPolicy:
+    """Limits and prompt of a turn.
+
+    `max_steps`: model requests in one turn. `system_prompt`: the person's own words to the model,
+    added to ours. `result_limit`: characters of one result the model gets. `instructions`: what
+    servers say about themselves, by name. `max_tools`: no provider takes more.
+    """
+
+    max_steps: int = 25
+    system_prompt: str = ""
+    result_limit: int = RESULT_LIMIT
+    instructions: Mapping[str, str] = field(default_factory=dict)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    max_tools: int = 128
+    malformed_tries: int = 2
+    same_calls: int = 3
+    max_rejections: int = 5
+    stop_grace_s: float = 5.0

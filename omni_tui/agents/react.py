@@ -1,0 +1,111 @@
+"""The one loop: reason, act, observe. It ends with an answer, a limit, a failure, or the person's Esc."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from omni_tui.agents.asking import Asker
+from omni_tui.agents.calling import Caller, cancelled_results
+from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.host import AgentHost
+from omni_tui.agents.writer import TurnOver, Writer
+from omni_tui.models.base import Model, ModelError, Reply
+from omni_tui.models.context import steps_since_user, unanswered
+from omni_tui.protocol.events import TurnEnded, TurnStatus
+from omni_tui.security.text import safe
+
+logger = logging.getLogger(__name__)
+
+
+async def run_turn(
+    host: AgentHost, model: Model, *, turn: str, policy: ChatPolicy | None = None, resume: bool = False
+) -> TurnEnded:
+    """Work on the last message of the history until it is answered; return how it ended.
+
+    With `resume`, calls that have no result yet are carried out first. Cancelling the task is the
+    person's Esc: the stream is closed, running calls are cancelled, each call gets its one result,
+    and the turn ends as "stopped". Nothing is raised but the `CancelledError` of a parked host:
+    then nothing more was written, and the turn can be gone on with.
+    """
+    return await _Turn(host, model, turn, policy or ChatPolicy()).run(resume)
+
+
+class _Turn:
+    def __init__(self, host: AgentHost, model: Model, turn: str, policy: ChatPolicy) -> None:
+        self._host = host
+        self._turn = turn
+        self._policy = policy
+        self._writer = Writer(host, turn)
+        self._caller = Caller(self._writer, policy)
+        self._asker = Asker(self._writer, model, policy, self._caller.expect)
+
+    async def run(self, resume: bool) -> TurnEnded:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        try:
+            try:
+                return await self._loop(resume)
+            except TurnOver as over:
+                return self._ended(over.status, over.reason, over.todo)
+            except ModelError as error:
+                await self._writer.commit(*self._asker.last_words())
+                return self._ended("failed", error.what, error.todo)
+        except asyncio.CancelledError:
+            await self._stopped()
+            # The cancellation is carried out; what follows in this task is not cancelled.
+            while task and task.cancelling() > before:
+                task.uncancel()
+            return self._ended("stopped", "stopped by you")
+        except Exception as error:
+            logger.exception("turn %s broke", self._turn)
+            return self._ended(
+                "failed",
+                f"something went wrong inside Omni TUI: {type(error).__name__}",
+                "the log has the details",
+            )
+
+    async def _loop(self, resume: bool) -> TurnEnded:
+        history = self._host.history()
+        step = steps_since_user(history)
+        if resume and history and history[-1].role == "assistant" and not history[-1].calls:
+            return self._ended("done")  # It was answered; only its end was not written down.
+        if resume and (calls := unanswered(history)):
+            self._caller.expect(calls)
+            await self._caller.run(step, None)
+        while step < self._policy.max_steps:
+            step += 1
+            tools = self._host.tools()
+            reply = await self._asker.ask(tools)
+            if not reply.message.calls:
+                return self._answered(reply)
+            await self._caller.run(step, tools)
+        return self._ended(
+            "limit",
+            f"the agent used all {self._policy.max_steps} steps of this turn",
+            "say “continue” to let it go on",
+        )
+
+    def _answered(self, reply: Reply) -> TurnEnded:
+        if reply.finish == "length":
+            return self._ended("limit", "the answer reached the model's output limit", "say “continue”")
+        if reply.finish == "filtered":
+            return self._ended(
+                "failed", "the provider's content filter cut the answer", "ask in other words"
+            )
+        return self._ended("done")
+
+    async def _stopped(self) -> None:
+        """Close what the Esc left open. Raises `CancelledError` if the host is parked."""
+        calls = self._caller.last_words()
+        events = [*self._asker.last_words(), *cancelled_results(calls, self._writer)]
+        await self._writer.commit(*events, last=True)
+
+    def _ended(self, status: TurnStatus, reason: str = "", todo: str = "") -> TurnEnded:
+        return TurnEnded(
+            turn=self._turn,
+            status=status,
+            reason=safe(reason, limit=1_000),
+            todo=safe(todo, limit=1_000),
+            steps=self._asker.asked,
+        )

@@ -1,0 +1,208 @@
+"""Between our messages and LiteLLM's: what is sent, and how a streamed answer is put together again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from omni_tui.models.base import Finish, Message, ModelRequest, ToolCall, ToolSpec
+from omni_tui.models.context import arguments_of
+from omni_tui.models.schema import for_provider
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_KEEPS_IDS = frozenset({"gemini", "vertex_ai", "vertex_ai_beta"})
+_FINISH: dict[str, Finish] = {
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "filtered",
+    "refusal": "filtered",
+}
+
+
+class Delta(Protocol):
+    """What is read of a chunk's delta. Each of them may be missing."""
+
+    content: str | None
+    reasoning_content: str | None
+    thinking_blocks: list[dict[str, Any]] | None
+    tool_calls: list[Any] | None
+
+
+# --- what is sent -----------------------------------------------------------------------------
+
+
+def to_wire(messages: Sequence[Message], provider: str, model: str) -> list[dict[str, Any]]:
+    """Return closed messages in the form LiteLLM takes.
+
+    Thinking goes back verbatim, but only to the family it came from. Call ids that another provider
+    made and this one would refuse are replaced, the same way in call and result.
+    """
+    thinks = provider == "anthropic" or "claude" in model.lower()
+    out: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role == "tool":
+            out.append(
+                {
+                    "role": "tool",
+                    "tool_call_id": _id(message.call_id, provider),
+                    "content": message.text or "(empty)",
+                }
+            )
+            continue
+        wire: dict[str, Any] = {"role": message.role, "content": message.text}
+        if message.calls:
+            wire["content"] = message.text or None
+            wire["tool_calls"] = [_call(call, provider) for call in message.calls]
+        if thinks and message.thinking:
+            wire["thinking_blocks"] = [dict(block) for block in message.thinking]
+        out.append(wire)
+    return out
+
+
+def _call(call: ToolCall, provider: str) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments.strip() or "{}"}
+    return {"id": _id(call.id, provider), "type": "function", "function": function}
+
+
+def _id(ident: str, provider: str) -> str:
+    # Gemini's ids carry a signature that it wants back.
+    if provider in _KEEPS_IDS or _ID.fullmatch(ident):
+        return ident
+    return "call_" + hashlib.sha256(ident.encode(errors="surrogatepass")).hexdigest()[:24]
+
+
+class Tools:
+    """The tools of a request in wire form; schemas are cleaned once."""
+
+    def __init__(self) -> None:
+        self._cleaned: dict[int, tuple[ToolSpec, dict[str, Any]]] = {}
+
+    def of(self, request: ModelRequest) -> list[dict[str, Any]]:
+        """Return the tools on offer; if none are, stubs of those used before, as some providers insist."""
+        if request.tools:
+            if len(self._cleaned) > 4 * len(request.tools) + 64:
+                self._cleaned.clear()
+            return [self._one(tool) for tool in request.tools]
+        used = dict.fromkeys(call.name for message in request.messages for call in message.calls)
+        return [self._wire(ToolSpec(name, "Not available now.", {"type": "object"})) for name in used]
+
+    def _one(self, tool: ToolSpec) -> dict[str, Any]:
+        known = self._cleaned.get(id(tool))
+        if known is None or known[0] is not tool:
+            known = self._cleaned[id(tool)] = (tool, self._wire(tool))
+        return known[1]
+
+    @staticmethod
+    def _wire(tool: ToolSpec) -> dict[str, Any]:
+        function = {
+            "name": tool.name,
+            "description": tool.description[:8_000],
+            "parameters": for_provider(tool.parameters),
+        }
+        return {"type": "function", "function": function}
+
+
+# --- what comes back --------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call as its fragments come; id and name are in the first of them only."""
+
+    id: str = ""
+    name: str = ""
+    pieces: list[str] = field(default_factory=list)
+
+
+class Collector:
+    """Puts an answer together, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._calls: dict[int, _Call] = {}
+        self._aliases: dict[int, int] = {}
+        self._thinking: list[dict[str, Any]] = []
+        self.began = False
+
+    def add(self, delta: Delta) -> tuple[str, str]:
+        """Take one delta; return the thought and the text that are new in it."""
+        text = getattr(delta, "content", None) or ""
+        thought = getattr(delta, "reasoning_content", None) or ""
+        if text:
+            self._text.append(text)
+        fragments = getattr(delta, "tool_calls", None)
+        if fragments:
+            for fragment in fragments:
+                self._fragment(fragment)
+        blocks = getattr(delta, "thinking_blocks", None)
+        if blocks:
+            for block in blocks:
+                self._block(dict(block))
+        if text or thought or fragments:
+            self.began = True
+        return thought, text
+
+    def message(self) -> Message:
+        """Return the whole message. Calls without an id, or with one that came before, get a new one."""
+        calls: list[ToolCall] = []
+        seen: set[str] = set()
+        for call in self._calls.values():
+            ident = call.id if call.id and call.id not in seen else f"call_{uuid.uuid4().hex[:24]}"
+            seen.add(ident)
+            calls.append(ToolCall(ident, call.name, "".join(call.pieces)))
+        thinking = tuple(block for block in self._thinking if block.get("signature") or block.get("data"))
+        return Message(role="assistant", text="".join(self._text), calls=tuple(calls), thinking=thinking)
+
+    def _fragment(self, fragment: Any) -> None:
+        index = getattr(fragment, "index", None) or 0
+        ident = getattr(fragment, "id", None) or ""
+        function = getattr(fragment, "function", None)
+        name = getattr(function, "name", None) or ""
+        slot = self._aliases.get(index, index)
+        call = self._calls.get(slot)
+        if call is not None and ident and name and call.id and ident != call.id:
+            # Some servers number every call 0: another id begins another call.
+            slot = self._aliases[index] = max(self._calls) + 1
+            call = None
+        if call is None:
+            call = self._calls[slot] = _Call()
+        call.id = call.id or ident
+        call.name = call.name or name
+        if arguments := getattr(function, "arguments", None):
+            call.pieces.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+
+    def _block(self, block: dict[str, Any]) -> None:
+        """Join fragments of thinking. A signature ends a block; a redacted one comes whole."""
+        last = self._thinking[-1] if self._thinking else None
+        joins = last is not None and last.get("type") == block.get("type") == "thinking"
+        if last is None or not joins or (last.get("signature") and block.get("thinking")):
+            self._thinking.append(block)
+            return
+        for key in ("thinking", "signature"):
+            if block.get(key):
+                last[key] = (last.get(key) or "") + block[key]
+
+
+def finish_of(reason: str | None) -> Finish:
+    """Return a provider's reason to stop in our words."""
+    return _FINISH.get(reason or "", "stop")
+
+
+def holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
+    """Whether every call of a message is whole: a name, an object, and all that is required."""
+    for call in message.calls:
+        arguments = arguments_of(call)
+        if not call.name or arguments is None:
+            return False
+        tool = tools.get(call.name)
+        required = tool.parameters.get("required") if tool else None
+        if isinstance(required, list) and any(key not in arguments for key in required):
+            return False
+    return True

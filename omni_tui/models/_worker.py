@@ -1,0 +1,134 @@
+"""The thread in which LiteLLM lives, with an event loop of its own.
+
+LiteLLM takes seconds to import, most of a millisecond for each chunk, and for some providers asks
+the server once more, synchronously, after a stream has ended. None of that may hold the engine's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import os
+import threading
+from collections.abc import Coroutine
+from types import ModuleType
+
+logger = logging.getLogger(__name__)
+
+_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+
+
+class Job:
+    """A coroutine on its way through the worker. `done` is set when nothing of it runs any more."""
+
+    def __init__(self, worker: Worker, work: Coroutine[object, object, None]) -> None:
+        self.done: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._worker = worker
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+        worker.call(self._start)
+
+    def cancel(self) -> None:
+        """Cancel it, from any thread."""
+        self._worker.call(self._cancel)
+
+    async def ended(self, timeout: float) -> bool:
+        """Wait until it has ended; False if it has not after `timeout` seconds."""
+        future = asyncio.wrap_future(self.done)
+        await asyncio.wait([future], timeout=timeout)
+        return self.done.done()
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._work)
+        self._task.add_done_callback(self._finish)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a model request broke", exc_info=error)
+        self.done.set_result(None)
+
+
+class Worker:
+    """A daemon thread that runs an event loop until `stop`."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="models", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes work."""
+        return self._thread.is_alive() and not self._loop.is_closed()
+
+    def submit(self, work: Coroutine[object, object, None]) -> Job:
+        """Start a coroutine in the worker's loop."""
+        return Job(self, work)
+
+    def call(self, function: object, *args: object) -> None:
+        """Run a function in the worker's loop soon."""
+        self._loop.call_soon_threadsafe(function, *args)  # type: ignore[arg-type]
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """End the thread: what runs is cancelled."""
+        if self.alive:
+            self.call(self._loop.stop)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            tasks = asyncio.all_tasks(self._loop)
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+
+_lock = threading.Lock()
+_worker: Worker | None = None
+
+
+def the_worker() -> Worker:
+    """Return the one worker, started at first need."""
+    global _worker
+    with _lock:
+        if _worker is None or not _worker.alive:
+            _worker = Worker()
+        return _worker
+
+
+_import_lock = threading.Lock()
+
+
+def ensure_litellm() -> ModuleType:
+    """Import LiteLLM, quietly: no network, nothing printed. Takes seconds: never on the engine's loop."""
+    with _import_lock:
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+        os.environ.setdefault("LITELLM_LOG", "ERROR")
+        logging.captureWarnings(True)
+        import litellm
+
+        litellm.suppress_debug_info = True
+        for name in _LOGGERS:
+            its = logging.getLogger(name)
+            its.handlers.clear()
+            its.propagate = True
+        return litellm
+
+
+def loaded_litellm() -> ModuleType | None:
+    """Return LiteLLM if it has been imported already; never waits."""
+    import sys
+
+    if _import_lock.locked():
+        return None
+    return sys.modules.get("litellm")

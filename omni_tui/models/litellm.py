@@ -1,0 +1,352 @@
+"""Every provider behind LiteLLM, with its traps handled.
+
+Nothing is imported before the first request. LiteLLM runs in a thread of its own (`_worker`); parts
+of the answer come over a pipe. It never retries by itself: `resilience.retry` does that, visibly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from omni_tui.models._pipe import ENDED, Pipe
+from omni_tui.models._wire import Collector, Tools, finish_of, holds_together, to_wire
+from omni_tui.models._worker import Job, ensure_litellm, loaded_litellm, the_worker
+from omni_tui.models.base import Message, ModelError, ModelEvent, ModelRequest, Reply, TextPart, ThoughtPart
+from omni_tui.models.context import estimate
+from omni_tui.models.detect import PROVIDER_KEYS, key_in
+from omni_tui.protocol.events import Usage
+from omni_tui.resilience.errors import Failure, classify
+
+logger = logging.getLogger(__name__)
+
+FIRST_TOKEN_S = 300.0
+"""Models that think in silence take minutes to begin."""
+IDLE_S = 120.0
+_CLOSE_S = 2.0
+_MARGIN_S = 30.0
+_NO_KEY = "not-needed"
+"""Servers of one's own speak OpenAI's protocol without keys, but its SDK insists on one."""
+_KEYLESS = frozenset({"ollama", "ollama_chat", "lm_studio", "llamafile"})
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Settings of the person's config; None is the provider's own default."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+
+
+class LiteLLMModel:
+    """One model, by LiteLLM's name for it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_base: str = "",
+        api_key: str = "",
+        environ: Mapping[str, str],
+        sampling: Sampling | None = None,
+        context: int | None = None,
+        first_token_s: float = FIRST_TOKEN_S,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._name = name
+        self._api_base = api_base
+        self._api_key = api_key
+        self._environ = environ
+        self._sampling = sampling or Sampling()
+        self._context = context
+        self._first_token_s = first_token_s
+        self._idle_s = idle_s
+        self._tools = Tools()
+        self._window: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name it is chosen by."""
+        return self._name
+
+    @property
+    def label(self) -> str:
+        """An ordinary language model needs none."""
+        return ""
+
+    def context_window(self) -> int | None:
+        """Tokens the model takes, as the person or LiteLLM's table says; None if neither knows."""
+        if self._context is not None:
+            return self._context
+        if self._window is None and (litellm := loaded_litellm()) is not None:
+            self._window = _window(litellm, self._name)
+        return self._window
+
+    def count(self, request: ModelRequest) -> int:
+        """Estimate a request's tokens."""
+        tools = sum(40 + (len(tool.description) + len(str(tool.parameters))) // 4 for tool in request.tools)
+        return estimate(request.messages) + tools
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Stream one answer. Closing it, or cancelling its reader, closes the provider's connection."""
+        pipe = Pipe(asyncio.get_running_loop())
+        job = the_worker().submit(self._work(request, pipe))
+        job.done.add_done_callback(lambda _: pipe.put(ENDED))
+        patience = max(self._first_token_s, self._idle_s) + _MARGIN_S
+        try:
+            while True:
+                for item in await pipe.take(patience):
+                    if isinstance(item, ModelError):
+                        raise item
+                    yield item
+                    if isinstance(item, Reply):
+                        return
+        finally:
+            await _end(job, pipe)
+
+    # --- in the worker --------------------------------------------------------------------------
+
+    async def _work(self, request: ModelRequest, pipe: Pipe) -> None:
+        try:
+            await self._talk(request, pipe)
+        except ModelError as error:
+            pipe.put(error)
+        except Exception as error:
+            logger.info("the request to %s failed", self._name, exc_info=True)
+            pipe.put(self._error(error, began=False))
+
+    async def _talk(self, request: ModelRequest, pipe: Pipe) -> None:
+        litellm = ensure_litellm()
+        provider = self._provider(litellm)
+        arguments = self._arguments(request, provider)
+        collector = Collector()
+        stream: Any = None
+        try:
+            pipe.asked = True
+            async with asyncio.timeout(self._first_token_s):
+                stream = await litellm.acompletion(**arguments)
+            await self._listen(stream, collector, pipe, request)
+        except Exception as error:
+            if isinstance(error, ModelError):
+                raise
+            logger.info("the request to %s failed", self._name, exc_info=True)
+            raise self._error(error, began=collector.began) from error
+        finally:
+            if stream is not None:
+                await stream.aclose()
+
+    async def _listen(self, stream: Any, collector: Collector, pipe: Pipe, request: ModelRequest) -> None:
+        raw: str | None = None
+        shown: str | None = None
+        usage: Any = None
+        chunks = aiter(stream)
+        while True:
+            async with asyncio.timeout(self._idle_s if collector.began else self._first_token_s):
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                break
+            # LiteLLM makes up a finish reason where none came; these two hold what really came.
+            raw = raw or _raw_finish(stream)
+            usage = getattr(chunk, "usage", None) or usage
+            if not chunk.choices:
+                continue
+            choice = chunk.choices[0]
+            shown = choice.finish_reason or shown
+            thought, text = collector.add(choice.delta)
+            if thought:
+                pipe.put(ThoughtPart(thought))
+            if text:
+                pipe.put(TextPart(text))
+        raw = raw or _raw_finish(stream)
+        pipe.put(_reply(stream, collector.message(), raw, shown, usage, request))
+
+    def _arguments(self, request: ModelRequest, provider: str) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "model": self._name,
+            "messages": to_wire(request.messages, provider, self._name),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_retries": 0,
+            "num_retries": 0,
+            # Private, and guarded by a test: otherwise LiteLLM imports its MCP gateway for every tool.
+            "_skip_mcp_handler": True,
+        }
+        if tools := self._tools.of(request):
+            arguments["tools"] = tools
+        if self._api_base:
+            arguments["api_base"] = self._api_base
+        if key := self._key(provider):
+            arguments["api_key"] = key
+        for name in ("temperature", "max_tokens", "top_p"):
+            if (value := getattr(self._sampling, name)) is not None:
+                arguments[name] = value
+        return arguments
+
+    def _provider(self, litellm: ModuleType) -> str:
+        try:
+            provider = litellm.get_llm_provider(self._name, api_base=self._api_base or None)[1]
+        except Exception as error:
+            raise ModelError(
+                "permanent",
+                f"LiteLLM does not know who provides {self._name}",
+                todo="write it as provider/model, for example anthropic/claude-sonnet-4-5, or use offline",
+            ) from error
+        return str(provider)
+
+    # --- keys -----------------------------------------------------------------------------------
+
+    def _key(self, provider: str) -> str:
+        """Return the key to send. Raises `ModelError` if there is none, or it would go out in the clear."""
+        spare = "" if provider in _KEYLESS else self._environ.get("LLM_API_KEY", "").strip()
+        key = self._api_key or key_in(provider, self._environ)[1] or spare
+        if key and self._api_base and not _is_private_way(self._api_base):
+            if provider == "openai" and not self._api_key:
+                return _NO_KEY
+            raise ModelError(
+                "permanent",
+                f"the key for {provider} would cross the network unencrypted ({_host(self._api_base)})",
+                todo="use an https:// address, or one on this machine",
+            )
+        if not key and self._api_base and provider == "openai":
+            return _NO_KEY
+        if not key and not self._api_base and provider in PROVIDER_KEYS:
+            names = " or ".join((*PROVIDER_KEYS[provider][:1], "LLM_API_KEY"))
+            raise ModelError(
+                "auth", f"there is no API key for {provider}", todo=f"set {names} and start again"
+            )
+        return key
+
+    # --- errors ---------------------------------------------------------------------------------
+
+    def _error(self, error: BaseException, *, began: bool) -> ModelError:
+        provider = self._name.partition("/")[0]
+        place = _host(self._api_base) if self._api_base else ""
+        midway = type(error).__name__ == "MidStreamFallbackError"
+        timed_out = isinstance(error, TimeoutError)
+        if midway and not began:
+            return ModelError(
+                "transient",
+                f"{place or provider} broke off before its answer began",
+                todo="wait a moment and send again",
+            )
+        if timed_out:
+            seconds = self._idle_s if began else self._first_token_s
+            return ModelError(
+                "cut" if began else "transient",
+                f"{place or provider} sent nothing for {seconds:.0f} seconds",
+                todo="send again, or choose another model",
+            )
+        status = getattr(error, "status_code", None)
+        failure = Failure(
+            error=error,
+            provider=f"{provider} at {place}" if place else provider,
+            model=self._name,
+            where=place,
+            key_name=(PROVIDER_KEYS.get(provider) or ("",))[0],
+            status=status if isinstance(status, int) else None,
+            headers=_headers(error),
+            secrets=self._secrets(),
+            cut=began and (midway or status is None),
+        )
+        return classify(failure, now=time.time())
+
+    def _secrets(self) -> tuple[str, ...]:
+        names = {name for each in PROVIDER_KEYS.values() for name in each} | {"LLM_API_KEY"}
+        values = [self._api_key, *(self._environ.get(name, "") for name in names)]
+        return tuple(value.strip() for value in values if value.strip())
+
+
+# --- ending and reading ------------------------------------------------------------------------
+
+
+async def _end(job: Job, pipe: Pipe) -> None:
+    if job.done.done():
+        return
+    job.cancel()
+    # Before it has asked the provider there is nothing to close, and LiteLLM may be seconds from loaded.
+    if pipe.asked and not await job.ended(_CLOSE_S):
+        logger.warning("a model's stream did not close within %s s", _CLOSE_S)
+
+
+def _raw_finish(stream: Any) -> str | None:
+    return getattr(stream, "received_finish_reason", None) or getattr(
+        stream, "intermittent_finish_reason", None
+    )
+
+
+def _reply(
+    stream: Any, message: Message, raw: str | None, shown: str | None, usage: Any, request: ModelRequest
+) -> Reply:
+    """Judge whether an answer is whole, and close it.
+
+    Without a finish reason from the provider it was truncated, whatever LiteLLM says. A reason that
+    is not "tool_calls" is believed for calls only if they hold together.
+    """
+    tools = {tool.name: tool for tool in request.tools}
+    complete = raw is not None
+    if message.calls and finish_of(raw) != "tool_calls" and not holds_together(message, tools):
+        complete = False
+    finish = finish_of(raw or shown)
+    if message.calls and finish == "stop":
+        finish = "tool_calls"
+    return Reply(
+        message=message, finish=finish, usage=_usage(stream, message, usage, request), complete=complete
+    )
+
+
+def _usage(stream: Any, message: Message, usage: Any, request: ModelRequest) -> Usage:
+    """Return the provider's own numbers; what LiteLLM or we had to guess is marked as estimated."""
+    if usage is None:
+        return Usage(input=estimate(request.messages), output=estimate([message]), estimated=True)
+    told = any(getattr(chunk, "usage", None) is not None for chunk in getattr(stream, "chunks", None) or ())
+    details = getattr(usage, "prompt_tokens_details", None)
+    cost = getattr(usage, "cost", None)
+    return Usage(
+        input=getattr(usage, "prompt_tokens", None) or 0,
+        output=getattr(usage, "completion_tokens", None) or 0,
+        cached=getattr(details, "cached_tokens", None) or 0,
+        cost=float(cost) if isinstance(cost, int | float) else None,
+        estimated=not told,
+    )
+
+
+def _headers(error: BaseException) -> Mapping[str, str]:
+    for headers in (
+        getattr(error, "litellm_response_headers", None),
+        getattr(getattr(error, "response", None), "headers", None),
+    ):
+        if headers:
+            return dict(headers)
+    return {}
+
+
+def _window(litellm: ModuleType, name: str) -> int | None:
+    """Look a model up in LiteLLM's table; `get_model_info` would ask some servers over the network."""
+    table: Mapping[str, Any] = getattr(litellm, "model_cost", {})
+    for key in (name, name.partition("/")[2]):
+        entry = table.get(key)
+        tokens = (
+            entry.get("max_input_tokens") or entry.get("max_tokens") if isinstance(entry, Mapping) else None
+        )
+        if isinstance(tokens, int) and tokens > 0:
+            return tokens
+    return None
+
+
+def _host(address: str) -> str:
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or address
+
+
+def _is_private_way(address: str) -> bool:
+    """Whether a key may go there: encrypted, or not leaving this machine."""
+    parts = urlsplit(address)
+    host = (parts.hostname or "").lower()
+    return parts.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")

@@ -1,0 +1,299 @@
+"""The model without a model: rules that match words, and say so. No key, no network, no guessing.
+
+It calls what the words name, asks where something is missing or unclear, quotes results, and tells
+in its thoughts which words decided. The same conversation gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from omni_tui.models._plan import Planner, Proposal, Question, Step, Unknown, bare, declines, signature
+from omni_tui.models.base import (
+    Message,
+    ModelEvent,
+    ModelRequest,
+    Reply,
+    TextPart,
+    ThoughtPart,
+    ToolCall,
+    ToolSpec,
+)
+from omni_tui.models.context import estimate, read_result
+from omni_tui.protocol.events import Usage
+
+NAME = "offline"
+LABEL = "offline rules - not a language model"
+
+_MAX_QUOTE = 4_000
+_MAX_CHUNKS = 80
+_CHAIN = 6
+_HELP = re.compile(
+    r"\W*(?:help|hi|hello|hey|tools|\?|what can you do|what tools are there|commands)\W*", re.IGNORECASE
+)
+_FAILED = {
+    "failed": "failed",
+    "result_rejected": "ran, but its result breaks its own schema",
+    "rejected": "was rejected by you",
+    "denied": "was denied by policy",
+    "withheld": "was not sent",
+    "expired": "was not sent: the approval timed out",
+    "cancelled": "was cancelled",
+    "uncertain": "was cut off: it may or may not have run",
+    "invalid": "was not made",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Say:
+    """What is answered: a true thought, a text, calls."""
+
+    thought: str = ""
+    text: str = ""
+    calls: tuple[Proposal, ...] = ()
+
+
+class OfflineModel:
+    """Answers by rules. `request.tools` is all it knows of the world."""
+
+    def __init__(self) -> None:
+        self._planner = Planner(())
+
+    @property
+    def name(self) -> str:
+        """The name it is chosen by."""
+        return NAME
+
+    @property
+    def label(self) -> str:
+        """What must be said about it wherever it speaks."""
+        return LABEL
+
+    def context_window(self) -> int | None:
+        """No limit."""
+        return None
+
+    def count(self, request: ModelRequest) -> int:
+        """Estimate a request's tokens."""
+        return estimate(request.messages)
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Answer in small pieces, yielding to the loop between them."""
+        say = self._decide(request)
+        for piece in _pieces(say.thought):
+            yield ThoughtPart(piece)
+            await asyncio.sleep(0)
+        for piece in _pieces(say.text):
+            yield TextPart(piece)
+            await asyncio.sleep(0)
+        yield _reply(request, say)
+
+    def _decide(self, request: ModelRequest) -> _Say:
+        if self._planner.tools != request.tools:
+            self._planner = Planner(request.tools)
+        return decide(self._planner, [m for m in request.messages if m.role != "system"])
+
+
+def decide(planner: Planner, messages: Sequence[Message]) -> _Say:
+    """Return what the rules say next in a conversation."""
+    exchanges = _exchanges(messages)
+    if not exchanges:
+        return _Say(text="Say what you want to do.")
+    text, tail = exchanges[-1]
+    pending = _pending(planner, exchanges[-_CHAIN:-1])
+    rounds = [message for message in tail if message.role == "assistant" and message.calls]
+    if pending is not None and declines(text):
+        return _Say(text="Fine. Nothing was done.")
+    answered = planner.answer(pending, text) if pending is not None else None
+    groups = planner.split(text)
+    results = [message for message in tail if message.role == "tool"]
+    if rounds and (failed := _failures(results)):
+        left = [clause for group in groups[len(rounds) :] for clause in group] if answered is None else []
+        return _Say(text="\n\n".join((*_quotes(results), *failed, *_left(left))))
+    if answered is not None:
+        return _Say(text="\n\n".join(_quotes(results))) if rounds else _told(planner, [answered], text)
+    if not rounds and _HELP.fullmatch(text.strip()):
+        return _Say(text=_help(planner.tools))
+    if len(rounds) >= len(groups):
+        return _Say(text="\n\n".join(_quotes(results)))
+    previous = read_result(results[-1].text)[1] if results else ""
+    steps = [planner.resolve(clause, previous) for clause in groups[len(rounds)]]
+    said = _told(planner, steps, text)
+    before = "\n\n".join(_quotes(results))
+    return said if said.calls or not before else _Say(said.thought, f"{before}\n\n{said.text}")
+
+
+# --- the conversation -------------------------------------------------------------------------
+
+
+def _exchanges(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
+    """Return what the person said, each with everything that followed it."""
+    found: list[tuple[str, list[Message]]] = []
+    for message in messages:
+        if message.role == "user":
+            found.append((message.text, []))
+        elif found:
+            found[-1][1].append(message)
+    return found
+
+
+def _pending(planner: Planner, before: Sequence[tuple[str, list[Message]]]) -> Question | None:
+    """Work out which question the last exchange left open, by going through the ones before it again."""
+    pending: Question | None = None
+    for text, tail in before:
+        step = planner.answer(pending, text) if pending is not None and not declines(text) else None
+        rounds = sum(message.role == "assistant" and bool(message.calls) for message in tail)
+        if step is None:
+            groups = planner.split(text)
+            unresolved = groups[rounds] if rounds < len(groups) else ()
+            steps: list[Step] = [planner.resolve(clause) for clause in unresolved]
+        else:
+            steps = [step] if not rounds else []
+        pending = next((each for each in steps if isinstance(each, Question)), None)
+    return pending
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def _told(planner: Planner, steps: Sequence[Step], request: str) -> _Say:
+    """Say what steps come to: calls only if every one of them is a call."""
+    thoughts: list[str] = []
+    for step in steps:
+        if isinstance(step, Proposal | Question) and step.because:
+            thoughts.append(step.because)
+    thought = "\n".join(thoughts)
+    calls = tuple(step for step in steps if isinstance(step, Proposal))
+    if len(calls) == len(steps):
+        return _Say(thought, calls=calls)
+    question = next((step for step in steps if isinstance(step, Question)), None)
+    if question is not None:
+        return _Say(thought, question.text)
+    unknown = next(step for step in steps if isinstance(step, Unknown))
+    return _Say(_no_match(unknown), _decline(planner.tools, unknown, request))
+
+
+def _no_match(unknown: Unknown) -> str:
+    if unknown.problem:
+        return ""
+    near = ", ".join(bare(tool.name) for tool in unknown.nearest)
+    return (
+        f"No tool matches well enough. Nearest: {near}."
+        if near
+        else "No tool shares a word with the request."
+    )
+
+
+def _decline(tools: Sequence[ToolSpec], unknown: Unknown, request: str) -> str:
+    if unknown.problem:
+        return unknown.problem
+    if not tools:
+        return (
+            "I match words to tools, and no tools are connected. Connect a server, or set a language model."
+        )
+    shown = unknown.nearest or tuple(tools[:5])
+    lines = "\n".join(f"- `{signature(tool)}` {_first_line(tool)}" for tool in shown)
+    what = "nearest to it are" if unknown.nearest else "there are for example"
+    return (
+        f"I match words to tools, and nothing here clearly does “{_short(request)}”; {what}:\n\n{lines}\n\n"
+        "Name a tool in your words, call it directly (`/call tool key=value`), or set a language model."
+    )
+
+
+def _help(tools: Sequence[ToolSpec]) -> str:
+    if not tools:
+        return (
+            "I match words to tools, but no tools are connected. Connect a server, or set a language model."
+        )
+    lines = "\n".join(f"- `{signature(tool)}` {_first_line(tool)}" for tool in tools[:12])
+    more = f"\n- … and {len(tools) - 12} more" if len(tools) > 12 else ""
+    return (
+        "I am rules, not a language model: I match your words to the tools and quote what they answer.\n\n"
+        f"{lines}{more}\n\nSay for example what to do in the tool's own words, “A, then B” for two steps, "
+        "or call one directly: `/call tool key=value`."
+    )
+
+
+def _quotes(results: Sequence[Message]) -> list[str]:
+    """Quote what succeeded, whole up to a limit; nothing is retold."""
+    out: list[str] = []
+    for message in results:
+        status, text = read_result(message.text)
+        if status in _FAILED:
+            continue
+        name = bare(message.name) or "The tool"
+        out.append(
+            f"`{name}` answered:\n\n{_fenced(text)}" if text.strip() else f"`{name}` answered nothing."
+        )
+    return out
+
+
+def _failures(results: Sequence[Message]) -> list[str]:
+    out: list[str] = []
+    for message in results:
+        status, text = read_result(message.text)
+        if status in _FAILED:
+            said = f":\n\n{_fenced(text)}" if text.strip() else "."
+            out.append(f"`{bare(message.name) or 'The call'}` {_FAILED[status]}{said}")
+    return out
+
+
+def _left(clauses: Sequence[str]) -> list[str]:
+    return (
+        ["Not done after that: " + "; ".join(f"“{_short(clause)}”" for clause in clauses) + "."]
+        if clauses
+        else []
+    )
+
+
+def _fenced(text: str) -> str:
+    """Return a text as a code block that nothing in it can close."""
+    if len(text) > _MAX_QUOTE:
+        text = f"{text[:_MAX_QUOTE]}\n[{len(text) - _MAX_QUOTE} characters more in the whole result]"
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{'json' if _is_json(text) else ''}\n{text}\n{fence}"
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _first_line(tool: ToolSpec) -> str:
+    return tool.description.strip().partition("\n")[0][:120]
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= 80 else line[:79] + "…"
+
+
+# --- the stream -------------------------------------------------------------------------------
+
+
+def _pieces(text: str) -> list[str]:
+    """Cut a text into pieces of a few words; a long one into fewer, larger ones."""
+    size = max(12, -(-len(text) // _MAX_CHUNKS))
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def _reply(request: ModelRequest, say: _Say) -> Reply:
+    # Ids count on from the conversation, so that the same conversation gives the same ids.
+    made = sum(len(message.calls) for message in request.messages)
+    calls = tuple(
+        ToolCall(f"offline_{made + at}", each.tool.name, json.dumps(each.arguments, ensure_ascii=False))
+        for at, each in enumerate(say.calls, 1)
+    )
+    message = Message(role="assistant", text=say.text, calls=calls)
+    usage = Usage(input=estimate(request.messages), output=estimate([message]), cost=0.0, estimated=True)
+    return Reply(message, "tool_calls" if calls else "stop", usage, label=LABEL)
