@@ -1,1 +1,38 @@
-""""""
+"""What is remembered: sealed session journals, the table of calls, and whom the person trusts."""
+
+from omni_tui.memory.calls import CallMoved, CallRow, GrantSpent
+from omni_tui.memory.crypto import SealBroken, Sealer, Vault, VaultRefused
+from omni_tui.memory.journal import Journal
+from omni_tui.memory.private import PlaceRefused
+from omni_tui.memory.session import (
+    delete_session,
+    last_unclean,
+    list_sessions,
+    new_session_id,
+    session_path,
+)
+from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Tx
+from omni_tui.memory.trust import PinnedTool, ServerTrust, TrustStore
+
+__all__ = [
+    "CallMoved",
+    "CallRow",
+    "GrantSpent",
+    "Journal",
+    "JournalBroken",
+    "JournalBusy",
+    "PinnedTool",
+    "PlaceRefused",
+    "SealBroken",
+    "Sealer",
+    "ServerTrust",
+    "TrustStore",
+    "Tx",
+    "Vault",
+    "VaultRefused",
+    "delete_session",
+    "last_unclean",
+    "list_sessions",
+    "new_session_id",
+    "session_path",
+]

@@ -1,0 +1,246 @@
+"""Where the master key lives: the system's keyring, else a passphrase, else a file of mode 0600.
+
+`vault.json` beside the sessions remembers which keys were ever used, never the keys. So a wrong
+passphrase is told from a new one, and a key that is missing today is named instead of passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from omni_tui.memory.crypto import KEY_SIZE, FoundKey, Sealer, VaultRefused
+from omni_tui.memory.private import read_private, write_atomic
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+logger = logging.getLogger(__name__)
+
+PASSPHRASE = "OMNI_TUI_PASSPHRASE"
+SCRYPT_N = 2**17
+"""Cost of a passphrase: 128 MiB and some tenths of a second."""
+
+_SERVICE = "omni-tui"
+_ACCOUNT = "master key"
+_KEYRING_WAIT = 10.0
+# Stores that keep what they are given encrypted and to this user. Not: null, fail, plaintext files.
+_GOOD_BACKENDS = frozenset(
+    {
+        ("keyring.backends.SecretService", "Keyring"),
+        ("keyring.backends.libsecret", "Keyring"),
+        ("keyring.backends.kwallet", "DBusKeyring"),
+        ("keyring.backends.macOS", "Keyring"),
+        ("keyring.backends.Windows", "WinVaultKeyring"),
+    }
+)
+
+_T = TypeVar("_T")
+
+
+class KeyRecord(msgspec.Struct, kw_only=True):
+    """What is remembered of one key. `salt` (hex) and `n` are those of a passphrase."""
+
+    id: str
+    kind: str
+    salt: str = ""
+    n: int = 0
+
+
+class _Record(msgspec.Struct, kw_only=True):
+    """What `vault.json` holds: all keys ever used, and the names of those the last start had."""
+
+    version: int = 1
+    keys: list[KeyRecord] = []
+    here: list[str] = []
+
+
+class _NoKeyring(Exception):
+    """Why the keyring cannot be used now."""
+
+
+def known_ids(state_dir: Path) -> frozenset[str]:
+    """Return the names of the keys that the last start had. Empty if that is not known."""
+    try:
+        return frozenset(_read(state_dir / "vault.json").here)
+    except (OSError, VaultRefused):
+        return frozenset()
+
+
+def find_keys(state_dir: Path, environ: Mapping[str, str]) -> tuple[list[FoundKey], str]:
+    """Return the keys that are here, the one to use first, and what must be said about it.
+
+    Makes a key where none is. Call it under the vault's lock. Raises `VaultRefused`.
+    """
+    records = _read(state_dir / "vault.json").keys
+    found: list[FoundKey] = []
+    why = ""
+    try:
+        found.append(FoundKey("keyring", _bounded(_keyring_key)))
+    except _NoKeyring as error:
+        why = str(error)
+    passphrase = environ.get(PASSPHRASE, "")
+    recorded = next((each for each in records if each.kind == "passphrase"), None)
+    if passphrase and (recorded or not found):
+        found.append(FoundKey("passphrase", _passphrase_key(passphrase, recorded, records)))
+    key_path = state_dir / "vault.key"
+    file_key = _file_key(key_path, make=not found)
+    if file_key:
+        found.append(FoundKey("key file", file_key))
+    _remember(state_dir / "vault.json", records, found)
+    return found, _warning(found, records, why, key_path)
+
+
+def _warning(found: list[FoundKey], records: list[KeyRecord], why: str, key_path: Path) -> str:
+    here = {Sealer(each.key).id for each in found}
+    missing = sorted({each.kind for each in records if each.id not in here})
+    parts = []
+    if found[0].kind == "key file":
+        parts.append(
+            f"What you save is encrypted, but the key lies beside it in {key_path}, because {why}. Set "
+            f"{PASSPHRASE} or use a system keyring, so that a copy of the folder alone is of no use."
+        )
+    if missing:
+        parts.append(
+            f"Sessions saved with the key from the {' and the '.join(missing)} cannot be read now, because "
+            "that key is not here. They are kept as they are."
+        )
+    return " ".join(parts)
+
+
+# --- the record -------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> _Record:
+    try:
+        return msgspec.json.decode(read_private(path), type=_Record)
+    except FileNotFoundError:
+        return _Record()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        # The salt of a passphrase stands in it: making a new one would lock every session away.
+        raise VaultRefused(
+            f"{path} is damaged, and without it saved sessions cannot be read; "
+            "restore it from a backup, or move it away to start anew"
+        ) from error
+
+
+def _remember(path: Path, records: list[KeyRecord], found: list[FoundKey]) -> None:
+    here = [Sealer(each.key).id for each in found]
+    known = {each.id for each in records}
+    for key_id, each in zip(here, found, strict=True):
+        if key_id not in known and each.kind != "passphrase":
+            records.append(KeyRecord(id=key_id, kind=each.kind))
+    new = msgspec.json.format(msgspec.json.encode(_Record(keys=records, here=here)), indent=1) + b"\n"
+    try:
+        if read_private(path) == new:
+            return
+    except FileNotFoundError:
+        pass
+    write_atomic(path, new)
+
+
+# --- the three places -------------------------------------------------------------------------------
+
+
+def _passphrase_key(passphrase: str, recorded: KeyRecord | None, records: list[KeyRecord]) -> bytes:
+    from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+    salt = bytes.fromhex(recorded.salt) if recorded else os.urandom(16)
+    cost = recorded.n if recorded else SCRYPT_N
+    key = Scrypt(salt=salt, length=KEY_SIZE, n=cost, r=8, p=1).derive(
+        passphrase.encode("utf-8", "surrogateescape")
+    )
+    key_id = Sealer(key).id
+    if recorded is None:
+        records.append(KeyRecord(id=key_id, kind="passphrase", salt=salt.hex(), n=cost))
+    elif recorded.id != key_id:
+        raise VaultRefused(
+            f"the passphrase in {PASSPHRASE} is not the one that your sessions were saved with; "
+            "correct it, or unset it to save with another key"
+        )
+    return key
+
+
+def _file_key(path: Path, *, make: bool) -> bytes:
+    """Return the key in the file, b"" if there is none and none is to be made."""
+    try:
+        key = read_private(path)
+    except FileNotFoundError:
+        if not make:
+            return b""
+        key = base64.b64encode(os.urandom(KEY_SIZE)) + b"\n"
+        write_atomic(path, key)
+    return _decoded(key, f"the key file {path}")
+
+
+def _decoded(text: bytes | str, what: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_SIZE:
+        raise VaultRefused(
+            f"{what} is damaged; restore it from a backup, or remove it to start with a new key"
+        )
+    return key
+
+
+def _keyring_key() -> bytes:
+    """Return the key from a keyring that is known to be good, making one if there is none."""
+    backend = _good_backend()
+    try:
+        kept = backend.get_password(_SERVICE, _ACCOUNT)
+        if not kept:
+            backend.set_password(_SERVICE, _ACCOUNT, base64.b64encode(os.urandom(KEY_SIZE)).decode())
+            # Read back: another program may have made one at the same moment, and a store may lie.
+            kept = backend.get_password(_SERVICE, _ACCOUNT)
+    except Exception as error:
+        logger.warning("the keyring failed", exc_info=True)
+        raise _NoKeyring(f"the system keyring refused ({error})") from error
+    if not kept:
+        raise _NoKeyring("the system keyring did not keep the key it was given")
+    return _decoded(kept, f"the entry '{_SERVICE}, {_ACCOUNT}' of the system keyring")
+
+
+def _good_backend() -> KeyringBackend:
+    try:
+        import keyring
+
+        backend = keyring.get_keyring()
+        candidates: list[KeyringBackend] = [backend, *getattr(backend, "backends", ())]
+    except Exception as error:
+        logger.warning("the keyring cannot be loaded", exc_info=True)
+        raise _NoKeyring(f"the system keyring cannot be used ({error})") from error
+    for each in candidates:
+        if (type(each).__module__, type(each).__qualname__) in _GOOD_BACKENDS:
+            return each
+    raise _NoKeyring("no system keyring was found")
+
+
+def _bounded(work: Callable[[], _T]) -> _T:
+    """Run what may wait for a prompt that nobody sees, for ten seconds at most."""
+    answers: queue.SimpleQueue[_T | BaseException] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(work())
+        except BaseException as error:
+            answers.put(error)
+
+    threading.Thread(target=run, name="keyring", daemon=True).start()
+    try:
+        answer = answers.get(timeout=_KEYRING_WAIT)
+    except queue.Empty:
+        raise _NoKeyring("the system keyring did not answer; it may be waiting to be unlocked") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer

@@ -1,0 +1,250 @@
+"""One session's database: one connection, opened under a lock, every commit on disk when it returns.
+
+Two connections to one file in WAL mode can lose data in SQLite before 3.51.3, which most Pythons
+still bring. So there is exactly one, in exclusive mode, and readers go through its thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from omni_tui.memory.crypto import SealBroken, Sealer, Vault
+from omni_tui.memory.private import open_private, private_dir, sync_dir
+
+SCHEMA_VERSION = 1
+
+Value = str | int | float | bytes | None
+"""What a column holds."""
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
+CREATE TABLE events (seq INTEGER PRIMARY KEY, ts REAL NOT NULL, type TEXT NOT NULL, call TEXT NOT NULL,
+    body BLOB NOT NULL);
+CREATE TABLE calls (call TEXT NOT NULL UNIQUE, turn TEXT NOT NULL, step INTEGER NOT NULL,
+    agent TEXT NOT NULL, origin TEXT NOT NULL, server TEXT NOT NULL, tool TEXT NOT NULL,
+    server_fp TEXT NOT NULL, def_hash TEXT NOT NULL, args BLOB NOT NULL, args_hash TEXT NOT NULL, state TEXT NOT NULL,
+    attempt INTEGER NOT NULL, nonce TEXT NOT NULL, decider TEXT NOT NULL, provider_call_id TEXT NOT NULL,
+    created REAL NOT NULL);
+CREATE INDEX calls_of_turn ON calls (turn, step, provider_call_id);
+CREATE TABLE results (call TEXT NOT NULL, attempt INTEGER NOT NULL, size INTEGER NOT NULL,
+    data BLOB NOT NULL, PRIMARY KEY (call, attempt));
+"""
+_REASONS = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "the disk or the file is read-only",
+    sqlite3.SQLITE_IOERR: "the disk reported an error",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged",
+    sqlite3.SQLITE_NOTADB: "the file is damaged",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+    sqlite3.SQLITE_NOMEM: "memory ran out",
+    sqlite3.SQLITE_PERM: "the file may not be used",
+    sqlite3.SQLITE_AUTH: "the file may not be used",
+}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class JournalBusy(Exception):
+    """Another program, or another part of this one, has the session open."""
+
+
+class JournalBroken(Exception):
+    """The session can not be opened, or no longer be written; the text says why and what to do."""
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether after this error nothing may be written any more."""
+    return isinstance(error, sqlite3.Error) and _code(error) in _REASONS
+
+
+def reason(error: BaseException) -> str:
+    """Say in words why a database failed."""
+    return _REASONS.get(_code(error), str(error))
+
+
+class Tx:
+    """What may be done inside one transaction. Valid only while the function it is given to runs."""
+
+    def __init__(self, connection: sqlite3.Connection, sealer: Sealer, session: str) -> None:
+        self._connection = connection
+        self._sealer = sealer
+        self._session = session
+
+    def execute(self, sql: str, params: Sequence[Value] = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        return self._connection.execute(sql, params)
+
+    def seal(self, data: bytes, context: str) -> bytes:
+        """Encrypt a body for this place in this session (`context`: table, row, column)."""
+        return self._sealer.seal(data, f"{self._session}/{context}")
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """Return what was sealed for this place. Raises `SealBroken`."""
+        return self._sealer.unseal(sealed, f"{self._session}/{context}")
+
+
+class Database:
+    """The open file of one session. Everything but the constructor's caller stays in one thread.
+
+    `crashed`: it was not closed the last time. `closed`: how it was closed (`new`, `open` after a
+    crash, `parked`, `clean`).
+    """
+
+    def __init__(self, path: Path, session: str, vault: Vault) -> None:
+        """Open or create. Raises `JournalBroken`, `OSError`. The caller holds the session's lock."""
+        self.path = path
+        private_dir(path.parent)
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
+        sync_dir(path.parent)
+        self.connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        try:
+            self._configure()
+            self.closed = "new" if self._is_new() else str(self._meta("closed"))
+            if self.closed == "new":
+                self._create(session, vault)
+            sealer = self._check(session, vault)
+            self.tx = Tx(self.connection, sealer, session)
+            self.set_meta("closed", "open")
+        except sqlite3.Error as error:
+            self.connection.close()
+            raise self._refused(error) from error
+        except BaseException:
+            self.connection.close()
+            raise
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the program ended without closing the session the last time."""
+        return self.closed == "open"
+
+    def _configure(self) -> None:
+        run = self.connection.execute
+        # Exclusive before the first access: no shared-memory file, nobody else gets in.
+        run("PRAGMA locking_mode=EXCLUSIVE")
+        # Whoever listed sessions may have left one; it belongs to no connection now.
+        Path(f"{self.path}-shm").unlink(missing_ok=True)
+        (mode,) = run("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise JournalBroken(
+                f"the file system of {self.path.parent} cannot hold sessions (no write-ahead log)"
+            )
+        for setting in (
+            "synchronous=FULL",
+            "fullfsync=ON",
+            "checkpoint_fullfsync=ON",
+            "secure_delete=ON",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            "wal_autocheckpoint=4000",
+        ):
+            run(f"PRAGMA {setting}").close()
+
+    def _is_new(self) -> bool:
+        found = self.connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'").fetchone()
+        return bool(found[0] == 0)
+
+    def _create(self, session: str, vault: Vault) -> None:
+        _, wrapped = vault.new_key(f"key of {session}")
+        self.connection.execute("BEGIN IMMEDIATE")
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            self.connection.execute(statement)
+        first: dict[str, Value] = {"schema": SCHEMA_VERSION, "session": session, "created": time.time()}
+        for name, value in {
+            **first,
+            "key": wrapped,
+            "key_id": vault.id,
+            "title": b"",
+            "closed": "open",
+        }.items():
+            self.set_meta(name, value)
+        self.connection.execute("COMMIT")
+
+    def _check(self, session: str, vault: Vault) -> Sealer:
+        if self._meta("schema") != SCHEMA_VERSION:
+            raise JournalBroken(
+                f"{self.path} was written by another version of omni-tui; update, then open it again"
+            )
+        if self._meta("session") != session:
+            raise JournalBroken(f"{self.path} holds another session; give the file its own name back")
+        if self.crashed:
+            (verdict,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise self._quarantined(str(verdict))
+        try:
+            return vault.unwrap(self._meta("key"), f"key of {session}")
+        except SealBroken:
+            raise JournalBroken(
+                f"the key that session {session} was saved with is not here (now in use: {vault.kind}); "
+                "bring it back, or start a new session"
+            ) from None
+
+    def _refused(self, error: sqlite3.Error) -> JournalBroken:
+        if _code(error) in _DAMAGED:
+            return self._quarantined(str(error))
+        return JournalBroken(f"the session in {self.path} cannot be opened: {reason(error)}")
+
+    def _quarantined(self, what: str) -> JournalBroken:
+        """Put a damaged file aside, so that the next start does not meet it again."""
+        self.connection.close()
+        aside = self.path.with_name(self.path.name + ".damaged")
+        for end in ("", "-wal", "-shm"):
+            old = Path(f"{self.path}{end}")
+            if old.exists():
+                old.replace(f"{aside}{end}")
+        return JournalBroken(
+            f"the session's file is damaged ({what}); it was kept as {aside}. Start a new session"
+        )
+
+    def _meta(self, name: str) -> Any:
+        row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def set_meta(self, name: str, value: Value) -> None:
+        """Write one value of the session itself."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def created(self) -> float:
+        """Return when the session began, in Unix seconds."""
+        return float(self._meta("created"))
+
+    def head(self) -> int:
+        """Return the number of the last event."""
+        return int(self.connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()[0])
+
+    def checkpoint(self, *, whole: bool = False) -> None:
+        """Move what was committed from the log into the file; with `whole` the log is emptied."""
+        self.connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if whole else 'PASSIVE'})").close()
+
+    def freeze(self) -> None:
+        """Refuse all further writing; reading goes on."""
+        self.connection.execute("PRAGMA query_only=ON").close()
+
+    def close(self, state: str) -> None:
+        """Close, recording how (`clean` or `parked`)."""
+        try:
+            self.set_meta("closed", state)
+            self.checkpoint(whole=True)
+        finally:
+            self.connection.close()
+
+    def abandon(self) -> None:
+        """Close without writing anything: the next start finds it as after a crash."""
+        self.connection.close()
+
+
+def erase_key(path: Path) -> None:
+    """Overwrite the wrapped key of a session, after which its bodies open with no key."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=5.0)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA secure_delete=ON").close()
+        connection.execute("UPDATE meta SET value = zeroblob(length(value)) WHERE name IN ('key', 'title')")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()

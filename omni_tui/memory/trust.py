@@ -1,0 +1,231 @@
+"""What the person trusts: how servers are started, and what their tools said when first seen.
+
+One JSON file, replaced whole, written under a lock after reading it again, since another omni-tui
+may have written to it. It is signed with the vault's key. If it cannot be read or its signature does
+not fit, it is kept aside and nothing counts as trusted: what is not in the new file is given back
+with an empty fingerprint, which fits nothing, so that each server and tool is asked about again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from omni_tui.memory.crypto import Vault
+from omni_tui.memory.private import FileLock, private_dir, read_private, write_atomic
+
+logger = logging.getLogger(__name__)
+
+_NOWHERE = (0, 0, 0)
+
+
+class PinnedTool(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool's definition when it was accepted. "" as the hash fits no definition. Unix seconds."""
+
+    def_hash: str
+    first_seen: float
+
+
+class ServerTrust(msgspec.Struct, frozen=True, kw_only=True):
+    """How a server was started when it was accepted, and whether it may be started unasked."""
+
+    fingerprint: str
+    first_seen: float
+    allowed: bool = False
+
+
+class _Server(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    fingerprint: str = ""
+    first_seen: float = 0.0
+    allowed: bool = False
+    tools: dict[str, PinnedTool] = {}
+
+
+class _Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What is signed. `lost`: an earlier file was lost, so the unknown is not new but not trusted."""
+
+    servers: dict[str, _Server] = {}
+    lost: bool = False
+
+
+class _Signed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    body: msgspec.Raw
+    digest: str
+
+
+class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One signed part for each key, so that a key that is missing today loses nothing."""
+
+    version: int = 1
+    keys: dict[str, _Signed] = {}
+
+
+class TrustStore:
+    """The trust of one installation. `problem` says in words what is wrong with the file, "" if nothing.
+
+    Usable from any thread of one process at a time; calls touch the disk.
+    """
+
+    def __init__(self, path: Path, vault: Vault) -> None:
+        """Read the file, if it is there. Raises `OSError` if its folder cannot be used."""
+        self.problem = ""
+        self._path = path
+        self._vault = vault
+        self._seen = _NOWHERE
+        self._file = _File()
+        self._body = _Body()
+        private_dir(path.parent)
+        self._refresh()
+
+    def server(self, name: str) -> ServerTrust | None:
+        """Return what is known of a server, None if it was never seen."""
+        self._refresh()
+        known = self._body.servers.get(name)
+        if known is None or not known.fingerprint:
+            return ServerTrust(fingerprint="", first_seen=0.0) if self._body.lost else None
+        return ServerTrust(
+            fingerprint=known.fingerprint, first_seen=known.first_seen, allowed=known.allowed
+        )
+
+    def tool(self, server: str, tool: str) -> PinnedTool | None:
+        """Return what is known of a tool, None if it was never seen."""
+        self._refresh()
+        known = self._body.servers.get(server)
+        if known is not None and tool in known.tools:
+            return known.tools[tool]
+        if self._body.lost and not (known and known.tools):
+            return PinnedTool(def_hash="", first_seen=0.0)
+        return None
+
+    def pin_server(self, name: str, fingerprint: str) -> None:
+        """Remember how a server is started. A new fingerprint ends the consent to starting it unasked."""
+
+        def change(body: _Body) -> None:
+            known = body.servers.setdefault(name, _Server())
+            if known.fingerprint != fingerprint:
+                known.fingerprint, known.first_seen, known.allowed = fingerprint, time.time(), False
+
+        self._change(change)
+
+    def pin_tools(self, server: str, hashes: dict[str, str]) -> None:
+        """Remember the definitions of a server's tools; those not named stay as they are."""
+
+        def change(body: _Body) -> None:
+            tools = body.servers.setdefault(server, _Server()).tools
+            for tool, def_hash in hashes.items():
+                if tool not in tools or tools[tool].def_hash != def_hash:
+                    tools[tool] = PinnedTool(def_hash=def_hash, first_seen=time.time())
+
+        self._change(change)
+
+    def allow(self, server: str, fingerprint: str) -> None:
+        """Remember that the person lets this server be started, exactly as it is now."""
+
+        def change(body: _Body) -> None:
+            known = body.servers.setdefault(server, _Server())
+            if known.fingerprint != fingerprint:
+                known.fingerprint, known.first_seen = fingerprint, time.time()
+            known.allowed = True
+
+        self._change(change)
+
+    def forget(self, server: str) -> None:
+        """Forget a server and its tools: it is as if never seen."""
+
+        def change(body: _Body) -> None:
+            body.servers.pop(server, None)
+
+        self._change(change)
+
+    # --- the file -------------------------------------------------------------------------------
+
+    def _change(self, change: Callable[[_Body], None]) -> None:
+        """Read again, change, write. If the disk refuses, the change holds for this run only."""
+        try:
+            with FileLock(self._path.with_suffix(".lock")):
+                self._refresh()
+                before = msgspec.json.encode(self._body)
+                change(self._body)
+                after = msgspec.json.encode(self._body)
+                if after != before:
+                    self._write(after)
+        except OSError as error:
+            logger.exception("%s cannot be written", self._path)
+            change(self._body)
+            self.problem = (
+                f"What you trust cannot be saved in {self._path}: {error.strerror or error}. "
+                "It holds until the app ends; then you are asked again."
+            )
+
+    def _write(self, body: bytes) -> None:
+        for key_id in self._vault.ids:
+            self._file.keys.pop(key_id, None)
+        signed = _Signed(body=msgspec.Raw(body), digest=self._vault.digest(body))
+        self._file.keys[self._vault.id] = signed
+        write_atomic(self._path, msgspec.json.encode(self._file) + b"\n")
+        self._seen = self._stamp()
+
+    def _stamp(self) -> tuple[int, int, int]:
+        try:
+            found = self._path.stat(follow_symlinks=False)
+        except OSError:
+            return _NOWHERE
+        return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+    def _refresh(self) -> None:
+        """Read the file if it is another than the one that was read."""
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return
+        self._seen = stamp
+        try:
+            self._file = msgspec.json.decode(read_private(self._path), type=_File)
+            self._body = self._verified()
+        except FileNotFoundError:
+            self._file, self._body = _File(), _Body()
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, _Unsigned) as error:
+            self._lose(error)
+
+    def _verified(self) -> _Body:
+        for key_id in (self._vault.id, *sorted(self._vault.ids - {self._vault.id})):
+            signed = self._file.keys.get(key_id)
+            if signed is None:
+                continue
+            if not self._vault.verify(bytes(signed.body), signed.digest, key_id):
+                raise _Unsigned("its signature does not fit")
+            return msgspec.json.decode(signed.body, type=_Body)
+        if self._file.keys:
+            self.problem = (
+                f"What you trust was saved in {self._path} with a key that is not here now. "
+                "Until it is back, each server and tool counts as changed, and you are asked."
+            )
+        return _Body(lost=bool(self._file.keys))
+
+    def _lose(self, error: Exception) -> None:
+        """Keep the file aside and trust nothing."""
+        # The damaged file stays in its place until the new one replaces it: a missing file would read
+        # as "nothing was ever seen", which trusts at first sight.
+        aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        kept = f"It was kept as {aside.name}."
+        try:
+            aside.hardlink_to(self._path)
+        except OSError:
+            kept = "It could not be kept."
+        logger.warning("%s cannot be trusted: %s", self._path, error)
+        self.problem = (
+            f"{self._path} cannot be read ({error}), so nothing is trusted: each server and tool counts as "
+            f"changed until you accept it. {kept} Delete what is left of both to start anew."
+        )
+        self._file, self._body = _File(), _Body(lost=True)
+        try:
+            self._write(msgspec.json.encode(self._body))
+        except OSError:
+            logger.exception("%s cannot be written", self._path)
+
+
+class _Unsigned(Exception):
+    """The file was changed by somebody who does not have the key."""

@@ -1,0 +1,371 @@
+"""The thread that owns a session's database: takes work from a queue, commits it in groups.
+
+Urgent work is committed at once, together with everything that queued up meanwhile, so that many
+callers share one flush of the disk. What is only posted waits up to 50 ms for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from omni_tui.memory.crypto import SealBroken, Vault
+from omni_tui.memory.private import FileLock, private_dir
+from omni_tui.memory.sqlite import Database, JournalBroken, JournalBusy, Tx, is_fatal, reason
+from omni_tui.protocol import AnyEvent, encode_record
+from omni_tui.protocol.events import SessionOpened, SessionTitled
+
+logger = logging.getLogger(__name__)
+
+GROUP_SECONDS = 0.05
+_GROUP_MAX = 1000
+_IDLE_SECONDS = 1.0
+_INFO_SECONDS = 1.0
+_LOCK_WAIT = 0.5
+OPEN_STATES = ("pending", "held", "approved", "dispatching")
+"""Call states after which something is still to come by itself or from the person."""
+
+Answer = asyncio.Future[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events, and a change that belongs to them, to be committed as one. `answer`: who waits for it."""
+
+    events: tuple[AnyEvent, ...]
+    change: Callable[[Tx], object] | None
+    answer: Answer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A function to be run in a transaction of its own."""
+
+    question: Callable[[Tx], object]
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The last thing to do. `clean`: nothing is left open in the session."""
+
+    clean: bool
+    answer: Answer
+
+
+Job = Append | Ask | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How one job ended: what its caller gets, or the exception it gets."""
+
+    answer: Answer | None
+    value: object = None
+    error: BaseException | None = None
+
+
+class Listener(Protocol):
+    """Whom the thread tells. Called in the event loop's thread."""
+
+    def committed(self, events: Sequence[AnyEvent], head: int, settled: Sequence[Settled]) -> None:
+        """These events are on disk, in this order."""
+
+    def broke(self, why: str) -> None:
+        """Nothing can be written any more."""
+
+
+class Writer(threading.Thread):
+    """Owns lock, connection and numbering of one session. A daemon: what it acknowledged is on disk."""
+
+    def __init__(
+        self, path: Path, session: str, vault: Vault, loop: asyncio.AbstractEventLoop, listener: Listener
+    ) -> None:
+        super().__init__(name=f"journal {session[:8]}", daemon=True)
+        self._path = path
+        self._session = session
+        self._vault = vault
+        self._loop = loop
+        self._listener = listener
+        self._lock = FileLock(path.with_suffix(".lock"))
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._held: Job | None = None
+        self._database: Database
+        self._head = 0
+        self._broken = ""
+        self._title = ""
+        self._told = 0.0
+        self._dirty = False
+        self.opened: asyncio.Future[tuple[int, bool]] = loop.create_future()
+        """Head and whether the last use ended in a crash; or `JournalBusy`, `JournalBroken`, `OSError`."""
+
+    def put(self, job: Job) -> None:
+        """Queue a job."""
+        self._jobs.put(job)
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Open, work until `Close`, close."""
+        try:
+            self._open()
+        except Exception as error:
+            self._lock.release(remove=not self._path.exists())
+            self._call(_open_with, self.opened, error)
+            return
+        self._call(_open_with, self.opened, (self._head, self._database.crashed))
+        while not isinstance(job := self._next(), Close):
+            try:
+                if isinstance(job, Ask):
+                    self._ask(job)
+                else:
+                    self._commit(self._gather(job))
+            except Exception as error:
+                # Nothing may end this thread but `Close`: callers would wait for ever.
+                self._break(error)
+        self._close(job)
+
+    def _open(self) -> None:
+        private_dir(self._path.parent)
+        if not self._lock.acquire(_LOCK_WAIT):
+            raise JournalBusy(
+                f"session {self._session} is open in another omni-tui; "
+                "close it there, or start a new session"
+            )
+        self._database = Database(self._path, self._session, self._vault)
+        self._head = self._database.head()
+        self._tell(force=True)
+
+    def _close(self, job: Close) -> None:
+        error: Exception | None = None
+        clean = job.clean and not self._broken
+        try:
+            clean = clean and not count_open_calls(self._database.tx)
+            if self._broken:
+                self._database.abandon()
+            else:
+                self._database.close("clean" if clean else "parked")
+        except sqlite3.Error as failed:
+            clean = False
+            error = JournalBroken(
+                f"the session was not closed properly: {reason(failed)}. Nothing saved is lost"
+            )
+        self._lock.release(remove=clean)
+        self._call(settle, [Settled(job.answer, error=error)])
+
+    def _next(self) -> Job:
+        if self._held is not None:
+            job, self._held = self._held, None
+            return job
+        if self._dirty:
+            try:
+                return self._jobs.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                self._rest()
+        return self._jobs.get()
+
+    def _rest(self) -> None:
+        """Use a quiet moment: shorten the log, say what stands in the session."""
+        self._dirty = False
+        if not self._broken:
+            try:
+                self._database.checkpoint()
+                self._tell(force=True)
+            except (sqlite3.Error, OSError):
+                # Nothing is lost: what was committed stays in the log.
+                logger.warning("the log of session %s cannot be shortened", self._session, exc_info=True)
+
+    def _gather(self, first: Append) -> list[Append]:
+        """Return what is committed together: all that waits, and what comes while nobody waits."""
+        batch = [first]
+        urgent = first.answer is not None
+        until = time.monotonic() + GROUP_SECONDS
+        while len(batch) < _GROUP_MAX:
+            try:
+                job = (
+                    self._jobs.get_nowait()
+                    if urgent
+                    else self._jobs.get(timeout=max(0.0, until - time.monotonic()))
+                )
+            except queue.Empty:
+                break
+            if not isinstance(job, Append):
+                self._held = job
+                break
+            batch.append(job)
+            urgent = urgent or job.answer is not None
+        return batch
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def _commit(self, batch: list[Append]) -> None:
+        if self._broken:
+            self._refuse(batch)
+            return
+        written: list[AnyEvent] = []
+        settled: list[Settled] = []
+        run = self._database.connection.execute
+        try:
+            run("BEGIN IMMEDIATE")
+            for job in batch:
+                settled.append(self._append(job, written))
+            run("COMMIT")
+        except Exception as error:
+            self._break(error)
+            self._refuse(batch)
+            return
+        self._head += len(written)
+        self._dirty = True
+        self._call(self._listener.committed, written, self._head, settled)
+        self._tell()
+
+    def _append(self, job: Append, written: list[AnyEvent]) -> Settled:
+        """Write one job's events and make its change, all or nothing; extends `written`."""
+        database = self._database
+        before = len(written)
+        database.connection.execute("SAVEPOINT job")
+        try:
+            for event in job.events:
+                written.append(self._insert(event, self._head + len(written) + 1))
+            value = job.change(database.tx) if job.change else None
+        except Exception as error:
+            if is_fatal(error) or not database.connection.in_transaction:
+                raise
+            del written[before:]
+            database.connection.execute("ROLLBACK TO job")
+            database.connection.execute("RELEASE job")
+            if job.answer is None:
+                logger.error("events could not be written down", exc_info=error)
+            return Settled(job.answer, error=error)
+        database.connection.execute("RELEASE job")
+        return Settled(job.answer, value)
+
+    def _insert(self, event: AnyEvent, seq: int) -> AnyEvent:
+        event = msgspec.structs.replace(event, seq=seq, ts=time.time(), session=self._session)
+        tx = self._database.tx
+        body = tx.seal(encode_record(event), f"events/{seq}/body")
+        tx.execute(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+            (seq, event.ts, str(type(event).__struct_config__.tag), getattr(event, "call", ""), body),
+        )
+        if isinstance(event, SessionOpened | SessionTitled):
+            self._database.set_meta("title", tx.seal(event.title.encode("utf-8", "replace"), "meta/title"))
+            self._title, self._told = event.title, 0.0
+        return event
+
+    def _ask(self, job: Ask) -> None:
+        run = self._database.connection.execute
+        try:
+            run("BEGIN")
+            value = job.question(self._database.tx)
+            run("COMMIT")
+        except Exception as error:
+            if is_fatal(error) and not self._broken:
+                self._break(error)
+            else:
+                self._undo()
+            failed = JournalBroken(self._broken) if is_fatal(error) else error
+            self._call(settle, [Settled(job.answer, error=failed)])
+        else:
+            self._call(settle, [Settled(job.answer, value)])
+
+    def _break(self, error: Exception) -> None:
+        """Stop writing for good. What was not acknowledged counts as not done."""
+        logger.error("session %s can no longer be written", self._session, exc_info=error)
+        self._broken = (
+            f"the session can no longer be saved: {reason(error)}. So nothing more is sent to servers. "
+            f"Make room or repair {self._path.parent}, then open the session again"
+        )
+        self._undo()
+        try:
+            self._database.freeze()
+        except sqlite3.Error:
+            logger.warning("the database could not be made read-only", exc_info=True)
+        self._call(self._listener.broke, self._broken)
+
+    def _undo(self) -> None:
+        try:
+            if self._database.connection.in_transaction:
+                self._database.connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            logger.warning("a broken transaction could not be rolled back", exc_info=True)
+
+    def _refuse(self, batch: list[Append]) -> None:
+        self._call(settle, [Settled(job.answer, error=JournalBroken(self._broken)) for job in batch])
+
+    # --- telling others -------------------------------------------------------------------------
+
+    def _tell(self, *, force: bool = False) -> None:
+        """Leave in the lock's file what a list of sessions shows while this one is open."""
+        now = time.monotonic()
+        if not force and now - self._told < _INFO_SECONDS:
+            return
+        self._told = now
+        if force and not self._title:
+            self._title = read_title(self._database.tx)
+        info = {
+            "title": self._title,
+            "created": self._database.created(),
+            "updated": time.time(),
+            "events": self._head,
+            "open_calls": count_open_calls(self._database.tx),
+        }
+        sealed = self._vault.seal(json.dumps(info).encode(), f"info of {self._session}")
+        try:
+            self._lock.write(f"{os.getpid()}\n{sealed.hex()}\n".encode())
+        except OSError:
+            logger.warning("the lock of session %s cannot be written", self._session, exc_info=True)
+
+    def _call(self, function: Callable[..., None], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            logger.debug("the loop ended before the journal")
+
+
+def read_title(tx: Tx) -> str:
+    """Return the session's title, "" if it has none or it is damaged."""
+    (sealed,) = tx.execute("SELECT value FROM meta WHERE name = 'title'").fetchone()
+    try:
+        return tx.open(sealed, "meta/title").decode() if sealed else ""
+    except SealBroken:
+        return ""
+
+
+def count_open_calls(tx: Tx) -> int:
+    """Return how many calls are not over."""
+    marks = ", ".join("?" * len(OPEN_STATES))
+    found = tx.execute(f"SELECT count(*) FROM calls WHERE state IN ({marks})", OPEN_STATES).fetchone()
+    return int(found[0])
+
+
+def _open_with(answer: asyncio.Future[tuple[int, bool]], value: tuple[int, bool] | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(value, Exception):
+        answer.set_exception(value)
+    else:
+        answer.set_result(value)
+
+
+def settle(settled: Sequence[Settled]) -> None:
+    """Give every caller its answer."""
+    for each in settled:
+        if each.answer is None or each.answer.done():
+            continue
+        if each.error is not None:
+            each.answer.set_exception(each.error)
+        else:
+            each.answer.set_result(each.value)
