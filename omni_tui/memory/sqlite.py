@@ -26,11 +26,12 @@ _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
 CREATE TABLE events (seq INTEGER PRIMARY KEY, ts REAL NOT NULL, type TEXT NOT NULL, call TEXT NOT NULL,
     body BLOB NOT NULL);
-CREATE TABLE calls (call TEXT NOT NULL UNIQUE, turn TEXT NOT NULL, step INTEGER NOT NULL,
-    agent TEXT NOT NULL, origin TEXT NOT NULL, server TEXT NOT NULL, tool TEXT NOT NULL,
-    server_fp TEXT NOT NULL, def_hash TEXT NOT NULL, args BLOB NOT NULL, args_hash TEXT NOT NULL, state TEXT NOT NULL,
-    attempt INTEGER NOT NULL, nonce TEXT NOT NULL, decider TEXT NOT NULL, provider_call_id TEXT NOT NULL,
-    created REAL NOT NULL);
+CREATE TABLE calls (
+    call TEXT NOT NULL UNIQUE, turn TEXT NOT NULL, step INTEGER NOT NULL, agent TEXT NOT NULL,
+    origin TEXT NOT NULL, server TEXT NOT NULL, tool TEXT NOT NULL, server_fp TEXT NOT NULL,
+    def_hash TEXT NOT NULL, args BLOB NOT NULL, args_hash TEXT NOT NULL, state TEXT NOT NULL,
+    attempt INTEGER NOT NULL, nonce TEXT NOT NULL, decider TEXT NOT NULL,
+    provider_call_id TEXT NOT NULL, created REAL NOT NULL);
 CREATE INDEX calls_of_turn ON calls (turn, step, provider_call_id);
 CREATE TABLE results (call TEXT NOT NULL, attempt INTEGER NOT NULL, size INTEGER NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (call, attempt));
