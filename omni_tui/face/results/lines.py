@@ -29,17 +29,26 @@ Row = tuple[int, int, int]
 NOWHERE = -9
 """The part of lines that belong to no part of a result."""
 _BLOCK_LINES = 400
+_FEW = 50
+_AT_ONCE = 12
+"""Blocks of one text that are wrapped as it is added; the others when they come into sight."""
+_JOINED = 4_000
+"""A line that a page cut in two is joined again unless its beginning is longer than this."""
 _LONGEST_LIT = 2_000
 """Lines longer than this many characters are drawn in one colour."""
 
 
 @dataclass(eq=False)
 class Block:
-    """Some lines that are wrapped together. `part` is the part of the result they come from."""
+    """Some lines that are wrapped together. `part` is the part of the result they come from.
+
+    `goes_on`: its first line is the rest of the last line of the block before.
+    """
 
     lines: list[str]
     look: Look
     part: int
+    goes_on: bool = False
     width: int = 0
     height: int = 0
     rows: list[Row] = field(default_factory=list)
@@ -51,8 +60,10 @@ class Block:
         self.height = len(self.rows)
 
     def estimate(self, width: int) -> None:
-        """Guess the height for a width without wrapping."""
-        self.height = sum(1 + len(line) // max(width, 2) for line in self.lines)
+        """Guess the height for a width without wrapping: many lines are taken to be short."""
+        self.height = len(self.lines)
+        if self.height < _FEW:
+            self.height = sum(1 + len(line) // max(width, 2) for line in self.lines)
         self.width = 0
 
 
@@ -100,16 +111,30 @@ class LineView(ScrollView, can_focus=True):
         self._measure()
         self.scroll_to(0, 0, animate=False, force=True)
 
-    def add(self, text: str, look: Look = "text", part: int = NOWHERE) -> None:
-        """Add lines at the end. The text is safe already."""
+    def add(self, text: str, look: Look = "text", part: int = NOWHERE, *, goes_on: bool = False) -> None:
+        """Add lines at the end. The text is safe already. `goes_on`: the text before ended in a line."""
         lines = text.split("\n")
+        last = self._blocks[-1] if self._blocks else None
+        if goes_on and last is not None and len(last.lines[-1]) <= _JOINED:
+            last.lines[-1] += lines.pop(0)
+            goes_on = False
+            self._wrap(last)
         for start in range(0, len(lines), _BLOCK_LINES):
-            block = Block(lines[start : start + _BLOCK_LINES], look, part)
-            block.wrap(self._room) if self._room else block.estimate(80)
+            block = Block(lines[start : start + _BLOCK_LINES], look, part, goes_on and start == 0)
+            if start < _AT_ONCE * _BLOCK_LINES:
+                self._wrap(block)
+            else:
+                block.estimate(self._room or 80)
             self._blocks.append(block)
         self._told = False
         self._measure()
         self._look_ahead()
+
+    def _wrap(self, block: Block) -> None:
+        if self._room:
+            block.wrap(self._room)
+        else:
+            block.estimate(80)
 
     @property
     def part_in_sight(self) -> int:
@@ -121,7 +146,8 @@ class LineView(ScrollView, can_focus=True):
     @property
     def text(self) -> str:
         """Everything read so far."""
-        return "\n".join("\n".join(block.lines) for block in self._blocks)
+        pieces = [("" if block.goes_on else "\n") + "\n".join(block.lines) for block in self._blocks]
+        return "".join(pieces)[1:]
 
     # --- measuring
 

@@ -10,7 +10,6 @@ import msgspec
 
 from omni_tui.protocol.commands import ReadResult
 from omni_tui.protocol.events import TextPage
-from omni_tui.security.text import safe
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
@@ -90,7 +89,7 @@ def _lay_out(text: str) -> str:
         if deepest > _DEEPEST:
             raise NoJson(f"nested deeper than {_DEEPEST} levels: read it under text or raw")
     try:
-        return safe(msgspec.json.format(stripped, indent=2), limit=4 * LARGEST)
+        return msgspec.json.format(stripped, indent=2)
     except (msgspec.DecodeError, RecursionError) as error:
         raise NoJson(f"this text is not JSON: {error}") from None
     except UnicodeEncodeError:

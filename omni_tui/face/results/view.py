@@ -165,8 +165,8 @@ class ResultView(Vertical):
 
     def _stream(self, part: int) -> None:
         self._open, self._open_part, self._look = self._pages_of(part), part, "json"
-        for text in self._open.texts:
-            self.lines.add(text, "json", part)
+        for number, text in enumerate(self._open.texts):
+            self.lines.add(text, "json", part, goes_on=number > 0)
         self._more()
 
     def on_line_view_near_end(self, event: LineView.NearEnd) -> None:
@@ -185,7 +185,7 @@ class ResultView(Vertical):
                 lines.add(words_of(error), "fail")
                 return
             if text:
-                lines.add(text, self._look, self._open_part)
+                lines.add(text, self._look, self._open_part, goes_on=len(self._open.texts) > 1)
                 return
             self._open = None
         part = next(self._feed, None)
@@ -207,6 +207,8 @@ class ResultView(Vertical):
             lines.add(gap + _head(part), "head", part.index)
         if part.truncated:
             self._open, self._open_part, self._look = self._pages_of(part.index), part.index, "text"
+            for number, text in enumerate(self._open.texts):
+                lines.add(text, "text", part.index, goes_on=number > 0)
             self.call_later(self._more)
         else:
             if part.text:
