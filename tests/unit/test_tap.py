@@ -40,22 +40,31 @@ class Wire:
         self.writer = writer
         self._arrived = arrived
         self._id = 100
+        self._unanswered: set[int] = set()
 
     async def send(
         self, tool: str = "echo", arguments: Any = ARGUMENTS, method: str = "tools/call", **more: Any
     ) -> int:
+        """Send a request; one that is let through is waited for in `calls`."""
         self._id += 1
         params = {"name": tool, "arguments": arguments, **more}
         request = JSONRPCRequest(jsonrpc="2.0", id=self._id, method=method, params=params)
         await self.writer.send(SessionMessage(request))
+        self._unanswered.add(self._id)
         return self._id
 
+    async def answer(self) -> SessionMessage:
+        """Return the next message of the server."""
+        item = await self.reader.__anext__()
+        assert not isinstance(item, Exception)
+        self._unanswered.discard(getattr(item.message, "id", 0))
+        return item
+
     async def calls(self) -> list[dict[str, Any]]:
-        """Return the calls that arrived, once the server has answered a ping sent after them."""
-        ping = await self.send(method="ping")
-        async for item in self.reader:
-            if not isinstance(item, Exception) and getattr(item.message, "id", None) == ping:
-                break
+        """Return the calls that arrived, once all that was sent, and a ping after it, is answered."""
+        await self.send(method="ping")
+        while self._unanswered:
+            await self.answer()
         return [frame for frame in self._arrived() if frame.get("method") == "tools/call"]
 
 
@@ -101,12 +110,10 @@ async def test_dispatched_call_arrives_unchanged_and_its_answer_is_taken(wired: 
     async with wired() as wire:
         with wire.tap.open(DISPATCH) as opening:
             sent = await wire.send()
-            async for item in wire.reader:
-                assert not isinstance(item, Exception)
-                assert isinstance(item.message, JSONRPCResponse)
-                assert item.message.id == sent
-                assert item.message.result == {"content": [], "resultType": "complete"}
-                break
+            message = (await wire.answer()).message
+            assert isinstance(message, JSONRPCResponse)
+            assert message.id == sent
+            assert message.result == {"content": [], "resultType": "complete"}
         assert opening.answer is not None
         assert opening.answer["structuredContent"] == {"arguments": ARGUMENTS}
         [call] = await wire.calls()

@@ -9,15 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+MODERN = Path(__file__).parent.parent / "engine" / "faults" / "modern.py"
+
 
 @dataclass(frozen=True)
-class Everything:
-    """A running server-everything."""
+class WebServer:
+    """A server program that listens."""
 
     url: str
     process: subprocess.Popen[bytes]
@@ -50,27 +53,47 @@ def python_bin() -> Callable[[str], str]:
     return find
 
 
-@pytest.fixture
-def everything(npm_bin: Callable[[str], str], tmp_path: Path) -> Iterator[Everything]:
-    """Run server-everything over streamable HTTP."""
-    program = npm_bin("mcp-server-everything")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (tmp_path / "everything.log").open("wb") as log:
+@contextmanager
+def _listening(folder: Path, command: list[str], port: int, **env: str) -> Iterator[WebServer]:
+    """Run a server until the block is left; yields when it listens."""
+    with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
-            [program, "streamableHttp"],
-            env={"PORT": str(port), "PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+            command,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), **env},
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
         try:
             _await_port(process, port)
-            yield Everything(f"http://127.0.0.1:{port}/mcp", process)
+            yield WebServer(f"http://127.0.0.1:{port}/mcp", process)
         finally:
             process.kill()
             process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def everything(npm_bin: Callable[[str], str], tmp_path: Path) -> Iterator[WebServer]:
+    """Run server-everything over streamable HTTP (handshake protocol)."""
+    port = _free_port()
+    command = [npm_bin("mcp-server-everything"), "streamableHttp"]
+    with _listening(tmp_path, command, port, PORT=str(port)) as server:
+        yield server
+
+
+@pytest.fixture
+def modern(tmp_path: Path) -> Iterator[WebServer]:
+    """Run a server of the Python SDK over streamable HTTP (stateless protocol)."""
+    port = _free_port()
+    with _listening(tmp_path, [sys.executable, str(MODERN), str(port)], port) as server:
+        yield server
 
 
 def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
@@ -80,4 +103,4 @@ def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError(f"server-everything does not listen on port {port}")
+    raise AssertionError(f"nothing listens on port {port} after 30 s")

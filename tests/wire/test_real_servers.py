@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError
 from tests.engine.faults.harness import Harness, connected
-from tests.wire.conftest import Everything
+from tests.wire.conftest import WebServer
 
 pytestmark = pytest.mark.wire
 Find = Callable[[str], str]
@@ -42,7 +43,7 @@ async def test_everything_over_stdio(tmp_path: Path, npm_bin: Find) -> None:
         await _exercise_everything(servers)
 
 
-async def test_everything_over_http(tmp_path: Path, everything: Everything) -> None:
+async def test_everything_over_http(tmp_path: Path, everything: WebServer) -> None:
     async with connected(tmp_path, ServerSpec(name="all", url=everything.url)) as servers:
         told = await _idle(servers, "all")
         assert told.protocol == "2025-11-25"
@@ -82,7 +83,7 @@ async def _exercise_everything(servers: Harness) -> None:
     assert failed.is_error
 
 
-async def test_everything_reconnected_and_killed_over_http(tmp_path: Path, everything: Everything) -> None:
+async def test_everything_reconnected_and_killed_over_http(tmp_path: Path, everything: WebServer) -> None:
     async with connected(tmp_path, ServerSpec(name="all", url=everything.url)) as servers:
         await _idle(servers, "all")
         await servers.registry.reconnect("all")
@@ -90,6 +91,30 @@ async def test_everything_reconnected_and_killed_over_http(tmp_path: Path, every
         assert "again" in _text(await servers.call("all", "echo", {"message": "again"}))
         everything.process.kill()
         assert (await servers.reach("all", "failed")).reason == f"nothing listens at {everything.url}"
+
+
+async def test_modern_protocol_over_http(tmp_path: Path, modern: WebServer) -> None:
+    async with connected(tmp_path, ServerSpec(name="modern", url=modern.url)) as servers:
+        told = await _idle(servers, "modern")
+        assert told.protocol == "2026-07-28"
+        assert told.tools == 3
+        value = {"a": None, "b": [1.0, 10**20]}
+        assert json.loads(_text(await servers.call("modern", "echo", {"value": value}))) == value
+        reports: list[tuple[float, float | None, str]] = []
+        slow = await servers.call(
+            "modern", "slow", {"steps": 30}, timeout=1, on_progress=lambda *report: reports.append(report)
+        )
+        # Progress extends the time-out of one second.
+        assert _text(slow) == "done"
+        assert reports[-1] == (30.0, 30.0, "step")
+        endless = asyncio.create_task(servers.call("modern", "slow", {"steps": 10_000}))
+        await servers.until(lambda: servers.last("modern").calls == 1)
+        endless.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await endless
+        assert _text(await servers.call("modern", "grow")) == "grown"
+        await servers.until(lambda: servers.listings.count("modern") == 2)
+        assert servers.tools["modern"][-1].name == "more"
 
 
 async def test_filesystem(tmp_path: Path, npm_bin: Find) -> None:
