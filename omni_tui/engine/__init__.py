@@ -1,1 +1,1 @@
-""""""
+"""The engine: everything but the face."""

@@ -1,1 +1,1 @@
-""""""
+"""What can be seen of the engine from outside: logs."""

@@ -197,7 +197,10 @@ class ReadArguments(Command):
 
 
 class ReadResult(Command):
-    """Ask for a `TextPage` of one part of a call's whole result; `part` -1 is the structured content, -2 the raw result."""
+    """Ask for a `TextPage` of one part of a call's whole result.
+
+    `part` is the index of a content block, -1 the structured content, -2 the raw result.
+    """
 
     call: str
     part: int = 0

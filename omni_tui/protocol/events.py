@@ -173,7 +173,7 @@ class ModeChanged(Journalled):
 
 
 class ModelChanged(Journalled):
-    """Another model answers from now on. `label` is what must be said about it ("" or "offline rules …")."""
+    """Another model answers from now on. `label` is what must be said about it, "" for most."""
 
     name: SafeText
     label: SafeText = SafeText("")
@@ -189,7 +189,7 @@ class Notice(Event):
 
 
 class ConfigProblems(Event):
-    """The configuration has mistakes; the engine runs on what could be understood, asking for everything."""
+    """The configuration has mistakes; the engine runs on what it understood, asking for everything."""
 
     problems: tuple[Problem, ...]
 

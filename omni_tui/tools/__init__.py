@@ -1,1 +1,29 @@
-""""""
+"""Tools: the catalogue, their names for models, argument and result handling, the executor."""
+
+from omni_tui.tools.arguments import BadArguments, canonical, parse_arguments
+from omni_tui.tools.executor import Outcome, ToolExecutor
+from omni_tui.tools.registry import Catalogue, Tool, annotation_lines
+from omni_tui.tools.results import StoredResult, model_text, part_bytes, part_text, previews, store
+from omni_tui.tools.routing import NameMap, model_name
+from omni_tui.tools.schema import BadSchema, Schemas
+
+__all__ = [
+    "BadArguments",
+    "BadSchema",
+    "Catalogue",
+    "NameMap",
+    "Outcome",
+    "Schemas",
+    "StoredResult",
+    "Tool",
+    "ToolExecutor",
+    "annotation_lines",
+    "canonical",
+    "model_name",
+    "model_text",
+    "parse_arguments",
+    "part_bytes",
+    "part_text",
+    "previews",
+    "store",
+]

@@ -1,0 +1,87 @@
+"""What the person is shown about a call: built from the exact bytes, made safe, honest about gaps."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from omni_tui.approvals.subject import Subject
+from omni_tui.memory import CallRow
+from omni_tui.protocol import JsonText, SafeText
+from omni_tui.protocol.events import ApprovalRequested, CallProposed
+from omni_tui.security.text import exact_json, hidden, safe, safe_json, safe_line
+
+CARD_LIMIT = 48_000
+"""Characters of arguments that travel with a card; the rest is fetched before it can be approved."""
+
+_PREVIEW = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Why a call is asked about, and whether it is a second showing."""
+
+    subject: Subject
+    why: tuple[str, ...]
+    held: bool = False
+    edited: bool = False
+    restored: bool = False
+
+
+def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
+    """Return the event that says somebody wants to make a call."""
+    return CallProposed(
+        call=row.call,
+        server=row.server,
+        tool=row.tool,
+        label=safe_line(row.tool, limit=128),
+        arguments=safe_json(json.loads(row.args), limit=_PREVIEW),
+        size=len(row.args),
+        digest=digest,
+        origin="hand" if row.origin == "hand" else "agent",
+        turn=row.turn,
+        agent=row.agent,
+        risk=card.subject.risk,
+    )
+
+
+def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested:
+    """Return the event that puts a call before the person."""
+    subject = card.subject
+    value = json.loads(row.args)
+    exact = exact_json(value)
+    complete = len(exact) <= CARD_LIMIT
+    return ApprovalRequested(
+        call=row.call,
+        server=row.server,
+        tool=row.tool,
+        label=safe_line(row.tool, limit=128),
+        digest=digest,
+        risk=subject.risk,
+        why=tuple(safe(reason, limit=500) for reason in card.why),
+        arguments=safe_json(value, limit=CARD_LIMIT),
+        arguments_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
+        size=len(row.args),
+        complete=complete,
+        differs=hidden(row.args.decode("utf-8", "replace")) > 0 or _escapes(value),
+        held=card.held,
+        description=safe(subject.description, limit=2_000),
+        title=safe_line(subject.title, limit=128),
+        target=safe(subject.target, limit=2_000),
+        transport=subject.transport,
+        trust=SafeText(subject.trust_words),
+        turn=row.turn,
+        agent=row.agent,
+        origin="hand" if row.origin == "hand" else "agent",
+        edited=card.edited,
+        restored=card.restored,
+    )
+
+
+def _escapes(value: object) -> bool:
+    """Whether a string holds characters that JSON escapes and a terminal would act on."""
+    if isinstance(value, str):
+        return hidden(value.replace("\n", "").replace("\t", "")) > 0
+    if isinstance(value, dict):
+        return any(_escapes(key) or _escapes(each) for key, each in value.items())
+    return isinstance(value, list) and any(_escapes(each) for each in value)

@@ -1,0 +1,394 @@
+"""The gate: every call passes here, and only here is a grant made.
+
+A proposal is assessed, journalled, and either allowed, put before the person, or refused. What is
+approved gets a grant for one attempt; redeeming it is the compare-and-set that moves the journal
+row to `dispatching` and yields the exact bytes to send. Everything unknown fails closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from omni_tui.approvals.cards import Card, call_proposed, request_approval
+from omni_tui.approvals.grants import Grant, GrantRefused, Mint
+from omni_tui.approvals.policy import Assessment, Decision, Facts, assess
+from omni_tui.approvals.subject import Proposal, Subject
+from omni_tui.memory import CallMoved, CallRow, GrantSpent, Journal, Tx, calls
+from omni_tui.protocol import AnyEvent, Mode, SafeText
+from omni_tui.protocol.events import CallChanged, CallState
+from omni_tui.security.text import safe
+from omni_tui.servers.base import Dispatch
+
+logger = logging.getLogger(__name__)
+
+OPEN: tuple[CallState, ...] = ("pending", "held")
+
+
+class Refused(Exception):
+    """Something asked of the gate that it does not do; the text is for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How a proposal ended, before anything was sent. `approved` is the only state that may go on."""
+
+    state: CallState
+    decider: str
+    reason: str = ""
+    feedback: str = ""
+
+
+@dataclass(slots=True)
+class _Open:
+    """What the gate holds in memory of a call that is not over. The row in the journal decides."""
+
+    row: CallRow
+    card: Card
+    digest: str
+    waiter: asyncio.Future[Resolution]
+    unwritten: tuple[AnyEvent, ...] = ()
+    written: bool = True
+
+
+class Gate:
+    """Decides on proposals, keeps the queue, makes grants and redeems them."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        base: dict[Mode, Decision],
+        lookup: Callable[[str, str], Subject | None],
+        digest: Callable[[bytes], str],
+        headless: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._journal = journal
+        self._base = base
+        self._lookup = lookup
+        self._digest = digest
+        self._headless = headless
+        self._mint = Mint(clock)
+        self._open: dict[str, _Open] = {}
+        self._dispatched: set[Dispatch] = set()
+        self._verdicts = asyncio.Lock()
+
+    # --- proposals ------------------------------------------------------------------------------
+
+    def assess(self, proposal: Proposal, subject: Subject, mode: Mode) -> Assessment:
+        """Say what would be decided on a proposal, without side effects."""
+        facts = Facts(
+            mode=mode,
+            origin=proposal.origin,
+            risk=subject.risk,
+            server_trust=subject.server_trust,
+            tool_trust=subject.tool_trust,
+            confirmed=proposal.confirmed,
+            unchecked=proposal.unchecked,
+        )
+        return assess(self._base, facts)
+
+    async def propose(self, proposal: Proposal, subject: Subject, mode: Mode) -> Resolution:
+        """Journal a proposal and return how it ended: at once, or when the person has decided.
+
+        Cancelling the caller leaves the item pending; `withdraw` ends it.
+        """
+        assessment = self.assess(proposal, subject, mode)
+        opened = self._opened(proposal, subject, assessment)
+        self._open[proposal.call] = opened
+        if assessment.decision == "allow":
+            self._allow(opened, assessment)
+            return Resolution("approved", assessment.decider)
+        if assessment.decision == "deny":
+            return await self._refuse(opened, "denied", assessment.decider, assessment.why[0])
+        if self._headless:
+            reason = "; ".join(assessment.why) or "it needs an approval"
+            return await self._refuse(opened, "withheld", "headless", reason)
+        events = (call_proposed(opened.card, opened.row, opened.digest), self._request(opened))
+        await self._journal.commit(*events, change=lambda tx: calls.insert(tx, opened.row))
+        return await asyncio.shield(opened.waiter)
+
+    async def restore(self, row: CallRow, subject: Subject | None, mode: Mode) -> None:
+        """Put a call that was pending when the app ended back into the queue, unarmed."""
+        if subject is None:
+            subject = Subject.missing(row.server, row.tool)
+        proposal = Proposal.from_row(row)
+        opened = self._opened(proposal, subject, self.assess(proposal, subject, mode), row=row)
+        opened.card = replace(opened.card, restored=True)
+        self._open[row.call] = opened
+        await self._journal.commit(self._request(opened))
+
+    def _opened(
+        self, proposal: Proposal, subject: Subject, assessment: Assessment, row: CallRow | None = None
+    ) -> _Open:
+        state: CallState = "held" if assessment.held else "pending"
+        if row is None:
+            row = CallRow(
+                call=proposal.call,
+                turn=proposal.turn,
+                step=proposal.step,
+                agent=proposal.agent,
+                origin=proposal.origin,
+                server=proposal.server,
+                tool=proposal.tool,
+                server_fp=subject.server_fp,
+                def_hash=subject.def_hash,
+                args=proposal.arguments,
+                args_hash=self._digest(proposal.arguments),
+                state=state,
+                attempt=1,
+                nonce="",
+                decider="",
+                provider_call_id=proposal.provider_call_id,
+                created=time.time(),
+            )
+        card = Card(subject=subject, why=assessment.why, held=assessment.held)
+        waiter: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
+        return _Open(row=row, card=card, digest=self._shown(row), waiter=waiter)
+
+    def _allow(self, opened: _Open, assessment: Assessment) -> None:
+        """Approve at once. Written together with `dispatching`, so that one flush serves both."""
+        opened.row = replace(opened.row, state="approved", decider=assessment.decider)
+        opened.written = False
+        opened.unwritten = (
+            call_proposed(opened.card, opened.row, opened.digest),
+            CallChanged(call=opened.row.call, state="approved", decider=assessment.decider),
+        )
+
+    async def _refuse(self, opened: _Open, state: CallState, decider: str, reason: str) -> Resolution:
+        row = replace(opened.row, state=state, decider=decider)
+        await self._journal.commit(
+            call_proposed(opened.card, row, opened.digest),
+            CallChanged(call=row.call, state=state, decider=decider, reason=safe(reason, limit=1000)),
+            change=lambda tx: calls.insert(tx, row),
+        )
+        self._open.pop(row.call, None)
+        return Resolution(state, decider, reason)
+
+    # --- the person -----------------------------------------------------------------------------
+
+    def pending(self) -> list[str]:
+        """Return the calls that wait for the person, oldest first."""
+        return [call for call, item in self._open.items() if item.row.state in OPEN]
+
+    async def decide(self, call: str, digest: str, *, approve: bool, feedback: str = "") -> Resolution:
+        """Carry out the person's verdict on exactly what was shown. Raises `Refused`.
+
+        The decision is on disk before anybody acts on it.
+        """
+        async with self._verdicts:
+            item = self._waiting(call, digest)
+            if approve:
+                await self._still_as_shown(item)
+            state: CallState = "approved" if approve else "rejected"
+            event = CallChanged(call=call, state=state, decider="user", feedback=safe(feedback, limit=4000))
+            await self._move(item, state, event, decider="user")
+            resolution = Resolution(state, "user", feedback=feedback)
+            self._settle(item, resolution)
+            return resolution
+
+    async def edit(self, call: str, digest: str, arguments: bytes) -> None:
+        """Replace the arguments of a waiting call. It keeps waiting, under a new digest."""
+        async with self._verdicts:
+            item = self._waiting(call, digest)
+            row = replace(item.row, args=arguments, args_hash=self._digest(arguments))
+            card = replace(item.card, edited=True, restored=False)
+            await self._journal.commit(
+                request_approval(card, row, self._shown(row)),
+                change=lambda tx: calls.move(
+                    tx, call, row.state, expect=OPEN, args=row.args, args_hash=row.args_hash
+                ),
+            )
+            item.row, item.card, item.digest = row, card, self._shown(row)
+
+    async def withdraw(self, call: str, *, decider: str, reason: str) -> bool:
+        """End a call that was not sent yet (the turn was stopped). False if it was too late."""
+        async with self._verdicts:
+            return await self._withdraw(call, decider, reason)
+
+    async def _withdraw(self, call: str, decider: str, reason: str) -> bool:
+        item = self._open.get(call)
+        if item is None or item.row.state not in (*OPEN, "approved"):
+            return False
+        self._mint.revoke(call)
+        event = CallChanged(call=call, state="cancelled", decider=decider, reason=safe(reason, limit=1000))
+        if not item.written:
+            row = replace(item.row, state="cancelled")
+            await self._journal.commit(*item.unwritten, event, change=lambda tx: calls.insert(tx, row))
+        else:
+            try:
+                await self._move(item, "cancelled", event, decider=decider, expect=(*OPEN, "approved"))
+            except Refused:
+                return False
+        self._settle(item, Resolution("cancelled", decider, reason))
+        self._open.pop(call, None)
+        return True
+
+    async def resolution(self, call: str) -> Resolution:
+        """Wait for the verdict on a call that is in the queue. Raises `Refused` if it is not."""
+        item = self._open.get(call)
+        if item is None:
+            raise Refused("this call is over")
+        return await asyncio.shield(item.waiter)
+
+    def row(self, call: str) -> CallRow | None:
+        """Return what is known of an open call."""
+        item = self._open.get(call)
+        return item.row if item else None
+
+    # --- grants ---------------------------------------------------------------------------------
+
+    def grant(self, call: str) -> Grant:
+        """Make the grant for an approved call. Raises `Refused` for any other.
+
+        What was approved must still be what is there: a changed definition goes back to the person.
+        """
+        item = self._open.get(call)
+        if item is None or item.row.state != "approved":
+            raise Refused("this call is not approved")
+        subject = self._lookup(item.row.server, item.row.tool)
+        if subject is None or self._moved_on(item.row, subject):
+            raise Refused("the tool or its server changed after the approval")
+        grant = self._mint.issue(
+            call=call,
+            attempt=item.row.attempt,
+            server_fp=item.row.server_fp,
+            def_hash=item.row.def_hash,
+            args_hash=item.row.args_hash,
+        )
+        item.row = replace(item.row, nonce=grant.nonce)
+        return grant
+
+    async def redeem(self, grant: Grant) -> Dispatch:
+        """Use a grant up: journal `dispatching`, then return what may be sent. Raises `GrantRefused`.
+
+        The bytes come from the row that the compare-and-set matched, not from memory.
+        """
+        self._mint.take(grant)
+        item = self._open.get(grant.call)
+        if item is None or item.row.state != "approved" or item.row.nonce != grant.nonce:
+            raise GrantRefused("the call of this grant is over, or was not approved")
+        event = CallChanged(
+            call=grant.call, state="dispatching", decider=item.row.decider, attempt=grant.attempt
+        )
+        try:
+            arguments = await self._journal.commit(
+                *item.unwritten, event, change=lambda tx: self._consume(tx, item, grant)
+            )
+        except GrantSpent as error:
+            raise GrantRefused(str(error)) from None
+        if arguments is None:
+            raise GrantRefused("the journal gave no arguments")
+        item.row = replace(item.row, state="dispatching")
+        item.written, item.unwritten = True, ()
+        dispatch = Dispatch(grant.call, grant.attempt, item.row.server, item.row.tool, arguments)
+        self._dispatched.add(dispatch)
+        return dispatch
+
+    def is_open(self, dispatch: Dispatch) -> bool:
+        """Whether this very dispatch came from a redeemed grant and is not over: the tap's question."""
+        return dispatch in self._dispatched
+
+    async def finish(self, dispatch: Dispatch, event: AnyEvent, state: CallState, result: bytes) -> None:
+        """Journal the end of a call, with its whole result, and forget it."""
+        self._dispatched.discard(dispatch)
+
+        def change(tx: Tx) -> None:
+            calls.move(tx, dispatch.call, state, expect=("dispatching",))
+            if result:
+                calls.put_result(tx, dispatch.call, dispatch.attempt, result)
+
+        try:
+            await self._journal.commit(event, change=change)
+        finally:
+            self._open.pop(dispatch.call, None)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    @staticmethod
+    def _consume(tx: Tx, item: _Open, grant: Grant) -> bytes:
+        if not item.written:
+            calls.insert(tx, item.row)
+        else:
+            calls.move(tx, grant.call, "approved", expect=("approved",), nonce=grant.nonce)
+        return calls.consume(
+            tx,
+            grant.call,
+            grant.attempt,
+            grant.nonce,
+            grant.server_fp,
+            grant.def_hash,
+            grant.args_hash,
+        )
+
+    def _waiting(self, call: str, digest: str) -> _Open:
+        item = self._open.get(call)
+        if item is None or item.row.state not in OPEN:
+            raise Refused("this call does not wait for a decision any more")
+        if item.digest != digest:
+            raise Refused("this call changed after it was shown; look at it again")
+        return item
+
+    @staticmethod
+    def _moved_on(row: CallRow, subject: Subject) -> bool:
+        return (row.server_fp, row.def_hash) != (subject.server_fp, subject.def_hash)
+
+    async def _still_as_shown(self, item: _Open) -> None:
+        """Refuse an approval of something that is not there now, or is not what was shown."""
+        subject = self._lookup(item.row.server, item.row.tool)
+        if subject is None:
+            raise Refused(f"{item.row.server} is not connected now, or no longer has this tool")
+        if not self._moved_on(item.row, subject):
+            return
+        row = replace(item.row, server_fp=subject.server_fp, def_hash=subject.def_hash, state="held")
+        why = ("the tool or its server changed while this waited",)
+        item.card = replace(item.card, subject=subject, why=why, held=True)
+        item.row, item.digest = row, self._shown(row)
+        await self._journal.commit(
+            self._request(item),
+            change=lambda tx: calls.move(
+                tx, row.call, "held", expect=OPEN, server_fp=row.server_fp, def_hash=row.def_hash
+            ),
+        )
+        raise Refused("the tool or its server changed while this waited; look at it again")
+
+    async def _move(
+        self,
+        item: _Open,
+        state: CallState,
+        event: AnyEvent,
+        *,
+        decider: str,
+        expect: tuple[CallState, ...] = OPEN,
+    ) -> None:
+        call = item.row.call
+        try:
+            await self._journal.commit(
+                event, change=lambda tx: calls.move(tx, call, state, expect=expect, decider=decider)
+            )
+        except CallMoved:
+            raise Refused("somebody else decided on this call first") from None
+        item.row = replace(item.row, state=state, decider=decider)
+
+    def _settle(self, item: _Open, resolution: Resolution) -> None:
+        if not item.waiter.done():
+            item.waiter.set_result(resolution)
+        if resolution.state != "approved":
+            self._open.pop(item.row.call, None)
+
+    def _shown(self, row: CallRow) -> str:
+        """The digest a verdict must name: server, definition and arguments, as they are shown."""
+        return self._digest(f"{row.call}|{row.server_fp}|{row.def_hash}|{row.args_hash}".encode())
+
+    def _request(self, item: _Open) -> Any:
+        return request_approval(item.card, item.row, item.digest)
+
+
+def feedback_of(resolution: Resolution) -> SafeText:
+    """Return the words of a resolution, made safe to show."""
+    return safe(resolution.feedback or resolution.reason, limit=4000)

@@ -1,0 +1,120 @@
+"""Trust on first use: what a server was started with and what its tools said when first seen.
+
+A change of either is held: its calls ask, whatever the mode, until the person accepts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omni_tui.approvals.policy import Trust
+from omni_tui.config.spec import ServerSpec
+from omni_tui.memory import PinnedTool, TrustStore
+from omni_tui.servers.base import ToolDefinition
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(spec: ServerSpec) -> str:
+    """Hash how a server is started or reached. Secret values do not enter, their names do.
+
+    The program is resolved to its real path, so that another program of the same name is a change.
+    """
+    if spec.url:
+        headers = {k.lower(): "" if k in spec.secret_headers else v for k, v in spec.headers.items()}
+        return _digest(["http", spec.url, headers])
+    found = shutil.which(spec.command, path=spec.env.get("PATH")) or spec.command
+    env = {name: "" if name in spec.secret_env else value for name, value in spec.env.items()}
+    return _digest(["stdio", str(Path(found).resolve()), list(spec.args), spec.cwd, env])
+
+
+def definition_hash(tool: ToolDefinition) -> str:
+    """Hash all that a tool's server says about it and that a person or a model may rely on."""
+    return _digest(
+        [tool.name, tool.title, tool.description, tool.input_schema, tool.output_schema, tool.annotations]
+    )
+
+
+class Pins:
+    """Compares servers and tools with what was seen before, and remembers what was accepted.
+
+    Touches the disk, from one thread at a time: the catalogue sees to that.
+    """
+
+    def __init__(self, store: TrustStore) -> None:
+        self._store = store
+
+    def server_trust(self, spec: ServerSpec) -> Trust:
+        """Compare a server with its pin; one never seen before is pinned and counts as unchanged."""
+        now = fingerprint(spec)
+        pin = self._store.server(spec.name)
+        if pin is None:
+            self._store.pin_server(spec.name, now)
+            return "unchanged"
+        return "unchanged" if pin.fingerprint == now else "changed"
+
+    def allowed(self, spec: ServerSpec) -> bool:
+        """Whether the person consented to starting exactly this server."""
+        pin = self._store.server(spec.name)
+        return pin is not None and pin.allowed and pin.fingerprint == fingerprint(spec)
+
+    def allow(self, spec: ServerSpec) -> None:
+        """Remember the person's consent to starting this server as it is now."""
+        self._store.allow(spec.name, fingerprint(spec))
+
+    def tool_trust(self, server: str, hashes: dict[str, str]) -> dict[str, Trust]:
+        """Compare a server's tools with their pins.
+
+        The first listing of a server is pinned as a whole; a tool that appears later is `new`.
+        """
+        pins = {tool: self._store.tool(server, tool) for tool in hashes}
+        if hashes and not any(pins.values()):
+            self._store.pin_tools(server, hashes)
+            return dict.fromkeys(hashes, "unchanged")
+        return {tool: self._compare(pins[tool], value) for tool, value in hashes.items()}
+
+    def first_seen(self, server: str, tool: str) -> float | None:
+        """Return when this definition was accepted, in Unix seconds."""
+        pin = self._store.tool(server, tool)
+        return pin.first_seen if pin else None
+
+    def accept(self, spec: ServerSpec, hashes: dict[str, str]) -> None:
+        """Accept a server, and these of its tools, as they are now."""
+        self._store.pin_server(spec.name, fingerprint(spec))
+        self._store.pin_tools(spec.name, hashes)
+
+    def accept_tools(self, server: str, hashes: dict[str, str]) -> None:
+        """Accept these tools as they are now."""
+        self._store.pin_tools(server, hashes)
+
+    def forget(self, servers: Iterable[str]) -> None:
+        """Forget servers that were removed."""
+        for name in servers:
+            self._store.forget(name)
+
+    @staticmethod
+    def _compare(pin: PinnedTool | None, now: str) -> Trust:
+        if pin is None:
+            return "new"
+        return "unchanged" if pin.def_hash == now else "changed"
+
+
+def since(moment: float | None, now: float | None = None) -> str:
+    """Say when something was first seen, for a card: `today 14:02` or `3 Nov`."""
+    if moment is None:
+        return "just now"
+    then = time.localtime(moment)
+    today = time.localtime(now if now is not None else time.time())
+    if then[:3] == today[:3]:
+        return time.strftime("%H:%M", then)
+    text = time.strftime("%d %b", then).lstrip("0")
+    return text if then.tm_year == today.tm_year else f"{text} {then.tm_year}"

@@ -1,0 +1,88 @@
+"""What is decided about a proposed call before anybody is asked: a pure function.
+
+Base decisions per mode come from the config; anything that weighs against a call can only raise
+the decision (allow → ask → deny), never lower it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from omni_tui.protocol import Mode
+from omni_tui.protocol.events import Risk
+
+Decision = Literal["allow", "ask", "deny"]
+Origin = Literal["agent", "hand"]
+Trust = Literal["unchanged", "new", "changed"]
+
+COVERS: dict[Mode, str] = {
+    "chat": "every call is asked about",
+    "auto": (
+        "calls run unasked on servers you allowed whose definitions are unchanged; "
+        "tools that may destroy are asked about"
+    ),
+    "orchestrator": "the plan is asked about first; then as in auto",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a decision may depend on."""
+
+    mode: Mode
+    origin: Origin
+    risk: Risk
+    server_trust: Trust
+    tool_trust: Trust
+    confirmed: bool = False
+    unchecked: str = ""
+    """Why the arguments could not be checked against the schema; "" if they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A decision and its reasons, in words for the person. `held`: trust must be given first."""
+
+    decision: Decision
+    decider: str
+    why: tuple[str, ...] = field(default=())
+    held: bool = False
+
+
+def assess(base: dict[Mode, Decision], facts: Facts) -> Assessment:
+    """Decide on a call. `base` holds the config's decision for each mode."""
+    why: list[str] = []
+    if facts.server_trust == "changed":
+        why.append("the way this server is started or reached has changed since you last used it")
+    if facts.tool_trust == "changed":
+        why.append("the server has changed this tool's definition since you last used it")
+    if facts.tool_trust == "new":
+        why.append("the server did not offer this tool when you first connected it")
+    held = "changed" in (facts.server_trust, facts.tool_trust)
+    if facts.unchecked:
+        why.append(f"the arguments could not be checked: {facts.unchecked}")
+    if facts.origin == "hand":
+        return _by_hand(facts, why, held)
+    return _by_agent(base[facts.mode], facts, why, held)
+
+
+def _by_hand(facts: Facts, why: list[str], held: bool) -> Assessment:
+    """A call by hand is itself a decision; what is dangerous or has changed is asked once more."""
+    if facts.risk == "destructive":
+        why.append("this tool may destroy things")
+    if why and not facts.confirmed:
+        return Assessment("ask", "user (by hand)", tuple(why), held)
+    return Assessment("allow", "user (by hand)", tuple(why), held)
+
+
+def _by_agent(base: Decision, facts: Facts, why: list[str], held: bool) -> Assessment:
+    if base == "deny":
+        return Assessment("deny", "mode", (f"{facts.mode} mode is set to deny every call",), held)
+    if base == "ask":
+        why.append(f"{facts.mode} mode asks for every call")
+        return Assessment("ask", "mode", tuple(why), held)
+    if facts.risk == "destructive":
+        why.append(f"this tool may destroy things, and {facts.mode} mode asks before that")
+    decision: Decision = "ask" if why else "allow"
+    return Assessment(decision, "mode", tuple(why), held)

@@ -1,0 +1,34 @@
+"""How dangerous a tool may be, from what its server says and what its name says.
+
+Annotations are claims of the server (MCP 2026-07-28: untrusted unless the server is trusted).
+A name can only raise the class, never lower it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from omni_tui.protocol.events import Risk
+
+_VERBS = "delete|remove|drop|destroy|purge|wipe|erase|truncate|kill|reset|revoke|uninstall|rm"
+_DESTROYS = re.compile(rf"(?:^|[^a-z])({_VERBS})(?:[^a-z]|$)")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+ORDER: dict[Risk, int] = {"read": 0, "write": 1, "unknown": 2, "destructive": 3}
+
+
+def classify(name: str, annotations: dict[str, Any]) -> Risk:
+    """Return the risk class of a tool.
+
+    `read` only where the server says so and the name does not speak against it; `write` where it
+    says the tool changes things without destroying; `unknown` where it says nothing.
+    """
+    words = _CAMEL.sub("_", name).lower()
+    if _DESTROYS.search(words) or annotations.get("destructiveHint") is True:
+        return "destructive"
+    if annotations.get("readOnlyHint") is True:
+        return "read"
+    if annotations.get("destructiveHint") is False or annotations.get("readOnlyHint") is False:
+        return "write"
+    return "unknown"

@@ -1,0 +1,82 @@
+"""What the gate is asked about: a proposal, and the tool it is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from omni_tui.approvals.policy import Origin, Trust
+from omni_tui.memory import CallRow
+from omni_tui.protocol.events import Risk
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A tool as the gate sees it: what decides, and what the card quotes."""
+
+    server: str
+    tool: str
+    server_fp: str
+    def_hash: str
+    server_trust: Trust
+    tool_trust: Trust
+    risk: Risk
+    title: str
+    description: str
+    target: str
+    transport: str
+    trust_words: str
+
+    @classmethod
+    def missing(cls, server: str, tool: str) -> Self:
+        """Stand in for a tool whose server is not connected: nothing about it can be trusted."""
+        return cls(
+            server=server,
+            tool=tool,
+            server_fp="",
+            def_hash="",
+            server_trust="changed",
+            tool_trust="changed",
+            risk="unknown",
+            title="",
+            description="",
+            target="",
+            transport="",
+            trust_words="not connected",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Somebody wants to call a tool. `arguments` is the canonical JSON, checked already.
+
+    `unchecked` says why the arguments could not be checked, `confirmed` that the person answered
+    the second question of a call by hand.
+    """
+
+    call: str
+    server: str
+    tool: str
+    arguments: bytes
+    origin: Origin
+    turn: str = ""
+    step: int = 0
+    agent: str = "root"
+    provider_call_id: str = ""
+    confirmed: bool = False
+    unchecked: str = ""
+
+    @classmethod
+    def from_row(cls, row: CallRow) -> Self:
+        """Rebuild the proposal of a call that was waiting when the app ended."""
+        return cls(
+            call=row.call,
+            server=row.server,
+            tool=row.tool,
+            arguments=row.args,
+            origin="hand" if row.origin == "hand" else "agent",
+            turn=row.turn,
+            step=row.step,
+            agent=row.agent,
+            provider_call_id=row.provider_call_id,
+        )

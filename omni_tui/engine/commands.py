@@ -1,0 +1,127 @@
+"""What each command does. A handler answers with a reply event; a refusal is a `CommandFailed`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from omni_tui.approvals import COVERS, Refused
+from omni_tui.engine.core import Engine, StartFailed
+from omni_tui.engine.desk_view import DeskView
+from omni_tui.engine.fanout import Outbox
+from omni_tui.engine.runner import Busy
+from omni_tui.engine.server_desk import ServerDesk
+from omni_tui.engine.tool_desk import ToolDesk
+from omni_tui.memory import JournalBroken, list_sessions
+from omni_tui.models.base import ModelError
+from omni_tui.protocol import AnyCommand, AnyEvent
+from omni_tui.protocol import commands as c
+from omni_tui.protocol.events import CommandDone, CommandFailed, SessionsListed
+from omni_tui.security.text import safe
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[..., Awaitable[AnyEvent | None]]
+
+
+class Commands:
+    """The command table of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        servers, tools, view = ServerDesk(engine), ToolDesk(engine), DeskView(engine)
+        self._table: dict[type, Handler] = {
+            c.SendMessage: self._send,
+            c.StopRun: self._stop,
+            c.ContinueRun: self._continue,
+            c.SetMode: self._set_mode,
+            c.SetModel: self._set_model,
+            c.NewSession: self._new_session,
+            c.OpenSession: self._open_session,
+            c.ListSessions: self._list_sessions,
+            **servers.table(),
+            **tools.table(),
+            **view.table(),
+        }
+
+    async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
+        """Carry out one command and answer it; never raises for what it was asked."""
+        if isinstance(command, c.Hello):
+            await self._engine.welcome(outbox, command.cursor, command.request)
+            for notice in self._engine.notices:
+                outbox.offer(notice)
+            return
+        if isinstance(command, c.Replay):
+            await self._engine.replay(outbox, command.after, command.request)
+            return
+        reply = await self._answer(command)
+        if reply is not None:
+            outbox.offer(msgspec.structs.replace(reply, request=command.request))
+
+    async def _answer(self, command: AnyCommand) -> AnyEvent | None:
+        handler = self._table.get(type(command))
+        if handler is None:
+            return failed("this engine does not know that command")
+        try:
+            return await handler(command)
+        except (Refused, Busy, StartFailed) as error:
+            return failed(str(error))
+        except ModelError as error:
+            return failed(error.what, todo=error.todo)
+        except JournalBroken as error:
+            return failed("it could not be written to disk", str(error), "free space, then try again")
+        except Exception as error:
+            logger.exception("%s broke", type(command).__name__)
+            return failed(
+                "something went wrong inside Omni TUI", type(error).__name__, "the log has the details"
+            )
+
+    async def _send(self, command: c.SendMessage) -> AnyEvent:
+        if not command.text.strip():
+            raise Refused("an empty message was not sent")
+        turn = await self._engine.session.runner.send(command.text)
+        return CommandDone(id=turn)
+
+    async def _stop(self, command: c.StopRun) -> AnyEvent:
+        stopped = await self._engine.session.runner.stop()
+        return CommandDone(text=safe("stopped" if stopped else "nothing was running"))
+
+    async def _continue(self, command: c.ContinueRun) -> AnyEvent:
+        self._engine.session.runner.resume()
+        return CommandDone()
+
+    async def _set_mode(self, command: c.SetMode) -> AnyEvent:
+        if command.mode == "orchestrator":
+            raise Refused("the orchestrator is not part of this version; use chat or auto")
+        await self._engine.session.set_mode(command.mode, COVERS[command.mode])
+        return CommandDone(text=safe(COVERS[command.mode]))
+
+    async def _set_model(self, command: c.SetModel) -> AnyEvent:
+        await self._engine.session.set_model(command.name)
+        return CommandDone(text=safe(f"{command.name} answers from the next request on"))
+
+    async def _new_session(self, command: c.NewSession) -> AnyEvent:
+        await self._engine.switch_session()
+        return CommandDone()
+
+    async def _open_session(self, command: c.OpenSession) -> AnyEvent:
+        await self._engine.switch_session(command.session)
+        return CommandDone()
+
+    async def _list_sessions(self, command: c.ListSessions) -> AnyEvent:
+        engine = self._engine
+        state = engine.loaded.paths.state_dir
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(engine.pool, list_sessions, state, engine.vault)
+        return SessionsListed(sessions=tuple(found[:500]))
+
+
+def failed(what: str, why: str = "", todo: str = "") -> CommandFailed:
+    """Return the answer to a command that was refused or went wrong."""
+    return CommandFailed(
+        what=safe(what, limit=2000), why=safe(why, limit=2000), todo=safe(todo, limit=1000)
+    )

@@ -1,0 +1,336 @@
+"""The engine: owns every server, every task and the session; takes commands, gives events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import uuid
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+
+from omni_tui import __version__
+from omni_tui.agents import ChatPolicy
+from omni_tui.approvals import Decision, Pins
+from omni_tui.config.load import Loaded
+from omni_tui.engine.fanout import Fanout, Outbox
+from omni_tui.engine.session import LiveSession, Settings
+from omni_tui.memory import (
+    Journal,
+    JournalBroken,
+    JournalBusy,
+    TrustStore,
+    Vault,
+    last_unclean,
+    new_session_id,
+    session_path,
+)
+from omni_tui.models import make_model
+from omni_tui.models.base import Model
+from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
+from omni_tui.protocol.events import (
+    ConfigProblems,
+    EngineReady,
+    Notice,
+    ReplayDone,
+    ServerChanged,
+    ServerRemoved,
+)
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers import Connection, Dispatch, Processes, Registry, ToolDefinition
+from omni_tui.tools import Catalogue, Schemas
+
+logger = logging.getLogger(__name__)
+
+POOL = 8
+_PAGE = 500
+
+
+class StartFailed(Exception):
+    """The engine cannot start; the text says what, why and what to do."""
+
+
+class Engine:
+    """One engine of one person: servers, catalogue, and a live session."""
+
+    def __init__(self, options: LaunchOptions, loaded: Loaded, environ: Mapping[str, str]) -> None:
+        self.options = options
+        self.loaded = loaded
+        self.headless = options.headless
+        self.log_path = str(loaded.paths.log_dir / "engine.log")
+        self.pool = ThreadPoolExecutor(POOL, thread_name_prefix="omni-pool")
+        self.schemas = Schemas(self.pool)
+        self.fanout = Fanout()
+        self.environ = environ
+        self.vault: Vault
+        self.catalogue: Catalogue
+        self.registry: Registry
+        self.session: LiveSession
+        self.processes: Processes
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._server_trust: dict[str, str] = {}
+        self._stopping = False
+        self.notices: list[Notice] = []
+
+    # --- lifecycle ------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the vault, the session and the registry; servers then connect by themselves.
+
+        Raises `StartFailed`.
+        """
+        state = self.loaded.paths.state_dir
+        loop = asyncio.get_running_loop()
+        try:
+            self.vault = await loop.run_in_executor(self.pool, Vault.open, state)
+            store = await loop.run_in_executor(self.pool, TrustStore, state / "trust.json", self.vault)
+        except OSError as error:
+            raise StartFailed(
+                f"the state folder {state} cannot be used: {error.strerror or error}"
+            ) from error
+        except Exception as error:
+            logger.exception("the key store or the state folder cannot be opened")
+            raise StartFailed(f"the state folder {state} cannot be opened: {error}") from error
+        self.catalogue = Catalogue(Pins(store), self.pool, self.live)
+        engine_id = uuid.uuid4().hex
+        self.processes = Processes(state, engine_id)
+        self.registry = Registry(
+            authority=self._authority,
+            processes=self.processes,
+            on_event=self._on_server_event,
+            on_tools=self._on_tools,
+            on_gone=self._on_gone,
+        )
+        self.session = await self._open_session(self._first_session())
+        for spec in self.loaded.servers:
+            allowed = spec.allowed or await self.catalogue.allowed(spec)
+            self.registry.add(spec if allowed else _not_allowed(spec))
+        if self.options.connect == "all":
+            await self.registry.start()
+        self._say_what_is_odd(store)
+
+    async def stop(self) -> None:
+        """Park what runs, end every server within 5 s, close the journal."""
+        if self._stopping:
+            return
+        self._stopping = True
+        await asyncio.gather(self._close_session(), self.registry.stop(), return_exceptions=True)
+        for task in list(self._tasks):
+            task.cancel()
+        self.processes.close()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Own a task until it ends; what it raises goes to the log."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("task %s broke", task.get_name(), exc_info=error)
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    def _first_session(self) -> str:
+        resume = self.options.resume
+        if resume not in ("auto", "new"):
+            return resume
+        state = self.loaded.paths.state_dir
+        return (last_unclean(state) if resume == "auto" else None) or new_session_id()
+
+    async def _open_session(self, session: str) -> LiveSession:
+        config = self.loaded.config
+        try:
+            path = session_path(self.loaded.paths.state_dir, session)
+            journal = await Journal.open(path, session, self.vault, self._committed)
+            settings = Settings(config.agent.mode, config.model.name)
+            live = LiveSession(self, journal, settings)
+            await live.start()
+        except (JournalBusy, JournalBroken, ValueError, OSError) as error:
+            raise StartFailed(f"the session {session} cannot be opened: {error}") from error
+        if self.options.model:
+            live.settings.model = self.options.model
+        if self.options.mode:
+            live.settings.mode = _mode(self.options.mode, live.settings.mode)
+        return live
+
+    async def _close_session(self) -> None:
+        try:
+            await self.session.close()
+        except JournalBroken:
+            logger.exception("the journal could not be closed")
+
+    async def switch_session(self, session: str = "") -> None:
+        """Close the session and open another (a new one for ""). Raises `StartFailed`.
+
+        If the other cannot be opened, the former is opened again: there always is a session.
+        """
+        former = self.session.journal.session
+        await self._close_session()
+        try:
+            self.session = await self._open_session(session or new_session_id())
+        except StartFailed:
+            self.session = await self._open_session(former)
+            raise
+        finally:
+            self.live(self.ready())
+
+    # --- what a session needs (Surroundings) ----------------------------------------------------
+
+    def base_decisions(self) -> dict[Mode, Decision]:
+        """What each mode does when nothing else decides, from the config."""
+        policy = self.loaded.config.policy
+        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.orchestrator}
+
+    def policy(self) -> ChatPolicy:
+        """Limits and prompt of a turn."""
+        agent, tools = self.loaded.config.agent, self.loaded.config.tools
+        instructions = {
+            name: text for name in self.registry.names() if (text := self.registry.get(name).instructions)
+        }
+        return ChatPolicy(
+            max_steps=agent.max_steps,
+            system_prompt=agent.system_prompt,
+            result_limit=tools.result_limit,
+            instructions=instructions,
+        )
+
+    def connection(self, server: str) -> Connection:
+        """Return a server's connection. Raises `KeyError`."""
+        return self.registry.get(server)
+
+    def make_model(self, name: str) -> Model:
+        """Return the model of a name, with the config's settings."""
+        section = self.loaded.config.model
+        return make_model(
+            name,
+            api_base=self.options.api_base or section.api_base,
+            environ=self.environ,
+            api_key=self.loaded.model_key,
+            temperature=section.temperature,
+            max_tokens=section.max_tokens,
+            top_p=section.top_p,
+            context=section.context,
+        )
+
+    def digest(self, data: bytes) -> str:
+        """Keyed digest of this installation."""
+        return self.vault.digest(data)
+
+    def call_timeout(self, server: str) -> float:
+        """Seconds without progress after which a call is given up."""
+        try:
+            return self.registry.get(server).spec.call_timeout
+        except KeyError:
+            return 120.0
+
+    def live(self, event: Event) -> None:
+        """Tell the faces something that is true for the moment."""
+        session = self.session.journal.session if hasattr(self, "session") else ""
+        self.fanout.publish(
+            msgspec.structs.replace(event, ts=event.ts or time.time(), session=event.session or session)
+        )
+
+    # --- faces ----------------------------------------------------------------------------------
+
+    def ready(self) -> EngineReady:
+        """Say who this engine is and what it is set to."""
+        model = self.session.model()
+        paths = self.loaded.paths
+        return EngineReady(
+            version=__version__,
+            pid=os.getpid(),
+            session=self.session.journal.session,
+            ts=time.time(),
+            head=self.session.journal.head,
+            log_path=self.log_path,
+            state_dir=str(paths.state_dir),
+            config_path=str(paths.config_file),
+            first_run=self.loaded.first_run and not self.registry.names(),
+            encryption=safe_line(self.vault.kind),
+            mode=self.session.settings.mode,
+            model=safe_line(model.name),
+            model_label=safe_line(model.label),
+            resumed=self.session.resumed,
+            demo=self.options.demo,
+        )
+
+    async def welcome(self, outbox: Outbox, cursor: int, request: int) -> None:
+        """Tell a face the state of everything, then the journal after its cursor."""
+        outbox.offer(self.ready())
+        if self.loaded.problems:
+            outbox.offer(ConfigProblems(problems=self.loaded.problems, ts=time.time()))
+        for server in self.registry.snapshot():
+            outbox.offer(self._with_trust(server))
+        for name in self.catalogue.servers():
+            for page in self.catalogue.pages(name):
+                outbox.offer(page)
+        await self.replay(outbox, cursor, request)
+
+    async def replay(self, outbox: Outbox, after: int, request: int) -> None:
+        """Send the journalled events after a cursor; what happens meanwhile follows by itself."""
+        journal = self.session.journal
+        while page := await journal.read(after, _PAGE):
+            await outbox.room()
+            for event in page:
+                outbox.replayed(event)
+            after = page[-1].seq
+        outbox.replayed(ReplayDone(request=request, head=after))
+
+    # --- callbacks ------------------------------------------------------------------------------
+
+    def _committed(self, events: Sequence[AnyEvent]) -> None:
+        for event in events:
+            self.fanout.publish(event)
+
+    def _authority(self, dispatch: Dispatch) -> bool:
+        return self.session.gate.is_open(dispatch)
+
+    def _on_server_event(self, event: Event) -> None:
+        if isinstance(event, ServerChanged):
+            event = self._with_trust(event)
+        elif isinstance(event, ServerRemoved):
+            self.catalogue.remove(event.name)
+        self.live(event)
+
+    def _with_trust(self, event: ServerChanged) -> ServerChanged:
+        trust = self._server_trust.get(event.name, "unchanged")
+        return msgspec.structs.replace(event, trust=trust)
+
+    def _on_tools(self, server: str, definitions: list[ToolDefinition]) -> None:
+        self.spawn(self._listed(server, definitions), f"tools of {server}")
+
+    async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
+        await self.catalogue.update(self.registry.get(server).spec, definitions)
+        trust = self.catalogue.server_trust(server)
+        if trust != self._server_trust.get(server, "unchanged"):
+            self._server_trust[server] = trust
+            for event in self.registry.snapshot():
+                if event.name == server:
+                    self.live(self._with_trust(event))
+
+    def _on_gone(self, server: str) -> None:
+        self.catalogue.remove(server)
+
+    def _say_what_is_odd(self, store: TrustStore) -> None:
+        """Keep what every face should be told when it arrives."""
+        warnings = [self.vault.warning, store.problem]
+        warnings += [f"{note.where}: {note.what}" for note in self.loaded.notes]
+        self.notices = [Notice(level="warning", what=safe(text, limit=1000)) for text in warnings if text]
+
+
+def _mode(name: str, otherwise: Mode) -> Mode:
+    modes: dict[str, Mode] = {"chat": "chat", "auto": "auto", "orchestrator": "orchestrator"}
+    return modes.get(name, otherwise)
+
+
+def _not_allowed(spec: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(spec, allowed=False)

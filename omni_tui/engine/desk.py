@@ -1,0 +1,342 @@
+"""The call desk: takes calls from the agent and from the person, through the gate to the executor.
+
+Every call that enters leaves with exactly one outcome, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from omni_tui.agents import ToolOutcome
+from omni_tui.approvals import Gate, GrantRefused, Proposal, Refused, Resolution, Subject
+from omni_tui.memory import CallRow, Journal, JournalBroken, calls
+from omni_tui.models.base import ToolCall
+from omni_tui.protocol import Event, Mode, SafeText
+from omni_tui.protocol.events import CallProgress, CallState
+from omni_tui.security.text import safe
+from omni_tui.tools import (
+    BadArguments,
+    BadSchema,
+    Catalogue,
+    Outcome,
+    Schemas,
+    StoredResult,
+    Tool,
+    ToolExecutor,
+    canonical,
+    model_text,
+    parse_arguments,
+)
+
+logger = logging.getLogger(__name__)
+
+PER_SERVER = 4
+IN_ALL = 16
+
+
+def new_call_id() -> str:
+    """Return an id for a call: short enough to read, unique enough for a session's lifetime."""
+    return "c-" + uuid.uuid4().hex[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """A call by hand that may go: the tool, and its canonical arguments."""
+
+    tool: Tool
+    arguments: bytes
+    confirmed: bool
+
+
+class CallDesk:
+    """All calls of one session."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        gate: Gate,
+        executor: ToolExecutor,
+        catalogue: Catalogue,
+        schemas: Schemas,
+        subject: Callable[[str, str], Subject | None],
+        live: Callable[[Event], None],
+        mode: Callable[[], Mode],
+        timeout: Callable[[str], float],
+    ) -> None:
+        self._journal = journal
+        self._gate = gate
+        self._executor = executor
+        self._catalogue = catalogue
+        self._schemas = schemas
+        self._subject = subject
+        self._live = live
+        self._mode = mode
+        self._timeout = timeout
+        self._tasks: dict[str, asyncio.Task[Outcome]] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._all = asyncio.Semaphore(IN_ALL)
+        self._restored: dict[tuple[str, int, str], str] = {}
+
+    # --- from the agent -------------------------------------------------------------------------
+
+    async def by_agent(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+        """Carry one call of a model through to its outcome. Raises only `CancelledError`."""
+        try:
+            earlier = await self._earlier(turn, step, call)
+            if earlier is not None:
+                return earlier
+            proposal, subject = await self._prepare(turn, step, call, agent)
+        except (BadArguments, Refused) as error:
+            return ToolOutcome(f"Error: {error}", "invalid")
+        except JournalBroken as error:
+            return ToolOutcome(f"Error: {error}", "failed")
+        outcome = await self._tracked(proposal.call, self._through(proposal, subject))
+        return ToolOutcome(outcome.text, outcome.state)
+
+    async def _prepare(self, turn: str, step: int, call: ToolCall, agent: str) -> tuple[Proposal, Subject]:
+        tool = self._catalogue.find(call.name)
+        if tool is None:
+            near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
+            raise Refused(f"there is no tool named {call.name}. Nearest: {near}")
+        value = parse_arguments(call.arguments)
+        unchecked = await self.check(tool, value)
+        subject = self._subject(tool.server, tool.name)
+        if subject is None:
+            raise Refused(f"{tool.server} is not connected")
+        proposal = Proposal(
+            call=new_call_id(),
+            server=tool.server,
+            tool=tool.name,
+            arguments=canonical(value),
+            origin="agent",
+            turn=turn,
+            step=step,
+            agent=agent,
+            provider_call_id=call.id,
+            unchecked=unchecked,
+        )
+        return proposal, subject
+
+    async def check(self, tool: Tool, value: dict[str, object]) -> str:
+        """Check arguments against the tool's schema; return why that was not possible, or "".
+
+        Raises `BadArguments` where they do not fit.
+        """
+        if not tool.definition.input_schema:
+            return ""
+        try:
+            wrong = await self._schemas.check(tool.def_hash, tool.definition.input_schema, value)
+        except BadSchema as error:
+            return str(error)
+        if wrong:
+            listed = "; ".join(f"{each.where or 'arguments'}: {each.what}" for each in wrong[:5])
+            raise BadArguments(f"the arguments do not fit the tool's schema: {listed}")
+        return ""
+
+    async def _earlier(self, turn: str, step: int, call: ToolCall) -> ToolOutcome | None:
+        """Return what became of this very call before a restart, if it was made then."""
+        key = (turn, step, call.id)
+        waiting = self._restored.pop(key, None)
+        if waiting is not None:
+            outcome = await self._tracked(waiting, self._go_on(waiting))
+            return ToolOutcome(outcome.text, outcome.state)
+        row = await self._journal.run(lambda tx: calls.find(tx, turn, step, call.id))
+        if row is None:
+            return None
+        return await self._settled(row)
+
+    async def _settled(self, row: CallRow) -> ToolOutcome:
+        data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
+        if data:
+            stored = StoredResult.load(data)
+            return ToolOutcome(model_text(stored.raw()), row.state)
+        words = _WORDS.get(row.state, "The call ended without a result.")
+        return ToolOutcome(words, row.state)
+
+    # --- from the person ------------------------------------------------------------------------
+
+    def prepare_by_hand(self, tool: Tool, value: dict[str, object], *, confirmed: bool) -> ByHand:
+        """Make ready a call by hand whose arguments have been checked."""
+        return ByHand(tool, canonical(value), confirmed)
+
+    def question(self, hand: ByHand, unchecked: str = "") -> tuple[SafeText, ...]:
+        """Return why a call by hand must be confirmed first; empty if it may go."""
+        proposal = self._hand_proposal(hand, new_call_id(), unchecked)
+        subject = self._subject(hand.tool.server, hand.tool.name)
+        if subject is None:
+            return ()
+        assessment = self._gate.assess(proposal, subject, self._mode())
+        return tuple(safe(why) for why in assessment.why) if assessment.decision == "ask" else ()
+
+    def start_by_hand(self, hand: ByHand, unchecked: str = "") -> str:
+        """Start a call by hand and return its id; its events tell the rest. Raises `Refused`."""
+        subject = self._subject(hand.tool.server, hand.tool.name)
+        if subject is None:
+            raise Refused(f"{hand.tool.server} is not connected")
+        call = new_call_id()
+        proposal = self._hand_proposal(hand, call, unchecked)
+        self._spawn(call, self._through(proposal, subject))
+        return call
+
+    @staticmethod
+    def _hand_proposal(hand: ByHand, call: str, unchecked: str) -> Proposal:
+        return Proposal(
+            call=call,
+            server=hand.tool.server,
+            tool=hand.tool.name,
+            arguments=hand.arguments,
+            origin="hand",
+            confirmed=hand.confirmed,
+            unchecked=unchecked,
+        )
+
+    # --- the way through ------------------------------------------------------------------------
+
+    async def _through(self, proposal: Proposal, subject: Subject) -> Outcome:
+        try:
+            resolution = await self._gate.propose(proposal, subject, self._mode())
+            held = "changed" in (subject.server_trust, subject.tool_trust) or subject.tool_trust == "new"
+            if resolution.state == "approved" and held and "user" in resolution.decider:
+                await self._catalogue.accept(subject.server, subject.tool)
+            return await self._after(proposal.call, proposal.server, resolution)
+        except JournalBroken as error:
+            return Outcome("failed", f"Nothing was sent: {error}", str(error))
+
+    async def _go_on(self, call: str) -> Outcome:
+        """Wait for the verdict on a call that was pending before a restart, then carry it out."""
+        row = self._gate.row(call)
+        if row is None:
+            return Outcome("cancelled", _WORDS["cancelled"])
+        resolution = await self._gate.resolution(call)
+        return await self._after(call, row.server, resolution)
+
+    async def _after(self, call: str, server: str, resolution: Resolution) -> Outcome:
+        if resolution.state != "approved":
+            return Outcome(resolution.state, _refusal(resolution), resolution.reason)
+        slots = self._slots.setdefault(server, asyncio.Semaphore(PER_SERVER))
+        try:
+            async with slots, self._all:
+                grant = self._gate.grant(call)
+                return await self._executor.execute(
+                    grant, timeout=self._timeout(server), on_progress=self._progress(call)
+                )
+        except (Refused, GrantRefused, JournalBroken) as error:
+            logger.warning("call %s was not sent: %s", call, error)
+            await self._abandon(call, str(error))
+            return Outcome("failed", f"Nothing was sent: {error}", str(error))
+
+    async def _abandon(self, call: str, reason: str) -> None:
+        try:
+            await self._gate.withdraw(call, decider="gate", reason=reason)
+        except JournalBroken:
+            logger.exception("call %s could not be journalled as withdrawn", call)
+
+    def _progress(self, call: str) -> Callable[[float, float | None, str], None]:
+        def report(progress: float, total: float | None, message: str) -> None:
+            self._live(
+                CallProgress(
+                    call=call,
+                    progress=progress,
+                    total=total,
+                    message=safe(message, limit=200, lines=False),
+                    ts=time.time(),
+                )
+            )
+
+        return report
+
+    # --- tasks ----------------------------------------------------------------------------------
+
+    def _spawn(self, call: str, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
+        task = asyncio.create_task(work, name=f"call {call}")
+        self._tasks[call] = task
+
+        def done(finished: asyncio.Task[Outcome]) -> None:
+            self._tasks.pop(call, None)
+            if not finished.cancelled() and (error := finished.exception()) is not None:
+                logger.error("call %s broke", call, exc_info=error)
+
+        task.add_done_callback(done)
+        return task
+
+    async def _tracked(self, call: str, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Run the way through as a task that `cancel` can find; never raises but on our own cancel."""
+        task = self._spawn(call, work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if task.cancelled() and not (current and current.cancelling()):
+                return Outcome("cancelled", _WORDS["cancelled"])
+            await self.cancel(call, decider="stop", reason="the run was stopped")
+            raise
+        except Exception as error:
+            return Outcome("failed", f"Error inside Omni TUI: {type(error).__name__}", str(error))
+
+    async def cancel(self, call: str, *, decider: str = "user", reason: str = "cancelled") -> bool:
+        """Cancel one call, wherever it is on its way. False if it is not here (any more)."""
+        task = self._tasks.get(call)
+        withdrawn = False
+        try:
+            withdrawn = await self._gate.withdraw(call, decider=decider, reason=reason)
+        except JournalBroken:
+            logger.exception("call %s could not be journalled as cancelled", call)
+        if task is not None and not task.done() and not withdrawn:
+            task.cancel()
+            await asyncio.wait([task], timeout=5)
+        return withdrawn or task is not None
+
+    async def close(self) -> None:
+        """End what runs. What waits for the person stays pending in the journal."""
+        tasks = [
+            task
+            for call, task in self._tasks.items()
+            if (row := self._gate.row(call)) is not None and row.state == "dispatching"
+        ]
+        waiting = [task for task in self._tasks.values() if task not in tasks]
+        for task in (*tasks, *waiting):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=2)
+
+    # --- after a restart ------------------------------------------------------------------------
+
+    async def restore(self, rows: list[CallRow], mode: Mode) -> None:
+        """Put the calls that were waiting when the app ended back into the queue."""
+        for row in rows:
+            await self._gate.restore(row, self._subject(row.server, row.tool), mode)
+            self._restored[(row.turn, row.step, row.provider_call_id)] = row.call
+
+    def restored(self, call: str) -> bool:
+        """Whether a call came back after a restart and nobody waits for it yet."""
+        return call in self._restored.values()
+
+
+_WORDS: dict[CallState, str] = {
+    "uncertain": (
+        "Outcome unknown: the call was cut off and may or may not have run. "
+        "Check with a tool that only reads; do not repeat it."
+    ),
+    "cancelled": "Cancelled by the user before it was sent.",
+    "rejected": "Rejected by the user. Do not repeat it with the same arguments.",
+    "denied": "Denied by policy.",
+    "withheld": "Not sent: it needs an approval and nobody is there to give it.",
+    "expired": "The approval timed out; it was not refused. You may ask again later.",
+}
+
+
+def _refusal(resolution: Resolution) -> str:
+    """Tell the model exactly what happened to its call, and the person's own words."""
+    text = _WORDS.get(resolution.state, "Not sent.")
+    if resolution.state == "rejected" and resolution.feedback:
+        return f"{text} The user says: {resolution.feedback}"
+    if resolution.state in ("denied", "withheld") and resolution.reason:
+        return f"{text} ({resolution.reason})"
+    return text

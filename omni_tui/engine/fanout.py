@@ -1,0 +1,108 @@
+"""From the engine to its faces: bounded, never blocking, losing only what is momentary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+
+from omni_tui.protocol import AnyEvent, Event
+from omni_tui.protocol.events import AnswerDelta, CallProgress, Lagged, ReplayDone, ThoughtDelta
+
+CAPACITY = 2_000
+
+_MOMENTARY = (AnswerDelta, ThoughtDelta, CallProgress)
+
+
+class Outbox:
+    """Events on their way to one face.
+
+    When it is full, deltas and progress are dropped; if a journalled event does not fit either,
+    all further ones are, until the face has caught up and is told where to read on.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._queue: deque[AnyEvent] = deque()
+        self._wake = asyncio.Event()
+        self._closed = False
+        self._last = 0
+        self._lagging = False
+        self._drained: asyncio.Future[None] | None = None
+
+    def offer(self, event: AnyEvent) -> None:
+        """Queue an event, or drop it as described above."""
+        if self._closed:
+            return
+        if event.journalled and not event.public:
+            return
+        full = len(self._queue) >= self._capacity
+        if event.journalled:
+            if full:
+                self._lagging = True
+            if self._lagging:
+                return
+            self._last = max(self._last, event.seq)
+        elif full and isinstance(event, _MOMENTARY):
+            return
+        self._queue.append(event)
+        self._wake.set()
+
+    def replayed(self, event: AnyEvent) -> None:
+        """Queue an event of a replay; the caller waits for room before it offers more."""
+        if event.public or isinstance(event, ReplayDone):
+            self._queue.append(event)
+            self._wake.set()
+
+    async def room(self) -> None:
+        """Wait until less than half of the capacity is used."""
+        while len(self._queue) > self._capacity // 2 and not self._closed:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
+    def close(self) -> None:
+        """No more events; the iterator ends after those queued."""
+        self._closed = True
+        self._wake.set()
+        self._release()
+
+    async def drain(self) -> AsyncIterator[list[AnyEvent]]:
+        """Yield what is queued, in batches, until closed."""
+        while True:
+            if not self._queue:
+                if self._closed:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = list(self._queue)
+            self._queue.clear()
+            if self._lagging:
+                self._lagging = False
+                batch.append(Lagged(after=self._last))
+            yield batch
+            self._release()
+
+    def _release(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+
+class Fanout:
+    """All faces of one engine."""
+
+    def __init__(self) -> None:
+        self._outboxes: set[Outbox] = set()
+
+    def attach(self, outbox: Outbox) -> None:
+        """A face arrived."""
+        self._outboxes.add(outbox)
+
+    def detach(self, outbox: Outbox) -> None:
+        """A face left."""
+        self._outboxes.discard(outbox)
+
+    def publish(self, event: AnyEvent | Event) -> None:
+        """Offer an event to every face."""
+        for outbox in self._outboxes:
+            outbox.offer(event)  # type: ignore[arg-type]

@@ -1,0 +1,239 @@
+"""Turns: one at a time, stoppable at once, parked when the app leaves, gone on with on request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
+from omni_tui.engine.desk import CallDesk
+from omni_tui.memory import Journal, JournalBroken
+from omni_tui.models import history_from
+from omni_tui.models.base import Message, Model, ToolCall, ToolSpec
+from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
+from omni_tui.protocol.events import (
+    ModelMessage,
+    Notice,
+    SessionTitled,
+    TurnEnded,
+    TurnStarted,
+    UserMessage,
+)
+from omni_tui.security.text import exact_json, safe, safe_line
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE = 200_000
+_STOP_S = 3.0
+
+
+class Busy(Exception):
+    """Something that cannot be done while a turn runs; the text says what to do."""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s."""
+
+    messages: list[Message]
+    titled: bool = False
+    unfinished: str = ""
+
+
+class Runner:
+    """The turns of one session; the `AgentHost` of the agent loop."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        desk: CallDesk,
+        conversation: Conversation,
+        model: Callable[[], Model],
+        mode: Callable[[], Mode],
+        tool_specs: Callable[[], tuple[ToolSpec, ...]],
+        policy: Callable[[], ChatPolicy],
+        live: Callable[[Event], None],
+    ) -> None:
+        self._journal = journal
+        self._desk = desk
+        self._conversation = conversation
+        self._model = model
+        self._mode = mode
+        self._tool_specs = tool_specs
+        self._policy = policy
+        self._live = live
+        self._queue: deque[str] = deque()
+        self._pending: dict[str, Message] = {}
+        self._resuming: set[str] = set()
+        self._turn = ""
+        self._task: asyncio.Task[None] | None = None
+        self._parked = False
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn runs now."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def unfinished(self) -> str:
+        """The turn that was cut off by a crash or by leaving, "" if none was."""
+        return self._conversation.unfinished
+
+    # --- what the person asks -------------------------------------------------------------------
+
+    async def send(self, text: str) -> str:
+        """Journal a message and work on it, after what runs now. Returns the turn's id."""
+        turn = "t-" + uuid.uuid4().hex[:12]
+        message = Message(role="user", text=text)
+        events: list[AnyEvent] = [UserMessage(turn=turn, text=safe(text, limit=MAX_MESSAGE))]
+        if not self._conversation.titled:
+            self._conversation.titled = True
+            events.append(SessionTitled(title=safe_line(text, limit=48)))
+        await self._journal.commit(*events)
+        self._conversation.unfinished = ""
+        self._queue.append(turn)
+        self._pending[turn] = message
+        self._go()
+        return turn
+
+    def resume(self) -> None:
+        """Go on with the turn that was cut off. Raises `Busy` if there is none, or one runs."""
+        if self.running:
+            raise Busy("a turn is running; stop it first (Esc)")
+        turn = self._conversation.unfinished
+        if not turn:
+            raise Busy("there is nothing to go on with")
+        self._conversation.unfinished = ""
+        self._resuming.add(turn)
+        self._queue.appendleft(turn)
+        self._go()
+
+    async def stop(self) -> bool:
+        """Stop the running turn and drop what is queued behind it. False if nothing ran."""
+        self._queue.clear()
+        task = self._task
+        if task is None or task.done():
+            return False
+        task.cancel()
+        await asyncio.wait([task], timeout=_STOP_S)
+        return True
+
+    async def park(self) -> None:
+        """Leave everything as it stands, to be gone on with later: nothing is refused or withdrawn."""
+        turn = self._turn if self.running else ""
+        self._parked = True
+        self._queue.clear()
+        await self._desk.close()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_STOP_S)
+        if turn:
+            ended = TurnEnded(
+                turn=turn,
+                status="parked",
+                reason=safe("the app was left while this ran"),
+                todo=safe("/continue goes on with it"),
+            )
+            try:
+                await self._journal.commit(ended)
+            except JournalBroken:
+                logger.exception("parking could not be journalled; the next start finds it out")
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def _go(self) -> None:
+        if not self.running:
+            self._task = asyncio.create_task(self._run(), name="turns")
+
+    async def _run(self) -> None:
+        while self._queue and not self._parked:
+            self._turn = turn = self._queue.popleft()
+            try:
+                await self._one(turn, resume=turn in self._resuming)
+            except JournalBroken as error:
+                self._live(Notice(level="error", what=safe("The run ended."), why=safe(str(error))))
+                return
+            finally:
+                self._resuming.discard(turn)
+
+    async def _one(self, turn: str, *, resume: bool) -> None:
+        model = self._model()
+        if (message := self._pending.pop(turn, None)) is not None:
+            await self.commit(self.model_message(turn, message))
+        await self.commit(TurnStarted(turn=turn, mode=self._mode(), model=safe_line(model.name)))
+        ended = await run_turn(self, model, turn=turn, policy=self._policy(), resume=resume)
+        if not self._parked:
+            await self._journal.commit(ended)
+
+    @staticmethod
+    def model_message(turn: str, message: Message, call: str = "") -> ModelMessage:
+        """Wrap a message of the model's history for the journal."""
+        body: JsonText = exact_json(msgspec.to_builtins(message))
+        return ModelMessage(turn=turn, role=message.role, body_json=body, call=call)
+
+    # --- AgentHost ------------------------------------------------------------------------------
+
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """The tools on offer now."""
+        return self._tool_specs()
+
+    async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+        """Carry one call through the gate; a parked turn never gets an answer."""
+        outcome = await self._desk.by_agent(turn, step, call, agent)
+        await self._not_parked()
+        return outcome
+
+    async def commit(self, *events: AnyEvent) -> None:
+        """Journal events of the turn; returns when they are on disk."""
+        await self._not_parked()
+        await self._journal.commit(*events)
+        self._remember(events)
+
+    def post(self, *events: AnyEvent) -> None:
+        """Journal events of the turn within 50 ms."""
+        if not self._parked:
+            self._journal.post(*events)
+            self._remember(events)
+
+    def live(self, event: Event) -> None:
+        """Show something that is true for the moment only."""
+        if not self._parked:
+            self._live(event)
+
+    def history(self) -> tuple[Message, ...]:
+        """Everything the model was told and has said in this session."""
+        return tuple(self._conversation.messages)
+
+    async def _not_parked(self) -> None:
+        """A parked turn stands still until it is cancelled: it must not write its own ending."""
+        if self._parked:
+            raise asyncio.CancelledError
+
+    def _remember(self, events: tuple[AnyEvent, ...]) -> None:
+        for event in events:
+            if isinstance(event, ModelMessage):
+                self._conversation.messages.append(msgspec.json.decode(event.body_json, type=Message))
+
+
+def conversation_from(events: list[AnyEvent]) -> Conversation:
+    """Fold a journal into the conversation so far."""
+    conversation = Conversation(messages=history_from(events))
+    for event in events:
+        if isinstance(event, SessionTitled):
+            conversation.titled = True
+        elif isinstance(event, UserMessage | TurnStarted):
+            conversation.unfinished = event.turn
+        elif (
+            isinstance(event, TurnEnded)
+            and event.status != "parked"
+            and conversation.unfinished == event.turn
+        ):
+            conversation.unfinished = ""
+    return conversation

@@ -1,0 +1,160 @@
+"""Commands about servers."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omni_tui.approvals import Refused
+from omni_tui.config.edit import EditRefused, add_server, remove_server
+from omni_tui.config.importers import Imported, import_servers
+from omni_tui.config.models import ServerSection
+from omni_tui.config.servers import name_problem, server_spec
+from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import commands as c
+from omni_tui.protocol.events import CommandDone, ServerLog
+from omni_tui.security.text import safe
+
+if TYPE_CHECKING:
+    from omni_tui.engine.core import Engine
+
+
+class ServerDesk:
+    """Connecting, adding, importing, removing."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def table(self) -> dict[type, Any]:
+        """Return the handlers by command type."""
+        return {
+            c.ReconnectServer: self._reconnect,
+            c.DisconnectServer: self._disconnect,
+            c.AllowServer: self._allow,
+            c.RefreshServer: self._refresh,
+            c.AddServer: self._add,
+            c.RemoveServer: self._remove,
+            c.ImportServers: self._import,
+            c.ReadServerLog: self._log,
+        }
+
+    def _known(self, name: str) -> str:
+        if name not in self._engine.registry.names():
+            known = ", ".join(sorted(self._engine.registry.names())) or "none"
+            raise Refused(f"there is no server named {name}; there are: {known}")
+        return name
+
+    async def _reconnect(self, command: c.ReconnectServer) -> AnyEvent:
+        await self._engine.registry.reconnect(self._known(command.server))
+        return CommandDone()
+
+    async def _disconnect(self, command: c.DisconnectServer) -> AnyEvent:
+        await self._engine.registry.disconnect(self._known(command.server))
+        return CommandDone()
+
+    async def _allow(self, command: c.AllowServer) -> AnyEvent:
+        name = self._known(command.server)
+        spec = self._engine.registry.get(name).spec
+        await self._engine.catalogue.allow(spec)
+        await self._engine.registry.allow(name)
+        return CommandDone()
+
+    async def _refresh(self, command: c.RefreshServer) -> AnyEvent:
+        await self._engine.registry.refresh(self._known(command.server))
+        return CommandDone()
+
+    async def _add(self, command: c.AddServer) -> AnyEvent:
+        spec = self._spec(command)
+        if command.save:
+            try:
+                add_server(
+                    self._engine.loaded.paths.config_file,
+                    command.name,
+                    command=command.command,
+                    args=command.args,
+                    url=command.url,
+                    env=command.env,
+                    headers=command.headers,
+                )
+            except EditRefused as error:
+                raise Refused(str(error)) from None
+        self._engine.registry.add(spec)
+        await self._engine.registry.reconnect(spec.name)
+        return CommandDone(text=safe(f"{spec.name} was added"))
+
+    def _spec(self, command: c.AddServer) -> ServerSpec:
+        if problem := name_problem(command.name):
+            raise Refused(problem)
+        if command.name in self._engine.registry.names():
+            raise Refused(f"there is a server named {command.name} already")
+        given: dict[str, Any] = {"command": command.command, "url": command.url}
+        given |= {"args": list(command.args)} if command.args else {}
+        given |= {"env": dict(command.env)} if command.env else {}
+        given |= {"headers": dict(command.headers)} if command.headers else {}
+        try:
+            section = ServerSection(**given)
+        except ValueError as error:
+            raise Refused(_first_words(error)) from None
+        return server_spec(
+            command.name,
+            section,
+            "user" if command.save else "session",
+            self._engine.environ,
+            folder=Path.cwd(),
+            config=self._engine.loaded.config,
+        )
+
+    async def _remove(self, command: c.RemoveServer) -> AnyEvent:
+        name = self._known(command.server)
+        if command.save:
+            try:
+                remove_server(self._engine.loaded.paths.config_file, name)
+            except EditRefused as error:
+                raise Refused(str(error)) from None
+        await self._engine.registry.remove(name)
+        return CommandDone(text=safe(f"{name} was removed"))
+
+    async def _import(self, command: c.ImportServers) -> AnyEvent:
+        imported = await asyncio.to_thread(self._read_file, command.path)
+        if imported.problems and not imported.servers:
+            raise Refused("; ".join(f"{each.where}: {each.what}" for each in imported.problems[:3]))
+        fresh = [spec for spec in imported.servers if spec.name not in self._engine.registry.names()]
+        for spec in fresh:
+            allowed = await self._engine.catalogue.allowed(spec)
+            self._engine.registry.add(dataclasses.replace(spec, allowed=allowed))
+        skipped = len(imported.servers) - len(fresh)
+        words = f"{len(fresh)} servers were read; allow each one before it is started"
+        if skipped:
+            words += f"; {skipped} with a name that is taken were left out"
+        return CommandDone(text=safe(words))
+
+    def _read_file(self, path: str) -> Imported:
+        return import_servers(
+            Path(path).expanduser(),
+            source="imported",
+            environ=self._engine.environ,
+            config=self._engine.loaded.config,
+        )
+
+    async def _log(self, command: c.ReadServerLog) -> AnyEvent:
+        lines, dropped = self._engine.registry.log(self._known(command.server))
+        kept, size = [], 0
+        for line in reversed(lines):
+            size += len(line.encode()) + 8
+            if size > 150_000:
+                dropped += 1
+                continue
+            kept.append(line)
+        return ServerLog(server=command.server, lines=tuple(reversed(kept)), dropped=dropped)
+
+
+def _first_words(error: ValueError) -> str:
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    first = errors()[0]
+    where = ".".join(str(step) for step in first["loc"])
+    return f"{where}: {first['msg']}" if where else str(first["msg"])

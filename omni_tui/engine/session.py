@@ -1,0 +1,260 @@
+"""A live session: one journal, and everything that belongs to it alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from omni_tui.agents import ChatPolicy
+from omni_tui.approvals import Decision, Gate, Subject, since
+from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.runner import Runner, conversation_from
+from omni_tui.memory import CallRow, Journal, calls
+from omni_tui.models.base import Model
+from omni_tui.protocol import AnyEvent, Event, Mode
+from omni_tui.protocol.events import (
+    CallChanged,
+    ModeChanged,
+    ModelChanged,
+    SessionOpened,
+    TurnEnded,
+    TurnStarted,
+    UserMessage,
+)
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers import Connection
+from omni_tui.tools import Catalogue, Schemas, ToolExecutor
+
+logger = logging.getLogger(__name__)
+
+_READ = 2_000
+
+
+class Surroundings(Protocol):
+    """What a session needs of its engine."""
+
+    pool: ThreadPoolExecutor
+    catalogue: Catalogue
+    schemas: Schemas
+    headless: bool
+
+    def base_decisions(self) -> dict[Mode, Decision]:
+        """What each mode does when nothing else decides."""
+        ...
+
+    def policy(self) -> ChatPolicy:
+        """Limits and prompt of a turn."""
+        ...
+
+    def connection(self, server: str) -> Connection:
+        """Return a server's connection. Raises `KeyError`."""
+        ...
+
+    def make_model(self, name: str) -> Model:
+        """Return the model of a name."""
+        ...
+
+    def digest(self, data: bytes) -> str:
+        """Keyed digest of this installation."""
+        ...
+
+    def live(self, event: Event) -> None:
+        """Tell the faces something that is true for the moment."""
+        ...
+
+    def call_timeout(self, server: str) -> float:
+        """Seconds without progress after which a call is given up."""
+        ...
+
+
+@dataclass(slots=True)
+class Settings:
+    """What a session is set to; kept in its journal."""
+
+    mode: Mode
+    model: str
+
+
+class LiveSession:
+    """Gate, calls and turns over one journal."""
+
+    def __init__(self, around: Surroundings, journal: Journal, settings: Settings) -> None:
+        self._around = around
+        self.journal = journal
+        self.settings = settings
+        self._model: Model | None = None
+        self.gate = Gate(
+            journal,
+            base=around.base_decisions(),
+            lookup=self.subject,
+            digest=around.digest,
+            headless=around.headless,
+        )
+        executor = ToolExecutor(
+            self.gate, around.schemas, around.pool, around.connection, around.catalogue.get
+        )
+        self.desk = CallDesk(
+            journal=journal,
+            gate=self.gate,
+            executor=executor,
+            catalogue=around.catalogue,
+            schemas=around.schemas,
+            subject=self.subject,
+            live=around.live,
+            mode=lambda: self.settings.mode,
+            timeout=around.call_timeout,
+        )
+        self.runner: Runner
+        self.resumed = False
+
+    async def start(self) -> None:
+        """Read the journal, settle what a crash left open, and be ready for turns."""
+        events = await self._whole()
+        self._fold(events)
+        rows: list[CallRow] = await self.journal.run(calls.open_calls)
+        open_before = {row.call: row.state for row in rows}
+        waiting = await self._settle(open_before)
+        conversation = conversation_from(events)
+        self.runner = Runner(
+            journal=self.journal,
+            desk=self.desk,
+            conversation=conversation,
+            model=self.model,
+            mode=lambda: self.settings.mode,
+            tool_specs=self._around.catalogue.specs,
+            policy=self._around.policy,
+            live=self._around.live,
+        )
+        self.resumed = bool(events)
+        if not events:
+            opened = SessionOpened(
+                title=safe("new session"),
+                mode=self.settings.mode,
+                model=safe_line(self.settings.model),
+            )
+            await self.journal.commit(opened)
+        elif conversation.unfinished and not _parked(events):
+            ended = TurnEnded(
+                turn=conversation.unfinished,
+                status="parked",
+                reason=safe("the app ended while this ran"),
+                todo=safe("/continue goes on with it"),
+            )
+            await self.journal.commit(ended)
+        await self.desk.restore(waiting, self.settings.mode)
+
+    async def close(self) -> None:
+        """Park what runs, and close the journal. It is clean if nothing is left open."""
+        await self.runner.park()
+        await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
+
+    # --- settings -------------------------------------------------------------------------------
+
+    def model(self) -> Model:
+        """Return the model that answers now; made at first need."""
+        if self._model is None:
+            self._model = self._around.make_model(self.settings.model)
+        return self._model
+
+    async def set_model(self, name: str) -> None:
+        """Use another model from the next request on. Raises what `make_model` raises."""
+        model = self._around.make_model(name)
+        self._model, self.settings.model = model, name
+        await self.journal.commit(ModelChanged(name=safe_line(model.name), label=safe_line(model.label)))
+
+    async def set_mode(self, mode: Mode, covers: str) -> None:
+        """Change what happens to a call when nothing else decides."""
+        self.settings.mode = mode
+        await self.journal.commit(ModeChanged(mode=mode, covers=safe(covers)))
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def subject(self, server: str, name: str) -> Subject | None:
+        """Return what the gate needs of a tool, None if it is not there now."""
+        tool = self._around.catalogue.get(server, name)
+        if tool is None:
+            return None
+        try:
+            connection = self._around.connection(server)
+        except KeyError:
+            return None
+        seen = tool.first_seen
+        words = {
+            "unchanged": f"unchanged since {since(seen)}",
+            "new": "new on this server",
+            "changed": f"changed since {since(seen)}",
+        }
+        if tool.server_trust == "changed":
+            trust = "the way it is started or reached has changed"
+        else:
+            trust = words[tool.trust]
+        spec = connection.spec
+        return Subject(
+            server=server,
+            tool=name,
+            server_fp=tool.server_fp,
+            def_hash=tool.def_hash,
+            server_trust=tool.server_trust,
+            tool_trust=tool.trust,
+            risk=tool.risk,
+            title=tool.definition.title,
+            description=tool.definition.description,
+            target=spec.url or " ".join((spec.command, *spec.args)),
+            transport=spec.transport,
+            trust_words=trust,
+        )
+
+    async def _whole(self) -> list[AnyEvent]:
+        events: list[AnyEvent] = []
+        while page := await self.journal.read(events[-1].seq if events else 0, _READ):
+            events += page
+        return events
+
+    def _fold(self, events: Sequence[AnyEvent]) -> None:
+        for event in events:
+            if isinstance(event, ModeChanged | SessionOpened):
+                self.settings.mode = event.mode
+            if isinstance(event, ModelChanged):
+                self.settings.model = event.name
+            elif isinstance(event, SessionOpened):
+                self.settings.model = event.model
+
+    async def _settle(self, before: Mapping[str, str]) -> list[CallRow]:
+        """Mark what a crash cut off, say so, and return the calls that wait for the person."""
+        if not before:
+            return []
+        rows: list[CallRow] = await self.journal.run(calls.mark_after_crash)
+        events: list[AnyEvent] = []
+        for row in rows:
+            was = before.get(row.call)
+            if row.state == "uncertain" and was == "dispatching":
+                reason = "the app ended while this ran; it may or may not have happened"
+            elif was == "approved":
+                reason = "you approved this before the restart; confirm it again"
+            else:
+                continue
+            events.append(
+                CallChanged(
+                    call=row.call,
+                    state=row.state,
+                    decider="restart",
+                    reason=safe(reason),
+                    attempt=row.attempt,
+                )
+            )
+        if events:
+            await self.journal.commit(*events)
+        still: list[CallRow] = await self.journal.run(calls.open_calls)
+        return [row for row in still if row.state in ("pending", "held")]
+
+
+def _parked(events: Sequence[AnyEvent]) -> bool:
+    for event in reversed(events):
+        if isinstance(event, TurnEnded):
+            return event.status == "parked"
+        if isinstance(event, TurnStarted | UserMessage):
+            return False
+    return False

@@ -1,0 +1,179 @@
+"""The one place from which a tool call leaves the process. It takes a grant, and nothing else.
+
+The gate turns the grant into a dispatch (journalled, exact bytes); the connection's tap lets one
+frame with those bytes through. Whatever happens then is the end of that attempt: nothing here
+sends twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from omni_tui.approvals.gate import Gate
+from omni_tui.approvals.grants import Grant
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.events import CallChanged, CallFinished, CallState
+from omni_tui.security.text import safe
+from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
+from omni_tui.tools.registry import Tool
+from omni_tui.tools.results import model_text, previews, store
+from omni_tui.tools.schema import BadSchema, Schemas
+
+logger = logging.getLogger(__name__)
+
+MAX_CHECKED = 8 * 1024 * 1024
+"""Results larger than this (bytes) are not checked against their output schema; it is said."""
+
+Ended = Literal["succeeded", "failed", "result_rejected"]
+Progress = Callable[[float, float | None, str], None]
+
+
+class Caller(Protocol):
+    """What the executor needs of a connection."""
+
+    async def call_tool(
+        self, dispatch: Dispatch, *, timeout: float, on_progress: Progress | None
+    ) -> RawResult:
+        """Send one call. Raises `CallError` or `DispatchRefused`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: its state, words for the model, and a reason where it went wrong."""
+
+    state: CallState
+    text: str
+    reason: str = ""
+
+
+class ToolExecutor:
+    """Executes granted calls."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        schemas: Schemas,
+        pool: Pool,
+        connection: Callable[[str], Caller],
+        tool: Callable[[str, str], Tool | None],
+    ) -> None:
+        self._gate = gate
+        self._schemas = schemas
+        self._pool = pool
+        self._connection = connection
+        self._tool = tool
+
+    async def execute(
+        self, grant: Grant, *, timeout: float, on_progress: Progress | None = None
+    ) -> Outcome:
+        """Redeem a grant, send its call, and journal how it ended. Raises `GrantRefused`.
+
+        Cancelling this task cancels the call at the server; what it did by then is unknown, and is
+        journalled as such before the cancellation goes on.
+        """
+        dispatch = await self._gate.redeem(grant)
+        started = time.perf_counter()
+        try:
+            result = await self._connection(dispatch.server).call_tool(
+                dispatch, timeout=timeout, on_progress=on_progress
+            )
+        except KeyError:
+            return await self._failed(dispatch, CallError("the server is gone", sent=False), started)
+        except CallError as error:
+            return await self._failed(dispatch, error, started)
+        except DispatchRefused as error:
+            logger.error("the tap refused %s › %s: %s", dispatch.server, dispatch.tool, error)
+            return await self._failed(dispatch, CallError(str(error), sent=False), started)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._cut(dispatch, "it was cancelled while it ran"))
+            raise
+        except Exception:
+            logger.exception("a call of %s › %s broke", dispatch.server, dispatch.tool)
+            await self._cut(dispatch, "something went wrong inside Omni TUI; the log has the details")
+            return _unknown("an internal error")
+        return await asyncio.shield(self._answered(dispatch, result, started))
+
+    async def _answered(self, dispatch: Dispatch, result: RawResult, started: float) -> Outcome:
+        elapsed = (time.perf_counter() - started) * 1000
+        loop = asyncio.get_running_loop()
+        stored, parts, text = await loop.run_in_executor(self._pool, _digest_result, result)
+        state: Ended = "failed" if result.is_error else "succeeded"
+        reason = "" if result.is_error else await self._check(dispatch, result, len(stored))
+        if reason:
+            state = "result_rejected"
+        event = CallFinished(
+            call=dispatch.call,
+            state=state,
+            parts=parts,
+            elapsed_ms=elapsed,
+            size=len(stored),
+            reason=safe(reason, limit=1000),
+            attempt=dispatch.attempt,
+        )
+        await self._gate.finish(dispatch, event, state, stored)
+        return Outcome(state, text, reason)
+
+    async def _check(self, dispatch: Dispatch, result: RawResult, size: int) -> str:
+        """Say why a result breaks the schema its own server gave, "" if it does not."""
+        tool = self._tool(dispatch.server, dispatch.tool)
+        if tool is None or tool.definition.output_schema is None:
+            return ""
+        if not result.has_structured:
+            return "the tool promises structured content and gave none"
+        if size > MAX_CHECKED:
+            logger.info("a result of %d bytes was not checked against its schema", size)
+            return ""
+        try:
+            wrong = await self._schemas.check(
+                tool.def_hash + "/out", tool.definition.output_schema, result.structured
+            )
+        except BadSchema as error:
+            logger.info("output schema of %s › %s: %s", dispatch.server, dispatch.tool, error)
+            return ""
+        return f"the result breaks the tool's own schema: {wrong[0].what}" if wrong else ""
+
+    async def _failed(self, dispatch: Dispatch, error: CallError, started: float) -> Outcome:
+        if error.sent and not error.answered:
+            await self._cut(dispatch, error.what)
+            return _unknown(error.what)
+        event = CallFinished(
+            call=dispatch.call,
+            state="failed",
+            parts=(),
+            elapsed_ms=(time.perf_counter() - started) * 1000,
+            size=0,
+            reason=safe(error.what, limit=1000),
+            attempt=dispatch.attempt,
+        )
+        await self._gate.finish(dispatch, event, "failed", b"")
+        sent = "The server refused the call" if error.answered else "Nothing was sent"
+        return Outcome("failed", f"{sent}: {error.what}", error.what)
+
+    async def _cut(self, dispatch: Dispatch, reason: str) -> None:
+        event: AnyEvent = CallChanged(
+            call=dispatch.call,
+            state="uncertain",
+            decider="cut",
+            reason=safe(reason, limit=1000),
+            attempt=dispatch.attempt,
+        )
+        await self._gate.finish(dispatch, event, "uncertain", b"")
+
+
+def _unknown(reason: str) -> Outcome:
+    text = (
+        f"Outcome unknown: {reason}. The call may or may not have run. "
+        "Check with a tool that only reads; do not repeat it."
+    )
+    return Outcome("uncertain", text, reason)
+
+
+def _digest_result(result: RawResult) -> tuple[bytes, tuple[Any, ...], str]:
+    return store(result), previews(result), model_text(result)

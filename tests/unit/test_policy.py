@@ -1,0 +1,102 @@
+"""Base decisions per mode, and what may raise them. Nothing lowers a decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from omni_tui.approvals import Facts, assess, classify
+from omni_tui.approvals.policy import Decision
+from omni_tui.protocol import Mode
+from omni_tui.protocol.events import Risk
+
+BASE: dict[Mode, Decision] = {"chat": "ask", "auto": "allow", "orchestrator": "allow"}
+QUIET = Facts(mode="auto", origin="agent", risk="read", server_trust="unchanged", tool_trust="unchanged")
+ORDER = {"allow": 0, "ask": 1, "deny": 2}
+
+
+def test_chat_asks_for_every_call() -> None:
+    assessment = assess(BASE, replace(QUIET, mode="chat"))
+    assert assessment.decision == "ask"
+    assert assessment.why == ("chat mode asks for every call",)
+
+
+def test_auto_allows_unchanged_tools_that_do_not_destroy() -> None:
+    risks: tuple[Risk, ...] = ("read", "write", "unknown")
+    assert {assess(BASE, replace(QUIET, risk=risk)).decision for risk in risks} == {"allow"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"risk": "destructive"},
+        {"server_trust": "changed"},
+        {"tool_trust": "changed"},
+        {"tool_trust": "new"},
+        {"unchecked": "the schema is too deep"},
+    ],
+)
+def test_auto_asks_where_something_weighs_against_it(change: dict[str, str]) -> None:
+    assessment = assess(BASE, replace(QUIET, **change))  # type: ignore[arg-type]
+    assert assessment.decision == "ask"
+    assert assessment.why
+
+
+def test_a_changed_definition_is_held() -> None:
+    assert assess(BASE, replace(QUIET, tool_trust="changed")).held
+    assert assess(BASE, replace(QUIET, server_trust="changed")).held
+    assert not assess(BASE, replace(QUIET, tool_trust="new")).held
+
+
+def test_deny_stands_whatever_else_is_true() -> None:
+    base: dict[Mode, Decision] = {**BASE, "auto": "deny"}
+    assert assess(base, QUIET).decision == "deny"
+
+
+def test_a_call_by_hand_is_itself_the_decision() -> None:
+    assessment = assess(BASE, replace(QUIET, origin="hand", mode="chat"))
+    assert (assessment.decision, assessment.decider) == ("allow", "user (by hand)")
+
+
+def test_a_destructive_call_by_hand_asks_once_more() -> None:
+    facts = replace(QUIET, origin="hand", risk="destructive")
+    assert assess(BASE, facts).decision == "ask"
+    assert assess(BASE, replace(facts, confirmed=True)).decision == "allow"
+
+
+def test_what_weighs_against_a_call_never_lowers_its_decision() -> None:
+    modes: tuple[Mode, ...] = ("chat", "auto", "orchestrator")
+    decisions: tuple[Decision, ...] = ("allow", "ask", "deny")
+    for mode, decision in product(modes, decisions):
+        base: dict[Mode, Decision] = {**BASE, mode: decision}
+        quiet = assess(base, replace(QUIET, mode=mode))
+        for risk, server, tool in product(
+            ("read", "write", "unknown", "destructive"),
+            ("unchanged", "changed"),
+            ("unchanged", "new", "changed"),
+        ):
+            facts = replace(QUIET, mode=mode, risk=risk, server_trust=server, tool_trust=tool)  # type: ignore[arg-type]
+            assert ORDER[assess(base, facts).decision] >= ORDER[quiet.decision]
+
+
+@pytest.mark.parametrize(
+    ("name", "annotations", "risk"),
+    [
+        ("read_file", {"readOnlyHint": True}, "read"),
+        ("write_file", {"readOnlyHint": False, "destructiveHint": False}, "write"),
+        ("write_file", {"destructiveHint": True}, "destructive"),
+        ("anything", {}, "unknown"),
+        ("anything", {"readOnlyHint": "yes"}, "unknown"),
+        ("delete_tree", {"readOnlyHint": True}, "destructive"),
+        ("dropTable", {"readOnlyHint": True}, "destructive"),
+        ("drop_db", {"readOnlyHint": True, "destructiveHint": False}, "destructive"),
+        ("backdrop", {"readOnlyHint": True}, "read"),
+        ("read", {"readOnlyHint": True, "destructiveHint": True}, "destructive"),
+    ],
+)
+def test_risk_is_what_the_server_says_unless_the_name_says_worse(
+    name: str, annotations: dict[str, object], risk: Risk
+) -> None:
+    assert classify(name, annotations) == risk
