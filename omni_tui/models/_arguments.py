@@ -105,7 +105,7 @@ class _Reader:
             if not found or not self.free(*found.span()):
                 continue
             raw = next((group for group in found.groups() if group), "")
-            value = coerce(raw, schema)
+            value = coerce(raw.rstrip(",;"), schema, exact=True)
             if value is not None:
                 self.put(key, value, "written out", *found.span())
 

@@ -18,6 +18,7 @@ from omni_tui.models.base import ToolSpec
 from omni_tui.models.rank import Hit, Ranker, words
 
 _CLOSE = 0.9
+_CLOSE_IF_DANGEROUS = 0.6
 _THEN = re.compile(r"[,;.]?\s*\b(?:and then|after that|then)\b,?\s+|\s*->\s*", re.IGNORECASE)
 _ALSO = re.compile(r"\s*[;\n]\s*|,?\s+\b(?:and also|as well as|also|and)\b\s+", re.IGNORECASE)
 _TAKES_ALL = re.compile(
@@ -25,6 +26,7 @@ _TAKES_ALL = re.compile(
 )
 _NEVER_MIND = re.compile(r"\W*(?:never ?mind|cancel|stop|no|nothing|forget it|abort)\W*", re.IGNORECASE)
 _RESULT = re.compile(r"\b(?:the|its|that) (?:result|answer|outcome)\b", re.IGNORECASE)
+_BARE_RESULT = re.compile(r"(?:\b(?:the|its|that) )?\b(?:result|answer|outcome)\b", re.IGNORECASE)
 _MAX_PASSED_ON = 2_000
 
 
@@ -115,7 +117,7 @@ class Planner:
             hits = [hit for hit in hits if hit.tool is exact[0]] or [Hit(exact[0], 9.0, (), ())]
         if not hits or not (exact or _is_strong(hits[0])):
             return Unknown(clause, tuple(hit.tool for hit in hits[:3]))
-        rivals = [hit for hit in hits[1:] if hit.score >= hits[0].score * _CLOSE and _is_strong(hit)]
+        rivals = [hit for hit in hits[1:] if _is_strong(hit) and _is_close(hits[0], hit)]
         if rivals and not exact:
             return _which(clause, (hits[0], *rivals))
         return self.with_tool(clause, hits[0].tool, {}, _why(hits), previous, chose=hits[0].matched)
@@ -135,7 +137,7 @@ class Planner:
         if filled.missing:
             key = filled.missing[0]
             return Question(_ask(tool, key), because, clause, tool, filled.values, key)
-        arguments, note = _pass_on(filled.values, previous)
+        arguments, note = _pass_on(clause, filled.values, previous)
         return Proposal(tool, arguments, because + note)
 
     def _direct(self, text: str) -> Step:
@@ -213,6 +215,12 @@ def _is_strong(hit: Hit) -> bool:
     return bool(hit.in_name) and (len(hit.in_name) >= len(name) / 2 or len(hit.matched) > 1)
 
 
+def _is_close(best: Hit, other: Hit) -> bool:
+    """Whether two are too close to choose: sooner so if one of them destroys and the other does not."""
+    differ = is_destructive(best.tool.name) != is_destructive(other.tool.name)
+    return other.score >= best.score * (_CLOSE_IF_DANGEROUS if differ else _CLOSE)
+
+
 def _mentions(clause: str, tool: ToolSpec) -> bool:
     name = bare(tool.name)
     pattern = rf"(?<![\w-])(?:{re.escape(tool.name)}|{re.escape(name)})(?![\w-])"
@@ -287,7 +295,7 @@ def _direct_call(text: str, tool: ToolSpec, rest: str) -> Step:
     properties = tool.parameters.get("properties") or {}
     for part in parts:
         key, equals, raw = part.partition("=")
-        value = coerce(raw, plain(properties.get(key) or {})) if equals else None
+        value = coerce(raw, plain(properties.get(key) or {}), exact=True) if equals else None
         if value is None and raw:
             return Unknown(text, problem=f"{raw!r} does not fit the type of {key}.")
         if not equals:
@@ -299,12 +307,14 @@ def _direct_call(text: str, tool: ToolSpec, rest: str) -> Step:
     return Proposal(tool, arguments, because)
 
 
-def _pass_on(values: Mapping[str, Any], previous: str) -> tuple[dict[str, Any], str]:
+def _pass_on(clause: str, values: Mapping[str, Any], previous: str) -> tuple[dict[str, Any], str]:
     """Put the previous result where the words say "the result"."""
     arguments = dict(values)
     note = ""
+    if not previous or not _RESULT.search(clause):
+        return arguments, note
     for key, value in values.items():
-        if previous and isinstance(value, str) and _RESULT.search(value):
-            arguments[key] = _RESULT.sub(lambda _: previous.strip()[:_MAX_PASSED_ON], value)
+        if isinstance(value, str) and _BARE_RESULT.search(value):
+            arguments[key] = _BARE_RESULT.sub(lambda _: previous.strip()[:_MAX_PASSED_ON], value)
             note += f"\n{key} takes the result of the call before, since you named it"
     return arguments, note

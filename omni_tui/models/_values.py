@@ -41,8 +41,11 @@ class Number:
     seconds: bool
 
 
-def coerce(raw: str, schema: Schema) -> Any:
-    """Return a text as a value of the schema's type; None where it is not one."""
+def coerce(raw: str, schema: Schema, *, exact: bool = False) -> Any:
+    """Return a text as a value of the schema's type; None where it is not one.
+
+    A number may stand in words around it, unless `exact`.
+    """
     text, kind = raw.strip(), kind_of(schema)
     options = schema.get("enum")
     if isinstance(options, list):
@@ -52,7 +55,10 @@ def coerce(raw: str, schema: Schema) -> Any:
             text.lower()
         )
     if kind in ("number", "integer"):
-        return next((n.value for n in read_numbers(text) if fits(n.value, schema)), None)
+        found = [n for n in read_numbers(text) if fits(n.value, schema)]
+        if exact:
+            found = [n for n in found if (n.start, n.end) == (0, len(text))]
+        return found[0].value if found else None
     if kind in ("array", "object"):
         try:
             value = json.loads(text)

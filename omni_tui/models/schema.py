@@ -32,7 +32,7 @@ def for_provider(schema: Mapping[str, Any]) -> Schema:
     top["properties"] = properties if isinstance(properties, dict) else {}
     required = top.get("required")
     if isinstance(required, list):
-        top["required"] = [key for key in required if key in top["properties"]]
+        top["required"] = [key for key in required if isinstance(key, str) and key in top["properties"]]
         if not top["required"]:
             del top["required"]
     return top
@@ -92,13 +92,11 @@ def _merged(schema: Schema) -> Schema:
         key: value for key, value in schema.items() if key not in (*_CHOICES, "not", "if", "then", "else")
     }
     properties: Schema = dict(top["properties"]) if isinstance(top.get("properties"), dict) else {}
-    required = set(top["required"]) if isinstance(top.get("required"), list) else set()
+    required = _required(top)
     for word in _CHOICES:
-        branches = [branch for branch in schema.get(word) or [] if isinstance(branch, dict)]
-        needs = [
-            set(branch["required"]) if isinstance(branch.get("required"), list) else set()
-            for branch in branches
-        ]
+        listed = schema.get(word)
+        branches = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        needs = [_required(branch) for branch in branches]
         for branch in branches:
             if isinstance(branch.get("properties"), dict):
                 properties = {**branch["properties"], **properties}
@@ -108,3 +106,8 @@ def _merged(schema: Schema) -> Schema:
         top["properties"] = properties
         top["required"] = [key for key in properties if key in required]
     return top
+
+
+def _required(schema: Schema) -> set[str]:
+    listed = schema.get("required")
+    return {key for key in listed if isinstance(key, str)} if isinstance(listed, list) else set()
