@@ -1,1 +1,1 @@
-""""""
+"""Small widgets that several panes and screens share."""

@@ -1,0 +1,93 @@
+"""When a key may decide: never by accident, never on something other than what was on the screen.
+
+A decision counts only if the item was painted whole and then nothing at all happened for a while,
+and if no other key comes with it. Time is injected; nothing here waits.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from omni_tui.face.clock import Clock
+
+QUIET_S = 0.4
+"""Seconds an item must have been on the screen, whole and unchanged, with no key pressed."""
+REPEAT_S = 0.4
+"""The same key again within this time is a held key, not a second press."""
+BURST_S = 0.04
+"""Three keys within this time are a paste or a macro. A decision waits this long to find out."""
+BURST_KEYS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """What stood on the screen: a call, the digest of what was shown, and whether that was all of it."""
+
+    call: str
+    digest: str
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """One key press: what was painted under it, whether approving was armed, and why it may not count."""
+
+    key: str
+    at: float
+    painted: Painted | None
+    armed: bool
+    doubt: str
+
+
+class Arming:
+    """Follows paints, keys and disturbances of one place where decisions are made."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since = clock.monotonic()
+        self._keys: deque[float] = deque(maxlen=BURST_KEYS)
+        self._last: tuple[str, float] = ("", -1e9)
+        self.painted: Painted | None = None
+
+    def paint(self, painted: Painted | None) -> None:
+        """Say what is on the screen now. Anything new starts the quiet time again."""
+        if painted != self.painted:
+            self.painted = painted
+            self.disturb()
+
+    def disturb(self) -> None:
+        """Focus, resize, resume, paste, a key: the quiet time starts again."""
+        self._since = self._clock.monotonic()
+
+    @property
+    def armed(self) -> bool:
+        """True if approving would count now."""
+        return self.wait == 0.0
+
+    @property
+    def wait(self) -> float:
+        """Seconds until approving counts; infinite while nothing whole is painted."""
+        if self.painted is None or not self.painted.whole:
+            return float("inf")
+        return max(0.0, self._since + QUIET_S - self._clock.monotonic())
+
+    def press(self, key: str) -> Press:
+        """Take a key press into account and say what it may do."""
+        now = self._clock.monotonic()
+        armed = self.armed
+        self._keys.append(now)
+        burst = len(self._keys) == BURST_KEYS and now - self._keys[0] <= BURST_S
+        repeat = key == self._last[0] and now - self._last[1] < REPEAT_S
+        self._last = (key, now)
+        self.disturb()
+        doubt = "too many keys at once" if burst else "the key is held down" if repeat else ""
+        return Press(key, now, self.painted, armed, doubt)
+
+    def stands(self, press: Press) -> bool:
+        """True once no other key can have come with the press, and the same thing is still painted."""
+        return self._last == (press.key, press.at) and self.painted == press.painted
+
+    def due(self, press: Press) -> bool:
+        """True once the time to find out about a burst is over."""
+        return self._clock.monotonic() - press.at >= BURST_S

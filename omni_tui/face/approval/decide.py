@@ -1,0 +1,152 @@
+"""Sending a verdict, and the inline line and editor that some verdicts need first."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+from textual.widget import Widget
+
+from omni_tui.face.port import Refused
+from omni_tui.protocol import JsonText, LinkClosed
+from omni_tui.protocol.commands import Decide, EditCall, Verdict
+
+if TYPE_CHECKING:
+    from omni_tui.face.panes.approvals import ApprovalsPane
+
+_log = logging.getLogger(__name__)
+_DONE = {"approve": "approved", "reject": "rejected", "defer": "put off"}
+
+
+class Decider(Widget):
+    """The part of the approvals pane that talks to the engine."""
+
+    @property
+    def _me(self) -> ApprovalsPane:
+        return cast("ApprovalsPane", self)
+
+    def flash(self, words: str) -> None:
+        """Say why a key did nothing."""
+        if words:
+            self.app.notify(words[:1].upper() + words[1:] + ".", markup=False, timeout=2.0)
+
+    def decide(self, call: str, digest: str, verdict: Verdict, feedback: str = "") -> None:
+        """Send a verdict on exactly this. The cursor leaves the item and does not go to the next."""
+        pane = self._me
+        if call in pane.queue.deciding:
+            return
+        pane.queue.deciding[call] = digest
+        pane.queue.ended = {call: _DONE[verdict]}
+        pane.close_inline()
+        pane.rows.select(None)
+        self.run_worker(
+            self._send_verdict(Decide(call=call, digest=digest, verdict=verdict, feedback=feedback)),
+            group="decide",
+            exit_on_error=False,
+        )
+
+    async def _send_verdict(self, command: Decide) -> None:
+        pane = self._me
+        try:
+            await pane.port.ask(command)
+        except Refused as refused:
+            pane.queue.deciding.pop(command.call, None)
+            pane.queue.ended = {}
+            pane.app.failed(refused.failure)  # type: ignore[attr-defined]
+        except (TimeoutError, LinkClosed) as error:
+            pane.queue.deciding.pop(command.call, None)
+            _log.warning("a verdict got no answer: %r", error)
+            self.flash("the engine did not answer; the call waits still")
+        else:
+            if command.verdict == "defer":
+                pane.queue.put_off(command.call)
+        pane.redraw()
+
+    # --- reject with words
+
+    def action_reject_why(self) -> None:
+        """Open a line for the words that go to the model."""
+        pane = self._me
+        item = pane.shown
+        if item is None:
+            return
+        from omni_tui.face.approval.inline import WordsLine
+
+        pane.close_inline()
+        line = WordsLine(item.call, item.digest)
+        pane.mount(line)
+        line.focus()
+
+    def reject_with(self, call: str, digest: str, words: str) -> None:
+        """Reject with words for the model."""
+        pane = self._me
+        pane.close_inline(refocus=True)
+        self.decide(call, digest, "reject", words.strip())
+
+    # --- edit
+
+    def action_edit_call(self) -> None:
+        """Open the exact arguments in an editor, in the card's place."""
+        pane = self._me
+        item = pane.shown
+        if item is None:
+            return
+        if not item.complete:
+            self.flash("these arguments are too long to edit here; reject with words instead")
+            return
+        from omni_tui.face.approval.inline import ArgumentsEditor
+
+        pane.close_inline()
+        editor = ArgumentsEditor(item)
+        pane.add_class("-editing")
+        pane.mount(editor)
+        editor.focus_text()
+
+    async def send_edit(self, call: str, digest: str, arguments: JsonText) -> None:
+        """Put other arguments in the item's place; it needs its own approval then. Raises `Refused`."""
+        await self._me.port.ask(EditCall(call=call, digest=digest, arguments_json=arguments))
+        self._me.close_inline(refocus=True)
+
+    def close_inline(self, *, refocus: bool = False) -> None:
+        """Close the line for words or the editor."""
+        pane = self._me
+        inline = list(pane.query(".-inline"))
+        if not inline:
+            return
+        had_keys = pane.has_focus_within
+        pane.remove_class("-editing")
+        for widget in inline:
+            widget.remove()
+        if refocus or had_keys:
+            pane.rows.focus(scroll_visible=False)
+
+    # --- seeing all of it
+
+    def action_view_call(self) -> None:
+        """Open the whole of the arguments."""
+        pane = self._me
+        item = pane.shown
+        if item is None:
+            return
+        from omni_tui.face.screens.whole import WholeScreen
+
+        self.app.push_screen(WholeScreen(item, pane.clock), self._seen)
+
+    def _seen(self, verdict: tuple[str, str, Verdict] | None) -> None:
+        if verdict is not None:
+            self.decide(*verdict)
+
+    def action_approve_marked(self) -> None:
+        """Open the sheet with every marked call."""
+        pane = self._me
+        items = [item for call in pane.queue.calls if call in pane.queue.marked
+                 if (item := pane.queue.get(call)) is not None]  # fmt: skip
+        if len(items) < 2:
+            return
+        from omni_tui.face.screens.batch import BatchScreen
+
+        self.app.push_screen(BatchScreen(items, pane.clock), self._approve_all)
+
+    def _approve_all(self, verdicts: list[tuple[str, str]] | None) -> None:
+        for call, digest in verdicts or ():
+            self.decide(call, digest, "approve")

@@ -1,0 +1,156 @@
+"""Reading the exact arguments of a call without losing anything on the way to the screen.
+
+Numbers keep the digits they were written with and objects keep repeated keys, because what a
+person approves must be what is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TypeAlias
+
+from omni_tui.protocol import JsonText, SafeText
+from omni_tui.security.text import hidden, safe
+
+
+class Lexeme(str):
+    """A number, `true`, `false` or `null`, written as it will be sent."""
+
+
+class Pairs(list[tuple[str, "Value"]]):
+    """An object with its keys in order, repeated ones included."""
+
+
+Value: TypeAlias = "str | Lexeme | Pairs | list[Value]"
+
+_EDITS = (
+    ("oldText", "newText"),
+    ("old_text", "new_text"),
+    ("old_string", "new_string"),
+    ("old_str", "new_str"),
+    ("old", "new"),
+    ("search", "replace"),
+    ("before", "after"),
+)
+_MATTERS = (
+    "path",
+    "file",
+    "file_path",
+    "filename",
+    "uri",
+    "url",
+    "command",
+    "cmd",
+    "query",
+    "sql",
+    "pattern",
+)
+
+
+def parse(text: JsonText) -> Pairs | None:
+    """Return the arguments, or None where the text is no complete JSON object."""
+    try:
+        value = json.loads(
+            text,
+            parse_int=Lexeme,
+            parse_float=Lexeme,
+            parse_constant=Lexeme,
+            object_pairs_hook=Pairs,
+        )
+    except (ValueError, RecursionError):
+        return None
+    return _literals(value) if isinstance(value, Pairs) else None
+
+
+def _literals(pairs: Pairs) -> Pairs | None:
+    try:
+        plain = _plain(pairs)
+    except RecursionError:
+        return None
+    return plain if isinstance(plain, Pairs) else None
+
+
+def _plain(value: object) -> Value:
+    """Replace true, false and null by their spelling."""
+    if isinstance(value, Pairs):
+        return Pairs((key, _plain(item)) for key, item in value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return value
+    return Lexeme(json.dumps(value))
+
+
+def spell(value: Value) -> str:
+    """Return a value as JSON on one line, not yet safe."""
+    if isinstance(value, Lexeme):
+        return str(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Pairs):
+        return "{" + ", ".join(f"{json.dumps(k, ensure_ascii=False)}: {spell(v)}" for k, v in value) + "}"
+    return "[" + ", ".join(spell(item) for item in value) + "]"
+
+
+def spell_lines(value: Value, indent: str = "") -> list[str]:
+    """Return a value as JSON over several lines, two spaces a level, not yet safe."""
+    if not isinstance(value, list) or isinstance(value, str) or not value:
+        return [indent + spell(value)]
+    pairs = isinstance(value, Pairs)
+    lines = [indent + ("{" if pairs else "[")]
+    for number, item in enumerate(value):
+        comma = "," if number < len(value) - 1 else ""
+        key, inner = item if isinstance(item, tuple) else ("", item)
+        block = spell_lines(inner, indent + "  ")
+        if pairs:
+            block[0] = f"{indent}  {json.dumps(key, ensure_ascii=False)}: {block[0].lstrip()}"
+        block[-1] += comma
+        lines += block
+    return [*lines, indent + ("}" if pairs else "]")]
+
+
+def exact(value: Value) -> str:
+    """Return a value exactly as sent, in printable ASCII: for where what shows is not what is sent."""
+    return spell(value).encode("ascii", "backslashreplace").decode() if _is_leaf(value) else ""
+
+
+def differs(value: Value) -> bool:
+    """True if showing the value makes something visible that is not in it."""
+    return isinstance(value, str) and hidden(value) > 0
+
+
+def change_in(value: Value) -> tuple[str, str, Pairs] | None:
+    """Return (old, new, the rest) if an object has the shape of an edit."""
+    if not isinstance(value, Pairs):
+        return None
+    table = dict(value)
+    for old, new in _EDITS:
+        before, after = table.get(old), table.get(new)
+        if type(before) is str and type(after) is str and len(table) == len(value):
+            return before, after, Pairs((k, v) for k, v in value if k not in (old, new))
+    return None
+
+
+def changes_in(value: Value) -> list[tuple[str, str, Pairs]]:
+    """Return the edits of a list that holds nothing else, [] for anything else."""
+    if not isinstance(value, list) or isinstance(value, Pairs):
+        return []
+    found = [change_in(item) for item in value]
+    return [item for item in found if item is not None] if all(found) else []
+
+
+def what_matters(arguments: Pairs | None) -> SafeText:
+    """Return the one argument that says most, on one line, for the queue."""
+    if not arguments:
+        return SafeText("")
+    table = dict(arguments)
+    name = next((name for name in _MATTERS if type(table.get(name)) is str), None)
+    if name is None:
+        name = next((key for key, value in arguments if type(value) is str and value), None)
+    value = table[name] if name is not None else arguments[0][1]
+    text = value if type(value) is str else spell(value)
+    return safe(text[:400].replace("\n", " ⏎ "), limit=200, lines=False)
+
+
+def _is_leaf(value: Value) -> bool:
+    return isinstance(value, str)

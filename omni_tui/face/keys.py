@@ -1,0 +1,88 @@
+"""The user's `[keys]` table: which key does what, with a reason for everything that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from omni_tui.face import actions
+
+_APPROVING = frozenset({"approve", "approve_marked"})
+_NEVER = frozenset({"enter", "return", "space", "tab", "escape", "ctrl+m", "ctrl+i", "ctrl+j", "newline"})
+_NAMES = {
+    "escape": "esc",
+    "question_mark": "?",
+    "slash": "/",
+    "space": "space",
+    "delete": "del",
+    "backspace": "bksp",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "up": "↑",
+    "down": "↓",
+    "left": "←",
+    "right": "→",
+    "plus": "+",
+    "minus": "-",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProblem:
+    """One line of `[keys]` that was not taken."""
+
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"[keys] {self.name}: {self.why}"
+
+
+def check_keys(table: Mapping[str, str]) -> tuple[dict[str, str], list[KeyProblem]]:
+    """Return the keymap for `App.set_keymap`, and what was wrong with the rest."""
+    known = {action.name for action in actions.all_actions()}
+    keymap: dict[str, str] = {}
+    problems: list[KeyProblem] = []
+    for name, text in table.items():
+        keys = [key.strip() for key in text.split(",") if key.strip()]
+        why = _refusal(name, keys, known)
+        if why:
+            problems.append(KeyProblem(name, why))
+        else:
+            keymap[name] = ",".join(keys)
+    return keymap, problems
+
+
+def may_approve(key: str) -> bool:
+    """True unless the key is one that is pressed by habit: Enter, Space, arrows, an unshifted letter."""
+    if key in _NEVER:
+        return False
+    if len(key) == 1:
+        return key.isupper()
+    return key.startswith(("ctrl+", "alt+", "shift+f")) or (key[0] == "f" and key[1:].isdigit())
+
+
+def show_key(key: str) -> str:
+    """Return a key as a person would write it: `^p`, `F2`, `esc`."""
+    first = key.split(",")[0].strip()
+    *modifiers, last = first.split("+") if first != "+" else [first]
+    last = _NAMES.get(last, last.upper() if last[:1] == "f" and last[1:].isdigit() else last)
+    if modifiers == ["ctrl"]:
+        return f"^{last}"
+    return "+".join([*modifiers, last])
+
+
+def _refusal(name: str, keys: list[str], known: set[str]) -> str:
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        return "there is no such action" + (f"; did you mean {near[0]}?" if near else "")
+    if not keys:
+        return "names no key"
+    action = actions.get(name)
+    if not action.keys:
+        return "this action has no key of its own; it is in the palette"
+    bad = next((key for key in keys if name in _APPROVING and not may_approve(key)), "")
+    if bad:
+        return f"{bad} is pressed by habit and so may never approve; use a capital, ctrl+… or F8 to F12"
+    return ""

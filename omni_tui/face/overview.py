@@ -1,0 +1,123 @@
+"""What the top and bottom bars, the palette and the keys need to know: one fold over the events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omni_tui.protocol import AnyEvent, Mode
+from omni_tui.protocol.events import (
+    ApprovalRequested,
+    CallChanged,
+    CallFinished,
+    EngineReady,
+    ModeChanged,
+    ModelChanged,
+    ServerChanged,
+    ServerRemoved,
+    SessionOpened,
+    SessionTitled,
+    ToolsListed,
+    TurnEnded,
+    TurnStarted,
+    UsageChanged,
+    UserMessage,
+)
+
+
+@dataclass
+class Overview:
+    """The state of the whole, small. Money in US dollars, context as a share of the window (0 to 1)."""
+
+    ready: EngineReady | None = None
+    title: str = ""
+    opened: float = 0.0
+    mode: Mode = "chat"
+    model: str = ""
+    label: str = ""
+    context: float | None = None
+    tokens: int = 0
+    cost: float | None = None
+    estimated: bool = False
+    running: str = ""
+    """Id of the turn that runs, "" if none does."""
+    parked: bool = False
+    pending: dict[str, str] = field(default_factory=dict)
+    """Calls that wait for the person: call id to server name."""
+    servers: dict[str, ServerChanged] = field(default_factory=dict)
+    tools: dict[str, int] = field(default_factory=dict)
+    """Tools listed so far by server."""
+    _pages: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def clear_session(self) -> None:
+        """Forget the conversation; servers and tools stay."""
+        fresh = Overview()
+        for name in ("title", "opened", "context", "tokens", "cost", "estimated", "running", "parked"):
+            setattr(self, name, getattr(fresh, name))
+        self.pending.clear()
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event into account."""
+        match event:
+            case ServerChanged() | ServerRemoved() | ToolsListed():
+                self._servers(event)
+            case ApprovalRequested() | CallChanged() | CallFinished():
+                self._calls(event)
+            case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged():
+                self._turns(event)
+            case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
+                self._settings(event)
+            case _:
+                pass
+
+    def _servers(self, event: ServerChanged | ServerRemoved | ToolsListed) -> None:
+        if isinstance(event, ServerChanged):
+            self.servers[event.name] = event
+            if event.state not in ("active", "idle", "degraded", "connecting"):
+                self.tools.pop(event.name, None)
+        elif isinstance(event, ServerRemoved):
+            self.servers.pop(event.name, None)
+            self.tools.pop(event.name, None)
+        else:
+            generation, seen = self._pages.get(event.server, (-1, 0))
+            seen = (seen if generation == event.generation else 0) + len(event.tools)
+            self._pages[event.server] = (event.generation, seen)
+            if event.last:
+                self.tools[event.server] = seen
+
+    def _calls(self, event: ApprovalRequested | CallChanged | CallFinished) -> None:
+        if isinstance(event, ApprovalRequested):
+            self.pending[event.call] = event.server
+        elif isinstance(event, CallFinished) or event.state not in ("pending", "held"):
+            self.pending.pop(event.call, None)
+
+    def _turns(self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged) -> None:
+        if isinstance(event, UsageChanged):
+            usage = event.usage
+            self.tokens += usage.input + usage.output
+            self.estimated = self.estimated or usage.estimated
+            if usage.cost is not None:
+                self.cost = (self.cost or 0.0) + usage.cost
+            if event.context is not None:
+                self.context = event.context
+        elif isinstance(event, TurnEnded):
+            self.running = ""
+            self.parked = event.status == "parked"
+        else:
+            self.running = event.turn
+            self.parked = False
+
+    def _settings(
+        self, event: EngineReady | SessionOpened | SessionTitled | ModeChanged | ModelChanged
+    ) -> None:
+        match event:
+            case EngineReady(mode=mode, model=model, model_label=label):
+                self.ready = event
+                self.mode, self.model, self.label = mode, model, label
+            case SessionOpened(title=title, mode=mode, model=model, ts=ts):
+                self.title, self.opened, self.mode, self.model = title, ts, mode, model
+            case SessionTitled(title=title):
+                self.title = title
+            case ModeChanged(mode=mode):
+                self.mode = mode
+            case ModelChanged(name=name, label=label):
+                self.model, self.label = name, label

@@ -1,0 +1,316 @@
+"""The approvals: a queue, and a card with exactly what would be sent. Decisions are made here only."""
+
+from __future__ import annotations
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widget import Widget
+
+from omni_tui.face import actions
+from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
+from omni_tui.face.approval.card import Card, key_word
+from omni_tui.face.approval.decide import Decider
+from omni_tui.face.approval.queue import Queue, QueueRows
+from omni_tui.face.clock import Clock
+from omni_tui.face.keys import show_key
+from omni_tui.face.messages import CopyText
+from omni_tui.face.panes.base import Pane
+from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.title import PaneTitle
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.commands import Verdict
+from omni_tui.protocol.events import ApprovalRequested
+
+_WORDS = {"approve": "approve", "reject": "reject", "reject_why": "reject, say why", "edit_call": "edit"}
+
+
+class ApprovalsPane(Decider, Pane):
+    """The queue and the card. Approving needs an armed card; rejecting never does."""
+
+    TITLE = "Approvals"
+    HELP = (
+        "What the agent wants to do and may not do by itself. Approving counts only once the whole call "
+        "has stood here unchanged for a moment; Enter, Space and small letters never approve."
+    )
+    BINDINGS = actions.bindings("approvals")
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.queue = Queue()
+        self._press: Press | None = None
+        self._held: tuple[Press, str] | None = None
+        self._was_armed = False
+
+    def compose(self) -> ComposeResult:
+        """Title, queue, card. The line for words and the editor are made when they are needed."""
+        clock: Clock = self.app.clock  # type: ignore[attr-defined]
+        self.clock = clock
+        self.arming = Arming(clock)
+        yield PaneTitle(self.TITLE)
+        yield QueueRows(self.queue, clock)
+        yield Card(self.arming, self._key_lines, self._empty_lines)
+
+    def on_mount(self) -> None:
+        """Ages count on while something waits; coming back from elsewhere starts the quiet time again."""
+        self._ages = self.set_interval(1.0, self.rows.refresh, pause=True)
+        self._watch = self.set_interval(0.1, self._follow_arming, pause=True)
+        self.app.app_resume_signal.subscribe(self, lambda _app: self.arming.disturb())
+        self.redraw()
+
+    @property
+    def rows(self) -> QueueRows:
+        """The list."""
+        return self.query_one(QueueRows)
+
+    @property
+    def card(self) -> Card:
+        """The card."""
+        return self.query_one(Card)
+
+    @property
+    def entrance(self) -> Widget:
+        """Where the keys go when somebody comes here: to what is being written, else to the list."""
+        return next(iter(self.query(".-inline").results(Widget)), self.rows)
+
+    @property
+    def shown(self) -> ApprovalRequested | None:
+        """The item on the card."""
+        return self.card.item
+
+    # --- the fold
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event into account."""
+        if self.queue.apply(event):
+            self.redraw()
+
+    def clear_session(self) -> None:
+        """Another session: nothing of this one waits any more."""
+        self.queue.clear()
+        self.close_inline()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Bring list and card up to date."""
+        rows = self.rows
+        was_empty = not rows.keys
+        rows.set_keys(self.queue.calls)
+        self.count = len(self.queue)
+        self.query_one(PaneTitle).count = self.count
+        self.set_class(self.count == 0, "-empty")
+        if was_empty and rows.keys and not self.has_focus_within:
+            rows.select(rows.keys[0])
+        (self._ages.resume if self.count else self._ages.pause)()
+        self.card.show(self.queue.get(rows.selected))
+        self.refresh_bindings()
+
+    def focus_call(self, call: str) -> bool:
+        """Put the cursor on a call; False if it does not wait."""
+        if self.queue.get(call) is None:
+            return False
+        self.rows.select(call)
+        return True
+
+    @on(RowList.Moved)
+    def _show_selected(self) -> None:
+        self.close_inline()
+        self.card.show(self.queue.get(self.rows.selected))
+        self.refresh_bindings()
+
+    @on(RowList.Chosen)
+    def _open(self) -> None:
+        self.action_view_call()
+
+    # --- what starts the quiet time again
+
+    def on_descendant_focus(self) -> None:
+        """The keys came here."""
+        self.arming.disturb()
+        if self.rows.selected is None and not self.queue.ended and self.rows.keys:
+            self.rows.select(self.rows.keys[0])
+        self._watch.resume()
+        self.card.rearrange()
+
+    def on_descendant_blur(self) -> None:
+        """The keys went elsewhere: whatever was about to be decided is not."""
+        self._held = None
+        self.queue.ended = {}
+        self.arming.disturb()
+        self._watch.pause()
+        self.call_after_refresh(self.card.rearrange)
+
+    def on_resize(self) -> None:
+        """Another size, another picture."""
+        self._held = None
+        self.arming.disturb()
+
+    def on_paste(self) -> None:
+        """A paste decides nothing."""
+        self._held = None
+        self.arming.disturb()
+
+    def on_key(self, event: events.Key) -> None:
+        """Every key is weighed before any binding sees it."""
+        self._held = None
+        self._press = self.arming.press(event.key)
+        if event.key.isdigit() and len(event.key) == 1 and self.rows.has_focus:
+            index = int(event.key) - 1
+            if 0 <= index < len(self.rows.keys):
+                self.rows.select(self.rows.keys[index])
+
+    def _follow_arming(self) -> None:
+        """The word at the key brightens when the key begins to count."""
+        if self.arming.armed != self._was_armed:
+            self._was_armed = self.arming.armed
+            self.card.rearrange()
+
+    # --- deciding
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with the item on the card is offered."""
+        names = {a.name for a in actions.for_target("approvals")}
+        if action not in names:
+            return True
+        if action == "approve_marked":
+            return len(self.queue.marked) > 1
+        item = self.shown
+        return item is not None and item.call not in self.queue.deciding
+
+    def action_approve(self) -> None:
+        """Approve what is shown; if not all of it is, show the whole first."""
+        item, press = self.shown, self._press
+        if item is None or press is None:
+            return
+        if press.painted is not None and not press.painted.whole and not press.doubt:
+            self.action_view_call()
+        elif press.armed:
+            self._hold(press, "approve")
+        else:
+            self.flash(press.doubt or "not yet: it has to stand here unchanged for a moment")
+
+    def action_reject(self) -> None:
+        """Reject what is shown."""
+        if self._press is not None:
+            self._hold(self._press, "reject")
+
+    def _hold(self, press: Press, verdict: Verdict) -> None:
+        """Wait until it is certain that the key came alone, then decide."""
+        item = self.shown
+        if item is None or press.painted is None or press.doubt:
+            self.flash(press.doubt)
+        elif (press.painted.call, press.painted.digest) != (item.call, item.digest):
+            self.flash("it changed under the key; look again")
+        else:
+            self._held = (press, verdict)
+            self.set_timer(BURST_S + 0.005, self._settle)
+
+    def _settle(self) -> None:
+        if self._held is None:
+            return
+        press, verdict = self._held
+        if not self.arming.due(press):
+            self.set_timer(BURST_S + 0.005, self._settle)
+            return
+        self._held = None
+        if press.painted is None or not self.arming.stands(press):
+            self.flash("it changed under the key; look again")
+        elif verdict == "approve" and self.covered():
+            self.flash("a message covers it; look again")
+        else:
+            self.decide(press.painted.call, press.painted.digest, verdict)
+
+    @property
+    def holding(self) -> bool:
+        """True while a decision waits to be sure that its key came alone."""
+        return self._held is not None
+
+    @on(Card.Pressed)
+    def _clicked(self, event: Card.Pressed) -> None:
+        item = self.shown
+        same = item is not None and Painted(item.call, item.digest, event.painted.whole) == event.painted
+        if not same or item is None:
+            self.flash("it changed under the mouse; look again")
+        elif event.action == "approve" and not event.painted.whole:
+            self.action_view_call()
+        elif event.action in ("approve", "reject"):
+            self.decide(item.call, item.digest, "approve" if event.action == "approve" else "reject")
+        else:
+            getattr(self, f"action_{event.action}")()
+
+    def covered(self) -> bool:
+        """True if a toast stands on the card."""
+        return any(toast.region.overlaps(self.card.region) for toast in self.screen.query("Toast"))
+
+    def action_later(self) -> None:
+        """Put it at the end of the queue."""
+        item = self.shown
+        if item is not None:
+            self.decide(item.call, item.digest, "defer")
+
+    def action_mark(self) -> None:
+        """Mark it for being approved with others."""
+        item = self.shown
+        if item is None:
+            return
+        why = self.queue.may_batch(item.call)
+        if why:
+            self.flash(why)
+            return
+        self.queue.marked ^= {item.call}
+        self.rows.refresh()
+        self.card.rearrange()
+        self.refresh_bindings()
+
+    def action_copy_call(self) -> None:
+        """Copy the exact arguments."""
+        item = self.shown
+        if item is not None:
+            text = item.arguments_json if item.complete else item.arguments
+            self.post_message(CopyText(text, "the arguments"))
+
+    # --- what the card says besides the item
+
+    def _key_lines(self) -> list[Content]:
+        item = self.shown
+        if item is None:
+            return []
+        if item.call in self.queue.deciding:
+            return [Content.styled("sending …", "$text-3")]
+        if not self.has_focus_within:
+            key = show_key(actions.get("show_approvals").keys)
+            return [Content.assemble((key, "bold $text-2"), (" to decide", "$text-3"))]
+        keys = {name: self._key(name) for name in ("approve", "reject", "reject_why", "edit_call", "later")}
+        ready = "$done" if self.arming.armed else "$text-3"
+        first = [("approve", "approve", ready), ("reject", "reject", "$fail"),
+                 ("reject_why", "reject, say why", "$text-1")]  # fmt: skip
+        second = [("edit_call", "edit", "$text-1"), ("later", "later", "$text-1"),
+                  ("mark", "mark", "$text-1"), ("view_call", "whole", "$text-1")]  # fmt: skip
+        keys |= {name: self._key(name) for name in ("mark", "view_call")}
+        lines = [
+            Content("   ").join(key_word(keys[name], word, name, style) for name, word, style in row)
+            for row in (first, second)
+        ]
+        if len(self.queue.marked) > 1:
+            words = f" approve the {len(self.queue.marked)} marked"
+            lines.append(
+                Content.assemble((self._key("approve_marked"), "bold $waiting"), (words, "$text-2"))
+            )
+        return lines
+
+    def _empty_lines(self) -> list[Content]:
+        if self.rows.keys:
+            how = next(iter(self.queue.ended.values()), "")
+            done = [Content.styled(f"That call is {how}.", "$text-2"), Content("")] if how else []
+            choose = Content.assemble(("↑ ↓", "bold $text-2"), (" or a number chooses the next", "$text-3"))
+            return [*done, choose]
+        return [
+            Content.styled("Nothing waits for you.", "$text-2"),
+            Content(""),
+            Content.styled("When a call needs your word, it is", "$text-3"),
+            Content.styled("shown here exactly as it would be sent.", "$text-3"),
+        ]
+
+    def _key(self, name: str) -> str:
+        keymap: dict[str, str] = self.app.keymap  # type: ignore[attr-defined]
+        return show_key(keymap.get(name) or actions.get(name).keys)

@@ -1,0 +1,231 @@
+"""The servers: how each of them is, in a row; more about the one under the cursor."""
+
+from __future__ import annotations
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from omni_tui.face import actions
+from omni_tui.face.clock import Clock
+from omni_tui.face.messages import RunAction, ShowServerLog
+from omni_tui.face.panes.base import Pane
+from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.title import PaneTitle
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.commands import AllowServer, DisconnectServer, ReconnectServer, RefreshServer
+from omni_tui.protocol.events import EngineReady, ServerChanged, ServerRemoved
+
+_GLYPHS = {
+    "active": ("●", "$done"),
+    "idle": ("●", "$done"),
+    "connecting": ("◌", "$running"),
+    "needs_sign_in": ("◐", "$waiting"),
+    "not_allowed": ("○", "$waiting"),
+    "degraded": ("◐", "$waiting"),
+    "failed": ("✗", "$fail"),
+    "disabled": ("○", "$text-3"),
+}
+_UP = ("active", "idle", "degraded")
+
+
+class ServerRows(RowList):
+    """One row a server."""
+
+    def __init__(self) -> None:
+        super().__init__(id="server-rows")
+        self.servers: dict[str, ServerChanged] = {}
+        self.clock: Clock | None = None
+
+    def render_row(self, key: str, width: int, number: int) -> Content:
+        """Return glyph, name and what there is to say, milliseconds at the right edge."""
+        server = self.servers[key]
+        now = self.clock.time() if self.clock is not None else 0.0
+        names = max((len(s.label) for s in self.servers.values()), default=0)
+        return server_row(server, width, min(max(names + 2, 10), width // 2), now)
+
+
+def server_row(server: ServerChanged, width: int, column: int, now: float) -> Content:
+    """Draw one server: `column` is how many cells the name takes."""
+    glyph, colour = _GLYPHS[server.state]
+    name = Content(server.label).truncate(column - 1, ellipsis=True)
+    left = Content.assemble((f" {glyph} ", colour), name.stylize("$text-1"))
+    left = left.extend_right(column + 3 - left.cell_length)
+    words, number = _words(server, now)
+    room = width - left.cell_length - number.cell_length - 1
+    words = words.truncate(max(0, room - 1), ellipsis=True)
+    gap = " " * max(1, room - words.cell_length)
+    return left + words + (Content(gap) + number if number else Content(""))
+
+
+def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
+    """Return what is said about a server, and the number at the right edge."""
+    empty = Content("")
+    if server.state in ("active", "idle"):
+        latency = "" if server.latency_ms is None else f"{server.latency_ms:.0f} ms"
+        count = f"{server.tools} tool" + ("" if server.tools == 1 else "s")
+        return Content.styled(count, "$text-2"), Content.styled(latency, "$text-2")
+    said = {
+        "connecting": ("connecting …", "$text-2"),
+        "needs_sign_in": ("sign-in needed", "$waiting"),
+        "not_allowed": ("y to allow", "$waiting"),
+        "degraded": (server.reason or "slow to answer", "$waiting"),
+        "failed": (server.reason or "failed", "$fail"),
+        "disabled": ("off", "$text-3"),
+    }
+    words = Content.styled(*said[server.state])
+    if server.next_try is not None and server.state == "failed":
+        wait = max(0, round(server.next_try - now))
+        return words, Content.styled(f"↻ {wait}s", "$text-3")
+    return words, empty
+
+
+class ServersPane(Pane):
+    """The servers of this session and what to do about them."""
+
+    TITLE = "Servers"
+    HELP = "Every server with its state. Nothing is started that you have not allowed."
+    BINDINGS = actions.bindings("servers")
+
+    def compose(self) -> ComposeResult:
+        """Title, rows, and details of the chosen server."""
+        yield PaneTitle(self.TITLE)
+        yield ServerRows()
+        yield Static(id="server-empty", markup=False)
+        yield Static(id="server-details", markup=False)
+
+    def on_mount(self) -> None:
+        """Count the seconds to the next try while there is one."""
+        self._rows.clock = self.app.clock  # type: ignore[attr-defined]
+        self._ticker = self.set_interval(1.0, self._tick, pause=True)
+        self._redraw()
+
+    @property
+    def _rows(self) -> ServerRows:
+        return self.query_one(ServerRows)
+
+    @property
+    def chosen(self) -> ServerChanged | None:
+        """The server under the cursor."""
+        key = self._rows.selected
+        return None if key is None else self._rows.servers.get(key)
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event into account."""
+        rows = self._rows
+        if isinstance(event, ServerChanged):
+            known = event.name in rows.servers
+            rows.servers[event.name] = event
+            if known:
+                rows.refresh()
+        elif isinstance(event, ServerRemoved):
+            rows.servers.pop(event.name, None)
+        elif not isinstance(event, EngineReady):
+            return
+        self._redraw()
+
+    def _redraw(self) -> None:
+        rows = self._rows
+        if rows.keys != list(rows.servers):
+            rows.set_keys(list(rows.servers))
+        self.count = len(rows.servers)
+        self.query_one(PaneTitle).count = self.count
+        self.set_class(not rows.servers, "-empty")
+        waits = any(s.next_try is not None and s.state == "failed" for s in rows.servers.values())
+        (self._ticker.resume if waits else self._ticker.pause)()
+        if not rows.servers:
+            words = Content.assemble(
+                ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
+            )
+            self.query_one("#server-empty", Static).update(words)
+        self._show_details()
+        self.refresh_bindings()
+
+    def _tick(self) -> None:
+        self._rows.refresh()
+
+    @on(RowList.Moved)
+    def _show_details(self) -> None:
+        server = self.chosen
+        details = self.query_one("#server-details", Static)
+        details.set_class(server is None, "-none")
+        if server is not None:
+            details.update(_details(server))
+        self.refresh_bindings()
+
+    @on(RowList.Chosen)
+    def _open(self) -> None:
+        self.action_server_log()
+
+    def on_descendant_focus(self) -> None:
+        """Arriving with nothing chosen chooses the first."""
+        if self._rows.selected is None and self._rows.keys:
+            self._rows.select(self._rows.keys[0])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with the chosen server is offered."""
+        if not action.startswith("server_") or action == "server_add":
+            return True
+        server = self.chosen
+        if server is None:
+            return False
+        allowed = {
+            "server_allow": server.state == "not_allowed",
+            "server_connect": server.state in ("failed", "disabled", "needs_sign_in", "degraded"),
+            "server_disconnect": server.state in (*_UP, "connecting"),
+            "server_refresh": server.state in _UP,
+        }
+        return allowed.get(action, True)
+
+    def action_server_log(self) -> None:
+        """Show what the chosen server wrote."""
+        if self.chosen is not None:
+            self.post_message(ShowServerLog(self.chosen.name))
+
+    def action_server_connect(self) -> None:
+        """Connect now."""
+        if self.chosen is not None:
+            self.port.send(ReconnectServer(server=self.chosen.name))
+
+    def action_server_disconnect(self) -> None:
+        """End the connection."""
+        if self.chosen is not None:
+            self.port.send(DisconnectServer(server=self.chosen.name))
+
+    def action_server_refresh(self) -> None:
+        """List the tools again."""
+        if self.chosen is not None:
+            self.port.send(RefreshServer(server=self.chosen.name))
+
+    def action_server_allow(self) -> None:
+        """Consent to starting the chosen server."""
+        if self.chosen is not None:
+            self.port.send(AllowServer(server=self.chosen.name))
+
+    def action_server_add(self) -> None:
+        """Open the form for a new server."""
+        self.post_message(RunAction("add_server"))
+
+    def action_server_remove(self) -> None:
+        """Ask whether to forget the chosen server."""
+        if self.chosen is not None:
+            self.post_message(RunAction("remove_server", self.chosen.name))
+
+
+def _details(server: ServerChanged) -> Content:
+    lines = [Content.styled(f"{server.transport} · {server.target}", "$text-2")]
+    era = " · ".join(part for part in (server.protocol, server.server_version) if part)
+    more = [
+        f"{n} {what}" for n, what in ((server.prompts, "prompts"), (server.resources, "resources")) if n
+    ]
+    if era or more:
+        lines.append(Content.styled(" · ".join([*([era] if era else []), *more]), "$text-3"))
+    if server.trust != "unchanged":
+        word = "new here" if server.trust == "new" else "changed since you last saw it"
+        lines.append(Content.styled(word, "$waiting"))
+    if server.reason:
+        lines.append(Content.styled(server.reason, "$fail" if server.state == "failed" else "$waiting"))
+    if server.todo:
+        lines.append(Content.styled(server.todo, "$text-2"))
+    return Content("\n").join(lines)

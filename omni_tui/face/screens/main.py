@@ -1,0 +1,170 @@
+"""The one screen: four panes between a top and a bottom bar, folded where there is no room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from omni_tui.face import actions
+from omni_tui.face.panes.approvals import ApprovalsPane
+from omni_tui.face.panes.base import Pane
+from omni_tui.face.panes.servers import ServersPane
+from omni_tui.face.widgets.footer import FooterBar, Hint, Tab
+from omni_tui.face.widgets.status import StatusBar
+
+if TYPE_CHECKING:
+    from omni_tui.face.overview import Overview
+
+PaneName = Literal["servers", "tools", "chat", "approvals"]
+PANES: tuple[PaneName, ...] = ("servers", "tools", "chat", "approvals")
+
+
+class MainScreen(Screen[None]):
+    """Keeps track of which pane is current; which of them are seen is up to the style and the width."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (100, "-medium"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (15, "-tall")]
+    AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__(id="main")
+        self.current: PaneName = "chat"
+        self.zoomed = False
+        self._hints_due = False
+
+    def compose(self) -> ComposeResult:
+        """Bars, panes, and the two lines that show only when they must."""
+        from omni_tui.face.panes.chat import ChatPane
+        from omni_tui.face.panes.tools import ToolsPane
+
+        yield StatusBar()
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield ServersPane(id="servers")
+                yield ToolsPane(id="tools")
+            yield ChatPane(id="chat")
+            yield ApprovalsPane(id="approvals")
+        yield Static(id="stopped", markup=False)
+        yield FooterBar()
+        yield Static(Content("Too small: Omni TUI needs 60 × 15"), id="too-small", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin in the chat."""
+        self.add_class("-at-chat")
+        self.focus_pane("chat")
+
+    def pane(self, name: PaneName) -> Pane:
+        """Return one of the four panes."""
+        return self.query_one(f"#{name}", Pane)
+
+    @property
+    def panes(self) -> tuple[Pane, ...]:
+        """The four panes in the order of their keys."""
+        return tuple(self.pane(name) for name in PANES)
+
+    @property
+    def folded(self) -> bool:
+        """True where not all panes are to be seen at once."""
+        return not self.has_class("-wide") or self.zoomed
+
+    def focus_pane(self, name: PaneName) -> None:
+        """Show a pane and give it the keys. Only ever called because the person asked for it."""
+        self.remove_class(*(f"-at-{other}" for other in PANES))
+        self.add_class(f"-at-{name}")
+        self.current = name
+        target = _entrance(self.pane(name))
+        if target is not None:
+            target.focus(scroll_visible=False)
+        self.update_bars()
+
+    def toggle_zoom(self) -> None:
+        """Give the whole window to the current pane, or give it back."""
+        self.zoomed = not self.zoomed
+        self.set_class(self.zoomed, "-zoomed")
+        self.update_bars()
+
+    def on_descendant_focus(self) -> None:
+        """A click or Tab moved the keys to another pane."""
+        node: Widget | None = self.focused
+        while node is not None and not isinstance(node, Pane):
+            node = cast("Widget | None", node.parent)
+        name = node.id if node is not None else None
+        if name in PANES and name != self.current:
+            self.remove_class(f"-at-{self.current}")
+            self.current = name
+            self.add_class(f"-at-{name}")
+        self.update_bars()
+
+    def on_resize(self) -> None:
+        """The folded bar names the panes, the open one need not."""
+        self.update_bars()
+
+    def update_bars(self) -> None:
+        """Redraw the bars with the next frame."""
+        if not self._hints_due:
+            self._hints_due = True
+            self.call_after_refresh(self._update_bars)
+
+    def refresh_bindings(self) -> None:
+        """What works may have changed: so does the bottom bar."""
+        super().refresh_bindings()
+        if self.is_mounted:
+            self.update_bars()
+
+    def _update_bars(self) -> None:
+        self._hints_due = False
+        overview = cast("Overview", self.app.overview)  # type: ignore[attr-defined]
+        self.query_one(StatusBar).show(overview)
+        counts = {
+            "servers": len(overview.servers),
+            "tools": sum(overview.tools.values()),
+            "approvals": len(overview.pending),
+        }
+        tabs = tuple(
+            Tab(
+                action=f"app.show_{name}",
+                key=self._key_of(f"show_{name}"),
+                name=name,
+                count=counts.get(name, 0),
+                current=name == self.current,
+                waiting=name == "approvals" and bool(overview.pending),
+            )
+            for name in PANES
+        )
+        self.query_one(FooterBar).show(tabs, self._hints(), folded=self.folded)
+
+    def _key_of(self, name: str) -> str:
+        keymap = cast("dict[str, str]", self.app.keymap)  # type: ignore[attr-defined]
+        return keymap.get(name) or actions.get(name).keys
+
+    def _hints(self) -> tuple[Hint, ...]:
+        """Return the keys that work here and now: the pane's own, then those from anywhere."""
+        overview = cast("Overview", self.app.overview)  # type: ignore[attr-defined]
+        own = [
+            Hint(active.binding.key, active.binding.description, "")
+            for active in self.active_bindings.values()
+            if active.binding.show and active.enabled and active.node is not self.app
+        ]
+        stop = [Hint("escape", "stop", "app.stop")] if overview.running else []
+        everywhere = [
+            Hint(self._key_of(name), actions.get(name).label, f"app.{name}")
+            for name in ("palette", "zoom", "help")
+        ]
+        seen: set[str] = set()
+        unique = [hint for hint in own if not (hint.label in seen or seen.add(hint.label))]  # type: ignore[func-returns-value]
+        first = [] if self.current == "approvals" and not self.folded else unique
+        return (*stop, *first[:5], *everywhere)
+
+
+def _entrance(pane: Pane) -> Widget | None:
+    """Return the widget of a pane that takes the keys when somebody goes there."""
+    wanted = getattr(pane, "entrance", None)
+    if isinstance(wanted, Widget):
+        return wanted
+    return next((widget for widget in pane.query("*").results(Widget) if widget.focusable), None)

@@ -1,0 +1,156 @@
+"""Themes are TOML files, the built-in ones too; one loader reads them all.
+
+A file has the fields of `textual.theme.Theme` at the top and any variables under `[variables]`.
+The roles this program adds (`$waiting`, `$text-1`, …) fall back on the base colours, so that a
+theme of a dozen lines is a whole one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+
+from textual.color import Color, ColorParseError
+from textual.theme import Theme
+
+DEFAULT = "omni-dark"
+_LARGEST = 100_000
+_COLOURS = (
+    "primary", "secondary", "warning", "error", "success", "accent", "foreground", "background",
+    "surface", "panel", "boost",
+)  # fmt: skip
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "dark": bool,
+    "ansi": bool,
+    "luminosity_spread": (int, float),
+    "text_alpha": (int, float),
+    "variables": dict,
+    **dict.fromkeys(_COLOURS, str),
+}
+_ROLES: dict[str, tuple[str, ...]] = {
+    "waiting": ("warning", "primary"),
+    "done": ("success", "primary"),
+    "fail": ("error", "primary"),
+    "mine": ("accent", "primary"),
+    "running": ("secondary", "primary"),
+    "text-1": ("foreground",),
+    "text-2": ("foreground",),
+    "text-3": ("foreground",),
+    "on-colour": ("background",),
+    "page": ("background",),
+    "pane": ("surface", "background"),
+    "bar": ("panel", "surface", "background"),
+    "cursor": ("panel", "surface", "background"),
+    "added": ("surface", "background"),
+    "removed": ("surface", "background"),
+}
+"""What a role falls back on, first one that the file has."""
+_FADED = {"text-2": 0.65, "text-3": 0.4}
+_DEFAULTS = {"foreground": "#e0e0e0", "background": "#121212"}
+_DEFAULTS_LIGHT = {"foreground": "#1e1e1e", "background": "#efefef"}
+
+
+class BadTheme(Exception):
+    """A theme file that cannot be used: which file, which key ("" for the whole) and why."""
+
+    def __init__(self, file: str, key: str, why: str) -> None:
+        super().__init__(f"{file}: {key}: {why}" if key else f"{file}: {why}")
+        self.file = file
+        self.key = key
+        self.why = why
+
+
+def built_in_dir() -> Path:
+    """Return the folder of the themes that come with the program."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "themes"
+    return installed if installed.is_dir() else package.parent / "themes"
+
+
+def load_themes(folders: Iterable[Path]) -> tuple[list[Theme], list[BadTheme]]:
+    """Read every `*.toml` of the folders; a later theme replaces an earlier one of its name.
+
+    One bad file costs only itself: it is in the second list with the key that is wrong and why.
+    """
+    loaded: dict[str, Theme] = {}
+    failed: list[BadTheme] = []
+    for folder in folders:
+        for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+            try:
+                theme = load_theme(path)
+            except BadTheme as bad:
+                failed.append(bad)
+            else:
+                loaded[theme.name] = theme
+    return list(loaded.values()), failed
+
+
+def load_theme(path: Path) -> Theme:
+    """Read one theme file. Raises `BadTheme`."""
+    file = path.name
+    try:
+        with path.open("rb") as stream:
+            table = tomllib.loads(stream.read(_LARGEST).decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadTheme(file, "", _reason(error)) from None
+    table.setdefault("name", path.stem)
+    for key, value in table.items():
+        _check(file, key, value)
+    if "primary" not in table:
+        raise BadTheme(file, "primary", "is missing; it is the one colour every theme has to name")
+    variables = {key: str(value) for key, value in table.pop("variables", {}).items()}
+    base = {key: table[key] for key in table if key in {f.name for f in fields(Theme)}}
+    return Theme(**base, variables={**_roles(table), **variables})
+
+
+def _check(file: str, key: str, value: object) -> None:
+    """Raise `BadTheme` unless this key may have this value."""
+    kind = _KINDS.get(key)
+    if kind is None:
+        near = get_close_matches(key, _KINDS, 1)
+        hint = f"; did you mean {near[0]}?" if near else "; put variables under [variables]"
+        raise BadTheme(file, key, f"is no key of a theme{hint}")
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool,)):
+        raise BadTheme(file, key, f"cannot be {value!r:.40}")
+    if key in _COLOURS:
+        _check_colour(file, key, str(value))
+    if isinstance(value, dict):
+        for name, text in value.items():
+            if not isinstance(text, str):
+                raise BadTheme(file, f"variables.{name}", "must be text in quotes")
+            if name in _ROLES:
+                _check_colour(file, f"variables.{name}", text)
+
+
+def _check_colour(file: str, key: str, text: str) -> None:
+    try:
+        Color.parse(text)
+    except ColorParseError:
+        raise BadTheme(file, key, f"{text!r:.40} is not a colour; write it like #7aa2f7") from None
+
+
+def _roles(table: dict[str, object]) -> dict[str, str]:
+    """Return a colour for every role, from the base colours."""
+    defaults = _DEFAULTS if table.get("dark", True) else _DEFAULTS_LIGHT
+    if table.get("ansi"):
+        defaults = {"foreground": "ansi_default", "background": "ansi_default"}
+    roles: dict[str, str] = {}
+    for role, sources in _ROLES.items():
+        named = next((str(table[source]) for source in sources if source in table), None)
+        roles[role] = named or defaults.get(sources[-1]) or str(table["primary"])
+        if role in _FADED and not table.get("ansi"):
+            back = Color.parse(str(table.get("background", defaults["background"])))
+            roles[role] = back.blend(Color.parse(roles[role]), _FADED[role]).hex
+    return roles
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8 text"
+    return f"is not TOML: {error}"

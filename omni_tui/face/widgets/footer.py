@@ -1,0 +1,101 @@
+"""The bottom bar: the keys that work here and now; folded, also the panes that are not to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.style import Style
+from textual.widget import Widget
+
+from omni_tui.face.keys import show_key
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A pane in the bottom bar: its key, its name, its count and whether it is the one shown."""
+
+    action: str
+    key: str
+    name: str
+    count: int
+    current: bool
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key and what it does now. `action` runs on a click."""
+
+    key: str
+    label: str
+    action: str
+
+
+class FooterBar(Widget):
+    """One line of keys; every one can be clicked."""
+
+    DEFAULT_CSS = """
+    FooterBar { height: 1; width: 1fr; padding: 0 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="footer")
+        self._tabs: tuple[Tab, ...] = ()
+        self._hints: tuple[Hint, ...] = ()
+        self._folded = False
+
+    def show(self, tabs: tuple[Tab, ...], hints: tuple[Hint, ...], *, folded: bool) -> None:
+        """Redraw if anything changed."""
+        if (tabs, hints, folded) != (self._tabs, self._hints, self._folded):
+            self._tabs, self._hints, self._folded = tabs, hints, folded
+            self.refresh()
+
+    def render(self) -> Content:
+        """Return the line."""
+        width = self.size.width
+        left = self._folded_tabs() if self._folded else self._open_tabs()
+        right: list[Content] = []
+        used = left.cell_length + 2
+        for hint in self._hints:
+            piece = _hint(hint)
+            if used + piece.cell_length + 3 > width:
+                continue
+            used += piece.cell_length + 3
+            right.append(piece)
+        line = Content("   ").join(right)
+        return left + Content(" " * max(1, width - left.cell_length - line.cell_length)) + line
+
+    def _open_tabs(self) -> Content:
+        return Content("  ").join(_tab(tab, counted=False) for tab in self._tabs)
+
+    def _folded_tabs(self) -> Content:
+        dot = Content.styled(" · ", "$text-3")
+        return dot.join(_tab(tab, counted=True) for tab in self._tabs)
+
+
+def _tab(tab: Tab, *, counted: bool) -> Content:
+    count = f" {tab.count}" if counted and tab.count else ""
+    if tab.waiting and counted:
+        colour = "bold $waiting"
+    elif tab.current and counted:
+        colour = "bold $mine"
+    else:
+        colour = "$text-2"
+    text = Content.assemble((f"{show_key(tab.key)} ", f"bold {colour}"), (f"{tab.name}{count}", colour))
+    return _clickable(text, tab.action)
+
+
+def _hint(hint: Hint) -> Content:
+    text = Content.assemble((f"{show_key(hint.key)} ", "bold $text-2"), (hint.label, "$text-3"))
+    return _clickable(text, hint.action)
+
+
+def _clickable(text: Content, action: str) -> Content:
+    return text.stylize(Style.from_meta({"@click": action})) if action else text
+
+
+def hints_from(bindings: Mapping[str, tuple[str, str]]) -> tuple[Hint, ...]:
+    """Return hints from a mapping of action to (key, label)."""
+    return tuple(Hint(key, label, action) for action, (key, label) in bindings.items())

@@ -1,0 +1,120 @@
+"""The top bar: where you are, how calls are decided, which model, what it cost, what waits for you."""
+
+from __future__ import annotations
+
+import time
+
+from textual.content import Content
+from textual.widget import Widget
+
+from omni_tui.face.overview import Overview
+
+_BLOCKS = 8
+_MODE_STYLE = {
+    "chat": "bold $on-colour on $running",
+    "auto": "bold $on-colour on $waiting",
+    "orchestrator": "bold $on-colour on $mine",
+}
+
+
+class StatusBar(Widget):
+    """One line; what matters least leaves first when it gets narrow."""
+
+    DEFAULT_CSS = """
+    StatusBar { height: 1; width: 1fr; padding: 0 1; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="status")
+        self._overview = Overview()
+        self._shown: Content | None = None
+
+    def show(self, overview: Overview) -> None:
+        """Redraw if anything on the line changed."""
+        self._overview = overview
+        if self._compose_line() != self._shown:
+            self.refresh()
+
+    def render(self) -> Content:
+        """Return the line."""
+        self._shown = self._compose_line()
+        return self._shown
+
+    def _compose_line(self) -> Content:
+        width = self.size.width
+        left = left_part(self._overview, wide=width >= 100)
+        parts = right_parts(self._overview, wide=width >= 100)
+        gap = Content("  " if width < 100 else "   ")
+        while True:
+            right = gap.join(text for _weight, text in parts)
+            room = width - left.cell_length - right.cell_length
+            if room >= 2 or len(parts) <= 1:
+                break
+            parts.remove(min(parts, key=lambda part: part[0]))
+        if room < 2:
+            left = left.truncate(max(0, width - right.cell_length - 2), ellipsis=True)
+            room = max(1, width - left.cell_length - right.cell_length)
+        return left + Content(" " * room) + right
+
+
+def left_part(overview: Overview, *, wide: bool) -> Content:
+    """Return the mark, the session's title and when it began."""
+    parts: list[tuple[str, str]] = [("◆ ", "$mine"), ("omni", "bold $mine")]
+    title = overview.title
+    if title:
+        parts.append((f"  {title}", "$text-2"))
+    if wide and overview.opened:
+        hour = time.strftime("%H:%M", time.localtime(overview.opened))
+        parts.append((f" · {hour}", "$text-2"))
+    if overview.ready is not None and overview.ready.demo:
+        parts.append(("  demo", "$text-3"))
+    return Content.assemble(*parts)
+
+
+def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
+    """Return the pieces at the right in order, each with a weight: the lightest leaves first."""
+    if overview.ready is None:
+        return [(9, Content.styled("starting the engine …", "$text-2"))]
+    parts: list[tuple[int, Content]] = [
+        (8, Content.styled(f" {overview.mode.upper()} ", _MODE_STYLE.get(overview.mode, "bold")))
+    ]
+    if overview.model:
+        parts.append((7, Content.styled(overview.model.rsplit("/", 1)[-1], "$text-1")))
+    if overview.label:
+        parts.append((6, Content.styled(overview.label, "$waiting")))
+    if overview.context is not None:
+        parts.append((4, _context(overview.context, wide=wide)))
+    if overview.tokens and wide:
+        about = "~" if overview.estimated else ""
+        parts.append((2, Content.styled(f"{about}{short_number(overview.tokens)} tok", "$text-2")))
+    if overview.cost is not None:
+        parts.append((5, Content.styled(f"${overview.cost:.2f}", "$text-1")))
+    if overview.pending:
+        count = len(overview.pending)
+        text = f" {count} to approve " if wide else f" {count} "
+        chip = Content.styled(text, "bold $on-colour on $waiting")
+        parts.append((10, chip))
+    return parts
+
+
+def short_number(value: int) -> str:
+    """Return a count as a person reads it: 812, 12.4k, 3.1M."""
+    if value < 1000:
+        return str(value)
+    if value < 1_000_000:
+        return f"{value / 1000:.1f}k"
+    return f"{value / 1_000_000:.1f}M"
+
+
+def _context(share: float, *, wide: bool) -> Content:
+    share = max(0.0, min(1.0, share))
+    style = "$fail" if share >= 0.9 else "$waiting" if share >= 0.75 else "$text-2"
+    if not wide:
+        return Content.styled(f"{share:.0%}", style)
+    filled = round(share * _BLOCKS)
+    return Content.assemble(
+        ("ctx ", "$text-3"),
+        ("▰" * filled, "$text-1" if style == "$text-2" else style),
+        ("▱" * (_BLOCKS - filled), "$text-3"),
+        (f" {share:.0%}", style),
+    )
