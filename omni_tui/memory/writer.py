@@ -107,6 +107,7 @@ class Writer(threading.Thread):
         self._broken = ""
         self._title = ""
         self._told = 0.0
+        self._moment = 0.0
         self._dirty = False
         self.opened: asyncio.Future[tuple[int, bool]] = loop.create_future()
         """Head and whether the last use ended in a crash; or `JournalBusy`, `JournalBroken`, `OSError`."""
@@ -253,7 +254,9 @@ class Writer(threading.Thread):
         return Settled(job.answer, value)
 
     def _insert(self, event: AnyEvent, seq: int) -> AnyEvent:
-        event = msgspec.structs.replace(event, seq=seq, ts=time.time(), session=self._session)
+        # A clock that is set back must not turn the order around.
+        self._moment = max(self._moment, time.time())
+        event = msgspec.structs.replace(event, seq=seq, ts=self._moment, session=self._session)
         tx = self._database.tx
         body = tx.seal(encode_record(event), f"events/{seq}/body")
         tx.execute(
