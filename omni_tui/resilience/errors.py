@@ -44,6 +44,9 @@ _KEY = re.compile(
     r"|\bAIza[A-Za-z0-9_*-]{6,}"
 )
 _MAX_QUOTE = 300
+_LOST = frozenset(
+    {"ReadError", "RemoteProtocolError", "ClientPayloadError", "ConnectError", "ServerDisconnectedError"}
+)
 
 
 class Failure(NamedTuple):
@@ -108,7 +111,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def tidy(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a provider's words on one line: no class names, help links or keys, at most 300 characters."""
-    text = _ASIDE.sub("", _PREFIX.sub("", _message_in(text).strip()))
+    text = _message_in(text.partition(" Original exception:")[0]).strip()
+    text = _ASIDE.sub("", _PREFIX.sub("", text))
     text = _LINK.sub("", text)
     for secret in secrets:
         if len(secret) >= 4:
@@ -190,9 +194,7 @@ def _is_refusal(error: BaseException) -> bool:
 def _broken(failure: Failure, place: str) -> ModelError | None:
     if failure.cut:
         return ModelError(
-            "cut",
-            f"the connection to {place} was lost in the middle of the answer",
-            todo="send again; nothing of the unfinished answer was carried out",
+            "cut", _cut_words(failure, place), todo="send again; nothing of it was carried out"
         )
     if failure.status is None and any(isinstance(each, TimeoutError) for each in causes(failure.error)):
         return ModelError(
@@ -202,6 +204,17 @@ def _broken(failure: Failure, place: str) -> ModelError | None:
         reason = tidy(str(failure.error), failure.secrets) or type(failure.error).__name__
         return ModelError("transient", f"{place} cannot be reached: {reason}", todo="check the network")
     return None
+
+
+def _cut_words(failure: Failure, place: str) -> str:
+    if "repeating the same chunk" in str(failure.error):
+        return "the model got stuck and repeated itself"
+    if any(isinstance(each, OSError) or type(each).__name__ in _LOST for each in causes(failure.error)):
+        return f"the connection to {place} was lost in the middle of the answer"
+    if any(isinstance(each, json.JSONDecodeError) for each in causes(failure.error)):
+        return f"{place} sent something that cannot be read in the middle of the answer"
+    said = tidy(str(failure.error), failure.secrets)
+    return f"{place} broke off in the middle of the answer: {said}"
 
 
 def _words(kind: ErrorKind, failure: Failure, raw: str) -> tuple[str, str]:

@@ -93,8 +93,21 @@ def test_a_missing_module_is_permanent_but_a_bystander_is_not() -> None:
     assert classify(failure(bystander, status=500), now=0).kind == "transient"
 
 
-def test_a_cut_is_a_cut_whatever_the_status() -> None:
-    assert classify(failure(RuntimeError("x"), status=500, cut=True), now=0).kind == "cut"
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (chained(RuntimeError("x"), ConnectionResetError()), "was lost in the middle"),
+        (
+            RuntimeError("litellm.InternalServerError: Overloaded"),
+            "broke off in the middle of the answer: Overloaded",
+        ),
+        (RuntimeError("The model is repeating the same chunk = word"), "repeated itself"),
+    ],
+)
+def test_a_cut_is_a_cut_whatever_the_status(error: Exception, words: str) -> None:
+    told = classify(failure(error, status=500, cut=True), now=0)
+    assert told.kind == "cut"
+    assert words in told.what
 
 
 def test_a_timeout_without_an_answer_is_transient() -> None:
@@ -139,6 +152,10 @@ def test_every_failure_says_what_to_do_and_shows_no_key(status: int | None) -> N
         ("Bad. Give Feedback / Get Help: https://github.com/BerriAI/litellm/issues/new", "Bad."),
         ("Wrong. Learn more: https://docs.litellm.ai/docs/providers", "Wrong."),
         ("use Bearer abcdefgh now", "use [key] now"),
+        (
+            "litellm.MidStreamError: litellm.APIError: XException - Gone Original exception: litellm.X",
+            "Gone",
+        ),
         ("line\none\x00", "line one\x00"),
         ("x" * 1000, "x" * 299 + "…"),
     ],

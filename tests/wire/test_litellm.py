@@ -1,4 +1,4 @@
-"""The real LiteLLM over HTTP, against `llmock` and small servers of our own that say what it cannot."""
+"""The real LiteLLM over HTTP against `llmock`: answers, pretended ends, errors, keys, stopping."""
 
 from __future__ import annotations
 
@@ -7,100 +7,42 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from llmock.pytest_plugin import LLMock
 from llmock.scenarios import Reply as Scripted
 from llmock.scenarios import ToolCall as ScriptedCall
 
-from omni_tui.models import ModelError
 from omni_tui.models import _worker as worker_module
-from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import (
     Message,
     ModelEvent,
     ModelRequest,
     Reply,
     TextPart,
-    ThoughtPart,
-    ToolCall,
-    ToolSpec,
 )
 from omni_tui.models.litellm import LiteLLMModel
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(180),
-    # LiteLLM's own: pydantic complains about its models at use.
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
-
-KEY = "sk-test-0123456789abcdef"
-ADD = ToolSpec(
-    "demo__add",
-    "Add two numbers",
-    {
-        "type": "object",
-        "properties": {"a": {"type": "number"}, "b": {"type": "number"}},
-        "required": ["a", "b"],
-    },
+from tests.wire.litellm_fixtures import (
+    ADD,
+    ASK,
+    DONE,
+    KEY,
+    MARKS,
+    PROVIDERS,
+    STALLED,
+    ask,
+    both,
+    chunk,
+    collect,
+    fail,
+    model,
+    serve,
+    warm,
 )
-ASK = ModelRequest(
-    (Message(role="system", text="Be brief."), Message(role="user", text="add 17 and 25")), (ADD,)
-)
-PROVIDERS = {"openai": "openai/gpt-4o", "anthropic": "anthropic/claude-sonnet-4-5"}
-both = pytest.mark.parametrize("provider", list(PROVIDERS))
 
+__all__ = ["warm"]
 
-@pytest.fixture(scope="session", autouse=True)
-def warm() -> Iterator[None]:
-    """Import LiteLLM once, in its thread, and end that thread after the last test."""
-    loaded = threading.Event()
-    failed: list[BaseException] = []
-
-    async def work() -> None:
-        try:
-            ensure_litellm()
-        except BaseException as error:
-            failed.append(error)
-        loaded.set()
-
-    worker = the_worker()
-    worker.submit(work())
-    assert loaded.wait(120)
-    assert not failed
-    yield
-    worker.stop()
-
-
-def model(provider: str, llmock: LLMock, **settings: Any) -> LiteLLMModel:
-    return LiteLLMModel(
-        PROVIDERS[provider], api_base=llmock.base_url(provider), api_key=KEY, environ={}, **settings
-    )
-
-
-async def collect(model: LiteLLMModel, request: ModelRequest = ASK) -> list[ModelEvent]:
-    return [event async for event in model.stream(request)]
-
-
-async def ask(model: LiteLLMModel, request: ModelRequest = ASK) -> Reply:
-    last = (await collect(model, request))[-1]
-    assert isinstance(last, Reply)
-    return last
-
-
-async def fail(model: LiteLLMModel, request: ModelRequest = ASK) -> ModelError:
-    with pytest.raises(ModelError) as caught:
-        await collect(model, request)
-    assert KEY not in caught.value.what + caught.value.todo
-    assert "http" not in caught.value.what
-    assert "litellm." not in caught.value.what
-    return caught.value
-
+pytestmark = MARKS
 
 # --- answers ----------------------------------------------------------------------------------
 
@@ -399,296 +341,6 @@ async def test_stopping_while_litellm_loads_is_immediate(monkeypatch: pytest.Mon
     took = asyncio.get_running_loop().time() - started
     release.set()
     assert took < 1.5
-
-
-# --- shapes that llmock does not speak --------------------------------------------------------
-
-
-class Server:
-    """Answers every request with the same pieces of a stream."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.heads: list[str] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.gone = asyncio.Event()
-
-    @property
-    def v1(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def base(self, provider: str) -> str:
-        return self.v1 if provider == "openai" else self.v1.removesuffix("/v1")
-
-    def header(self, name: str) -> str:
-        lines = (line.partition(":") for line in self.heads[-1].splitlines())
-        return next(value.strip() for key, _, value in lines if key.lower() == name)
-
-
-@asynccontextmanager
-async def serve(pieces: list[bytes], *, hold: bool = False) -> AsyncIterator[Server]:
-    """Serve `pieces` as an event stream; with `hold`, keep the connection open until the client goes."""
-    server = Server()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = next(
-            int(line.partition(":")[2])
-            for line in head.splitlines()
-            if line.lower().startswith("content-le")
-        )
-        server.heads.append(head)
-        server.bodies.append(json.loads(await reader.readexactly(length)))
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
-        for piece in pieces:
-            writer.write(piece)
-        await writer.drain()
-        if hold:
-            await reader.read()
-            server.gone.set()
-        writer.close()
-        await writer.wait_closed()
-
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
-    server.port = listening.sockets[0].getsockname()[1]
-    async with listening:
-        yield server
-
-
-def event(data: object, name: str = "") -> bytes:
-    text = data if isinstance(data, str) else json.dumps(data)
-    return ((f"event: {name}\n" if name else "") + f"data: {text}\n\n").encode()
-
-
-def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return event(
-        {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
-    )
-
-
-def typed(kind: str, **fields: Any) -> bytes:
-    return event({"type": kind, **fields}, kind)
-
-
-DONE = event("[DONE]")
-START = typed(
-    "message_start",
-    message={
-        "id": "m",
-        "type": "message",
-        "role": "assistant",
-        "content": [],
-        "model": "x",
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": {"input_tokens": 3, "output_tokens": 1},
-    },
-)
-STALLED = {
-    "openai": [chunk({"role": "assistant", "content": "hello"})],
-    "anthropic": [
-        START,
-        typed("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        typed("content_block_delta", index=0, delta={"type": "text_delta", "text": "hello"}),
-    ],
-}
-
-
-def block(index: int, start: dict[str, Any], *deltas: dict[str, Any]) -> list[bytes]:
-    return [
-        typed("content_block_start", index=index, content_block=start),
-        *(typed("content_block_delta", index=index, delta=delta) for delta in deltas),
-        typed("content_block_stop", index=index),
-    ]
-
-
-THINKING = [
-    START,
-    *block(
-        0,
-        {"type": "thinking", "thinking": "", "signature": ""},
-        {"type": "thinking_delta", "thinking": "First I "},
-        {"type": "thinking_delta", "thinking": "think."},
-        {"type": "signature_delta", "signature": "SIG1=="},
-    ),
-    *block(1, {"type": "redacted_thinking", "data": "SECRET"}),
-    *block(
-        2,
-        {"type": "thinking", "thinking": "", "signature": ""},
-        {"type": "thinking_delta", "thinking": "More."},
-        {"type": "signature_delta", "signature": "SIG2"},
-    ),
-    *block(3, {"type": "text", "text": ""}, {"type": "text_delta", "text": "I add."}),
-    *block(
-        4,
-        {"type": "tool_use", "id": "toolu_1", "name": "demo__add", "input": {}},
-        {"type": "input_json_delta", "partial_json": '{"a":1,'},
-        {"type": "input_json_delta", "partial_json": '"b":2}'},
-    ),
-    typed(
-        "message_delta",
-        delta={"stop_reason": "tool_use", "stop_sequence": None},
-        usage={"output_tokens": 9},
-    ),
-    typed("message_stop"),
-]
-BLOCKS = (
-    {"type": "thinking", "thinking": "First I think.", "signature": "SIG1=="},
-    {"type": "redacted_thinking", "data": "SECRET"},
-    {"type": "thinking", "thinking": "More.", "signature": "SIG2"},
-)
-
-
-async def test_thinking_is_shown_kept_whole_and_sent_back_verbatim() -> None:
-    async with serve(THINKING) as server:
-        talker = LiteLLMModel(
-            PROVIDERS["anthropic"], api_base=server.base("anthropic"), api_key=KEY, environ={}
-        )
-        events = await collect(talker)
-        last = events[-1]
-        assert isinstance(last, Reply)
-        thought = "".join(event.text for event in events if isinstance(event, ThoughtPart))
-        assert thought == "First I think.More."
-        assert last.message.thinking == BLOCKS
-        result = Message(role="tool", text="3", call_id="toolu_1", name="demo__add")
-        await collect(talker, ModelRequest((*ASK.messages, last.message, result), (ADD,)))
-    sent = server.bodies[-1]["messages"][1]["content"]
-    assert sent[:3] == list(BLOCKS)
-    assert [part["type"] for part in sent[3:]] == ["text", "tool_use"]
-
-
-async def test_thinking_is_not_sent_to_another_family() -> None:
-    history = (
-        *ASK.messages,
-        Message(role="assistant", text="hm", thinking=BLOCKS),
-        Message(role="user", text="so"),
-    )
-    async with serve([chunk({"content": "ok"}), chunk({}, "stop"), DONE]) as server:
-        await ask(
-            LiteLLMModel("openai/gpt-4o", api_base=server.v1, api_key=KEY, environ={}),
-            ModelRequest(history),
-        )
-    assert "SECRET" not in json.dumps(server.bodies)
-
-
-async def test_reasoning_of_openai_shapes_is_a_thought() -> None:
-    async with serve(
-        [chunk({"reasoning_content": "let me see"}), chunk({"content": "ok"}), chunk({}, "stop"), DONE]
-    ) as server:
-        events = await collect(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))
-    assert events[0] == ThoughtPart("let me see")
-
-
-def called(ident: str | None, arguments: str, index: int = 0) -> dict[str, Any]:
-    function = {"name": "demo__add", "arguments": arguments}
-    return {"tool_calls": [{"index": index, "id": ident, "type": "function", "function": function}]}
-
-
-async def test_calls_that_are_all_numbered_zero_stay_apart_and_missing_ids_are_made_up() -> None:
-    pieces = [
-        chunk(called("same", '{"a": 1, "b": 2}')),
-        chunk(called("other", '{"a": 3, "b": 4}')),
-        chunk(called("same", '{"a": 5, "b": 6}', index=5)),
-        chunk(called(None, '{"a": 7, "b": 8}', index=6)),
-        chunk({}, "tool_calls"),
-        DONE,
-    ]
-    async with serve(pieces) as server:
-        last = await ask(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))
-    assert [json.loads(call.arguments)["a"] for call in last.message.calls] == [1, 3, 5, 7]
-    assert len({call.id for call in last.message.calls}) == 4
-    assert all(call.id for call in last.message.calls)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "complete"),
-    [('{"a": 1, "b": 2}', True), ('{"a": 1}', False), ("{}", False), ('{"a": 1, "b', False)],
-)
-async def test_a_call_that_ends_with_stop_must_hold_together(arguments: str, complete: bool) -> None:
-    async with serve([chunk(called("c1", arguments)), chunk({}, "stop"), DONE]) as server:
-        last = await ask(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))
-    assert last.complete is complete
-    assert last.finish == "tool_calls"
-
-
-async def test_usage_that_the_provider_did_not_give_is_marked_and_an_unknown_price_is_none() -> None:
-    async with serve([chunk({"content": "hello there"}), chunk({}, "stop"), DONE]) as server:
-        usage = (await ask(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))).usage
-    assert usage.estimated
-    assert usage.input > 0
-    assert usage.cost is None
-
-
-GEMINI = [
-    event(
-        {
-            "candidates": [
-                {"content": {"parts": [{"text": "hmm", "thought": True}], "role": "model"}, "index": 0}
-            ]
-        }
-    ),
-    event(
-        {
-            "candidates": [
-                {
-                    "content": {
-                        "parts": [
-                            {
-                                "functionCall": {"name": "demo__add", "args": {"a": 1, "b": 2}},
-                                "thoughtSignature": "R0VNU0lH",
-                            },
-                            {"functionCall": {"name": "demo__add", "args": {"a": 3, "b": 4}}},
-                        ],
-                        "role": "model",
-                    },
-                    "finishReason": "STOP",
-                    "index": 0,
-                }
-            ],
-            "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 7},
-        }
-    ),
-]
-
-
-async def test_gemini_calls_come_whole_and_its_signature_goes_back() -> None:
-    async with serve(GEMINI) as server:
-        base = server.base("gemini")
-        talker = LiteLLMModel("gemini/gemini-3-pro-preview", api_base=base, api_key=KEY, environ={})
-        last = await ask(talker)
-        assert (last.finish, last.complete, len(last.message.calls)) == ("tool_calls", True, 2)
-        results = [Message(role="tool", text="3", call_id=c.id, name=c.name) for c in last.message.calls]
-        await collect(talker, ModelRequest((*ASK.messages, last.message, *results), (ADD,)))
-    assert "R0VNU0lH" in json.dumps(server.bodies[-1])
-
-
-async def test_ids_of_another_provider_are_replaced_alike_in_call_and_result() -> None:
-    odd = "call_1__thought__" + "R0/+" * 20
-    history = (
-        *ASK.messages,
-        Message(role="assistant", calls=(ToolCall(odd, "demo__add", "{}"),)),
-        Message(role="tool", text="3", call_id=odd, name="demo__add"),
-    )
-    async with serve([chunk({"content": "ok"}), chunk({}, "stop"), DONE]) as server:
-        await ask(
-            LiteLLMModel("openai/gpt-4o", api_base=server.v1, api_key=KEY, environ={}),
-            ModelRequest(history, (ADD,)),
-        )
-    sent = server.bodies[-1]["messages"]
-    assert sent[2]["tool_calls"][0]["id"] == sent[3]["tool_call_id"]
-    assert len(sent[3]["tool_call_id"]) <= 40
-
-
-async def test_tools_are_stubbed_when_none_are_left_but_some_were_used(llmock: LLMock) -> None:
-    history = (
-        *ASK.messages,
-        Message(role="assistant", calls=(ToolCall("toolu_1", "demo__add", "{}"),)),
-        Message(role="tool", text="3", call_id="toolu_1", name="demo__add"),
-    )
-    llmock.reply("ok")
-    await ask(model("anthropic", llmock), ModelRequest(history))
-    assert [tool["name"] for tool in llmock.last_request.body["tools"]] == ["demo__add"]
 
 
 # --- quietness --------------------------------------------------------------------------------
