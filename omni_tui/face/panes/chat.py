@@ -37,7 +37,7 @@ class ChatPane(Pane):
     TITLE: ClassVar[str] = "CHAT"
     DEFAULT_CSS = """
     ChatPane {
-        & > TranscriptView { border-left: outer $page; padding: 0 0 0 1; }
+        & > TranscriptView { border-left: blank $page; padding: 0 0 0 1; }
         & > TranscriptView:focus { border-left: outer $mine; }
         & > #chat-empty { display: none; height: 1fr; padding: 1 3; background: $page; }
         &.-empty > #chat-empty { display: block; }
@@ -45,6 +45,8 @@ class ChatPane(Pane):
         & > #chat-state { height: 1; padding: 0 2; background: $page; text-align: right; }
     }
     """
+
+    _below = ""
 
     def compose(self) -> ComposeResult:
         """The page, one line on what goes on, the composer."""
@@ -101,7 +103,9 @@ class ChatPane(Pane):
         """Say what is new further down, and in the composer what goes on."""
         fold, view = self.transcript.fold, self.transcript
         below = "" if view.following else f"↓ {view.unread} new" if view.unread else "↓"
-        self.query_one("#chat-state", Static).update(Content.styled(below, "$mine"))
+        if below != self._below:  # an update lays out the screen, even one that changes nothing
+            self._below = below
+            self.query_one("#chat-state", Static).update(Content.styled(below, "$mine"))
         if fold.waiting:
             self.composer.show_state(f"◌ {len(fold.waiting)} to approve", "$waiting")
         elif fold.turn:

@@ -12,7 +12,7 @@ from omni_tui.face.transcript.items import (
     TextItem,
     UserItem,
 )
-from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, one, wrap
+from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, copied, one, wrap
 from omni_tui.face.transcript.markdown import markdown
 
 MEASURE = 108
@@ -96,8 +96,7 @@ def _limit(
     if len(lines) <= rows + 1 and sum(len(line.text) for line in lines) >= len(text) * 0.9:
         return lines
     kept = lines[:rows]
-    shown = sum(len(line.body) for line in kept)
-    size = f"{len(text) - shown:,} more characters"
+    size = f"{max(1, len(text) - len(copied(kept)) - 1):,} more characters"
     hint = f"… {size} · space unfolds" if folded else f"… {size} · y copies all of it"
     return [
         *kept,

@@ -63,6 +63,7 @@ class LineView(ScrollView):
         self._settled = False
         self._placing = False
         self._at: tuple[int, int] = (0, 0)
+        self._wanted: int | None = None
 
     # --- what a subclass says
 
@@ -144,6 +145,9 @@ class LineView(ScrollView):
             self.following = self.scroll_y >= self.max_scroll_y
         self._at = self.heights.find(round(self.scroll_y))
         self._forget()
+        if self._wanted is not None:
+            wanted, self._wanted = self._wanted, None
+            self.show_block(wanted)
 
     def _rewrap(self, width: int) -> None:
         """The window has another width: every height is an estimate again; the first line stays first."""
@@ -208,9 +212,17 @@ class LineView(ScrollView):
         return self.draw_block(index, self._wrapped_at or self.room.width)
 
     def show_block(self, index: int) -> None:
-        """Scroll so that a block is in the window, its beginning if it is taller."""
+        """Scroll so that a block is in the window, its beginning if it is taller.
+
+        A view that has no size yet, because it is about to be shown, does so once it has one.
+        """
         if not 0 <= index < len(self.heights):
             return
+        self.following = False
+        if self.room.height <= 0 or self.room.width <= 0:
+            self._wanted = index
+            return
+        self.settle()
         height, room = self._measure(index), self.room.height
         self._measure_up(index - 1, room)
         self._measure_down(index + 1, room)
@@ -221,6 +233,7 @@ class LineView(ScrollView):
             self.scroll_to(y=start, animate=False)
         elif start + height > top + room:
             self.scroll_to(y=start + height - room, animate=False)
+        self.following = self.scroll_y >= self.max_scroll_y
 
     # --- scrolling by the person
 

@@ -21,25 +21,32 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
+_MAX_NESTING = 20
 MAX_CHARS = 100_000
-"""A longer text is shown as it is: parsing it would hold up the screen."""
+MAX_LINE = 8_000
+"""A longer text, or one with a longer line, is shown as it is: parsing it would hold up the screen."""
 
 
 def markdown(text: str, width: int, *, indent: int = 0) -> list[Line]:
     """Return the lines of a Markdown text, each at most `width` cells wide, `indent` included."""
     margin = one(" " * indent)
-    if len(text) > MAX_CHARS:
+    tokens = _parser().parse(text) if _readable(text) else []
+    if not tokens or max(token.level for token in tokens) >= _MAX_NESTING - 2:  # deeper ones were left out
         return wrap([Span(text)], width, first=margin, rest=margin)
     page = _Page(width)
-    page.blocks(_parser().parse(text), _Place(margin, margin))
+    page.blocks(tokens, _Place(margin, margin))
     return page.lines
+
+
+def _readable(text: str) -> bool:
+    return len(text) <= MAX_CHARS and max(map(len, text.split("\n"))) <= MAX_LINE
 
 
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 12})
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING})
     return parser.enable(["table", "strikethrough"])
 
 
@@ -240,8 +247,14 @@ def _length(spans: Spans) -> int:
     return sum(len(span.text) for span in spans)
 
 
+def warm_up() -> None:
+    """Import the parser and the commonest lexers. For a thread: it takes a while the first time."""
+    for language in ("python", "json", "bash", "diff"):
+        markdown(f"*x* `y`\n\n```{language}\n1\n```", 20)
+
+
 def code_blocks(text: str) -> list[str]:
     """Return the contents of the code blocks of a Markdown text, in order."""
-    if len(text) > MAX_CHARS:
+    if not _readable(text):
         return []
     return [t.content.rstrip("\n") for t in _parser().parse(text) if t.type in ("fence", "code_block")]

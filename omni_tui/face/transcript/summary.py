@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from rich.cells import cell_len
 
@@ -12,12 +13,13 @@ from omni_tui.protocol.events import ContentPart
 from omni_tui.security.text import safe, safe_line
 
 _FIRST = (
-    "query pattern regex search path paths file filename file_path filepath uri url name id key title command "
-    "cmd text message prompt repo repo_path branch source destination from to a b"
+    "query pattern regex search path paths file filename file_path filepath uri url name id key title "
+    "command cmd text message prompt repo repo_path branch source destination from to a b"
 )
 _RANK = {name: rank for rank, name in enumerate(_FIRST.split())}
 _BARE = frozenset({"path", "file", "filename", "file_path", "filepath", "uri", "url"})
 _ROOM_FOR_NAMES = 34
+_LONGEST_VALUE = 48
 _PREVIEW = 4_000
 _OFF = 2
 
@@ -38,17 +40,25 @@ def arguments_line(preview: str, width: int) -> str:
         return fit(safe_line(" ".join(preview[:_PREVIEW].split()), limit=_PREVIEW), width)
     said = [key for key in values if _weight(values[key]) < _OFF] or list(values)
     keys = sorted(said, key=lambda key: (_RANK.get(key, len(_RANK)), _weight(values[key])))
+    named = " ".join(_pair(key, values[key], _LONGEST_VALUE) for key in keys[:8])
+    if len(keys) <= 8 and cell_len(named) <= width:
+        return named
+    return _squeezed(values, keys, width)
+
+
+def _squeezed(values: dict[str, object], keys: Sequence[str], width: int) -> str:
+    """Return as many arguments as fit, a leading path without its name, and the number of the others."""
     shown: list[str] = []
     for left, key in enumerate(keys):
-        bare = width < _ROOM_FOR_NAMES and not shown and key in _BARE
         rest = len(keys) - left
         more = f" +{rest - 1}" if rest > 1 else ""
-        used = sum(len(part) + 1 for part in shown)
+        used = sum(cell_len(part) + 1 for part in shown)
         room = width - used - cell_len(more)
-        piece = _value(values[key], max(8, room)) if bare else _pair(key, values[key], max(8, room))
+        bare = not shown and key in _BARE and width < _ROOM_FOR_NAMES
+        piece = (_value if bare else partial(_pair, key))(values[key], max(8, room))
         if cell_len(piece) > room:
             if not shown:
-                shown.append(fit(piece, max(1, width - cell_len(more))) + more)
+                shown.append(fit(piece, max(1, room)) + more)
             elif used + cell_len(f"+{rest}") <= width:
                 shown.append(f"+{rest}")
             break
@@ -66,7 +76,7 @@ def _pair(key: str, value: object, room: int) -> str:
 def _value(value: object, room: int) -> str:
     match value:
         case str():
-            return fit(safe_line(value[: room * 4], limit=room * 4), min(room, 48))
+            return fit(safe_line(value[: room * 4], limit=room * 4), min(room, _LONGEST_VALUE))
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[value]
         case list() | dict():

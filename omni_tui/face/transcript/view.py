@@ -17,7 +17,7 @@ from omni_tui.face.messages import CopyText
 from omni_tui.face.transcript.draw import MEASURE, draw, estimate
 from omni_tui.face.transcript.items import AnyItem, CallItem, Fold, TextItem, UserItem
 from omni_tui.face.transcript.lines import Line, copied
-from omni_tui.face.transcript.markdown import code_blocks
+from omni_tui.face.transcript.markdown import code_blocks, warm_up
 from omni_tui.face.transcript.messages import OpenResult
 from omni_tui.face.transcript.select import SelectableView
 from omni_tui.face.transcript.summary import result_text, size_of
@@ -107,12 +107,16 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         self._drawn_at = self._cost = 0.0
         self._ticker: Timer | None = None
         self._code_at = (-1, -1)
+        self._warm = False
 
     # --- events
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account; it is drawn with the next frame."""
         if self.fold.apply(event):
+            if not self._warm and self.is_attached:  # an answer comes soon; it should not wait for imports
+                self._warm = True
+                self.run_worker(warm_up, thread=True, group="warm-up", exit_on_error=False)
             self._schedule(STREAM_S if isinstance(event, (AnswerDelta, ThoughtDelta)) else FRAME_S)
 
     def clear(self) -> None:

@@ -37,7 +37,7 @@ class Composer(Vertical):
     Composer {
         height: auto;
         background: $bar;
-        border-left: outer $bar;
+        border-left: blank $bar;
         padding: 0 1;
         &:focus-within { border-left: outer $mine; }
         & > OptionList {
@@ -50,6 +50,7 @@ class Composer(Vertical):
             scrollbar-size-vertical: 1;
         }
         &.-popup > OptionList { display: block; }
+        & > OptionList > .option-list--option-highlighted { background: $cursor; text-style: bold; }
         & > #composer-foot { height: 1; margin-top: 1; }
         & #composer-hint { width: 1fr; color: $text-3; text-wrap: nowrap; text-overflow: ellipsis; }
         & #composer-state { width: auto; margin-left: 2; }
@@ -70,7 +71,10 @@ class Composer(Vertical):
         self._pastes = Pastes()
         self._matches: list[Action] = []
         self._dismissed = ""
-        self._trouble = ""
+        self._trouble = self._said_of = ""
+        self._listed_for = ""
+        self._state = ("", "")
+        self._said = ""
         self.busy = False
 
     def compose(self) -> ComposeResult:
@@ -146,6 +150,13 @@ class Composer(Vertical):
         text = self.draft
         if not text.strip():
             return
+        if self.popup_open:
+            action = self._picked
+            if action.argument:
+                self.complete()
+            else:
+                self._do(action, "")
+            return
         command = _COMMAND.fullmatch(text.strip()) if "\n" not in text.strip() else None
         if command is not None:
             self._run(command[1], (command[2] or "").strip())
@@ -169,15 +180,15 @@ class Composer(Vertical):
 
     def _run(self, name: str, argument: str) -> None:
         action = actions.by_slash(name)
-        if action is None and self.popup_open and not argument:
-            self.complete()
-            return
         if action is None:
             near = get_close_matches(name, [a.slash for a in actions.slash_commands()], 1, 0.5)
             hint = f" · did you mean /{near[0]}?" if near else " · type / to see them all"
             self._say(f"there is no command /{name}{hint} · // sends it as text")
             return
-        self._empty(f"/{name} {argument}".strip())
+        self._do(action, argument)
+
+    def _do(self, action: Action, argument: str) -> None:
+        self._empty(f"/{action.slash} {argument}".strip())
         self.post_message(RunAction(action.name, argument))
 
     def _empty(self, sent: str) -> None:
@@ -189,7 +200,12 @@ class Composer(Vertical):
 
     @property
     def popup_open(self) -> bool:
-        """Whether the list of commands is to be seen."""
+        """Whether the list of commands is to be seen for what is written now.
+
+        Keys may come faster than the messages that tell of changes.
+        """
+        if self._listed_for != self.prompt.text:
+            self._list_commands(self.prompt.text)
         return self.has_class("-popup")
 
     def close_popup(self) -> bool:
@@ -208,9 +224,13 @@ class Composer(Vertical):
     def complete(self) -> None:
         """Write out the command that is picked."""
         if self._matches:
-            action = self._matches[self._options.highlighted or 0]
+            action = self._picked
             self.prompt.load_text(f"/{action.slash}" + (" " if action.argument else ""))
             self.prompt.move_cursor(self.prompt.document.end)
+
+    @property
+    def _picked(self) -> Action:
+        return self._matches[self._options.highlighted or 0]
 
     @property
     def _options(self) -> OptionList:
@@ -218,7 +238,8 @@ class Composer(Vertical):
 
     def _list_commands(self, text: str) -> None:
         """Show the commands that begin with what is written, then those that contain it."""
-        typed = text[1:].lower() if re.fullmatch(r"/[\w-]*", text) else None
+        self._listed_for = text
+        typed = text[1:].lower() if re.fullmatch(r"/[\w-]{0,40}", text) else None
         found = actions.slash_commands() if typed is not None else ()
         begin = [a for a in found if a.slash.startswith(typed or "")]
         self._matches = begin + [a for a in found if typed and typed in a.slash and a not in begin]
@@ -228,7 +249,7 @@ class Composer(Vertical):
         if not self._matches or exact or text == self._dismissed:
             self.set_class(False, "-popup")
             return
-        column = max(len(a.slash) + len(a.argument) + 2 for a in self._matches) + 2
+        column = max(len(action.slash) for action in self._matches) + 3
         options.add_options(Option(_row(action, column)) for action in self._matches)
         options.highlighted = 0
         self.set_class(True, "-popup")
@@ -239,11 +260,12 @@ class Composer(Vertical):
     def _changed(self, event: TextArea.Changed) -> None:
         event.stop()
         text = self.prompt.text
-        self._list_commands(text if "\n" not in text and len(text) < 80 else "")
+        self._list_commands(text)
         if text != self._dismissed:
             self._dismissed = ""
         self._grow()
-        self._trouble = self._lost(text)
+        if text != self._said_of:
+            self._trouble = self._lost(text)
         self._hint()
 
     @on(OptionList.OptionSelected)
@@ -267,7 +289,7 @@ class Composer(Vertical):
         return f"paste {gone} is not in the message any more · ctrl+z brings it back" if gone else ""
 
     def _say(self, text: str) -> None:
-        self._trouble = text
+        self._trouble, self._said_of = text, self.prompt.text
         self._hint()
 
     def set_busy(self, busy: bool) -> None:
@@ -278,7 +300,9 @@ class Composer(Vertical):
 
     def show_state(self, text: str, colour: str) -> None:
         """Show at the right what goes on, quietly."""
-        self.query_one("#composer-state", Static).update(Content.styled(text, colour))
+        if (text, colour) != self._state:  # an update lays out the screen, even one that changes nothing
+            self._state = (text, colour)
+            self.query_one("#composer-state", Static).update(Content.styled(text, colour))
 
     def _hint(self) -> None:
         hint = self._trouble
@@ -288,9 +312,12 @@ class Composer(Vertical):
             enter = "enter queue it" if self.busy else "enter send"
             hint = f"{enter} · ctrl+j new line · / commands"
         self.set_class(bool(self._trouble), "-trouble")
-        self.query_one("#composer-hint", Static).update(Content(hint))
+        if hint != self._said:
+            self._said = hint
+            self.query_one("#composer-hint", Static).update(Content(hint), layout=False)
 
 
 def _row(action: Action, column: int) -> Content:
-    name = f"/{action.slash} {action.argument}".rstrip()
-    return Content.assemble((f"{name:<{column}}", "$text-1"), (action.description, "$text-2"))
+    name, argument = f"/{action.slash}", f"  {action.argument}"
+    words = (action.description, "$text-2"), (argument, "$text-3")
+    return Content.assemble((f"{name:<{column}}", "$text-1"), *words)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 cast("dict[str, Any]", ANSI_SEQUENCES_KEYS).setdefault("\x1b\r", (SimpleNamespace(value="alt+enter"),))
 
 
+_OTHERWISE = frozenset({"f6", "f7", "up", "down", "pageup", "pagedown", "ctrl+c,super+c"})
+"""Keys of `TextArea` that mean something else here, or in the whole app."""
+
+
 class Prompt(TextArea, inherit_bindings=False):
     """The text itself. Its height changes only with its number of lines, never while a line is typed."""
 
@@ -37,13 +41,8 @@ class Prompt(TextArea, inherit_bindings=False):
     }
     """
 
-    # F6 and F7 belong to the app; ctrl+c copies or stops the run
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            b
-            for b in TextArea.BINDINGS
-            if isinstance(b, Binding) and b.key not in ("f6", "f7", "ctrl+c,super+c")
-        ),
+        *(b for b in TextArea.BINDINGS if isinstance(b, Binding) and b.key not in _OTHERWISE),
         Binding("ctrl+c,super+c", "copy_selection", "Copy", show=False),
         Binding("enter", "submit", "send"),
         Binding("ctrl+j,alt+enter,shift+enter", "new_line", "new line"),
@@ -74,10 +73,9 @@ class Prompt(TextArea, inherit_bindings=False):
         return True
 
     async def _on_key(self, event: events.Key) -> None:
-        """Enter is a binding here, not a character."""
+        """Enter is a binding here, not a character. (Textual itself calls the handler of `TextArea`.)"""
         if event.key == "enter":
-            return
-        await super()._on_key(event)
+            event.prevent_default()
 
     async def _on_paste(self, event: events.Paste) -> None:
         """Insert a paste as visible text, holding a large one aside."""
