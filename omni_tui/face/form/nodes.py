@@ -263,7 +263,7 @@ class ObjectNode(Node):
         if rest:
             self.extra = self.extra or Leaf(extra_field(self.field), self)
             self.extra.load(rest)
-        self.state = "set" if value or self.field.required else "empty"
+        self.state = "set" if value else "empty"
         return True
 
     def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
@@ -345,7 +345,7 @@ class ArrayNode(Node):
             node = make_node(self.field.item, self)
             self.items.append(node)
             node.load(item)
-        self.state = "set" if value else ("unset" if self.field.required else "empty")
+        self.state = "set" if value else "empty"
         return True
 
     def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:

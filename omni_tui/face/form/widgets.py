@@ -89,7 +89,7 @@ class Row(Widget):
         if not self.is_attached:
             return
         width = max(self.size.width - LABEL_CELLS - 3, 20)
-        self._about = _clip(self._said(), width)
+        self._about = clip(self._said(), width, _ABOUT_LINES)
         rows = self.control_height() + len(self._about)
         self.styles.height = rows + self.gap()
         self.refresh()
@@ -268,11 +268,12 @@ class LeafRow(Row):
         self.fit()
 
 
-def _clip(said: Content, width: int) -> list[Content]:
-    if not said.plain:
+def clip(said: Content, width: int, most: int) -> list[Content]:
+    """Return a text as at most `most` lines; "…" says that there is more."""
+    if not said.plain or width < 2:
         return []
     lines = said.wrap(width)
-    if len(lines) > _ABOUT_LINES:
-        lines = [*lines[: _ABOUT_LINES - 1], lines[_ABOUT_LINES - 1].truncate(width - 1, ellipsis=True)]
-        lines[-1] = Content.assemble(lines[-1].rstrip(), ("…", "$text-3"))
+    if len(lines) > most:
+        last = lines[most - 1].truncate(width - 1).rstrip()
+        lines = [*lines[: most - 1], Content.assemble(last, ("…", "$text-3"))]
     return lines

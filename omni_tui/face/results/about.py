@@ -6,11 +6,14 @@ from collections.abc import Iterator
 
 import msgspec
 from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
 
+from omni_tui.face.form.widgets import clip
 from omni_tui.face.results.lines import Look
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.events import ToolDetails
-from omni_tui.security.text import safe
+from omni_tui.security.text import safe, safe_line
 
 _BADGES = {
     "write": (" WRITES ", "bold $on-colour on $waiting"),
@@ -21,8 +24,29 @@ _BADGES = {
 _DEEPEST = 100
 
 
-def badge(details: ToolDetails | None) -> Content:
-    """Return what the tool may do, and whether it is new or changed, as marks."""
+class Says(Widget):
+    """The beginning of a tool's description, quoted: three lines, one where there is no room."""
+
+    DEFAULT_CSS = """
+    Says { height: auto; padding: 0 1; }
+    """
+
+    said: reactive[Content] = reactive(Content(""), layout=True)
+
+    def render(self) -> Content:
+        """Draw what fits."""
+        lines = clip(self.said, self.size.width or 60, 1 if self.screen.has_class("-low") else 3)
+        return Content("\n").join(lines)
+
+
+def head_line(server: str, tool: str, details: ToolDetails | None) -> Content:
+    """Return the first line of the screen: server › tool, and what it may do."""
+    name = details.label if details is not None else safe_line(tool, limit=128)
+    line = Content.assemble(("◆ ", "$mine"), (safe_line(server, limit=60), "$text-2"), (" › ", "$text-3"))
+    return line + Content.assemble((name, "bold $text-1"), "   ") + _badge(details)
+
+
+def _badge(details: ToolDetails | None) -> Content:
     if details is None:
         return Content("")
     marks = Content.assemble(_BADGES[details.risk])

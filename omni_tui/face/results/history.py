@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
-from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, CallProposed, CallState
+from omni_tui.protocol.commands import ReadArguments
+from omni_tui.protocol.events import (
+    ApprovalRequested,
+    CallChanged,
+    CallFinished,
+    CallProposed,
+    CallState,
+    TextPage,
+)
 from omni_tui.security.text import safe, safe_line
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
 
 KEPT = 50
 """Calls kept for each tool."""
@@ -100,3 +112,19 @@ class CallHistory:
             if len(row) > KEPT:
                 del self._calls[row.pop(0).call]
         return past
+
+
+async def read_arguments(port: Port, past: PastCall) -> tuple[str, bool]:
+    """Return a call's arguments, and whether they are exact. Raises what `Port.ask` raises.
+
+    The engine shows arguments with what does not show made visible; only those of calls by hand and
+    of approvals that fitted into one event are known exactly here.
+    """
+    if past.arguments_json:
+        return past.arguments_json, True
+    read = ""
+    while True:
+        page: TextPage = await port.ask(ReadArguments(call=past.call, offset=len(read)))
+        read += page.text
+        if not page.text or len(read) >= page.total:
+            return read, "<U+" not in read

@@ -46,7 +46,8 @@ class PastCalls(RowList):
         past = self._calls[key]
         sign, style = _SIGNS.get(past.state, ("✗", "$fail"))
         when = datetime.fromtimestamp(past.started).strftime("%H:%M:%S") if past.started else ""
-        took = duration(past.finished.elapsed_ms) if past.finished is not None else past.state
+        state = "running" if past.state == "dispatching" else past.state
+        took = duration(past.finished.elapsed_ms) if past.finished is not None else state
         row = Content.assemble(
             (f" {sign} ", style), (f"{when:<9}", "$text-3"), (f"{took:>9}  ", "$text-2"),
             (" ".join(past.arguments.split())[:500], "$text-2"),

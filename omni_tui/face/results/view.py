@@ -57,6 +57,7 @@ class ResultView(Vertical):
     def __init__(self) -> None:
         super().__init__()
         self._finished: CallFinished | None = None
+        self._empty = _EMPTY
         self._pages: dict[int, Pages] = {}
         self._feed: Iterator[ContentPart] = iter(())
         self._open: Pages | None = None
@@ -75,9 +76,9 @@ class ResultView(Vertical):
 
     # --- what the owner uses
 
-    def show(self, finished: CallFinished | None) -> None:
-        """Show the result of a call, or (None) that there is none yet."""
-        self._finished = finished
+    def show(self, finished: CallFinished | None, empty: str = _EMPTY) -> None:
+        """Show the result of a call, or the words for "there is none"."""
+        self._finished, self._empty = finished, empty
         self._pages = {}
         tabs = self.query_one(TabLine)
         kinds = {part.kind for part in finished.parts} if finished is not None else set()
@@ -133,7 +134,7 @@ class ResultView(Vertical):
         tree.display = as_tree and self._finished is not None and self._has("structured")
         lines.display = not tree.display
         if self._finished is None:
-            lines.add(_EMPTY, "dim")
+            lines.add(self._empty, "dim")
         elif self.tab == "text":
             self._feed = iter(self._finished.parts)
             self._more()
@@ -286,7 +287,11 @@ class ResultView(Vertical):
         part = next((p for p in parts if p.index == here), parts[0] if parts else None)
         if part is None:
             return WHOLE, "the raw result", "application/json"
-        return part.index, _head(part), part.mime or ("text/plain" if part.kind == "text" else "")
+        return (
+            part.index,
+            _head(part)[2:].partition("   ")[0],
+            part.mime or ("text/plain" if part.kind == "text" else ""),
+        )
 
     def on_save_bar_closed(self, event: SaveBar.Closed) -> None:
         """Back to the result."""

@@ -13,9 +13,9 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.form.form import ArgumentsForm
-from omni_tui.face.results.about import about_lines, badge, headline
+from omni_tui.face.results.about import Says, about_lines, head_line, headline
 from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.results.history import CallHistory, PastCall
+from omni_tui.face.results.history import CallHistory, PastCall, read_arguments
 from omni_tui.face.results.lines import LineView
 from omni_tui.face.results.past import PastCalls
 from omni_tui.face.results.status import ConfirmBar, RunButton, StateLine
@@ -25,21 +25,14 @@ from omni_tui.face.widgets.footer import FooterBar, Hint
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
-from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool, ReadArguments
-from omni_tui.protocol.events import (
-    CallProgress,
-    CommandDone,
-    ConfirmNeeded,
-    TextPage,
-    ToolDetails,
-)
-from omni_tui.security.text import safe_line
+from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
+from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
 
 if TYPE_CHECKING:
     from omni_tui.face.clock import Clock
     from omni_tui.face.port import Port
 
-_ORDER = ("run", "other_side", "about", "toggle_raw", "close")
+_ORDER = ("run", "other_side", "close", "about", "toggle_raw")
 """The screen's own keys, in the order of the bottom bar."""
 
 
@@ -70,7 +63,6 @@ class ToolScreen(Screen[None]):
         self._server = server
         self._tool = tool
         self._wanted = arguments_json
-        self._details: ToolDetails | None = None
         self._past = history if history is not None else CallHistory()
         self._current = ""
         self._asked = False
@@ -79,6 +71,10 @@ class ToolScreen(Screen[None]):
     @property
     def _port(self) -> Port:
         return cast("Port", self.app.port)  # type: ignore[attr-defined]
+
+    @property
+    def _clock(self) -> Clock:
+        return cast("Clock", self.app.clock)  # type: ignore[attr-defined]
 
     @property
     def _form(self) -> ArgumentsForm | None:
@@ -102,7 +98,7 @@ class ToolScreen(Screen[None]):
         with Horizontal(id="tool-body"):
             with Vertical(id="tool-left"):
                 yield PaneTitle("Arguments").add_class("side")
-                yield Static(id="tool-says", markup=False)
+                yield Says()
                 with Vertical(id="tool-form"):
                     yield Static(Content("reading the tool's schema …"), id="tool-wait", markup=False)
                 yield LineView().add_class("about")
@@ -120,7 +116,7 @@ class ToolScreen(Screen[None]):
     def on_mount(self) -> None:
         """Ask what the tool is."""
         self.add_class("-at-form")
-        self._draw_head()
+        self._draw_head(None)
         self._show_past()
         self._describe()
 
@@ -135,12 +131,11 @@ class ToolScreen(Screen[None]):
             )
             return
         if isinstance(details, ToolDetails):
-            self._details = details
             await self._show_details(details)
 
     async def _show_details(self, details: ToolDetails) -> None:
-        self._draw_head()
-        self.query_one("#tool-says", Static).update(headline(details))
+        self._draw_head(details)
+        self.query_one(Says).said = headline(details)
         about = self.query_one(".about", LineView)
         about.clear()
         for text, look in about_lines(details):
@@ -154,14 +149,8 @@ class ToolScreen(Screen[None]):
             form.focus_first()
         self.update_bar()
 
-    def _draw_head(self) -> None:
-        details = self._details
-        name = details.label if details is not None else safe_line(self._tool, limit=128)
-        head = Content.assemble(
-            ("◆ ", "$mine"), (safe_line(self._server, limit=60), "$text-2"), (" › ", "$text-3"),
-            (name, "bold $text-1"), "   ",
-        )  # fmt: skip
-        self.query_one("#tool-head", Static).update(head + badge(details))
+    def _draw_head(self, details: ToolDetails | None) -> None:
+        self.query_one("#tool-head", Static).update(head_line(self._server, self._tool, details))
 
     # --- the two sides and the bar below
 
@@ -170,6 +159,12 @@ class ToolScreen(Screen[None]):
         """Whether the result is the side that is shown where there is room for one only."""
         return self.has_class("-at-result")
 
+    @property
+    def _in_result(self) -> bool:
+        if self.has_class("-narrow"):
+            return self.at_result
+        return self.query_one("#tool-right").has_focus_within
+
     def _go(self, *, result: bool) -> None:
         self.set_class(result, "-at-result")
         self.set_class(not result, "-at-form")
@@ -177,19 +172,22 @@ class ToolScreen(Screen[None]):
 
     def action_other_side(self) -> None:
         """Go to the result, or back to the form."""
-        right = self.query_one("#tool-right")
-        to_result = not (self.at_result if self.has_class("-narrow") else right.has_focus_within)
+        to_result = not self._in_result
         self._go(result=to_result)
         if to_result:
             self.query_one(ResultView).focus_view()
-        elif (form := self._form) is not None:
-            form.focus_first()
+        else:
+            self._to_form()
 
     def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
         """Go to the side that was clicked."""
         event.stop()
         if (event.name == "result") is not self.at_result:
             self.action_other_side()
+
+    def _to_form(self) -> None:
+        if (form := self._form) is not None:
+            form.focus_first()
 
     def action_about(self) -> None:
         """Show all about the tool (description, annotations, schemas), or the form again."""
@@ -199,8 +197,8 @@ class ToolScreen(Screen[None]):
         self._go(result=False)
         if shown:
             about.focus()
-        elif (form := self._form) is not None:
-            form.focus_first()
+        else:
+            self._to_form()
 
     async def action_toggle_raw(self) -> None:
         """Show the arguments as JSON, or as a form."""
@@ -233,13 +231,13 @@ class ToolScreen(Screen[None]):
 
     def _hint_of(self, binding: Binding) -> Hint:
         name = binding.action
-        words = {"close": self._esc_words(), "other_side": "form" if self.at_result else "result"}
+        words = {"close": self._esc_words(), "other_side": "form" if self._in_result else "result"}
         key = "]" if binding.key == "right_square_bracket" else binding.key
         return Hint(key, words.get(name, binding.description), f"screen.{name}" if name in _ORDER else "")
 
     def _esc_words(self) -> str:
         if self.running is not None and not self.query(ConfirmBar):
-            return "cancel the call"
+            return "cancel"
         return "close"
 
     # --- running
@@ -270,9 +268,8 @@ class ToolScreen(Screen[None]):
     async def _send(self, arguments: JsonText, *, confirmed: bool) -> None:
         self._asked = True
         state = self.query_one(StateLine)
-        command = CallTool(
-            server=self._server, tool=self._tool, arguments_json=arguments, confirmed=confirmed
-        )
+        server, tool = self._server, self._tool
+        command = CallTool(server=server, tool=tool, arguments_json=arguments, confirmed=confirmed)
         try:
             reply = await self._port.ask(command, timeout=60)
         except ASKING as error:
@@ -287,8 +284,7 @@ class ToolScreen(Screen[None]):
             self._began(reply.id, arguments)
 
     def _began(self, call: str, arguments: JsonText) -> None:
-        clock = cast("Clock", self.app.clock)  # type: ignore[attr-defined]
-        self._past.began(call, self._server, self._tool, arguments, clock.time())
+        self._past.began(call, self._server, self._tool, arguments, self._clock.time())
         self._current = call
         self.query_one(StateLine).begin()
         self._go(result=True)
@@ -297,8 +293,7 @@ class ToolScreen(Screen[None]):
         self._show_call()
 
     async def _confirm(self, question: ConfirmNeeded, arguments: JsonText) -> None:
-        clock = cast("Clock", self.app.clock)  # type: ignore[attr-defined]
-        bar = ConfirmBar(question, arguments, clock)
+        bar = ConfirmBar(question, arguments, self._clock)
         await self.query_one("#tool-left").mount(bar, before="#tool-run")
         self._go(result=False)
 
@@ -318,8 +313,7 @@ class ToolScreen(Screen[None]):
         if not bars:
             return False
         bars.remove()
-        if (form := self._form) is not None:
-            form.focus_first()
+        self._to_form()
         return True
 
     def _hint(self, words: str, style: str) -> None:
@@ -353,7 +347,8 @@ class ToolScreen(Screen[None]):
     def _show_call(self) -> None:
         past = self._past.get(self._current)
         self.query_one(StateLine).show(past)
-        self.query_one(ResultView).show(past.finished if past is not None else None)
+        words = "No result." if self.running is None else ""
+        self.query_one(ResultView).show(past.finished if past is not None else None, words)
         self._show_past()
         self.update_bar()
 
@@ -378,20 +373,13 @@ class ToolScreen(Screen[None]):
 
     @work(group="load", exclusive=True, exit_on_error=False)
     async def _load(self, past: PastCall) -> None:
-        arguments: str = past.arguments_json
         try:
-            while not arguments or arguments != past.arguments_json:
-                offset = len(arguments)
-                page: TextPage = await self._port.ask(ReadArguments(call=past.call, offset=offset))
-                arguments += page.text
-                if not page.text or len(arguments) >= page.total:
-                    break
+            arguments, exact = await read_arguments(self._port, past)
         except ASKING as error:
             self._hint("the arguments could not be read: " + words_of(error), "$fail")
             return
         if (form := self._form) is not None:
             form.load(arguments)
-            exact = bool(past.arguments_json) or "<U+" not in arguments
             self._hint("" if exact else "characters that do not show were not carried over", "$waiting")
 
     # --- leaving
