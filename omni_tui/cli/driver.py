@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from omni_tui.cli.demo import own_state
 from omni_tui.cli.failures import Exit, Failure
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link, LinkClosed, Reply
 from omni_tui.protocol.commands import Hello, Replay
@@ -18,6 +19,7 @@ from omni_tui.protocol.events import (
     ConfigProblems,
     EngineReady,
     Lagged,
+    Notice,
     ReplayDone,
     ServerChanged,
     ToolsListed,
@@ -45,6 +47,7 @@ class Driver:
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._over: Exception | None = None
+        self._last_words = ""
         self._settled: set[str] = set()
         self._seen: set[int] = set()
         self.heard = heard or (lambda event: None)
@@ -145,9 +148,9 @@ class Driver:
         try:
             async for event in self._link.events():
                 self._take(event)
-            self._over = LinkClosed("the engine has ended")
+            self._over = LinkClosed(self._last_words or "the engine has ended")
         except LinkClosed as error:
-            self._over = error
+            self._over = LinkClosed(self._last_words) if self._last_words else error
         except Exception as error:  # whatever broke, nobody may wait for ever
             self._over = LinkClosed(f"the connection to the engine broke: {error}")
         finally:
@@ -181,6 +184,8 @@ class Driver:
                 self._settled.add(event.name)
         elif isinstance(event, ToolsListed):
             self._list(event)
+        elif isinstance(event, Notice) and event.level == "error" and self.ready is None:
+            self._last_words = f"{event.what}: {event.why}"
         elif isinstance(event, Lagged):
             self.send(Replay(after=event.after))
 
@@ -201,13 +206,14 @@ async def engine(
     """Start an engine, greet it, and end it with everything it started. Raises `Failure`."""
     from omni_tui.links import start_engine
 
-    try:
-        link = await start_engine(options)
-    except (LinkClosed, OSError) as error:
-        raise Failure("the engine could not be started", why=str(error)) from None
-    driver = Driver(link, heard)
-    try:
-        await driver.start()
-        yield driver
-    finally:
-        await driver.stop()
+    with own_state(options) as settled:
+        try:
+            link = await start_engine(settled)
+        except (LinkClosed, OSError) as error:
+            raise Failure("the engine could not be started", why=str(error)) from None
+        driver = Driver(link, heard)
+        try:
+            await driver.start()
+            yield driver
+        finally:
+            await driver.stop()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import json
 import signal
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from omni_tui.cli.arguments import read_arguments
@@ -15,8 +17,9 @@ from omni_tui.cli.failures import Exit, Failure
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import is_screen, say, say_json, table, tell
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool, ReadResult
+from omni_tui.protocol.commands import CallTool, CancelCall, CheckArguments, DescribeTool, ReadResult
 from omni_tui.protocol.events import (
+    ArgumentsChecked,
     CallChanged,
     CallFinished,
     CallProgress,
@@ -134,20 +137,16 @@ async def call(arguments: argparse.Namespace) -> int:
     watch = _Watch()
     async with engine(launch_options(arguments, headless=True), watch.heard) as driver:
         await driver.connected([arguments.server])
-        _must_be_there(driver, arguments.server)
+        _must_be_there(driver, arguments.server, arguments.tool)
         details = await driver.ask_for(
             ToolDetails, DescribeTool(server=arguments.server, tool=arguments.tool)
         )
         values = read_arguments(
             arguments.pairs, arguments.args, json.loads(details.input_schema_json or "{}")
         )
-        command = CallTool(
-            server=arguments.server,
-            tool=arguments.tool,
-            arguments_json=exact_json(values),
-            confirmed=arguments.yes,
-        )
-        reply = await driver.ask(command)
+        named = {"server": arguments.server, "tool": arguments.tool, "arguments_json": exact_json(values)}
+        await _must_fit(driver, CheckArguments(**named))
+        reply = await driver.ask(CallTool(**named, confirmed=arguments.yes))
         if isinstance(reply, ConfirmNeeded):
             raise Failure(
                 "nothing was sent",
@@ -164,14 +163,31 @@ async def call(arguments: argparse.Namespace) -> int:
     return _status(report["status"])
 
 
-def _must_be_there(driver: Driver, name: str) -> None:
+def _must_be_there(driver: Driver, name: str, tool: str) -> None:
     server = driver.servers.get(name)
     if server is None:
-        known = ", ".join(sorted(driver.servers)) or "none are configured"
-        raise Failure(f"there is no server named {name}", why=f"there are: {known}", status=Exit.USAGE)
+        raise Failure(
+            f"there is no server named {name}", why=_nearest(name, driver.servers), status=Exit.USAGE
+        )
     if server.state not in {"active", "idle", "degraded"}:
         reason = str(server.reason) or server.state.replace("_", " ")
         raise Failure(f"{name} is not connected", why=reason, todo=server.todo)
+    tools = driver.tools.get(name, {})
+    if tool not in tools:
+        raise Failure(f"{name} has no tool named {tool}", why=_nearest(tool, tools), status=Exit.USAGE)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names[:40]) or 'none'}"
+
+
+async def _must_fit(driver: Driver, command: CheckArguments) -> None:
+    checked = await driver.ask_for(ArgumentsChecked, command)
+    if checked.problems:
+        told = [f"{each.where or 'the arguments'}: {each.what}" for each in checked.problems]
+        raise Failure("the arguments do not fit the tool", why="; ".join(told), status=Exit.USAGE)
 
 
 class _Watch:

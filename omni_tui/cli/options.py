@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from omni_tui.cli.failures import Exit, Failure
+from omni_tui.config.paths import PROJECT_FILE
 from omni_tui.protocol.launch import LaunchOptions
 
 
@@ -13,7 +14,8 @@ def launch_options(
     arguments: argparse.Namespace, *, headless: bool = False, connect: bool = True, resume: str = ""
 ) -> LaunchOptions:
     """Return the options of one start, with whole paths. Raises `Failure` for a path that cannot be."""
-    project = _path(arguments.project)
+    demo = arguments.command == "demo" or getattr(arguments, "demo", False)
+    project = _path(arguments.project) or ("" if demo else _project_here())
     if project and not Path(project).is_dir():
         raise Failure(
             f"there is no folder {project}",
@@ -29,11 +31,17 @@ def launch_options(
         api_base=arguments.api_base,
         mode=getattr(arguments, "mode", ""),
         resume=resume or ("new" if headless or arguments.new else arguments.session or "auto"),
-        demo=arguments.command == "demo" or getattr(arguments, "demo", False),
+        demo=demo,
         headless=headless,
         debug=arguments.debug,
         connect="all" if connect else "none",
     )
+
+
+def _project_here() -> str:
+    """Return the current folder if it holds a project's file: what tightens must not be overlooked."""
+    here = Path.cwd()
+    return str(here) if (here / PROJECT_FILE).is_file() else ""
 
 
 def _path(text: str) -> str:

@@ -1,0 +1,96 @@
+"""The app: an engine in its own process, and the face over it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+import msgspec
+
+from omni_tui.cli.demo import own_state
+from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.options import launch_options
+from omni_tui.config.paths import find_paths
+from omni_tui.links import EngineProcess, spawn_engine
+from omni_tui.protocol import LaunchOptions, Link
+
+_LEAVE_S = 6.0
+
+
+def app(arguments: argparse.Namespace) -> int:
+    """Run the app until the person leaves."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Failure(
+            "the app needs a terminal",
+            todo="Without one, use: omni-tui run PROMPT, servers, tools or call (see omni-tui --help).",
+            status=Exit.USAGE,
+        )
+    with own_state(launch_options(arguments)) as options:
+        return _run(options, arguments.theme)
+
+
+def _run(options: LaunchOptions, theme: str) -> int:
+    paths = find_paths(config=options.config, state_dir=options.state_dir)
+    engines = Engines(options)
+    try:
+        if _processors() > 1:  # it connects while textual loads; on one processor they would only compete
+            engines.start()
+        from omni_tui.face.app import OmniApp
+        from omni_tui.face.options import FaceOptions
+
+        face = OmniApp(
+            engines.connect,
+            FaceOptions(
+                theme=theme,
+                config_path="" if options.demo and not options.config else str(paths.config_file),
+                state_dir=str(paths.state_dir),
+                themes_dir=str(paths.themes_dir),
+            ),
+        )
+        face.run()
+        return face.return_code or Exit.DONE
+    finally:
+        engines.finish()
+
+
+class Engines:
+    """The engine of this face, and those started again after one has gone."""
+
+    def __init__(self, options: LaunchOptions) -> None:
+        self._options = options
+        self._next: EngineProcess | None = None
+        self._all: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Start an engine now; the next `connect` takes it."""
+        self._next = spawn_engine(self._options)
+        self._all.append(self._next.process)
+
+    async def connect(self) -> Link:
+        """Return a link to an engine that is started already, else to a new one."""
+        if self._next is None:
+            self.start()
+        engine, self._next = self._next, None
+        assert engine is not None
+        # An engine that is started again goes on where the former one was cut off.
+        self._options = msgspec.structs.replace(self._options, resume="auto")
+        return await engine.link()
+
+    def finish(self) -> None:
+        """Wait until every engine has ended; one that does not leave by itself is killed."""
+        if self._next is not None:
+            self._next.process.terminate()
+        for process in self._all:
+            try:
+                process.wait(_LEAVE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,239 @@
+"""`doctor`: what Omni TUI needs of this machine, checked one by one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from omni_tui import __version__
+from omni_tui.cli.failures import Exit
+from omni_tui.cli.options import launch_options
+from omni_tui.cli.output import say, say_json
+from omni_tui.config.load import Loaded, RedisSettings, load_config
+
+LITELLM = "1.106.2"
+"""The one version that is known to be good; two releases of that year were poisoned."""
+
+_OLDEST_SQLITE = (3, 37)
+_WAIT_S = 2.0
+_MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; "bad" makes the command fail."""
+
+    name: str
+    level: Literal["ok", "note", "bad"]
+    what: str
+    todo: str = ""
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Run every check; 1 if one found something bad. A check that breaks is itself a finding."""
+    loaded = load_config(launch_options(arguments), os.environ)
+    findings: list[Finding] = []
+    for check in _CHECKS:
+        try:
+            findings.extend(check(loaded))
+        except Exception as error:  # the doctor must get through the whole list
+            findings.append(Finding(check.__name__.strip("_"), "bad", f"could not be checked: {error!r}"))
+    if arguments.json:
+        say_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            hint = f"\n        {finding.todo}" if finding.todo else ""
+            say(f"{_MARKS[finding.level]}  {finding.name}: {finding.what}{hint}")
+    return Exit.FAILED if any(finding.level == "bad" for finding in findings) else Exit.DONE
+
+
+def _python(loaded: Loaded) -> Iterable[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    yield Finding("Python", "ok" if good else "bad", version, "" if good else "3.11 or newer is needed")
+    yield Finding("Omni TUI", "ok", __version__)
+
+
+def _terminal(loaded: Loaded) -> Iterable[Finding]:
+    if not sys.stdout.isatty():
+        yield Finding("terminal", "note", "the output is no terminal; the app would not start here")
+        return
+    term, colour = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
+    deep = colour in {"truecolor", "24bit"} or "direct" in term
+    plain = term in {"", "dumb", "unknown"}
+    yield Finding(
+        "terminal",
+        "bad" if plain else "ok" if deep else "note",
+        f"TERM={term or '(not set)'} COLORTERM={colour or '(not set)'}",
+        "TERM names no terminal that can be drawn on"
+        if plain
+        else ""
+        if deep
+        else "colours are approximated; if yours shows 16 million, set COLORTERM=truecolor",
+    )
+    columns, rows = shutil.get_terminal_size()
+    small = columns < 80 or rows < 24
+    yield Finding(
+        "size", "note" if small else "ok", f"{columns}×{rows}", "80×24 or more is needed" if small else ""
+    )
+
+
+def _multiplexer(loaded: Loaded) -> Iterable[Finding]:
+    if not os.environ.get("TMUX"):
+        return
+    yield Finding("tmux", "note", "inside tmux", "for copying, tmux needs: set -g set-clipboard on")
+
+
+def _clipboard(loaded: Loaded) -> Iterable[Finding]:
+    from omni_tui.face.clipboard import through_terminal
+
+    tools = [tool for tool in ("wl-copy", "xclip", "xsel", "pbcopy", "clip.exe") if shutil.which(tool)]
+    routes = (["the terminal (OSC 52)"] if through_terminal("") else []) + tools[:1]
+    if routes:
+        yield Finding("clipboard", "ok", f"copies go to {' or '.join(routes)}, else into a file")
+    else:
+        yield Finding("clipboard", "note", "copies go into a file", "install wl-copy, xclip or xsel")
+
+
+def _database(loaded: Loaded) -> Iterable[Finding]:
+    import sqlite3
+
+    good = sqlite3.sqlite_version_info >= _OLDEST_SQLITE
+    todo = "" if good else "3.37 or newer is needed; use a newer Python"
+    yield Finding("SQLite", "ok" if good else "bad", sqlite3.sqlite_version, todo)
+
+
+def _key_store(loaded: Loaded) -> Iterable[Finding]:
+    import keyring
+
+    if os.environ.get("OMNI_TUI_PASSPHRASE"):
+        yield Finding("key store", "ok", "a passphrase (OMNI_TUI_PASSPHRASE)")
+        return
+    name = type(keyring.get_keyring()).__module__.rpartition(".")[2]
+    if name in {"fail", "null", "chainer"}:
+        what = "no system keyring; a key file of mode 0600 is used"
+        yield Finding("key store", "note", what, "set OMNI_TUI_PASSPHRASE, or unlock a keyring")
+    else:
+        yield Finding("key store", "ok", f"the system keyring ({name})")
+
+
+def _folders(loaded: Loaded) -> Iterable[Finding]:
+    for name, folder in (("state folder", loaded.paths.state_dir), ("log folder", loaded.paths.log_dir)):
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+        todo = "" if good else f"{nearest} cannot be written to; name another folder with --state-dir"
+        yield Finding(name, "ok" if good else "bad", str(folder), todo)
+
+
+def _configuration(loaded: Loaded) -> Iterable[Finding]:
+    if loaded.problems:
+        what = f"{len(loaded.problems)} mistakes in {loaded.paths.config_file}"
+        yield Finding("config", "bad", what, "omni-tui config check explains them")
+    elif loaded.first_run:
+        yield Finding("config", "note", f"none yet ({loaded.paths.config_file})", "try: omni-tui demo")
+    else:
+        yield Finding("config", "ok", str(loaded.paths.config_file))
+    name = loaded.config.model.name
+    yield Finding("model", "ok", name + (", the built-in rules" if name == "offline" else ""))
+
+
+def _servers(loaded: Loaded) -> Iterable[Finding]:
+    for spec in loaded.servers:
+        name = f"server {spec.name}"
+        if not spec.enabled:
+            yield Finding(name, "note", "switched off")
+        elif spec.problem:
+            yield Finding(name, "bad", spec.problem)
+        elif spec.url:
+            yield Finding(name, "ok", f"{spec.url} (not called; omni-tui servers connects)")
+        else:
+            found = shutil.which(spec.command, path=spec.env.get("PATH"))
+            todo = "" if found else "install it, or write its whole path in the config"
+            what = found or f"the command {spec.command} is not found"
+            yield Finding(name, "ok" if found else "bad", what, todo)
+
+
+def _redis(loaded: Loaded) -> Iterable[Finding]:
+    if loaded.redis is None:
+        return
+    where = f"{loaded.redis.host}:{loaded.redis.port}"
+    why = _ping(loaded.redis)
+    todo = "start it, or correct REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD" if why else ""
+    yield Finding(
+        "Redis", "bad" if why else "ok", f"{where} does not answer: {why}" if why else where, todo
+    )
+
+
+def _ping(settings: RedisSettings) -> str:
+    """Return why Redis does not answer, "" if it does."""
+    import redis
+
+    client = redis.Redis(
+        host=settings.host,
+        port=settings.port,
+        db=settings.db,
+        password=settings.password or None,
+        socket_connect_timeout=_WAIT_S,
+        socket_timeout=_WAIT_S,
+    )
+    try:
+        client.ping()
+    except (redis.RedisError, OSError) as error:
+        return str(error)
+    finally:
+        client.close()
+    return ""
+
+
+def _litellm(loaded: Loaded) -> Iterable[Finding]:
+    """Check the pin, and for the way the poisoned releases came in: a start-up file beside the package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("litellm")
+    except PackageNotFoundError:
+        yield Finding("LiteLLM", "bad", "not installed", f"pip install litellm=={LITELLM}")
+        return
+    todo = f"only {LITELLM} is known to be good: pip install litellm=={LITELLM}"
+    good = found == LITELLM
+    yield Finding("LiteLLM", "ok" if good else "bad", found, "" if good else todo)
+    for file in startup_files(sys.path):
+        todo = "look into it; a poisoned LiteLLM ran itself that way at every start of Python"
+        yield Finding("start-up file", "bad", str(file), todo)
+
+
+def startup_files(folders: Iterable[str]) -> list[Path]:
+    """Return files that make Python run code of LiteLLM at every start: `*.pth` and `sitecustomize`."""
+    suspects: list[Path] = []
+    for folder in {Path(name).resolve() for name in folders if name}:
+        if not folder.is_dir():
+            continue
+        for file in (*folder.glob("*.pth"), *folder.glob("*customize.py")):
+            text = file.read_text("utf-8", "replace")
+            runs = file.suffix == ".py" or any(
+                line.startswith(("import ", "import\t")) for line in text.splitlines()
+            )
+            if runs and "litellm" in (file.name + text).lower():
+                suspects.append(file)
+    return sorted(suspects)
+
+
+_CHECKS: tuple[Callable[[Loaded], Iterable[Finding]], ...] = (
+    _python,
+    _terminal,
+    _multiplexer,
+    _clipboard,
+    _database,
+    _key_store,
+    _folders,
+    _configuration,
+    _servers,
+    _redis,
+    _litellm,
+)

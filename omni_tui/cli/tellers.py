@@ -1,0 +1,99 @@
+"""How events read on a terminal without a face: as lines of JSON, or as text."""
+
+from __future__ import annotations
+
+from omni_tui.cli.output import say, say_frame, tell
+from omni_tui.protocol import AnyEvent, encode_record
+from omni_tui.protocol.events import (
+    Answer,
+    AnswerDelta,
+    CallChanged,
+    CallFinished,
+    CallProposed,
+    Notice,
+    Retrying,
+    Thought,
+    TurnEnded,
+    UserMessage,
+)
+
+
+class JsonTeller:
+    """Prints every public event as one line of JSON."""
+
+    def tell(self, event: AnyEvent) -> None:
+        """Print an event."""
+        if event.public:
+            say_frame(encode_record(event))
+
+
+class TextTeller:
+    """Streams the answer on stdout and tells on stderr what is done for it."""
+
+    def __init__(self) -> None:
+        self._streamed: dict[str, str] = {}
+        self._labels: dict[str, str] = {}
+
+    def tell(self, event: AnyEvent) -> None:
+        """Print what a person wants to know of an event."""
+        if isinstance(event, AnswerDelta):
+            self._streamed[event.message] = self._streamed.get(event.message, "") + event.text
+            say(event.text, end="")
+        elif isinstance(event, Answer):
+            self._finish(event)
+        elif remark := self.remark(event):
+            tell(remark)
+
+    def _finish(self, answer: Answer) -> None:
+        """Print what the stream has not shown; deltas may be lost or corrected."""
+        streamed = self._streamed.pop(answer.message, "")
+        if answer.text.startswith(streamed):
+            say(answer.text.removeprefix(streamed))
+        else:
+            say(f"\n{answer.text}")
+        if answer.label:
+            tell(f"[{answer.label}]")
+
+    def remark(self, event: AnyEvent) -> str:
+        """Return a line about an event, "" for those that need none."""
+        if isinstance(event, Thought):
+            return f"· {event.text}"
+        if isinstance(event, CallProposed):
+            self._labels[event.call] = f"{event.server}.{event.label}"
+            return f"→ {self._labels[event.call]} {_one_line(event.arguments)}"
+        if isinstance(event, CallFinished):
+            mark = "←" if event.state == "succeeded" else "✗"
+            said = event.reason or next((part.text for part in event.parts if part.text), event.state)
+            return f"{mark} {self._labels.get(event.call, '')} {_one_line(said)}"
+        if isinstance(event, CallChanged):
+            return self._decided(event)
+        if isinstance(event, Retrying):
+            return (
+                f"… {event.reason}; trying again in {event.delay_s:.0f} s ({event.attempt} of {event.of})"
+            )
+        if isinstance(event, Notice) and event.level != "info":
+            return " ".join(
+                part for part in (f"{event.level}: {event.what}", event.why, event.todo) if part
+            )
+        if isinstance(event, TurnEnded) and event.status != "done":
+            return f"{event.status}: {event.reason} {event.todo}".rstrip()
+        return ""
+
+    def told(self, event: AnyEvent) -> str:
+        """Return what a reader of a saved session wants to know of an event."""
+        if isinstance(event, UserMessage):
+            return f"\n> {event.text}"
+        if isinstance(event, Answer):
+            return f"\n{event.text}\n"
+        return self.remark(event)
+
+    def _decided(self, event: CallChanged) -> str:
+        if event.state in {"approved", "dispatching", "pending"}:
+            return ""
+        why = f": {event.reason}" if event.reason else ""
+        return f"✗ {self._labels.get(event.call, '')} {event.state}{why}"
+
+
+def _one_line(text: str, limit: int = 200) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
