@@ -125,10 +125,8 @@ class ToolScreen(Screen[None]):
         try:
             details = await self._port.ask(DescribeTool(server=self._server, tool=self._tool))
         except ASKING as error:
-            words = words_of(error)
-            self.query_one("#tool-wait", Static).update(
-                Content.assemble(("✗ ", "$fail"), (words, "$fail"), ("\nF9 asks again", "$text-3"))
-            )
+            said = Content.assemble((f"✗ {words_of(error)}", "$fail"), ("\nF9 asks again", "$text-3"))
+            self.query_one("#tool-wait", Static).update(said)
             return
         if isinstance(details, ToolDetails):
             await self._show_details(details)
@@ -236,9 +234,7 @@ class ToolScreen(Screen[None]):
         return Hint(key, words.get(name, binding.description), f"screen.{name}" if name in _ORDER else "")
 
     def _esc_words(self) -> str:
-        if self.running is not None and not self.query(ConfirmBar):
-            return "cancel"
-        return "close"
+        return "cancel" if self.running is not None and not self.query(ConfirmBar) else "close"
 
     # --- running
 
