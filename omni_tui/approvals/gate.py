@@ -75,6 +75,7 @@ class Gate:
         self._headless = headless
         self._mint = Mint(clock)
         self._open: dict[str, _Open] = {}
+        self._resolved: dict[str, Resolution] = {}
         self._dispatched: set[Dispatch] = set()
         self._verdicts = asyncio.Lock()
 
@@ -93,10 +94,10 @@ class Gate:
         )
         return assess(self._base, facts)
 
-    async def propose(self, proposal: Proposal, subject: Subject, mode: Mode) -> Resolution:
-        """Journal a proposal and return how it ended: at once, or when the person has decided.
+    async def propose(self, proposal: Proposal, subject: Subject, mode: Mode) -> Resolution | None:
+        """Journal a proposal. Return how it ended, or None if it waits for the person now.
 
-        Cancelling the caller leaves the item pending; `withdraw` ends it.
+        Then `resolution` waits for the verdict, and `withdraw` ends the wait.
         """
         assessment = self.assess(proposal, subject, mode)
         opened = self._opened(proposal, subject, assessment)
@@ -111,7 +112,7 @@ class Gate:
             return await self._refuse(opened, "withheld", "headless", reason)
         events = (call_proposed(opened.card, opened.row, opened.digest), self._request(opened))
         await self._journal.commit(*events, change=lambda tx: calls.insert(tx, opened.row))
-        return await asyncio.shield(opened.waiter)
+        return None
 
     async def restore(self, row: CallRow, subject: Subject | None, mode: Mode) -> None:
         """Put a call that was pending when the app ended back into the queue, unarmed."""
@@ -230,7 +231,9 @@ class Gate:
         return True
 
     async def resolution(self, call: str) -> Resolution:
-        """Wait for the verdict on a call that is in the queue. Raises `Refused` if it is not."""
+        """Return the verdict on a call, once there is one. Raises `Refused` if it was never asked."""
+        if (resolved := self._resolved.get(call)) is not None:
+            return resolved
         item = self._open.get(call)
         if item is None:
             raise Refused("this call is over")
@@ -376,6 +379,7 @@ class Gate:
         item.row = replace(item.row, state=state, decider=decider)
 
     def _settle(self, item: _Open, resolution: Resolution) -> None:
+        self._resolved[item.row.call] = resolution
         if not item.waiter.done():
             item.waiter.set_result(resolution)
         if resolution.state != "approved":

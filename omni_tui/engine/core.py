@@ -39,9 +39,10 @@ from omni_tui.protocol.events import (
     ReplayDone,
     ServerChanged,
     ServerRemoved,
+    ToolsListed,
 )
 from omni_tui.security.text import safe, safe_line
-from omni_tui.servers import Connection, Dispatch, Processes, Registry, ToolDefinition
+from omni_tui.servers import Connection, Dispatch, Processes, Registry, ToolDefinition, sweep_leases
 from omni_tui.tools import Catalogue, Schemas
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,8 @@ class Engine:
         except Exception as error:
             logger.exception("the key store or the state folder cannot be opened")
             raise StartFailed(f"the state folder {state} cannot be opened: {error}") from error
-        self.catalogue = Catalogue(Pins(store), self.pool, self.live)
+        await loop.run_in_executor(self.pool, sweep_leases, state)
+        self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)
         self.registry = Registry(
@@ -121,7 +123,7 @@ class Engine:
         await asyncio.gather(self._close_session(), self.registry.stop(), return_exceptions=True)
         for task in list(self._tasks):
             task.cancel()
-        self.processes.close()
+        await asyncio.to_thread(self.processes.close)
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
@@ -173,6 +175,7 @@ class Engine:
         """
         former = self.session.journal.session
         await self._close_session()
+        self.fanout.another_session()
         try:
             self.session = await self._open_session(session or new_session_id())
         except StartFailed:
@@ -274,14 +277,17 @@ class Engine:
         await self.replay(outbox, cursor, request)
 
     async def replay(self, outbox: Outbox, after: int, request: int) -> None:
-        """Send the journalled events after a cursor; what happens meanwhile follows by itself."""
-        journal = self.session.journal
-        while page := await journal.read(after, _PAGE):
-            await outbox.room()
-            for event in page:
-                outbox.replayed(event)
-            after = page[-1].seq
-        outbox.replayed(ReplayDone(request=request, head=after))
+        """Send the journalled events after a cursor; from then on they come as they happen."""
+        async with outbox.replay:
+            outbox.begin_replay()
+            journal = self.session.journal
+            while (page := await journal.read(after, _PAGE)) or outbox.skipped > after:
+                await outbox.room()
+                for event in page:
+                    outbox.replayed(event)
+                after = page[-1].seq if page else outbox.skipped
+            outbox.end_replay(after)
+            outbox.replayed(ReplayDone(request=request, head=after))
 
     # --- callbacks ------------------------------------------------------------------------------
 
@@ -308,11 +314,14 @@ class Engine:
 
     async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
         await self.catalogue.update(self.registry.get(server).spec, definitions)
-        trust = self.catalogue.server_trust(server)
-        if trust != self._server_trust.get(server, "unchanged"):
-            self._server_trust[server] = trust
+
+    def _on_listed(self, page: ToolsListed) -> None:
+        self.live(page)
+        trust = self.catalogue.server_trust(page.server)
+        if page.last and trust != self._server_trust.get(page.server, "unchanged"):
+            self._server_trust[page.server] = trust
             for event in self.registry.snapshot():
-                if event.name == server:
+                if event.name == page.server:
                     self.live(self._with_trust(event))
 
     def _on_gone(self, server: str) -> None:

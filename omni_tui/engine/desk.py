@@ -82,25 +82,38 @@ class CallDesk:
         self._tasks: dict[str, asyncio.Task[Outcome]] = {}
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._all = asyncio.Semaphore(IN_ALL)
-        self._restored: dict[tuple[str, int, str], str] = {}
+        self._entry = asyncio.Lock()
+        self._restored: dict[tuple[str, int, str], CallRow] = {}
 
     # --- from the agent -------------------------------------------------------------------------
 
     async def by_agent(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
-        """Carry one call of a model through to its outcome. Raises only `CancelledError`."""
-        try:
-            earlier = await self._earlier(turn, step, call)
-            if earlier is not None:
-                return earlier
-            proposal, subject = await self._prepare(turn, step, call, agent)
-        except (BadArguments, Refused) as error:
-            return ToolOutcome(f"Error: {error}", "invalid")
-        except JournalBroken as error:
-            return ToolOutcome(f"Error: {error}", "failed")
-        outcome = await self._tracked(proposal.call, self._through(proposal, subject))
+        """Carry one call of a model through to its outcome. Raises only `CancelledError`.
+
+        Calls that come together enter the queue in the order in which they come.
+        """
+        number = new_call_id()
+        outcome = await self._tracked(number, self._from_agent(number, turn, step, call, agent))
         return ToolOutcome(outcome.text, outcome.state)
 
-    async def _prepare(self, turn: str, step: int, call: ToolCall, agent: str) -> tuple[Proposal, Subject]:
+    async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
+        async with self._entry:
+            restored = self._restored.pop((turn, step, call.id), None)
+            if restored is None:
+                if (earlier := await self._earlier(turn, step, call)) is not None:
+                    return earlier
+                try:
+                    proposal, subject = await self._prepare(number, turn, step, call, agent)
+                except (BadArguments, Refused) as error:
+                    return Outcome("failed", f"Error: {error}", str(error))
+                entered = await self._enter(proposal, subject)
+        if restored is not None:
+            return await self._go_on(restored, number)
+        return await self._through(proposal, subject, entered)
+
+    async def _prepare(
+        self, number: str, turn: str, step: int, call: ToolCall, agent: str
+    ) -> tuple[Proposal, Subject]:
         tool = self._catalogue.find(call.name)
         if tool is None:
             near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
@@ -111,7 +124,7 @@ class CallDesk:
         if subject is None:
             raise Refused(f"{tool.server} is not connected")
         proposal = Proposal(
-            call=new_call_id(),
+            call=number,
             server=tool.server,
             tool=tool.name,
             arguments=canonical(value),
@@ -140,25 +153,15 @@ class CallDesk:
             raise BadArguments(f"the arguments do not fit the tool's schema: {listed}")
         return ""
 
-    async def _earlier(self, turn: str, step: int, call: ToolCall) -> ToolOutcome | None:
+    async def _earlier(self, turn: str, step: int, call: ToolCall) -> Outcome | None:
         """Return what became of this very call before a restart, if it was made then."""
-        key = (turn, step, call.id)
-        waiting = self._restored.pop(key, None)
-        if waiting is not None:
-            outcome = await self._tracked(waiting, self._go_on(waiting))
-            return ToolOutcome(outcome.text, outcome.state)
         row = await self._journal.run(lambda tx: calls.find(tx, turn, step, call.id))
         if row is None:
             return None
-        return await self._settled(row)
-
-    async def _settled(self, row: CallRow) -> ToolOutcome:
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
         if data:
-            stored = StoredResult.load(data)
-            return ToolOutcome(model_text(stored.raw()), row.state)
-        words = _WORDS.get(row.state, "The call ended without a result.")
-        return ToolOutcome(words, row.state)
+            return Outcome(row.state, model_text(StoredResult.load(data).raw()))
+        return Outcome(row.state, _WORDS.get(row.state, "The call ended without a result."))
 
     # --- from the person ------------------------------------------------------------------------
 
@@ -182,7 +185,7 @@ class CallDesk:
             raise Refused(f"{hand.tool.server} is not connected")
         call = new_call_id()
         proposal = self._hand_proposal(hand, call, unchecked)
-        self._spawn(call, self._through(proposal, subject))
+        self._spawn(call, self._by_hand(proposal, subject))
         return call
 
     @staticmethod
@@ -199,23 +202,33 @@ class CallDesk:
 
     # --- the way through ------------------------------------------------------------------------
 
-    async def _through(self, proposal: Proposal, subject: Subject) -> Outcome:
-        try:
-            resolution = await self._gate.propose(proposal, subject, self._mode())
-            held = "changed" in (subject.server_trust, subject.tool_trust) or subject.tool_trust == "new"
-            if resolution.state == "approved" and held and "user" in resolution.decider:
-                await self._catalogue.accept(subject.server, subject.tool)
-            return await self._after(proposal.call, proposal.server, resolution)
-        except JournalBroken as error:
-            return Outcome("failed", f"Nothing was sent: {error}", str(error))
+    async def _by_hand(self, proposal: Proposal, subject: Subject) -> Outcome:
+        entered = await self._enter(proposal, subject)
+        return await self._through(proposal, subject, entered)
 
-    async def _go_on(self, call: str) -> Outcome:
+    async def _enter(self, proposal: Proposal, subject: Subject) -> Resolution | None:
+        """Put a proposal before the gate. One that was cancelled on its way in does not stay there."""
+        try:
+            return await self._gate.propose(proposal, subject, self._mode())
+        except asyncio.CancelledError:
+            await asyncio.shield(self._abandon(proposal.call, "cancelled"))
+            raise
+
+    async def _through(self, proposal: Proposal, subject: Subject, entered: Resolution | None) -> Outcome:
+        resolution = entered or await self._gate.resolution(proposal.call)
+        review = "changed" in (subject.server_trust, subject.tool_trust) or subject.tool_trust == "new"
+        if resolution.state == "approved" and review and "user" in resolution.decider:
+            await self._catalogue.accept(subject.server, subject.tool)
+        return await self._after(proposal.call, proposal.server, resolution)
+
+    async def _go_on(self, row: CallRow, number: str) -> Outcome:
         """Wait for the verdict on a call that was pending before a restart, then carry it out."""
-        row = self._gate.row(call)
-        if row is None:
-            return Outcome("cancelled", _WORDS["cancelled"])
-        resolution = await self._gate.resolution(call)
-        return await self._after(call, row.server, resolution)
+        self._tasks[row.call] = self._tasks[number]
+        try:
+            resolution = await self._gate.resolution(row.call)
+            return await self._after(row.call, row.server, resolution)
+        finally:
+            self._tasks.pop(row.call, None)
 
     async def _after(self, call: str, server: str, resolution: Resolution) -> Outcome:
         if resolution.state != "approved":
@@ -277,6 +290,8 @@ class CallDesk:
                 return Outcome("cancelled", _WORDS["cancelled"])
             await self.cancel(call, decider="stop", reason="the run was stopped")
             raise
+        except JournalBroken as error:
+            return Outcome("failed", f"Nothing was sent: {error}", str(error))
         except Exception as error:
             return Outcome("failed", f"Error inside Omni TUI: {type(error).__name__}", str(error))
 
@@ -312,11 +327,11 @@ class CallDesk:
         """Put the calls that were waiting when the app ended back into the queue."""
         for row in rows:
             await self._gate.restore(row, self._subject(row.server, row.tool), mode)
-            self._restored[(row.turn, row.step, row.provider_call_id)] = row.call
+            self._restored[(row.turn, row.step, row.provider_call_id)] = row
 
     def restored(self, call: str) -> bool:
         """Whether a call came back after a restart and nobody waits for it yet."""
-        return call in self._restored.values()
+        return any(row.call == call for row in self._restored.values())
 
 
 _WORDS: dict[CallState, str] = {

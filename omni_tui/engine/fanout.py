@@ -18,7 +18,9 @@ class Outbox:
     """Events on their way to one face.
 
     When it is full, deltas and progress are dropped; if a journalled event does not fit either,
-    all further ones are, until the face has caught up and is told where to read on.
+    all further ones are, until the face has caught up and is told where to read on. While the
+    journal is being replayed, as it is from the beginning, journalled events are left to the
+    replay, so that they arrive once and in order; `skipped` is the highest number left to it.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -29,6 +31,9 @@ class Outbox:
         self._last = 0
         self._lagging = False
         self._drained: asyncio.Future[None] | None = None
+        self._replaying = True
+        self.skipped = 0
+        self.replay = asyncio.Lock()
 
     def offer(self, event: AnyEvent) -> None:
         """Queue an event, or drop it as described above."""
@@ -37,6 +42,9 @@ class Outbox:
         if event.journalled and not event.public:
             return
         full = len(self._queue) >= self._capacity
+        if event.journalled and self._replaying:
+            self.skipped = max(self.skipped, event.seq)
+            return
         if event.journalled:
             if full:
                 self._lagging = True
@@ -47,6 +55,14 @@ class Outbox:
             return
         self._queue.append(event)
         self._wake.set()
+
+    def begin_replay(self) -> None:
+        """Leave journalled events to a replay. Hold the lock `replay` meanwhile."""
+        self._replaying = True
+
+    def end_replay(self, head: int) -> None:
+        """The replay has caught up with the journal at `head`."""
+        self._replaying, self._lagging, self._last = False, False, head
 
     def replayed(self, event: AnyEvent) -> None:
         """Queue an event of a replay; the caller waits for room before it offers more."""
@@ -101,6 +117,12 @@ class Fanout:
     def detach(self, outbox: Outbox) -> None:
         """A face left."""
         self._outboxes.discard(outbox)
+
+    def another_session(self) -> None:
+        """The journal is another one now: every face has to ask for its events."""
+        for outbox in self._outboxes:
+            outbox.skipped = 0
+            outbox.begin_replay()
 
     def publish(self, event: AnyEvent | Event) -> None:
         """Offer an event to every face."""

@@ -72,6 +72,10 @@ class Rig:
                 await self._news.wait()
             return found
 
+    async def count(self, kind: type[E], number: int) -> None:
+        """Wait until that many events of a kind were seen."""
+        await self.until(kind, lambda _event: len(self.of(kind)) >= number)
+
     async def connected(self, server: str = "demo") -> None:
         """Wait until a server's tools are listed."""
         await self.until(e.ToolsListed, lambda event: event.server == server and bool(event.tools))

@@ -1,0 +1,286 @@
+"""Invariant 1: no call leaves without a grant, and a grant is honoured once, for what was decided."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from pathlib import Path
+
+import pytest
+
+from omni_tui.approvals import Grant, GrantRefused, Proposal, Refused
+from omni_tui.memory import calls
+from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import commands as c
+from omni_tui.protocol import events as e
+from omni_tui.tools import canonical
+from tests.engine.rig import Rig, rig
+
+NOTE = {"name": "a", "text": "x"}
+
+
+async def granted(running: Rig, call: str = "c-test", note: dict[str, str] = NOTE) -> Grant:
+    """Bring a call by hand up to its grant."""
+    session = running.engine.session
+    subject = session.subject("demo", "write_note")
+    assert subject is not None
+    proposal = Proposal(
+        call=call, server="demo", tool="write_note", arguments=canonical(dict(note)), origin="hand"
+    )
+    resolution = await session.gate.propose(proposal, subject, "chat")
+    assert resolution is not None
+    assert resolution.state == "approved"
+    return session.gate.grant(call)
+
+
+def executor(running: Rig) -> object:
+    return running.engine.session.desk._executor
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "notes").rglob("*") if path.is_file())
+
+
+async def execute(running: Rig, grant: object) -> str:
+    outcome = await executor(running).execute(grant, timeout=20)  # type: ignore[attr-defined]
+    return str(outcome.state)
+
+
+async def test_a_granted_call_is_sent_once(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+        grant = await granted(running)
+        assert await execute(running, grant) == "succeeded"
+        assert len(written(tmp_path)) == 1
+        with pytest.raises(GrantRefused, match="used already"):
+            await execute(running, grant)
+
+
+@pytest.mark.parametrize("kind", ["forged", "copied", "altered", "expired", "none"])
+async def test_the_executor_refuses_what_is_no_live_grant(tmp_path: Path, kind: str) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+        grant: object = await granted(running)
+        assert isinstance(grant, Grant)
+        if kind in ("forged", "copied"):
+            twin = object.__new__(Grant)
+            for name in Grant.__slots__:
+                object.__setattr__(twin, name, getattr(grant, name))
+            if kind == "forged":
+                object.__setattr__(twin, "nonce", "0" * 32)
+            grant = twin
+        elif kind == "altered":
+            object.__setattr__(grant, "args_hash", "other")
+        elif kind == "expired":
+            running.engine.session.gate._mint._clock = lambda: 1e12
+        else:
+            grant = None
+        with pytest.raises(GrantRefused):
+            await execute(running, grant)
+        assert written(tmp_path) == []
+        assert running.of(e.CallFinished) == []
+
+
+async def test_a_grant_cannot_be_copied_at_all(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+        grant = await granted(running)
+        with pytest.raises(TypeError):
+            copy.copy(grant)
+
+
+async def test_the_journal_row_is_the_authority(tmp_path: Path) -> None:
+    """A grant whose row says something else is refused, whatever memory believes."""
+    async with rig(tmp_path) as running:
+        await running.connected()
+        session = running.engine.session
+        first = await granted(running)
+        await execute(running, first)
+        item = session.gate._open.get("c-test")
+        assert item is None
+        row = await session.journal.run(lambda tx: calls.load(tx, "c-test"))
+        assert row is not None
+        assert row.state == "succeeded"
+
+
+async def test_dispatching_is_on_disk_before_the_first_byte(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+        session = running.engine.session
+        connection = running.engine.registry.get("demo")
+        send, states = connection.call_tool, []
+
+        async def look_first(dispatch, **more):  # type: ignore[no-untyped-def]
+            row = await session.journal.run(lambda tx: calls.load(tx, dispatch.call))
+            states.append(row.state if row else None)
+            return await send(dispatch, **more)
+
+        connection.call_tool = look_first  # type: ignore[method-assign]
+        call = await running.by_hand("write_note", '{"name":"a","text":"x"}')
+        await running.until(e.CallFinished, lambda event: event.call == call)
+        assert states == ["dispatching"]
+
+
+async def test_a_dispatch_the_gate_did_not_open_is_stopped_at_the_wire(tmp_path: Path) -> None:
+    from omni_tui.servers import Dispatch, DispatchRefused
+
+    async with rig(tmp_path) as running:
+        await running.connected()
+        forged = Dispatch("c-x", 1, "demo", "write_note", canonical(dict(NOTE)))
+        with pytest.raises(DispatchRefused):
+            await running.engine.registry.get("demo").call_tool(forged, timeout=5, on_progress=None)
+        assert written(tmp_path) == []
+
+
+async def test_a_call_by_hand_needs_two_commits(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+        journal = running.engine.session.journal
+        commit, count = journal.commit, []
+
+        async def counted(*events, **more):  # type: ignore[no-untyped-def]
+            count.append(events)
+            return await commit(*events, **more)
+
+        journal.commit = counted  # type: ignore[method-assign]
+        call = await running.by_hand("add", '{"a":1,"b":2}')
+        await running.until(e.CallFinished, lambda event: event.call == call)
+        assert len(count) == 2
+
+
+async def test_a_destructive_call_by_hand_asks_once_more(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+        command = c.CallTool(server="demo", tool="delete_note", arguments_json='{"name":"a"}')  # type: ignore[arg-type]
+        asked = await running.ask(command)
+        assert isinstance(asked, e.ConfirmNeeded)
+        assert asked.risk == "destructive"
+        assert running.of(e.CallProposed) == []
+
+
+# --- the person's verdicts ----------------------------------------------------------------------
+
+
+def asking(*calls_made: tuple[str, str]) -> ScriptedModel:
+    """A model that makes these calls at once, then answers."""
+    from omni_tui.models.base import ToolCall
+
+    wanted = [ToolCall(f"p{number}", name, text) for number, (name, text) in enumerate(calls_made)]
+    return ScriptedModel([reply("", *wanted)], [reply("done")])
+
+
+async def pending(running: Rig, count: int) -> list[e.ApprovalRequested]:
+    for number in range(1, count + 1):
+        await running.count(e.ApprovalRequested, number)
+    return running.of(e.ApprovalRequested)
+
+
+def tool_words(running: Rig) -> list[str]:
+    history = running.engine.session.runner.history()
+    return [message.text for message in history if message.role == "tool"]
+
+
+async def test_the_verdicts_on_three_calls_at_once_are_independent(tmp_path: Path) -> None:
+    model = asking(
+        ("demo__write_note", '{"name":"a","text":"1"}'),
+        ("demo__write_note", '{"name":"b","text":"2"}'),
+        ("demo__write_note", '{"name":"c","text":"3"}'),
+    )
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write three notes"))
+        first, second, third = await pending(running, 3)
+        await running.ask(
+            c.Decide(call=second.call, digest=second.digest, verdict="reject", feedback="not b")
+        )
+        await running.ask(c.Decide(call=third.call, digest=third.digest, verdict="approve"))
+        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        ended = await running.until(e.TurnEnded)
+        assert ended.status == "done"
+        sent = [message for message in model.requests[-1].messages if message.role == "tool"]
+        assert [message.call_id for message in sent] == ["p0", "p1", "p2"]
+        assert ["not b" in message.text for message in sent] == [False, True, False]
+        assert len(written(tmp_path)) == 2
+
+
+async def test_a_verdict_on_what_was_shown_before_an_edit_is_refused(tmp_path: Path) -> None:
+    model = asking(("demo__write_note", '{"name":"a","text":"1"}'))
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write"))
+        shown = (await pending(running, 1))[0]
+        edit = c.EditCall(call=shown.call, digest=shown.digest, arguments_json='{"name":"b","text":"2"}')  # type: ignore[arg-type]
+        assert isinstance(await running.ask(edit), e.CommandDone)
+        again = await running.until(e.ApprovalRequested, lambda event: event.edited)
+        assert again.digest != shown.digest
+        stale = await running.ask(c.Decide(call=shown.call, digest=shown.digest, verdict="approve"))
+        assert isinstance(stale, e.CommandFailed)
+        await running.ask(c.Decide(call=again.call, digest=again.digest, verdict="approve"))
+        await running.until(e.TurnEnded)
+        assert [name.split(".")[0] for name in written(tmp_path)] == ["b"]
+
+
+async def test_edited_arguments_that_break_the_schema_are_not_taken(tmp_path: Path) -> None:
+    model = asking(("demo__write_note", '{"name":"a","text":"1"}'))
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write"))
+        shown = (await pending(running, 1))[0]
+        for text in ('{"name":7}', "[]", '{"name":"a","name":"b","text":"c"}'):
+            edit = c.EditCall(call=shown.call, digest=shown.digest, arguments_json=text)  # type: ignore[arg-type]
+            assert isinstance(await running.ask(edit), e.CommandFailed)
+        row = running.engine.session.gate.row(shown.call)
+        assert row is not None
+        assert row.args == canonical({"name": "a", "text": "1"})
+
+
+async def test_of_many_verdicts_at_once_one_counts(tmp_path: Path) -> None:
+    model = asking(("demo__write_note", '{"name":"a","text":"1"}'))
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write"))
+        shown = (await pending(running, 1))[0]
+        gate = running.engine.session.gate
+        verdicts = [gate.decide(shown.call, shown.digest, approve=n % 2 == 0) for n in range(200)]
+        results = await asyncio.gather(*verdicts, return_exceptions=True)
+        assert sum(not isinstance(result, Refused) for result in results) == 1
+        await running.until(e.TurnEnded)
+        states = [event.state for event in running.of(e.CallChanged)]
+        assert states.count("dispatching") <= 1
+
+
+async def test_stopping_withdraws_what_waits(tmp_path: Path) -> None:
+    model = asking(("demo__write_note", '{"name":"a","text":"1"}'))
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write"))
+        shown = (await pending(running, 1))[0]
+        await running.ask(c.StopRun())
+        ended = await running.until(e.TurnEnded)
+        assert ended.status == "stopped"
+        late = await running.ask(c.Decide(call=shown.call, digest=shown.digest, verdict="approve"))
+        assert isinstance(late, e.CommandFailed)
+        assert written(tmp_path) == []
+        assert len(tool_words(running)) == 1
+
+
+async def test_headless_withholds_what_would_ask(tmp_path: Path) -> None:
+    model = asking(("demo__write_note", '{"name":"a","text":"1"}'))
+    async with rig(tmp_path, model=model, headless=True) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write"))
+        await running.until(e.TurnEnded)
+        assert [event.state for event in running.of(e.CallChanged)] == ["withheld"]
+        assert written(tmp_path) == []
+
+
+async def test_auto_runs_unasked_what_does_not_destroy(tmp_path: Path) -> None:
+    model = asking(("demo__write_note", '{"name":"a","text":"1"}'), ("demo__delete_note", '{"name":"a"}'))
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write and delete"))
+        shown = (await pending(running, 1))[0]
+        assert (shown.tool, shown.risk) == ("delete_note", "destructive")
+        await running.ask(c.Decide(call=shown.call, digest=shown.digest, verdict="reject"))
+        await running.until(e.TurnEnded)
+        assert len(running.of(e.ApprovalRequested)) == 1

@@ -1,0 +1,144 @@
+"""A session goes on where it was left: nothing lost, nothing sent twice, nothing approved by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omni_tui.models.base import ToolCall
+from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import commands as c
+from omni_tui.protocol import events as e
+from tests.engine.rig import Rig, rig
+
+WRITE = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
+
+
+async def left_with_a_pending_call(folder: Path) -> str:
+    async with rig(folder, model=ScriptedModel([reply("", WRITE)])) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write a note"))
+        asked = await running.until(e.ApprovalRequested)
+        return asked.call
+
+
+def notes(folder: Path) -> list[str]:
+    return [path.name for path in (folder / "notes").rglob("*") if path.is_file()]
+
+
+async def asked_again(running: Rig) -> e.ApprovalRequested:
+    return await running.until(e.ApprovalRequested, lambda event: event.restored)
+
+
+async def test_a_pending_call_is_pending_after_leaving(tmp_path: Path) -> None:
+    call = await left_with_a_pending_call(tmp_path)
+    async with rig(tmp_path, model=ScriptedModel([reply("written")])) as running:
+        await running.connected()
+        again = await asked_again(running)
+        assert again.call == call
+        parked = await running.until(e.TurnEnded)
+        assert parked.status == "parked"
+        assert notes(tmp_path) == []
+
+
+async def test_approving_a_restored_call_sends_it_once_and_goes_on(tmp_path: Path) -> None:
+    await left_with_a_pending_call(tmp_path)
+    model = ScriptedModel([reply("written")])
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        again = await asked_again(running)
+        answer = await running.ask(c.Decide(call=again.call, digest=again.digest, verdict="approve"))
+        if isinstance(answer, e.CommandFailed):  # The card was made before the server was back.
+            again = await running.until(e.ApprovalRequested, lambda event: event.digest != again.digest)
+            await running.ask(c.Decide(call=again.call, digest=again.digest, verdict="approve"))
+        ended = await running.until(e.TurnEnded, lambda event: event.status != "parked")
+        assert ended.status == "done"
+        assert len(notes(tmp_path)) == 1
+        assert len(running.of(e.CallFinished)) == 1
+        told = [message for message in model.requests[0].messages if message.role == "tool"]
+        assert len(told) == 1
+
+
+async def test_rejecting_a_restored_call_tells_the_model_the_words(tmp_path: Path) -> None:
+    await left_with_a_pending_call(tmp_path)
+    model = ScriptedModel([reply("as you wish")])
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        again = await asked_again(running)
+        await running.ask(
+            c.Decide(call=again.call, digest=again.digest, verdict="reject", feedback="no notes")
+        )
+        await running.until(e.TurnEnded, lambda event: event.status == "done")
+        told = [message.text for message in model.requests[0].messages if message.role == "tool"]
+        assert "no notes" in told[0]
+        assert notes(tmp_path) == []
+
+
+async def test_a_session_that_ended_well_is_not_reopened(tmp_path: Path) -> None:
+    async with rig(tmp_path, model=ScriptedModel([reply("hello")])) as running:
+        await running.ask(c.SendMessage(text="hi"))
+        await running.until(e.TurnEnded)
+        first = running.engine.session.journal.session
+    async with rig(tmp_path) as running:
+        assert running.engine.session.journal.session != first
+        listed = await running.ask(c.ListSessions())
+        assert isinstance(listed, e.SessionsListed)
+        assert first in [info.id for info in listed.sessions]
+        await running.ask(c.OpenSession(session=first))
+        assert running.engine.session.journal.session == first
+        assert [message.text for message in running.engine.session.runner.history()] == ["hi", "hello"]
+
+
+async def test_messages_sent_while_a_turn_runs_are_answered_after_it(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("one")], [reply("two")])
+    async with rig(tmp_path, model=model) as running:
+        await running.ask(c.SendMessage(text="first"))
+        await running.ask(c.SendMessage(text="second"))
+        await running.count(e.TurnEnded, 2)
+        texts = [message.text for message in running.engine.session.runner.history()]
+        assert texts == ["first", "one", "second", "two"]
+
+
+async def test_a_changed_server_is_held_even_in_auto(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+    more = '\n[servers.demo.env]\nNEW_SETTING = "1"\n'
+    model = ScriptedModel([reply("", WRITE)], [reply("done")])
+    async with rig(tmp_path, config=more, model=model, mode="auto") as running:
+        await running.connected()
+        await running.until(e.ServerChanged, lambda event: event.trust == "changed")
+        await running.ask(c.SendMessage(text="write"))
+        asked = await running.until(e.ApprovalRequested)
+        assert asked.held
+        assert "changed" in asked.why[0]
+        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        ended = await running.until(e.TurnEnded)
+        assert ended.status == "done"
+        assert len(notes(tmp_path)) == 1
+        assert running.engine.catalogue.server_trust("demo") == "unchanged"
+
+
+async def test_bad_commands_are_answered_in_words(tmp_path: Path) -> None:
+    async with rig(tmp_path, demo=False) as running:
+        for command in (
+            c.CallTool(server="nope", tool="x", arguments_json="{}"),  # type: ignore[arg-type]
+            c.DescribeTool(server="nope", tool="x"),
+            c.ReconnectServer(server="nope"),
+            c.OpenSession(session="../../etc/passwd"),
+            c.ReadResult(call="c-none"),
+            c.SaveResult(call="c-none", path="/nowhere/x"),
+            c.Decide(call="c-none", digest="", verdict="approve"),
+            c.EditCall(call="c-none", digest="", arguments_json="{}"),  # type: ignore[arg-type]
+            c.SettleCall(call="c-none", happened=True),
+            c.CancelCall(call="c-none"),
+            c.ContinueRun(),
+            c.SetMode(mode="orchestrator"),
+            c.SendMessage(text="  "),
+            c.AddServer(name="\x1b[2J", command="x"),
+            c.AddServer(name="both", command="x", url="http://127.0.0.1"),
+            c.AddServer(name="none"),
+            c.ImportServers(path="/nowhere.json"),
+        ):
+            answer = await running.ask(command)
+            assert isinstance(answer, e.CommandFailed), command
+            assert answer.what
+            assert "inside Omni TUI" not in answer.what, command
