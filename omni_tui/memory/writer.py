@@ -106,6 +106,7 @@ class Writer(threading.Thread):
         self._head = 0
         self._broken = ""
         self._title = ""
+        self._renamed = False
         self._told = 0.0
         self._moment = 0.0
         self._dirty = False
@@ -181,10 +182,10 @@ class Writer(threading.Thread):
         """Use a quiet moment: shorten the log, say what stands in the session."""
         self._dirty = False
         if not self._broken:
+            self._tell(force=True)
             try:
                 self._database.checkpoint()
-                self._tell(force=True)
-            except (sqlite3.Error, OSError):
+            except sqlite3.Error:
                 # Nothing is lost: what was committed stays in the log.
                 logger.warning("the log of session %s cannot be shortened", self._session, exc_info=True)
 
@@ -229,6 +230,9 @@ class Writer(threading.Thread):
             return
         self._head += len(written)
         self._dirty = True
+        if self._renamed:
+            # Whoever hears of a title may list the sessions at once. All else may be a second late.
+            self._tell(force=True)
         self._call(self._listener.committed, written, self._head, settled)
         self._tell()
 
@@ -265,7 +269,7 @@ class Writer(threading.Thread):
         )
         if isinstance(event, SessionOpened | SessionTitled):
             self._database.set_meta("title", tx.seal(event.title.encode("utf-8", "replace"), "meta/title"))
-            self._title, self._told = event.title, 0.0
+            self._renamed = True
         return event
 
     def _ask(self, job: Ask) -> None:
@@ -315,21 +319,22 @@ class Writer(threading.Thread):
         now = time.monotonic()
         if not force and now - self._told < _INFO_SECONDS:
             return
-        self._told = now
-        if force and not self._title:
-            self._title = read_title(self._database.tx)
-        info = {
-            "title": self._title,
-            "created": self._database.created(),
-            "updated": time.time(),
-            "events": self._head,
-            "open_calls": count_open_calls(self._database.tx),
-        }
-        sealed = self._vault.seal(json.dumps(info).encode(), f"info of {self._session}")
+        renamed, self._told, self._renamed = self._renamed, now, False
         try:
+            if renamed or force:
+                self._title = read_title(self._database.tx)
+            info = {
+                "title": self._title,
+                "created": self._database.created(),
+                "updated": time.time(),
+                "events": self._head,
+                "open_calls": count_open_calls(self._database.tx),
+            }
+            sealed = self._vault.seal(json.dumps(info).encode(), f"info of {self._session}")
             self._lock.write(f"{os.getpid()}\n{sealed.hex()}\n".encode())
-        except OSError:
-            logger.warning("the lock of session %s cannot be written", self._session, exc_info=True)
+        except (OSError, sqlite3.Error):
+            # Only a list of sessions is out of date by this; those who wait for a commit must hear of it.
+            logger.warning("what stands in session %s cannot be told", self._session, exc_info=True)
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
         try:

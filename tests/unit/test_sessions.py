@@ -21,6 +21,7 @@ from omni_tui.memory import (
     Journal,
     JournalBusy,
     SealBroken,
+    Tx,
     Vault,
     calls,
     delete_session,
@@ -173,6 +174,19 @@ async def test_an_open_session_is_listed_without_opening_its_database(
         (info,) = list_sessions(state, vault)
     assert (info.id, info.title, info.events) == (journal.session, "open now", 1)
     await journal.commit(UserMessage(turn="t", text=safe("still writes")))
+    await journal.close(True)
+
+
+async def test_a_title_that_was_taken_back_is_not_listed(state: Path, vault: Vault) -> None:
+    journal = await begin(state, vault, "first")
+
+    def fail(tx: Tx) -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await journal.commit(SessionTitled(title=safe("taken back")), change=fail)
+    await journal.commit(UserMessage(turn="t", text=safe("x")))
+    assert [info.title for info in list_sessions(state, vault)] == ["first"]
     await journal.close(True)
 
 
