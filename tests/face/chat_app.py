@@ -16,6 +16,7 @@ from omni_tui.face.themes import built_in_dir, load_themes
 from omni_tui.face.transcript import OpenResult, TranscriptView
 from omni_tui.face.widgets.composer import Composer
 from omni_tui.protocol import AnyCommand, AnyEvent
+from omni_tui.protocol.commands import ReadResult
 from omni_tui.protocol.events import CommandDone
 from tests.face.fake import FakeClock
 from tests.face.scenario import NOW
@@ -104,7 +105,11 @@ def main() -> None:
     """Show the believable session in this terminal."""
     from tests.face import page
 
-    ChatApp(page.everything(), os.environ.get("THEME", sys.argv[1] if sys.argv[1:] else "omni-dark")).run()
+    app = ChatApp(page.everything(), os.environ.get("THEME", sys.argv[1] if sys.argv[1:] else "omni-dark"))
+    app.port.reply = lambda command: (
+        page.result(command) if isinstance(command, ReadResult) else CommandDone()
+    )
+    app.run()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol.commands import ReadResult
 from omni_tui.protocol.events import (
     Answer,
     AnswerDelta,
@@ -12,6 +13,7 @@ from omni_tui.protocol.events import (
     ContentPart,
     Notice,
     Retrying,
+    TextPage,
     Thought,
     ThoughtDelta,
     TurnEnded,
@@ -116,6 +118,13 @@ def streaming() -> list[AnyEvent]:
         AnswerDelta(turn="t2", message="m5", text=SafeText(half)),
         Retrying(turn="t9", attempt=2, of=5, delay_s=8, reason=SafeText("rate limited"), ts=NOW),
     ]
+
+
+def result(command: ReadResult) -> TextPage:
+    """Return a page of a long result."""
+    whole = "\n".join(f"feature/{n}  {'ahead ' * (n % 9)}of main by {n}" for n in range(9_000))
+    piece = SafeText(whole[command.offset : command.offset + command.limit])
+    return TextPage(call=command.call, part=0, offset=command.offset, total=len(whole), text=piece)
 
 
 def everything() -> list[AnyEvent]:

@@ -161,3 +161,24 @@ async def test_other_parts_and_leaving() -> None:
         await pilot.pause()
         assert not isinstance(app.screen, ReaderScreen)
         assert app.copied == [("body", "the result")]
+
+
+async def test_the_mark_stands_on_the_place_that_was_found_also_in_a_wrapped_line() -> None:
+    app = ChatApp()
+    app.port.reply = pages_of("needle and some words, then needle and another needle")  # type: ignore[assignment]
+    async with app.run_test(size=(30, 20)) as pilot:
+        await app.push_screen(ReaderScreen("c"))
+        await app.workers.wait_for_complete()
+        await pilot.press("slash", *"needle", "enter")
+        places = []
+        for _ in range(3):
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            for y in range(opened(app).view.room.height):
+                at = 0
+                for segment in opened(app).view.render_line(y):
+                    if segment.text == "needle":  # cut out of its row only where it is marked
+                        places.append((y, at))
+                    at += len(segment.text)
+            await pilot.press("n")
+        assert len(set(places)) == 3

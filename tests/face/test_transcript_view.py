@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from rich.cells import cell_len
 from textual.events import MouseScrollUp
@@ -375,3 +378,26 @@ async def test_streamed_text_is_drawn_in_few_frames_and_completely() -> None:
         assert len(frames) <= 2
         flush()
         assert app.rows()[-1].endswith("w499")
+
+
+async def test_a_result_of_many_rows_opens_the_reader_too() -> None:
+    text = SafeText("\n".join(f"row {n}" for n in range(500)))
+    part = ContentPart(index=0, kind="text", text=text, size=len(text))
+    app = ChatApp([
+        proposed("c", "s", "t", {}, "read"),
+        CallFinished(call="c", state="succeeded", elapsed_ms=1, size=len(text), parts=(part,)),
+    ])  # fmt: skip
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        app.chat.focus_call("c")
+        await pilot.press("enter")
+        assert whole(app)[-1] == "    … 300 more rows · enter opens it"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert type(app.screen).__name__ == "ReaderScreen"
+
+
+def test_parser_and_lexers_are_not_imported_before_an_answer_comes() -> None:
+    code = "import sys, omni_tui.face.panes.chat; print(*({'markdown_it', 'pygments'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

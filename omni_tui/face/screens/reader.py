@@ -45,7 +45,7 @@ class ReaderScreen(Screen[None]):
         & > #reader-search { display: none; height: 1; border: none; padding: 0 2; background: $bar; }
         &.-searching > #reader-search { display: block; }
         &.-searching > #reader-state { display: none; }
-        & > ReadingView { padding: 0 1; }
+        & > ReadingView { padding: 0 0 0 2; }
     }
     """
 
@@ -108,7 +108,7 @@ class ReaderScreen(Screen[None]):
         part, offset = self.part, self._read
         try:
             command = ReadResult(call=self.call, part=part, offset=offset, limit=PAGE)
-            page = cast("TextPage", await self.port.ask(command))
+            page = await self.port.ask(command)
         except Refused as error:
             self._trouble = " · ".join(
                 filter(None, (error.failure.what, error.failure.why, error.failure.todo))
@@ -120,6 +120,9 @@ class ReaderScreen(Screen[None]):
         finally:
             self.view.busy = False
             self._say()
+        if not isinstance(page, TextPage):
+            self._trouble = f"the engine answered with {type(page).__name__} instead of a page"
+            return False
         if part != self.part or page.offset != offset:
             return False
         self._total, self._read = page.total, offset + len(page.text)

@@ -169,7 +169,14 @@ def _opened(item: CallItem, width: int) -> list[Line]:
         return lines
     text, language = pretty(result_text(item.parts))
     spans = highlight(text, language) if language else [Span(text, "result")]
-    shown = wrap(spans, width, first=one("  └ ", "result-mark"), rest=one("    "), hard=bool(language))
+    shown = wrap(
+        spans,
+        width,
+        first=one("  └ ", "result-mark"),
+        rest=one("    "),
+        hard=bool(language),
+        fill="code" if language else "",
+    )
     more = len(shown) - MAX_ROWS
     lines += shown[:MAX_ROWS]
     if item.cut or more > 0:
@@ -179,11 +186,19 @@ def _opened(item: CallItem, width: int) -> list[Line]:
     return lines
 
 
+def _bounded(lines: list[Line]) -> list[Line]:
+    more = len(lines) - MAX_ROWS
+    if more <= 0:
+        return lines
+    hint = f"{_INDENT}… {more} more rows · a copies them all"
+    return [*lines[:MAX_ROWS], Line((Span(hint, "hint"),), len(hint))]
+
+
 def _arguments(item: CallItem, width: int) -> list[Line]:
     values = arguments_of(item.arguments)
     margin = one(_INDENT)
     if values is None:
-        return wrap([Span(item.arguments, "arguments")], width, first=margin, rest=margin)[:MAX_ROWS]
+        return _bounded(wrap([Span(item.arguments, "arguments")], width, first=margin, rest=margin))
     names = {key: safe_line(key, limit=40) for key in values}
     column = min(16, max((cell_len(name) for name in names.values()), default=0))
     lines: list[Line] = []
@@ -194,11 +209,13 @@ def _arguments(item: CallItem, width: int) -> list[Line]:
             text = json.dumps(
                 value, indent=2 if value and isinstance(value, (list, dict)) else None, ensure_ascii=False
             )
-            spans = highlight(safe(text), "json")
+            spans = [
+                Span(part, role.replace("code", "value", 1)) for part, role in highlight(safe(text), "json")
+            ]
         label = Span(pad(fit(names[key], column), column) + "  ", "arguments")
         rest = (Span(_INDENT + " " * (column + 2)),)
         cut = wrap(spans, width, first=(Span(_INDENT), label), rest=rest)
         if cut:
             cut[0] = cut[0]._replace(gutter=2)
         lines += cut
-    return lines[:MAX_ROWS]
+    return _bounded(lines)

@@ -237,13 +237,9 @@ class Fold:
                 item.hidden = True
                 self._changed.add(index)
         item = RetryItem(
-            ts=event.ts,
-            turn=event.turn,
-            attempt=event.attempt,
-            of=event.of,
-            due=event.ts + event.delay_s,
-            reason=event.reason,
+            ts=event.ts, turn=event.turn, attempt=event.attempt, of=event.of, reason=event.reason
         )
+        item.due = event.ts + event.delay_s
         if self.retrying is None:
             self.retrying = self._add(item)
         else:

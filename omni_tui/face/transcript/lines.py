@@ -163,15 +163,14 @@ def _cut_wide(text: str, first: int, rest: int, hard: bool) -> Iterable[tuple[in
     """
     graphemes, _ = split_graphemes(text)
     start, width, cells = 0, min(first, rest), 0
-    space, space_cells = -1, 0
+    space, space_cells, drop = -1, 0, False
     for left, right, size in graphemes:
         if cells + size > width and left > start:
-            if text[left] == " " and not hard:
+            if text[left:right] == " " and not hard:
                 yield start, left, " "
                 start, cells, width, space = right, 0, rest, -1
                 continue
             if space > start:
-                drop = text[space] == " "
                 yield start, space, " " if drop else CONTINUES_WORD
                 start = space + (1 if drop else 0)
                 cells -= space_cells
@@ -182,10 +181,10 @@ def _cut_wide(text: str, first: int, rest: int, hard: bool) -> Iterable[tuple[in
         cells += size
         if hard:
             continue
-        if text[left] == " " and text[start:left].strip():
-            space, space_cells = left, cells
+        if text[left:right] == " " and cells >= 2 and text[start:left].strip():
+            space, space_cells, drop = left, cells, True
         elif size == 2:
-            space, space_cells = right, cells
+            space, space_cells, drop = right, cells, False
     if start < len(text):
         yield start, len(text), ""
 

@@ -113,19 +113,22 @@ class ReadingView(SelectableView):
         self.found = found
         block, at, _ = found
         self.show_block(block)
-        row = self._row_of(block, at)
+        row, _ = self._place_of(block, at)
         y = self.heights.start(block) + row
         if not round(self.scroll_y) <= y < round(self.scroll_y) + self.room.height:
             self.scroll_to(y=y - self.room.height // 2, animate=False)
         self.refresh()
 
-    def _row_of(self, block: int, at: int) -> int:
-        seen = 0
+    def _place_of(self, block: int, at: int) -> tuple[int, int]:
+        """Return the row and the character in it where a character of a block is drawn."""
+        start = 0
         for row, line in enumerate(self.lines_of(block)):
-            seen += len(line.text) + (1 if row and line.glue is None else len(line.glue or ""))
-            if seen > at:
-                return row
-        return 0
+            if row:
+                start += 1 if line.glue is None else len(line.glue)
+            if at < start + len(line.text):
+                return row, max(0, at - start)
+            start += len(line.text)
+        return 0, 0
 
     # --- lines
 
@@ -142,12 +145,12 @@ class ReadingView(SelectableView):
     def decorate(self, strip: Strip, line: Line, index: int, row: int) -> Strip:
         """Show where the text that was looked for stands."""
         strip = super().decorate(strip, line, index, row)
-        if self.found is None or self.found[0] != index or self._row_of(index, self.found[1]) != row:
+        if self.found is None or self.found[0] != index:
             return strip
-        needle = self._blocks[index][self.found[1] : self.found[1] + self.found[2]]
-        at = line.text.find(needle)
-        end = at + len(needle) if at >= 0 else len(line.text)
-        return overlay(strip, self._background("match"), max(at, 0), end)
+        first, at = self._place_of(index, self.found[1])
+        if first != row:
+            return strip
+        return overlay(strip, self._background("match"), at, at + self.found[2])
 
     def action_scroll_by(self, step: int) -> None:
         """Scroll a few lines."""

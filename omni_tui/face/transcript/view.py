@@ -298,11 +298,16 @@ class TranscriptView(SelectableView, inherit_bindings=False):
     def action_item_open(self) -> None:
         """Unfold; where the engine sent only the beginning of a result, show all of it."""
         item = self.current
-        if isinstance(item, CallItem) and item.cut:
+        if isinstance(item, CallItem) and (item.cut or self._overflows):
             title = f"{item.server} › {item.tool}"
             self.post_message(OpenResult(item.call, title, len(item.parts)))
         else:
             self.action_item_fold()
+
+    @property
+    def _overflows(self) -> bool:
+        lines = self.lines_of(self.cursor) if self.cursor is not None else []
+        return bool(lines) and lines[-1].target == "open"
 
     # --- copying
 

@@ -44,8 +44,8 @@ class Prompt(TextArea, inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(b for b in TextArea.BINDINGS if isinstance(b, Binding) and b.key not in _OTHERWISE),
         Binding("ctrl+c,super+c", "copy_selection", "Copy", show=False),
-        Binding("enter", "submit", "send"),
-        Binding("ctrl+j,alt+enter,shift+enter", "new_line", "new line"),
+        Binding("enter", "submit", "Send", show=False),
+        Binding("ctrl+j,alt+enter,shift+enter", "new_line", "New line", show=False),
         Binding("up", "older_or_up", "Cursor up, or the message before", show=False),
         Binding("down", "newer_or_down", "Cursor down, or the message after", show=False),
         Binding("tab", "complete", "Complete", show=False),
