@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 
 import msgspec
 import pytest
@@ -13,6 +14,8 @@ from omni_tui.agents.deltas import Deltas
 from omni_tui.models.base import (
     Message,
     ModelError,
+    ModelEvent,
+    ModelRequest,
     Reply,
     TextPart,
     ThoughtPart,
@@ -63,6 +66,19 @@ async def test_everything_of_a_step_is_committed_before_the_next_request() -> No
 
     model = Checking([reply("", call("c1"), call("c2"))], [reply("ok")], window=1000)
     assert (await play(host, model)).status == "done"
+
+
+async def test_streams_are_closed_and_not_left_to_the_collector() -> None:
+    kept: list[AsyncGenerator[ModelEvent, None]] = []
+
+    class Keeping(ScriptedModel):
+        def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+            kept.append(super().stream(request))
+            return kept[-1]
+
+    model = Keeping([reply("", call("c1"))], [TextPart("half"), ModelError("cut", "lost")], [reply("ok")])
+    await play(FakeHost(), model)
+    assert (len(kept), model.closed) == (3, 3)
 
 
 async def test_deltas_carry_the_id_of_the_message_that_replaces_them() -> None:

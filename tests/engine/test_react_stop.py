@@ -84,6 +84,30 @@ async def test_a_result_that_comes_while_stopping_is_kept() -> None:
     assert host.results()["c1"] == ("uncertain", "it had been sent")
 
 
+async def test_stopping_twice_still_keeps_a_result_that_comes() -> None:
+    cancelled, finish = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(_: ToolCall) -> ToolOutcome:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            await finish.wait()
+        return ToolOutcome("it had been sent", "uncertain")
+
+    host = FakeHost(stubborn)
+    policy = ChatPolicy(stop_grace_s=5)
+    task = asyncio.create_task(play(host, ScriptedModel([reply("", call("c1"))]), policy))
+    await until(lambda: bool(host.calls))
+    task.cancel()
+    await cancelled.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    finish.set()
+    assert (await task).status == "stopped"
+    assert host.results()["c1"] == ("uncertain", "it had been sent")
+
+
 async def test_a_call_that_ignores_the_stop_delays_it_by_the_grace_only() -> None:
     release = asyncio.Event()
 

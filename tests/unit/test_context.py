@@ -98,6 +98,19 @@ def test_a_late_result_finds_its_call_but_not_one_of_the_same_id_before() -> Non
     assert closed[2] == user
 
 
+def test_a_call_never_takes_the_result_of_a_later_one_of_the_same_id() -> None:
+    closed = close_history(
+        [assistant("c1"), Message(role="user", text="x"), assistant("c1"), result("c1", "2nd")]
+    )
+    assert read_result(closed[1].text)[0] == "uncertain"
+    assert closed[-1].text == "2nd"
+
+
+def test_two_calls_of_the_same_id_do_not_share_a_result() -> None:
+    closed = close_history([assistant("c1", "c1"), result("c1", "one")])
+    assert [read_result(message.text)[0] for message in closed[1:]] == ["", "uncertain"]
+
+
 def test_what_is_unanswered() -> None:
     assert [call.id for call in unanswered([assistant("c1", "c2"), result("c1")])] == ["c2"]
     assert unanswered([assistant("c1"), Message(role="user", text="new")]) == ()
