@@ -1,0 +1,26 @@
+PYTHON ?= .venv/bin/python
+UV ?= uv
+
+.PHONY: check test bench screenshots lock
+
+check:  ## style, types, walls between the rooms
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	PATH="$(dir $(PYTHON)):$$PATH" lint-imports
+
+test:  ## all tests; OMNI_TUI_REQUIRE=node,npm,redis,tmux,git turns what would be skipped into failures
+	$(PYTHON) -m pytest
+
+bench:  ## every figure beside a control of the same run
+	@for file in tests/bench/[a-z]*.py; do \
+		name=$$(basename $$file .py); echo "== $$name"; $(PYTHON) -m tests.bench.$$name || exit 1; \
+	done
+
+screenshots:  ## draw screenshots/ anew from the running app
+	$(PYTHON) -m tests.screenshots
+
+lock:  ## resolve anew: constraints.txt (versions) and requirements.lock (hashes)
+	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --output-file requirements.lock
+	grep -v -- --hash requirements.lock | sed 's/ *\\$$//' > constraints.txt
