@@ -71,6 +71,17 @@ def built_in_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "themes"
 
 
+def fallback_variables() -> dict[str, str]:
+    """Return a colour for every role, for themes that are not ours (Textual's own, before ours is set)."""
+    roles = {role: "#808080" for role in _ROLES}
+    return {
+        **roles,
+        "page": "#121212",
+        "ansi-background": "ansi_default",
+        "ansi-foreground": "ansi_default",
+    }
+
+
 def load_themes(folders: Iterable[Path]) -> tuple[list[Theme], list[BadTheme]]:
     """Read every `*.toml` of the folders; a later theme replaces an earlier one of its name.
 

@@ -145,7 +145,7 @@ class Decider(Widget):
             return
         from omni_tui.face.screens.batch import BatchScreen
 
-        self.app.push_screen(BatchScreen(items, pane.clock), self._approve_all)
+        self.app.push_screen(BatchScreen(items), self._approve_all)
 
     def _approve_all(self, verdicts: list[tuple[str, str]] | None) -> None:
         for call, digest in verdicts or ():

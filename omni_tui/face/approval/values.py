@@ -81,29 +81,32 @@ def _plain(value: object) -> Value:
     return Lexeme(json.dumps(value))
 
 
-def spell(value: Value) -> str:
-    """Return a value as JSON on one line, not yet safe."""
+def spell(value: Value, *, ascii_only: bool = False) -> str:
+    """Return a value as JSON on one line, not yet safe unless `ascii_only`."""
     if isinstance(value, Lexeme):
         return str(value)
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=ascii_only)
     if isinstance(value, Pairs):
-        return "{" + ", ".join(f"{json.dumps(k, ensure_ascii=False)}: {spell(v)}" for k, v in value) + "}"
-    return "[" + ", ".join(spell(item) for item in value) + "]"
+        members = (
+            f"{json.dumps(k, ensure_ascii=ascii_only)}: {spell(v, ascii_only=ascii_only)}" for k, v in value
+        )
+        return "{" + ", ".join(members) + "}"
+    return "[" + ", ".join(spell(item, ascii_only=ascii_only) for item in value) + "]"
 
 
-def spell_lines(value: Value, indent: str = "") -> list[str]:
-    """Return a value as JSON over several lines, two spaces a level, not yet safe."""
-    if not isinstance(value, list) or isinstance(value, str) or not value:
-        return [indent + spell(value)]
+def spell_lines(value: Value, indent: str = "", *, ascii_only: bool = False) -> list[str]:
+    """Return a value as JSON over several lines, two spaces a level; see `spell`."""
+    if isinstance(value, str) or not value:
+        return [indent + spell(value, ascii_only=ascii_only)]
     pairs = isinstance(value, Pairs)
     lines = [indent + ("{" if pairs else "[")]
     for number, item in enumerate(value):
         comma = "," if number < len(value) - 1 else ""
         key, inner = item if isinstance(item, tuple) else ("", item)
-        block = spell_lines(inner, indent + "  ")
+        block = spell_lines(inner, indent + "  ", ascii_only=ascii_only)
         if pairs:
-            block[0] = f"{indent}  {json.dumps(key, ensure_ascii=False)}: {block[0].lstrip()}"
+            block[0] = f"{indent}  {json.dumps(key, ensure_ascii=ascii_only)}: {block[0].lstrip()}"
         block[-1] += comma
         lines += block
     return [*lines, indent + ("}" if pairs else "]")]
@@ -111,7 +114,7 @@ def spell_lines(value: Value, indent: str = "") -> list[str]:
 
 def exact(value: Value) -> str:
     """Return a value exactly as sent, in printable ASCII: for where what shows is not what is sent."""
-    return spell(value).encode("ascii", "backslashreplace").decode() if _is_leaf(value) else ""
+    return spell(value, ascii_only=True)
 
 
 def differs(value: Value) -> bool:
@@ -150,7 +153,3 @@ def what_matters(arguments: Pairs | None) -> SafeText:
     value = table[name] if name is not None else arguments[0][1]
     text = value if type(value) is str else spell(value)
     return safe(text[:400].replace("\n", " ⏎ "), limit=200, lines=False)
-
-
-def _is_leaf(value: Value) -> bool:
-    return isinstance(value, str)

@@ -35,7 +35,7 @@ class ApprovalsPane(Decider, Pane):
     )
     BINDINGS = actions.bindings("approvals")
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.queue = Queue()
         self._press: Press | None = None

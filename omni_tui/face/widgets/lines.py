@@ -68,7 +68,7 @@ class LinesView(ScrollView, can_focus=True):
         Binding("end,G", "scroll_end", show=False),
     ]
 
-    def __init__(self, *, words: bool = False, id: str | None = None) -> None:
+    def __init__(self, *, words: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._words = words
         self._source: list[Content] = []

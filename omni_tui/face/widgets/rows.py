@@ -48,7 +48,7 @@ class RowList(ScrollView, can_focus=True):
     class Chosen(Moved):
         """Enter or a second click on a row."""
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.keys: list[str] = []
         self.selected: str | None = None

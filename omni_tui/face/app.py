@@ -1,0 +1,337 @@
+"""The app: panes over a link to an engine. It holds what they share and survives the engine's death."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from omni_tui.face import actions
+from omni_tui.face.clock import Clock, SystemClock
+from omni_tui.face.egress import EgressFilter
+from omni_tui.face.keys import check_keys
+from omni_tui.face.options import FaceOptions
+from omni_tui.face.overview import Overview
+from omni_tui.face.port import Refused
+from omni_tui.face.pump import FacePort, Pump
+from omni_tui.face.screens.main import MainScreen
+from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.verbs import Verbs
+from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
+from omni_tui.protocol.events import CommandFailed, ConfigProblems, EngineReady, Notice
+from omni_tui.security.text import safe_line
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
+
+Connect = Callable[[], Awaitable[Link]]
+_log = logging.getLogger(__name__)
+_STYLES = Path(__file__).parent / "styles"
+_LEVELS = {"info": "information", "warning": "warning", "error": "error"}
+
+
+class _NoLink:
+    """A link before there is one: what is sent is kept and goes out when the engine is there."""
+
+    def __init__(self) -> None:
+        self.kept: list[AnyCommand] = []
+
+    def send(self, command: AnyCommand) -> None:
+        self.kept.append(command)
+
+    def events(self) -> Any:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        return
+
+
+class OmniApp(Verbs):
+    """The face.
+
+    `link` is a link, or a function that makes one: then the first frame is there before the engine.
+    `restart` makes another link after the first has closed unasked; without it a function given as
+    `link` is used. The app closes its link when it has left the screen.
+    """
+
+    TITLE = "omni"
+    ENABLE_COMMAND_PALETTE = False
+    CSS_PATH = [_STYLES / "shell.tcss"]
+    BINDINGS = actions.bindings("app")
+
+    def __init__(
+        self,
+        link: Link | Connect,
+        options: FaceOptions | None = None,
+        *,
+        restart: Connect | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.options = options or FaceOptions()
+        self.clock: Clock = clock or SystemClock()
+        self.overview = Overview()
+        self._keymap_user: dict[str, str] = {}
+        super().__init__()
+        self._filters.append(EgressFilter())
+        self.link: Link = _NoLink() if callable(link) else link
+        self._connect = link if callable(link) else None
+        self._restart = restart or self._connect
+        self.pump = Pump(self)
+        self.port: Port = FacePort(self.link, self)
+        self._engine_gone = False
+        self._greeted = False
+        self._complaints: list[str] = []
+        self._apply_settings()
+
+    # --- before the first frame
+
+    def _apply_settings(self) -> None:
+        """Theme and keys: command line, config file, what was remembered."""
+        from omni_tui.config.light import UiSettings, read_ui
+        from omni_tui.face.memory import remembered_theme
+
+        settings = read_ui(self.options.config_path) if self.options.config_path else UiSettings()
+        keymap, problems = check_keys(settings.keys)
+        self._complaints += [str(problem) for problem in problems]
+        self._keymap_user = keymap
+        if keymap:
+            self.set_keymap(keymap)
+        wanted = self.options.theme or settings.theme or remembered_theme(self.options.state_dir)
+        self._first_theme(wanted or "omni-dark")
+
+    def _first_theme(self, name: str) -> None:
+        """Load one theme; the others can wait until somebody asks for them."""
+        for folder in (self._user_themes, built_in_dir()):
+            path = folder / f"{name}.toml"
+            if folder != Path() and Path(name).name == name and path.is_file():
+                try:
+                    theme = load_theme(path)
+                except BadTheme as bad:
+                    self._complaints.append(str(bad))
+                else:
+                    self.register_theme(theme)
+                    self.theme = theme.name
+                    return
+        self._load_all_themes()
+        if name not in self.theme_names:
+            self._complaints.append(f"There is no theme {name}; the themes: {', '.join(self.theme_names)}.")
+            name = "omni-dark"
+        self.theme = name
+
+    @property
+    def _user_themes(self) -> Path:
+        return Path(self.options.themes_dir) if self.options.themes_dir else Path()
+
+    @property
+    def theme_names(self) -> list[str]:
+        """Names of all themes that can be used."""
+        self._load_all_themes()
+        return self._theme_names
+
+    _theme_names: list[str] = []
+
+    def _load_all_themes(self) -> None:
+        if self._theme_names:
+            return
+        folders = [built_in_dir(), *([self._user_themes] if self.options.themes_dir else [])]
+        loaded, failed = load_themes(folders)
+        for theme in loaded:
+            if theme.name != self.theme:
+                self.register_theme(theme)
+        self._theme_names = [theme.name for theme in loaded]
+        for bad in failed:
+            self.say(
+                f"A theme could not be used. {bad}", level="warning", timeout=10.0
+            ) if self.is_running else (self._complaints.append(str(bad)))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Give every role of ours a colour, whatever the theme."""
+        return fallback_variables()
+
+    def get_default_screen(self) -> Screen[Any]:
+        """Begin on the main screen."""
+        return MainScreen()
+
+    # --- life
+
+    def on_mount(self) -> None:
+        """The first frame comes first; the engine after it."""
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        for complaint in self._complaints:
+            self.say(complaint, level="warning", timeout=12.0)
+        self._complaints.clear()
+        self.run_worker(self._live(), group="engine", exclusive=True, exit_on_error=False)
+
+    async def _live(self) -> None:
+        """Connect if need be, then pump events until the engine is gone."""
+        if isinstance(self.link, _NoLink) or self._engine_gone:
+            connect = self._restart if self._engine_gone else self._connect
+            if connect is None:
+                return
+            kept = self.link.kept if isinstance(self.link, _NoLink) else []
+            try:
+                self.link = await connect()
+            except Exception as error:
+                _log.exception("the engine did not start")
+                self.stopped(safe_line(str(error) or type(error).__name__))
+                return
+            old, self.port = self.port, FacePort(self.link, self)
+            del old
+            self._set_gone("")
+            for command in kept:
+                self.port.send(command)
+        await self.pump.run(self.link, self.port)  # type: ignore[arg-type]
+
+    async def run_async(self, **options: Any) -> None:
+        """Run until the person leaves; then, with the terminal given back, say goodbye to the engine."""
+        try:
+            await super().run_async(**options)
+        finally:
+            await self.link.close()
+
+    def action_restart(self) -> None:
+        """Start the engine again."""
+        if self._engine_gone and self._restart is not None:
+            self.query_one_stopped().update(Content("Starting the engine again …"))
+            self.run_worker(self._live(), group="engine", exclusive=True, exit_on_error=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """`restart` is there only when there is something to start."""
+        return self._engine_gone if action == "restart" else True
+
+    # --- what the pump tells
+
+    def deliver(self, event: AnyEvent) -> None:
+        """Fold one event into everything that shows something of it."""
+        self.overview.apply(event)
+        for taker in self._takers():
+            try:
+                taker.apply(event)
+            except Exception:
+                _log.exception("%s could not take %s", type(taker).__name__, type(event).__name__)
+        match event:
+            case Notice(level=level, what=what, why=why, todo=todo):
+                text = "\n".join(safe_line(line, limit=400) for line in (what, why, todo) if line)
+                self.notify(text, severity=_LEVELS[level], timeout=8.0, markup=False)  # type: ignore[arg-type]
+            case ConfigProblems(problems=problems):
+                for problem in problems[:5]:
+                    self.say(
+                        f"{problem.where}: {problem.what} {problem.todo}", level="warning", timeout=15.0
+                    )
+            case EngineReady():
+                self._greet(event)
+            case _:
+                pass
+
+    def _takers(self) -> list[Any]:
+        """Return the panes and those open screens that follow events."""
+        screens = [screen for screen in self.screen_stack[1:] if hasattr(screen, "apply")]
+        return [*self.main.panes, *screens]
+
+    def _greet(self, ready: EngineReady) -> None:
+        """Show the first page once, if there is nothing yet and nobody is writing."""
+        if ready.first_run and not self._greeted and self.screen is self.main:
+            self._greeted = True
+            if not getattr(self.main.pane("chat"), "draft", ""):
+                self.action_welcome()
+
+    def flushed(self) -> None:
+        """A batch is through: the bars, the terminal's title."""
+        if self.is_running and self.screen_stack:
+            self.main.update_bars()
+            self._name_terminal()
+
+    _named = ""
+
+    def _name_terminal(self) -> None:
+        waiting = len(self.overview.pending)
+        parts = ("omni", self.overview.title, f"{waiting} to approve" if waiting else "")
+        name = safe_line(" · ".join(part for part in parts if part), limit=80)
+        if name != self._named:
+            self._named = name
+            if self._driver is not None and not self.is_headless and not self.is_web:
+                self._driver.write(f"\x1b]2;{name}\x07")
+
+    def clear_session(self) -> None:
+        """Another session is about to be replayed."""
+        self.overview.clear_session()
+        for pane in self.main.panes:
+            pane.clear_session()
+
+    def change_session(self, command: AnyCommand) -> None:
+        """Ask the engine for another session and take it in when it is there."""
+        self.run_worker(self._change_session(command), group="session", exclusive=True, exit_on_error=False)
+
+    async def _change_session(self, command: AnyCommand) -> None:
+        before = self.pump.session
+        try:
+            reply = await self.port.ask(command)
+        except Refused as refused:
+            self.failed(refused.failure)
+        except (TimeoutError, LinkClosed):
+            self.say("The engine did not answer; the session is as it was.", level="error")
+        else:
+            session = getattr(reply, "id", "")
+            if self.pump.session == before and session != before:
+                self.pump.switch(session, self.port)  # type: ignore[arg-type]
+
+    def failed(self, failure: CommandFailed) -> None:
+        """A command came to nothing."""
+        super().failed(failure)
+
+    # --- the engine is gone
+
+    def stopped(self, why: str) -> None:
+        """Say so in a bar that stays, and how to go on."""
+        if self._engine_gone:
+            return
+        log = self.overview.ready.log_path if self.overview.ready is not None else ""
+        self._set_gone(why or "it ended", log)
+
+    def _set_gone(self, why: str, log: str = "") -> None:
+        self._engine_gone = bool(why)
+        if not self.is_running or not self.screen_stack:
+            return
+        self.main.set_class(self._engine_gone, "-engine-stopped")
+        if why:
+            text = f"The engine stopped: {safe_line(why, limit=300)}"
+            text += f" · log: {safe_line(log)}" if log else ""
+            text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
+            self.query_one_stopped().update(Content(text))
+            self.overview.running = ""
+        self.main.update_bars()
+
+    def query_one_stopped(self) -> Static:
+        """Return the bar."""
+        return self.main.query_one("#stopped", Static)
+
+    # --- what the verbs need
+
+    @property
+    def keymap(self) -> dict[str, str]:
+        """Keys the person changed: action name to keys."""
+        return self._keymap_user
+
+    @property
+    def private_dir(self) -> str:
+        """The state folder."""
+        return self.options.state_dir if Path(self.options.state_dir or "/nowhere").is_dir() else ""
+
+    def change_theme(self, name: str) -> None:
+        """Use a theme and remember it."""
+        from omni_tui.face.memory import remember_theme
+
+        if name not in self.theme_names:
+            self.say(
+                f"There is no theme {name}. The themes: {', '.join(self.theme_names)}.", level="warning"
+            )
+            return
+        self.theme = name
+        remember_theme(self.options.state_dir, name)

@@ -1,0 +1,83 @@
+"""F1: every key of the pane that has the keys, then those that work from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from omni_tui.face.actions import Action
+from omni_tui.face.keys import show_key
+from omni_tui.face.widgets.lines import LinesView
+
+_NOTES = (
+    "Select with the mouse and press ctrl+c to copy; hold Shift to use the terminal's own selection.",
+    "Keys can be changed in the [keys] table of the config file, by the names at the right.",
+)
+Rows = tuple[str, Iterable[tuple[str, str, str]]]
+
+
+class HelpScreen(Screen[None]):
+    """Lists keys. `about` says what the pane is for; `sections` are (title, (keys, what, name))."""
+
+    CSS_PATH = "../styles/screens.tcss"
+    AUTO_FOCUS = "LinesView"
+    BINDINGS = [Binding("escape,q,f1", "back", "back", priority=True)]
+
+    def __init__(self, title: str, about: str, sections: Iterable[Rows]) -> None:
+        super().__init__()
+        self._title, self._about = title, about
+        self._sections = [(name, list(rows)) for name, rows in sections]
+
+    def compose(self) -> ComposeResult:
+        """Title, keys, how to leave."""
+        yield Static(
+            Content.styled(f"KEYS · {self._title.upper()}", "bold $mine"), id="screen-title", markup=False
+        )
+        yield LinesView(words=True, id="help")
+        foot = Content.assemble(("esc", "bold $text-2"), (" back   ", "$text-3"), ("↑ ↓", "bold $text-2"))
+        yield Static(foot + Content.styled(" scroll", "$text-3"), id="screen-foot", markup=False)
+
+    def on_mount(self) -> None:
+        """Fill in the keys."""
+        self.query_one(LinesView).show(self._lines())
+
+    def _lines(self) -> Iterator[Content]:
+        if self._about:
+            yield Content.styled(self._about, "$text-2")
+            yield Content("")
+        for title, rows in self._sections:
+            yield Content.styled(title.upper(), "bold $text-2")
+            for keys, what, name in rows:
+                yield _row(keys, what, name)
+            yield Content("")
+        for note in _NOTES:
+            yield Content.styled(note, "$text-3")
+
+    def action_back(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+def rows_of(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Return the rows for actions that have a key or a command."""
+    for action in found:
+        keys = keymap.get(action.name) or action.keys
+        shown = "  ".join(show_key(key) for key in keys.split(",") if key)
+        if action.slash:
+            command = f"/{action.slash}" + (f" {action.argument}" if action.argument else "")
+            yield shown, f"{action.description}  {command}", action.name
+        elif shown:
+            yield shown, action.description, action.name
+
+
+def _row(keys: str, what: str, name: str) -> Content:
+    text, slash, command = what.partition("  /")
+    return Content.assemble(
+        (f"  {keys:<16}", "bold $text-1"), (text, "$text-2"), (f"  {slash.strip()}{command}" if slash else "", "$mine"),
+        (f"  {name}", "$text-3"),
+    )  # fmt: skip

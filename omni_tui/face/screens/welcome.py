@@ -1,0 +1,165 @@
+"""The first page: try the demo, read servers from another program's file, or add one by hand."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from omni_tui.face.messages import InsertText
+from omni_tui.face.port import Refused
+from omni_tui.protocol import AnyCommand, LinkClosed
+from omni_tui.protocol.commands import AddServer, ImportServers
+from omni_tui.security.text import safe_line
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
+
+Page = Literal["start", "add", "import"]
+_CHOICES = (
+    ("add", "Add a server by hand", "a command to run, or an address"),
+    ("import", "Read an mcpServers file", "from another host; nothing starts before you allow it"),
+    ("demo", "Try the demo", "leave, then run: omni-tui demo   (no key, no network)"),
+    ("later", "Go on without servers", "the offline model answers; /add comes back here"),
+)
+
+
+class WelcomeScreen(Screen[None]):
+    """Helps to a first server. Opened by the first run's hint, `/add`, `/import` and `/welcome`."""
+
+    CSS_PATH = "../styles/screens.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS = [Binding("escape", "back", "back")]
+
+    def __init__(self, page: Page = "start", path: str = "") -> None:
+        super().__init__()
+        self._page: Page = page
+        self._path = path
+
+    def compose(self) -> ComposeResult:
+        """All three pages; one is shown."""
+        with Vertical():
+            head = Content.assemble(
+                ("◆ ", "$mine"), ("omni", "bold $mine"), ("   connect a server", "$text-2")
+            )
+            yield Static(head, markup=False)
+            options = [Option(_choice(title, words), id=name) for name, title, words in _CHOICES]
+            yield OptionList(*options, id="choices", markup=False)
+            yield from self._fields()
+            yield Static(id="welcome-state", markup=False)
+
+    def _fields(self) -> ComposeResult:
+        for name, words in (
+            ("name", "name, e.g. files"),
+            ("target", "command with its arguments, e.g. mcp-server-filesystem ~/notes, or https://…"),
+            ("path", "path of the file, e.g. ~/.config/claude/claude_desktop_config.json"),
+        ):
+            field = Input(placeholder=words, id=f"field-{name}", compact=True)
+            field.cursor_blink = False
+            yield field
+
+    def on_mount(self) -> None:
+        """Show the page that was asked for."""
+        if self._path:
+            self._field("path").value = self._path
+        self.show(self._page)
+
+    def _field(self, name: str) -> Input:
+        return self.query_one(f"#field-{name}", Input)
+
+    def show(self, page: Page) -> None:
+        """Go to a page."""
+        self._page = page
+        self.query_one("#choices").set_class(page != "start", "-hidden")
+        for name, where in (("name", "add"), ("target", "add"), ("path", "import")):
+            self._field(name).set_class(page != where, "-hidden")
+        first = {"start": "#choices", "add": "#field-name", "import": "#field-path"}[page]
+        self.query_one(first).focus()
+        self._say(
+            "↑ ↓ and enter choose · esc closes" if page == "start" else "enter goes on · esc goes back"
+        )
+
+    def _say(self, words: str, style: str = "$text-3") -> None:
+        self.query_one("#welcome-state", Static).update(Content.styled(safe_line(words, limit=600), style))
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        if event.option_id in ("add", "import"):
+            self.show(cast("Page", event.option_id))
+        elif event.option_id == "demo":
+            self._say("Leave with ctrl+q and run: omni-tui demo", "$waiting")
+        else:
+            self.dismiss(None)
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.input.id == "field-name":
+            self._field("target").focus()
+            return
+        command = self._import() if self._page == "import" else self._add()
+        if command is not None:
+            self._send(command)
+
+    def _add(self) -> AnyCommand | None:
+        name, target = self._field("name").value.strip(), self._field("target").value.strip()
+        if not name or not target:
+            self._say("A server needs a name and a command or an address.", "$waiting")
+            return None
+        if target.startswith(("http://", "https://")):
+            return AddServer(name=name, url=target)
+        try:
+            command, *rest = shlex.split(target)
+        except ValueError as error:
+            self._say(f"The command cannot be read: {error}.", "$waiting")
+            return None
+        return AddServer(name=name, command=command, args=tuple(rest))
+
+    def _import(self) -> AnyCommand | None:
+        path = self._field("path").value.strip()
+        if not path:
+            self._say("Which file?", "$waiting")
+            return None
+        return ImportServers(path=str(Path(path).expanduser().absolute()))
+
+    @work(group="welcome", exclusive=True, exit_on_error=False)
+    async def _send(self, command: AnyCommand) -> None:
+        self._say("…")
+        try:
+            reply = await cast("Port", self.app.port).ask(command)  # type: ignore[attr-defined]
+        except Refused as refused:
+            failure = refused.failure
+            self._say(" · ".join(filter(None, (failure.what, failure.why, failure.todo))), "$fail")
+        except (TimeoutError, LinkClosed):
+            self._say("The engine did not answer.", "$fail")
+        else:
+            words = getattr(reply, "text", "") or "Done; it stands in the list of servers (F2)."
+            self.app.notify(words, markup=False)
+            self.dismiss(None)
+
+    def on_key(self, event: events.Key) -> None:
+        """Whoever just starts to write is not kept from it: the page closes, the letter is theirs."""
+        if self._page == "start" and event.is_printable and event.character:
+            event.stop()
+            self.app.post_message(InsertText(event.character))
+            self.dismiss(None)
+
+    def action_back(self) -> None:
+        """Back to the start, or out."""
+        if self._page != "start" and not self._path:
+            self.show("start")
+        else:
+            self.dismiss(None)
+
+
+def _choice(title: str, words: str) -> Content:
+    return Content.assemble((f" {title}\n", "$text-1"), (f" {words}", "$text-3"))

@@ -1,0 +1,194 @@
+"""The whole of what would be sent. Here too approving counts only once its end was on the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
+from omni_tui.face.approval.card import chip
+from omni_tui.face.clock import Clock
+from omni_tui.face.port import Refused
+from omni_tui.face.widgets.lines import LinesView
+from omni_tui.protocol import LinkClosed
+from omni_tui.protocol.commands import ReadArguments, Verdict
+from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, TextPage
+from omni_tui.security.text import safe
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
+    from omni_tui.protocol import AnyEvent
+
+PAGE = 60_000
+_AHEAD = 60
+"""Rows before the end of what is loaded at which the next page is fetched."""
+Outcome = tuple[str, str, Verdict] | None
+
+
+class WholeScreen(Screen[Outcome]):
+    """Pages through a call's arguments; returns (call, digest, verdict), or None for Esc."""
+
+    CSS_PATH = "../styles/screens.tcss"
+    AUTO_FOCUS = "LinesView"
+    BINDINGS = [
+        Binding("A", "approve", "approve", id="approve"),
+        Binding("R", "reject", "reject", id="reject"),
+        Binding("escape,q", "back", "back"),
+    ]
+
+    def __init__(self, item: ApprovalRequested, clock: Clock) -> None:
+        super().__init__()
+        self.item = item
+        self.arming = Arming(clock)
+        self._press: Press | None = None
+        self._held: tuple[Press, Verdict] | None = None
+        self._read = 0
+        self._rest = ""
+        self._total: int | None = None
+        self._busy = False
+        self._trouble = ""
+
+    def compose(self) -> ComposeResult:
+        """What it is, all of it, where one is."""
+        name = f"{safe(self.item.server, lines=False)} › {self.item.label}"
+        head = Content.styled(name, "bold $text-1") + Content("   ") + chip(self.item)
+        yield Static(head, id="screen-title", markup=False)
+        yield LinesView(id="whole")
+        yield Static(id="screen-foot", markup=False)
+
+    def on_mount(self) -> None:
+        """Fetch the first page."""
+        self.set_interval(0.1, self._look)
+        self._fetch()
+
+    @property
+    def view(self) -> LinesView:
+        """The text."""
+        return self.query_one(LinesView)
+
+    @property
+    def complete(self) -> bool:
+        """True once everything has been fetched."""
+        return self._total is not None and self._read >= self._total
+
+    @work(group="whole", exit_on_error=False)
+    async def _fetch(self) -> None:
+        if self._busy or self.complete:
+            return
+        self._busy = True
+        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
+        try:
+            page = await port.ask(ReadArguments(call=self.item.call, offset=self._read, limit=PAGE))
+        except Refused as refused:
+            self._trouble = " ".join(filter(None, (refused.failure.what, refused.failure.why)))
+        except (TimeoutError, LinkClosed):
+            self._trouble = "The engine did not answer; close this and open it again."
+        else:
+            self._take(page)
+        self._busy = False
+        self._look()
+
+    def _take(self, page: TextPage) -> None:
+        self._total = page.total
+        self._read = page.offset + len(page.text) if page.text else page.total
+        *rows, self._rest = (self._rest + page.text).split("\n")
+        if self.complete:
+            rows, self._rest = [*rows, self._rest], ""
+        self.view.extend(Content.styled(row, "$text-1") for row in rows)
+
+    def apply(self, event: AnyEvent) -> None:
+        """The call changed or went: nothing of this counts any more."""
+        if (
+            isinstance(event, CallChanged | CallFinished | ApprovalRequested)
+            and event.call == self.item.call
+        ):
+            waits = isinstance(event, CallChanged) and event.state in ("pending", "held")
+            same = isinstance(event, ApprovalRequested) and event.digest == self.item.digest
+            if not waits and not same and self.is_current:
+                self.app.notify("The call changed; look at it again.", markup=False)
+                self.dismiss(None)
+
+    def _look(self) -> None:
+        """Fetch ahead of the eye, arm at the end, and say where one is."""
+        view = self.view
+        bottom = round(view.scroll_offset.y) + view.size.height
+        if not self.complete and not self._trouble and bottom + _AHEAD >= view.count:
+            self._fetch()
+        whole = self.complete and view.end_seen
+        self.arming.paint(Painted(self.item.call, self.item.digest, whole))
+        self.query_one("#screen-foot", Static).update(self._foot(whole))
+
+    def _foot(self, whole: bool) -> Content:
+        if self._trouble:
+            return Content.styled(self._trouble, "$fail")
+        ready = "$done" if self.arming.armed else "$text-3"
+        total = self._total or 0
+        where = f"{min(self._read, total):,} of {total:,} characters"
+        state = "all of it seen" if whole else "approving counts at the end: page down, or End"
+        return Content.assemble(
+            ("A", f"bold {ready}"), (" approve   ", "$text-2"),
+            ("R", "bold $fail"), (" reject   ", "$text-2"),
+            ("esc", "bold $text-2"), (" back   ", "$text-2"),
+            (f"{where} · {state}", "$text-3" if whole else "$waiting"),
+        )  # fmt: skip
+
+    # --- the same safeguards as on the card
+
+    def on_key(self, event: events.Key) -> None:
+        """Every key is weighed before any binding sees it."""
+        self._held = None
+        self._press = self.arming.press(event.key)
+
+    def on_paste(self) -> None:
+        """A paste decides nothing."""
+        self._held = None
+        self.arming.disturb()
+
+    def on_resize(self) -> None:
+        """Another size, another picture."""
+        self.arming.disturb()
+
+    def on_screen_resume(self) -> None:
+        """Back from elsewhere."""
+        self.arming.disturb()
+
+    def action_approve(self) -> None:
+        """Approve, if the end was seen and nothing has happened for a moment."""
+        if self._press is None:
+            return
+        if not self._press.armed or self._press.doubt:
+            why = self._press.doubt or "not yet: see the end of it first, then wait a moment"
+            self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
+        else:
+            self._hold("approve")
+
+    def action_reject(self) -> None:
+        """Reject."""
+        if self._press is not None and not self._press.doubt:
+            self._hold("reject")
+
+    def _hold(self, verdict: Verdict) -> None:
+        assert self._press is not None
+        self._held = (self._press, verdict)
+        self.set_timer(BURST_S + 0.005, self._settle)
+
+    def _settle(self) -> None:
+        if self._held is None:
+            return
+        press, verdict = self._held
+        if not self.arming.due(press):
+            self.set_timer(BURST_S + 0.005, self._settle)
+            return
+        self._held = None
+        if self.arming.stands(press):
+            self.dismiss((self.item.call, self.item.digest, verdict))
+
+    def action_back(self) -> None:
+        """Back to the card; nothing is decided."""
+        self.dismiss(None)

@@ -1,0 +1,426 @@
+"""What the actions of the registry do, for those whose target is the whole app."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from textual.app import App
+
+from omni_tui.face import actions
+from omni_tui.face.messages import (
+    CopyText,
+    FocusCall,
+    InsertText,
+    OpenTool,
+    RunAction,
+    ShowServerLog,
+)
+from omni_tui.face.screens.main import PANES, MainScreen, PaneName
+from omni_tui.protocol import AnyCommand, Mode, SafeText
+from omni_tui.protocol.commands import (
+    ContinueRun,
+    NewSession,
+    RefreshServer,
+    RemoveServer,
+    SetMode,
+    SetModel,
+    StopRun,
+)
+from omni_tui.protocol.events import CommandFailed
+from omni_tui.security.text import safe_line
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+    from omni_tui.face.clock import Clock
+    from omni_tui.face.overview import Overview
+    from omni_tui.face.port import Port
+
+TWICE_S = 2.0
+_MODES: tuple[Mode, ...] = ("chat", "auto", "orchestrator")
+
+
+class Verbs(App[None]):
+    """The `action_*` methods; `OmniApp` holds the state they work on."""
+
+    port: Port
+    clock: Clock
+    overview: Overview
+    _interrupted = float("-inf")
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen, whatever lies over it."""
+        return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
+
+    def say(self, what: str, *, level: str = "information", timeout: float = 5.0) -> None:
+        """Show one line for a while."""
+        severity = cast("object", level)
+        self.notify(safe_line(what, limit=600), severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
+
+    def failed(self, failure: CommandFailed) -> None:
+        """Tell what a command came to: what, why, what to do."""
+        lines = [text for text in (failure.what, failure.why, failure.todo) if text]
+        text = "\n".join(safe_line(line, limit=400) for line in lines)
+        self.notify(text, severity="error", timeout=10.0, markup=False)
+
+    # --- going places
+
+    def go(self, name: PaneName) -> None:
+        """Back to the main screen and into one of its panes."""
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, MainScreen):
+            self.pop_screen()
+        self.main.focus_pane(name)
+
+    def action_show_servers(self) -> None:
+        """Go to the servers."""
+        self.go("servers")
+
+    def action_show_tools(self) -> None:
+        """Go to the tools."""
+        self.go("tools")
+
+    def action_show_chat(self) -> None:
+        """Go to the chat."""
+        self.go("chat")
+
+    def action_show_approvals(self) -> None:
+        """Go to the approvals."""
+        self.go("approvals")
+
+    def action_zoom(self) -> None:
+        """Give the window to the current pane, or give it back."""
+        self.main.toggle_zoom()
+
+    def action_close(self) -> None:
+        """Close the innermost thing, else stop the run."""
+        main = self.main
+        if self.screen is not main:
+            self.screen.dismiss(None)
+        elif getattr(main.pane(main.current), "close_innermost", lambda: False)():
+            pass
+        elif main.zoomed:
+            main.toggle_zoom()
+        elif main.folded and main.current != "chat":
+            main.focus_pane("chat")
+        elif self.overview.running:
+            self.action_stop()
+
+    def action_interrupt(self) -> None:
+        """Copy what is selected, else stop the run; twice within two seconds asks whether to leave."""
+        text = self._selection()
+        if text:
+            self.post_message(CopyText(text, "the selection"))
+            return
+        now, before = self.clock.monotonic(), self._interrupted
+        self._interrupted = now
+        if now - before <= TWICE_S:
+            self._interrupted = float("-inf")
+            self._ask_to_leave()
+        elif self.overview.running:
+            self.action_stop()
+        else:
+            self.say("ctrl+q leaves. Pressing ctrl+c once more asks first.", timeout=TWICE_S)
+
+    def _selection(self) -> str:
+        chosen = self.screen.get_selected_text() or getattr(self.focused, "selected_text", "")
+        return chosen if isinstance(chosen, str) else ""
+
+    def _ask_to_leave(self) -> None:
+        what = "A run is going; it is parked and can be continued." if self.overview.running else ""
+        self.confirm("Leave Omni TUI?", what or "The session is saved.", "leave", self._leave)
+
+    def _leave(self, yes: bool | None) -> None:
+        if yes:
+            self.exit()
+
+    def confirm(self, question: str, detail: str, yes: str, then: object) -> None:
+        """Ask one question; `then` gets True or False."""
+        from omni_tui.face.screens.confirm import ConfirmScreen
+
+        screen = ConfirmScreen(safe_line(question), safe_line(detail, limit=600), yes)
+        self.push_screen(screen, then)  # type: ignore[arg-type]
+
+    # --- the run, the mode, the model
+
+    def action_stop(self) -> None:
+        """Stop the running turn."""
+        self.port.send(StopRun())
+
+    def action_continue(self) -> None:
+        """Go on with a parked turn."""
+        self.port.send(ContinueRun())
+
+    def action_mode(self, mode: str = "") -> None:
+        """Change the mode; without a name the palette offers them."""
+        if mode in _MODES:
+            self.port.send(SetMode(mode=cast("Mode", mode)))
+        elif mode:
+            self.say(f"There is no mode {mode}. The modes are {', '.join(_MODES)}.", level="warning")
+        else:
+            self.open_palette("mode ")
+
+    def action_model(self, name: str = "") -> None:
+        """Use another model."""
+        if name:
+            self.port.send(SetModel(name=name))
+        else:
+            self.say(
+                f"The model is {self.overview.model or 'not known yet'}. Write /model NAME for another."
+            )
+
+    def action_new_session(self) -> None:
+        """Begin an empty session."""
+        self.change_session(NewSession())
+
+    def action_sessions(self, session: str = "") -> None:
+        """List saved sessions, or open one."""
+        from omni_tui.face.screens.sessions import SessionsScreen
+        from omni_tui.protocol.commands import OpenSession
+
+        if session:
+            self.change_session(OpenSession(session=session))
+        else:
+            self.push_screen(SessionsScreen(), self._open_session)
+
+    def _open_session(self, session: str | None) -> None:
+        if session:
+            self.action_sessions(session)
+
+    def change_session(self, command: AnyCommand) -> None:
+        """Ask for another session; `OmniApp` clears the panes when it comes."""
+        raise NotImplementedError
+
+    # --- servers
+
+    def action_add_server(self) -> None:
+        """Open the form for a new server."""
+        self._welcome("add")
+
+    def action_import_servers(self, path: str = "") -> None:
+        """Read servers from another program's file."""
+        self._welcome("import", path)
+
+    def action_welcome(self) -> None:
+        """Open the first page."""
+        self._welcome("start")
+
+    def _welcome(self, page: str, path: str = "") -> None:
+        from omni_tui.face.screens.welcome import Page, WelcomeScreen
+
+        self.push_screen(WelcomeScreen(cast("Page", page), path))
+
+    def action_remove_server(self, server: str = "") -> None:
+        """Ask whether to forget a server."""
+        if server not in self.overview.servers:
+            self._no_server(server, "remove")
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                saved = (
+                    self.overview.servers[server].source == "user"
+                    if server in self.overview.servers
+                    else False
+                )
+                self.port.send(RemoveServer(server=server, save=saved))
+
+        detail = "Its connection ends, and it is taken out of your config file."
+        self.confirm(f"Forget the server {server}?", detail, "forget it", answered)
+
+    def action_refresh(self, server: str = "") -> None:
+        """List tools again, of one server or of all."""
+        if server and server not in self.overview.servers:
+            self._no_server(server, "refresh")
+            return
+        for name in [server] if server else list(self.overview.servers):
+            self.port.send(RefreshServer(server=name))
+
+    def action_log(self, server: str = "") -> None:
+        """Show a server's log."""
+        if server in self.overview.servers:
+            self.post_message(ShowServerLog(server))
+        else:
+            self._no_server(server, "log")
+
+    def _no_server(self, server: str, command: str) -> None:
+        names = ", ".join(self.overview.servers) or "none so far"
+        what = f"There is no server {server}." if server else f"Which server? Write /{command} NAME."
+        self.say(f"{what} The servers: {names}.", level="warning")
+
+    def action_connections(self) -> None:
+        """Say how every server is doing."""
+        self.go("servers")
+
+    def action_status(self) -> None:
+        """Say what the engine is set to."""
+        ready = self.overview.ready
+        if ready is None:
+            self.say("The engine is starting.")
+            return
+        opened = (
+            time.strftime("%H:%M", time.localtime(self.overview.opened)) if self.overview.opened else "now"
+        )
+        self.say(
+            f"Omni TUI {ready.version}, mode {self.overview.mode}, model {self.overview.model}, "
+            f"session {self.overview.title or 'untitled'} since {opened}, "
+            f"encryption {ready.encryption}, config {ready.config_path}, log {ready.log_path}",
+            timeout=15.0,
+        )
+
+    # --- help, palette, theme
+
+    def action_help(self) -> None:
+        """Show every key of the pane that has the keys."""
+        from omni_tui.face.screens.help import HelpScreen, rows_of
+
+        if isinstance(self.screen, HelpScreen):
+            return
+        main = self.main
+        pane = main.pane(main.current)
+        keymap = self.keymap
+        sections = [
+            ("here", rows_of(actions.for_target(main.current), keymap)),
+            *(
+                [("writing", rows_of(actions.for_target("composer"), keymap))]
+                if main.current == "chat"
+                else []
+            ),
+            ("from anywhere", rows_of(actions.for_target("app"), keymap)),
+        ]
+        self.push_screen(HelpScreen(main.current, getattr(pane, "HELP", "") or "", sections))
+
+    @property
+    def keymap(self) -> dict[str, str]:
+        """Keys the person changed: action name to keys."""
+        raise NotImplementedError
+
+    def open_palette(self, text: str = "") -> None:
+        """Open the command palette, with something typed into it already."""
+        from textual.command import CommandPalette
+
+        from omni_tui.face.palette import providers
+
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(providers=providers(), placeholder="find a command …"))
+            if text:
+                self.call_after_refresh(self._type_into_palette, text)
+
+    def _type_into_palette(self, text: str) -> None:
+        from textual.widgets import Input
+
+        for line in self.screen.query(Input):
+            line.value = text
+            line.cursor_position = len(text)
+
+    def action_palette(self) -> None:
+        """Open the command palette."""
+        self.open_palette()
+
+    def action_theme(self, name: str = "") -> None:
+        """Change the theme."""
+        if name:
+            self.change_theme(name)
+        else:
+            self.open_palette("theme ")
+
+    def change_theme(self, name: str) -> None:
+        """Use a theme and remember it."""
+        raise NotImplementedError
+
+    # --- messages of panes and screens
+
+    def run_named(self, name: str, argument: str = "") -> None:
+        """Do what the registry has under a name: the app itself, or the pane it belongs to."""
+        try:
+            action = actions.get(name)
+        except KeyError:
+            self.say(f"There is no command {name}.", level="warning")
+            return
+        owner: object = self
+        if action.target in PANES:
+            self.go(cast("PaneName", action.target))
+            owner = self.main.pane(cast("PaneName", action.target))
+        elif action.target == "composer":
+            self.go("chat")
+            owner = self.main.pane("chat")
+        method = getattr(owner, f"action_{name}", None)
+        if method is None:
+            self.say(f"{action.description}: not here.", level="warning")
+        elif argument and action.argument:
+            method(argument)
+        else:
+            method()
+
+    def on_run_action(self, message: RunAction) -> None:
+        """A slash command, or a pane that asks for somebody else's action."""
+        message.stop()
+        self.run_named(message.name, message.argument.strip())
+
+    def on_open_tool(self, message: OpenTool) -> None:
+        """Open a tool's form."""
+        from omni_tui.face.screens.tool import ToolScreen
+
+        message.stop()
+        history = getattr(self.main.pane("tools"), "history", None)
+        self.push_screen(ToolScreen(message.server, message.tool, message.arguments_json, history=history))
+
+    def on_focus_call(self, message: FocusCall) -> None:
+        """Show a call where it can be dealt with."""
+        message.stop()
+        where: PaneName = "approvals" if message.call in self.overview.pending else "chat"
+        self.go(where)
+        getattr(self.main.pane(where), "focus_call", lambda _call: False)(message.call)
+
+    def on_show_server_log(self, message: ShowServerLog) -> None:
+        """Show what a server wrote."""
+        from omni_tui.face.screens.log import LogScreen
+
+        message.stop()
+        self.push_screen(LogScreen(message.server))
+
+    def on_insert_text(self, message: InsertText) -> None:
+        """Put text into the composer."""
+        message.stop()
+        insert = getattr(self.main.pane("chat"), "insert_text", None)
+        if insert is not None:
+            insert(message.text)
+
+    def on_open_result(self, message: object) -> None:
+        """Show the whole result of a call."""
+        from omni_tui.face.screens.reader import ReaderScreen
+        from omni_tui.face.transcript import OpenResult
+
+        assert isinstance(message, OpenResult)
+        message.stop()
+        screen: Screen[None] = ReaderScreen(message.call, title=message.title, parts=message.parts)
+        self.push_screen(screen)
+
+    def on_copy_text(self, message: CopyText) -> None:
+        """Copy, and say where it went."""
+        message.stop()
+        self.run_worker(self._copy(message.text, message.what), group="copy", exit_on_error=False)
+
+    async def _copy(self, text: str, what: str) -> None:
+        from omni_tui.face import clipboard
+
+        name = SafeText(what[:1].upper() + what[1:])
+        sent = clipboard.through_terminal(text) and not self.is_headless
+        if sent:
+            self.copy_to_clipboard(text)
+        tool = await clipboard.copy_locally(text)
+        if tool:
+            self.say(f"{name} is copied (with {tool}).", timeout=3.0)
+        elif sent:
+            self.say(f"{name} is copied (through the terminal).", timeout=3.0)
+        else:
+            try:
+                self.say(f"{name} is {clipboard.copy_to_file(text, self.private_dir).how}.", timeout=10.0)
+            except OSError as error:
+                self.say(f"{name} could not be copied: {error.strerror}.", level="error")
+
+    @property
+    def private_dir(self) -> str:
+        """A folder only this person can read, "" if none is known."""
+        return ""
