@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import gc
 import logging
 import os
 import time
@@ -75,6 +77,7 @@ class Engine:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server_trust: dict[str, str] = {}
         self._stopping = False
+        self._frozen = False
         self.notices: list[Notice] = []
 
     # --- lifecycle ------------------------------------------------------------------------------
@@ -107,10 +110,10 @@ class Engine:
             on_tools=self._on_tools,
             on_gone=self._on_gone,
         )
-        self.session = await self._open_session(self._first_session())
+        self.session = await self._resume_or_begin()
         for spec in self.loaded.servers:
             allowed = spec.allowed or await self.catalogue.allowed(spec)
-            self.registry.add(spec if allowed else _not_allowed(spec))
+            self.registry.add(dataclasses.replace(spec, allowed=allowed))
         if self.options.connect == "all":
             await self.registry.start()
         self._say_what_is_odd(store)
@@ -145,6 +148,18 @@ class Engine:
             return resume
         state = self.loaded.paths.state_dir
         return (last_unclean(state) if resume == "auto" else None) or new_session_id()
+
+    async def _resume_or_begin(self) -> LiveSession:
+        """Open the first session; one that was only found, not named, must not stand in the way."""
+        session = self._first_session()
+        try:
+            return await self._open_session(session)
+        except StartFailed as error:
+            if self.options.resume != "auto":
+                raise
+            logger.exception("session %s is passed over", session)
+            self._notify("the last session could not be opened; this is a new one", str(error))
+            return await self._open_session(new_session_id())
 
     async def _open_session(self, session: str) -> LiveSession:
         config = self.loaded.config
@@ -316,6 +331,10 @@ class Engine:
         await self.catalogue.update(self.registry.get(server).spec, definitions)
 
     def _on_listed(self, page: ToolsListed) -> None:
+        if page.last and not self._frozen:
+            # The SDK's modules are there to stay: a full collection would walk them for 50 ms.
+            self._frozen = True
+            gc.freeze()
         self.live(page)
         trust = self.catalogue.server_trust(page.server)
         if page.last and trust != self._server_trust.get(page.server, "unchanged"):
@@ -327,19 +346,22 @@ class Engine:
     def _on_gone(self, server: str) -> None:
         self.catalogue.remove(server)
 
-    def _say_what_is_odd(self, store: TrustStore) -> None:
+    def _notify(self, what: str, why: str = "") -> None:
         """Keep what every face should be told when it arrives."""
-        warnings = [self.vault.warning, store.problem]
-        warnings += [f"{note.where}: {note.what}" for note in self.loaded.notes]
-        self.notices = [Notice(level="warning", what=safe(text, limit=1000)) for text in warnings if text]
+        self.notices.append(
+            Notice(level="warning", what=safe(what, limit=1000), why=safe(why, limit=1000), ts=time.time())
+        )
+
+    def _say_what_is_odd(self, store: TrustStore) -> None:
+        for text in (self.vault.warning, store.problem):
+            if text:
+                self._notify(text)
+        for note in self.loaded.notes:
+            self._notify(f"{note.where}: {note.what}")
+        if damaged := self.session.journal.damaged:
+            self._notify(f"{damaged} saved events of this session cannot be read and are left out")
 
 
 def _mode(name: str, otherwise: Mode) -> Mode:
     modes: dict[str, Mode] = {"chat": "chat", "auto": "auto", "orchestrator": "orchestrator"}
     return modes.get(name, otherwise)
-
-
-def _not_allowed(spec: Any) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(spec, allowed=False)

@@ -119,7 +119,7 @@ class CallDesk:
             near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
             raise Refused(f"there is no tool named {call.name}. Nearest: {near}")
         value = parse_arguments(call.arguments)
-        unchecked = await self.check(tool, value)
+        unchecked = await self.check(tool, value, len(call.arguments))
         subject = self._subject(tool.server, tool.name)
         if subject is None:
             raise Refused(f"{tool.server} is not connected")
@@ -137,7 +137,7 @@ class CallDesk:
         )
         return proposal, subject
 
-    async def check(self, tool: Tool, value: dict[str, object]) -> str:
+    async def check(self, tool: Tool, value: dict[str, object], size: int) -> str:
         """Check arguments against the tool's schema; return why that was not possible, or "".
 
         Raises `BadArguments` where they do not fit.
@@ -145,7 +145,7 @@ class CallDesk:
         if not tool.definition.input_schema:
             return ""
         try:
-            wrong = await self._schemas.check(tool.def_hash, tool.definition.input_schema, value)
+            wrong = await self._schemas.check(tool.def_hash, tool.definition.input_schema, value, size=size)
         except BadSchema as error:
             return str(error)
         if wrong:

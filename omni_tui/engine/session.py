@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +17,7 @@ from omni_tui.models.base import Model
 from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.events import (
     CallChanged,
+    CallState,
     ModeChanged,
     ModelChanged,
     SessionOpened,
@@ -114,9 +115,7 @@ class LiveSession:
         """Read the journal, settle what a crash left open, and be ready for turns."""
         events = await self._whole()
         self._fold(events)
-        rows: list[CallRow] = await self.journal.run(calls.open_calls)
-        open_before = {row.call: row.state for row in rows}
-        waiting = await self._settle(open_before)
+        waiting = await self._settle()
         conversation = conversation_from(events)
         self.runner = Runner(
             journal=self.journal,
@@ -222,33 +221,32 @@ class LiveSession:
             elif isinstance(event, SessionOpened):
                 self.settings.model = event.model
 
-    async def _settle(self, before: Mapping[str, str]) -> list[CallRow]:
-        """Mark what a crash cut off, say so, and return the calls that wait for the person."""
-        if not before:
-            return []
-        rows: list[CallRow] = await self.journal.run(calls.mark_after_crash)
-        events: list[AnyEvent] = []
-        for row in rows:
-            was = before.get(row.call)
-            if row.state == "uncertain" and was == "dispatching":
-                reason = "the app ended while this ran; it may or may not have happened"
-            elif was == "approved":
-                reason = "you approved this before the restart; confirm it again"
-            else:
-                continue
-            events.append(
-                CallChanged(
-                    call=row.call,
-                    state=row.state,
-                    decider="restart",
-                    reason=safe(reason),
-                    attempt=row.attempt,
-                )
-            )
-        if events:
-            await self.journal.commit(*events)
+    async def _settle(self) -> list[CallRow]:
+        """Mark what a crash cut off, say so, and return the calls that wait for the person.
+
+        The events go with the change: a crash in between must not hide what became uncertain.
+        """
+        rows: list[CallRow] = await self.journal.run(calls.open_calls)
+        cut = [event for row in rows if (event := _cut(row)) is not None]
+        await self.journal.commit(*cut, change=calls.mark_after_crash)
         still: list[CallRow] = await self.journal.run(calls.open_calls)
         return [row for row in still if row.state in ("pending", "held")]
+
+
+def _cut(row: CallRow) -> CallChanged | None:
+    """Return what a restart makes of a call, None if it stays as it is."""
+    state: CallState
+    if row.state == "dispatching":
+        state = "uncertain"
+        reason = "the app ended while this ran; it may or may not have happened"
+    elif row.state == "approved":
+        state = "pending"
+        reason = "you approved this before the restart; confirm it again"
+    else:
+        return None
+    return CallChanged(
+        call=row.call, state=state, decider="restart", reason=safe(reason), attempt=row.attempt
+    )
 
 
 def _parked(events: Sequence[AnyEvent]) -> bool:

@@ -102,7 +102,7 @@ class ToolDesk:
         desk = self._engine.session.desk
         try:
             value = parse_arguments(command.arguments_json)
-            unchecked = await desk.check(tool, value)
+            unchecked = await desk.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise Refused(str(error)) from None
         hand = desk.prepare_by_hand(tool, value, confirmed=command.confirmed)
@@ -142,7 +142,7 @@ class ToolDesk:
         tool = self._tool(row.server, row.tool)
         try:
             value = parse_arguments(command.arguments_json)
-            await session.desk.check(tool, value)
+            await session.desk.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise Refused(str(error)) from None
         await session.gate.edit(command.call, command.digest, canonical(value))

@@ -23,7 +23,7 @@ from omni_tui.security.text import safe
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
 from omni_tui.tools.registry import Tool
 from omni_tui.tools.results import model_text, previews, store
-from omni_tui.tools.schema import BadSchema, Schemas
+from omni_tui.tools.schema import SMALL, BadSchema, Schemas
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ MAX_CHECKED = 8 * 1024 * 1024
 """Results larger than this (bytes) are not checked against their output schema; it is said."""
 
 Ended = Literal["succeeded", "failed", "result_rejected"]
+_FEW = 4
+
 Progress = Callable[[float, float | None, str], None]
 
 
@@ -109,8 +111,11 @@ class ToolExecutor:
 
     async def _answered(self, dispatch: Dispatch, result: RawResult, started: float) -> Outcome:
         elapsed = (time.perf_counter() - started) * 1000
-        loop = asyncio.get_running_loop()
-        stored, parts, text = await loop.run_in_executor(self._pool, _digest_result, result)
+        if _is_small(result):
+            stored, parts, text = _digest_result(result)
+        else:
+            loop = asyncio.get_running_loop()
+            stored, parts, text = await loop.run_in_executor(self._pool, _digest_result, result)
         state: Ended = "failed" if result.is_error else "succeeded"
         reason = "" if result.is_error else await self._check(dispatch, result, len(stored))
         if reason:
@@ -139,7 +144,7 @@ class ToolExecutor:
             return ""
         try:
             wrong = await self._schemas.check(
-                tool.def_hash + "/out", tool.definition.output_schema, result.structured
+                tool.def_hash + "/out", tool.definition.output_schema, result.structured, size=size
             )
         except BadSchema as error:
             logger.info("output schema of %s › %s: %s", dispatch.server, dispatch.tool, error)
@@ -180,6 +185,13 @@ def _unknown(reason: str) -> Outcome:
         "Check with a tool that only reads; do not repeat it."
     )
     return Outcome("uncertain", text, reason)
+
+
+def _is_small(result: RawResult) -> bool:
+    """Whether digesting a result takes less than handing it to a thread would."""
+    if result.has_structured or len(result.content) > _FEW:
+        return False
+    return all(len(str(block.get("text", ""))) <= SMALL and "data" not in block for block in result.content)
 
 
 def _digest_result(result: RawResult) -> tuple[bytes, tuple[Any, ...], str]:

@@ -25,6 +25,8 @@ MAX_SCHEMA = 256 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 20_000
 MAX_PROBLEMS = 20
+SMALL = 4096
+"""Bytes of JSON up to which a value is checked on the spot."""
 
 
 class BadSchema(Exception):
@@ -32,17 +34,25 @@ class BadSchema(Exception):
 
 
 class Schemas:
-    """Compiles schemas once and checks values in the pool's threads, never on the loop."""
+    """Compiles schemas once, in the pool's threads, and checks values there, unless they are small.
+
+    A check is linear; of a small value it takes less than handing it to a thread would.
+    """
 
     def __init__(self, pool: Executor) -> None:
         self._pool = pool
         self._compiled: LRUCache[str, jsonschema_rs.Validator | BadSchema] = LRUCache(maxsize=512)
 
-    async def check(self, key: str, schema: dict[str, Any], value: Any) -> tuple[Problem, ...]:
+    async def check(
+        self, key: str, schema: dict[str, Any], value: Any, *, size: int = SMALL + 1
+    ) -> tuple[Problem, ...]:
         """Return what is wrong with a value; `key` names the schema (its definition hash).
 
-        Raises `BadSchema` where the schema itself cannot be used.
+        `size` is that of the value as JSON, in bytes. Raises `BadSchema` where the schema itself
+        cannot be used.
         """
+        if size <= SMALL and key in self._compiled:
+            return self._check(key, schema, value)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._check, key, schema, value)
 
