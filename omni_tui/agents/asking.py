@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from omni_tui.agents.chat import ChatPolicy
@@ -47,7 +48,6 @@ class Asker:
         self._policy = policy
         self._expect = expect
         self._system = Message(role="system", text=system_prompt(policy.system_prompt, policy.instructions))
-        self._tries = 0
         self._halved = False
         self._message = ""
         self._thought: list[str] = []
@@ -96,8 +96,8 @@ class Asker:
 
     async def _attempt(self, tools: tuple[ToolSpec, ...]) -> Reply:
         request = self._request(tools)
-        self._tries += 1
-        self._message = f"{self._writer.turn}.{self._tries}"
+        # Random, since a turn that is gone on with must not use the ids of before again.
+        self._message = f"m-{uuid.uuid4().hex[:12]}"
         self._forget()
         deltas = Deltas(self._writer.host.live, self._writer.turn, self._message)
         try:

@@ -15,7 +15,7 @@ from typing import Any
 from omni_tui.models._arguments import fill, telling
 from omni_tui.models._values import coerce, is_destructive, kind_of, plain
 from omni_tui.models.base import ToolSpec
-from omni_tui.models.rank import Hit, Ranker, words
+from omni_tui.models.rank import Hit, Ranker, stem, words
 
 _CLOSE = 0.9
 _CLOSE_IF_DANGEROUS = 0.6
@@ -26,7 +26,9 @@ _TAKES_ALL = re.compile(
 )
 _NEVER_MIND = re.compile(r"\W*(?:never ?mind|cancel|stop|no|nothing|forget it|abort)\W*", re.IGNORECASE)
 _RESULT = re.compile(r"\b(?:the|its|that) (?:result|answer|outcome)\b", re.IGNORECASE)
-_BARE_RESULT = re.compile(r"(?:\b(?:the|its|that) )?\b(?:result|answer|outcome)\b", re.IGNORECASE)
+_BARE_RESULT = re.compile(
+    r"(?<![\w-])(?:(?:the|its|that) )?(?:result|answer|outcome)(?![\w-])", re.IGNORECASE
+)
 _MAX_PASSED_ON = 2_000
 
 
@@ -120,7 +122,7 @@ class Planner:
         rivals = [hit for hit in hits[1:] if _is_strong(hit) and _is_close(hits[0], hit)]
         if rivals and not exact:
             return _which(clause, (hits[0], *rivals))
-        return self.with_tool(clause, hits[0].tool, {}, _why(hits), previous, chose=hits[0].matched)
+        return self.with_tool(clause, hits[0].tool, {}, _why(clause, hits), previous, chose=hits[0].matched)
 
     def with_tool(
         self,
@@ -227,9 +229,10 @@ def _mentions(clause: str, tool: ToolSpec) -> bool:
     return ("_" in name or ("__" in tool.name and tool.name in clause)) and bool(re.search(pattern, clause))
 
 
-def _why(hits: Sequence[Hit]) -> str:
+def _why(clause: str, hits: Sequence[Hit]) -> str:
     best = hits[0]
-    matched = ", ".join(best.matched) or "its name"
+    said = (word.lower() for word in re.findall(r"[^\W\d_]+", clause) if stem(word) in best.matched)
+    matched = ", ".join(dict.fromkeys(said)) or "its name"
     text = f"Words matched: {matched}. Best: {bare(best.tool.name)}, score {best.score:.1f}."
     if len(hits) > 1:
         return f"{text} Next: {bare(hits[1].tool.name)}, score {hits[1].score:.1f}."

@@ -261,6 +261,9 @@ async def test_a_result_is_passed_on_only_when_it_is_named() -> None:
     await talk.say("add 17 and 25, then echo the result")
     assert await talk.result("42") == [("echo", {"text": "42"})]
     assert "since you named it" in talk.thoughts
+    await talk.say("add 1 and 2, then write a note saying the result")
+    assert await talk.result("3") == [("write_note", {"name": "the-result", "text": "3"})]
+    assert "Words matched: write, note." in talk.thoughts
 
 
 async def test_independent_clauses_are_called_together() -> None:
