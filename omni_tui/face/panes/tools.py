@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from time import monotonic
+from typing import ClassVar
 
+from rich.segment import Segment
+from rich.style import Style
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.geometry import Size
+from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static, Tree
@@ -70,6 +74,17 @@ class FilterLine(Input):
 class Matches(RowList):
     """The tools that were found, drawn as they come into sight. The first is chosen."""
 
+    DEFAULT_CSS = """
+    Matches > .match--name { color: $text-1; }
+    Matches > .match--off { color: $text-3; }
+    Matches > .match--writes { color: $waiting; }
+    Matches > .match--destroys { color: $fail; }
+    Matches > .match--cursor { background: $cursor; }
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "match--name", "match--off", "match--writes", "match--destroys", "match--cursor",
+    }  # fmt: skip
+
     def __init__(self) -> None:
         super().__init__()
         self._tools: dict[str, ToolSummary] = {}
@@ -92,9 +107,38 @@ class Matches(RowList):
         """Return the tool of a row, None if there is none."""
         return self._tools.get(key or "")
 
-    def render_row(self, key: str, width: int, number: int) -> Content:
-        """Draw one match."""
-        return Content("  ") + _row(self._tools[key], width - 4)
+    def render_line(self, y: int) -> Strip:
+        """Draw one match: name, server and, where there is room, the description; the mark at the right.
+
+        Drawn from segments: a screen full of `Content` costs ten milliseconds more for every key.
+        """
+        index = y + round(self.scroll_offset.y)
+        width = self.size.width
+        base = self.rich_style
+        if index >= len(self.keys):
+            return Strip.blank(width, base)
+        key = self.keys[index]
+        if key == self.selected:
+            base += self._look("cursor")
+        tool = self._tools[key]
+        room = max(width - 4, 12)
+        name, mark, look = tool_words(tool, room)
+        said = " ".join(tool.description[:300].split()) if room > 60 else ""
+        left = Strip(
+            [
+                Segment(name, base + self._look("name" if tool.exposed else "off")),
+                Segment(f"  {safe_line(tool.server, limit=40)}  {said}".rstrip(), base + self._look("off")),
+            ]
+        )
+        cells = max(room - len(mark) - 1, 4)
+        if left.cell_length > cells:
+            left = Strip([*left.crop(0, cells - 1), Segment("…", base + self._look("off"))])
+        pad = Segment("  ", base)
+        strips = Strip([pad]), left.extend_cell_length(room - len(mark), base)
+        return Strip.join([*strips, Strip([Segment(mark, base + self._look(look)), pad])])
+
+    def _look(self, name: str) -> Style:
+        return self.get_component_rich_style(f"match--{name}", partial=True)
 
 
 class ToolsPane(Pane):
@@ -260,17 +304,3 @@ class ToolsPane(Pane):
         tool = self.query_one(Matches).tool(key)
         if tool is not None:
             self.post_message(OpenTool(tool.server, tool.name))
-
-
-def _row(tool: ToolSummary, room: int) -> Content:
-    """Draw one match: name, server and, where there is room, the description; the mark at the right."""
-    name, mark, look = tool_words(tool, room)
-    left = Content.assemble(
-        (name, "$text-1" if tool.exposed else "$text-3"),
-        (f"  {safe_line(tool.server, limit=40)}", "$text-3"),
-    )
-    if room > 60 and tool.description:
-        left += Content.styled("  " + " ".join(tool.description[:300].split()), "$text-3")
-    left = left.truncate(max(room - len(mark) - 1, 4), ellipsis=True)
-    gap = " " * max(room - left.cell_length - len(mark), 1)
-    return left + Content.assemble(gap, (mark, "$fail" if look == "destroys" else "$waiting"))
