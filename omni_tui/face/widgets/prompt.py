@@ -12,6 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
+from omni_tui.face import actions
+from omni_tui.face.actions import Action
+
 if TYPE_CHECKING:
     from omni_tui.face.widgets.composer import Composer
 
@@ -22,6 +25,16 @@ cast("dict[str, Any]", ANSI_SEQUENCES_KEYS).setdefault("\x1b\r", (SimpleNamespac
 
 _OTHERWISE = frozenset({"f6", "f7", "up", "down", "pageup", "pagedown", "ctrl+c,super+c"})
 """Keys of `TextArea` that mean something else here, or in the whole app."""
+
+actions.add(
+    Action("send_message", "enter", "composer", "Send what is written, or run the command", palette=False),
+    Action("new_line", "ctrl+j,alt+enter,shift+enter", "composer", "Begin a new line", palette=False),
+    Action("older_message", "up", "composer", "On the first line: the message before", palette=False),
+    Action("newer_message", "down", "composer", "On the last line: the message after", palette=False),
+    Action("complete_command", "tab", "composer", "Complete a command", palette=False),
+    Action("page_back", "pageup", "composer", "Scroll the transcript back", palette=False),
+    Action("page_on", "pagedown", "composer", "Scroll the transcript on", palette=False),
+)
 
 
 class Prompt(TextArea, inherit_bindings=False):
@@ -43,15 +56,9 @@ class Prompt(TextArea, inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(b for b in TextArea.BINDINGS if isinstance(b, Binding) and b.key not in _OTHERWISE),
+        *actions.bindings("composer"),
         Binding("ctrl+c,super+c", "copy_selection", "Copy", show=False),
-        Binding("enter", "submit", "Send", show=False),
-        Binding("ctrl+j,alt+enter,shift+enter", "new_line", "New line", show=False),
-        Binding("up", "older_or_up", "Cursor up, or the message before", show=False),
-        Binding("down", "newer_or_down", "Cursor down, or the message after", show=False),
-        Binding("tab", "complete", "Complete", show=False),
         Binding("escape", "close_popup", "Close the list of commands", show=False),
-        Binding("pageup", "page(-1)", "Scroll the transcript up", show=False),
-        Binding("pagedown", "page(1)", "Scroll the transcript down", show=False),
     ]
 
     class Scroll(Message):
@@ -68,7 +75,7 @@ class Prompt(TextArea, inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Tab and Escape are for the list of commands only while it is there."""
-        if action in ("complete", "close_popup"):
+        if action in ("complete_command", "close_popup"):
             return self.composer.popup_open
         return True
 
@@ -89,7 +96,7 @@ class Prompt(TextArea, inherit_bindings=False):
             raise SkipAction
         self.app.copy_to_clipboard(self.composer.in_full(self.selected_text))
 
-    def action_submit(self) -> None:
+    def action_send_message(self) -> None:
         """Send, or take the command that is picked."""
         self.composer.submit()
 
@@ -97,7 +104,7 @@ class Prompt(TextArea, inherit_bindings=False):
         """Begin a new line."""
         self._replace_via_keyboard("\n", *self.selection)
 
-    def action_older_or_up(self) -> None:
+    def action_older_message(self) -> None:
         """Go up in the list or in the text; at its first line, to the message before."""
         if self.composer.popup_open:
             self.composer.pick(-1)
@@ -106,7 +113,7 @@ class Prompt(TextArea, inherit_bindings=False):
         else:
             self.action_cursor_up()
 
-    def action_newer_or_down(self) -> None:
+    def action_newer_message(self) -> None:
         """Go down in the list or in the text; at its last line, to the message after."""
         if self.composer.popup_open:
             self.composer.pick(1)
@@ -115,7 +122,7 @@ class Prompt(TextArea, inherit_bindings=False):
         else:
             self.action_cursor_down()
 
-    def action_complete(self) -> None:
+    def action_complete_command(self) -> None:
         """Complete the command."""
         self.composer.complete()
 
@@ -123,6 +130,10 @@ class Prompt(TextArea, inherit_bindings=False):
         """Close the list of commands."""
         self.composer.close_popup()
 
-    def action_page(self, step: int) -> None:
+    def action_page_back(self) -> None:
         """Scroll what is above: the text here has no pages."""
-        self.post_message(self.Scroll(step))
+        self.post_message(self.Scroll(-1))
+
+    def action_page_on(self) -> None:
+        """Scroll what is above on."""
+        self.post_message(self.Scroll(1))
