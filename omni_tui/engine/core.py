@@ -78,6 +78,7 @@ class Engine:
         self._server_trust: dict[str, str] = {}
         self._stopping = False
         self._frozen = False
+        self._first_start = False
         self.notices: list[Notice] = []
 
     # --- lifecycle ------------------------------------------------------------------------------
@@ -89,6 +90,7 @@ class Engine:
         """
         state = self.loaded.paths.state_dir
         loop = asyncio.get_running_loop()
+        self._first_start = not (state / "sessions").exists()
         try:
             self.vault = await loop.run_in_executor(self.pool, Vault.open, state)
             store = await loop.run_in_executor(self.pool, TrustStore, state / "trust.json", self.vault)
@@ -353,9 +355,11 @@ class Engine:
         )
 
     def _say_what_is_odd(self, store: TrustStore) -> None:
-        for text in (self.vault.warning, store.problem):
-            if text:
-                self._notify(text)
+        # Said once, at the first start; `doctor` says it always. The demo's folder is thrown away.
+        if self.vault.warning and self._first_start and not self.options.demo:
+            self._notify(self.vault.warning)
+        if store.problem:
+            self._notify(store.problem)
         for note in self.loaded.notes:
             self._notify(f"{note.where}: {note.what}")
         if damaged := self.session.journal.damaged:

@@ -280,16 +280,19 @@ class CallDesk:
         return task
 
     async def _tracked(self, call: str, work: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Run the way through as a task that `cancel` can find; never raises but on our own cancel."""
+        """Run the way through as a task that `cancel` can find.
+
+        Cancelling us cancels the call, and says which it was: never sent, or cut off on its way.
+        """
         task = self._spawn(call, work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if task.cancelled() and not (current and current.cancelling()):
-                return Outcome("cancelled", _WORDS["cancelled"])
-            await self.cancel(call, decider="stop", reason="the run was stopped")
-            raise
+            if not task.cancelled():
+                await self.cancel(call, decider="stop", reason="the run was stopped")
+            if task.done() and not task.cancelled() and task.exception() is None:
+                return task.result()
+            return Outcome("uncertain", _WORDS["uncertain"])
         except JournalBroken as error:
             return Outcome("failed", f"Nothing was sent: {error}", str(error))
         except Exception as error:

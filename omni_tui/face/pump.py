@@ -129,7 +129,9 @@ class Pump:
             return
         elif event.seq > 0 and not self._in_order(event, port):
             return
-        elif isinstance(event, EngineReady) and event.session and not self.session:
+        elif isinstance(event, EngineReady) and event.session and event.session != self.session:
+            if self.session:
+                self.switch(event.session, port)
             self.session = event.session
         self._host.deliver(event)
 
