@@ -152,9 +152,16 @@ def _resolved(
 ) -> tuple[dict[str, str], frozenset[str]]:
     plain: dict[str, str] = {}
     secret: set[str] = set()
+    unresolved: list[str] = []
     for name, value in values.items():
-        found = resolve(value, environ)
+        try:
+            found = resolve(value, environ)
+        except Unresolved as error:
+            unresolved.append(f"{name}: {error}")
+            continue
         plain[name] = found.value
         if found.secret or names_a_secret(name):
             secret.add(name)
+    if unresolved:
+        raise Unresolved("; ".join(unresolved))
     return plain, frozenset(secret)

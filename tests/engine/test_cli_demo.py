@@ -1,0 +1,145 @@
+"""The command line as a program, against the bundled server: real processes, real exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def omni(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "omni_tui", *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=90,
+        env={**os.environ, **environ},
+    )
+
+
+def files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_run_asks_nobody_and_sends_nothing(clean_environment: Path) -> None:
+    done = omni("run", "add 17 and 25", "--demo", "--json")
+    assert done.returncode == 3, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    states = [event["state"] for event in events if event["type"] == "call_changed"]
+    assert states == ["withheld"]
+    assert not [event for event in events if event["type"] == "call_finished"]
+    assert files_of(clean_environment) == []
+
+
+def test_run_in_auto_mode_adds_and_withholds_what_destroys(clean_environment: Path) -> None:
+    done = omni("run", "add 17 and 25", "--demo", "--mode", "auto")
+    assert done.returncode == 0, done.stderr
+    assert "42" in done.stdout
+    assert "not a language model" in done.stderr
+    assert omni("run", "delete the note x", "--demo", "--mode", "auto").returncode == 3
+    assert files_of(clean_environment) == []
+
+
+def test_servers_and_tools(clean_environment: Path) -> None:
+    servers = json.loads(omni("servers", "--demo", "--json").stdout)
+    assert [(each["name"], each["tools"], each["error"]) for each in servers] == [("demo", 10, None)]
+    tools = json.loads(omni("tools", "--demo", "--json", "delete", "note").stdout)
+    assert [(each["server"], each["name"]) for each in tools] == [("demo", "delete_note")]
+    assert tools[0]["input_schema"]["required"] == ["name"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["add", "a=17", "b=25"], 0, ""),
+        (["always_fails", "reason=no luck"], 1, "failed"),
+        (["delete_note", "name=x"], 3, "--yes"),
+        (["add", "a=17"], 2, "required"),
+        (["ad"], 2, "did you mean add"),
+    ],
+)
+def test_call_ends_as_documented(words: list[str], status: int, said: str) -> None:
+    done = omni("call", "demo", *words, "--demo")
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistaken_configuration_is_2_and_a_broken_server_is_1(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[modle]\n")
+    done = omni("servers", "--config", str(config), "--state-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "did you mean `model`?" in done.stderr
+    config.write_text('[servers.none]\ncommand = "no-such-program-anywhere"\n')
+    done = omni("servers", "--config", str(config), "--state-dir", str(tmp_path), "--json")
+    assert done.returncode == 1
+    (server,) = json.loads(done.stdout)
+    assert server["state"] == "failed"
+    assert "no-such-program-anywhere" in server["error"]
+
+
+def test_a_session_is_listed_shown_and_deleted(tmp_path: Path) -> None:
+    state = ["--state-dir", str(tmp_path)]
+    assert omni("run", "add 17 and 25", "--demo", "--mode", "auto", *state).returncode == 0
+    (session,) = json.loads(omni("sessions", "list", "--json", *state).stdout)
+    assert session["title"] == "add 17 and 25"
+    shown = omni("sessions", "show", session["id"], *state)
+    assert shown.returncode == 0, shown.stderr
+    assert "> add 17 and 25" in shown.stdout
+    assert "42" in shown.stdout
+    assert omni("sessions", "delete", session["id"], *state).returncode == 0
+    assert json.loads(omni("sessions", "list", "--json", *state).stdout) == []
+    assert omni("sessions", "show", session["id"], *state).returncode == 1
+    assert omni("sessions", "show", "nonsense", *state).returncode == 2
+
+
+def test_an_interrupt_cancels_a_run_and_ends_with_130(tmp_path: Path) -> None:
+    words = ["run", "count slowly to 900", "--demo", "--mode", "auto", "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "omni_tui", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["type"] == "call_progress":
+                process.send_signal(signal.SIGINT)
+                break
+        rest = [json.loads(line) for line in process.stdout]
+        assert process.wait(30) == 130
+    assert rest[-1]["type"] == "turn_ended"
+    assert rest[-1]["status"] == "stopped"
+
+
+def test_without_a_terminal_the_app_says_what_to_use() -> None:
+    done = omni("demo")
+    assert done.returncode == 2
+    assert "omni-tui run PROMPT" in done.stderr
+
+
+def test_config_path_and_doctor_work_without_any_configuration(clean_environment: Path) -> None:
+    paths = json.loads(omni("config", "path", "--json").stdout)
+    assert paths["config_file"] == str(clean_environment / "config" / "omni-tui" / "config.toml")
+    findings = {each["name"]: each["level"] for each in json.loads(omni("doctor", "--json").stdout)}
+    assert findings["Python"] == findings["SQLite"] == findings["LiteLLM"] == "ok"
+    assert findings["config"] == "note"
+    assert files_of(clean_environment) == []
+
+
+def test_doctor_reports_what_is_wrong(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[servers.none]\ncommand = "no-such-program-anywhere"\n')
+    done = omni("doctor", "--json", "--config", str(config), REDIS_HOST="127.0.0.1", REDIS_PORT="1")
+    assert done.returncode == 1
+    levels = {each["name"]: each["level"] for each in json.loads(done.stdout)}
+    assert levels["server none"] == levels["Redis"] == "bad"
