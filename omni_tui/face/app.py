@@ -163,6 +163,13 @@ class OmniApp(Verbs):
         """The first frame comes first; the engine after it."""
         self.call_after_refresh(self._begin)
 
+    def on_app_focus(self) -> None:
+        """The terminal got the focus back: whatever could be approved has to be looked at again."""
+        for place in (self.main.pane("approvals"), self.screen):
+            arming = getattr(place, "arming", None)
+            if arming is not None:
+                arming.disturb()
+
     def _begin(self) -> None:
         for complaint in self._complaints:
             self.say(complaint, level="warning", timeout=12.0)

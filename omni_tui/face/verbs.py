@@ -338,20 +338,25 @@ class Verbs(App[None]):
         except KeyError:
             self.say(f"There is no command {name}.", level="warning")
             return
-        owner: object = self
         if action.target in PANES:
             self.go(cast("PaneName", action.target))
-            owner = self.main.pane(cast("PaneName", action.target))
         elif action.target == "composer":
             self.go("chat")
-            owner = self.main.pane("chat")
-        method = getattr(owner, f"action_{name}", None)
+        method = getattr(self.owner_of(action), f"action_{name}", None)
         if method is None:
             self.say(f"{action.description}: not here.", level="warning")
         elif argument and action.argument:
             method(argument)
         else:
             method()
+
+    def owner_of(self, action: actions.Action) -> object | None:
+        """Return what has the method for an action: the app, its pane, or a widget of that pane."""
+        method = f"action_{action.name}"
+        if action.target not in (*PANES, "composer"):
+            return self if hasattr(self, method) else None
+        pane = self.main.pane(cast("PaneName", action.target) if action.target in PANES else "chat")
+        return next((widget for widget in (pane, *pane.query("*")) if hasattr(widget, method)), None)
 
     def on_run_action(self, message: RunAction) -> None:
         """A slash command, or a pane that asks for somebody else's action."""

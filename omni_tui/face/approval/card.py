@@ -36,7 +36,7 @@ class Body:
 
     head: list[Content]
     arguments: list[Content]
-    verdict: Content
+    verdict: list[Content]
     origin: list[Content]
     says: list[Content]
 
@@ -73,7 +73,7 @@ def compose_body(item: ApprovalRequested, width: int) -> Body:
         rows = item.arguments.split("\n")
         drawn = [piece for row in rows for piece in wrap(Content.styled(row, "$text-1"), width)]
         verdict = Content.styled(f"only the beginning is shown; {item.size:,} bytes in all", "$waiting")
-    return Body(head, drawn, verdict, _origin(item, width), _says(item, width))
+    return Body(head, drawn, wrap(verdict, width), _origin(item, width), _says(item, width))
 
 
 def _verdict(item: ApprovalRequested, count: int) -> Content:
@@ -127,10 +127,10 @@ def arrange(body: Body, keys: list[Content], height: int) -> tuple[list[Content]
     """
     says = [*body.origin, *body.says]
     attempts: list[list[list[Content]]] = [
-        [body.head, [_BLANK], body.arguments, [_BLANK, body.verdict, _BLANK], says, [_BLANK, _BLANK], keys],
-        [body.head, [_BLANK], body.arguments, [_BLANK, body.verdict, _BLANK], body.origin, [_BLANK], keys],
-        [body.head, [_BLANK], body.arguments, [body.verdict], body.origin[:1], [_BLANK], keys],
-        [body.head, body.arguments, [body.verdict], keys],
+        [body.head, [_BLANK], body.arguments, [_BLANK, *body.verdict, _BLANK], says, [_BLANK, _BLANK], keys],
+        [body.head, [_BLANK], body.arguments, [_BLANK, *body.verdict, _BLANK], body.origin, [_BLANK], keys],
+        [body.head, [_BLANK], body.arguments, body.verdict, body.origin[:1], [_BLANK], keys],
+        [body.head, body.arguments, body.verdict, keys],
     ]
     for attempt in attempts:
         lines = [line for part in attempt for line in part]
@@ -161,6 +161,7 @@ class Card(Widget):
         self, arming: Arming, keys: Callable[[], list[Content]], empty: Callable[[], list[Content]]
     ):
         super().__init__(id="card")
+        self.auto_links = False
         self.item: ApprovalRequested | None = None
         self._arming = arming
         self._keys = keys

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, cast
 
-from textual.widget import Widget
-
+from omni_tui.face.panes.base import Pane
 from omni_tui.face.port import Refused
 from omni_tui.protocol import JsonText, LinkClosed
 from omni_tui.protocol.commands import Decide, EditCall, Verdict
@@ -18,7 +17,7 @@ _log = logging.getLogger(__name__)
 _DONE = {"approve": "approved", "reject": "rejected", "defer": "put off"}
 
 
-class Decider(Widget):
+class Decider(Pane):
     """The part of the approvals pane that talks to the engine."""
 
     @property

@@ -15,7 +15,6 @@ from omni_tui.face.approval.queue import Queue, QueueRows
 from omni_tui.face.clock import Clock
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
-from omni_tui.face.panes.base import Pane
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
@@ -25,7 +24,7 @@ from omni_tui.protocol.events import ApprovalRequested
 _WORDS = {"approve": "approve", "reject": "reject", "reject_why": "reject, say why", "edit_call": "edit"}
 
 
-class ApprovalsPane(Decider, Pane):
+class ApprovalsPane(Decider):
     """The queue and the card. Approving needs an armed card; rejecting never does."""
 
     TITLE = "Approvals"

@@ -68,7 +68,7 @@ class BatchScreen(Screen[Outcome]):
             yield Content.styled(f"{number}  ", "bold $mine") + first
             yield from rest
             yield from body.arguments
-            yield body.verdict
+            yield from body.verdict
             yield from body.origin[:1]
             yield Content("")
 

@@ -95,6 +95,8 @@ class MainScreen(Screen[None]):
         while node is not None and not isinstance(node, Pane):
             node = cast("Widget | None", node.parent)
         name = node.id if node is not None else None
+        for pane in self.panes:
+            pane.set_class(pane is node, "-keys")
         if name in PANES and name != self.current:
             self.remove_class(f"-at-{self.current}")
             self.current = name
@@ -146,20 +148,19 @@ class MainScreen(Screen[None]):
     def _hints(self) -> tuple[Hint, ...]:
         """Return the keys that work here and now: the pane's own, then those from anywhere."""
         overview = cast("Overview", self.app.overview)  # type: ignore[attr-defined]
-        own = [
-            Hint(active.binding.key, active.binding.description, "")
-            for active in self.active_bindings.values()
-            if active.binding.show and active.enabled and active.node is not self.app
-        ]
-        stop = [Hint("escape", "stop", "app.stop")] if overview.running else []
+        own: dict[str, Hint] = {}
+        for active in self.active_bindings.values():
+            binding = active.binding
+            if binding.show and active.enabled and active.node is not self.app:
+                own.setdefault(binding.description, Hint(binding.key, binding.description, "", 3))
+        if self.current == "approvals":
+            own.clear()  # the card names them beside what they decide
+        stop = [Hint("escape", "stop", "app.stop", 2)] if overview.running else []
         everywhere = [
-            Hint(self._key_of(name), actions.get(name).label, f"app.{name}")
-            for name in ("palette", "zoom", "help")
+            Hint(self._key_of(name), actions.get(name).label, f"app.{name}", weight)
+            for name, weight in (("palette", 1), ("zoom", 4), ("help", 0))
         ]
-        seen: set[str] = set()
-        unique = [hint for hint in own if not (hint.label in seen or seen.add(hint.label))]  # type: ignore[func-returns-value]
-        first = [] if self.current == "approvals" and not self.folded else unique
-        return (*stop, *first[:5], *everywhere)
+        return (*stop, *list(own.values())[:5], *everywhere)
 
 
 def _entrance(pane: Pane) -> Widget | None:

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
-from omni_tui.face.approval.card import chip
+from omni_tui.face.approval.card import chip, compose_body
 from omni_tui.face.clock import Clock
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.lines import LinesView
@@ -63,9 +63,19 @@ class WholeScreen(Screen[Outcome]):
         yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Fetch the first page."""
+        """Draw what is here already, or fetch the first page of what is not."""
         self.set_interval(0.1, self._look)
-        self._fetch()
+        if self.item.complete:
+            self._read = self._total = len(self.item.arguments_json)
+            self.call_after_refresh(self._draw)
+        else:
+            self._fetch()
+
+    def _draw(self) -> None:
+        """Show the arguments as the card does, and below them the very text that is sent."""
+        body = compose_body(self.item, max(20, self.size.width - 6))
+        raw = [Content.styled("exactly as it is sent", "$text-2"), Content.styled(self.item.arguments_json, "$text-3")]
+        self.view.show([*body.arguments, Content(""), *body.verdict, Content(""), *raw])
 
     @property
     def view(self) -> LinesView:
@@ -153,6 +163,8 @@ class WholeScreen(Screen[Outcome]):
     def on_resize(self) -> None:
         """Another size, another picture."""
         self.arming.disturb()
+        if self.item.complete:
+            self.call_after_refresh(self._draw)
 
     def on_screen_resume(self) -> None:
         """Back from elsewhere."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.content import Content
@@ -26,11 +25,12 @@ class Tab:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A key and what it does now. `action` runs on a click."""
+    """A key and what it does now. `action` runs on a click; the heaviest leave first when it is narrow."""
 
     key: str
     label: str
     action: str
+    weight: int = 1
 
 
 class FooterBar(Widget):
@@ -42,6 +42,7 @@ class FooterBar(Widget):
 
     def __init__(self) -> None:
         super().__init__(id="footer")
+        self.auto_links = False  # they are keys, not links: no underline
         self._tabs: tuple[Tab, ...] = ()
         self._hints: tuple[Hint, ...] = ()
         self._folded = False
@@ -56,14 +57,11 @@ class FooterBar(Widget):
         """Return the line."""
         width = self.size.width
         left = self._folded_tabs() if self._folded else self._open_tabs()
-        right: list[Content] = []
-        used = left.cell_length + 2
-        for hint in self._hints:
-            piece = _hint(hint)
-            if used + piece.cell_length + 3 > width:
-                continue
-            used += piece.cell_length + 3
-            right.append(piece)
+        hints = list(self._hints)
+        room = width - left.cell_length - 2
+        while hints and sum(_hint(hint).cell_length + 3 for hint in hints) - 3 > room:
+            hints.remove(max(hints, key=lambda hint: hint.weight))
+        right = [_hint(hint) for hint in hints]
         line = Content("   ").join(right)
         return left + Content(" " * max(1, width - left.cell_length - line.cell_length)) + line
 
@@ -95,7 +93,3 @@ def _hint(hint: Hint) -> Content:
 def _clickable(text: Content, action: str) -> Content:
     return text.stylize(Style.from_meta({"@click": action})) if action else text
 
-
-def hints_from(bindings: Mapping[str, tuple[str, str]]) -> tuple[Hint, ...]:
-    """Return hints from a mapping of action to (key, label)."""
-    return tuple(Hint(key, label, action) for action, (key, label) in bindings.items())

@@ -26,6 +26,7 @@ class StatusBar(Widget):
 
     def __init__(self) -> None:
         super().__init__(id="status")
+        self.auto_links = False
         self._overview = Overview()
         self._shown: Content | None = None
 

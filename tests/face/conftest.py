@@ -1,0 +1,64 @@
+"""What makes the face's tests steady: no motion, UTC, no settings of this machine, a clock that stands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from textual import constants
+from textual.pilot import Pilot
+
+from omni_tui.face.app import OmniApp
+from omni_tui.face.options import FaceOptions
+from omni_tui.protocol import AnyEvent
+from tests.face.fake import FakeClock, FakeLink
+from tests.face.scenario import NOW
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr(constants, "TEXTUAL_ANIMATIONS", "none")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+class Face:
+    """An app over a scripted engine, and what tests ask of it."""
+
+    def __init__(self, *events: AnyEvent, theme: str = "omni-dark", keys: str = "", folder: str = "") -> None:
+        self.clock = FakeClock(NOW)
+        self.link = FakeLink(events, now=NOW)
+        self.links = [self.link]
+        self.app = OmniApp(
+            self.link,
+            FaceOptions(theme=theme, config_path=keys, state_dir=folder),
+            clock=self.clock,
+        )
+
+    async def settle(self, pilot: Pilot[None], events: int = 0) -> None:
+        """Wait until everything the engine said has been drawn."""
+        await until(pilot, lambda: self.link._queue.empty() and bool(self.link.commands))
+        for _ in range(3):
+            await pilot.pause()
+
+
+@pytest.fixture
+def make_face() -> type[Face]:
+    return Face
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+    """Let the app go on until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        await pilot.pause(0.005)
+    await pilot.pause()
+
+
+Press = Callable[..., Awaitable[None]]

@@ -1,0 +1,403 @@
+"""Nothing is approved by accident: every safeguard of the approvals pane, with real keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from omni_tui.face.keys import check_keys, may_approve
+from omni_tui.face.panes.approvals import ApprovalsPane
+from omni_tui.face.screens.batch import BatchScreen
+from omni_tui.face.screens.whole import WholeScreen
+from omni_tui.face.widgets.lines import LinesView
+from omni_tui.protocol import SafeText
+from omni_tui.protocol.commands import CheckArguments, Decide, EditCall
+from omni_tui.protocol.events import ArgumentsChecked, CallChanged, Problem, TextPage
+from tests.face.conftest import Face, until
+from tests.face.scenario import approval, ready
+
+SIZE = (160, 45)
+
+
+def pane_of(face: Face) -> ApprovalsPane:
+    pane = face.app.main.pane("approvals")
+    assert isinstance(pane, ApprovalsPane)
+    return pane
+
+
+async def arrive(face: Face, pilot: Pilot[None], *, quiet: float = 1.0) -> ApprovalsPane:
+    """Go to the approvals and let the card stand for a while."""
+    await face.settle(pilot)
+    await pilot.press("f5")
+    pane = pane_of(face)
+    await until(pilot, lambda: pane.arming.painted is not None and pane.rows.has_focus)
+    face.clock.advance(quiet)
+    return pane
+
+
+async def decided(face: Face, pilot: Pilot[None]) -> Decide:
+    """Let the moment pass in which a paste would show itself, and return the verdict."""
+    face.clock.advance(0.1)
+    await until(pilot, lambda: bool(face.link.sent(Decide)))
+    return face.link.sent(Decide)[-1]
+
+
+async def nothing(face: Face, pilot: Pilot[None]) -> None:
+    """Give every timer its chance, and see that no verdict was sent."""
+    pane = pane_of(face)
+    face.clock.advance(0.1)
+    await until(pilot, lambda: not pane.holding)
+    await pilot.pause()
+    assert face.link.sent(Decide) == []
+
+
+async def test_approving_names_exactly_what_was_painted() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("A")
+        verdict = await decided(face, pilot)
+    assert (verdict.call, verdict.digest, verdict.verdict) == ("c2", "digest-c2", "approve")
+
+
+async def test_too_early_does_not_count_and_later_does() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot, quiet=0.39)
+        await pilot.press("A")
+        await nothing(face, pilot)
+        face.clock.advance(1.0)
+        await pilot.press("A")
+        assert (await decided(face, pilot)).verdict == "approve"
+
+
+@pytest.mark.parametrize("what", ["resize", "terminal focus", "another key", "edit", "swap", "paste", "focus"])
+async def test_whatever_happens_starts_the_quiet_time_again(what: str) -> None:
+    face = Face(ready(), approval("c2"), approval("c3"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        assert pane.arming.armed
+        if what == "resize":
+            await pilot.resize_terminal(150, 44)
+        elif what == "terminal focus":
+            face.app.post_message(events.AppFocus())
+        elif what == "another key":
+            await pilot.press("x")
+        elif what == "edit":
+            face.link.emit(approval("c2", {"path": "other"}, digest="digest-other"))
+        elif what == "swap":
+            await pilot.press("down")
+        elif what == "paste":
+            pane.rows.post_message(events.Paste("hello"))
+        else:
+            await pilot.press("f4", "f5")
+        await until(pilot, lambda: pane.arming.painted is not None and not pane.arming.armed)
+        face.clock.advance(0.1)
+        await pilot.press("A")
+        await nothing(face, pilot)
+
+
+async def test_a_held_key_approves_at_most_one_of_five() -> None:
+    face = Face(ready(), *(approval(f"c{n}") for n in range(5)))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("A")
+        for _ in range(40):
+            face.clock.advance(0.05)
+            await pilot.press("A")
+        face.clock.advance(1.0)
+        await pilot.pause()
+        assert len(face.link.sent(Decide)) <= 1
+
+
+async def test_after_a_decision_nothing_is_armed_and_the_cursor_stays_away() -> None:
+    face = Face(ready(), approval("c2"), approval("c3"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("A")
+        await decided(face, pilot)
+        await until(pilot, lambda: pane.queue.calls == ["c3"])
+        assert pane.rows.selected is None
+        assert not pane.arming.armed
+        face.clock.advance(5.0)
+        await pilot.press("A")
+        face.clock.advance(5.0)
+        await pilot.pause()
+        assert [d.call for d in face.link.sent(Decide)] == ["c2"]
+
+
+@pytest.mark.parametrize("boundary", range(11))
+async def test_typing_in_the_composer_never_decides(boundary: int) -> None:
+    text = "yes do it A"
+    face = Face(ready())
+    async with face.app.run_test(size=SIZE) as pilot:
+        await face.settle(pilot)
+        for index, character in enumerate(text):
+            if index == boundary:
+                face.link.emit(approval("c2"))
+                face.clock.advance(2.0)
+                await pilot.pause()
+            await pilot.press("space" if character == " " else character)
+        await until(pilot, lambda: len(pane_of(face).queue) == 1)
+        assert face.link.sent(Decide) == []
+        assert face.app.main.pane("chat").draft == text  # type: ignore[attr-defined]
+
+
+async def test_an_unbracketed_paste_never_decides() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("A", "A", "A", "A")
+        await nothing(face, pilot)
+
+
+async def test_a_bracketed_paste_never_decides() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        pane.rows.post_message(events.Paste("AAAA"))
+        await pilot.pause()
+        await nothing(face, pilot)
+
+
+@pytest.mark.parametrize("key", ["enter", "space", "a", "y", "tab", "up", "1", "escape", "r", "d"])
+async def test_keys_of_habit_never_approve(key: str) -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press(key)
+        face.clock.advance(1.0)
+        await pilot.pause()
+        assert [d for d in face.link.sent(Decide) if d.verdict == "approve"] == []
+
+
+async def test_rejecting_needs_no_quiet_time() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot, quiet=0.0)
+        await pilot.press("R")
+        assert (await decided(face, pilot)).verdict == "reject"
+
+
+async def test_a_call_that_changes_under_the_key_is_not_decided() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("A")
+        assert pane.holding
+        face.link.emit(approval("c2", {"path": "/etc/passwd"}, digest="another"))
+        await until(pilot, lambda: pane.arming.painted is not None and pane.arming.painted.digest == "another")
+        await nothing(face, pilot)
+
+
+async def test_a_call_that_is_gone_leaves_nothing_chosen() -> None:
+    face = Face(ready(), approval("c2"), approval("c3"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        face.link.emit(CallChanged(call="c2", state="expired"))
+        await until(pilot, lambda: pane.queue.calls == ["c3"])
+        assert pane.rows.selected is None
+        face.clock.advance(2.0)
+        await pilot.press("A")
+        face.clock.advance(2.0)
+        await pilot.pause()
+        assert face.link.sent(Decide) == []
+
+
+async def test_new_calls_never_move_the_cursor() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        face.link.emit(*(approval(f"n{n}") for n in range(4)))
+        await until(pilot, lambda: len(pane.queue) == 5)
+        assert pane.rows.selected == "c2"
+        assert pane.rows.has_focus
+
+
+async def test_words_go_along_with_a_rejection() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(face.app.focused, Input))
+        await pilot.press(*"ARw", "enter")
+        verdict = await decided(face, pilot)
+        assert (verdict.verdict, verdict.feedback) == ("reject", "ARw")
+        assert not pane.query(".-inline")
+
+
+async def test_later_puts_it_last() -> None:
+    face = Face(ready(), approval("c2"), approval("c3"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("D")
+        await until(pilot, lambda: pane.queue.calls == ["c3", "c2"])
+        assert face.link.sent(Decide)[0].verdict == "defer"
+
+
+async def test_an_edit_is_checked_and_needs_its_own_approval() -> None:
+    face = Face(ready(), approval("c2", {"path": "a"}))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(face.app.focused, TextArea))
+        area = pane.query_one(TextArea)
+        area.load_text('{"path": 1e}')
+        await pilot.press("ctrl+o")
+        await pilot.pause()
+        assert face.link.sent(CheckArguments) == []
+        area.load_text('{"path": "b"}')
+        face.link.answers[CheckArguments] = lambda _c: [
+            ArgumentsChecked(problems=(Problem(where=SafeText("/path"), what=SafeText("is wrong")),))
+        ]
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: len(face.link.sent(CheckArguments)) == 1)
+        assert face.link.sent(EditCall) == []
+        del face.link.answers[CheckArguments]
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: len(face.link.sent(EditCall)) == 1)
+        assert json.loads(face.link.sent(EditCall)[0].arguments_json) == {"path": "b"}
+        await until(pilot, lambda: pane.shown is not None and pane.shown.edited and not pane.query(".-inline"))
+        assert face.link.sent(Decide) == []
+        face.clock.advance(1.0)
+        await until(pilot, lambda: pane.arming.armed)
+        await pilot.press("A")
+        assert (await decided(face, pilot)).digest == "digest-c2+"
+
+
+def long_call(complete: bool) -> object:
+    return {"content": "\n".join(f"line {n}" for n in range(400)), "complete": complete}
+
+
+@pytest.mark.parametrize("complete", [True, False])
+async def test_what_does_not_fit_is_opened_first_and_counts_at_its_end_only(complete: bool) -> None:
+    item = approval("c2", long_call(complete), complete=complete)
+    face = Face(ready(), item)
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("A")
+        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        screen = face.app.screen
+        assert isinstance(screen, WholeScreen)
+        await until(pilot, lambda: screen.view.count > 0)
+        face.clock.advance(2.0)
+        await pilot.press("A")
+        face.clock.advance(2.0)
+        await pilot.pause()
+        assert face.link.sent(Decide) == []
+        if not screen.view.end_seen:
+            await pilot.press("end")
+        await until(pilot, lambda: screen.complete and screen.view.end_seen and screen.arming.painted is not None
+                    and screen.arming.painted.whole)  # fmt: skip
+        face.clock.advance(2.0)
+        await pilot.press("A")
+        assert (await decided(face, pilot)).verdict == "approve"
+
+
+async def test_the_whole_is_fetched_by_the_page() -> None:
+    text = "\n".join(f"{n:06}" for n in range(30_000))
+    face = Face(ready(), approval("c2", complete=False))
+    from omni_tui.protocol.commands import ReadArguments
+
+    def page(command: object) -> list[TextPage]:
+        assert isinstance(command, ReadArguments)
+        piece = text[command.offset : command.offset + command.limit]
+        return [TextPage(call="c2", part=0, offset=command.offset, total=len(text), text=SafeText(piece))]
+
+    face.link.answers[ReadArguments] = page  # type: ignore[assignment]
+    async with face.app.run_test(size=(100, 30)) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        screen = face.app.screen
+        assert isinstance(screen, WholeScreen)
+        await until(pilot, lambda: screen.view.count > 0)
+        assert not screen.complete
+        for _ in range(20):
+            await pilot.press("end")
+            await pilot.pause(0.01)
+            if screen.complete and screen.view.end_seen:
+                break
+        await until(pilot, lambda: screen.complete)
+        assert screen.view.count == 30_000
+
+
+async def test_marked_calls_are_approved_by_typing_how_many() -> None:
+    face = Face(
+        ready(), approval("c2"), approval("c3"), approval("c4", risk="destructive"), approval("c5", held=True)
+    )
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        for _ in range(4):
+            await pilot.press("m", "down")
+        assert pane.queue.marked == {"c2", "c3"}
+        await pilot.press("M")
+        await until(pilot, lambda: isinstance(face.app.screen, BatchScreen))
+        view = face.app.screen.query_one(LinesView)
+        await until(pilot, lambda: view.count > 0)
+        line = face.app.screen.query_one(Input)
+        line.focus()
+        await pilot.press("3", "enter")
+        await pilot.pause()
+        assert face.link.sent(Decide) == []
+        view.scroll_end(animate=False)
+        await until(pilot, lambda: view.end_seen)
+        line.value = ""
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: len(face.link.sent(Decide)) == 2)
+        assert {d.call for d in face.link.sent(Decide)} == {"c2", "c3"}
+
+
+async def test_a_click_approves_only_what_is_armed() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot, quiet=0.0)
+        row = next(y for y, line in enumerate(pane.card._lines) if line.plain.startswith("A approve"))
+        await pilot.click(pane.card, offset=(3, row))
+        await nothing(face, pilot)
+        face.clock.advance(1.0)
+        await pilot.click(pane.card, offset=(3, row))
+        assert (await decided(face, pilot)).verdict == "approve"
+
+
+async def test_a_refused_verdict_leaves_the_call_waiting() -> None:
+    face = Face(ready(), approval("c2"))
+    face.link.refuse(Decide, "The call changed", "its digest is another", "look at it again")
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("A")
+        await decided(face, pilot)
+        await until(pilot, lambda: not pane.queue.deciding)
+        assert pane.queue.calls == ["c2"]
+
+
+@pytest.mark.parametrize("key", ["enter", "space", "a", "y", "1", "tab", "escape", "ctrl+m", "ctrl+j", "up"])
+def test_habit_keys_cannot_be_bound_to_approving(key: str) -> None:
+    keymap, problems = check_keys({"approve": key})
+    assert keymap == {}
+    assert problems
+    assert not may_approve(key)
+
+
+def test_other_keys_can_and_mistakes_are_explained() -> None:
+    keymap, problems = check_keys({"approve": "ctrl+y", "aprove": "A", "zoom": "f12"})
+    assert keymap == {"approve": "ctrl+y", "zoom": "f12"}
+    assert [str(p) for p in problems] == ["[keys] aprove: there is no such action; did you mean approve?"]
+
+
+async def test_a_rebound_key_approves_and_the_old_one_no_longer(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[keys]\napprove = "ctrl+y"\n')
+    face = Face(ready(), approval("c2"), keys=str(config))
+    async with face.app.run_test(size=SIZE) as pilot:
+        await arrive(face, pilot)
+        await pilot.press("A")
+        await nothing(face, pilot)
+        face.clock.advance(1.0)
+        await pilot.press("ctrl+y")
+        assert (await decided(face, pilot)).verdict == "approve"
