@@ -199,7 +199,7 @@ class OmniApp(Verbs):
     async def run_async(self, **options: Any) -> None:
         """Run until the person leaves; then, with the terminal given back, say goodbye to the engine."""
         try:
-            await super().run_async(**options)
+            return await super().run_async(**options)  # type: ignore[func-returns-value]
         finally:
             await self.link.close()
 

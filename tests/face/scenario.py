@@ -140,7 +140,7 @@ def tools() -> list[AnyEvent]:
 
 
 def proposed(
-    call: str, server: str, tool: str, arguments: object, risk: Risk, **changes: object
+    call: str, server: str, tool: str, arguments: object, risk: Risk, /, **changes: object
 ) -> CallProposed:
     """Return a `CallProposed` for arguments of any shape."""
     text = json.dumps(arguments)
