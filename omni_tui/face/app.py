@@ -19,9 +19,9 @@ from omni_tui.face.options import FaceOptions
 from omni_tui.face.overview import Overview
 from omni_tui.face.port import Refused
 from omni_tui.face.pump import FacePort, Pump
+from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
-from omni_tui.face.verbs import Verbs
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, ConfigProblems, EngineReady, Notice
 from omni_tui.security.text import safe_line
@@ -51,7 +51,7 @@ class _NoLink:
         return
 
 
-class OmniApp(Verbs):
+class OmniApp(Routes):
     """The face.
 
     `link` is a link, or a function that makes one: then the first frame is there before the engine.
@@ -170,7 +170,8 @@ class OmniApp(Verbs):
             if arming is not None:
                 arming.disturb()
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
+        await self.main.furnish()
         for complaint in self._complaints:
             self.say(complaint, level="warning", timeout=12.0)
         self._complaints.clear()
@@ -199,7 +200,7 @@ class OmniApp(Verbs):
     async def run_async(self, **options: Any) -> None:
         """Run until the person leaves; then, with the terminal given back, say goodbye to the engine."""
         try:
-            return await super().run_async(**options)  # type: ignore[func-returns-value]
+            return await super().run_async(**options)
         finally:
             await self.link.close()
 

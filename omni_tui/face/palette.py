@@ -45,7 +45,7 @@ class Commands(Provider):
     async def discover(self) -> Hits:
         """Everything, before anything is typed."""
         for title, more, run in self.rows():
-            yield DiscoveryHit(Content(title), run, text=title, help=more or None)  # type: ignore[arg-type]
+            yield DiscoveryHit(Content(title), run, text=title, help=more or None)
 
     async def search(self, query: str) -> Hits:
         """What matches, best first."""
@@ -74,8 +74,9 @@ class Choices(Commands):
 
     async def discover(self) -> Hits:
         """Nothing: the actions that lead here are listed already."""
-        for _row in ():
-            yield _row
+        rows: tuple[DiscoveryHit, ...] = ()
+        for hit in rows:
+            yield hit
 
 
 def providers() -> list[type[Provider]]:

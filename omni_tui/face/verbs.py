@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from textual.app import App
 
 from omni_tui.face import actions
-from omni_tui.face.messages import (
-    CopyText,
-    FocusCall,
-    InsertText,
-    OpenTool,
-    RunAction,
-    ShowServerLog,
-)
+from omni_tui.face.messages import CopyText, ShowServerLog
 from omni_tui.face.screens.main import PANES, MainScreen, PaneName
-from omni_tui.protocol import AnyCommand, Mode, SafeText
+from omni_tui.protocol import AnyCommand, Mode
 from omni_tui.protocol.commands import (
     ContinueRun,
     NewSession,
@@ -31,8 +25,6 @@ from omni_tui.protocol.events import CommandFailed
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
     from omni_tui.face.clock import Clock
     from omni_tui.face.overview import Overview
     from omni_tui.face.port import Port
@@ -135,12 +127,12 @@ class Verbs(App[None]):
         if yes:
             self.exit()
 
-    def confirm(self, question: str, detail: str, yes: str, then: object) -> None:
+    def confirm(self, question: str, detail: str, yes: str, then: Callable[[bool | None], None]) -> None:
         """Ask one question; `then` gets True or False."""
         from omni_tui.face.screens.confirm import ConfirmScreen
 
         screen = ConfirmScreen(safe_line(question), safe_line(detail, limit=600), yes)
-        self.push_screen(screen, then)  # type: ignore[arg-type]
+        self.push_screen(screen, then)
 
     # --- the run, the mode, the model
 
@@ -155,7 +147,7 @@ class Verbs(App[None]):
     def action_mode(self, mode: str = "") -> None:
         """Change the mode; without a name the palette offers them."""
         if mode in _MODES:
-            self.port.send(SetMode(mode=cast("Mode", mode)))
+            self.port.send(SetMode(mode=mode))
         elif mode:
             self.say(f"There is no mode {mode}. The modes are {', '.join(_MODES)}.", level="warning")
         else:
@@ -302,7 +294,7 @@ class Verbs(App[None]):
 
         from omni_tui.face.palette import providers
 
-        if not CommandPalette.is_open(self):
+        if not isinstance(self.screen, CommandPalette):
             self.push_screen(CommandPalette(providers=providers(), placeholder="find a command …"))
             if text:
                 self.call_after_refresh(self._type_into_palette, text)
@@ -329,7 +321,7 @@ class Verbs(App[None]):
         """Use a theme and remember it."""
         raise NotImplementedError
 
-    # --- messages of panes and screens
+    # --- by name
 
     def run_named(self, name: str, argument: str = "") -> None:
         """Do what the registry has under a name: the app itself, or the pane it belongs to."""
@@ -339,7 +331,7 @@ class Verbs(App[None]):
             self.say(f"There is no command {name}.", level="warning")
             return
         if action.target in PANES:
-            self.go(cast("PaneName", action.target))
+            self.go(action.target)
         elif action.target == "composer":
             self.go("chat")
         method = getattr(self.owner_of(action), f"action_{name}", None)
@@ -355,77 +347,5 @@ class Verbs(App[None]):
         method = f"action_{action.name}"
         if action.target not in (*PANES, "composer"):
             return self if hasattr(self, method) else None
-        pane = self.main.pane(cast("PaneName", action.target) if action.target in PANES else "chat")
+        pane = self.main.pane(action.target if action.target in PANES else "chat")
         return next((widget for widget in (pane, *pane.query("*")) if hasattr(widget, method)), None)
-
-    def on_run_action(self, message: RunAction) -> None:
-        """A slash command, or a pane that asks for somebody else's action."""
-        message.stop()
-        self.run_named(message.name, message.argument.strip())
-
-    def on_open_tool(self, message: OpenTool) -> None:
-        """Open a tool's form."""
-        from omni_tui.face.screens.tool import ToolScreen
-
-        message.stop()
-        history = getattr(self.main.pane("tools"), "history", None)
-        self.push_screen(ToolScreen(message.server, message.tool, message.arguments_json, history=history))
-
-    def on_focus_call(self, message: FocusCall) -> None:
-        """Show a call where it can be dealt with."""
-        message.stop()
-        where: PaneName = "approvals" if message.call in self.overview.pending else "chat"
-        self.go(where)
-        getattr(self.main.pane(where), "focus_call", lambda _call: False)(message.call)
-
-    def on_show_server_log(self, message: ShowServerLog) -> None:
-        """Show what a server wrote."""
-        from omni_tui.face.screens.log import LogScreen
-
-        message.stop()
-        self.push_screen(LogScreen(message.server))
-
-    def on_insert_text(self, message: InsertText) -> None:
-        """Put text into the composer."""
-        message.stop()
-        insert = getattr(self.main.pane("chat"), "insert_text", None)
-        if insert is not None:
-            insert(message.text)
-
-    def on_open_result(self, message: object) -> None:
-        """Show the whole result of a call."""
-        from omni_tui.face.screens.reader import ReaderScreen
-        from omni_tui.face.transcript import OpenResult
-
-        assert isinstance(message, OpenResult)
-        message.stop()
-        screen: Screen[None] = ReaderScreen(message.call, title=message.title, parts=message.parts)
-        self.push_screen(screen)
-
-    def on_copy_text(self, message: CopyText) -> None:
-        """Copy, and say where it went."""
-        message.stop()
-        self.run_worker(self._copy(message.text, message.what), group="copy", exit_on_error=False)
-
-    async def _copy(self, text: str, what: str) -> None:
-        from omni_tui.face import clipboard
-
-        name = SafeText(what[:1].upper() + what[1:])
-        sent = clipboard.through_terminal(text) and not self.is_headless
-        if sent:
-            self.copy_to_clipboard(text)
-        tool = await clipboard.copy_locally(text)
-        if tool:
-            self.say(f"{name} is copied (with {tool}).", timeout=3.0)
-        elif sent:
-            self.say(f"{name} is copied (through the terminal).", timeout=3.0)
-        else:
-            try:
-                self.say(f"{name} is {clipboard.copy_to_file(text, self.private_dir).how}.", timeout=10.0)
-            except OSError as error:
-                self.say(f"{name} could not be copied: {error.strerror}.", level="error")
-
-    @property
-    def private_dir(self) -> str:
-        """A folder only this person can read, "" if none is known."""
-        return ""

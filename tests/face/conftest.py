@@ -30,7 +30,9 @@ def _steady(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 class Face:
     """An app over a scripted engine, and what tests ask of it."""
 
-    def __init__(self, *events: AnyEvent, theme: str = "omni-dark", keys: str = "", folder: str = "") -> None:
+    def __init__(
+        self, *events: AnyEvent, theme: str = "omni-dark", keys: str = "", folder: str = ""
+    ) -> None:
         self.clock = FakeClock(NOW)
         self.link = FakeLink(events, now=NOW)
         self.links = [self.link]

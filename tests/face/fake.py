@@ -183,10 +183,9 @@ class FakeLink:
                 return [ServerLog(server=server, lines=(SafeText(f"{server}: listening"),))]
             case ListSessions():
                 return [SessionsListed(sessions=())]
-            case StopRun():
-                return [CommandDone(), TurnEnded(turn="t1", status="stopped")]
             case _:
-                return [CommandDone()]
+                stopped = [TurnEnded(turn="t1", status="stopped")] if isinstance(command, StopRun) else []
+                return [CommandDone(), *stopped]
 
     def _hello(self, cursor: int) -> None:
         if self.ready is not None:

@@ -112,9 +112,11 @@ def servers() -> list[AnyEvent]:
                       latency_ms=2.0),
         ServerChanged(name="tracker", state="needs_sign_in", since=START, label=SafeText("tracker"),
                       transport="http", target=SafeText("https://tracker.example/mcp"), source="user",
-                      reason=SafeText("the server asks for a sign-in"), todo=SafeText("press s to sign in")),
-        ServerChanged(name="search", state="failed", since=START, label=SafeText("search"), transport="stdio",
-                      target=SafeText("mcp-server-search"), source="user", reason=SafeText("exited 1"),
+                      reason=SafeText("the server asks for a sign-in"),
+                      todo=SafeText("press s to sign in")),
+        ServerChanged(name="search", state="failed", since=START, label=SafeText("search"),
+                      transport="stdio", target=SafeText("mcp-server-search"), source="user",
+                      reason=SafeText("exited 1"),
                       todo=SafeText("read its log"), attempt=3, next_try=NOW + 8, log_lines=12),
     ]  # fmt: skip
 
@@ -203,17 +205,20 @@ def conversation() -> list[AnyEvent]:
     hits = "notes/deploy.md:12\nnotes/runbook.md:3\nnotes/runbook.md:41"
     return [
         SessionOpened(title=SafeText("notes-cleanup"), mode="chat", model=_MODEL, ts=START),
-        UserMessage(turn="t1", text=SafeText("Which notes still mention the old host name? Fix them and commit."),
-                    ts=START + 30),
+        UserMessage(turn="t1", ts=START + 30, text=SafeText(
+            "Which notes still mention the old host name? Fix them and commit.")),
         TurnStarted(turn="t1", mode="chat", model=_MODEL, ts=START + 30),
         Thought(turn="t1", message="m1", ts=START + 33, text=SafeText(
-            "I will search the notes for the old name first, then look at each hit before changing anything.")),
-        proposed("c1", "files", "search_files", {"pattern": "old-host", "path": "notes"}, "read", ts=START + 34),
+            "I will search the notes for the old name first, "
+            "then look at each hit before changing anything.")),
+        proposed("c1", "files", "search_files", {"pattern": "old-host", "path": "notes"}, "read",
+                 ts=START + 34),
         CallChanged(call="c1", state="approved", decider="user", ts=START + 36),
         CallChanged(call="c1", state="dispatching", ts=START + 36),
         CallFinished(call="c1", state="succeeded", elapsed_ms=14.0, size=58, ts=START + 36,
                      parts=(ContentPart(index=0, kind="text", text=SafeText(hits), size=58),)),
-        UsageChanged(turn="t1", usage=Usage(input=11_800, output=612, cost=0.08), context=0.31, ts=START + 40),
+        UsageChanged(turn="t1", usage=Usage(input=11_800, output=612, cost=0.08), context=0.31,
+                     ts=START + 40),
         Thought(turn="t1", message="m2", ts=START + 44, text=SafeText(
             "Three places in two files. Both files are small, I can edit them directly.")),
         proposed("c2", "files", "edit_file", DEPLOY, "write"),

@@ -125,9 +125,10 @@ async def test_screens_and_toasts_let_nothing_through(text: str) -> None:
     face.link.answers[ReadServerLog] = lambda _c: [ServerLog(server="git", lines=(bad, bad))]
     info = SessionInfo(id="s", title=bad, created=1.0, updated=1.0, events=1)
     face.link.answers[ListSessions] = lambda _c: [SessionsListed(sessions=(info,))]
+    schema = JsonText(json.dumps({"type": "object", "properties": {text[:80]: {"description": text}}}))
     details = ToolDetails(
         server="git", tool="t", label=bad, title=bad, description=bad, risk="unknown", annotations=(bad,),
-        input_schema_json=JsonText(json.dumps({"type": "object", "properties": {text[:80]: {"description": text}}})),
+        input_schema_json=schema,
     )  # fmt: skip
     face.link.answers[DescribeTool] = lambda _c: [details]
     async with face.app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -140,7 +141,7 @@ async def test_screens_and_toasts_let_nothing_through(text: str) -> None:
             lambda: face.app.action_log("git"),
             lambda: face.app.action_sessions(),
             lambda: face.app.post_message(OpenTool("git", "t")),
-            lambda: face.app.confirm(text, text, "yes", None),
+            lambda: face.app.confirm(text, text, "yes", print),
             lambda: face.app.open_palette(),
         ):
             open_it()
@@ -173,7 +174,9 @@ def test_the_second_ring_is_installed_and_replaces_what_a_terminal_obeys() -> No
     assert ring[0].apply(clean, Color(0, 0, 0)) is clean
 
 
-async def test_without_the_second_ring_the_guard_of_this_test_would_bite(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_the_second_ring_the_guard_of_this_test_would_bite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(EgressFilter, "apply", lambda _self, segments, _background: segments)
     face = Face(*everywhere("\x1b]52;c;x\x1b\\"))
     async with face.app.run_test(size=(160, 45)) as pilot:

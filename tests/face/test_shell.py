@@ -1,4 +1,4 @@
-"""The shell: what is there from the first frame, how it folds, where keys lead, what a dead engine shows."""
+"""The shell: its first frame, how it folds, where keys lead, what a dead engine shows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ from tests.face.fake import FakeClock, FakeLink
 
 
 def screen_text(app: OmniApp) -> str:
-    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+    return "\n".join(
+        "".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()
+    )
 
 
 def bar(app: OmniApp, kind: type[StatusBar] | type[FooterBar]) -> str:
@@ -70,7 +72,9 @@ async def test_the_first_frame_has_four_titles_and_a_composer_before_any_engine(
         waiting.set()
 
 
-@pytest.mark.parametrize(("width", "shown"), [(160, 4), (110, 4), (105, 1), (99, 1), (80, 1), (60, 1), (59, 0)])
+@pytest.mark.parametrize(
+    ("width", "shown"), [(160, 4), (110, 4), (105, 1), (99, 1), (80, 1), (60, 1), (59, 0)]
+)
 async def test_panes_fold_by_width(width: int, shown: int) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(width, 24)) as pilot:
@@ -94,9 +98,13 @@ async def test_too_low_says_so_in_one_line() -> None:
         ]
 
 
-@pytest.mark.parametrize(("key", "pane"), [("f2", "servers"), ("f3", "tools"), ("f4", "chat"), ("f5", "approvals")])
+@pytest.mark.parametrize(
+    ("key", "pane"), [("f2", "servers"), ("f3", "tools"), ("f4", "chat"), ("f5", "approvals")]
+)
 @pytest.mark.parametrize("width", [80, 105, 160])
-async def test_a_key_from_anywhere_shows_a_pane_and_gives_it_the_keys(key: str, pane: str, width: int) -> None:
+async def test_a_key_from_anywhere_shows_a_pane_and_gives_it_the_keys(
+    key: str, pane: str, width: int
+) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(width, 30)) as pilot:
         await face.settle(pilot)
@@ -165,7 +173,7 @@ async def test_ctrl_c_never_leaves_by_one_press_and_asks_at_the_second() -> None
         await pilot.press("n")
         await pilot.pause()
         assert face.app.is_running
-        assert face.app.screen is face.app.main
+        assert len(face.app.screen_stack) == 1
 
 
 async def test_ctrl_c_stops_a_run() -> None:
@@ -188,7 +196,7 @@ async def test_help_lists_the_keys_of_the_pane_one_is_in() -> None:
             assert action.description in text
         await pilot.press("escape")
         await pilot.pause()
-        assert face.app.screen is face.app.main
+        assert len(face.app.screen_stack) == 1
 
 
 async def test_the_palette_finds_and_runs_an_action() -> None:
@@ -224,7 +232,7 @@ async def test_opening_a_tool_and_closing_it() -> None:
         await until(pilot, lambda: type(face.app.screen).__name__ == "ToolScreen")
         await pilot.press("f4")
         await pilot.pause()
-        assert face.app.screen is face.app.main
+        assert len(face.app.screen_stack) == 1
 
 
 async def test_a_dead_engine_says_so_and_comes_back() -> None:
@@ -396,7 +404,9 @@ async def test_the_log_of_a_server_opens_from_its_row() -> None:
         await until(pilot, lambda: "git: listening" in screen_text(face.app))
 
 
-async def test_a_pane_that_chokes_on_an_event_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_pane_that_chokes_on_an_event_does_not_stop_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     face = Face(scenario.ready())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
@@ -404,7 +414,7 @@ async def test_a_pane_that_chokes_on_an_event_does_not_stop_the_others(caplog: p
         def choke(_event: object) -> None:
             raise ValueError("no")
 
-        face.app.main.pane("tools").apply = choke  # type: ignore[method-assign]
+        face.app.main.pane("tools").apply = choke  # type: ignore[method-assign,assignment]
         face.link.emit(*scenario.servers())
         await until(pilot, lambda: face.app.main.pane("servers").count == 4)
     assert "could not take" in caplog.text
@@ -422,4 +432,3 @@ async def test_every_action_of_a_pane_can_be_done() -> None:
         for name in PANES:
             for action in actions.for_target(name):
                 assert face.app.owner_of(action) is not None, (name, action.name)
-

@@ -1,4 +1,4 @@
-"""Pictures of the face at three sizes. `--snapshot-update` only on the Python the pictures are made with."""
+"""Pictures of the face at three sizes; updated only with the Python they are made with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent
 from tests.face import scenario
 from tests.face.conftest import Face, until
@@ -41,8 +42,8 @@ def take(
         await pilot.pause()
         if then is not None:
             await then(face, pilot)
-        for pane in (face.app.main.pane("servers"), face.app.main.pane("approvals")):
-            pane.refresh(layout=True)
+        for rows in face.app.main.query(RowList):
+            rows.refresh()  # ages and countdowns otherwise follow a timer of their own
         await pilot.pause()
 
     return snap(face.app, terminal_size=SIZES[size], run_before=before)
@@ -72,7 +73,9 @@ def test_themes(snap_compare: Snap, theme: str) -> None:
 
 @pytest.mark.parametrize("size", ["80x24", "160x45"])
 def test_what_does_not_fit(snap_compare: Snap, size: str) -> None:
-    assert take(snap_compare, size, [scenario.ready(), scenario.approval("c1", LONG, tool="write_file")], "f5")
+    assert take(
+        snap_compare, size, [scenario.ready(), scenario.approval("c1", LONG, tool="write_file")], "f5"
+    )
 
 
 @pytest.mark.parametrize("size", ["80x24", "120x40"])

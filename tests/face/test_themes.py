@@ -39,7 +39,15 @@ async def test_the_app_runs_in_every_theme(name: str) -> None:
 @pytest.mark.parametrize("name", ["omni-dark", "omni-light", "high-contrast"])
 def test_what_has_to_be_read_can_be_read(name: str) -> None:
     theme = load_theme(built_in_dir() / f"{name}.toml")
-    least = {"text-1": 7.0, "text-2": 4.5, "waiting": 4.5, "done": 4.5, "fail": 4.5, "mine": 4.5, "text-3": 3.0}
+    least = {
+        "text-1": 7.0,
+        "text-2": 4.5,
+        "waiting": 4.5,
+        "done": 4.5,
+        "fail": 4.5,
+        "mine": 4.5,
+        "text-3": 3.0,
+    }
     if name == "high-contrast":
         least = dict.fromkeys(least, 7.0)
     for back in ("page", "pane", "bar"):
@@ -63,7 +71,7 @@ def _luminance(colour: Color) -> float:
     ("text", "key", "why"),
     [
         ('primary = "#12"', "primary", "is not a colour"),
-        ('dark = true', "primary", "is missing"),
+        ("dark = true", "primary", "is missing"),
         ('primary = "red"\nprimry = "red"', "primry", "did you mean primary?"),
         ('primary = "red"\ndark = "yes"', "dark", "cannot be 'yes'"),
         ('primary = "red"\n[variables]\nwaiting = "amberish"', "variables.waiting", "is not a colour"),
@@ -71,7 +79,9 @@ def _luminance(colour: Color) -> float:
         ("primary = ", "", "is not TOML"),
     ],
 )
-def test_a_bad_theme_says_which_file_which_key_and_why(tmp_path: Path, text: str, key: str, why: str) -> None:
+def test_a_bad_theme_says_which_file_which_key_and_why(
+    tmp_path: Path, text: str, key: str, why: str
+) -> None:
     (tmp_path / "mine.toml").write_text(text)
     (tmp_path / "good.toml").write_text('primary = "#336699"')
     loaded, failed = load_themes([tmp_path])
@@ -104,7 +114,9 @@ async def test_a_theme_of_the_person_and_its_memory(tmp_path: Path) -> None:
         assert app.theme == "dusk"
     assert remembered_theme(str(tmp_path / "state")) == "dusk"
     assert OmniApp(FakeLink(), options).theme == "dusk"
-    assert OmniApp(FakeLink(), FaceOptions(theme="terminal", state_dir=options.state_dir)).theme == "terminal"
+    assert (
+        OmniApp(FakeLink(), FaceOptions(theme="terminal", state_dir=options.state_dir)).theme == "terminal"
+    )
 
 
 def test_an_unknown_theme_falls_back(tmp_path: Path) -> None:

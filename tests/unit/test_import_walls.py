@@ -13,7 +13,17 @@ import omni_tui
 
 _ROOT = Path(omni_tui.__file__).parent
 _HEAVY = ("mcp", "litellm", "pydantic", "redis", "httpx", "openai", "anyio", "structlog", "cryptography")
-_ENGINE = ("agents", "approvals", "engine", "memory", "models", "observability", "resilience", "servers", "tools")
+_ENGINE = (
+    "agents",
+    "approvals",
+    "engine",
+    "memory",
+    "models",
+    "observability",
+    "resilience",
+    "servers",
+    "tools",
+)
 
 
 def modules_of(package: str) -> list[str]:
@@ -25,7 +35,9 @@ def modules_of(package: str) -> list[str]:
 
 def loaded_by(*modules: str) -> set[str]:
     """Return what a fresh interpreter has loaded after importing these."""
-    code = "import sys\n" + "".join(f"import {name}\n" for name in modules) + "print('\\n'.join(sys.modules))"
+    code = (
+        "import sys\n" + "".join(f"import {name}\n" for name in modules) + "print('\\n'.join(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())

@@ -58,8 +58,8 @@ def _argument(key: str, value: Value, column: int, width: int) -> list[Content]:
             lines += diff_lines(old, new, width)
         return lines
     if type(value) is str and "\n" in value:
-        count = value.count("\n") + 1
-        return [label + Content.styled(f"{count} lines", "$text-3"), *text_block(value, width)]
+        rows = value.count("\n") + 1
+        return [label + Content.styled(f"{rows} lines", "$text-3"), *text_block(value, width)]
     return [*_inline(label, value, column, width), *_exactly(value, column, width)]
 
 

@@ -127,7 +127,15 @@ def arrange(body: Body, keys: list[Content], height: int) -> tuple[list[Content]
     """
     says = [*body.origin, *body.says]
     attempts: list[list[list[Content]]] = [
-        [body.head, [_BLANK], body.arguments, [_BLANK, *body.verdict, _BLANK], says, [_BLANK, _BLANK], keys],
+        [
+            body.head,
+            [_BLANK],
+            body.arguments,
+            [_BLANK, *body.verdict, _BLANK],
+            says,
+            [_BLANK, _BLANK],
+            keys,
+        ],
         [body.head, [_BLANK], body.arguments, [_BLANK, *body.verdict, _BLANK], body.origin, [_BLANK], keys],
         [body.head, [_BLANK], body.arguments, body.verdict, body.origin[:1], [_BLANK], keys],
         [body.head, body.arguments, body.verdict, keys],

@@ -38,7 +38,7 @@ class ApprovalsPane(Decider):
         super().__init__(id=id)
         self.queue = Queue()
         self._press: Press | None = None
-        self._held: tuple[Press, str] | None = None
+        self._held: tuple[Press, Verdict] | None = None
         self._was_armed = False
 
     def compose(self) -> ComposeResult:

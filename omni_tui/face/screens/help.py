@@ -78,6 +78,6 @@ def rows_of(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tupl
 def _row(keys: str, what: str, name: str) -> Content:
     text, slash, command = what.partition("  /")
     return Content.assemble(
-        (f"  {keys:<16}", "bold $text-1"), (text, "$text-2"), (f"  {slash.strip()}{command}" if slash else "", "$mine"),
-        (f"  {name}", "$text-3"),
+        (f"  {keys:<16}", "bold $text-1"), (text, "$text-2"),
+        (f"  {slash.strip()}{command}" if slash else "", "$mine"), (f"  {name}", "$text-3"),
     )  # fmt: skip

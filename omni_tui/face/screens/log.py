@@ -71,7 +71,8 @@ class LogScreen(Screen[None]):
 
     def _say(self, words: str) -> None:
         foot = Content.assemble(
-            ("esc", "bold $text-2"), (" back   ", "$text-3"), ("r", "bold $text-2"), (" read again   ", "$text-3"),
+            ("esc", "bold $text-2"), (" back   ", "$text-3"),
+            ("r", "bold $text-2"), (" read again   ", "$text-3"),
             ("y", "bold $text-2"), (" copy   ", "$text-3"), (words, "$text-3"),
         )  # fmt: skip
         self.query_one("#screen-foot", Static).update(foot)

@@ -92,4 +92,3 @@ def _hint(hint: Hint) -> Content:
 
 def _clickable(text: Content, action: str) -> Content:
     return text.stylize(Style.from_meta({"@click": action})) if action else text
-
