@@ -173,10 +173,11 @@ class Engine:
             await live.start()
         except (JournalBusy, JournalBroken, ValueError, OSError) as error:
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
+        # A flag wins over what a resumed session was set to. The config has it, judged already.
         if self.options.model:
-            live.settings.model = self.options.model
+            live.settings.model = config.model.name
         if self.options.mode:
-            live.settings.mode = _mode(self.options.mode, live.settings.mode)
+            live.settings.mode = config.agent.mode
         return live
 
     async def _close_session(self) -> None:
@@ -364,8 +365,3 @@ class Engine:
             self._notify(f"{note.where}: {note.what}")
         if damaged := self.session.journal.damaged:
             self._notify(f"{damaged} saved events of this session cannot be read and are left out")
-
-
-def _mode(name: str, otherwise: Mode) -> Mode:
-    modes: dict[str, Mode] = {"chat": "chat", "auto": "auto", "orchestrator": "orchestrator"}
-    return modes.get(name, otherwise)

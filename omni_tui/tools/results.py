@@ -113,7 +113,8 @@ def part_text(result: StoredResult, part: int) -> tuple[str, PartKind, str]:
         value: dict[str, Any] = {"content": result.content, "isError": result.is_error}
         if result.has_structured:
             value["structuredContent"] = result.structured
-        return json.dumps(value, indent=2, ensure_ascii=False), "structured", "application/json"
+        # Escaped, so that it stays exact when it is made safe to show.
+        return json.dumps(value, indent=2), "structured", "application/json"
     if part == STRUCTURED:
         if not result.has_structured:
             raise KeyError("the result has no structured content")

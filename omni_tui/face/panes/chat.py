@@ -48,6 +48,9 @@ class ChatPane(Pane):
 
     _below = ""
 
+    def __init__(self, *, id: str | None = None, classes: str = "") -> None:  # noqa: A002
+        super().__init__(id=id, classes=f"-empty {classes}")
+
     def compose(self) -> ComposeResult:
         """The page, one line on what goes on, the composer."""
         yield Static(Content.assemble(*_EMPTY), id="chat-empty", markup=False)
@@ -57,7 +60,6 @@ class ChatPane(Pane):
 
     def on_mount(self) -> None:
         """An empty page says what to do next."""
-        self.add_class("-empty")
         self.set_interval(1.0, self._show_state, name="chat-state")
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Literal, cast
 
 from textual.app import ComposeResult
@@ -12,17 +14,28 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from omni_tui.face import actions
-from omni_tui.face.panes.approvals import ApprovalsPane
 from omni_tui.face.panes.base import Pane
-from omni_tui.face.panes.servers import ServersPane
 from omni_tui.face.widgets.footer import FooterBar, Hint, Tab
 from omni_tui.face.widgets.status import StatusBar
+from omni_tui.face.widgets.title import PaneTitle
 
 if TYPE_CHECKING:
     from omni_tui.face.overview import Overview
 
 PaneName = Literal["servers", "tools", "chat", "approvals"]
 PANES: tuple[PaneName, ...] = ("servers", "tools", "chat", "approvals")
+
+
+class _Place(Pane):
+    """Where a pane will stand: its title, until the first frame is out."""
+
+    def __init__(self, title: str, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._words = title
+
+    def compose(self) -> ComposeResult:
+        """The title."""
+        yield PaneTitle(self._words)
 
 
 class MainScreen(Screen[None]):
@@ -33,31 +46,55 @@ class MainScreen(Screen[None]):
     AUTO_FOCUS = ""
 
     def __init__(self) -> None:
-        super().__init__(id="main")
+        super().__init__(id="main", classes=" ".join(("-at-chat", *self._fitting())))
         self.current: PaneName = "chat"
         self.zoomed = False
         self._hints_due = False
 
     def compose(self) -> ComposeResult:
-        """Bars, panes, and the two lines that show only when they must."""
+        """Bars, panes, and the two lines that show only when they must.
+
+        The first frame has only the titles of three panes: `furnish` puts the panes in their places.
+        """
         from omni_tui.face.panes.chat import ChatPane
-        from omni_tui.face.panes.tools import ToolsPane
 
         yield StatusBar()
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                yield ServersPane(id="servers")
-                yield ToolsPane(id="tools")
-            yield ChatPane(id="chat")
-            yield ApprovalsPane(id="approvals")
+                yield _Place("Servers", id="servers")
+                yield _Place("Tools", id="tools")
+            yield ChatPane(id="chat", classes="-keys")
+            yield _Place("Approvals", id="approvals")
         yield Static(id="stopped", markup=False)
         yield FooterBar()
         yield Static(Content("Too small: Omni TUI needs 60 × 15"), id="too-small", markup=False)
 
+    async def furnish(self) -> None:
+        """Put the three other panes in their places; the app does it right after the first frame."""
+        from omni_tui.face.panes.approvals import ApprovalsPane
+        from omni_tui.face.panes.servers import ServersPane
+        from omni_tui.face.panes.tools import ToolsPane
+
+        with self.app.batch_update():
+            await self.query(_Place).remove()
+            await self.query_one("#left").mount(ServersPane(id="servers"), ToolsPane(id="tools"))
+            await self.query_one("#body").mount(ApprovalsPane(id="approvals"))
+        if self.current != "chat":
+            self.focus_pane(self.current)
+
     def on_mount(self) -> None:
         """Begin in the chat."""
-        self.add_class("-at-chat")
         self.focus_pane("chat")
+
+    def _fitting(self) -> list[str]:
+        """Return the classes of the terminal's size: set now, they cost no second styling of it all."""
+        try:
+            width, height = os.get_terminal_size(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+        except (OSError, ValueError):
+            return []
+        across = [name for least, name in self.HORIZONTAL_BREAKPOINTS if width >= least]
+        down = [name for least, name in self.VERTICAL_BREAKPOINTS if height >= least]
+        return [*across[-1:], *down[-1:]]
 
     def pane(self, name: PaneName) -> Pane:
         """Return one of the four panes."""
@@ -75,9 +112,7 @@ class MainScreen(Screen[None]):
 
     def focus_pane(self, name: PaneName) -> None:
         """Show a pane and give it the keys. Only ever called because the person asked for it."""
-        self.remove_class(*(f"-at-{other}" for other in PANES))
-        self.add_class(f"-at-{name}")
-        self.current = name
+        self._mark(name)
         target = _entrance(self.pane(name))
         if target is not None:
             target.focus(scroll_visible=False)
@@ -98,10 +133,12 @@ class MainScreen(Screen[None]):
         for pane in self.panes:
             pane.set_class(pane is node, "-keys")
         if name in PANES and name != self.current:
-            self.remove_class(f"-at-{self.current}")
-            self.current = name
-            self.add_class(f"-at-{name}")
+            self._mark(name)
         self.update_bars()
+
+    def _mark(self, name: PaneName) -> None:
+        self.update_classes({f"-at-{other}": other == name for other in PANES})
+        self.current = name
 
     def on_resize(self) -> None:
         """The folded bar names the panes, the open one need not."""

@@ -1,0 +1,98 @@
+"""How long the screen stands still: `python -m tests.bench.gaps`.
+
+A 20 Hz ticker in the real app on a pty; printed is the longest gap between two of its writes while
+nothing happens (the control), while LiteLLM loads and answers (an `llmock` server), and while a
+5 MB text and a 5 MB structured result arrive. A gap of 50 ms is the ticker's own period.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+
+SERVER = Path(__file__).parent.parent / "engine" / "faults" / "server.py"
+TICK = re.compile(rb"<([a-zA-Z0-9]+):(\d+)")
+LIMIT_S = 120.0
+BUDGET_MS = 100
+
+
+def measure(config: Path, state: Path) -> dict[str, list[float]]:
+    """Return the gaps between the ticker's writes, in milliseconds, by phase."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", OPENAI_API_KEY="sk-none-000000000")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.execv(
+            sys.executable,
+            [sys.executable, "-m", "tests.bench.ticker_app", str(config), str(state)],
+        )
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
+    gaps: dict[str, list[float]] = {}
+    last, phase, end = time.perf_counter(), "", time.perf_counter() + LIMIT_S
+    try:
+        while phase != "done":
+            if not select.select([terminal], [], [], max(0.0, end - time.perf_counter()))[0]:
+                raise SystemExit(f"the ticker stopped in phase {phase or 'start'}")
+            data = os.read(terminal, 1 << 20)
+            now = time.perf_counter()
+            ticks = TICK.findall(data)
+            if ticks:
+                phase = ticks[-1][0].decode()
+                gaps.setdefault(phase, []).append((now - last) * 1000)
+                last = now
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.close(terminal)
+        os.waitpid(pid, 0)
+    return gaps
+
+
+def main() -> None:
+    """Measure and print."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.model_double"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as double:
+            assert double.stdout is not None
+            base = double.stdout.readline().strip()
+            config = folder / "config.toml"
+            config.write_text(
+                f'[model]\nname = "openai/gpt-4o"\napi_base = "{base}"\n'
+                f'[servers.big]\ncommand = "{sys.executable}"\nargs = ["-I", "-S", "{SERVER}"]\n'
+            )
+            try:
+                gaps = measure(config, folder / "state")
+            finally:
+                double.terminate()
+    names = {
+        "idle": "nothing happens (control)",
+        "litellm": "LiteLLM loads and answers",
+        "text5MB": "a 5 MB text result arrives",
+        "rows5MB": "a 5 MB structured result arrives",
+    }
+    for phase, title in names.items():
+        found = sorted(gaps.get(phase, [0.0]))
+        print(
+            f"{title:34} longest gap {found[-1]:6.0f} ms   median {found[len(found) // 2]:4.0f} ms   "
+            f"{len(found)} ticks   (budget {BUDGET_MS} ms)"
+        )
+
+
+if __name__ == "__main__":
+    main()
