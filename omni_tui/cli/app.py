@@ -28,17 +28,22 @@ def app(arguments: argparse.Namespace) -> int:
             status=Exit.USAGE,
         )
     with own_state(launch_options(arguments)) as options:
-        return _run(options, arguments.theme)
+        status, demo = _run(options, arguments.theme)
+    if not demo:
+        return status
+    with own_state(LaunchOptions(demo=True)) as options:
+        return _run(options, arguments.theme)[0]
 
 
-def _run(options: LaunchOptions, theme: str) -> int:
+def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
+    """Return the exit status, and whether the person wants the demo instead."""
     paths = find_paths(config=options.config, state_dir=options.state_dir)
     engines = Engines(options)
     try:
         if _processors() > 1:  # it connects while textual loads; on one processor they would only compete
             engines.start()
         from omni_tui.face.app import OmniApp
-        from omni_tui.face.options import FaceOptions
+        from omni_tui.face.options import TRY_DEMO, FaceOptions
 
         face = OmniApp(
             engines.connect,
@@ -49,8 +54,8 @@ def _run(options: LaunchOptions, theme: str) -> int:
                 themes_dir=str(paths.themes_dir),
             ),
         )
-        face.run()
-        return face.return_code or Exit.DONE
+        answer = face.run()
+        return face.return_code or Exit.DONE, answer == TRY_DEMO
     finally:
         engines.finish()
 

@@ -225,7 +225,8 @@ class OmniApp(Routes):
             except Exception:
                 _log.exception("%s could not take %s", type(taker).__name__, type(event).__name__)
         match event:
-            case Notice(level=level, what=what, why=why, todo=todo):
+            case Notice(level="error" as level, what=what, why=why, todo=todo):
+                # Warnings stand in the conversation; a toast over what is being read is for errors.
                 text = "\n".join(safe_line(line, limit=400) for line in (what, why, todo) if line)
                 self.notify(text, severity=_LEVELS[level], timeout=8.0, markup=False)  # type: ignore[arg-type]
             case ConfigProblems(problems=problems):

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
 TWICE_S = 2.0
-_MODES: tuple[Mode, ...] = ("chat", "auto", "orchestrator")
+_MODES: tuple[Mode, ...] = ("chat", "auto")
 
 
-class Verbs(App[None]):
+class Verbs(App[str]):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port

@@ -217,7 +217,7 @@ async def test_slash_commands_reach_the_same_actions() -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        face.app.post_message(RunAction("mode", "orchestrator"))
+        face.app.post_message(RunAction("mode", "auto"))
         await until(pilot, lambda: bool(face.link.sent(SetMode)))
         face.app.post_message(RunAction("log", "search"))
         await until(pilot, lambda: isinstance(face.app.screen, LogScreen))

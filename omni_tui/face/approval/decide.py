@@ -17,6 +17,10 @@ _log = logging.getLogger(__name__)
 _DONE = {"approve": "approved", "reject": "rejected", "defer": "put off"}
 
 
+FLASH_S = 2.5
+"""How long the card says why a key did nothing."""
+
+
 class Decider(Pane):
     """The part of the approvals pane that talks to the engine."""
 
@@ -25,9 +29,18 @@ class Decider(Pane):
         return cast("ApprovalsPane", self)
 
     def flash(self, words: str) -> None:
-        """Say why a key did nothing."""
-        if words:
+        """Say why a key did nothing: on the card itself, since a toast over it would forbid the next."""
+        if not words:
+            return
+        if self._me.shown is None:
             self.app.notify(words[:1].upper() + words[1:] + ".", markup=False, timeout=2.0)
+            return
+        self._say_on_card(words)
+        self.set_timer(FLASH_S, lambda: self._say_on_card(""))
+
+    def _say_on_card(self, words: str) -> None:
+        self._me.said = words
+        self._me.card.rearrange()
 
     def decide(self, call: str, digest: str, verdict: Verdict, feedback: str = "") -> None:
         """Send a verdict on exactly this. The cursor leaves the item and does not go to the next."""

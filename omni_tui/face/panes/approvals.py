@@ -40,6 +40,7 @@ class ApprovalsPane(Decider):
         self._press: Press | None = None
         self._held: tuple[Press, Verdict] | None = None
         self._was_armed = False
+        self.said = ""
 
     def compose(self) -> ComposeResult:
         """Title, queue, card. The line for words and the editor are made when they are needed."""
@@ -290,6 +291,8 @@ class ApprovalsPane(Decider):
             Content("   ").join(key_word(keys[name], word, name, style) for name, word, style in row)
             for row in (first, second)
         ]
+        if self.said:
+            lines[-1] = Content.styled(self.said, "$waiting")
         if len(self.queue.marked) > 1:
             words = f" approve the {len(self.queue.marked)} marked"
             lines.append(

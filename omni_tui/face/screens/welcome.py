@@ -16,6 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from omni_tui.face.messages import InsertText
+from omni_tui.face.options import TRY_DEMO
 from omni_tui.face.port import Refused
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import AddServer, ImportServers
@@ -28,7 +29,7 @@ Page = Literal["start", "add", "import"]
 _CHOICES = (
     ("add", "Add a server by hand", "a command to run, or an address"),
     ("import", "Read an mcpServers file", "from another host; nothing starts before you allow it"),
-    ("demo", "Try the demo", "leave, then run: omni-tui demo   (no key, no network)"),
+    ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("later", "Go on without servers", "the offline model answers; /add comes back here"),
 )
 
@@ -96,7 +97,7 @@ class WelcomeScreen(Screen[None]):
         if event.option_id in ("add", "import"):
             self.show(cast("Page", event.option_id))
         elif event.option_id == "demo":
-            self._say("Leave with ctrl+q and run: omni-tui demo", "$waiting")
+            self.app.exit(TRY_DEMO)
         else:
             self.dismiss(None)
 
