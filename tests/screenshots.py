@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from textual import constants
 from textual.pilot import Pilot
 
 from omni_tui.face.app import OmniApp
@@ -154,12 +153,12 @@ def _anywhere(svg: str, state: str) -> str:
 
 def main(names: list[str]) -> None:
     """Draw the named pictures, or all."""
-    constants.TEXTUAL_ANIMATIONS = "none"
+    os.environ["TEXTUAL_ANIMATIONS"] = "none"
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
     FOLDER.mkdir(exist_ok=True)
     for name in names or list(SHOTS):
         asyncio.run(take(name))
-        print(f"screenshots/{name}.svg")
+        sys.stdout.write(f"screenshots/{name}.svg\n")
 
 
 if __name__ == "__main__":

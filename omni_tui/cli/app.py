@@ -43,7 +43,7 @@ def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
         if _processors() > 1:  # it connects while textual loads; on one processor they would only compete
             engines.start()
         from omni_tui.face.app import OmniApp
-        from omni_tui.face.options import TRY_DEMO, FaceOptions
+        from omni_tui.face.options import FaceOptions
 
         face = OmniApp(
             engines.connect,
@@ -54,8 +54,8 @@ def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
                 themes_dir=str(paths.themes_dir),
             ),
         )
-        answer = face.run()
-        return face.return_code or Exit.DONE, answer == TRY_DEMO
+        face.run()
+        return face.return_code or Exit.DONE, face.wants_demo
     finally:
         engines.finish()
 

@@ -55,6 +55,7 @@ class OmniApp(Routes):
     """The face.
 
     `link` is a link, or a function that makes one: then the first frame is there before the engine.
+    `wants_demo` says, after it has left, that the person chose the demo: whoever started it does.
     `restart` makes another link after the first has closed unasked; without it a function given as
     `link` is used. The app closes its link when it has left the screen.
     """
@@ -75,6 +76,7 @@ class OmniApp(Routes):
         self.options = options or FaceOptions()
         self.clock: Clock = clock or SystemClock()
         self.overview = Overview()
+        self.wants_demo = False
         self._keymap_user: dict[str, str] = {}
         super().__init__()
         self._filters.append(EgressFilter())

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-TRY_DEMO = "demo"
-"""What the app returns when the person chose the demo: whoever started it starts that instead."""
-
-
 @dataclass(frozen=True, slots=True)
 class FaceOptions:
     """Options of one start of the face. Empty means: not given.

@@ -33,7 +33,7 @@ TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto")
 
 
-class Verbs(App[str]):
+class Verbs(App[None]):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port

@@ -117,18 +117,18 @@ async def filtered(burst: int) -> list[float]:
 def _row(name: str, times: list[float]) -> float:
     ordered = sorted(times)
     p95 = ordered[int(len(ordered) * 0.95) - 1]
-    print(f"{name:<44} {statistics.median(times):7.1f} {p95:7.1f} {ordered[-1]:7.1f}")  # noqa: T201
+    print(f"{name:<44} {statistics.median(times):7.1f} {p95:7.1f} {ordered[-1]:7.1f}")
     return p95
 
 
 def main() -> int:
     """Print the table; 1 if the budget is broken."""
-    print(f"{TOOLS:,} tools, {KEYS} keys, ms{'':<21} {'median':>7} {'p95':>7} {'max':>7}")  # noqa: T201
+    print(f"{TOOLS:,} tools, {KEYS} keys, ms{'':<21} {'median':>7} {'p95':>7} {'max':>7}")
     _row("a key in a bare input (control)", asyncio.run(control()))
     single = _row("matches, keys one by one", asyncio.run(filtered(1)))
     quick = _row(f"matches, keys 10 ms apart (waits {DELAY * 1000:.0f} ms)", asyncio.run(filtered(3)))
     held = max(single, quick) <= BUDGET
-    print(f"budget: p95 <= {BUDGET} ms: {'held' if held else 'BROKEN'}")  # noqa: T201
+    print(f"budget: p95 <= {BUDGET} ms: {'held' if held else 'BROKEN'}")
     return 0 if held else 1
 
 

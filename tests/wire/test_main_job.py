@@ -47,9 +47,8 @@ class Terminal:
     def start(self, words: list[str], env: dict[str, str]) -> None:
         """Run the app on these words."""
         settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in env.items())
-        command = (
-            f"env -u COLUMNS -u LINES {settings} {shlex.join([sys.executable, '-m', 'omni_tui', *words])}"
-        )
+        program = shlex.join([sys.executable, "-m", "omni_tui", *words])
+        command = f"env -u COLUMNS -u LINES {settings} {program}"
         self._tmux("new-session", "-d", *self._size, command)
 
     def keys(self, *keys: str) -> None:

@@ -66,6 +66,7 @@ class ArgumentsEditor(Vertical):
     DEFAULT_CSS = """
     ArgumentsEditor { height: 1fr; padding: 0 1; }
     ArgumentsEditor > TextArea { height: 1fr; border: none; padding: 0; background: $bar; }
+    ArgumentsEditor > TextArea:focus { border: none; }
     ArgumentsEditor > Static { height: auto; max-height: 6; padding: 0 1; }
     """
     BINDINGS = [

@@ -59,7 +59,8 @@ class BatchScreen(Screen[Outcome]):
         self.call_after_refresh(self._fill)
 
     def _fill(self) -> None:
-        self.query_one(LinesView).show(self._lines(max(20, self.size.width - 6)))
+        view = self.query_one(LinesView)
+        view.show(self._lines(view.room))
 
     def _lines(self, width: int) -> Iterator[Content]:
         for number, item in enumerate(self.items, 1):

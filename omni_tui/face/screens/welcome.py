@@ -16,7 +16,6 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from omni_tui.face.messages import InsertText
-from omni_tui.face.options import TRY_DEMO
 from omni_tui.face.port import Refused
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import AddServer, ImportServers
@@ -97,7 +96,8 @@ class WelcomeScreen(Screen[None]):
         if event.option_id in ("add", "import"):
             self.show(cast("Page", event.option_id))
         elif event.option_id == "demo":
-            self.app.exit(TRY_DEMO)
+            self.app.wants_demo = True  # type: ignore[attr-defined]
+            self.app.exit()
         else:
             self.dismiss(None)
 

@@ -73,7 +73,7 @@ class WholeScreen(Screen[Outcome]):
 
     def _draw(self) -> None:
         """Show the arguments as the card does, and below them the very text that is sent."""
-        body = compose_body(self.item, max(20, self.size.width - 6))
+        body = compose_body(self.item, self.view.room)
         raw = [
             Content.styled("exactly as it is sent", "$text-2"),
             Content.styled(self.item.arguments_json, "$text-3"),

@@ -77,6 +77,11 @@ class LinesView(ScrollView, can_focus=True):
         self.end_seen = False
 
     @property
+    def room(self) -> int:
+        """How many cells a row has, a scrollbar counted as there."""
+        return max(20, self.content_size.width - 1)
+
+    @property
     def count(self) -> int:
         """How many rows there are at the present width."""
         return len(self._drawn)
