@@ -1,0 +1,201 @@
+"""The real app on a real pseudo-terminal: keys go in, a screen and a tape of every byte come out."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pyte
+
+from tests.security.terminal_bytes import Control, Text, read
+
+WIDE = (160, 45)
+NARROW = (80, 24)
+
+F1, F2, F3, F4, F5 = "\x1bOP", "\x1bOQ", "\x1bOR", "\x1bOS", "\x1b[15~"
+F7, F8, F9 = "\x1b[18~", "\x1b[19~", "\x1b[20~"
+UP, DOWN, HOME, END, ESC, ENTER = "\x1b[A", "\x1b[B", "\x1b[H", "\x1b[F", "\x1b", "\r"
+CTRL_P, CTRL_Q, CTRL_U = "\x10", "\x11", "\x15"
+
+PATIENCE_S = 15.0
+"""Longest wait for something to stand on the screen."""
+
+Holds = Callable[[str], bool]
+
+
+class PtyApp:
+    """A running app. `tape` is every byte it wrote to its terminal."""
+
+    def __init__(
+        self, command: Sequence[str], *, size: tuple[int, int] = WIDE, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.columns, self.rows = size
+        self.tape = bytearray()
+        self._screen = pyte.Screen(self.columns, self.rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._fd, terminal = os.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
+        environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
+        for name in ("COLUMNS", "LINES", "TERM_PROGRAM", "TEXTUAL_DRIVER"):
+            environ.pop(name, None)
+        try:
+            self.process = subprocess.Popen(
+                command,
+                stdin=terminal,
+                stdout=terminal,
+                stderr=terminal,
+                start_new_session=True,
+                env=environ,
+            )
+        finally:
+            os.close(terminal)
+
+    # --- what is on the screen
+
+    @property
+    def text(self) -> str:
+        """The screen, a line each row."""
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def where(self, words: str) -> tuple[int, int]:
+        """Return row and column (from 0) of words on the screen. Raises `AssertionError`."""
+        for row, line in enumerate(self._screen.display):
+            column = line.find(words)
+            if column >= 0:
+                return row, column
+        raise AssertionError(f"{words!r} is not on the screen:\n{self.text}")
+
+    # --- keys
+
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other."""
+        for key in keys:
+            self._write(key.encode())
+
+    def click(self, row: int, column: int) -> None:
+        """Press and release the left button on a cell (from 0)."""
+        self.press(f"\x1b[<0;{column + 1};{row + 1}M", f"\x1b[<0;{column + 1};{row + 1}m")
+
+    def paste(self, text: str) -> None:
+        """Paste as a terminal with bracketed paste does."""
+        self.press(f"\x1b[200~{text}\x1b[201~")
+
+    def _write(self, data: bytes) -> None:
+        # A terminal takes 4 KiB at a time: read on while the app has not taken the rest yet.
+        end = time.monotonic() + PATIENCE_S
+        while data:
+            assert time.monotonic() < end, "the app does not read its keys"
+            self.pump(0.0)
+            _, ready, _ = select.select([], [self._fd], [], 0.05)
+            if ready:
+                data = data[os.write(self._fd, data[:512]) :]
+
+    # --- waiting
+
+    def pump(self, seconds: float) -> bool:
+        """Take in what the app wrote, waiting at most so long for it; False if there was nothing."""
+        ready, _, _ = select.select([self._fd], [], [], seconds)
+        if not ready:
+            return False
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # Linux says so when the last process has closed the terminal
+            data = b""
+        if not data:
+            return False
+        self.tape += data
+        self._stream.feed(data)
+        if b"\x1b[?2026$p" in data:  # as a terminal answers that can show a frame at once
+            os.write(self._fd, b"\x1b[?2026;2$y")
+        return True
+
+    def until(self, what: str | Holds, *, within: float = PATIENCE_S) -> str:
+        """Wait until words stand on the screen, or until a condition holds for it; return the screen."""
+        holds: Holds = (lambda text: what in text) if isinstance(what, str) else what
+        end = time.monotonic() + within
+        while True:
+            if holds(text := self.text):
+                return text
+            left = end - time.monotonic()
+            assert self.process.poll() is None, f"the app has ended: {self.process.returncode}\n{self.end()}"
+            assert left > 0, f"waited {within} s for {what!r}; on the screen:\n{text}"
+            self.pump(min(left, 0.5))
+            while self.pump(0.0):  # what is there already belongs to the same picture
+                pass
+
+    def gone(self, words: str) -> str:
+        """Wait until words stand on the screen no longer."""
+        return self.until(lambda text: words not in text)
+
+    def ready(self) -> None:
+        """Wait until all four panes and the composer stand, and the engine has answered."""
+        self.until(lambda text: "CHAT" in text and "offline" in text)
+
+    # --- the end
+
+    def end(self) -> str:
+        """Take in what is left on the terminal and return the end of it, for a person to read."""
+        while self.pump(0.2):
+            pass
+        return bytes(self.tape[-3000:]).decode("utf-8", "replace").replace("\x1b", "␛")
+
+    def leave(self) -> None:
+        """Leave as a person does; the app must end with 0, say nothing more, and restore the screen."""
+        self.press(CTRL_Q)
+        end = time.monotonic() + PATIENCE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < end, f"ctrl+q does not end it:\n{self.text}"
+            self.pump(0.1)
+        said = self.end()
+        assert self.process.returncode == 0, said
+        assert "Traceback" not in said, said
+
+    def kill(self) -> None:
+        """End it whatever it does, and close the terminal."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        os.close(self._fd)
+
+    # --- the tape
+
+    def controls(self) -> list[Control]:
+        """Return everything the terminal was told to do."""
+        return [item for item in read(bytes(self.tape)) if isinstance(item, Control)]
+
+    def shown(self) -> str:
+        """Return every character the terminal was told to show, one after the other."""
+        return "".join(item for item in read(bytes(self.tape)) if isinstance(item, Text))
+
+
+@contextlib.contextmanager
+def app(
+    *arguments: str,
+    size: tuple[int, int] = WIDE,
+    env: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "omni_tui"),
+) -> Iterator[PtyApp]:
+    """Run `omni-tui ARGUMENTS` (or another program of Python's) until the block is left."""
+    running = PtyApp([sys.executable, *program, *arguments], size=size, env=env)
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def started(folder: Path, config: str, *more: str) -> list[str]:
+    """Write a config file into a folder and return the arguments that start the app on it."""
+    file = folder / "config.toml"
+    file.write_text(config, encoding="utf-8")
+    return ["--config", str(file), "--state-dir", str(folder / "state"), *more]
