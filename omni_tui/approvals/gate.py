@@ -11,48 +11,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from omni_tui.approvals.cards import Card, call_proposed, request_approval
 from omni_tui.approvals.grants import Grant, GrantRefused, Mint
 from omni_tui.approvals.policy import Assessment, Decision, Facts, assess
+from omni_tui.approvals.queue import OPEN, OpenCall, Refused, Resolution
 from omni_tui.approvals.subject import Proposal, Subject
 from omni_tui.memory import CallMoved, CallRow, GrantSpent, Journal, Tx, calls
-from omni_tui.protocol import AnyEvent, Mode, SafeText
+from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.events import CallChanged, CallState
 from omni_tui.security.text import safe
 from omni_tui.servers.base import Dispatch
 
 logger = logging.getLogger(__name__)
-
-OPEN: tuple[CallState, ...] = ("pending", "held")
-
-
-class Refused(Exception):
-    """Something asked of the gate that it does not do; the text is for the person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """How a proposal ended, before anything was sent. `approved` is the only state that may go on."""
-
-    state: CallState
-    decider: str
-    reason: str = ""
-    feedback: str = ""
-
-
-@dataclass(slots=True)
-class _Open:
-    """What the gate holds in memory of a call that is not over. The row in the journal decides."""
-
-    row: CallRow
-    card: Card
-    digest: str
-    waiter: asyncio.Future[Resolution]
-    unwritten: tuple[AnyEvent, ...] = ()
-    written: bool = True
 
 
 class Gate:
@@ -74,7 +47,7 @@ class Gate:
         self._digest = digest
         self._headless = headless
         self._mint = Mint(clock)
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenCall] = {}
         self._resolved: dict[str, Resolution] = {}
         self._dispatched: set[Dispatch] = set()
         self._verdicts = asyncio.Lock()
@@ -115,18 +88,40 @@ class Gate:
         return None
 
     async def restore(self, row: CallRow, subject: Subject | None, mode: Mode) -> None:
-        """Put a call that was pending when the app ended back into the queue, unarmed."""
+        """Put a call that was pending when the app ended back into the queue, unarmed.
+
+        If its server is not connected yet, `reconsider` completes the card when it is.
+        """
+        proposal = Proposal.from_row(row)
         if subject is None:
             subject = Subject.missing(row.server, row.tool)
-        proposal = Proposal.from_row(row)
-        opened = self._opened(proposal, subject, self.assess(proposal, subject, mode), row=row)
+            assessment = Assessment("ask", "restart", (f"{row.server} is not connected yet",))
+        else:
+            assessment = self.assess(proposal, subject, mode)
+        opened = self._opened(proposal, subject, assessment, row=row)
         opened.card = replace(opened.card, restored=True)
         self._open[row.call] = opened
         await self._journal.commit(self._request(opened))
 
+    async def reconsider(self, server: str, mode: Mode) -> None:
+        """A server's tools are known now: show anew what waited for that."""
+        async with self._verdicts:
+            for item in list(self._open.values()):
+                incomplete = item.card.restored and not item.card.subject.transport
+                subject = self._lookup(server, item.row.tool)
+                if item.row.server != server or not incomplete or subject is None:
+                    continue
+                if self._moved_on(item.row, subject):
+                    await self._hold(item, subject)
+                    continue
+                assessment = self.assess(Proposal.from_row(item.row), subject, mode)
+                card = Card(subject, assessment.why, held=assessment.held, restored=True)
+                item.card = replace(card, edited=item.card.edited)
+                await self._journal.commit(self._request(item))
+
     def _opened(
         self, proposal: Proposal, subject: Subject, assessment: Assessment, row: CallRow | None = None
-    ) -> _Open:
+    ) -> OpenCall:
         state: CallState = "held" if assessment.held else "pending"
         if row is None:
             row = CallRow(
@@ -150,9 +145,9 @@ class Gate:
             )
         card = Card(subject=subject, why=assessment.why, held=assessment.held)
         waiter: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
-        return _Open(row=row, card=card, digest=self._shown(row), waiter=waiter)
+        return OpenCall(row=row, card=card, digest=self._shown(row), waiter=waiter)
 
-    def _allow(self, opened: _Open, assessment: Assessment) -> None:
+    def _allow(self, opened: OpenCall, assessment: Assessment) -> None:
         """Approve at once. Written together with `dispatching`, so that one flush serves both."""
         opened.row = replace(opened.row, state="approved", decider=assessment.decider)
         opened.written = False
@@ -161,7 +156,7 @@ class Gate:
             CallChanged(call=opened.row.call, state="approved", decider=assessment.decider),
         )
 
-    async def _refuse(self, opened: _Open, state: CallState, decider: str, reason: str) -> Resolution:
+    async def _refuse(self, opened: OpenCall, state: CallState, decider: str, reason: str) -> Resolution:
         row = replace(opened.row, state=state, decider=decider)
         await self._journal.commit(
             call_proposed(opened.card, row, opened.digest),
@@ -314,7 +309,7 @@ class Gate:
     # --- inside ---------------------------------------------------------------------------------
 
     @staticmethod
-    def _consume(tx: Tx, item: _Open, grant: Grant) -> bytes:
+    def _consume(tx: Tx, item: OpenCall, grant: Grant) -> bytes:
         if not item.written:
             calls.insert(tx, item.row)
         else:
@@ -329,7 +324,7 @@ class Gate:
             grant.args_hash,
         )
 
-    def _waiting(self, call: str, digest: str) -> _Open:
+    def _waiting(self, call: str, digest: str) -> OpenCall:
         item = self._open.get(call)
         if item is None or item.row.state not in OPEN:
             raise Refused("this call does not wait for a decision any more")
@@ -341,13 +336,18 @@ class Gate:
     def _moved_on(row: CallRow, subject: Subject) -> bool:
         return (row.server_fp, row.def_hash) != (subject.server_fp, subject.def_hash)
 
-    async def _still_as_shown(self, item: _Open) -> None:
+    async def _still_as_shown(self, item: OpenCall) -> None:
         """Refuse an approval of something that is not there now, or is not what was shown."""
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None:
             raise Refused(f"{item.row.server} is not connected now, or no longer has this tool")
         if not self._moved_on(item.row, subject):
             return
+        await self._hold(item, subject)
+        raise Refused("the tool or its server changed while this waited; look at it again")
+
+    async def _hold(self, item: OpenCall, subject: Subject) -> None:
+        """Put what is there now before the person, who saw something else."""
         row = replace(item.row, server_fp=subject.server_fp, def_hash=subject.def_hash, state="held")
         why = ("the tool or its server changed while this waited",)
         item.card = replace(item.card, subject=subject, why=why, held=True)
@@ -358,11 +358,10 @@ class Gate:
                 tx, row.call, "held", expect=OPEN, server_fp=row.server_fp, def_hash=row.def_hash
             ),
         )
-        raise Refused("the tool or its server changed while this waited; look at it again")
 
     async def _move(
         self,
-        item: _Open,
+        item: OpenCall,
         state: CallState,
         event: AnyEvent,
         *,
@@ -378,7 +377,7 @@ class Gate:
             raise Refused("somebody else decided on this call first") from None
         item.row = replace(item.row, state=state, decider=decider)
 
-    def _settle(self, item: _Open, resolution: Resolution) -> None:
+    def _settle(self, item: OpenCall, resolution: Resolution) -> None:
         self._resolved[item.row.call] = resolution
         if not item.waiter.done():
             item.waiter.set_result(resolution)
@@ -389,10 +388,5 @@ class Gate:
         """The digest a verdict must name: server, definition and arguments, as they are shown."""
         return self._digest(f"{row.call}|{row.server_fp}|{row.def_hash}|{row.args_hash}".encode())
 
-    def _request(self, item: _Open) -> Any:
+    def _request(self, item: OpenCall) -> Any:
         return request_approval(item.card, item.row, item.digest)
-
-
-def feedback_of(resolution: Resolution) -> SafeText:
-    """Return the words of a resolution, made safe to show."""
-    return safe(resolution.feedback or resolution.reason, limit=4000)

@@ -48,15 +48,30 @@ class ChatPane(Pane):
 
     _below = ""
 
-    def __init__(self, *, id: str | None = None, classes: str = "") -> None:  # noqa: A002
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str = "",
+        lean: bool = False,
+    ) -> None:
         super().__init__(id=id, classes=f"-empty {classes}")
+        self._lean = lean
 
     def compose(self) -> ComposeResult:
         """The page, one line on what goes on, the composer."""
         yield Static(Content.assemble(*_EMPTY), id="chat-empty", markup=False)
-        yield TranscriptView(id="transcript")
+        if not self._lean:
+            yield TranscriptView(id="transcript")
         yield Static(id="chat-state", markup=False)
-        yield Composer(id="composer")
+        yield Composer(id="composer", lean=self._lean)
+
+    async def furnish(self) -> None:
+        """Add what the first frame did without: the page, which is empty then, and the list of commands."""
+        if self._lean:
+            self._lean = False
+            await self.mount(TranscriptView(id="transcript"), before="#chat-state")
+            await self.composer.furnish()
 
     def on_mount(self) -> None:
         """An empty page says what to do next."""

@@ -63,7 +63,7 @@ class MainScreen(Screen[None]):
             with Vertical(id="left"):
                 yield _Place("Servers", id="servers")
                 yield _Place("Tools", id="tools")
-            yield ChatPane(id="chat", classes="-keys")
+            yield ChatPane(id="chat", classes="-keys", lean=True)
             yield _Place("Approvals", id="approvals")
         yield Static(id="stopped", markup=False)
         yield FooterBar()
@@ -72,6 +72,7 @@ class MainScreen(Screen[None]):
     async def furnish(self) -> None:
         """Put the three other panes in their places; the app does it right after the first frame."""
         from omni_tui.face.panes.approvals import ApprovalsPane
+        from omni_tui.face.panes.chat import ChatPane
         from omni_tui.face.panes.servers import ServersPane
         from omni_tui.face.panes.tools import ToolsPane
 
@@ -79,6 +80,7 @@ class MainScreen(Screen[None]):
             await self.query(_Place).remove()
             await self.query_one("#left").mount(ServersPane(id="servers"), ToolsPane(id="tools"))
             await self.query_one("#body").mount(ApprovalsPane(id="approvals"))
+            await self.query_one(ChatPane).furnish()
         if self.current != "chat":
             self.focus_pane(self.current)
 

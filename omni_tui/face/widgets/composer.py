@@ -65,8 +65,9 @@ class Composer(Vertical):
             super().__init__()
             self.text = text
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+    def __init__(self, *, id: str | None = None, lean: bool = False) -> None:  # noqa: A002
         super().__init__(id=id)
+        self._lean = lean
         self.history = History()
         self._pastes = Pastes()
         self._matches: list[Action] = []
@@ -78,10 +79,9 @@ class Composer(Vertical):
         self.busy = False
 
     def compose(self) -> ComposeResult:
-        """The list, the prompt, the hints."""
-        commands = OptionList(id="composer-commands", markup=False)
-        commands.can_focus = False
-        yield commands
+        """The list, the prompt, the hints. A lean one gets its list from `furnish`."""
+        if not self._lean:
+            yield self._list()
         yield Prompt(
             soft_wrap=True,
             placeholder=Content("Ask, or tell it what to do"),
@@ -91,6 +91,18 @@ class Composer(Vertical):
         with Horizontal(id="composer-foot"):
             yield Static(id="composer-hint", markup=False)
             yield Static(id="composer-state", markup=False)
+
+    @staticmethod
+    def _list() -> OptionList:
+        commands = OptionList(id="composer-commands", markup=False)
+        commands.can_focus = False
+        return commands
+
+    async def furnish(self) -> None:
+        """Add what the first frame did without."""
+        if self._lean:
+            self._lean = False
+            await self.mount(self._list(), before=0)
 
     def on_mount(self) -> None:
         """A blinking cursor is motion: none where animations are off."""
@@ -238,6 +250,8 @@ class Composer(Vertical):
 
     def _list_commands(self, text: str) -> None:
         """Show the commands that begin with what is written, then those that contain it."""
+        if self._lean:
+            return
         self._listed_for = text
         typed = text[1:].lower() if re.fullmatch(r"/[\w-]{0,40}", text) else None
         found = actions.slash_commands() if typed is not None else ()

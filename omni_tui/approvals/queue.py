@@ -1,0 +1,39 @@
+"""What waits at the gate: calls that are not over, and how each is resolved."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from omni_tui.approvals.cards import Card
+from omni_tui.memory import CallRow
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.events import CallState
+
+OPEN: tuple[CallState, ...] = ("pending", "held")
+
+
+class Refused(Exception):
+    """Something asked of the gate that it does not do; the text is for the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How a proposal ended, before anything was sent. `approved` is the only state that may go on."""
+
+    state: CallState
+    decider: str
+    reason: str = ""
+    feedback: str = ""
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """What the gate holds in memory of a call that is not over. The row in the journal decides."""
+
+    row: CallRow
+    card: Card
+    digest: str
+    waiter: asyncio.Future[Resolution]
+    unwritten: tuple[AnyEvent, ...] = ()
+    written: bool = True
