@@ -64,7 +64,7 @@ def press_until(face: PtyApp, keys: tuple[str, ...], what: Callable[[str], bool]
 
 def look_at_servers(face: PtyApp) -> None:
     face.press(F2)
-    face.until(lambda text: len(re.findall(r"\d+ tools", text)) == 2)
+    face.until(lambda text: len(re.findall(r"\d+ too", text)) == 2)
     face.press(HOME)
     face.until("stdio ·")
     face.press("l")
