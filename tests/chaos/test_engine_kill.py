@@ -102,7 +102,7 @@ async def none_left(state: Path, since: float, engine_pid: int = 0) -> None:
         await waited
 
 
-async def test_a_call_cut_by_a_kill_is_uncertain_and_never_sent_again(tmp_path: Path) -> None:
+async def test_invariant_2_a_call_cut_by_a_kill_is_uncertain_and_never_sent_again(tmp_path: Path) -> None:
     async with engine(tmp_path) as face:
         await face.listed()
         face.link.send(
@@ -141,7 +141,7 @@ async def test_a_pending_approval_survives_a_kill(tmp_path: Path) -> None:
         assert len(finished) == 1
 
 
-async def test_killing_the_face_ends_the_engine_and_its_servers(tmp_path: Path) -> None:
+async def test_invariant_12_killing_the_face_ends_the_engine_and_its_servers(tmp_path: Path) -> None:
     script = textwrap.dedent(
         f"""
         import asyncio, sys
@@ -170,7 +170,7 @@ async def test_killing_the_face_ends_the_engine_and_its_servers(tmp_path: Path) 
     await none_left(tmp_path, killed, pid)
 
 
-async def test_a_stopped_engine_does_not_outlive_its_face(tmp_path: Path) -> None:
+async def test_invariant_12_a_stopped_engine_does_not_outlive_its_face(tmp_path: Path) -> None:
     """An engine whose process is stopped cannot leave; killing it must still end its servers."""
     async with engine(tmp_path) as face:
         await face.listed()

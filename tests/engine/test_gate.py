@@ -57,7 +57,7 @@ async def test_a_granted_call_is_sent_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["forged", "copied", "altered", "expired", "none"])
-async def test_the_executor_refuses_what_is_no_live_grant(tmp_path: Path, kind: str) -> None:
+async def test_invariant_1_the_executor_refuses_what_is_no_live_grant(tmp_path: Path, kind: str) -> None:
     async with rig(tmp_path) as running:
         await running.connected()
         grant: object = await granted(running)
@@ -103,7 +103,7 @@ async def test_the_journal_row_is_the_authority(tmp_path: Path) -> None:
         assert row.state == "succeeded"
 
 
-async def test_dispatching_is_on_disk_before_the_first_byte(tmp_path: Path) -> None:
+async def test_invariant_2_dispatching_is_on_disk_before_the_first_byte(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         await running.connected()
         session = running.engine.session
@@ -121,7 +121,7 @@ async def test_dispatching_is_on_disk_before_the_first_byte(tmp_path: Path) -> N
         assert states == ["dispatching"]
 
 
-async def test_a_dispatch_the_gate_did_not_open_is_stopped_at_the_wire(tmp_path: Path) -> None:
+async def test_invariant_1_a_dispatch_the_gate_did_not_open_is_stopped_at_the_wire(tmp_path: Path) -> None:
     from omni_tui.servers import Dispatch, DispatchRefused
 
     async with rig(tmp_path) as running:
