@@ -82,7 +82,7 @@ class ApprovalsPane(Decider):
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
-        if self.queue.apply(event):
+        if self.queue.apply(event) and self.is_mounted and self.children:
             self.redraw()
 
     def clear_session(self) -> None:

@@ -33,9 +33,9 @@ _UP = ("active", "idle", "degraded")
 class ServerRows(RowList):
     """One row a server."""
 
-    def __init__(self) -> None:
+    def __init__(self, servers: dict[str, ServerChanged]) -> None:
         super().__init__(id="server-rows")
-        self.servers: dict[str, ServerChanged] = {}
+        self.servers = servers
         self.clock: Clock | None = None
 
     def render_row(self, key: str, width: int, number: int) -> Content:
@@ -54,6 +54,8 @@ def server_row(server: ServerChanged, width: int, column: int, now: float) -> Co
     left = left.extend_right(column + 3 - left.cell_length)
     words, number = _words(server, now)
     room = width - left.cell_length - number.cell_length - 1
+    if server.state in _UP and words.cell_length > room - 1:  # the count says more than the milliseconds
+        room, number = width - left.cell_length - 1, Content("")
     words = words.truncate(max(0, room - 1), ellipsis=True)
     gap = " " * max(1, room - words.cell_length)
     return left + words + (Content(gap) + number if number else Content(""))
@@ -88,10 +90,14 @@ class ServersPane(Pane):
     HELP = "Every server with its state. Nothing is started that you have not allowed."
     BINDINGS = actions.bindings("servers")
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.servers: dict[str, ServerChanged] = {}
+
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
         yield PaneTitle(self.TITLE)
-        yield ServerRows()
+        yield ServerRows(self.servers)
         yield Static(id="server-empty", markup=False)
         yield Static(id="server-details", markup=False)
 
@@ -109,24 +115,22 @@ class ServersPane(Pane):
     def chosen(self) -> ServerChanged | None:
         """The server under the cursor."""
         key = self._rows.selected
-        return None if key is None else self._rows.servers.get(key)
+        return None if key is None else self.servers.get(key)
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
-        rows = self._rows
         if isinstance(event, ServerChanged):
-            known = event.name in rows.servers
-            rows.servers[event.name] = event
-            if known:
-                rows.refresh()
+            self.servers[event.name] = event
         elif isinstance(event, ServerRemoved):
-            rows.servers.pop(event.name, None)
+            self.servers.pop(event.name, None)
         elif not isinstance(event, EngineReady):
             return
-        self._redraw()
+        if self.is_mounted and self.children:
+            self._redraw()
 
     def _redraw(self) -> None:
         rows = self._rows
+        rows.refresh()
         if rows.keys != list(rows.servers):
             rows.set_keys(list(rows.servers))
         self.count = len(rows.servers)
