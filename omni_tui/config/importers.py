@@ -65,7 +65,9 @@ def import_servers(
     servers: list[ServerSpec] = []
     problems: list[Problem] = []
     notes: list[Problem] = []
-    for name, entry in entries.items():
+    for written, entry in entries.items():
+        # JSON can hold half a surrogate pair; nothing that is sent or saved can.
+        name = written.encode("utf-8", "backslashreplace").decode()
         where = f"{file}: {name}"
         try:
             section = _section(entry)

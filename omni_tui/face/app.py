@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face import actions
+from omni_tui.face import actions, last_words
 from omni_tui.face.clock import Clock, SystemClock
 from omni_tui.face.egress import EgressFilter
 from omni_tui.face.keys import check_keys
@@ -172,7 +172,20 @@ class OmniApp(Routes):
             if arming is not None:
                 arming.disturb()
 
+    def _fatal_error(self) -> None:
+        """Say one sentence; Textual would print a traceback with the values of variables in it."""
+        from rich.segment import Segments
+
+        words = last_words.sentence(last_words.record(self.options.state_dir))
+        self._exit_renderables.append(Segments(self.console.render(words, self.console.options)))
+        self._close_messages_no_wait()
+
+    def _look_at_terminal(self) -> None:
+        if not self.is_headless and last_words.terminal_is_gone():
+            self.exit()
+
     async def _begin(self) -> None:
+        self.set_interval(1.0, self._look_at_terminal, name="terminal")
         await self.main.furnish()
         for complaint in self._complaints:
             self.say(complaint, level="warning", timeout=12.0)

@@ -87,7 +87,7 @@ class Decider(Pane):
         pane.close_inline()
         line = WordsLine(item.call, item.digest)
         pane.mount(line)
-        line.focus()
+        self.screen.set_focus(line)
 
     def reject_with(self, call: str, digest: str, words: str) -> None:
         """Reject with words for the model."""
@@ -130,7 +130,7 @@ class Decider(Pane):
         for widget in inline:
             widget.remove()
         if refocus or had_keys:
-            pane.rows.focus(scroll_visible=False)
+            self.screen.set_focus(pane.rows, scroll_visible=False)
 
     # --- seeing all of it
 

@@ -61,17 +61,13 @@ class ChatPane(Pane):
     def compose(self) -> ComposeResult:
         """The page, one line on what goes on, the composer."""
         yield Static(Content.assemble(*_EMPTY), id="chat-empty", markup=False)
-        if not self._lean:
-            yield TranscriptView(id="transcript")
+        yield TranscriptView(id="transcript")
         yield Static(id="chat-state", markup=False)
         yield Composer(id="composer", lean=self._lean)
 
     async def furnish(self) -> None:
-        """Add what the first frame did without: the page, which is empty then, and the list of commands."""
-        if self._lean:
-            self._lean = False
-            await self.mount(TranscriptView(id="transcript"), before="#chat-state")
-            await self.composer.furnish()
+        """Add what the first frame did without."""
+        await self.composer.furnish()
 
     def on_mount(self) -> None:
         """An empty page says what to do next."""

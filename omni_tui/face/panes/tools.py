@@ -243,13 +243,13 @@ class ToolsPane(Pane):
 
     def show_tree(self) -> None:
         """Go back from the matches to the tree."""
-        self.query_one(ToolTree).focus()
+        self.screen.set_focus(self.query_one(ToolTree))
 
     # --- the filter
 
     def action_tools_filter(self) -> None:
         """Go to the filter."""
-        self.query_one(FilterLine).focus()
+        self.screen.set_focus(self.query_one(FilterLine))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Search at once after a pause; while keys come quickly, when they have stopped for a moment."""

@@ -117,7 +117,8 @@ class MainScreen(Screen[None]):
         self._mark(name)
         target = _entrance(self.pane(name))
         if target is not None:
-            target.focus(scroll_visible=False)
+            # Not `target.focus()`, which waits its turn: what is typed next belongs there already.
+            self.set_focus(target, scroll_visible=False)
         self.update_bars()
 
     def toggle_zoom(self) -> None:

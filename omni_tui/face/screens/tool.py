@@ -210,7 +210,7 @@ class ToolScreen(Screen[None]):
     def refresh_bindings(self) -> None:
         """What works may have changed: so does the bottom bar."""
         super().refresh_bindings()
-        if self.is_mounted:
+        if self.is_mounted and self.query("#tool-right") and self.query(FooterBar):  # gone while it closes
             self.update_bar()
 
     def update_bar(self) -> None:

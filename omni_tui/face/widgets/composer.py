@@ -30,6 +30,10 @@ MAX_MESSAGE = 240_000
 _COMMAND = re.compile(r"/([A-Za-z_][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
 
 
+FOR_THE_MODEL = frozenset({"call"})
+"""What looks like a command of ours and is one of the offline model's."""
+
+
 class Composer(Vertical):
     """The prompt, the list of commands above it and the line of hints under it."""
 
@@ -101,8 +105,8 @@ class Composer(Vertical):
     async def furnish(self) -> None:
         """Add what the first frame did without."""
         if self._lean:
-            self._lean = False
             await self.mount(self._list(), before=0)
+            self._lean = False
 
     def on_mount(self) -> None:
         """A blinking cursor is motion: none where animations are off."""
@@ -170,7 +174,7 @@ class Composer(Vertical):
                 self._do(action, "")
             return
         command = _COMMAND.fullmatch(text.strip()) if "\n" not in text.strip() else None
-        if command is not None:
+        if command is not None and command[1] not in FOR_THE_MODEL:
             self._run(command[1], (command[2] or "").strip())
             return
         if text.startswith("//"):

@@ -80,9 +80,18 @@ class Prompt(TextArea, inherit_bindings=False):
         return True
 
     async def _on_key(self, event: events.Key) -> None:
-        """Enter is a binding here, not a character. (Textual itself calls the handler of `TextArea`.)"""
-        if event.key == "enter":
-            event.prevent_default()
+        """Enter is a binding here, not a character. (Textual itself calls the handler of `TextArea`.)
+
+        What it sends is what was written before it, so it acts in its turn among the letters, and
+        not when bindings are looked at: keys that came together would be sent with it by then.
+        """
+        if event.key != "enter":
+            return
+        event.prevent_default()
+        bound = self._bindings.key_to_bindings.get("enter", [])
+        if any(binding.action == "send_message" for binding in bound):
+            event.stop()
+            self.action_send_message()
 
     async def _on_paste(self, event: events.Paste) -> None:
         """Insert a paste as visible text, holding a large one aside."""
