@@ -1,4 +1,4 @@
-"""An MCP server of the standard library that repeats its secret wherever it can: `canary_server.py [tells]`."""
+"""An MCP server of the standard library that repeats its secret wherever it can (`tells` or not)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,8 @@ def tools() -> list[dict[str, Any]]:
         for name in ("show", "structured", "fails", "refuses", "line", "lines", "moves")
     ]
     return named + [
-        {"name": name, "title": name, "description": name, "inputSchema": {"type": "object"}} for name in odd
+        {"name": name, "title": name, "description": name, "inputSchema": {"type": "object"}}
+        for name in odd
     ]
 
 
@@ -85,7 +86,11 @@ def call(params: dict[str, Any], request: Any) -> None:
     if name == "fails":
         answer["isError"] = True
     elif name == "refuses":
-        error = {"code": -32000, "message": said("error-refuses"), "data": {said("data", 200): said("data")}}
+        error = {
+            "code": -32000,
+            "message": said("error-refuses"),
+            "data": {said("data", 200): said("data")},
+        }
         send({"id": request, "error": error})
         return
     elif name == "line":
@@ -106,7 +111,9 @@ def call(params: dict[str, Any], request: Any) -> None:
             send({"method": "notifications/progress", "params": note})
     else:
         uri = f"file:///{said('uri', 60)}"
-        content.append({"type": "resource_link", "uri": uri, "name": said("link"), "mimeType": said("mime")})
+        content.append(
+            {"type": "resource_link", "uri": uri, "name": said("link"), "mimeType": said("mime")}
+        )
         content.append({"type": "resource", "resource": {"uri": uri, "text": said("inside")}})
         content.append({"type": "image", "data": "AAAA", "mimeType": said("image", 90)})
         content.append({"type": said("kind", 80)})

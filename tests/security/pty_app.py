@@ -127,7 +127,9 @@ class PtyApp:
             if holds(text := self.text):
                 return text
             left = end - time.monotonic()
-            assert self.process.poll() is None, f"the app has ended: {self.process.returncode}\n{self.end()}"
+            assert self.process.poll() is None, (
+                f"the app has ended: {self.process.returncode}\n{self.end()}"
+            )
             assert left > 0, f"waited {within} s for {what!r}; on the screen:\n{text}"
             self.pump(min(left, 0.5))
             while self.pump(0.0):  # what is there already belongs to the same picture

@@ -28,7 +28,9 @@ def harm(face: PtyApp) -> set[str]:
 
 def run(*arguments: str, folder: Path, size: tuple[int, int]) -> set[str]:
     with app(*arguments, "demo", "--state-dir", str(folder), size=size, program=PROGRAM) as face:
-        face.until(lambda _screen: b"unsafe-ends" in face.tape)  # bare, nothing on the screen can be trusted
+        face.until(
+            lambda _screen: b"unsafe-ends" in face.tape
+        )  # bare, nothing on the screen can be trusted
         return harm(face)
 
 

@@ -17,7 +17,6 @@ from tests.security.hostile import EVIL, MARKUP, PIECES
 from tests.security.pty_app import (
     CTRL_P,
     CTRL_U,
-    DOWN,
     END,
     ENTER,
     ESC,

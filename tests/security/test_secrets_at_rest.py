@@ -20,7 +20,7 @@ from tests.engine.faults.web import serving
 
 SERVER = Path(__file__).with_name("canary_server.py")
 SECRETS = {
-    "CANARY_ENV": "canary-env-7Qx!2mK9\"vB\\r",
+    "CANARY_ENV": 'canary-env-7Qx!2mK9"vB\\r',
     "CANARY_HEADER": "canary-header-p4Tz8LwYc",
     "CANARY_BEARER": "canary-bearer-Jd61sXoRn",
     "CANARY_KEY": "canary-model-key-Hb3uEq0",
@@ -48,7 +48,7 @@ def forms(secret: str) -> set[bytes]:
 
 
 def places(folder: Path, word: str) -> list[str]:
-    """Return the files below a folder that hold a word in any form; "NAME" for one that has it in its name."""
+    """Return the files below a folder that hold a word in any form, or have it in their name."""
     found = [str(path) for path in folder.rglob("*") if word in path.name]
     for path in folder.rglob("*"):
         if path.is_file():
@@ -89,7 +89,7 @@ class Face:
         number = self._number
         self.link.send(msgspec.structs.replace(command, request=number))
         await self.until(lambda seen: any(isinstance(x, e.Reply) and x.request == number for x in seen))
-        return next(x for x in self.seen if isinstance(x, e.Reply) and x.request == number)  # type: ignore[return-value]
+        return next(x for x in self.seen if isinstance(x, e.Reply) and x.request == number)
 
     async def until(self, holds: object) -> None:
         async with asyncio.timeout(30), self._news:
@@ -140,7 +140,8 @@ async def session(options: LaunchOptions) -> None:
         for server in ("closed", "nowhere"):
             await face.until(
                 lambda seen, server=server: any(
-                    isinstance(x, e.ServerChanged) and x.name == server and x.state == "failed" for x in seen
+                    isinstance(x, e.ServerChanged) and x.name == server and x.state == "failed"
+                    for x in seen
                 )
             )
         for number, tool in enumerate(("say", "fail", "refuse"), 1):

@@ -1,4 +1,4 @@
-"""The real app with one widget more, which shows text from outside as it came: `unsafe_app.py [bare] ARGUMENTS`.
+"""The real app and one widget that shows text from outside as it came: `unsafe_app.py [bare] ARGUMENTS`.
 
 With `bare` the filter at the end of the way is taken out, to see that the test would notice.
 """
@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from omni_tui.face import app as face
+from omni_tui.face.egress import EgressFilter
 from tests.security.hostile import EVIL
 
 BARE = sys.argv[1:2] == ["bare"]
@@ -21,7 +22,7 @@ class Unsafe(face.OmniApp):
 
     def on_mount(self) -> None:  # Textual calls the one of `OmniApp` as well
         if BARE:
-            self._filters[:] = [one for one in self._filters if not isinstance(one, face.EgressFilter)]
+            self._filters[:] = [one for one in self._filters if not isinstance(one, EgressFilter)]
         # A surrogate alone cannot be written at all: the engine's links do not carry one.
         text = EVIL.replace("\ud83d", "")
         self.main.mount(Static(Content(f"unsafe-begins {text} unsafe-ends"), id="unsafe"))

@@ -79,8 +79,12 @@ class Terminal:
         end = time.monotonic() + WAIT_S
         while "to approve" in self.screen():
             assert time.monotonic() < end, f"A did not approve:\n{self.screen()}"
-            self._pause(PAUSE_S)
+            self.rest()
             self.keys("A")
+
+    def rest(self) -> None:
+        """Do nothing for a moment, as a person does between two thoughts."""
+        self._pause(PAUSE_S)
 
     def _pause(self, seconds: float) -> None:
         """Let another program's screen move on; it tells nobody when it has."""
@@ -167,7 +171,7 @@ def test_a_tool_by_hand_through_its_form(
     terminal.keys("F3")
     terminal.until("/ filter")
     terminal.keys("/")
-    terminal.until("esc")
+    terminal.rest()
     terminal.type("read_text")
     terminal.until("read_text_file")
     terminal.keys("Down", "Enter")
