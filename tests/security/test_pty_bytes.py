@@ -117,7 +117,7 @@ def look_at_tools(face: PtyApp) -> None:
     face.gone("THE SERVER SAYS")
     face.press(ESC)
     face.gone("F9 run")
-    for name in ("show", "structured", "fails", "line", "lines", "moves"):
+    for name in ("show", "structured", "fails", "lines", "moves"):
         call_by_hand(face, name, f"result-{name}")
     call_by_hand(face, "refuses", "error-refuses")
 
@@ -236,7 +236,7 @@ def test_hostile_names_and_commands_in_config_files(
     with app(*started(tmp_path, mine, "--mcp-config", str(other)), env=PASSPHRASE) as face:
         face.ready()
         face.press(F2)
-        face.until("server's name must be printable")
+        face.until("a server's")
         face.press(HOME)
         face.press("l")
         face.until("LOG ·")
