@@ -143,6 +143,7 @@ def let_the_agent_call(face: PtyApp, arguments: dict[str, str]) -> None:
     face.until("//call")
     face.press(ENTER)
     face.gone("//call")
+    face.until(lambda text: re.search(r"(?i)approvals 1\b", text) is not None)
     face.press(F5)
     face.until("asked because")
     face.press("v")
@@ -151,7 +152,7 @@ def let_the_agent_call(face: PtyApp, arguments: dict[str, str]) -> None:
     face.until("asked because")
     press_until(face, ("A",), lambda text: "asked because" not in text)
     face.press(F4)
-    face.until(lambda text: "answered" in text)
+    face.until("not a language model")
 
 
 def tour(face: PtyApp, arguments: dict[str, str]) -> None:

@@ -99,7 +99,8 @@ class ApprovalsPane(Decider):
         self.count = len(self.queue)
         self.query_one(PaneTitle).count = self.count
         self.set_class(self.count == 0, "-empty")
-        if was_empty and rows.keys and not self.has_focus_within:
+        # Who has just decided is not led on to the next call; who waits at an empty queue sees the first.
+        if was_empty and rows.keys and not (self.has_focus_within and self.queue.ended):
             rows.select(rows.keys[0])
         (self._ages.resume if self.count else self._ages.pause)()
         self.card.show(self.queue.get(rows.selected))
