@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Protocol
 
@@ -17,6 +18,10 @@ class Clock(Protocol):
         """Return seconds that never go back: for arming, bursts and double presses."""
         ...
 
+    def arrived(self, stamp: float) -> float:
+        """Return when an event came, of which Textual says `stamp`, in seconds of `monotonic`."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -28,3 +33,8 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds from an arbitrary start."""
         return time.monotonic()
+
+    def arrived(self, stamp: float) -> float:
+        """Return the stamp: Textual's come from the same clock, except on Windows."""
+        now = time.monotonic()
+        return min(stamp, now) if sys.platform != "win32" else now

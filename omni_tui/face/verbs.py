@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from textual.app import App
-
 from omni_tui.face import actions
 from omni_tui.face.messages import CopyText, ShowServerLog
 from omni_tui.face.screens.main import PANES, MainScreen, PaneName
+from omni_tui.face.turns import InTurn
 from omni_tui.protocol import AnyCommand, Mode
 from omni_tui.protocol.commands import (
     ContinueRun,
@@ -33,7 +32,7 @@ TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto")
 
 
-class Verbs(App[None]):
+class Verbs(InTurn):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port

@@ -63,6 +63,9 @@ class FakeClock:
     def monotonic(self) -> float:
         return 1000.0 + self.passed
 
+    def arrived(self, stamp: float) -> float:
+        return self.monotonic()
+
     def advance(self, seconds: float) -> None:
         self.passed += seconds
 

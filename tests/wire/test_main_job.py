@@ -73,6 +73,13 @@ class Terminal:
             assert time.monotonic() < end, f"{texts} did not appear:\n{screen}"
             self._pause(0.1)
 
+    def gone(self, text: str) -> None:
+        """Wait until something stands on the screen no longer."""
+        end = time.monotonic() + WAIT_S
+        while text in (screen := self.screen()):
+            assert time.monotonic() < end, f"{text} is still there:\n{screen}"
+            self._pause(0.1)
+
     def approve(self) -> None:
         """Go to the card and press A, calmly, until it counts: not before the card is armed."""
         self.keys("F5")
@@ -173,8 +180,8 @@ def test_a_tool_by_hand_through_its_form(
     terminal.keys("/")
     terminal.rest()
     terminal.type("read_text")
-    terminal.until("read_text_file")
-    terminal.keys("Down", "Enter")
+    terminal.gone("list_allowed_directories")
+    terminal.keys("Enter")
     terminal.until("files › read_text_file", "path *")
     terminal.type(str(files / "note.txt"))
     terminal.keys("F9")

@@ -31,7 +31,10 @@ class Painted:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """One key press: what was painted under it, whether approving was armed, and why it may not count."""
+    """One key press: what was painted under it, whether approving was armed, and why it may not count.
+
+    `at` is when it was taken into account, in seconds of the face's clock.
+    """
 
     key: str
     at: float
@@ -45,9 +48,9 @@ class Arming:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since = clock.monotonic()
+        self._since = self._painted_at = clock.monotonic()
         self._keys: deque[float] = deque(maxlen=BURST_KEYS)
-        self._last: tuple[str, float] = ("", -1e9)
+        self._last_key, self._last, self._came = "", -1e9, -1e9
         self.painted: Painted | None = None
 
     def paint(self, painted: Painted | None) -> None:
@@ -55,6 +58,7 @@ class Arming:
         if painted != self.painted:
             self.painted = painted
             self.disturb()
+            self._painted_at = self._since
 
     def disturb(self) -> None:
         """Focus, resize, resume, paste, a key: the quiet time starts again."""
@@ -72,21 +76,30 @@ class Arming:
             return float("inf")
         return max(0.0, self._since + QUIET_S - self._clock.monotonic())
 
-    def press(self, key: str) -> Press:
-        """Take a key press into account and say what it may do."""
-        now = self._clock.monotonic()
-        armed = self.armed
-        self._keys.append(now)
-        burst = len(self._keys) == BURST_KEYS and now - self._keys[0] <= BURST_S
-        repeat = key == self._last[0] and now - self._last[1] < REPEAT_S
-        self._last = (key, now)
+    def press(self, key: str, stamp: float) -> Press:
+        """Take a key press into account and say what it may do.
+
+        `stamp` is the event's: a key that came while the screen stood still was meant for what it
+        showed then, whatever is painted by the time the key is read.
+        """
+        now, came = self._clock.monotonic(), self._clock.arrived(stamp)
+        armed = self.armed and came - self._since >= QUIET_S
+        self._keys.append(came)
+        burst = len(self._keys) == BURST_KEYS and came - self._keys[0] <= BURST_S
+        repeat = key == self._last_key and came - self._came < REPEAT_S
+        late = came < self._painted_at
+        self._last, self._last_key, self._came = now, key, came
         self.disturb()
-        doubt = "too many keys at once" if burst else "the key is held down" if repeat else ""
-        return Press(key, now, self.painted, armed, doubt)
+        doubts = {
+            "too many keys at once": burst,
+            "the key is held down": repeat,
+            "it changed under the key; look again": late,
+        }
+        return Press(key, now, self.painted, armed, next((why for why, so in doubts.items() if so), ""))
 
     def stands(self, press: Press) -> bool:
         """True once no other key can have come with the press, and the same thing is still painted."""
-        return self._last == (press.key, press.at) and self.painted == press.painted
+        return (self._last_key, self._last) == (press.key, press.at) and self.painted == press.painted
 
     def due(self, press: Press) -> bool:
         """True once the time to find out about a burst is over."""

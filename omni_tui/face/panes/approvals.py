@@ -154,7 +154,7 @@ class ApprovalsPane(Decider):
     def on_key(self, event: events.Key) -> None:
         """Every key is weighed before any binding sees it."""
         self._held = None
-        self._press = self.arming.press(event.key)
+        self._press = self.arming.press(event.key, event.time)
         if event.key.isdigit() and len(event.key) == 1 and self.rows.has_focus:
             index = int(event.key) - 1
             if 0 <= index < len(self.rows.keys):

@@ -270,9 +270,14 @@ class ToolsPane(Pane):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Open the match under the highlight, searching first if a search is due."""
         event.stop()
-        if self.query_one(FilterLine).value.strip() != self._query:
-            self._search()
+        self._catch_up()
         self._open(self.query_one(Matches).selected)
+
+    def _catch_up(self) -> None:
+        """Search now if a search is due: what a key acts on is what was typed before it."""
+        value = self.query_one(FilterLine).value.strip()
+        if value and value != self._query:
+            self._search()
 
     def _search(self) -> None:
         query = self.query_one(FilterLine).value.strip()
@@ -290,6 +295,7 @@ class ToolsPane(Pane):
 
     def move(self, by: int) -> None:
         """Move the highlight in the matches, or go into the tree where there are none."""
+        self._catch_up()
         if self._query:
             self.query_one(Matches).action_move(by)
         else:

@@ -155,7 +155,7 @@ class ConfirmBar(Widget, can_focus=True):
 
     def on_key(self, event: events.Key) -> None:
         """Take a decision only from one deliberate press."""
-        press = self._arming.press(event.key)
+        press = self._arming.press(event.key, event.time)
         if event.key in ("escape", "tab", "shift+tab"):
             return
         event.stop()

@@ -143,6 +143,7 @@ class ToolScreen(Screen[None]):
         async with self.batch():
             await holder.remove_children()
             await holder.mount(form)
+        self._hint("", "")
         if self.focused is None:
             form.focus_first()
         self.update_bar()
@@ -242,7 +243,10 @@ class ToolScreen(Screen[None]):
         """Send the call, or say what is missing. What the engine refuses anyway is refused there."""
         form = self._form
         if form is None:
-            self._describe()
+            if any(worker.group == "describe" and worker.is_running for worker in self.workers):
+                self._hint("not yet: the tool's schema is being read", "$waiting")
+            else:
+                self._describe()
             return
         if self.query(ConfirmBar):
             return

@@ -156,7 +156,7 @@ class WholeScreen(Screen[Outcome]):
     def on_key(self, event: events.Key) -> None:
         """Every key is weighed before any binding sees it."""
         self._held = None
-        self._press = self.arming.press(event.key)
+        self._press = self.arming.press(event.key, event.time)
 
     def on_paste(self) -> None:
         """A paste decides nothing."""

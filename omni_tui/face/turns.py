@@ -1,0 +1,91 @@
+"""What a person does acts in the order in which it was done.
+
+Textual looks at its priority bindings as soon as a key comes, hands other keys to the focused widget's
+queue, and runs ordinary bindings only when the key has climbed from there to the app. So F9 pressed
+after a word sends the form without the end of the word, and `/` followed at once by letters opens the
+filter after the letters have gone elsewhere. Here each key waits until the one before has done its work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from functools import partial
+from typing import Any
+
+from textual import events
+from textual.app import App
+from textual.message import Message
+
+LONGEST_S = 0.5
+"""Seconds after which the next key no longer waits: the widget that had the last one may be gone."""
+_ACTS = (events.Key, events.Paste, events.MouseDown, events.MouseUp)
+
+
+class KeyDone(Message):
+    """Climbs to the app behind a key; where it arrives, the key's bindings have run."""
+
+    verbose = True
+
+
+class InTurn(App[None]):
+    """An app whose keys, pastes and clicks act one after the other."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._acting: events.Event | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._next: deque[events.Event] = deque()
+        super().__init__(*args, **options)
+
+    @property
+    def keys_wait(self) -> bool:
+        """True while something the person did has yet to act."""
+        return bool(self._next)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Let an act wait for its turn; everything else happens at once."""
+        if not isinstance(event, _ACTS) or getattr(event, "is_forwarded", False):
+            await super().on_event(event)
+        elif self._acting is not None:
+            self._next.append(event)
+        else:
+            await self._act(event)
+
+    async def _act(self, event: events.Event) -> None:
+        target = self.focused or self.screen
+        self._acting = event
+        try:
+            await super().on_event(event)
+        except BaseException:
+            self._acting = None
+            raise
+        forwarded = isinstance(event, events.Key | events.Paste) and event.is_forwarded
+        # Callbacks of a widget stand in the same queue as its events: this one comes after the key.
+        if forwarded and target.call_later(self._follow, event, target):
+            wait = partial(self.call_later, self._done, event)
+            self._patience = asyncio.get_running_loop().call_later(LONGEST_S, wait)
+        else:
+            self._acting = None
+
+    def _follow(self, event: events.Event, target: Any) -> None:
+        """The first widget has seen the key: if it did not keep it, follow it to the app."""
+        parent = target._parent
+        if parent is None or (event._stop_propagation and parent is not self):
+            self.call_later(self._done, event)
+        else:
+            parent.post_message(KeyDone())
+
+    async def on_key_done(self, message: KeyDone) -> None:
+        """The key has come through."""
+        message.stop()
+        if self._acting is not None:
+            await self._done(self._acting)
+
+    async def _done(self, event: events.Event) -> None:
+        if event is not self._acting:
+            return
+        self._acting = None
+        if self._patience is not None:
+            self._patience.cancel()
+        while self._next and self._acting is None:
+            await self._act(self._next.popleft())
