@@ -23,9 +23,13 @@ _ACTS = (events.Key, events.Paste, events.MouseDown, events.MouseUp)
 
 
 class KeyDone(Message):
-    """Climbs to the app behind a key; where it arrives, the key's bindings have run."""
+    """Climbs to the app behind a key and what the key gave rise to; its bindings have run by then."""
 
     verbose = True
+
+    def __init__(self, key: events.Event) -> None:
+        super().__init__()
+        self.key = key
 
 
 class InTurn(App[None]):
@@ -60,26 +64,18 @@ class InTurn(App[None]):
             self._acting = None
             raise
         forwarded = isinstance(event, events.Key | events.Paste) and event.is_forwarded
-        # Callbacks of a widget stand in the same queue as its events: this one comes after the key.
-        if forwarded and target.call_later(self._follow, event, target):
+        # Callbacks of a widget stand in the same queue as its events: this one comes after the key, and
+        # what it posts comes after what the key made the widget say ("my value has changed").
+        if forwarded and target.call_later(lambda: target.post_message(KeyDone(event))):
             wait = partial(self.call_later, self._done, event)
             self._patience = asyncio.get_running_loop().call_later(LONGEST_S, wait)
         else:
             self._acting = None
 
-    def _follow(self, event: events.Event, target: Any) -> None:
-        """The first widget has seen the key: if it did not keep it, follow it to the app."""
-        parent = target._parent
-        if parent is None or (event._stop_propagation and parent is not self):
-            self.call_later(self._done, event)
-        else:
-            parent.post_message(KeyDone())
-
     async def on_key_done(self, message: KeyDone) -> None:
         """The key has come through."""
         message.stop()
-        if self._acting is not None:
-            await self._done(self._acting)
+        await self._done(message.key)
 
     async def _done(self, event: events.Event) -> None:
         if event is not self._acting:
