@@ -23,7 +23,7 @@ from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
-from omni_tui.protocol.events import CommandFailed, ConfigProblems, EngineReady, Notice
+from omni_tui.protocol.events import CommandFailed, EngineReady, Notice
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
@@ -244,11 +244,6 @@ class OmniApp(Routes):
                 # Warnings stand in the conversation; a toast over what is being read is for errors.
                 text = "\n".join(safe_line(line, limit=400) for line in (what, why, todo) if line)
                 self.notify(text, severity=_LEVELS[level], timeout=8.0, markup=False)  # type: ignore[arg-type]
-            case ConfigProblems(problems=problems):
-                for problem in problems[:5]:
-                    self.say(
-                        f"{problem.where}: {problem.what} {problem.todo}", level="warning", timeout=15.0
-                    )
             case EngineReady():
                 self._greet(event)
             case _:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
@@ -60,6 +60,12 @@ class FilterLine(Input):
         """The pane it belongs to."""
         assert isinstance(self.parent, ToolsPane)
         return self.parent
+
+    def on_key(self, event: events.Key) -> None:
+        """`/` goes to the filter also for who is there already and has typed nothing."""
+        if event.key == "slash" and not self.value:
+            event.stop()
+            event.prevent_default()
 
     def action_move(self, by: int) -> None:
         """Move the highlight in the matches, or go to the tree where nothing is typed."""
