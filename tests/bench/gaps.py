@@ -7,19 +7,15 @@ nothing happens (the control), while LiteLLM loads and answers (an `llmock` serv
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import select
-import signal
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from pathlib import Path
+
+from tests.bench._terminal import on_terminal, read_within
 
 SERVER = Path(__file__).parent.parent / "engine" / "faults" / "server.py"
 TICK = re.compile(rb"<([a-zA-Z0-9]+):(\d+)")
@@ -29,32 +25,19 @@ BUDGET_MS = 100
 
 def measure(config: Path, state: Path) -> dict[str, list[float]]:
     """Return the gaps between the ticker's writes, in milliseconds, by phase."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", OPENAI_API_KEY="sk-none-000000000")
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.execv(
-            sys.executable,
-            [sys.executable, "-m", "tests.bench.ticker_app", str(config), str(state)],
-        )
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
+    command = [sys.executable, "-m", "tests.bench._ticker_app", str(config), str(state)]
     gaps: dict[str, list[float]] = {}
     last, phase, end = time.perf_counter(), "", time.perf_counter() + LIMIT_S
-    try:
+    with on_terminal(command, OPENAI_API_KEY="sk-none-000000000") as terminal:
         while phase != "done":
-            if not select.select([terminal], [], [], max(0.0, end - time.perf_counter()))[0]:
+            data = read_within(terminal, end)
+            if not data:
                 raise SystemExit(f"the ticker stopped in phase {phase or 'start'}")
-            data = os.read(terminal, 1 << 20)
             now = time.perf_counter()
-            ticks = TICK.findall(data)
-            if ticks:
+            if ticks := TICK.findall(data):
                 phase = ticks[-1][0].decode()
                 gaps.setdefault(phase, []).append((now - last) * 1000)
                 last = now
-    finally:
-        os.kill(pid, signal.SIGTERM)
-        os.close(terminal)
-        os.waitpid(pid, 0)
     return gaps
 
 
@@ -64,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.model_double"],
+            [sys.executable, "-m", "tests.bench._model_double"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

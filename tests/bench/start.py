@@ -7,21 +7,16 @@ CPU time against `python -c 'import textual.app'`. Start it with bytecode cachin
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import pty
 import resource
-import select
-import signal
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from pathlib import Path
+
+from tests.bench._terminal import on_terminal, read_within
 
 TITLES = (b"SERVERS", b"TOOLS", b"APPROVALS", b"Ask, or")
 BARE = """
@@ -37,41 +32,16 @@ LIMIT_S = 60.0
 
 
 def first_text(command: list[str], wanted: tuple[bytes, ...]) -> float:
-    """Return the milliseconds from exec until all of these stand on a 160x45 pty."""
+    """Return the milliseconds from exec until all of these stand on the terminal."""
     started = time.perf_counter()
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-        os.execv(command[0], command)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 160, 0, 0))
-    seen = b""
-    try:
+    with on_terminal(command) as terminal:
+        seen = b""
         while not all(text in seen for text in wanted):
-            left = started + LIMIT_S - time.perf_counter()
-            if left <= 0 or not select.select([terminal], [], [], left)[0]:
+            data = read_within(terminal, started + LIMIT_S)
+            if not data:
                 raise SystemExit(f"nothing like {wanted} within {LIMIT_S} s: {seen[-2000:]!r}")
-            seen += os.read(terminal, 65536)
+            seen += data
         return (time.perf_counter() - started) * 1000
-    finally:
-        _end(pid, terminal)
-
-
-def _end(pid: int, terminal: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.perf_counter() + 8
-    while time.perf_counter() < deadline:
-        if select.select([terminal], [], [], 0.05)[0]:
-            with contextlib.suppress(OSError):
-                os.read(terminal, 65536)
-        done, _ = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-    else:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    os.close(terminal)
 
 
 def cpu(command: list[str]) -> float:

@@ -1,6 +1,6 @@
 """The real app with a 20 Hz ticker on top, which sets off what `tests.bench.gaps` measures.
 
-`python -m tests.bench.ticker_app CONFIG STATE`: idles, then makes LiteLLM load and answer, then
+`python -m tests.bench._ticker_app CONFIG STATE`: idles, then makes LiteLLM load and answer, then
 calls tools with large results, and names the phase in every tick.
 """
 

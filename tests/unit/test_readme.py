@@ -1,0 +1,32 @@
+"""What the README promises about the configuration holds word for word."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from omni_tui.cli.parser import build_parser
+from omni_tui.config.load import load_config
+from omni_tui.protocol import LaunchOptions
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+KEYS = {"ANTHROPIC_API_KEY": "none", "TRACKER_TOKEN": "none"}
+
+
+@pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
+def test_its_configuration_is_taken_as_it_stands(example: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(example)
+    loaded = load_config(LaunchOptions(config=str(file), state_dir=str(tmp_path)), KEYS)
+    assert loaded.problems == ()
+    assert set(loaded.config.servers) == {"files", "tracker"}
+
+
+def test_its_commands_exist() -> None:
+    table = re.findall(r"^\| `omni-tui (\w+)", README, re.MULTILINE)
+    parser = build_parser()
+    known = next(action.choices for action in parser._actions if action.dest == "command")
+    assert len(table) >= 6
+    assert set(table) <= set(known or ())
