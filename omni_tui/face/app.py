@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -105,6 +106,15 @@ class OmniApp(Routes):
             self.set_keymap(keymap)
         wanted = self.options.theme or settings.theme or remembered_theme(self.options.state_dir)
         self._first_theme(wanted or "omni-dark")
+        # Textual would read all styles with its own theme's colours first, and again with these.
+        self.stylesheet.set_variables(self.get_css_variables())
+        self._styled_for = self.theme
+
+    def refresh_css(self, animate: bool = True) -> None:
+        """Style everything anew, except for the theme that it begins with."""
+        first, self._styled_for = self._styled_for, ""
+        if first != self.theme:
+            super().refresh_css(animate=animate)
 
     def _first_theme(self, name: str) -> None:
         """Load one theme; the others can wait until somebody asks for them."""
@@ -187,6 +197,9 @@ class OmniApp(Routes):
     async def _begin(self) -> None:
         self.set_interval(1.0, self._look_at_terminal, name="terminal")
         await self.main.furnish()
+        if not gc.isenabled():  # see `cli.dispatch`; what is loaded now stays, so it need not be looked at again
+            gc.freeze()
+            gc.enable()
         for complaint in self._complaints:
             self.say(complaint, level="warning", timeout=12.0)
         self._complaints.clear()

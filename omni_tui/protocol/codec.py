@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -16,8 +17,19 @@ MAX_FRAME = 256 * 1024
 """Longest frame in bytes, newline included. A longer one is a protocol error."""
 
 _encoder = msgspec.json.Encoder()
-_commands: Callable[[bytes], AnyCommand] = msgspec.json.Decoder(AnyCommand).decode
-_events: Callable[[bytes], AnyEvent] = msgspec.json.Decoder(AnyEvent).decode
+
+
+# A decoder of so many types takes milliseconds to make: it is made when the first message comes.
+
+
+@cache
+def _commands() -> Callable[[bytes], AnyCommand]:
+    return msgspec.json.Decoder(AnyCommand).decode
+
+
+@cache
+def _events() -> Callable[[bytes], AnyEvent]:
+    return msgspec.json.Decoder(AnyEvent).decode
 
 
 class ProtocolError(Exception):
@@ -42,12 +54,12 @@ def encode_record(message: AnyEvent) -> bytes:
 
 def decode_command(frame: bytes) -> AnyCommand:
     """Read one command. Raises `ProtocolError`."""
-    return _decode(_commands, frame)
+    return _decode(_commands(), frame)
 
 
 def decode_event(frame: bytes) -> AnyEvent:
     """Read one event. Raises `ProtocolError`."""
-    return _decode(_events, frame)
+    return _decode(_events(), frame)
 
 
 def _decode(decoder: Callable[[bytes], _T], frame: bytes) -> _T:

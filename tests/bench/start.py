@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tests.bench._terminal import on_terminal, read_within
 
-TITLES = (b"SERVERS", b"TOOLS", b"APPROVALS", b"Ask, or")
+# The first letter stands under the cursor, apart from the others.
+TITLES = (b"SERVERS", b"TOOLS", b"APPROVALS", b"sk, or tell")
 BARE = """
 from textual.app import App
 from textual.widgets import Static
