@@ -8,7 +8,6 @@ own mistakes; the journal row it stands for is the authority.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import time
@@ -110,4 +109,4 @@ class Mint:
 
     def _mac(self, fields: dict[str, Any]) -> bytes:
         text = repr(sorted((name, value) for name, value in fields.items() if name != "mac"))
-        return hmac.new(self._key, text.encode(), hashlib.sha256).digest()
+        return hmac.digest(self._key, text.encode(), "sha256")

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,17 @@ class Pins:
 
 
 def since(moment: float | None, now: float | None = None) -> str:
-    """Say when something was first seen, for a card: `today 14:02` or `3 Nov`."""
+    """Say when something was first seen, for a card: `14:02` of today, or `3 Nov`."""
     if moment is None:
         return "just now"
-    then = time.localtime(moment)
     today = time.localtime(now if now is not None else time.time())
-    if then[:3] == today[:3]:
+    return _since(moment, today[:3])
+
+
+@lru_cache(256)
+def _since(moment: float, today: tuple[int, int, int]) -> str:
+    then = time.localtime(moment)
+    if then[:3] == today:
         return time.strftime("%H:%M", then)
     text = time.strftime("%d %b", then).lstrip("0")
-    return text if then.tm_year == today.tm_year else f"{text} {then.tm_year}"
+    return text if then.tm_year == today[0] else f"{text} {then.tm_year}"

@@ -47,11 +47,10 @@ def new_call_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ByHand:
-    """A call by hand that may go: the tool, and its canonical arguments."""
+    """A call by hand that is ready: what is to be called with what, and what the gate knows of the tool."""
 
-    tool: Tool
-    arguments: bytes
-    confirmed: bool
+    proposal: Proposal
+    subject: Subject
 
 
 class CallDesk:
@@ -165,40 +164,34 @@ class CallDesk:
 
     # --- from the person ------------------------------------------------------------------------
 
-    def prepare_by_hand(self, tool: Tool, value: dict[str, object], *, confirmed: bool) -> ByHand:
-        """Make ready a call by hand whose arguments have been checked."""
-        return ByHand(tool, canonical(value), confirmed)
-
-    def question(self, hand: ByHand, unchecked: str = "") -> tuple[SafeText, ...]:
-        """Return why a call by hand must be confirmed first; empty if it may go."""
-        proposal = self._hand_proposal(hand, new_call_id(), unchecked)
-        subject = self._subject(hand.tool.server, hand.tool.name)
+    def prepare_by_hand(
+        self, tool: Tool, value: dict[str, object], *, confirmed: bool, unchecked: str = ""
+    ) -> ByHand:
+        """Make ready a call by hand whose arguments have been checked. Raises `Refused`."""
+        subject = self._subject(tool.server, tool.name)
         if subject is None:
-            return ()
-        assessment = self._gate.assess(proposal, subject, self._mode())
-        return tuple(safe(why) for why in assessment.why) if assessment.decision == "ask" else ()
-
-    def start_by_hand(self, hand: ByHand, unchecked: str = "") -> str:
-        """Start a call by hand and return its id; its events tell the rest. Raises `Refused`."""
-        subject = self._subject(hand.tool.server, hand.tool.name)
-        if subject is None:
-            raise Refused(f"{hand.tool.server} is not connected")
-        call = new_call_id()
-        proposal = self._hand_proposal(hand, call, unchecked)
-        self._spawn(call, self._by_hand(proposal, subject))
-        return call
-
-    @staticmethod
-    def _hand_proposal(hand: ByHand, call: str, unchecked: str) -> Proposal:
-        return Proposal(
-            call=call,
-            server=hand.tool.server,
-            tool=hand.tool.name,
-            arguments=hand.arguments,
+            raise Refused(f"{tool.server} is not connected")
+        proposal = Proposal(
+            call=new_call_id(),
+            server=tool.server,
+            tool=tool.name,
+            arguments=canonical(value),
             origin="hand",
-            confirmed=hand.confirmed,
+            confirmed=confirmed,
             unchecked=unchecked,
         )
+        return ByHand(proposal, subject)
+
+    def question(self, hand: ByHand) -> tuple[SafeText, ...]:
+        """Return why a call by hand must be confirmed first; empty if it may go."""
+        assessment = self._gate.assess(hand.proposal, hand.subject, self._mode())
+        return tuple(safe(why) for why in assessment.why) if assessment.decision == "ask" else ()
+
+    def start_by_hand(self, hand: ByHand) -> str:
+        """Start a call by hand, once, and return its id; its events tell the rest."""
+        call = hand.proposal.call
+        self._spawn(call, self._by_hand(hand.proposal, hand.subject))
+        return call
 
     # --- the way through ------------------------------------------------------------------------
 

@@ -105,10 +105,10 @@ class ToolDesk:
             unchecked = await desk.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise Refused(str(error)) from None
-        hand = desk.prepare_by_hand(tool, value, confirmed=command.confirmed)
-        if why := desk.question(hand, unchecked):
+        hand = desk.prepare_by_hand(tool, value, confirmed=command.confirmed, unchecked=unchecked)
+        if why := desk.question(hand):
             return ConfirmNeeded(server=tool.server, tool=tool.name, risk=tool.risk, why=why)
-        return CommandDone(id=desk.start_by_hand(hand, unchecked))
+        return CommandDone(id=desk.start_by_hand(hand))
 
     async def _cancel(self, command: c.CancelCall) -> AnyEvent:
         cancelled = await self._engine.session.desk.cancel(command.call, reason="cancelled by you")

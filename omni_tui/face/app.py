@@ -197,7 +197,7 @@ class OmniApp(Routes):
     async def _begin(self) -> None:
         self.set_interval(1.0, self._look_at_terminal, name="terminal")
         await self.main.furnish()
-        if not gc.isenabled():  # see `cli.dispatch`; what is loaded now stays, so it need not be looked at again
+        if not gc.isenabled():  # see `cli.dispatch`; what is loaded by now stays
             gc.freeze()
             gc.enable()
         for complaint in self._complaints:

@@ -8,7 +8,6 @@ cannot be moved between rows, columns or sessions.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 from collections.abc import Mapping
@@ -37,7 +36,7 @@ class VaultRefused(Exception):
 
 
 def _derive(key: bytes, purpose: str) -> bytes:
-    return hmac.new(key, f"omni-tui {purpose}".encode(), hashlib.sha256).digest()
+    return hmac.digest(key, f"omni-tui {purpose}".encode(), "sha256")
 
 
 class Sealer:
@@ -74,7 +73,7 @@ class Sealer:
 
     def digest(self, data: bytes) -> str:
         """Return the keyed HMAC-SHA-256 of `data` in hex; it tells nothing to whom lacks the key."""
-        return hmac.new(self._digest_key, data, hashlib.sha256).hexdigest()
+        return hmac.digest(self._digest_key, data, "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 _LEAVE = 3.5
 """Seconds that ending a connection may take before its owner is cancelled (the transports need three)."""
 _LOG_PAUSE = 1.0
+_ACTIVITY_PAUSE = 0.05
 _NO_TROUBLE = Trouble("")
 
 
@@ -77,6 +78,7 @@ class Connection:
         self._calls = 0
         self._last_call = 0.0
         self._calm: asyncio.TimerHandle | None = None
+        self._stir: asyncio.TimerHandle | None = None
         self._log_timer: asyncio.TimerHandle | None = None
         self._told: ServerChanged | None = None
         self._rest()
@@ -216,13 +218,13 @@ class Connection:
             )
             raise CallError(safe(what, limit=1000), sent=False, todo="Reconnect it, then call again.")
         self._calls += 1
-        self._activity()
+        self._activity_soon()
         try:
             return await session.call(dispatch, timeout, on_progress)
         finally:
             self._calls -= 1
             self._last_call = time.monotonic()
-            self._activity()
+            self._activity_soon()
 
     # --- the owner ----------------------------------------------------------------------------
 
@@ -315,11 +317,17 @@ class Connection:
         recent = self._last_call and time.monotonic() - self._last_call < RECENT
         return "active" if self._calls or recent else "idle"
 
+    def _activity_soon(self) -> None:
+        """Follow the calls a moment later: a quick call is told of once, and does not wait for that."""
+        if self._stir is None and not self._closed:
+            self._stir = asyncio.get_running_loop().call_later(_ACTIVITY_PAUSE, self._activity)
+
     def _activity(self) -> None:
         """Follow the calls: active while one runs and for a while after, then idle."""
-        if self._calm is not None:
-            self._calm.cancel()
-            self._calm = None
+        for timer in (self._calm, self._stir):
+            if timer is not None:
+                timer.cancel()
+        self._calm = self._stir = None
         if self._state in ("active", "idle"):
             self._set(self._busy_state(), self._trouble)
         else:
@@ -355,10 +363,10 @@ class Connection:
     def close(self) -> None:
         """Cancel the timers and never start again: the connection is not used any more."""
         self._closed = True
-        for timer in (self._calm, self._log_timer):
+        for timer in (self._calm, self._stir, self._log_timer):
             if timer is not None:
                 timer.cancel()
-        self._calm = self._log_timer = None
+        self._calm = self._stir = self._log_timer = None
 
 
 def _cut_note(offer: Offer) -> str:

@@ -26,13 +26,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise BadArguments(f"the arguments are {len(text):,} characters long; {MAX_BYTES:,} are allowed")
     try:
-        value = json.loads(
-            text or "{}",
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_bounded_int,
-            parse_float=_finite,
-        )
+        value = _decoder.decode(text or "{}")
     except RecursionError:
         raise BadArguments(f"the arguments are nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
@@ -51,9 +45,7 @@ def canonical(value: dict[str, Any]) -> bytes:
     Raises `BadArguments` for what JSON or UTF-8 cannot hold.
     """
     try:
-        return json.dumps(
-            value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        ).encode()
+        return _encoder.encode(value).encode()
     except UnicodeEncodeError:
         raise BadArguments("a string holds half of a surrogate pair, which cannot be sent") from None
     except (TypeError, ValueError, RecursionError) as error:
@@ -97,3 +89,9 @@ def _depth(value: Any) -> int:
 def _kind(value: Any) -> str:
     names = {list: "an array", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_bounded_int, parse_float=_finite
+)
+_encoder = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -19,6 +19,7 @@ from omni_tui.protocol.commands import CallTool, SendMessage
 from omni_tui.protocol.events import CallFinished, ToolsListed, TurnEnded
 
 PERIOD_S = 0.05
+BEGIN_TICKS = 20
 IDLE_TICKS = 60
 
 
@@ -30,8 +31,7 @@ class TickerApp(OmniApp):
     ticks = 0
 
     def on_mount(self) -> None:
-        """Begin to tick with the first frame."""
-        super().on_mount()
+        """Begin to tick with the first frame. (Textual calls the handler of the app itself.)"""
         self.ticker = Static("", id="ticker")
         self.screen.mount(self.ticker)
         self.set_interval(PERIOD_S, self._tick)
@@ -39,6 +39,8 @@ class TickerApp(OmniApp):
     def _tick(self) -> None:
         self.ticks += 1
         self.ticker.update(Content(f"<{self.phase}:{self.ticks}>"))
+        if self.phase == "begin" and self.ticks >= BEGIN_TICKS:
+            self._enter("idle")
         if self.phase == "idle" and self.ticks >= IDLE_TICKS:
             self._enter("litellm")
             self.port.send(SendMessage(text="hello"))
@@ -50,7 +52,7 @@ class TickerApp(OmniApp):
         """Go on to the next phase when what this one waits for has happened."""
         super().deliver(event)
         if self.phase == "start" and isinstance(event, ToolsListed) and event.tools:
-            self._enter("idle")
+            self._enter("begin")
         elif self.phase == "litellm" and isinstance(event, TurnEnded):
             self._enter("text5MB")
             self._call("big")

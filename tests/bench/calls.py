@@ -1,37 +1,58 @@
 """What a call by hand costs on top of the raw SDK: `python -m tests.bench.calls [CALLS]`.
 
-Measured from the engine's command to its result event, journal on disk, against the same server
-called through the bare SDK client, interleaved. The disk's own flush is measured apart: a call
-needs two.
+Measured from the engine's command to its result event, engine in its own process, journal on disk,
+against the same server called through the bare SDK client, interleaved. The disk's own flush is
+measured apart, between the calls: a call needs two.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
-from omni_tui.protocol import JsonText
+from omni_tui.links import start_engine
+from omni_tui.protocol import AnyEvent, JsonText, LaunchOptions, Link
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from tests.engine.rig import Rig, rig
 
 ARGUMENTS = JsonText('{"a":1,"b":2}')
+SERVER = ["-m", "omni_tui.demo.server"]
 
 
-async def ours(running: Rig) -> float:
+async def started(folder: Path) -> tuple[Link, AsyncIterator[AnyEvent]]:
+    """Start an engine process with the demo's server and wait until its tools are known."""
+    (folder / "notes").mkdir()
+    arguments = json.dumps([*SERVER, str(folder / "notes")])
+    config = folder / "config.toml"
+    config.write_text(f"[servers.demo]\ncommand = {json.dumps(sys.executable)}\nargs = {arguments}\n")
+    link = await start_engine(
+        LaunchOptions(config=str(config), state_dir=str(folder / "state"), resume="new")
+    )
+    events = link.events()
+    link.send(c.Hello(client="bench", request=0))
+    async for event in events:
+        if isinstance(event, e.ToolsListed) and event.tools:
+            break
+    return link, events
+
+
+async def ours(link: Link, events: AsyncIterator[AnyEvent]) -> float:
     """Return the milliseconds from the command to the result event of one call."""
-    before = len(running.seen)
     started = time.perf_counter()
-    running.link.send(c.CallTool(server="demo", tool="add", arguments_json=ARGUMENTS))
-    await running.until(e.CallFinished, after=before)
+    link.send(c.CallTool(server="demo", tool="add", arguments_json=ARGUMENTS))
+    async for event in events:
+        if isinstance(event, e.CallFinished):
+            break
     return (time.perf_counter() - started) * 1000
 
 
@@ -42,19 +63,12 @@ async def raw(client: Client) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def flush(folder: Path, count: int = 60) -> float:
-    """Return the median milliseconds of appending 4 KiB to a file and flushing it to the disk."""
-    times = []
-    descriptor = os.open(folder / "flush", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        for _ in range(count):
-            started = time.perf_counter()
-            os.write(descriptor, b"x" * 4096)
-            os.fdatasync(descriptor)
-            times.append((time.perf_counter() - started) * 1000)
-    finally:
-        os.close(descriptor)
-    return statistics.median(times)
+def flush(descriptor: int) -> float:
+    """Return the milliseconds of appending 4 KiB to a file and flushing it to the disk."""
+    started = time.perf_counter()
+    os.write(descriptor, b"x" * 4096)
+    os.fdatasync(descriptor)
+    return (time.perf_counter() - started) * 1000
 
 
 def line(name: str, times: list[float]) -> str:
@@ -68,27 +82,31 @@ async def main(count: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        notes = folder / "raw"
-        notes.mkdir()
+        (folder / "raw").mkdir()
         parameters = StdioServerParameters(
-            command=sys.executable, args=["-m", "omni_tui.demo.server", str(notes)], cwd=os.getcwd()
+            command=sys.executable, args=[*SERVER, str(folder / "raw")], cwd=os.getcwd()
         )
-        async with rig(folder) as running, Client(stdio_client(parameters)) as client:
-            await running.connected()
+        link, events = await started(folder)
+        async with Client(stdio_client(parameters)) as client:
             await client.list_tools()
             for _ in range(20):
-                await ours(running)
+                await ours(link, events)
                 await raw(client)
-            mine, theirs = [], []
+            mine, theirs, flushes = [], [], []
+            descriptor = os.open(folder / "flush", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             for _ in range(count):
-                mine.append(await ours(running))
+                mine.append(await ours(link, events))
                 theirs.append(await raw(client))
-        disk = flush(folder)
+                # Between the calls, because a disk that is asked without a pause answers faster.
+                flushes.append(flush(descriptor))
+            os.close(descriptor)
+        await link.close()
+    disk = statistics.median(flushes)
     overhead = statistics.median(mine) - statistics.median(theirs)
     budget = 1.5 + 2 * disk
     print(line("call by hand, command to result", mine))
     print(line("raw SDK call_tool", theirs))
-    print(f"{'one flush of this disk':34} median {disk:6.2f} ms")
+    print(line("one flush of this disk", flushes))
     print(
         f"own overhead {overhead:.2f} ms, of which two flushes are {2 * disk:.2f}; "
         f"budget {budget:.2f} ms ({overhead / budget:.2f} of it)"
