@@ -209,16 +209,22 @@ class CallDesk:
 
     async def _through(self, proposal: Proposal, subject: Subject, entered: Resolution | None) -> Outcome:
         resolution = entered or await self._gate.resolution(proposal.call)
+        await self._accept(subject, resolution)
+        return await self._after(proposal.call, proposal.server, resolution)
+
+    async def _accept(self, subject: Subject, resolution: Resolution) -> None:
+        """Who approves a call of a tool that is new or has changed has accepted it as it is now."""
         review = "changed" in (subject.server_trust, subject.tool_trust) or subject.tool_trust == "new"
         if resolution.state == "approved" and review and "user" in resolution.decider:
             await self._catalogue.accept(subject.server, subject.tool)
-        return await self._after(proposal.call, proposal.server, resolution)
 
     async def _go_on(self, row: CallRow, number: str) -> Outcome:
         """Wait for the verdict on a call that was pending before a restart, then carry it out."""
         self._tasks[row.call] = self._tasks[number]
         try:
             resolution = await self._gate.resolution(row.call)
+            if (subject := self._subject(row.server, row.tool)) is not None:
+                await self._accept(subject, resolution)
             return await self._after(row.call, row.server, resolution)
         finally:
             self._tasks.pop(row.call, None)

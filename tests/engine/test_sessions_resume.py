@@ -142,3 +142,24 @@ async def test_bad_commands_are_answered_in_words(tmp_path: Path) -> None:
             assert isinstance(answer, e.CommandFailed), command
             assert answer.what
             assert "inside Omni TUI" not in answer.what, command
+
+
+async def test_a_held_call_approved_after_a_restart_accepts_the_change_too(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.connected()
+    more = '\n[servers.demo.env]\nNEW_SETTING = "1"\n'
+    model = ScriptedModel([reply("", WRITE)])
+    async with rig(tmp_path, config=more, model=model, mode="auto") as running:
+        await running.connected()
+        await running.until(e.ServerChanged, lambda event: event.trust == "changed")
+        await running.ask(c.SendMessage(text="write"))
+        assert (await running.until(e.ApprovalRequested)).held
+    async with rig(tmp_path, config=more, model=ScriptedModel([reply("written")])) as running:
+        await running.connected()
+        whole = await running.until(
+            e.ApprovalRequested, lambda event: event.restored and bool(event.transport)
+        )
+        answer = await running.ask(c.Decide(call=whole.call, digest=whole.digest, verdict="approve"))
+        assert isinstance(answer, e.CommandDone), answer
+        await running.until(e.CallFinished)
+        assert running.engine.catalogue.server_trust("demo") == "unchanged"
