@@ -299,6 +299,7 @@ class Connection:
             self._set("degraded", Trouble(offer.trouble, "Refresh it, or look at its log."))
         else:
             self._set(self._busy_state(), Trouble(_cut_note(offer)))
+            self._activity()  # a call of the life before may still count as recent
         self._around.on_tools(self.spec.name, list(offer.tools))
 
     # --- state --------------------------------------------------------------------------------
