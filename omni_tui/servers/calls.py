@@ -18,7 +18,7 @@ from omni_tui.servers.tap import Opening
 CUT = "the connection was cut; the call may or may not have run"
 FORGOTTEN = "the server has forgotten this session, as after a restart; nothing was run"
 _PROGRESS_PAUSE = 0.1
-_STAND_INS = ("Server returned an error response", "Not Found")
+STAND_INS = ("Server returned an error response", "Not Found")
 """What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
 
 ProgressFn = Callable[[float, float | None, str], None]
@@ -69,10 +69,13 @@ def _asked(answer: dict[str, Any]) -> str:
 
 def session_is_lost(opening: Opening) -> bool:
     """Return whether the server says that it does not know our session."""
-    error = opening.refusal.error if opening.refusal else None
-    if error is None or error.code != types.INVALID_REQUEST:
-        return False
-    return error.message.lower().startswith(("session not found", "session terminated"))
+    return opening.refusal is not None and says_session_is_lost(opening.refusal.error)
+
+
+def says_session_is_lost(error: types.ErrorData) -> bool:
+    """Return whether an error says that our session is unknown."""
+    known = error.message.lower().startswith(("session not found", "session terminated"))
+    return known and error.code == types.INVALID_REQUEST
 
 
 def refusal_of(opening: Opening, *, http: bool) -> CallError:
@@ -89,7 +92,7 @@ def refusal_of(opening: Opening, *, http: bool) -> CallError:
         return CallError(CUT, sent=True)
     if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
         return CallError("its answer could not be read; the call has probably run", sent=True)
-    if http and error.message in _STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
+    if http and error.message in STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
         return _refused_by_status(opening.status)
     what = f"{safe(error.message, limit=4000)} (error {error.code})"
     return CallError(what, sent=True, answered=True)
