@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,12 @@ FORGOTTEN = "the server has forgotten this session, as after a restart; nothing 
 _PROGRESS_PAUSE = 0.1
 STAND_INS = ("Server returned an error response", "Not Found")
 """What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
+
+_LOST_CODES = (types.INVALID_REQUEST, types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
+_LOST_WORDS = re.compile(
+    r"\bsession (?:id )?(?:not found|terminated|expired)\b|\b(?:no valid|invalid|expired|unknown) session\b",
+    re.IGNORECASE,
+)
 
 ProgressFn = Callable[[float, float | None, str], None]
 
@@ -69,13 +76,17 @@ def _asked(answer: dict[str, Any]) -> str:
 
 def session_is_lost(opening: Opening) -> bool:
     """Return whether the server says that it does not know our session."""
-    return opening.refusal is not None and says_session_is_lost(opening.refusal.error)
+    refused = opening.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+    return refused and opening.refusal is not None and says_session_is_lost(opening.refusal.error)
 
 
 def says_session_is_lost(error: types.ErrorData) -> bool:
-    """Return whether an error says that our session is unknown."""
-    known = error.message.lower().startswith(("session not found", "session terminated"))
-    return known and error.code == types.INVALID_REQUEST
+    """Return whether an error says that our session is unknown.
+
+    The specification asks for status 404 and leaves the body open; this is what the SDKs put there,
+    and the 400 of the many servers that were made after an example of the TypeScript SDK.
+    """
+    return error.code in _LOST_CODES and _LOST_WORDS.search(error.message) is not None
 
 
 def refusal_of(opening: Opening, *, http: bool) -> CallError:

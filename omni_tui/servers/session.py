@@ -229,9 +229,12 @@ class Session:
         self._lost = trouble
         self.leave()
 
-    def _note_loss(self, error: MCPError) -> None:
-        if says_session_is_lost(error.error):
+    def _note_loss(self, error: MCPError) -> bool:
+        """Give the connection up if an error says that the server forgot us; return whether it does."""
+        lost = self._transport.web and says_session_is_lost(error.error)
+        if lost:
             self._lose(_FORGOTTEN)
+        return lost
 
     def explain(self, error: BaseException | None) -> Trouble:
         """Return why the connection ended, in words; valid once `run` is over."""
@@ -297,7 +300,9 @@ class Session:
                 raise
             tasks.append(asyncio.create_task(self._relister.run()))
             if self._transport.web and self._spec.heartbeat:
-                tasks.append(asyncio.create_task(self._watch(client)))
+                tasks.append(
+                    asyncio.create_task(self._watch(client), name=f"heartbeat of {self._spec.name}")
+                )
             await leaving
         finally:
             self._client = None
@@ -315,7 +320,8 @@ class Session:
                 else:
                     await client.session.send_request(types.PingRequest(), types.EmptyResult)
             except MCPError as error:
-                self._note_loss(error)
+                if self._note_loss(error):
+                    return
                 if error.code in _NO_ANSWER or error.message in STAND_INS:
                     trouble = self._transport.trouble()
                     raise Missed(trouble.what if trouble else "") from error
