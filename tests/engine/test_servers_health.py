@@ -20,7 +20,7 @@ from tests.engine.faults.events import Events, streaming
 from tests.engine.faults.harness import connected, fault
 from tests.engine.faults.web import Web, serving
 
-BEAT = 0.2
+BEAT = 0.5
 
 
 def beating(web: Web | Events, kind: str) -> ServerSpec:

@@ -140,6 +140,7 @@ async def test_redirect_to_another_origin_is_not_followed(tmp_path: Path) -> Non
         (404, -32001, "Session not found"),
         (404, -32600, "Not Found: Invalid or expired session ID"),
         (400, -32000, "Bad Request: No valid session ID provided"),
+        (400, 0, "No valid session ID provided"),
     ],
 )
 async def test_forgotten_session_is_said_and_renewed(tmp_path: Path, lost: tuple[int, int, str]) -> None:

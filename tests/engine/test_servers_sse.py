@@ -10,6 +10,7 @@ import pytest
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError
+from tests.bench.servers import longest_gap
 from tests.engine.faults.events import streaming
 from tests.engine.faults.harness import canonical, connected
 from tests.engine.test_servers_http import AWKWARD
@@ -56,10 +57,14 @@ async def test_event_of_seventy_megabytes_ends_the_connection_not_the_engine(tmp
         web.big = 70_000_000
         async with connected(tmp_path, sse(web.url)) as servers:
             await servers.reach("w", "idle")
-            with pytest.raises(CallError) as caught:
-                await servers.call("w", "echo", timeout=25)
-            assert caught.value.sent
-            assert not caught.value.answered
+
+            async def call() -> None:
+                with pytest.raises(CallError) as caught:
+                    await servers.call("w", "echo", timeout=25)
+                assert caught.value.sent
+                assert not caught.value.answered
+
+            assert await longest_gap(call()) < 1000, "its own 70 MB are made in this process too"
             failed = await servers.reach("w", "failed")
             assert failed.reason.startswith("it sent an event of more than 16 MiB")
             assert web.methods().count("tools/call") == 1

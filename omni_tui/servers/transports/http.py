@@ -18,6 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.addresses import is_loopback, shown_url
+from omni_tui.servers.calls import words_of_a_lost_session
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.tap import current
 
@@ -42,6 +43,7 @@ NOT_SENT = (
     httpx2.ProxyError,
     httpx2.LocalProtocolError,
 )
+_LONGEST_REFUSAL = 64 * 1024
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
 
 
@@ -84,6 +86,26 @@ class _Body(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
+async def _forgets_session(request: httpx2.Request, response: httpx2.Response) -> bool:
+    """Return whether an answer says, in whatever form, that the session of the request is unknown.
+
+    Servers made after a widespread example say so with status 400 and an error object without an id,
+    which the SDK takes for nothing.
+    """
+    length = response.headers.get("content-length", "")
+    if (
+        response.status_code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+        or "mcp-session-id" not in request.headers
+        or not (length.isdecimal() and int(length) <= _LONGEST_REFUSAL)
+    ):
+        return False
+    try:
+        body = await response.aread()
+    except httpx2.HTTPError:
+        return False
+    return words_of_a_lost_session(body.decode("utf-8", "replace"))
+
+
 class _Client(httpx2.AsyncClient):
     """An HTTP client that answers a failed POST with a JSON-RPC error, so that only this request fails."""
 
@@ -106,6 +128,11 @@ class _Client(httpx2.AsyncClient):
                 raise
             body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
             return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
+        if await _forgets_session(request, response):
+            error = {"code": -32600, "message": "Session not found"}
+            await response.aclose()
+            body = {"jsonrpc": "2.0", "id": None, "error": error}
+            return httpx2.Response(HTTPStatus.NOT_FOUND, json=body, request=request)
         if request.method == "POST" and isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _Body(response.stream)
         return response

@@ -104,10 +104,8 @@ class Web:
 
     def forgotten(self, handler: BaseHTTPRequestHandler) -> None:
         status, code, words = self.lost
-        body = json.dumps(
-            {"jsonrpc": "2.0", "error": {"code": code, "message": words}, "id": None}
-        ).encode()
-        body = body if words else b""
+        error = {"jsonrpc": "2.0", "error": {"code": code, "message": words}, "id": None}
+        body = json.dumps(error if code else {"error": words}).encode() if words else b""
         handler.send_response(status)
         handler.send_header("content-type", "application/json")
         handler.send_header("content-length", str(len(body)))
