@@ -87,12 +87,10 @@ class Approach:
             self._known = None
             if self._memory is not None:
                 await asyncio.to_thread(_quietly, self._memory.forget, self._spec)
-        older = way.transport == "http" and self._spec.web == "auto" and "sse" not in self._tried
-        if verdict == "absent" and older:
-            return self._note(Way("sse", legacy=True))
         if wrong and verdict in ("absent", "refused"):
             return self._note(self._full())
-        return None
+        older = way.transport == "http" and self._spec.web == "auto" and "sse" not in self._tried
+        return self._note(Way("sse", legacy=True)) if verdict == "absent" and older else None
 
     async def settle(self) -> None:
         """Wait for what is being written."""

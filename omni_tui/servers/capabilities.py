@@ -47,6 +47,11 @@ class Offer:
     trouble: str = ""
     cut: bool = False
 
+    @property
+    def note(self) -> str:
+        """What is to be said of a listing that is usable."""
+        return f"has more tools than the {len(self.tools)} that are taken" if self.cut else ""
+
 
 class _Pages:
     """Walks the pages of one kind of list."""

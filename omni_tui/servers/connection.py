@@ -316,7 +316,7 @@ class Connection:
         if offer.trouble:
             self._set("degraded", Trouble(offer.trouble, "Refresh it, or look at its log."))
         else:
-            self._set(self._busy_state(), Trouble(_cut_note(offer)))
+            self._set(self._busy_state(), Trouble(offer.note))
 
     def _on_beat(self, words: str, took_ms: float) -> None:
         """Follow the heartbeat: a missed one degrades the server, an answered one mends it."""
@@ -397,7 +397,3 @@ class Connection:
             if timer is not None:
                 timer.cancel()
         self._calm = self._stir = self._log_timer = None
-
-
-def _cut_note(offer: Offer) -> str:
-    return f"has more tools than the {len(offer.tools)} that are taken" if offer.cut else ""

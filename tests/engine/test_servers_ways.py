@@ -14,7 +14,7 @@ from mcp.server.mcpserver import MCPServer
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.ways import MAX_AGE, WayFile
-from omni_tui.servers.approach import KnownWay
+from omni_tui.servers.approach import Approach, KnownWay, Way
 from omni_tui.servers.transports import factory
 from tests.engine.faults.events import streaming
 from tests.engine.faults.harness import connected, fault
@@ -216,3 +216,48 @@ def test_kinds_of_transports_have_one_name_each() -> None:
         factory.register("sse", lambda spec, needs: pytest.fail("never made"))
     with pytest.raises(KeyError):
         factory.make("pigeon", ServerSpec(name="x"), None)  # type: ignore[arg-type]
+
+
+async def test_order_of_the_ways() -> None:
+    spec = auto("https://host.example/mcp")
+    full, older = Way("http", legacy=False), Way("sse", legacy=True)
+    approach = Approach(None)
+    assert await approach.begin(spec) == full
+    assert await approach.after(full, "refused") is None
+    assert await approach.after(full, "absent") == older
+    assert await approach.after(older, "absent") is None
+    approach.worked(full, "legacy")
+    known = await approach.begin(spec)
+    assert known == Way("http", legacy=True, remembered=True)
+    assert await approach.after(known, "other") is None
+    assert await approach.begin(spec) == known, "a server that is down proves nothing"
+    assert await approach.after(known, "absent") == full, "perhaps only the old era is gone"
+    assert await approach.after(full, "absent") == older
+    approach.worked(older, "legacy")
+    known = await approach.begin(spec)
+    assert known == Way("sse", legacy=True, remembered=True)
+    assert await approach.after(known, "absent") == full
+    assert await approach.after(full, "absent") is None, "sse was tried already"
+    approach.worked(older, "legacy")
+    known = await approach.begin(spec)
+    assert await approach.after(known, "silent") is None
+    assert await approach.begin(spec) == full
+
+
+class Broken:
+    """A memory whose disk is full and unreadable."""
+
+    def recall(self, spec: ServerSpec) -> KnownWay | None:
+        raise OSError("no")
+
+    def remember(self, spec: ServerSpec, known: KnownWay) -> None:
+        raise OSError("no")
+
+    def forget(self, spec: ServerSpec) -> None:
+        raise OSError("no")
+
+
+async def test_memory_that_fails_costs_nothing_but_the_detour(tmp_path: Path) -> None:
+    with streaming() as web:
+        async with connected(tmp_path, auto(web.url), memory=Broken()) as servers:
+            assert (await servers.reach("w", "idle")).transport == "sse"

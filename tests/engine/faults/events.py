@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,12 +148,13 @@ class Events:
             return {"jsonrpc": "2.0", "id": frame["id"], "result": {}}
         answer = server.answer_to(frame)
         if frame["method"] == "tools/call" and self.big:
-            answer["result"] = {"content": [{"type": "text", "text": "x" * self.big}]}
+            answer["result"] = {"content": [{"type": "text", "text": "BIG"}]}
         return answer
 
     def send(self, stream: socket.socket, message: dict[str, Any]) -> None:
+        data = json.dumps(message).encode().replace(b"BIG", b"x" * self.big)
         with self._lock, suppress(OSError):
-            stream.sendall(b"event: message\ndata: " + json.dumps(message).encode() + b"\n\n")
+            stream.sendall(b"event: message\ndata: " + data + b"\n\n")
 
     def acknowledge(self, handler: BaseHTTPRequestHandler, status: int) -> None:
         handler.send_response(status)
@@ -168,3 +170,10 @@ def streaming(port: int = 0) -> Iterator[Events]:
         yield events
     finally:
         events.stop()
+
+
+if __name__ == "__main__":  # `events.py SIZE`: in a process of its own, until its input ends
+    alone = Events()
+    alone.big = int(sys.argv[1])
+    print(alone.url, flush=True)
+    sys.stdin.read()
