@@ -129,9 +129,9 @@ class _Client(httpx2.AsyncClient):
             body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
             return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
         if await _forgets_session(request, response):
-            error = {"code": -32600, "message": "Session not found"}
             await response.aclose()
-            body = {"jsonrpc": "2.0", "id": None, "error": error}
+            unknown = {"code": -32600, "message": "Session not found"}
+            body = {"jsonrpc": "2.0", "id": None, "error": unknown}
             return httpx2.Response(HTTPStatus.NOT_FOUND, json=body, request=request)
         if request.method == "POST" and isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _Body(response.stream)

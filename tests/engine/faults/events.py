@@ -175,5 +175,6 @@ def streaming(port: int = 0) -> Iterator[Events]:
 if __name__ == "__main__":  # `events.py SIZE`: in a process of its own, until its input ends
     alone = Events()
     alone.big = int(sys.argv[1])
-    print(alone.url, flush=True)
+    sys.stdout.write(alone.url + "\n")
+    sys.stdout.flush()
     sys.stdin.read()
