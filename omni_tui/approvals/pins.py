@@ -30,6 +30,8 @@ def fingerprint(spec: ServerSpec) -> str:
 
     The program is resolved to its real path, so that another program of the same name is a change.
     """
+    if spec.inside is not None:
+        return _digest(["memory", spec.name, str(getattr(spec.inside, "name", ""))])
     if spec.url:
         headers = {k.lower(): "" if k in spec.secret_headers else v for k, v in spec.headers.items()}
         return _digest(["http", spec.url, headers])

@@ -132,16 +132,16 @@ def _section(entry: Any) -> ServerSection:
     kind = _TYPES.get(wanted)
     if wanted and kind is None:
         raise _NotUsable(f"asks for the transport {wanted!r}, which is not known here")
-    if kind == "sse":
-        raise _NotUsable("asks for the older SSE transport, which is not supported by this version")
     values = {key: entry[key] for key in ("command", "args", "env", "cwd", "headers") if entry.get(key)}
     address = next((entry[key] for key in _ADDRESSES if entry.get(key)), None)
     if address:
         values["url"] = address
-    if kind == "http":
+    if kind in ("http", "sse"):
         values.pop("command", None)
     if "url" in values and "command" not in values:
         values = {key: values[key] for key in ("url", "headers") if key in values}
+        if kind == "sse":
+            values["transport"] = "sse"
     if isinstance(values.get("env"), dict):
         values["env"] = {key: _text(value) for key, value in values["env"].items()}
     if entry.get("disabled") is True:

@@ -76,6 +76,8 @@ class ServerSection(Section):
     auth: Literal["none", "bearer", "oauth"] = "none"
     token: Reference = ""
     mode: Literal["auto", "legacy"] = "auto"
+    transport: Literal["auto", "http", "sse"] = "auto"
+    heartbeat: float = Field(default=30.0, ge=0, le=86_400)
     connect_timeout: Seconds = 30.0
     call_timeout: Seconds | None = None
     enabled: bool = True
@@ -85,7 +87,9 @@ class ServerSection(Section):
         if bool(self.command) == bool(self.url):
             how = "only one of them" if self.command else "one of them"
             raise PydanticCustomError("reach", "needs `command` or `url`, " + how)
-        misplaced = ("args", "env", "cwd") if self.url else ("headers", "auth", "token")
+        misplaced = (
+            ("args", "env", "cwd") if self.url else ("headers", "auth", "token", "transport", "heartbeat")
+        )
         for key in misplaced:
             if key in self.model_fields_set:
                 other = "command" if self.url else "url"

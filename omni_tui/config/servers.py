@@ -62,6 +62,8 @@ def server_spec(
         cwd=str(folder / section.cwd) if section.cwd else "",
         url=section.url,
         mode=section.mode,
+        web=section.transport,
+        heartbeat=section.heartbeat,
         connect_timeout=section.connect_timeout,
         call_timeout=section.call_timeout or config.tools.call_timeout,
         allowed=source not in {"project", "imported"},

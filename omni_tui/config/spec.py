@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Source = Literal["user", "project", "imported", "flag", "demo", "session"]
+Transport = Literal["stdio", "http", "sse", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
     """How to reach one MCP server.
 
-    Exactly one of `command` and `url` is set. `env` is added to the allow-listed base environment
+    Exactly one of `command`, `url` and `inside` is set. `env` is added to the allow-listed base environment
     (never the whole of ours). `secret_env` and `secret_headers` name the keys whose values came
     from a reference and must not be shown, hashed in the clear or logged. Times are in seconds.
-    `mode` "legacy" skips the modern probe.
+    `mode` "legacy" skips the modern probe. `web` says how a `url` is spoken to: streamable HTTP, the
+    older SSE, or what the server turns out to understand. `inside` is an `MCPServer` of this process,
+    of a plugin or a test. `heartbeat` is after how much silence a server behind a URL is asked for a
+    sign of life, 0 for never.
     """
 
     name: str
@@ -29,15 +33,22 @@ class ServerSpec:
     secret_env: frozenset[str] = frozenset()
     secret_headers: frozenset[str] = frozenset()
     mode: Literal["auto", "legacy"] = "auto"
+    web: Literal["auto", "http", "sse"] = "auto"
+    inside: Any = field(default=None, repr=False)
     connect_timeout: float = 30.0
     list_timeout: float = 30.0
     call_timeout: float = 120.0
+    heartbeat: float = 30.0
     allowed: bool = True
     enabled: bool = True
     problem: str = ""
     """Why it cannot be started (a reference that does not resolve), in words; "" if it can."""
 
     @property
-    def transport(self) -> Literal["stdio", "http"]:
-        """Which transport reaches it."""
-        return "http" if self.url else "stdio"
+    def transport(self) -> Transport:
+        """Which transport reaches it, as far as the configuration tells (`web` "auto" counts as http)."""
+        if self.inside is not None:
+            return "memory"
+        if self.url:
+            return "sse" if self.web == "sse" else "http"
+        return "stdio"

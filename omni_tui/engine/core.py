@@ -21,6 +21,7 @@ from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.engine.fanout import Fanout, Outbox
 from omni_tui.engine.session import LiveSession, Settings
+from omni_tui.engine.ways import WayFile
 from omni_tui.memory import (
     Journal,
     JournalBroken,
@@ -111,6 +112,7 @@ class Engine:
             on_event=self._on_server_event,
             on_tools=self._on_tools,
             on_gone=self._on_gone,
+            memory=WayFile(state / "ways.json"),
         )
         self.session = await self._resume_or_begin()
         for spec in self.loaded.servers:

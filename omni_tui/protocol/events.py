@@ -225,6 +225,7 @@ class ServerChanged(Event):
     latency_ms: float | None = None
     attempt: int = 0
     next_try: float | None = None
+    breaker: Literal["closed", "open", "half_open"] = "closed"
     trust: Literal["unchanged", "new", "changed"] = "unchanged"
     log_lines: int = 0
     calls: int = 0

@@ -17,6 +17,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from omni_tui.servers.base import ToolDefinition
+from omni_tui.servers.calls import says_session_is_lost
 from omni_tui.servers.listing import MAX_ENTRIES, MAX_TOOLS
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class Offer:
     latency_ms: float | None = None
     trouble: str = ""
     cut: bool = False
+
+    @property
+    def note(self) -> str:
+        """What is to be said of a listing that is usable."""
+        return f"has more tools than the {len(self.tools)} that are taken" if self.cut else ""
 
 
 class _Pages:
@@ -82,7 +88,7 @@ async def list_all(client: Client, server: str, timeout: float) -> Offer:
     """List what the server says it offers; each kind is asked for once (and once per further page).
 
     Tools that cannot be listed are `trouble` in the offer; prompts and resources that cannot are
-    counted as none. Raises `MCPError` only if the connection is gone.
+    counted as none. Raises `MCPError` only if the connection or its session is gone.
     """
     advertised = client.server_capabilities
     offer = Offer()
@@ -116,7 +122,7 @@ async def _list_tools(client: Client, server: str, timeout: float, offer: Offer)
         offer.trouble = f"did not answer tools/list within {timeout:g} s"
         return
     except MCPError as error:
-        if error.code == types.CONNECTION_CLOSED:
+        if error.code == types.CONNECTION_CLOSED or says_session_is_lost(error.error):
             raise
         offer.trouble = f"refuses to list its tools: {error.message}"
         return

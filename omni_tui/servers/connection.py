@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import importlib
 import logging
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.addresses import shown_url
-from omni_tui.servers.base import CallError, Dispatch, RawResult, ToolDefinition
-from omni_tui.servers.health import RECENT, Backoff, StartGate, Trouble
+from omni_tui.servers.approach import Approach, Way
+from omni_tui.servers.base import CallError, Dispatch, RawResult
+from omni_tui.servers.health import RECENT, Backoff, Breaker, Trouble
 from omni_tui.servers.log import ServerLog
-from omni_tui.servers.processes import Processes
+from omni_tui.servers.surroundings import Surroundings, cancelled_by_us, load_session
 
 if TYPE_CHECKING:
     from omni_tui.servers import session as live
@@ -36,19 +34,6 @@ _LEAVE = 3.5
 _LOG_PAUSE = 1.0
 _ACTIVITY_PAUSE = 0.05
 _NO_TROUBLE = Trouble("")
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a connection needs of the world around it; see `Registry`."""
-
-    authority: Callable[[Dispatch], bool]
-    processes: Processes
-    gate: StartGate
-    loading: asyncio.Lock
-    on_event: Callable[[Event], None]
-    on_tools: Callable[[str, list[ToolDefinition]], None]
-    on_gone: Callable[[str], None]
 
 
 class Connection:
@@ -67,12 +52,12 @@ class Connection:
         self._trouble = _NO_TROUBLE
         self._session: live.Session | None = None
         self._owner: asyncio.Task[None] | None = None
-        self._backoff = Backoff(restarts=spec.transport == "stdio")
+        self._breaker = Breaker(Backoff(restarts=spec.transport == "stdio"))
+        self._approach = Approach(around.memory)
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._closed = False
         self._next_try: float | None = None
-        self._legacy = False
         self._offer: Offer | None = None
         self._listed = False
         self._calls = 0
@@ -119,7 +104,7 @@ class Connection:
             state=self._state,
             since=self._since,
             label=safe_line(self.spec.name),
-            transport=self.spec.transport,
+            transport=session.way.transport if session else self.spec.transport,
             target=safe_line(self._target(), limit=500),
             source=self.spec.source,
             reason=safe(self._trouble.what, limit=1000),
@@ -130,13 +115,16 @@ class Connection:
             prompts=offer.prompts if offer else 0,
             resources=offer.resources if offer else 0,
             latency_ms=offer.latency_ms if offer else None,
-            attempt=0 if up else self._backoff.attempt,
+            attempt=0 if up else self._breaker.attempt,
             next_try=self._next_try,
+            breaker=self._breaker.state,
             log_lines=len(self.log),
             calls=self._calls,
         )
 
     def _target(self) -> str:
+        if self.spec.transport == "memory":
+            return "in this process"
         if self.spec.transport == "stdio":
             return shlex.join([self.spec.command, *self.spec.args])
         return shown_url(self.spec.url)
@@ -165,6 +153,7 @@ class Connection:
             if not done:
                 owner.cancel()
                 await asyncio.wait((owner,), timeout=_LEAVE)
+        await self._approach.settle()
         self._set(state, Trouble(why))
 
     async def disconnect(self) -> None:
@@ -180,7 +169,7 @@ class Connection:
             if not self.spec.allowed:
                 return
             self.spec = dataclasses.replace(self.spec, enabled=True)
-            self._backoff.reset()
+            self._breaker.reset()
             if self._owner is not None:
                 await self._stop("connecting")
             self.start()
@@ -245,8 +234,29 @@ class Connection:
             self._set("failed", Trouble(self.spec.problem, "Correct it in the config.", lasting=True))
             return None
         self._next_try = None
+        self._last_call = 0.0
+        self._breaker.trying()
         self._set("connecting")
-        session_type = await _load_session(self._around.loading)
+        session_type = await load_session(self._around.loading)
+        way: Way | None = await self._approach.begin(self.spec)
+        first: Trouble | None = None
+        while way is not None:
+            session, error = await self._attempt(session_type, way)
+            trouble, verdict = session.explain(error), session.verdict(error)
+            if session.connected or self._owner is not asyncio.current_task():
+                break
+            if verdict == "absent":  # of two transports that are not there, the usual one's words count
+                first = trouble if first is None or way.transport == "http" else first
+                trouble = first
+            tried, way = way, await self._approach.after(way, verdict)
+            if way is not None:
+                self.log.note(f"not by {tried.transport}: {trouble.what}; trying {way.transport}")
+        return self._after(trouble)
+
+    async def _attempt(
+        self, session_type: type[live.Session], way: Way
+    ) -> tuple[live.Session, BaseException | None]:
+        """Connect in one way, and serve; return the session when it is over, and what it failed of."""
         error: BaseException | None = None
         session = self._session = session_type(
             self.spec,
@@ -254,28 +264,32 @@ class Connection:
             authority=self._around.authority,
             log=self.log,
             on_offer=self._on_offer,
-            legacy=self._legacy,
+            on_beat=self._on_beat,
+            way=way,
         )
         try:
-            async with self._around.gate.place() as connected:
+            async with self._around.gate.place() as give_back:
+
+                def connected() -> None:
+                    give_back()
+                    self._breaker.succeeded()
+                    self._approach.worked(way, session.era)
+
                 await session.run(connected)
         except asyncio.CancelledError as cancelled:
-            if _cancelled_by_us():
+            if cancelled_by_us():
                 raise
             error = cancelled  # the SDK's own: a failed request cancels the task that entered the client
         except Exception as failure:  # every way to fail ends in words on the server's row
             error = failure
         finally:
             self._end_life()
-        return self._after(session, session.explain(error))
+        return session, error
 
-    def _after(self, session: live.Session, trouble: Trouble) -> float | None:
-        self._legacy = session.slow_probe
-        if session.connected:
-            self._backoff.connected()
+    def _after(self, trouble: Trouble) -> float | None:
         if self._owner is not asyncio.current_task():
             return None
-        delay = None if trouble.lasting else self._backoff.next_delay()
+        delay = self._breaker.failed(lasting=trouble.lasting)
         if delay is None and not trouble.lasting:
             todo = "It was started again 3 times in 5 minutes: now only by hand (reconnect)."
             trouble = dataclasses.replace(trouble, todo=todo)
@@ -295,12 +309,28 @@ class Connection:
         if not self._listed and self._session is not None:
             self.log.note(f"connected, protocol {self._session.protocol}, {len(offer.tools)} tools")
         self._offer, self._listed = offer, True
+        self._set_by_offer(offer)
+        self._around.on_tools(self.spec.name, list(offer.tools))
+
+    def _set_by_offer(self, offer: Offer) -> None:
         if offer.trouble:
             self._set("degraded", Trouble(offer.trouble, "Refresh it, or look at its log."))
         else:
-            self._set(self._busy_state(), Trouble(_cut_note(offer)))
+            self._set(self._busy_state(), Trouble(offer.note))
             self._activity()  # a call of the life before may still count as recent
-        self._around.on_tools(self.spec.name, list(offer.tools))
+
+    def _on_beat(self, words: str, took_ms: float) -> None:
+        """Follow the heartbeat: a missed one degrades the server, an answered one mends it."""
+        if self._session is None or self._offer is None:
+            return
+        if words:
+            self.log.note(f"missed a heartbeat: {words}")
+            self._set(
+                "degraded", Trouble(words, "It is asked again; after a second miss it is reconnected.")
+            )
+        else:
+            self._offer.latency_ms = took_ms
+            self._set_by_offer(self._offer)
 
     # --- state --------------------------------------------------------------------------------
 
@@ -368,24 +398,3 @@ class Connection:
             if timer is not None:
                 timer.cancel()
         self._calm = self._stir = self._log_timer = None
-
-
-def _cut_note(offer: Offer) -> str:
-    return f"has more tools than the {len(offer.tools)} that are taken" if offer.cut else ""
-
-
-def _cancelled_by_us() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-async def _load_session(lock: asyncio.Lock) -> type[live.Session]:
-    """Import the SDK in a thread, the first time: it takes a second of work.
-
-    Under a lock, since importing on the loop what a thread is importing would wait for it there.
-    """
-    async with lock:
-        await asyncio.to_thread(importlib.import_module, "omni_tui.servers.session")
-    from omni_tui.servers.session import Session
-
-    return Session

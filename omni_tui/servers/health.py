@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 RECENT = 10.0
 """Seconds after its last call for which a server counts as active."""
@@ -16,10 +17,15 @@ RECENT = 10.0
 _FIRST_DELAY = 1.0
 _LAST_DELAY = 60.0
 _STEADY = 30.0
+OPEN_AFTER = 3
+"""Failed attempts in a row that open the breaker."""
 RESTARTS = 3
 RESTART_WINDOW = 300.0
 START_HOLD = 2.0
 """Seconds after which a start that takes its time no longer keeps the next server waiting."""
+
+
+BreakerState = Literal["closed", "open", "half_open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,45 @@ class Backoff:
         self.attempt += 1
         ceiling = min(_LAST_DELAY, _FIRST_DELAY * 2.0 ** min(self.attempt - 1, 10))
         return ceiling * random.uniform(0.5, 1.0)
+
+
+class Breaker:
+    """A circuit breaker around the attempts to connect: closed, open, half open.
+
+    Failures in a row open it; while it is open nothing is sent, and calls fail at once. When the
+    backoff's delay has passed, one attempt is let through (half open): success closes it, failure opens
+    it again for longer. It also opens when nothing is tried again by itself.
+    """
+
+    def __init__(self, backoff: Backoff) -> None:
+        self._backoff = backoff
+        self.state: BreakerState = "closed"
+
+    @property
+    def attempt(self) -> int:
+        """Failures in a row; a connection that held for less than 30 s does not interrupt them."""
+        return self._backoff.attempt
+
+    def reset(self) -> None:
+        """Begin anew: the person asked for it."""
+        self._backoff.reset()
+        self.state = "closed"
+
+    def trying(self) -> None:
+        """An attempt begins."""
+        if self.state == "open":
+            self.state = "half_open"
+
+    def succeeded(self) -> None:
+        """The connection stands."""
+        self._backoff.connected()
+        self.state = "closed"
+
+    def failed(self, *, lasting: bool) -> float | None:
+        """Note a failure; return how many seconds to wait for the next attempt, None: not by itself."""
+        delay = None if lasting else self._backoff.next_delay()
+        self.state = "open" if delay is None or self.attempt >= OPEN_AFTER else "closed"
+        return delay
 
 
 class StartGate:

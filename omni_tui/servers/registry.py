@@ -10,10 +10,12 @@ from typing import TypeVar
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event, SafeText
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
+from omni_tui.servers.approach import WayMemory
 from omni_tui.servers.base import Dispatch, ToolDefinition
-from omni_tui.servers.connection import Connection, Surroundings
+from omni_tui.servers.connection import Connection
 from omni_tui.servers.health import StartGate
 from omni_tui.servers.processes import Processes
+from omni_tui.servers.surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 _Given = TypeVar("_Given")
@@ -29,7 +31,8 @@ class Registry:
     `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the
     name of a server whose tools can no longer be called (it may come back). All three are called on
     the loop and must not block; what they raise is logged. At most `max_starts` servers start at
-    the same time. To be made and used in a running loop.
+    the same time. `memory` keeps over restarts how each server was reached. To be made and used in a
+    running loop.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Registry:
         on_tools: Callable[[str, list[ToolDefinition]], None],
         on_gone: Callable[[str], None],
         max_starts: int = 4,
+        memory: WayMemory | None = None,
     ) -> None:
         self._processes = processes
         self._on_event = _contained(on_event)
@@ -53,6 +57,7 @@ class Registry:
             on_event=self._on_event,
             on_tools=lambda name, tools: _guarded(on_tools, name, tools),
             on_gone=self._on_gone,
+            memory=memory,
         )
         self._connections: dict[str, Connection] = {}
         self._started = False

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Literal
@@ -26,35 +25,43 @@ from omni_tui import __version__
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
+from omni_tui.servers.approach import Era, Verdict, Way
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
 from omni_tui.servers.calls import (
     CUT,
     FORGOTTEN,
+    STAND_INS,
     Progress,
     ProgressFn,
     refusal_of,
     result_of,
+    says_session_is_lost,
     session_is_lost,
 )
 from omni_tui.servers.capabilities import Offer, Relister, changes_lists, list_all, listen
 from omni_tui.servers.health import Trouble, TroubleError, root_cause
+from omni_tui.servers.heartbeat import Heartbeat, Missed
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.tap import Opening, Tap
-from omni_tui.servers.transports.http import HttpTransport
-from omni_tui.servers.transports.stdio import StdioTransport
+from omni_tui.servers.transports.factory import Needs, make
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
-_SLOW_PROBE = 5.0
+_FORGOTTEN = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
+_NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 _STALE_CODES = (types.HEADER_MISMATCH, types.METHOD_NOT_FOUND, types.INVALID_PARAMS)
 
 
 class Session:
-    """A connected server. `on_offer` gets every listing, also the first, after which calls are possible."""
+    """A connected server, reached in one `way`.
+
+    `on_offer` gets every listing, also the first, after which calls are possible; `on_beat` the answer
+    of each heartbeat ("" and milliseconds) or the words for a missed one.
+    """
 
     def __init__(
         self,
@@ -64,12 +71,14 @@ class Session:
         authority: Callable[[Dispatch], bool],
         log: ServerLog,
         on_offer: Callable[[Offer], None],
-        legacy: bool = False,
+        on_beat: Callable[[str, float], None],
+        way: Way,
     ) -> None:
         self._spec = spec
         self._server_log = log
         self._on_offer = on_offer
-        self._legacy = legacy or spec.mode == "legacy"
+        self._on_beat = on_beat
+        self.way = way
         self._leaving = asyncio.Event()
         self._lost: Trouble | None = None
         self._client: Client | None = None
@@ -77,15 +86,10 @@ class Session:
         self._listing = asyncio.Lock()
         self._relister = Relister(self.relist)
         self._tap = Tap(spec.name, authority, self.leave)
-        self._transport: StdioTransport | HttpTransport
-        if spec.transport == "http":
-            self._transport = HttpTransport(spec, self.leave)
-        else:
-            self._transport = StdioTransport(spec, processes, log)
+        self._transport = make(way.transport, spec, Needs(processes, log, self.leave))
         self.protocol = ""
         self.version = SafeText("")
         self.instructions = ""
-        self.slow_probe = False
 
     @property
     def ready(self) -> bool:
@@ -96,6 +100,11 @@ class Session:
     def connected(self) -> bool:
         """Whether the handshake succeeded, now or at any time in this life."""
         return self._connected
+
+    @property
+    def era(self) -> Era:
+        """The era of the protocol that was agreed on; valid once connected."""
+        return "modern" if self.protocol in MODERN_PROTOCOL_VERSIONS else "legacy"
 
     @property
     def pid(self) -> int | None:
@@ -119,15 +128,14 @@ class Session:
         """
         client = Client(
             self._guarded(),
-            mode="legacy" if self._legacy else "auto",
+            mode="legacy" if self.way.legacy else "auto",
             message_handler=self._on_message,
             client_info=types.Implementation(name="omni-tui", version=__version__),
             cache=None,
         )
-        begun = time.monotonic()
         async with asyncio.timeout(self._spec.connect_timeout) as deadline, client:
             deadline.reschedule(None)
-            self._note_identity(client, time.monotonic() - begun)
+            self._note_identity(client)
             on_connected()
             await self._serve(client)
 
@@ -139,6 +147,7 @@ class Session:
         try:
             await self._list(client)
         except MCPError as error:
+            self._note_loss(error)
             raise CallError("the connection was cut while listing", sent=False) from error
 
     async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
@@ -211,11 +220,21 @@ class Session:
                 _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
             return CallError(CUT, sent=True, todo="Check with the server before you call it again.")
         if session_is_lost(opening):
-            self._lost = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
-            self.leave()
+            self._lose(_FORGOTTEN)
         elif opening.refusal.error.code in _STALE_CODES:
             self._relister.changed()
-        return refusal_of(opening, http=isinstance(self._transport, HttpTransport))
+        return refusal_of(opening, http=self._transport.web)
+
+    def _lose(self, trouble: Trouble) -> None:
+        self._lost = trouble
+        self.leave()
+
+    def _note_loss(self, error: MCPError) -> bool:
+        """Give the connection up if an error says that the server forgot us; return whether it does."""
+        lost = self._transport.web and says_session_is_lost(error.error)
+        if lost:
+            self._lose(_FORGOTTEN)
+        return lost
 
     def explain(self, error: BaseException | None) -> Trouble:
         """Return why the connection ended, in words; valid once `run` is over."""
@@ -241,18 +260,28 @@ class Session:
             f"the connection failed: {safe_line(str(error) or type(error).__name__)}", "See the log file."
         )
 
+    def verdict(self, error: BaseException | None) -> Verdict:
+        """Return what a failure to connect says of the way; valid once `run` is over."""
+        error = root_cause(error) if error is not None else None
+        if self._transport.absent:
+            return "absent"
+        if isinstance(error, TimeoutError):
+            return "silent"
+        if isinstance(error, MCPError) and error.code not in _NO_ANSWER:
+            return "other" if error.message in STAND_INS else "refused"
+        return "other" if self._transport.web else "silent"
+
     @contextlib.asynccontextmanager
     async def _guarded(self) -> AsyncIterator[TransportStreams]:
         async with self._transport as (read, write):
             yield self._tap.guard(read, write)
 
-    def _note_identity(self, client: Client, took: float) -> None:
+    def _note_identity(self, client: Client) -> None:
         self._connected = True
         self.protocol = client.protocol_version
         self.instructions = client.instructions or ""
         info = client.server_info
         self.version = safe_line(f"{info.name} {info.version}", limit=80) if info else SafeText("")
-        self.slow_probe = took > _SLOW_PROBE and self.protocol not in MODERN_PROTOCOL_VERSIONS
 
     async def _serve(self, client: Client) -> None:
         # Listening begins before listing: a change in between would go unnoticed.
@@ -264,14 +293,43 @@ class Session:
             await asyncio.wait((listing, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not listing.done():
                 return
-            await listing
+            try:
+                await listing
+            except MCPError as error:
+                self._note_loss(error)
+                raise
             tasks.append(asyncio.create_task(self._relister.run()))
+            if self._transport.web and self._spec.heartbeat:
+                tasks.append(
+                    asyncio.create_task(self._watch(client), name=f"heartbeat of {self._spec.name}")
+                )
             await leaving
         finally:
             self._client = None
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, client: Client) -> None:
+        """Ask for a sign of life now and then; give the connection up if there is none."""
+
+        async def ask() -> None:
+            try:
+                if self.era == "modern":
+                    await client.session.send_discover(self.protocol)
+                else:
+                    await client.session.send_request(types.PingRequest(), types.EmptyResult)
+            except MCPError as error:
+                if self._note_loss(error):
+                    return
+                if error.code in _NO_ANSWER or error.message in STAND_INS:
+                    trouble = self._transport.trouble()
+                    raise Missed(trouble.what if trouble else "") from error
+            except (ValidationError, ValueError, RuntimeError) as error:
+                _log.info("%s answered a heartbeat oddly: %s", self._spec.name, error)
+
+        await Heartbeat(ask, lambda: self._tap.quiet, self._on_beat, self._spec.heartbeat).run()
+        self._lose(Trouble("did not answer two heartbeats in a row", "It is reconnected."))
 
     async def _list(self, client: Client) -> None:
         async with self._listing:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from types import TracebackType
@@ -83,7 +84,13 @@ class Tap:
         self._on_end = on_end
         self._passed: dict[RequestId, Opening] = {}
         self._lists: dict[RequestId, str] = {}
+        self._heard = time.monotonic()
         self.trimmed = 0
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since the server was last heard of; 0 while a call of ours waits for its answer."""
+        return 0.0 if self._passed else time.monotonic() - self._heard
 
     @contextlib.contextmanager
     def open(self, dispatch: Dispatch) -> Iterator[Opening]:
@@ -150,6 +157,7 @@ class Tap:
 
     def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         """Take a call's answer off the wire, and cut a listing to size."""
+        self._heard = time.monotonic()
         if isinstance(item, Exception) or not isinstance(item.message, JSONRPCResponse | JSONRPCError):
             return item
         message = item.message

@@ -133,9 +133,20 @@ async def test_redirect_to_another_origin_is_not_followed(tmp_path: Path) -> Non
         assert not other.frames
 
 
-async def test_forgotten_session_is_said_and_renewed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "lost",
+    [
+        (404, 0, ""),
+        (404, -32001, "Session not found"),
+        (404, -32600, "Not Found: Invalid or expired session ID"),
+        (400, -32000, "Bad Request: No valid session ID provided"),
+        (400, 0, "No valid session ID provided"),
+    ],
+)
+async def test_forgotten_session_is_said_and_renewed(tmp_path: Path, lost: tuple[int, int, str]) -> None:
     with serving() as web:
         web.session = "one"
+        web.lost = lost
         async with connected(tmp_path, ServerSpec(name="w", url=web.url)) as servers:
             await servers.reach("w", "idle")
             web.session = "two"

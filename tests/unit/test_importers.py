@@ -68,9 +68,17 @@ def test_addresses_under_any_name(tmp_path: Path, key: str, kind: dict[str, str]
 
 
 @pytest.mark.parametrize(
+    ("kind", "web"),
+    [("sse", "sse"), ("SSE", "sse"), ("http", "auto"), ("", "auto"), ("streamable-http", "auto")],
+)
+def test_the_older_transport_is_taken_over(tmp_path: Path, kind: str, web: str) -> None:
+    spec = one(read(tmp_path, {"mcpServers": {"a": {"type": kind, "url": "https://x/sse"}}}))
+    assert (spec.web, spec.problem) == (web, "")
+
+
+@pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ({"type": "sse", "url": "https://x"}, "SSE transport, which is not supported by this version"),
         ({"type": "ws", "url": "https://x"}, "'ws', which is not known here"),
         ({}, "needs `command` or `url`"),
         ({"command": "x", "url": "https://x"}, "only one of them"),

@@ -54,7 +54,9 @@ def python_bin() -> Callable[[str], str]:
 
 
 @contextmanager
-def _listening(folder: Path, command: list[str], port: int, **env: str) -> Iterator[WebServer]:
+def listening(
+    folder: Path, command: list[str], port: int, path: str = "/mcp", **env: str
+) -> Iterator[WebServer]:
     """Run a server until the block is left; yields when it listens."""
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
@@ -66,13 +68,13 @@ def _listening(folder: Path, command: list[str], port: int, **env: str) -> Itera
         )
         try:
             _await_port(process, port)
-            yield WebServer(f"http://127.0.0.1:{port}/mcp", process)
+            yield WebServer(f"http://127.0.0.1:{port}{path}", process)
         finally:
             process.kill()
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -82,17 +84,17 @@ def _free_port() -> int:
 @pytest.fixture
 def everything(npm_bin: Callable[[str], str], tmp_path: Path) -> Iterator[WebServer]:
     """Run server-everything over streamable HTTP (handshake protocol)."""
-    port = _free_port()
+    port = free_port()
     command = [npm_bin("mcp-server-everything"), "streamableHttp"]
-    with _listening(tmp_path, command, port, PORT=str(port)) as server:
+    with listening(tmp_path, command, port, PORT=str(port)) as server:
         yield server
 
 
 @pytest.fixture
 def modern(tmp_path: Path) -> Iterator[WebServer]:
     """Run a server of the Python SDK over streamable HTTP (stateless protocol)."""
-    port = _free_port()
-    with _listening(tmp_path, [sys.executable, str(MODERN), str(port)], port) as server:
+    port = free_port()
+    with listening(tmp_path, [sys.executable, str(MODERN), str(port)], port) as server:
         yield server
 
 

@@ -148,6 +148,8 @@ class ServersPane(Pane):
 
     def _tick(self) -> None:
         self._rows.refresh()
+        if self.chosen is not None and self.chosen.breaker == "open":
+            self._show_details()
 
     @on(RowList.Moved)
     def _show_details(self) -> None:
@@ -155,7 +157,7 @@ class ServersPane(Pane):
         details = self.query_one("#server-details", Static)
         details.set_class(server is None, "-none")
         if server is not None:
-            details.update(_details(server))
+            details.update(_details(server, self.app.clock.time()))  # type: ignore[attr-defined]
         self.refresh_bindings()
 
     @on(RowList.Chosen)
@@ -217,7 +219,18 @@ class ServersPane(Pane):
             self.post_message(RunAction("remove_server", self.chosen.name))
 
 
-def _details(server: ServerChanged) -> Content:
+def _breaker(server: ServerChanged, now: float) -> str:
+    """Say what a circuit breaker that is not closed means."""
+    failures = f"{server.attempt} failures in a row" if server.attempt > 1 else "given up"
+    if server.breaker == "half_open":
+        return f"circuit half open: one attempt is under way after {failures}"
+    if server.next_try is None:
+        return "circuit open: not tried again by itself"
+    wait = max(0, round(server.next_try - now))
+    return f"circuit open after {failures}: next try in {wait} s"
+
+
+def _details(server: ServerChanged, now: float) -> Content:
     lines = [Content.styled(f"{server.transport} · {server.target}", "$text-2")]
     era = " · ".join(part for part in (server.protocol, server.server_version) if part)
     more = [
@@ -232,4 +245,6 @@ def _details(server: ServerChanged) -> Content:
         lines.append(Content.styled(server.reason, "$fail" if server.state == "failed" else "$waiting"))
     if server.todo:
         lines.append(Content.styled(server.todo, "$text-2"))
+    if server.breaker != "closed":
+        lines.append(Content.styled(_breaker(server, now), "$text-3"))
     return Content("\n").join(lines)

@@ -7,7 +7,7 @@ request instead of cancelling its owner. Redirects are followed by the SDK insid
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from types import TracebackType
@@ -18,6 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.addresses import is_loopback, shown_url
+from omni_tui.servers.calls import words_of_a_lost_session
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.tap import current
 
@@ -33,13 +34,16 @@ TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=None, pool=None)
 FAREWELL = httpx2.Timeout(1.5)
 """For ending a session on the server."""
 
-_NOT_SENT = (
+ABSENT = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+
+NOT_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
     httpx2.PoolTimeout,
     httpx2.ProxyError,
     httpx2.LocalProtocolError,
 )
+_LONGEST_REFUSAL = 64 * 1024
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
 
 
@@ -82,6 +86,26 @@ class _Body(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
+async def _forgets_session(request: httpx2.Request, response: httpx2.Response) -> bool:
+    """Return whether an answer says, in whatever form, that the session of the request is unknown.
+
+    Servers made after a widespread example say so with status 400 and an error object without an id,
+    which the SDK takes for nothing.
+    """
+    length = response.headers.get("content-length", "")
+    if (
+        response.status_code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+        or "mcp-session-id" not in request.headers
+        or not (length.isdecimal() and int(length) <= _LONGEST_REFUSAL)
+    ):
+        return False
+    try:
+        body = await response.aread()
+    except httpx2.HTTPError:
+        return False
+    return words_of_a_lost_session(body.decode("utf-8", "replace"))
+
+
 class _Client(httpx2.AsyncClient):
     """An HTTP client that answers a failed POST with a JSON-RPC error, so that only this request fails."""
 
@@ -97,44 +121,73 @@ class _Client(httpx2.AsyncClient):
             response = await super().send(request, **options)
         except httpx2.TransportError as error:
             opening = current()
-            if opening is not None and isinstance(error, _NOT_SENT):
+            if opening is not None and isinstance(error, NOT_SENT):
                 opening.unsent = True
             self._on_failure(error)
             if request.method != "POST":
                 raise
             body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
             return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
+        if await _forgets_session(request, response):
+            await response.aclose()
+            unknown = {"code": -32600, "message": "Session not found"}
+            body = {"jsonrpc": "2.0", "id": None, "error": unknown}
+            return httpx2.Response(HTTPStatus.NOT_FOUND, json=body, request=request)
         if request.method == "POST" and isinstance(response.stream, httpx2.AsyncByteStream):
             response.stream = _Body(response.stream)
         return response
+
+
+def open_client(
+    spec: ServerSpec,
+    url: httpx2.URL,
+    *,
+    on_failure: Callable[[Exception], None],
+    on_response: Callable[[httpx2.Response], Awaitable[None]],
+    auth: httpx2.Auth | None,
+) -> httpx2.AsyncClient:
+    """Return the client for a server behind a checked `url`; to be entered and left by the caller."""
+    return _Client(
+        on_failure,
+        headers=spec.headers,
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        trust_env=not is_loopback(url.host),
+        event_hooks={"response": [on_response]},
+        auth=auth,
+    )
 
 
 class HttpTransport:
     """Async context manager that yields the two streams for the SDK's `Client`.
 
     Entering raises `TroubleError` for a URL that may not be asked. `on_lost` is called when no connection
-    to the host can be made any more; a request that breaks in the middle fails alone.
+    to the host can be made any more; a request that breaks in the middle fails alone. `auth` signs
+    every request.
     """
 
+    web = True
     junk = 0
     pid = None
 
-    def __init__(self, spec: ServerSpec, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, spec: ServerSpec, on_lost: Callable[[], None], *, auth: httpx2.Auth | None = None
+    ) -> None:
         self._spec = spec
         self._on_lost = on_lost
+        self._auth = auth
         self._error: Exception | None = None
         self._status = 0
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> TransportStreams:
         url = check(self._spec)
-        client = _Client(
-            self._on_failure,
-            headers=self._spec.headers,
-            timeout=TIMEOUT,
-            follow_redirects=False,
-            trust_env=not is_loopback(url.host),
-            event_hooks={"response": [self._on_response]},
+        client = open_client(
+            self._spec,
+            url,
+            on_failure=self._on_failure,
+            on_response=self._on_response,
+            auth=self._auth,
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(client)
@@ -149,6 +202,14 @@ class HttpTransport:
     ) -> bool | None:
         return await self._stack.__aexit__(kind, error, trace)
 
+    @property
+    def absent(self) -> bool:
+        """Whether the last answer to a POST was one of those after which the older SSE is tried.
+
+        400, 404 and 405: the specification's section on backwards compatibility of its transports.
+        """
+        return self._error is None and self._status in ABSENT
+
     def trouble(self) -> Trouble | None:
         """Return why the connection could not be made or was lost, as far as HTTP tells."""
         if self._error is not None:
@@ -157,7 +218,7 @@ class HttpTransport:
 
     def _on_failure(self, error: Exception) -> None:
         self._error = error
-        if isinstance(error, _NOT_SENT):
+        if isinstance(error, NOT_SENT):
             self._on_lost()
 
     async def _on_response(self, response: httpx2.Response) -> None:

@@ -97,6 +97,9 @@ class StdioTransport:
     all of its group: end of input, a second, SIGTERM, a second, SIGKILL; also if it is cancelled.
     """
 
+    web = False
+    absent = False
+
     def __init__(self, spec: ServerSpec, processes: Processes, log: ServerLog) -> None:
         self._spec = spec
         self._processes = processes

@@ -14,6 +14,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers import Dispatch, Processes, RawResult, Registry, ToolDefinition
+from omni_tui.servers.approach import WayMemory
 
 SERVER = str(Path(__file__).with_name("server.py"))
 PATIENCE = 30.0
@@ -40,6 +41,7 @@ class Harness:
         folder: Path,
         authority: Callable[[Dispatch], bool] = lambda dispatch: True,
         max_starts: int = 4,
+        memory: WayMemory | None = None,
     ) -> None:
         self.processes = Processes(folder, "test-engine")
         self.events: list[Event] = []
@@ -55,6 +57,7 @@ class Harness:
             on_tools=self._on_tools,
             on_gone=self.gone.append,
             max_starts=max_starts,
+            memory=memory,
         )
 
     def _on_event(self, event: Event) -> None:

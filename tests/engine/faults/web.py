@@ -16,7 +16,8 @@ class Web:
     """What the server does, and what it has seen: `frames` (decoded bodies) and `headers` of each request.
 
     `status`: answer every request with this status. `call_status`: only calls. `session`: the id that
-    a request must carry after `initialize`, "" for none. `location`: redirect there. `sse`: answer in
+    a request must carry after `initialize`, "" for none; `lost`: status, code and words for one that does
+    not. `deaf`: methods that get no answer for long. `location`: redirect there. `sse`: answer in
     an event stream. `cut`: close the connection in the middle of a call's answer. `close`: close it after
     each answer. `deaf_to_farewells`: do not answer DELETE.
     """
@@ -25,6 +26,8 @@ class Web:
         self.status = 0
         self.call_status = 0
         self.session = ""
+        self.lost: tuple[int, int, str] = (404, 0, "")
+        self.deaf: set[str] = set()
         self.location = ""
         self.sse = False
         self.cut = False
@@ -90,11 +93,24 @@ class Web:
         elif self.status or (calling and self.call_status):
             self.plain(handler, self.status or self.call_status)
         elif self.session and not known and "id" in frame and frame["method"] != "server/discover":
-            self.plain(handler, 404)
+            self.forgotten(handler)
+        elif frame.get("method") in self.deaf:
+            self.release.wait(20)
+            self.plain(handler, 500)
         elif "id" not in frame:
             self.plain(handler, 202)
         else:
             self._send(handler, frame, calling)
+
+    def forgotten(self, handler: BaseHTTPRequestHandler) -> None:
+        status, code, words = self.lost
+        error = {"jsonrpc": "2.0", "error": {"code": code, "message": words}, "id": None}
+        body = json.dumps(error if code else {"error": words}).encode() if words else b""
+        handler.send_response(status)
+        handler.send_header("content-type", "application/json")
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
 
     def _send(self, handler: BaseHTTPRequestHandler, frame: dict[str, Any], calling: bool) -> None:
         if calling and frame["params"]["name"] == "hang":

@@ -1,0 +1,72 @@
+"""A sign of life from servers that are silent: nothing else tells an idle connection from a dead one.
+
+A program that dies closes its pipe; a host behind a URL that is cut off says nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+DEADLINE = 10.0
+"""Most seconds that the answer to a heartbeat may take."""
+
+PAUSE = 5.0
+"""Most seconds between a missed heartbeat and the next."""
+
+MISSES = 2
+"""Missed heartbeats in a row after which the connection counts as lost."""
+
+
+class Missed(Exception):
+    """A heartbeat that was not answered; the text says why."""
+
+
+class Heartbeat:
+    """Asks for a sign of life whenever the server was `quiet` for `interval` seconds.
+
+    `ask` sends the request that fits the protocol version and raises `Missed` if it surely got no
+    answer. `quiet` gives the seconds since the server was last heard of, 0 while a call is under way:
+    a server at work need not answer, and its calls have deadlines of their own. `told` gets "" and the
+    milliseconds of the answer, or the words for a miss.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[None]],
+        quiet: Callable[[], float],
+        told: Callable[[str, float], None],
+        interval: float,
+    ) -> None:
+        self._ask = ask
+        self._quiet = quiet
+        self._told = told
+        self._interval = interval
+        self._deadline = min(DEADLINE, interval)
+
+    async def run(self) -> None:
+        """Watch until too many heartbeats were missed in a row."""
+        missed = 0
+        while missed < MISSES:
+            if missed:
+                await asyncio.sleep(min(PAUSE, self._interval))
+            else:
+                await self._silence()
+            begun = time.perf_counter()
+            try:
+                async with asyncio.timeout(self._deadline):
+                    await self._ask()
+            except (TimeoutError, Missed) as error:
+                missed += 1
+                self._told(str(error) or f"did not answer a heartbeat within {self._deadline:g} s", 0.0)
+            else:
+                missed = 0
+                self._told("", (time.perf_counter() - begun) * 1000)
+
+    async def _silence(self) -> None:
+        """Wait until nothing was heard for the interval."""
+        left = self._interval
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self._interval - self._quiet()

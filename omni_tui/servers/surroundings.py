@@ -1,0 +1,50 @@
+"""What a connection needs of the world around it, and how it loads the SDK without holding the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from omni_tui.protocol import Event
+from omni_tui.servers.approach import WayMemory
+from omni_tui.servers.base import Dispatch, ToolDefinition
+from omni_tui.servers.health import StartGate
+from omni_tui.servers.processes import Processes
+
+if TYPE_CHECKING:
+    from omni_tui.servers import session as live
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connection needs of the world around it; see `Registry`."""
+
+    authority: Callable[[Dispatch], bool]
+    processes: Processes
+    gate: StartGate
+    loading: asyncio.Lock
+    on_event: Callable[[Event], None]
+    on_tools: Callable[[str, list[ToolDefinition]], None]
+    on_gone: Callable[[str], None]
+    memory: WayMemory | None = None
+
+
+def cancelled_by_us() -> bool:
+    """Return whether the running task was cancelled from outside, not by the SDK."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def load_session(lock: asyncio.Lock) -> type[live.Session]:
+    """Import the SDK in a thread, the first time: it takes a second of work.
+
+    Under a lock, since importing on the loop what a thread is importing would wait for it there.
+    """
+    async with lock:
+        await asyncio.to_thread(importlib.import_module, "omni_tui.servers.session")
+    from omni_tui.servers.session import Session
+
+    return Session

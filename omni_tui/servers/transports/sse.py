@@ -1,0 +1,226 @@
+"""A server behind a URL that speaks HTTP with server-sent events, the transport of 2024-11-05.
+
+Ours and not the SDK's `sse_client`, which loses every event above 1 MiB, waits for ever when the
+`endpoint` event names a foreign address, and gives the whole connection up after one failed POST.
+The specification: one GET opens an event stream, whose first event `endpoint` says where messages
+are to be posted; all messages of the server come as `message` events of that stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from http import HTTPStatus
+from types import TracebackType
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+import anyio
+import httpx2
+import mcp_types as types
+from mcp.shared._httpx_utils import redirect_location, sse_within_origin
+from mcp.shared.message import SessionMessage
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.servers.addresses import shown_url
+from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.tap import current
+from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, parse
+from omni_tui.servers.transports.http import NOT_SENT, check, explain, explain_status, open_client
+from omni_tui.servers.transports.posts import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from anyio.streams.memory import MemoryObjectSendStream
+    from mcp.client._transport import TransportStreams
+
+_log = logging.getLogger(__name__)
+
+MAX_EVENT = MAX_LINE
+"""Longest event in bytes, as long as a line over stdio: it is parsed on the loop."""
+
+_LONGEST_ENDPOINT = 4096
+_DOORS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+_ENDED = Trouble("it ended the event stream", "It is tried again.")
+_ENDED_EARLY = Trouble("it ended the event stream before it named an endpoint", "It is tried again.")
+
+
+class SseTransport:
+    """Async context manager that yields the two streams for the SDK's `Client`.
+
+    Entering waits for the `endpoint` event and raises `TroubleError` if there is none to be had.
+    `on_lost` is called when the event stream ends or no connection can be made any more; a POST that
+    fails costs its own request only. `auth` signs every request.
+    """
+
+    web = True
+    pid = None
+
+    def __init__(
+        self, spec: ServerSpec, on_lost: Callable[[], None], *, auth: httpx2.Auth | None = None
+    ) -> None:
+        self._spec = spec
+        self._on_lost = on_lost
+        self._auth = auth
+        self._error: Exception | None = None
+        self._fault: Trouble | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._outbox: Outbox | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self.junk = 0
+        self.absent = False
+
+    async def __aenter__(self) -> TransportStreams:
+        url = check(self._spec)
+        loop = asyncio.get_running_loop()
+        endpoint: asyncio.Future[httpx2.URL] = loop.create_future()
+        inward, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        async with contextlib.AsyncExitStack() as stack:
+            client = open_client(
+                self._spec,
+                url,
+                on_failure=self._on_failure,
+                on_response=self._on_response,
+                auth=self._auth,
+            )
+            await stack.enter_async_context(client)
+            stack.push_async_callback(self._end)
+            stack.callback(reader.close)
+            self._reader = asyncio.create_task(
+                self._follow(client, url, endpoint, inward), name=f"events of {self._spec.name}"
+            )
+            try:
+                address = await endpoint
+            except asyncio.CancelledError:
+                endpoint.cancel()
+                raise
+            if self._reader.done():
+                raise TroubleError(self.trouble() or _ENDED)
+            self._outbox = Outbox(client, address, inward.clone())
+            self._stack = stack.pop_all()
+        return reader, self._outbox
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def trouble(self) -> Trouble | None:
+        """Return why the connection could not be made or ended."""
+        if self._fault is not None:
+            return self._fault
+        return explain(self._error, self._spec.url) if self._error is not None else None
+
+    async def _end(self) -> None:
+        if self._outbox is not None:
+            await self._outbox.aclose()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait((self._reader,))
+
+    # --- the event stream ---------------------------------------------------------------------
+
+    async def _follow(
+        self,
+        client: httpx2.AsyncClient,
+        url: httpx2.URL,
+        endpoint: asyncio.Future[httpx2.URL],
+        inward: MemoryObjectSendStream[SessionMessage | Exception],
+    ) -> None:
+        """Read the events until the stream ends; what went wrong is noted, and nothing is raised."""
+        try:
+            await self._read(client, url, endpoint, inward)
+            self._fault = _ENDED if endpoint.done() else _ENDED_EARLY
+        except TroubleError as error:
+            self._fault = error.trouble
+        except httpx2.SSEError as error:
+            what = f"it sent an event of more than {MAX_EVENT // 2**20} MiB ({error})"
+            self._fault = Trouble(what, "The server is at fault.")
+        except httpx2.HTTPError as error:
+            self._error = error
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            _log.debug("an event of %s came after the end", self._spec.name)
+        except Exception as error:  # a mistake here must end in words on the server's row
+            _log.exception("reading the events of %s failed", self._spec.name)
+            what = f"its events could not be read: {type(error).__name__}"
+            self._fault = Trouble(what, "See the log file.")
+        finally:
+            if not endpoint.done():
+                endpoint.set_exception(TroubleError(self.trouble() or _ENDED_EARLY))
+            if self._outbox is not None:
+                self._outbox.close()
+            inward.close()
+            self._on_lost()
+
+    async def _read(
+        self,
+        client: httpx2.AsyncClient,
+        url: httpx2.URL,
+        endpoint: asyncio.Future[httpx2.URL],
+        inward: MemoryObjectSendStream[SessionMessage | Exception],
+    ) -> None:
+        async with sse_within_origin(client, url, max_event_size=MAX_EVENT) as events:
+            self._judge(events.response)
+            async for event in events:
+                if event.event == "endpoint" and not endpoint.done():
+                    endpoint.set_result(_endpoint(events.response.request.url, event.data))
+                elif event.event == "message" and event.data and endpoint.done():
+                    await self._take(event.data, inward)
+
+    def _judge(self, response: httpx2.Response) -> None:
+        """Raise `TroubleError` unless the answer to the GET is an event stream."""
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        status = response.status_code
+        self.absent = True
+        if (location := redirect_location(response)) is not None:
+            what = f"redirects to {shown_url(str(location))}, which was not followed"
+            raise TroubleError(Trouble(what, "Use that address if it is the server meant."))
+        if status >= HTTPStatus.BAD_REQUEST:
+            self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _DOORS
+            raise TroubleError(explain_status(status, self._spec))
+        if kind != "text/event-stream":
+            what = f"no event stream at {shown_url(self._spec.url)}: the answer is {kind or 'untyped'}"
+            raise TroubleError(Trouble(what, "Check the path of the URL, which often ends in /sse."))
+        self.absent = False
+
+    async def _take(self, data: str, inward: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
+        try:
+            message = parse(data.encode("utf-8", "replace"))
+        except JunkLine:
+            self.junk += 1
+            return
+        if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+            self._outbox.answered(message.id)
+        await inward.send(SessionMessage(message))
+
+    # --- what the client notes ----------------------------------------------------------------
+
+    def _on_failure(self, error: Exception) -> None:
+        self._error = error
+        if isinstance(error, NOT_SENT):
+            self._on_lost()
+
+    async def _on_response(self, response: httpx2.Response) -> None:
+        if response.request.method == "POST":
+            self._error = None
+            if (opening := current()) is not None:
+                opening.status = response.status_code
+
+
+def _endpoint(base: httpx2.URL, data: str) -> httpx2.URL:
+    """Return where to post, or raise `TroubleError`: messages and credentials stay with their origin."""
+    try:
+        if len(data) > _LONGEST_ENDPOINT or not data.isprintable():
+            raise ValueError
+        url = httpx2.URL(urljoin(str(base), data.strip()))
+    except (httpx2.InvalidURL, ValueError):
+        what = "names an endpoint that is no address"
+        raise TroubleError(Trouble(what, "The server is at fault.", lasting=True)) from None
+    same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
+    if not same or url.userinfo not in (b"", base.userinfo):
+        what = f"wants its messages sent to another origin, {shown_url(str(url))}; nothing was sent there"
+        todo = "Use the address of that server, if you trust it."
+        raise TroubleError(Trouble(what, todo, lasting=True))
+    return url

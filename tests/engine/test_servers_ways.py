@@ -1,0 +1,263 @@
+"""Which transport and era are tried, what is remembered of it, and what happens when that is wrong."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp.server.mcpserver import MCPServer
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.ways import MAX_AGE, WayFile
+from omni_tui.servers.approach import Approach, KnownWay, Way
+from omni_tui.servers.transports import factory
+from tests.engine.faults.events import streaming
+from tests.engine.faults.harness import connected, fault
+from tests.engine.faults.web import serving
+
+
+def auto(url: str, **more: Any) -> ServerSpec:
+    return ServerSpec(name="w", url=url, **more)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> WayFile:
+    return WayFile(tmp_path / "state" / "ways.json")
+
+
+async def once(folder: Path, spec: ServerSpec, memory: WayFile) -> Any:
+    """Connect a server from nothing, as a start does, and return its last event."""
+    async with connected(folder, spec, memory=memory) as servers:
+        return await servers.reach(spec.name, "idle")
+
+
+async def test_falls_back_to_sse_and_goes_there_straight_the_next_time(
+    tmp_path: Path, memory: WayFile
+) -> None:
+    with streaming() as web:
+        told = await once(tmp_path, auto(web.url), memory)
+        assert (told.transport, told.protocol, told.tools) == ("sse", "2025-11-25", 13)
+        assert memory.recall(auto(web.url)) == KnownWay("sse", "legacy")
+        refused = len(web.refused)
+        assert refused > 0
+        told = await once(tmp_path, auto(web.url), memory)
+        assert told.transport == "sse"
+        assert len(web.refused) == refused, "no POST was tried at the address of the stream"
+
+
+@pytest.mark.parametrize("status", [400, 404, 405])
+async def test_both_absent_is_said_in_the_words_of_the_usual_one(tmp_path: Path, status: int) -> None:
+    with serving() as web:
+        web.status = status
+        async with connected(tmp_path, auto(web.url)) as servers:
+            failed = await servers.reach("w", "failed")
+            assert f"the server answered {status}" in failed.reason
+            assert failed.transport == "http"
+            assert any("trying sse" in line for line in servers.registry.log("w")[0])
+
+
+async def test_sse_is_not_tried_where_the_config_says_http_or_after_another_status(tmp_path: Path) -> None:
+    with streaming() as web:
+        async with connected(tmp_path, auto(web.url, web="http")) as servers:
+            assert "405" in (await servers.reach("w", "failed")).reason
+        assert web.gets == 0
+    with serving() as other:
+        other.status = 503
+        async with connected(tmp_path, auto(other.url)) as servers:
+            assert "503" in (await servers.reach("w", "failed")).reason
+            assert not any("trying sse" in line for line in servers.registry.log("w")[0])
+
+
+async def test_the_era_is_remembered_and_the_probe_left_out(tmp_path: Path, memory: WayFile) -> None:
+    with serving() as web:
+        await once(tmp_path, auto(web.url), memory)
+        assert web.methods().count("server/discover") == 1
+        assert memory.recall(auto(web.url)) == KnownWay("http", "legacy")
+        await once(tmp_path, auto(web.url), memory)
+        assert web.methods().count("server/discover") == 1
+        assert web.methods().count("initialize") == 2
+
+
+async def test_a_program_that_ignores_the_probe_costs_ten_seconds_once(
+    tmp_path: Path, memory: WayFile
+) -> None:
+    program = tmp_path / "deaf.py"
+    program.write_text(
+        "import json, sys\n"
+        "for line in sys.stdin:\n"
+        "    m = json.loads(line)\n"
+        "    if m.get('method') == 'initialize':\n"
+        "        r = {'protocolVersion': m['params']['protocolVersion'], 'capabilities': {},\n"
+        "             'serverInfo': {'name': 'deaf', 'version': '1'}}\n"
+        "        print(json.dumps({'jsonrpc': '2.0', 'id': m['id'], 'result': r}), flush=True)\n"
+    )
+    spec = ServerSpec(name="deaf", command=sys.executable, args=("-I", "-S", str(program)))
+    begun = time.monotonic()
+    await once(tmp_path, spec, memory)
+    assert time.monotonic() - begun > 9
+    begun = time.monotonic()
+    await once(tmp_path, spec, memory)
+    assert time.monotonic() - begun < 5
+
+
+async def test_memory_of_sse_is_dropped_when_the_server_speaks_http_now(
+    tmp_path: Path, memory: WayFile
+) -> None:
+    with serving() as web:
+        spec = auto(web.url)
+        memory.remember(spec, KnownWay("sse", "legacy"))
+        told = await once(tmp_path, spec, memory)
+        assert told.transport == "http"
+        assert memory.recall(spec) == KnownWay("http", "legacy")
+
+
+async def test_memory_of_http_is_replaced_when_the_server_speaks_sse_now(
+    tmp_path: Path, memory: WayFile
+) -> None:
+    with streaming() as web:
+        spec = auto(web.url)
+        memory.remember(spec, KnownWay("http", "legacy"))
+        assert (await once(tmp_path, spec, memory)).transport == "sse"
+        assert memory.recall(spec) == KnownWay("sse", "legacy")
+        assert web.gets == 1
+
+
+async def test_memory_of_the_old_era_is_dropped_when_the_server_refuses_it(
+    tmp_path: Path, memory: WayFile
+) -> None:
+    spec = fault("modern")
+    memory.remember(spec, KnownWay("stdio", "legacy"))
+    told = await once(tmp_path, spec, memory)
+    assert told.protocol == "2026-07-28"
+    assert memory.recall(spec) == KnownWay("stdio", "modern")
+
+
+async def test_memory_survives_a_server_that_is_merely_down(tmp_path: Path, memory: WayFile) -> None:
+    with streaming() as web:
+        spec = auto(web.url)
+    memory.remember(spec, KnownWay("sse", "legacy"))
+    async with connected(tmp_path, spec, memory=memory) as servers:
+        assert (await servers.reach("w", "failed")).reason == f"nothing listens at {web.url}"
+    assert memory.recall(spec) == KnownWay("sse", "legacy")
+
+
+async def test_what_the_config_says_stands_over_what_is_remembered(tmp_path: Path, memory: WayFile) -> None:
+    with serving() as web:
+        spec = auto(web.url, web="http")
+        memory.remember(spec, KnownWay("sse", "legacy"))
+        assert (await once(tmp_path, spec, memory)).transport == "http"
+
+
+def test_the_file_is_private_holds_no_address_and_forgets_in_time(
+    memory: WayFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"Authorization": "Bearer t0ken"}
+    secret = frozenset({"Authorization"})
+    spec = auto("https://host.example/mcp?key=s3cret", headers=headers, secret_headers=secret)
+    memory.remember(spec, KnownWay("sse", "legacy"))
+    file = tmp_path / "state" / "ways.json"
+    text = file.read_text()
+    assert not any(word in text for word in ("t0ken", "s3cret", "host.example"))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [each.name for each in file.parent.iterdir()] == ["ways.json"]
+    changed = auto("https://host.example/mcp?key=other")
+    assert memory.recall(changed) is None
+    now = time.time()
+    monkeypatch.setattr("omni_tui.engine.ways.time.time", lambda: now + MAX_AGE + 1)
+    assert memory.recall(spec) is None
+    memory.forget(spec)
+    assert json.loads(file.read_text())["servers"] == {}
+
+
+@pytest.mark.parametrize(
+    "junk", ["", "{", "[]", '{"servers": {"a": 1}}', '{"servers": {}}\x00', "9" * 400_000]
+)
+def test_a_damaged_file_is_begun_anew(memory: WayFile, tmp_path: Path, junk: str) -> None:
+    file = tmp_path / "state" / "ways.json"
+    file.parent.mkdir()
+    file.write_text(junk)
+    spec = auto("https://host.example/mcp")
+    assert memory.recall(spec) is None
+    memory.remember(spec, KnownWay("http", "modern"))
+    assert memory.recall(spec) == KnownWay("http", "modern")
+
+
+async def test_server_inside_of_this_process(tmp_path: Path) -> None:
+    inside = MCPServer("plugin")
+
+    @inside.tool()
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    async with connected(tmp_path, ServerSpec(name="p", inside=inside)) as servers:
+        told = await servers.reach("p", "idle")
+        assert (told.transport, told.tools, told.target) == ("memory", 1, "in this process")
+        assert (await servers.call("p", "add", {"a": 2, "b": 3})).structured == {"result": 5}
+        await servers.registry.reconnect("p")
+        await servers.until(lambda: servers.listings.count("p") == 2)
+        await servers.registry.disconnect("p")
+        assert servers.last("p").state == "disabled"
+
+
+async def test_what_is_no_server_is_said(tmp_path: Path) -> None:
+    async with connected(tmp_path, ServerSpec(name="p", inside="text")) as servers:
+        assert (await servers.reach("p", "failed")).reason == "p is no server: str"
+
+
+def test_kinds_of_transports_have_one_name_each() -> None:
+    assert factory.kinds() == ["http", "memory", "sse", "stdio"]
+    with pytest.raises(ValueError, match="already a transport"):
+        factory.register("sse", lambda spec, needs: pytest.fail("never made"))
+    with pytest.raises(KeyError):
+        factory.make("pigeon", ServerSpec(name="x"), None)  # type: ignore[arg-type]
+
+
+async def test_order_of_the_ways() -> None:
+    spec = auto("https://host.example/mcp")
+    full, older = Way("http", legacy=False), Way("sse", legacy=True)
+    approach = Approach(None)
+    assert await approach.begin(spec) == full
+    assert await approach.after(full, "refused") is None
+    assert await approach.after(full, "absent") == older
+    assert await approach.after(older, "absent") is None
+    approach.worked(full, "legacy")
+    known = await approach.begin(spec)
+    assert known == Way("http", legacy=True, remembered=True)
+    assert await approach.after(known, "other") is None
+    assert await approach.begin(spec) == known, "a server that is down proves nothing"
+    assert await approach.after(known, "absent") == full, "perhaps only the old era is gone"
+    assert await approach.after(full, "absent") == older
+    approach.worked(older, "legacy")
+    known = await approach.begin(spec)
+    assert known == Way("sse", legacy=True, remembered=True)
+    assert await approach.after(known, "absent") == full
+    assert await approach.after(full, "absent") is None, "sse was tried already"
+    approach.worked(older, "legacy")
+    known = await approach.begin(spec)
+    assert await approach.after(known, "silent") is None
+    assert await approach.begin(spec) == full
+
+
+class Broken:
+    """A memory whose disk is full and unreadable."""
+
+    def recall(self, spec: ServerSpec) -> KnownWay | None:
+        raise OSError("no")
+
+    def remember(self, spec: ServerSpec, known: KnownWay) -> None:
+        raise OSError("no")
+
+    def forget(self, spec: ServerSpec) -> None:
+        raise OSError("no")
+
+
+async def test_memory_that_fails_costs_nothing_but_the_detour(tmp_path: Path) -> None:
+    with streaming() as web:
+        async with connected(tmp_path, auto(web.url), memory=Broken()) as servers:
+            assert (await servers.reach("w", "idle")).transport == "sse"

@@ -1,0 +1,50 @@
+"""What the servers pane says about a connection that is not well."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from omni_tui.face.panes.servers import _details
+from omni_tui.protocol import SafeText
+from omni_tui.protocol.events import ServerChanged
+
+NOW = 1000.0
+
+
+def server(**more: object) -> ServerChanged:
+    told = ServerChanged(
+        name="w",
+        state="failed",
+        since=NOW,
+        label=SafeText("w"),
+        transport="sse",
+        target=SafeText("http://127.0.0.1/sse"),
+        source="user",
+        reason=SafeText("nothing listens"),
+    )
+    return msgspec.structs.replace(told, **more)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            {"breaker": "open", "attempt": 4, "next_try": NOW + 8.2},
+            "circuit open after 4 failures in a row: next try in 8 s",
+        ),
+        ({"breaker": "open", "attempt": 4, "next_try": NOW - 3}, "next try in 0 s"),
+        ({"breaker": "open", "attempt": 3}, "circuit open: not tried again by itself"),
+        (
+            {"breaker": "half_open", "attempt": 3, "state": "connecting"},
+            "circuit half open: one attempt is under way after 3 failures in a row",
+        ),
+    ],
+)
+def test_details_tell_of_the_breaker(more: dict[str, object], words: str) -> None:
+    assert words in _details(server(**more), NOW).plain
+
+
+def test_details_are_silent_about_a_closed_breaker() -> None:
+    assert "circuit" not in _details(server(), NOW).plain
+    assert _details(server(), NOW).plain.startswith("sse · http://127.0.0.1/sse")
