@@ -22,6 +22,7 @@ from omni_tui.config.load import Loaded
 from omni_tui.engine.fanout import Fanout, Outbox
 from omni_tui.engine.session import LiveSession, Settings
 from omni_tui.memory import (
+    Credentials,
     Journal,
     JournalBroken,
     JournalBusy,
@@ -111,6 +112,7 @@ class Engine:
             on_event=self._on_server_event,
             on_tools=self._on_tools,
             on_gone=self._on_gone,
+            store=Credentials(state / "credentials.json", self.vault),
         )
         self.session = await self._resume_or_begin()
         for spec in self.loaded.servers:
@@ -289,6 +291,8 @@ class Engine:
             outbox.offer(ConfigProblems(problems=self.loaded.problems, ts=time.time()))
         for server in self.registry.snapshot():
             outbox.offer(self._with_trust(server))
+        for sign_in in self.registry.sign_ins.snapshot():
+            outbox.offer(sign_in)
         for name in self.catalogue.servers():
             for page in self.catalogue.pages(name):
                 outbox.offer(page)

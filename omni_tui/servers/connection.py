@@ -20,6 +20,7 @@ from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.addresses import shown_url
+from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import CallError, Dispatch, RawResult, ToolDefinition
 from omni_tui.servers.health import RECENT, Backoff, StartGate, Trouble
 from omni_tui.servers.log import ServerLog
@@ -46,6 +47,7 @@ class Surroundings:
     processes: Processes
     gate: StartGate
     loading: asyncio.Lock
+    sign_ins: SignIns
     on_event: Callable[[Event], None]
     on_tools: Callable[[str, list[ToolDefinition]], None]
     on_gone: Callable[[str], None]
@@ -247,6 +249,7 @@ class Connection:
         self._next_try = None
         self._set("connecting")
         session_type = await _load_session(self._around.loading)
+        gatekeeper = await self._around.sign_ins.gatekeeper(self.spec)
         error: BaseException | None = None
         session = self._session = session_type(
             self.spec,
@@ -255,6 +258,7 @@ class Connection:
             log=self.log,
             on_offer=self._on_offer,
             legacy=self._legacy,
+            gatekeeper=gatekeeper,
         )
         try:
             async with self._around.gate.place() as connected:
@@ -281,7 +285,7 @@ class Connection:
             trouble = dataclasses.replace(trouble, todo=todo)
         self._next_try = time.time() + delay if delay is not None else None
         self.log.note(f"not connected: {trouble.what}")
-        self._set("failed", trouble)
+        self._set("needs_sign_in" if trouble.sign_in else "failed", trouble)
         return delay
 
     def _end_life(self) -> None:

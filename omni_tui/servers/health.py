@@ -24,11 +24,15 @@ START_HOLD = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a server is not connected: what happened, what to do, and whether trying again is pointless."""
+    """Why a server is not connected: what happened, what to do, and whether trying again is pointless.
+
+    `sign_in`: the person has to sign in first.
+    """
 
     what: str
     todo: str = ""
     lasting: bool = False
+    sign_in: bool = False
 
 
 class TroubleError(Exception):

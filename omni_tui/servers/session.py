@@ -47,6 +47,8 @@ from omni_tui.servers.transports.stdio import StdioTransport
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
+    from omni_tui.servers.auth.gatekeeper import Gatekeeper
+
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
 _SLOW_PROBE = 5.0
@@ -65,6 +67,7 @@ class Session:
         log: ServerLog,
         on_offer: Callable[[Offer], None],
         legacy: bool = False,
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         self._spec = spec
         self._server_log = log
@@ -76,10 +79,14 @@ class Session:
         self._connected = False
         self._listing = asyncio.Lock()
         self._relister = Relister(self.relist)
+        self._gatekeeper = gatekeeper
+        if gatekeeper is not None:
+            gatekeeper.on_needed = self.leave
+            gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
         self._tap = Tap(spec.name, authority, self.leave)
         self._transport: StdioTransport | HttpTransport
         if spec.transport == "http":
-            self._transport = HttpTransport(spec, self.leave)
+            self._transport = HttpTransport(spec, self.leave, auth=gatekeeper)
         else:
             self._transport = StdioTransport(spec, processes, log)
         self.protocol = ""
@@ -210,6 +217,10 @@ class Session:
             if not isinstance(error, MCPError):
                 _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
             return CallError(CUT, sent=True, todo="Check with the server before you call it again.")
+        if self._gatekeeper is not None and opening.status in (401, 403):
+            refused = self._gatekeeper.why_refused()
+            if refused is not None:
+                return CallError(refused.what, sent=True, answered=True, todo=refused.todo)
         if session_is_lost(opening):
             self._lost = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
             self.leave()
@@ -222,6 +233,8 @@ class Session:
         error = root_cause(error) if error is not None else None
         if isinstance(error, TroubleError):
             return error.trouble
+        if self._gatekeeper is not None and (ended := self._gatekeeper.why_ended()) is not None:
+            return ended
         if self._lost is not None:
             return self._lost
         if isinstance(error, TimeoutError) and not self._connected:

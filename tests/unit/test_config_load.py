@@ -271,7 +271,12 @@ mode = "legacy"
             "A: the environment variable NOPE is not set; set it and start again; B: ",
         ),
         ('command = "x"\nenv = { A = "keyring:svc/name" }', "keyring"),
-        ('url = "https://x"\nauth = "oauth"', "OAuth is not supported"),
+        ('url = "http://x.example"\nauth = "oauth"', "plain HTTP"),
+        ('url = "https://x"\nauth = "oauth"\nheaders = { authorization = "a" }', "cannot both be used"),
+        (
+            'url = "https://x"\nauth = "oauth"\n[servers.s.oauth]\nclient_id = "i"\nclient_secret = "${NOPE}"',
+            "client_secret: the environment variable NOPE is not set",
+        ),
         ('url = "http://x.example"\nauth = "bearer"\ntoken = "${SET}"', "plain HTTP"),
         ('url = "http://x.example"\nheaders = { Cookie = "a" }', "plain HTTP"),
         ('url = "https://me:pw@x.example"', "user name or password"),

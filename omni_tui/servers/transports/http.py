@@ -119,7 +119,10 @@ class HttpTransport:
     junk = 0
     pid = None
 
-    def __init__(self, spec: ServerSpec, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, spec: ServerSpec, on_lost: Callable[[], None], *, auth: httpx2.Auth | None = None
+    ) -> None:
+        self._auth = auth
         self._spec = spec
         self._on_lost = on_lost
         self._error: Exception | None = None
@@ -131,6 +134,7 @@ class HttpTransport:
         client = _Client(
             self._on_failure,
             headers=self._spec.headers,
+            auth=self._auth,
             timeout=TIMEOUT,
             follow_redirects=False,
             trust_env=not is_loopback(url.host),
@@ -175,7 +179,7 @@ def explain_status(status: int, spec: ServerSpec) -> Trouble:
     except ValueError:
         answer = f"the server answered {status}"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        todo = f"Give it a token: headers.Authorization in [servers.{spec.name}], then reconnect."
+        todo = f'Give it a token: headers.Authorization or auth = "oauth" in [servers.{spec.name}], then reconnect.'
         return Trouble(f"needs authorisation: {answer}", todo, lasting=True)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
         return Trouble(f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL.")

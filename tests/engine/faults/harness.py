@@ -40,6 +40,7 @@ class Harness:
         folder: Path,
         authority: Callable[[Dispatch], bool] = lambda dispatch: True,
         max_starts: int = 4,
+        **more: Any,
     ) -> None:
         self.processes = Processes(folder, "test-engine")
         self.events: list[Event] = []
@@ -55,6 +56,7 @@ class Harness:
             on_tools=self._on_tools,
             on_gone=self.gone.append,
             max_starts=max_starts,
+            **more,
         )
 
     def _on_event(self, event: Event) -> None:
