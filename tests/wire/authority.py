@@ -87,6 +87,7 @@ class Authority:
         self.documents: list[str] = []
         self.consent = True
         self.refresh_status = 0
+        self.never: set[str] = set()
         self.needed: dict[str, str] = {}
         self.metadata: dict[str, Any] = {}
         self.resource: dict[str, Any] = {}
@@ -237,6 +238,7 @@ class Authority:
 
     def _issue(self, token: Token, *, refresh: bool = True) -> Response:
         access, again = f"at-{secrets.token_urlsafe(16)}", f"rt-{secrets.token_urlsafe(16)}"
+        token.scopes -= self.never
         self.tokens[access] = token
         answer: dict[str, Any] = {"access_token": access, "token_type": "bearer"}
         answer["scope"] = " ".join(sorted(token.scopes))
