@@ -10,7 +10,7 @@ Source = Literal["user", "project", "imported", "flag", "demo", "session"]
 
 @dataclass(frozen=True, slots=True)
 class OAuthSpec:
-    """How to sign in to a server, references resolved; see `OAuthSection`. The two secrets are not shown."""
+    """How to sign in to a server, references resolved; see `OAuthSection`. The secrets are not shown."""
 
     grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
     client_id: str = ""

@@ -274,7 +274,8 @@ mode = "legacy"
         ('url = "http://x.example"\nauth = "oauth"', "plain HTTP"),
         ('url = "https://x"\nauth = "oauth"\nheaders = { authorization = "a" }', "cannot both be used"),
         (
-            'url = "https://x"\nauth = "oauth"\n[servers.s.oauth]\nclient_id = "i"\nclient_secret = "${NOPE}"',
+            'url = "https://x"\nauth = "oauth"\n'
+            '[servers.s.oauth]\nclient_id = "i"\nclient_secret = "${NOPE}"',
             "client_secret: the environment variable NOPE is not set",
         ),
         ('url = "http://x.example"\nauth = "bearer"\ntoken = "${SET}"', "plain HTTP"),

@@ -59,9 +59,29 @@ def test_where_a_sign_in_may_go(server: str, issuer: str, url: str, goes: bool) 
 
 @pytest.mark.parametrize(
     "address",
-    "127.0.0.1 0.0.0.0 10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 224.0.0.1 233.252.0.1 "
-    "255.255.255.255 ::1 :: fe80::1 fc00::1 fec0::1 ff02::1 ::ffff:127.0.0.1 64:ff9b::7f00:1 64:ff9b::a00:1 "
-    "2002:7f00:1:: 2002:a9fe:a9fe::".split(),
+    [
+        "127.0.0.1",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "233.252.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "fc00::1",
+        "fec0::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a00:1",
+        "2002:7f00:1::",
+        "2002:a9fe:a9fe::",
+    ],
 )
 def test_what_is_not_on_the_open_internet(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
@@ -216,7 +236,9 @@ def make(tmp_path: Path) -> Callable[..., Credentials]:
     return open_store
 
 
-def test_credentials_are_kept_by_server_and_issuer(make: Callable[..., Credentials], tmp_path: Path) -> None:
+def test_credentials_are_kept_by_server_and_issuer(
+    make: Callable[..., Credentials], tmp_path: Path
+) -> None:
     store = make()
     assert store.load(FAR) is None
     store.save(FAR, "https://one", b"token-1")
@@ -246,7 +268,9 @@ def test_a_credential_cannot_be_moved_or_altered(make: Callable[..., Credentials
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"version":1,"entries":[{}]}', b"\xff" * 100])
-def test_a_damaged_file_is_kept_aside(make: Callable[..., Credentials], tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_kept_aside(
+    make: Callable[..., Credentials], tmp_path: Path, damage: bytes
+) -> None:
     make()
     (tmp_path / "credentials.json").write_bytes(damage)
     assert make().load(FAR) is None

@@ -6,7 +6,6 @@ The authorisation server is written here on purpose, not taken from the SDK: wha
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import hashlib
@@ -20,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode
 
+import anyio
 import httpx2
 import jwt
 import uvicorn
@@ -281,6 +281,7 @@ class Authority:
 
 def _mcp(authority: Authority) -> MCPServer:
     server = MCPServer("protected")
+    together = anyio.Event()
 
     @server.tool()
     def whoami(word: str) -> str:
@@ -292,8 +293,9 @@ def _mcp(authority: Authority) -> MCPServer:
         """Return once that many calls of this are inside at the same time."""
         authority.inside += 1
         authority.most = max(authority.most, authority.inside)
-        while authority.most < people:
-            await asyncio.sleep(0.01)
+        if authority.most >= people:
+            together.set()
+        await together.wait()
         authority.inside -= 1
         return "met"
 
@@ -301,7 +303,7 @@ def _mcp(authority: Authority) -> MCPServer:
 
 
 class _Front:
-    """The one ASGI application: who asks for /mcp is looked at, everything else goes to the other server."""
+    """The one ASGI application: who asks for /mcp is looked at, the rest goes to the other server."""
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
@@ -340,6 +342,18 @@ class _Front:
         await self._mcp(scope, again, send)
 
 
+class _Server(uvicorn.Server):
+    """Says when it listens; leaves the signals of the test's process alone, as it is no main thread."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
 @contextlib.contextmanager
 def serving() -> Iterator[Authority]:
     """Run both servers in a thread until the block is left."""
@@ -350,19 +364,10 @@ def serving() -> Iterator[Authority]:
         config = uvicorn.Config(
             _Front(authority), log_level="critical", ws="none", timeout_graceful_shutdown=1
         )
-        server = uvicorn.Server(config)
-        ready = threading.Event()
-
-        async def run() -> None:
-            task = asyncio.create_task(server.serve([listener]))
-            while not server.started and not task.done():
-                await asyncio.sleep(0.01)
-            ready.set()
-            await task
-
-        thread = threading.Thread(target=lambda: asyncio.run(run()), name="authority", daemon=True)
+        server = _Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), name="authority", daemon=True)
         thread.start()
-        assert ready.wait(20)
+        assert server.ready.wait(20)
         try:
             yield authority
         finally:

@@ -217,7 +217,9 @@ async def test_a_revoked_sign_in_ends_in_one_question(
         assert await word(servers) == "hello"
 
 
-async def test_a_failing_renewal_does_not_throw_the_sign_in_away(authority: Authority, tmp_path: Path) -> None:
+async def test_a_failing_renewal_does_not_throw_the_sign_in_away(
+    authority: Authority, tmp_path: Path
+) -> None:
     async with running(tmp_path, spec(authority)) as servers:
         clock = winding(servers)
         await signed_in(servers)
@@ -422,7 +424,9 @@ async def test_a_wrong_state_is_refused_and_the_right_one_still_counts(
         async with httpx2.AsyncClient(trust_env=False) as browser:
             forged = await browser.get(f"{event.redirect}?code=evil&state=forged")
             assert forged.status_code == 400
-            rebound = await browser.get(f"{event.redirect}?code=e&state=f", headers={"Host": "evil.example"})
+            rebound = await browser.get(
+                f"{event.redirect}?code=e&state=f", headers={"Host": "evil.example"}
+            )
             assert rebound.status_code == 400
             assert (await browser.get(event.redirect.replace("callback", "other"))).status_code == 404
             assert (await browser.post(event.redirect)).status_code == 404

@@ -88,7 +88,12 @@ async def test_a_token_endpoint_in_a_private_place_gets_nothing(
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["http://example.com/authorize", "javascript:alert(1)", "file:///etc/passwd", "https://a.example/" + "x" * 5000],
+    [
+        "http://example.com/authorize",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "https://a.example/" + "x" * 5000,
+    ],
 )
 async def test_a_page_that_must_not_be_opened_is_not_shown(
     authority: Authority, tmp_path: Path, endpoint: str
@@ -220,8 +225,12 @@ async def test_what_a_refusal_says_is_not_repeated(authority: Authority, tmp_pat
     assert event.reason == "the authorisation server refused the token request: invalid_grant (400)"
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"authorization_servers": []}'])
-async def test_metadata_that_is_none_ends_in_words(authority: Authority, tmp_path: Path, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"authorization_servers": []}']
+)
+async def test_metadata_that_is_none_ends_in_words(
+    authority: Authority, tmp_path: Path, body: bytes
+) -> None:
     authority.bent = dict.fromkeys((PRM, AS), lambda: Response(body, media_type="application/json"))
     event = await outcome(authority, tmp_path)
     assert event.phase in ("waiting", "needed")

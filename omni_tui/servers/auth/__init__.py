@@ -3,6 +3,6 @@
 `SignIns` is what the rest of the app sees; it loads the SDK only when a server needs it.
 """
 
-from omni_tui.servers.auth.signins import SignIns, SignInRefused, Store
+from omni_tui.servers.auth.signins import SignInRefused, SignIns, Store
 
 __all__ = ["SignInRefused", "SignIns", "Store"]

@@ -39,7 +39,7 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 class Fetcher:
-    """Async context manager that sends the requests of one sign-in or renewal. `last` is the last answer."""
+    """Async context manager: sends the requests of one sign-in or renewal. `last` is the last answer."""
 
     def __init__(self, boundary: Boundary, lookup: Resolve = resolve, timeout: float = TIMEOUT) -> None:
         self._boundary = boundary

@@ -272,7 +272,7 @@ def _algorithm(pem: str) -> str:
 
 
 def _recall(provider: OAuthClientProvider, record: Record) -> None:
-    """Give back what was discovered: without it, a renewal after a restart would go to a guessed address."""
+    """Give back what was discovered: without it, a renewal after a restart goes to a guessed address."""
     context = provider.context
     context.oauth_metadata = _parsed(OAuthMetadata, record.metadata_json)
     context.protected_resource_metadata = _parsed(ProtectedResourceMetadata, record.resource_json)

@@ -80,7 +80,8 @@ class Boundary:
             return origin
         if origin.scheme != "https" and not (self._local and is_loopback(origin.host)):
             raise AuthTrouble(
-                f"the server's directions lead to {shown_url(url)}, which is not https; nothing was sent there"
+                f"the server's directions lead to {shown_url(url)[:200]}, which is not https; "
+                "nothing was sent there"
             )
         if literal is not None:
             self.check_address(origin.host, literal)
