@@ -85,7 +85,7 @@ class OAuthSection(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> OAuthSection:
         if problem := self._problem():
-            raise PydanticCustomError("oauth", problem)  # type: ignore[arg-type]
+            raise PydanticCustomError("oauth", problem)
         return self
 
     def _problem(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from omni_tui.protocol.base import Command
+from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
 

@@ -188,8 +188,13 @@ def test_what_is_never_shown_or_opened(url: str, monkeypatch: pytest.MonkeyPatch
 
 def test_a_page_is_opened_where_there_is_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
-    monkeypatch.setattr("sys.platform", "linux")
+
+    def note(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", note)
+    monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.delenv("DISPLAY", raising=False)
     assert "copy the address" in open_page("https://login.example/a?b=c")

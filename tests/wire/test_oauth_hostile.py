@@ -183,7 +183,7 @@ async def test_a_given_client_is_not_led_to_another_authorisation_server(
     authority: Authority, elsewhere: Authority, tmp_path: Path
 ) -> None:
     authority.resource = {"authorization_servers": [elsewhere.base]}
-    given = {"client_id": "mine", "client_secret": "s3cret", "issuer": authority.base}
+    given: dict[str, Any] = {"client_id": "mine", "client_secret": "s3cret", "issuer": authority.base}
     event = await outcome(authority, tmp_path, **given)
     assert "another authorisation server" in event.reason
     assert elsewhere.seen == []

@@ -10,8 +10,7 @@ from textual.content import Content
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import CopyText
-from omni_tui.protocol.commands import CancelSignIn, OpenSignInPage, SignIn, SignOut
-from omni_tui.protocol.signin import SignInChanged
+from omni_tui.protocol.signin import CancelSignIn, OpenSignInPage, SignIn, SignInChanged, SignOut
 
 if TYPE_CHECKING:
     from textual.message import Message

@@ -14,8 +14,13 @@ from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
 from omni_tui.protocol import SafeText
-from omni_tui.protocol.commands import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn
-from omni_tui.protocol.signin import SignInChanged
+from omni_tui.protocol.signin import (
+    CancelSignIn,
+    FinishSignIn,
+    OpenSignInPage,
+    SignIn,
+    SignInChanged,
+)
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 class SignInScreen(ModalScreen[None]):
     """Opened by the person. Closing it leaves the sign-in as it is; it closes when that is done."""
 
+    AUTO_FOCUS = ""
     CSS_PATH = "../styles/screens.tcss"
     DEFAULT_CSS = """
     SignInScreen { align: center middle; }
@@ -52,8 +58,9 @@ class SignInScreen(ModalScreen[None]):
         self.server = server
         self._label = label
         # What was known before is over if a new sign-in was asked for: until it is told of, it starts.
-        live = known is not None and known.phase in ("starting", "waiting")
-        self._known = known if live else SignInChanged(server=server, phase="starting")
+        self._known = SignInChanged(server=server, phase="starting")
+        if known is not None and known.phase in ("starting", "waiting"):
+            self._known = known
 
     def compose(self) -> ComposeResult:
         """Return title, what to do, the address, a line to paste into, keys."""

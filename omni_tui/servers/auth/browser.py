@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import platform
 import webbrowser
 
 from omni_tui.servers.auth.urls import authorize_problem
@@ -11,9 +11,9 @@ from omni_tui.servers.auth.urls import authorize_problem
 
 def there_is_one() -> bool:
     """Whether a browser with a window of its own could be opened here (not over ssh, not on a console)."""
-    if sys.platform.startswith("linux"):
-        return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-    return "SSH_CONNECTION" not in os.environ
+    if platform.system() in ("Darwin", "Windows"):
+        return "SSH_CONNECTION" not in os.environ
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def open_page(url: str) -> str:
