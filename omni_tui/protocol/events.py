@@ -16,7 +16,9 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Event, Journalled, Reply
+from omni_tui.protocol.base import Event as Event
+from omni_tui.protocol.base import Journalled as Journalled
+from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.commands import Mode
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import JsonText, SafeText
