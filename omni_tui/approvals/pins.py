@@ -34,7 +34,8 @@ def fingerprint(spec: ServerSpec) -> str:
         return _digest(["memory", spec.name, str(getattr(spec.inside, "name", ""))])
     if spec.url:
         headers = {k.lower(): "" if k in spec.secret_headers else v for k, v in spec.headers.items()}
-        return _digest(["http", spec.url, headers])
+        signs_in = [spec.oauth.grant, spec.oauth.client_id, spec.oauth.issuer] if spec.oauth else None
+        return _digest(["http", spec.url, headers, *([signs_in] if signs_in else [])])
     found = shutil.which(spec.command, path=spec.env.get("PATH")) or spec.command
     env = {name: "" if name in spec.secret_env else value for name, value in spec.env.items()}
     return _digest(["stdio", str(Path(found).resolve()), list(spec.args), spec.cwd, env])

@@ -46,7 +46,7 @@ _BOUNDS = {
 }
 
 
-_SECRETIVE = {"key", "token", "env", "headers"}
+_SECRETIVE = {"key", "token", "env", "headers", "client_secret", "private_key"}
 
 
 def problem(where: str, what: str, todo: str = "") -> Problem:
@@ -102,7 +102,7 @@ def _words(details: ErrorDetails, path: Path) -> tuple[str, str]:
             f"{name} {details['msg']}",
             "write ${NAME} for an environment variable, or keyring:SERVICE/NAME",
         )
-    if kind in {"reach", "misplaced", "bearer", "http_url"}:
+    if kind in {"reach", "misplaced", "bearer", "http_url", "oauth"}:
         return f"{name} {details['msg']}" if kind != "misplaced" else f"{name}: {details['msg']}", ""
     wanted = _WANTED.get(kind)
     if wanted:

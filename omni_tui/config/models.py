@@ -6,6 +6,7 @@ A missing key means its default. Times are seconds. What a *reference* is, `refe
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -64,6 +65,47 @@ class AgentSection(Section):
     system_prompt: str = ""
 
 
+class OAuthSection(Section):
+    """`[servers.NAME.oauth]`: how to sign in, where the server's own directions are not enough.
+
+    `issuer` names the authorisation server that may be asked; without it, the MCP server's metadata
+    does. Without a `client_id` the client registers itself, or is its `client_metadata_url`.
+    `callback_port` 0 takes any free port.
+    """
+
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    client_id: str = ""
+    client_secret: Reference = ""
+    private_key: Reference = ""
+    scopes: list[Annotated[str, Field(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]+$")]] = []
+    client_metadata_url: HttpUrl = ""
+    issuer: HttpUrl = ""
+    callback_port: int = Field(default=0, ge=0, le=65_535)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> OAuthSection:
+        if problem := self._problem():
+            raise PydanticCustomError("oauth", problem)
+        return self
+
+    def _problem(self) -> str:
+        machine = self.grant == "client_credentials"
+        if machine and not self.client_id:
+            return '`grant = "client_credentials"` needs a `client_id`'
+        if machine and bool(self.client_secret) == bool(self.private_key):
+            return '`grant = "client_credentials"` needs `client_secret` or `private_key`, one of them'
+        if self.private_key and not machine:
+            return '`private_key` is for `grant = "client_credentials"`'
+        if self.client_secret and not self.client_id:
+            return "`client_secret` needs the `client_id` it belongs to"
+        if self.client_metadata_url and (self.client_id or machine):
+            return "`client_metadata_url` is itself the id of the client; use it or `client_id`"
+        parts = urlsplit(self.client_metadata_url)
+        if self.client_metadata_url and (parts.scheme.lower() != "https" or parts.path in ("", "/")):
+            return "`client_metadata_url` must begin with https:// and have a path"
+        return ""
+
+
 class ServerSection(Section):
     """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to."""
 
@@ -75,6 +117,7 @@ class ServerSection(Section):
     headers: dict[str, str] = {}
     auth: Literal["none", "bearer", "oauth"] = "none"
     token: Reference = ""
+    oauth: OAuthSection = OAuthSection()
     mode: Literal["auto", "legacy"] = "auto"
     transport: Literal["auto", "http", "sse"] = "auto"
     heartbeat: float = Field(default=30.0, ge=0, le=86_400)
@@ -88,7 +131,9 @@ class ServerSection(Section):
             how = "only one of them" if self.command else "one of them"
             raise PydanticCustomError("reach", "needs `command` or `url`, " + how)
         misplaced = (
-            ("args", "env", "cwd") if self.url else ("headers", "auth", "token", "transport", "heartbeat")
+            ("args", "env", "cwd")
+            if self.url
+            else ("headers", "auth", "token", "oauth", "transport", "heartbeat")
         )
         for key in misplaced:
             if key in self.model_fields_set:
@@ -96,6 +141,8 @@ class ServerSection(Section):
                 raise PydanticCustomError("misplaced", f"`{key}` is for a server with `{other}`")
         if (self.auth == "bearer") != bool(self.token):
             raise PydanticCustomError("bearer", '`token` and `auth = "bearer"` belong together')
+        if "oauth" in self.model_fields_set and self.auth != "oauth":
+            raise PydanticCustomError("oauth", 'the table `oauth` needs `auth = "oauth"`')
         return self
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from omni_tui.config.layers import Layer
 from omni_tui.config.models import Config, ServerSection
+from omni_tui.config.oauth import oauth_spec
 from omni_tui.config.references import Unresolved, has_reference, names_a_secret, resolve
 from omni_tui.config.spec import ServerSpec, Source
 
@@ -73,9 +74,12 @@ def server_spec(
         _refuse(name, section, source)
         env, secret_env = _resolved(section.env, environ)
         headers, secret_headers = _headers(section, environ)
+        oauth = oauth_spec(section, environ)
     except Unresolved as error:
         return replace(spec, problem=str(error))
-    return replace(spec, env=env, secret_env=secret_env, headers=headers, secret_headers=secret_headers)
+    return replace(
+        spec, env=env, secret_env=secret_env, headers=headers, secret_headers=secret_headers, oauth=oauth
+    )
 
 
 def name_problem(name: str) -> str:
@@ -119,17 +123,21 @@ def _refuse(name: str, section: ServerSection, source: Source) -> None:
     """Raise `Unresolved` for what is no mistake of form, and yet must not be started."""
     if problem := name_problem(name):
         raise Unresolved(problem)
-    if section.auth == "oauth":
-        raise Unresolved('signing in by OAuth is not supported by this version; use auth = "bearer"')
     if source == "project":
-        values = [*section.env.values(), *section.headers.values(), section.token]
+        values = [
+            *section.env.values(),
+            *section.headers.values(),
+            section.token,
+            section.oauth.client_secret,
+            section.oauth.private_key,
+        ]
         if any(has_reference(value) for value in values):
             raise Unresolved(
                 "a project's file may not take values from your environment or keyring; "
                 "copy the server to your own config to give them"
             )
     secret = any(names_a_secret(key) or has_reference(value) for key, value in section.headers.items())
-    if in_the_clear(section.url) and (section.token or secret):
+    if in_the_clear(section.url) and (section.token or secret or section.auth == "oauth"):
         raise Unresolved("its credentials would cross the network over plain HTTP; use https")
     if "@" in urlsplit(section.url).netloc:
         raise Unresolved('its address holds a user name or password; use headers or auth = "bearer"')

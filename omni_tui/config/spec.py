@@ -10,6 +10,20 @@ Transport = Literal["stdio", "http", "sse", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
+class OAuthSpec:
+    """How to sign in to a server, references resolved; see `OAuthSection`. The secrets are not shown."""
+
+    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    scopes: tuple[str, ...] = ()
+    client_metadata_url: str = ""
+    issuer: str = ""
+    callback_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSpec:
     """How to reach one MCP server.
 
@@ -32,6 +46,7 @@ class ServerSpec:
     headers: dict[str, str] = field(default_factory=dict)
     secret_env: frozenset[str] = frozenset()
     secret_headers: frozenset[str] = frozenset()
+    oauth: OAuthSpec | None = None
     mode: Literal["auto", "legacy"] = "auto"
     web: Literal["auto", "http", "sse"] = "auto"
     inside: Any = field(default=None, repr=False)

@@ -13,6 +13,7 @@ from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
+from omni_tui.engine.signin_desk import SignInDesk
 from omni_tui.engine.tool_desk import ToolDesk
 from omni_tui.memory import JournalBroken, list_sessions
 from omni_tui.models.base import ModelError
@@ -42,6 +43,7 @@ class Commands:
             c.OpenSession: self._open_session,
             c.ListSessions: self._list_sessions,
             **servers.table(),
+            **SignInDesk(engine).table(),
             **tools.table(),
             **view.table(),
         }

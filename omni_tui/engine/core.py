@@ -23,6 +23,7 @@ from omni_tui.engine.fanout import Fanout, Outbox
 from omni_tui.engine.session import LiveSession, Settings
 from omni_tui.engine.ways import WayFile
 from omni_tui.memory import (
+    Credentials,
     Journal,
     JournalBroken,
     JournalBusy,
@@ -113,6 +114,7 @@ class Engine:
             on_tools=self._on_tools,
             on_gone=self._on_gone,
             memory=WayFile(state / "ways.json"),
+            store=Credentials(state / "credentials.json", self.vault),
         )
         self.session = await self._resume_or_begin()
         for spec in self.loaded.servers:
@@ -291,6 +293,8 @@ class Engine:
             outbox.offer(ConfigProblems(problems=self.loaded.problems, ts=time.time()))
         for server in self.registry.snapshot():
             outbox.offer(self._with_trust(server))
+        for sign_in in self.registry.sign_ins.snapshot():
+            outbox.offer(sign_in)
         for name in self.catalogue.servers():
             for page in self.catalogue.pages(name):
                 outbox.offer(page)

@@ -1,6 +1,7 @@
 """What is remembered: sealed session journals, the table of calls, and whom the person trusts."""
 
 from omni_tui.memory.calls import CallMoved, CallRow, GrantSpent
+from omni_tui.memory.credentials import Credentials
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault, VaultRefused
 from omni_tui.memory.journal import Journal
 from omni_tui.memory.private import PlaceRefused
@@ -17,6 +18,7 @@ from omni_tui.memory.trust import PinnedTool, ServerTrust, TrustStore
 __all__ = [
     "CallMoved",
     "CallRow",
+    "Credentials",
     "GrantSpent",
     "Journal",
     "JournalBroken",

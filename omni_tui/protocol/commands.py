@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
+from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
 
 Verdict = Literal["approve", "reject", "defer"]
 Mode = Literal["chat", "auto", "orchestrator"]
-
-
-def _snake(name: str) -> str:
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
-
-
-class Command(
-    msgspec.Struct, frozen=True, kw_only=True, tag=_snake, tag_field="type", forbid_unknown_fields=True
-):
-    """Base of all commands. `request` is unique per link and 0 where no reply is wanted."""
-
-    request: int = 0
 
 
 class Hello(Command):
@@ -247,6 +235,11 @@ AnyCommand = (
     | RemoveServer
     | ImportServers
     | ReadServerLog
+    | SignIn
+    | FinishSignIn
+    | CancelSignIn
+    | OpenSignInPage
+    | SignOut
     | DescribeTool
     | CheckArguments
     | ReadArguments

@@ -16,10 +16,12 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from omni_tui.protocol.commands import Mode, _snake
+from omni_tui.protocol.base import Event as Event
+from omni_tui.protocol.base import Journalled as Journalled
+from omni_tui.protocol.base import Reply as Reply
+from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import JsonText, SafeText
-
-VERSION = 1
 
 ServerState = Literal[
     "not_allowed", "connecting", "active", "idle", "needs_sign_in", "degraded", "failed", "disabled"
@@ -42,32 +44,6 @@ CallState = Literal[
 ]
 TurnStatus = Literal["done", "stopped", "failed", "limit", "parked"]
 PartKind = Literal["text", "image", "audio", "link", "resource", "structured"]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag=_snake, tag_field="type"):
-    """Header of every event: format version, journal number (0 if live), Unix time, session id."""
-
-    journalled: ClassVar[bool] = False
-    public: ClassVar[bool] = True
-
-    v: int = VERSION
-    seq: int = 0
-    ts: float = 0.0
-    session: str = ""
-
-
-class Journalled(Event, frozen=True, kw_only=True):
-    """Base of events that are on disk before they are seen."""
-
-    journalled: ClassVar[bool] = True
-
-
-class Reply(Event, frozen=True, kw_only=True):
-    """Base of answers to one command."""
-
-    public: ClassVar[bool] = False
-
-    request: int = 0
 
 
 # --- values ---------------------------------------------------------------------------------
@@ -534,6 +510,7 @@ AnyEvent = (
     | Lagged
     | ServerChanged
     | ServerRemoved
+    | SignInChanged
     | ToolsListed
     | UserMessage
     | TurnStarted

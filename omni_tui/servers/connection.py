@@ -258,6 +258,7 @@ class Connection:
     ) -> tuple[live.Session, BaseException | None]:
         """Connect in one way, and serve; return the session when it is over, and what it failed of."""
         error: BaseException | None = None
+        gatekeeper = await self._around.sign_ins.gatekeeper(self.spec)
         session = self._session = session_type(
             self.spec,
             processes=self._around.processes,
@@ -266,6 +267,7 @@ class Connection:
             on_offer=self._on_offer,
             on_beat=self._on_beat,
             way=way,
+            gatekeeper=gatekeeper,
         )
         try:
             async with self._around.gate.place() as give_back:
@@ -295,7 +297,7 @@ class Connection:
             trouble = dataclasses.replace(trouble, todo=todo)
         self._next_try = time.time() + delay if delay is not None else None
         self.log.note(f"not connected: {trouble.what}")
-        self._set("failed", trouble)
+        self._set("needs_sign_in" if trouble.sign_in else "failed", trouble)
         return delay
 
     def _end_life(self) -> None:

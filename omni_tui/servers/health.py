@@ -30,11 +30,15 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a server is not connected: what happened, what to do, and whether trying again is pointless."""
+    """Why a server is not connected: what happened, what to do, and whether trying again is pointless.
+
+    `sign_in`: the person has to sign in first.
+    """
 
     what: str
     todo: str = ""
     lasting: bool = False
+    sign_in: bool = False
 
 
 class TroubleError(Exception):

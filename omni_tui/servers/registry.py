@@ -11,6 +11,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event, SafeText
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers.approach import WayMemory
+from omni_tui.servers.auth import SignIns, Store
 from omni_tui.servers.base import Dispatch, ToolDefinition
 from omni_tui.servers.connection import Connection
 from omni_tui.servers.health import StartGate
@@ -31,8 +32,8 @@ class Registry:
     `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the
     name of a server whose tools can no longer be called (it may come back). All three are called on
     the loop and must not block; what they raise is logged. At most `max_starts` servers start at
-    the same time. `memory` keeps over restarts how each server was reached. To be made and used in a
-    running loop.
+    the same time. `memory` keeps over restarts how each server was reached, `store` what was signed in
+    to. To be made and used in a running loop.
     """
 
     def __init__(
@@ -45,15 +46,20 @@ class Registry:
         on_gone: Callable[[str], None],
         max_starts: int = 4,
         memory: WayMemory | None = None,
+        store: Store | None = None,
     ) -> None:
         self._processes = processes
         self._on_event = _contained(on_event)
         self._on_gone = _contained(on_gone)
+        loading = asyncio.Lock()
+        self.sign_ins = SignIns(store, self._on_event, self._signed_in, loading=loading)
+        self._tasks: set[asyncio.Task[None]] = set()
         self._around = Surroundings(
             authority=authority,
             processes=processes,
             gate=StartGate(max_starts),
-            loading=asyncio.Lock(),
+            loading=loading,
+            sign_ins=self.sign_ins,
             on_event=self._on_event,
             on_tools=lambda name, tools: _guarded(on_tools, name, tools),
             on_gone=self._on_gone,
@@ -80,6 +86,7 @@ class Registry:
     async def stop(self) -> None:
         """End all connections and every process of theirs, within 5 s."""
         self._started = False
+        await self.sign_ins.close()
         everybody = [asyncio.create_task(one.stop()) for one in self._connections.values()]
         if everybody:
             _, late = await asyncio.wait(everybody, timeout=_STOP)
@@ -110,10 +117,26 @@ class Registry:
     async def remove(self, name: str) -> None:
         """End and forget a server. Raises `KeyError`."""
         connection = self.get(name)
+        await self.sign_ins.remove(name)
         await connection.stop()
         connection.close()
         del self._connections[name]
         self._on_event(ServerRemoved(name=name))
+
+    async def sign_out(self, name: str) -> str:
+        """Disconnect a server and forget its sign-in; returns what was done. Raises `KeyError`."""
+        connection = self.get(name)
+        done = await self.sign_ins.sign_out(connection.spec)
+        await connection.disconnect()
+        return done
+
+    def _signed_in(self, name: str) -> None:
+        """Go on with a server that waited for a sign-in; one that is connected just has better tokens."""
+        connection = self._connections.get(name)
+        if connection is not None and connection.state in ("needs_sign_in", "failed"):
+            task = asyncio.create_task(connection.reconnect(), name=f"{name} goes on")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def snapshot(self) -> list[ServerChanged]:
         """Return the state of every server, in the order they were added."""

@@ -49,6 +49,8 @@ from omni_tui.servers.transports.factory import Needs, make
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
+    from omni_tui.servers.auth.gatekeeper import Gatekeeper
+
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
 _FORGOTTEN = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
@@ -73,6 +75,7 @@ class Session:
         on_offer: Callable[[Offer], None],
         on_beat: Callable[[str, float], None],
         way: Way,
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         self._spec = spec
         self._server_log = log
@@ -85,8 +88,12 @@ class Session:
         self._connected = False
         self._listing = asyncio.Lock()
         self._relister = Relister(self.relist)
+        self._gatekeeper = gatekeeper
+        if gatekeeper is not None:
+            gatekeeper.on_needed = self.leave
+            gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
         self._tap = Tap(spec.name, authority, self.leave)
-        self._transport = make(way.transport, spec, Needs(processes, log, self.leave))
+        self._transport = make(way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper))
         self.protocol = ""
         self.version = SafeText("")
         self.instructions = ""
@@ -219,6 +226,10 @@ class Session:
             if not isinstance(error, MCPError):
                 _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
             return CallError(CUT, sent=True, todo="Check with the server before you call it again.")
+        if self._gatekeeper is not None and opening.status in (401, 403):
+            refused = self._gatekeeper.why_refused()
+            if refused is not None:
+                return CallError(refused.what, sent=True, answered=True, todo=refused.todo)
         if session_is_lost(opening):
             self._lose(_FORGOTTEN)
         elif opening.refusal.error.code in _STALE_CODES:
@@ -241,6 +252,8 @@ class Session:
         error = root_cause(error) if error is not None else None
         if isinstance(error, TroubleError):
             return error.trouble
+        if self._gatekeeper is not None and (ended := self._gatekeeper.why_ended()) is not None:
+            return ended
         if self._lost is not None:
             return self._lost
         if isinstance(error, TimeoutError) and not self._connected:
@@ -263,6 +276,8 @@ class Session:
     def verdict(self, error: BaseException | None) -> Verdict:
         """Return what a failure to connect says of the way; valid once `run` is over."""
         error = root_cause(error) if error is not None else None
+        if self._gatekeeper is not None and self._gatekeeper.why_ended() is not None:
+            return "other"  # it is there, and wants to know who asks
         if self._transport.absent:
             return "absent"
         if isinstance(error, TimeoutError):

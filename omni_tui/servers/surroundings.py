@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from omni_tui.protocol import Event
 from omni_tui.servers.approach import WayMemory
+from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import Dispatch, ToolDefinition
 from omni_tui.servers.health import StartGate
 from omni_tui.servers.processes import Processes
@@ -26,6 +27,7 @@ class Surroundings:
     processes: Processes
     gate: StartGate
     loading: asyncio.Lock
+    sign_ins: SignIns
     on_event: Callable[[Event], None]
     on_tools: Callable[[str, list[ToolDefinition]], None]
     on_gone: Callable[[str], None]

@@ -271,7 +271,13 @@ mode = "legacy"
             "A: the environment variable NOPE is not set; set it and start again; B: ",
         ),
         ('command = "x"\nenv = { A = "keyring:svc/name" }', "keyring"),
-        ('url = "https://x"\nauth = "oauth"', "OAuth is not supported"),
+        ('url = "http://x.example"\nauth = "oauth"', "plain HTTP"),
+        ('url = "https://x"\nauth = "oauth"\nheaders = { authorization = "a" }', "cannot both be used"),
+        (
+            'url = "https://x"\nauth = "oauth"\n'
+            '[servers.s.oauth]\nclient_id = "i"\nclient_secret = "${NOPE}"',
+            "client_secret: the environment variable NOPE is not set",
+        ),
         ('url = "http://x.example"\nauth = "bearer"\ntoken = "${SET}"', "plain HTTP"),
         ('url = "http://x.example"\nheaders = { Cookie = "a" }', "plain HTTP"),
         ('url = "https://me:pw@x.example"', "user name or password"),
@@ -383,3 +389,77 @@ def test_a_projects_server_waits_to_be_allowed_and_takes_nothing_of_the_environm
 def test_the_persons_flags_go_before_a_projects_file(load: Load) -> None:
     loaded = load(OWN, '[agent]\nmode = "chat"\n', options=LaunchOptions(mode="auto"))
     assert loaded.config.agent.mode == "auto"
+
+
+# --- signing in -----------------------------------------------------------------------------------
+
+
+def test_a_sign_in_is_read_with_its_references_resolved(load: Load) -> None:
+    user = """
+[servers.plain]
+url = "https://x.example/mcp"
+auth = "oauth"
+[servers.machine]
+url = "https://y.example/mcp"
+auth = "oauth"
+[servers.machine.oauth]
+grant = "client_credentials"
+client_id = "me"
+private_key = "${KEY}"
+scopes = ["read", "files:write"]
+issuer = "https://login.example"
+"""
+    loaded = load(user, environ={"KEY": "-----BEGIN PRIVATE KEY-----\nAAAA"})
+    assert loaded.problems == ()
+    plain, machine = loaded.servers
+    assert plain.oauth is not None
+    assert (plain.oauth.grant, plain.oauth.callback_port, plain.problem) == ("authorization_code", 0, "")
+    assert machine.oauth is not None
+    assert machine.oauth.scopes == ("read", "files:write")
+    assert machine.oauth.issuer == "https://login.example"
+    assert machine.oauth.private_key in loaded.secrets
+    assert "AAAA" not in repr(machine)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("", 'needs `auth = "oauth"`'),
+        ('auth = "oauth"|grant = "client_credentials"', "needs a `client_id`"),
+        ('auth = "oauth"|grant = "client_credentials"\nclient_id = "a"', "one of them"),
+        (
+            'auth = "oauth"|grant = "client_credentials"\nclient_id = "a"\n'
+            'client_secret = "${A}"\nprivate_key = "${A}"',
+            "one of them",
+        ),
+        ('auth = "oauth"|grant = "password"', "authorization_code"),
+        ('auth = "oauth"|client_id = "a"\nclient_secret = "plain"', "must be a reference"),
+        ('auth = "oauth"|client_id = "a"\nprivate_key = "plain"', "must be a reference"),
+        ('auth = "oauth"|client_id = "a"\nprivate_key = "${A}"', '`grant = "client_credentials"`'),
+        ('auth = "oauth"|client_secret = "${A}"', "needs the `client_id`"),
+        ('auth = "oauth"|client_metadata_url = "https://x.example/"', "have a path"),
+        ('auth = "oauth"|client_metadata_url = "http://x.example/c.json"', "https://"),
+        ('auth = "oauth"|client_metadata_url = "https://x.example/c"\nclient_id = "a"', "use it or"),
+        ('auth = "oauth"|callback_port = 70000', "at most 65535"),
+        ('auth = "oauth"|scopes = ["a b"]', "scopes"),
+        ('auth = "oauth"|scopes = "a"', "must be a list"),
+        ('auth = "oauth"|client = "a"', "client_id"),
+    ],
+)
+def test_a_mistaken_sign_in_is_told(load: Load, section: str, words: str) -> None:
+    auth, _, table = section.partition("|")
+    loaded = load(f'[servers.s]\nurl = "https://x"\n{auth}\n[servers.s.oauth]\n{table}\n')
+    assert words in told(loaded)
+    assert "plain" not in told(loaded)
+    (spec,) = loaded.servers
+    assert spec.problem
+
+
+def test_a_projects_file_may_not_use_the_persons_secrets_to_sign_in(load: Load) -> None:
+    text = (
+        '[servers.s]\nurl = "https://x"\nauth = "oauth"\n'
+        '[servers.s.oauth]\nclient_id = "a"\nclient_secret = "${A}"\n'
+    )
+    loaded = load("", text, environ={"A": "v"})
+    (spec,) = loaded.servers
+    assert "may not take values" in spec.problem

@@ -11,11 +11,13 @@ from omni_tui.face import actions
 from omni_tui.face.clock import Clock
 from omni_tui.face.messages import RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
+from omni_tui.face.panes.signin import SignInKeys, sign_in_lines
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import AllowServer, DisconnectServer, ReconnectServer, RefreshServer
 from omni_tui.protocol.events import EngineReady, ServerChanged, ServerRemoved
+from omni_tui.protocol.signin import SignInChanged
 
 _GLYPHS = {
     "active": ("●", "$done"),
@@ -83,7 +85,7 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
     return words, empty
 
 
-class ServersPane(Pane):
+class ServersPane(SignInKeys, Pane):
     """The servers of this session and what to do about them."""
 
     TITLE = "Servers"
@@ -93,6 +95,7 @@ class ServersPane(Pane):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.servers: dict[str, ServerChanged] = {}
+        self.sign_ins: dict[str, SignInChanged] = {}
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
@@ -123,6 +126,9 @@ class ServersPane(Pane):
             self.servers[event.name] = event
         elif isinstance(event, ServerRemoved):
             self.servers.pop(event.name, None)
+            self.sign_ins.pop(event.name, None)
+        elif isinstance(event, SignInChanged):
+            self.sign_in_changed(event)
         elif not isinstance(event, EngineReady):
             return
         if self.is_mounted and self.children:
@@ -157,7 +163,7 @@ class ServersPane(Pane):
         details = self.query_one("#server-details", Static)
         details.set_class(server is None, "-none")
         if server is not None:
-            details.update(_details(server, self.app.clock.time()))  # type: ignore[attr-defined]
+            details.update(_details(server, self.sign_in, self.app.clock.time()))  # type: ignore[attr-defined]
         self.refresh_bindings()
 
     @on(RowList.Chosen)
@@ -181,6 +187,7 @@ class ServersPane(Pane):
             "server_connect": server.state in ("failed", "disabled", "needs_sign_in", "degraded"),
             "server_disconnect": server.state in (*_UP, "connecting"),
             "server_refresh": server.state in _UP,
+            **self.sign_in_offers(),
         }
         return allowed.get(action, True)
 
@@ -230,7 +237,7 @@ def _breaker(server: ServerChanged, now: float) -> str:
     return f"circuit open after {failures}: next try in {wait} s"
 
 
-def _details(server: ServerChanged, now: float) -> Content:
+def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -> Content:
     lines = [Content.styled(f"{server.transport} · {server.target}", "$text-2")]
     era = " · ".join(part for part in (server.protocol, server.server_version) if part)
     more = [
@@ -247,4 +254,5 @@ def _details(server: ServerChanged, now: float) -> Content:
         lines.append(Content.styled(server.todo, "$text-2"))
     if server.breaker != "closed":
         lines.append(Content.styled(_breaker(server, now), "$text-3"))
+    lines += sign_in_lines(sign_in)
     return Content("\n").join(lines)

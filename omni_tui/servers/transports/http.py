@@ -236,7 +236,7 @@ def explain_status(status: int, spec: ServerSpec) -> Trouble:
     except ValueError:
         answer = f"the server answered {status}"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        todo = f"Give it a token: headers.Authorization in [servers.{spec.name}], then reconnect."
+        todo = f'Give it headers.Authorization or auth = "oauth" in [servers.{spec.name}], then reconnect.'
         return Trouble(f"needs authorisation: {answer}", todo, lasting=True)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
         return Trouble(f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL.")

@@ -1,0 +1,109 @@
+"""What was signed in to: one file of sealed entries, each under the server it is for and its issuer.
+
+Every entry is sealed on its own with the vault's key and bound to its place; the names of the places
+are keyed digests, so the file tells nobody which servers they are. An entry that was sealed with a
+key that is not here is left alone, for the day the key is back.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from omni_tui.memory.crypto import SealBroken, Vault
+from omni_tui.memory.private import FileLock, private_dir, read_private, write_atomic
+
+logger = logging.getLogger(__name__)
+
+LIMIT = 4 * 1024 * 1024
+"""Longest file that is read, in bytes."""
+
+
+class _Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    place: str
+    issuer: str
+    saved: float
+    sealed: str
+
+
+class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    version: int = 1
+    entries: list[_Entry] = []
+
+
+class Credentials:
+    """The credentials of one installation. Calls touch the disk; usable from any thread.
+
+    A damaged file is kept aside and counts as empty: one signs in again.
+    """
+
+    def __init__(self, path: Path, vault: Vault) -> None:
+        self._path = path
+        self._vault = vault
+
+    def load(self, server: str) -> bytes | None:
+        """Return what was saved last for a server (its URL), None if nothing that can be read."""
+        place = self._vault.digest(server.encode())
+        mine = [entry for entry in self._read().entries if entry.place == place]
+        for entry in sorted(mine, key=lambda each: each.saved, reverse=True):
+            try:
+                sealed = base64.b64decode(entry.sealed, validate=True)
+                return self._vault.unseal(sealed, _context(server, entry.issuer))
+            except (SealBroken, binascii.Error):
+                logger.warning("a saved sign-in cannot be opened and is passed over", exc_info=True)
+        return None
+
+    def save(self, server: str, issuer: str, data: bytes) -> None:
+        """Save what belongs to a server under an issuer, on disk when this returns. Raises `OSError`."""
+        place, of = self._vault.digest(server.encode()), self._vault.digest(issuer.encode())
+        sealed = base64.b64encode(self._vault.seal(data, _context(server, of))).decode()
+        entry = _Entry(place=place, issuer=of, saved=time.time(), sealed=sealed)
+
+        def change(file: _File) -> None:
+            file.entries = [each for each in file.entries if (each.place, each.issuer) != (place, of)]
+            file.entries.append(entry)
+
+        self._change(change)
+
+    def forget(self, server: str) -> None:
+        """Remove everything of a server. Raises `OSError`."""
+        place = self._vault.digest(server.encode())
+
+        def change(file: _File) -> None:
+            file.entries = [each for each in file.entries if each.place != place]
+
+        self._change(change)
+
+    def _change(self, change: Callable[[_File], None]) -> None:
+        private_dir(self._path.parent)
+        with FileLock(self._path.with_suffix(".lock")):
+            file = self._read()
+            before = list(file.entries)
+            change(file)
+            if file.entries != before:
+                write_atomic(self._path, msgspec.json.encode(file) + b"\n")
+
+    def _read(self) -> _File:
+        try:
+            data = read_private(self._path)
+        except FileNotFoundError:
+            return _File()
+        try:
+            if len(data) > LIMIT:
+                raise ValueError("it is too long")
+            return msgspec.json.decode(data, type=_File)
+        except (msgspec.MsgspecError, ValueError) as error:
+            aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+            logger.warning("%s cannot be read (%s); it is kept as %s", self._path, error, aside.name)
+            self._path.replace(aside)
+            return _File()
+
+
+def _context(server: str, issuer_digest: str) -> str:
+    return f"credentials\n{server}\n{issuer_digest}"

@@ -1,0 +1,250 @@
+"""One server's sign-in while the app runs: the token to use now, and how the next one is had.
+
+Getting a token is single-flight: whoever finds it used up waits for the one renewal. A token that is
+good is handed out without any lock, so that calls to one server run side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx2
+from mcp.client.auth import OAuthFlowError
+from mcp.shared.auth import AuthorizationCodeResult
+from pydantic import ValidationError
+
+from omni_tui.config.spec import OAuthSpec, ServerSpec
+from omni_tui.servers.auth import provider as sdk
+from omni_tui.servers.auth import records
+from omni_tui.servers.auth.callback import PATH
+from omni_tui.servers.auth.fetch import Fetcher, Resolve, refusal, resolve
+from omni_tui.servers.auth.provider import Challenge
+from omni_tui.servers.auth.records import Record, Store
+from omni_tui.servers.auth.urls import AuthTrouble, Boundary
+
+_REFUSED = (400, 401, 403)
+
+
+class Account:
+    """Tokens of one server. `on_change` is called when it is signed in, or needs to be.
+
+    `need` is what a server asks for that only a person can give. `trouble` is why there is no token.
+    """
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        store: Store | None,
+        clock: Callable[[], float],
+        on_change: Callable[[], None],
+        lookup: Resolve = resolve,
+    ) -> None:
+        self.spec = spec
+        self.oauth = spec.oauth or OAuthSpec()
+        self.need: Challenge | None = None
+        self.trouble: AuthTrouble | None = None
+        self.record = Record()
+        self._store = store
+        self._clock = clock
+        self._on_change = on_change
+        self._lookup = lookup
+        self._lock = asyncio.Lock()
+        self._loaded = False
+
+    @property
+    def by_machine(self) -> bool:
+        """Whether no person is needed."""
+        return self.oauth.grant == "client_credentials"
+
+    @property
+    def signed_in(self) -> bool:
+        """Whether there is a token, or a way to one without a person."""
+        return bool(self.record.access_token or self.record.refresh_token)
+
+    def scopes(self) -> str:
+        """Return the scopes that a sign-in would ask for now, as far as they are known."""
+        asked = list(self.oauth.scopes)
+        if self.need is not None and (self.need.step_up or not asked):
+            asked += [*self.record.scope.split(), *self.need.scope.split()]
+        return " ".join(dict.fromkeys(asked))
+
+    async def token(self) -> str:
+        """Return a token to send, "" if there is none. Raises `AuthTrouble` if a renewal went wrong."""
+        if self.record.fresh(self._clock()):
+            return self.record.access_token
+        async with self._lock:
+            await self._load()
+            if not self.record.fresh(self._clock()) and self.record.refresh_token:
+                await self._renew()
+            return self.record.access_token if self.record.fresh(self._clock()) else ""
+
+    async def after_refusal(self, challenge: Challenge, used: str) -> str:
+        """Return another token than the refused one, "" if only a person can get it: see `need`."""
+        async with self._lock:
+            await self._load()
+            if self.record.access_token != used and self.record.fresh(self._clock()):
+                return self.record.access_token
+            try:
+                if self.by_machine:
+                    await self._by_machine(challenge)
+                elif challenge.step_up or not self.record.refresh_token or not await self._renew():
+                    self.require(challenge)
+            except AuthTrouble as trouble:
+                self.trouble = trouble
+                return ""
+            another = self.record.access_token != used and self.record.fresh(self._clock())
+            return self.record.access_token if another else ""
+
+    def require(self, challenge: Challenge) -> None:
+        """Note that a person has to sign in, or to grant more."""
+        self.need = challenge
+        if challenge.step_up:
+            more = f": {challenge.scope}" if challenge.scope else ""
+            what = f"the server asks for more rights than you granted{more}"
+        else:
+            self.record.drop_tokens()
+            what = "the server asks for a sign-in"
+        self.trouble = AuthTrouble(what, "Sign in (s in the servers pane), then call again.")
+        self._on_change()
+
+    async def begin(self) -> None:
+        """Read what is kept, if that has not happened yet."""
+        async with self._lock:
+            await self._load()
+
+    async def by_browser(
+        self,
+        port: int,
+        on_url: Callable[[str, sdk.BrowserSignIn], None],
+        on_callback: Callable[[], asyncio.Future[AuthorizationCodeResult]],
+    ) -> None:
+        """Sign in with a person's help. Raises `AuthTrouble`; what was granted before stays until then."""
+        record = Record(chosen=records.chosen_client(self.oauth), port=port)
+        for name in ("issuer", "access_token", "scope", "metadata_json", "resource_json"):
+            setattr(record, name, getattr(self.record, name))
+        if self.record.port == port:  # else the registered redirect address is another
+            record.client_json = self.record.client_json
+
+        async def changed() -> None:  # a registration is kept, whatever becomes of this sign-in
+            self.record.client_json, self.record.port = record.client_json, port
+
+        async def show(url: str) -> None:
+            on_url(url, provider)
+
+        async def wait() -> AuthorizationCodeResult:
+            return await on_callback()
+
+        memory = sdk.Memory(record, self._clock, changed)
+        provider = sdk.browser_sign_in(
+            self.spec, record, memory, f"http://127.0.0.1:{port}{PATH}", show, wait
+        )
+        async with self._fetching() as fetcher:
+            await sdk.sign_in(provider, fetcher, self.need or Challenge())
+        if provider.context.current_tokens is None or not record.access_token:
+            raise AuthTrouble("the authorisation server issued no token")
+        sdk.note_metadata(provider, record)
+        async with self._lock:
+            await self._adopt(record)
+
+    async def forget(self) -> Record:
+        """Forget everything, here and in the store; returns what there was. Raises `OSError`."""
+        async with self._lock:
+            await self._load()
+            former, self.record = self.record, Record(chosen=records.chosen_client(self.oauth))
+            self.need = self.trouble = None
+            if self._store is not None:
+                await asyncio.to_thread(self._store.forget, self.spec.url)
+            return former
+
+    # --- under the lock -------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        if not self._loaded:
+            self.record = await records.load(self._store, self.spec)
+            self._loaded = True
+
+    async def _renew(self) -> bool:
+        """Use the refresh token; another process may have done so. False: it is worth nothing any more."""
+        stored = await records.load(self._store, self.spec) if self._store else self.record
+        if stored.fresh(self._clock()) and stored.access_token != self.record.access_token:
+            self.record = stored
+            return True
+        record = self.record
+
+        async def changed() -> None:
+            await records.save(self._store, self.spec, record)
+
+        memory = sdk.Memory(record, self._clock, changed)
+        provider = sdk.browser_sign_in(
+            self.spec, record, memory, f"http://127.0.0.1:{record.port or 1}{PATH}", _nobody, _never
+        )
+        async with self._fetching() as fetcher:
+            renewed = await sdk.renew(provider, fetcher)
+        if not renewed:
+            status = fetcher.last.status_code if fetcher.last is not None else 0
+            if fetcher.last is not None and status not in _REFUSED and status < 600 and status != 200:
+                said = refusal(fetcher.last)
+                raise AuthTrouble(f"the sign-in could not be renewed: {said}", passing=True)
+            record.drop_tokens()
+            await records.save(self._store, self.spec, record)
+            return False
+        self.need = self.trouble = None
+        return True
+
+    async def _by_machine(self, challenge: Challenge) -> None:
+        record = self.record
+
+        async def changed() -> None:
+            return None
+
+        provider = sdk.machine_sign_in(self.spec, record, sdk.Memory(record, self._clock, changed))
+        async with self._fetching() as fetcher:
+            await sdk.sign_in(provider, fetcher, challenge)
+        sdk.note_metadata(provider, record)
+        await self._adopt(record)
+
+    async def _adopt(self, record: Record) -> None:
+        self.record, self._loaded = record, True
+        self.need = self.trouble = None
+        await records.save(self._store, self.spec, record)
+        self._on_change()
+
+    @asynccontextmanager
+    async def _fetching(self) -> AsyncIterator[Fetcher]:
+        """Give a fetcher; every failure inside becomes an `AuthTrouble` without secrets in its words."""
+        async with Fetcher(Boundary(self.spec.url, self.oauth.issuer), self._lookup) as fetcher:
+            try:
+                yield fetcher
+            except OAuthFlowError as error:
+                raise AuthTrouble(_words(error, fetcher.last)) from None
+            except (ValidationError, ValueError, httpx2.HTTPError):
+                raise AuthTrouble("the authorisation server's answer makes no sense") from None
+
+
+def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
+    """Say what went wrong in a sign-in. The SDK's own words may quote whole answers."""
+    text = str(error)
+    if last is not None and last.status_code >= 300 and text.startswith(("Token exchange", "Registration")):
+        step = "token request" if text.startswith("Token") else "registration of this app"
+        return f"the authorisation server refused the {step}: {refusal(last)}"
+    known = {
+        "Protected resource": "the server's metadata is about another server than this one",
+        "Authorization server metadata": "the authorisation server's metadata names another issuer",
+        "Authorization response iss": "the answer came from another authorisation server: not used",
+        "Authorization response missing": "the answer does not say which server it came from: not used",
+        "State parameter": "the answer belongs to another sign-in: not used",
+        "No authorization server metadata": "the configured issuer publishes no metadata",
+        "Authorization server registered": "the authorisation server registered this app unusably",
+    }
+    found = next((words for start, words in known.items() if text.startswith(start)), "")
+    return found or "the authorisation server's answer makes no sense"
+
+
+async def _nobody(url: str) -> None:
+    raise AuthTrouble("the server asks for a sign-in")
+
+
+async def _never() -> AuthorizationCodeResult:
+    raise AuthTrouble("the server asks for a sign-in")

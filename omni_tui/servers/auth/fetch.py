@@ -1,0 +1,164 @@
+"""HTTP for discovery, registration and tokens: to where it may, bounded, without cookies or proxies.
+
+A host is looked up once; every address it has is judged, and the connection goes to a judged address
+with the host's own name in the certificate check. Nothing is unpacked, redirects are followed for
+metadata and inside of an origin only, never for what carries credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+import httpx2
+
+from omni_tui.servers.auth.urls import AuthTrouble, Boundary, Origin
+
+MAX_BODY = 1024 * 1024
+"""Longest answer, in bytes."""
+TIMEOUT = 15.0
+"""Seconds for one exchange, whatever happens in it."""
+HOPS = 3
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_TRIES = 4
+_DROPPED = ("content-length", "transfer-encoding", "set-cookie")
+_FAMILIES = {socket.AF_INET, socket.AF_INET6}
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """Return the addresses of a host. Raises `OSError`."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found if each[0] in _FAMILIES))
+
+
+class Fetcher:
+    """Async context manager: sends the requests of one sign-in or renewal. `last` is the last answer."""
+
+    def __init__(self, boundary: Boundary, lookup: Resolve = resolve, timeout: float = TIMEOUT) -> None:
+        self._boundary = boundary
+        self._lookup = lookup
+        self._timeout = timeout
+        self._client = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(timeout), follow_redirects=False, trust_env=False
+        )
+        self.last: httpx2.Response | None = None
+
+    async def __aenter__(self) -> Fetcher:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def send(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request and return the whole answer. Raises `AuthTrouble`, with nothing secret in it."""
+        origin = self._boundary.check(str(request.url))
+        try:
+            async with asyncio.timeout(self._timeout):
+                for _ in range(HOPS + 1):
+                    self.last = await self._once(request)
+                    onward = _onward(request, self.last)
+                    if onward is None:
+                        return self.last
+                    request = onward
+        except TimeoutError:
+            raise AuthTrouble(
+                f"{origin.host} did not answer in {self._timeout:g} s", passing=True
+            ) from None
+        raise AuthTrouble(f"{origin.host} redirects without end")
+
+    async def _once(self, request: httpx2.Request) -> httpx2.Response:
+        origin = self._boundary.check(str(request.url))
+        error: Exception | None = None
+        for address in (await self._addresses(request, origin))[:_TRIES]:
+            try:
+                return await self._at(request, origin, address)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
+                error = failure
+            except httpx2.HTTPError as failure:
+                raise AuthTrouble(
+                    f"the answer of {origin.host} broke off ({type(failure).__name__})", passing=True
+                ) from None
+        why = (
+            "its certificate cannot be verified"
+            if "certificate" in str(error).lower()
+            else "nothing answers"
+        )
+        raise AuthTrouble(f"{origin.host} could not be reached: {why}", passing=True)
+
+    async def _addresses(self, request: httpx2.Request, origin: Origin) -> list[str]:
+        try:
+            found = await self._lookup(origin.host, origin.port)
+        except OSError:
+            found = []
+        if not found:
+            raise AuthTrouble(f"there is no host called {origin.host}", passing=True)
+        if not self._boundary.chosen(str(request.url)):
+            for address in found:
+                self._boundary.check_address(origin.host, ipaddress.ip_address(address.partition("%")[0]))
+        return found
+
+    async def _at(self, request: httpx2.Request, origin: Origin, address: str) -> httpx2.Response:
+        """Send a request to one address of its host, and read at most `MAX_BODY` bytes."""
+        headers = httpx2.Headers(request.headers)
+        headers["Host"] = request.url.netloc.decode("ascii")
+        headers["Accept-Encoding"] = "identity"
+        pinned = httpx2.Request(
+            request.method,
+            request.url.copy_with(host=address),
+            headers=headers,
+            content=request.content,
+            extensions={"timeout": httpx2.Timeout(self._timeout).as_dict(), "sni_hostname": origin.host},
+        )
+        response = await self._client.send(pinned, stream=True, follow_redirects=False)
+        try:
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                raise AuthTrouble(f"{origin.host} sent a packed answer, which was not asked for")
+            body = bytearray()
+            async for chunk in response.aiter_raw():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise AuthTrouble(f"the answer of {origin.host} is longer than {MAX_BODY} bytes")
+        finally:
+            await response.aclose()
+        kept = [(k, v) for k, v in response.headers.multi_items() if k not in _DROPPED]
+        return httpx2.Response(response.status_code, headers=kept, content=bytes(body), request=request)
+
+
+def _onward(request: httpx2.Request, response: httpx2.Response) -> httpx2.Request | None:
+    """Return the request that follows a redirect of metadata inside of its origin, None to stay."""
+    location = response.headers.get("location", "")
+    if request.method != "GET" or response.status_code not in _REDIRECTS or not location:
+        return None
+    try:
+        target = request.url.join(location)
+    except httpx2.InvalidURL:
+        return None
+    if target.userinfo or Origin.of(str(request.url)) != Origin.of(str(target)):
+        return None
+    return httpx2.Request("GET", target, headers={"Accept": "application/json"})
+
+
+def refusal(response: httpx2.Response | None) -> str:
+    """Say what an authorisation server answered, by its status and standard error code only."""
+    if response is None:
+        return ""
+    code = ""
+    try:
+        body = response.json()
+        code = str(body.get("error", "")) if isinstance(body, dict) else ""
+    except (ValueError, RecursionError):
+        pass
+    plain = code.isascii() and code.replace("_", "").isalnum() and len(code) <= 40
+    if plain:
+        return f"{code} ({response.status_code})"
+    try:
+        return f"{response.status_code} {HTTPStatus(response.status_code).phrase}"
+    except ValueError:
+        return str(response.status_code)

@@ -1,0 +1,97 @@
+"""What puts the token on requests to one server.
+
+A good token is stamped without any lock. Only without one, or when the server refuses with 401 or
+403, is the account asked for another; the request is then sent again once, since the server refused
+to look at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+
+import httpx2
+
+from omni_tui.servers.auth.account import Account
+from omni_tui.servers.auth.provider import Challenge
+from omni_tui.servers.auth.urls import AuthTrouble, Origin
+from omni_tui.servers.health import Trouble
+
+
+class Gatekeeper(httpx2.Auth):
+    """The `httpx2.Auth` of one connection.
+
+    `on_needed` is called when the connection is of no use until the person has signed in, `on_resent`
+    when a request is sent for the second time.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._origin = Origin.of(account.spec.url)
+        self._lost = False
+        self._failed: AuthTrouble | None = None
+        self.on_needed: Callable[[], None] = lambda: None
+        self.on_resent: Callable[[], None] = lambda: None
+
+    async def async_auth_flow(
+        self, request: httpx2.Request
+    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """Send a request with the token, to the server's own origin only."""
+        if self._lost or Origin.of(str(request.url)) != self._origin:
+            yield request
+            return
+        token = await self._token()
+        self._failed = None
+        _stamp(request, token)
+        response = yield request
+        if (challenge := Challenge.of(response)) is None:
+            return
+        another = await self._account.after_refusal(challenge, token)
+        if not another:
+            self._give_up(challenge)
+            return
+        await response.aread()
+        self.on_resent()
+        _stamp(request, another)
+        response = yield request
+        if (challenge := Challenge.of(response)) is not None:
+            self._refused_again(challenge)
+
+    async def _token(self) -> str:
+        try:
+            return await self._account.token()
+        except AuthTrouble as trouble:
+            self._account.trouble = self._failed = trouble
+            # Nothing was sent, and the connection is as good as down: it is tried again later.
+            raise httpx2.ConnectError(trouble.what) from None
+
+    def _refused_again(self, challenge: Challenge) -> None:
+        if self._account.by_machine:
+            rights = "the rights" if challenge.step_up else "the token"
+            self._account.trouble = AuthTrouble(f"the server refuses {rights} that it was given for")
+        else:
+            self._account.require(challenge)
+        self._give_up(challenge)
+
+    def _give_up(self, challenge: Challenge) -> None:
+        if not challenge.step_up:
+            self._lost = True
+            self.on_needed()
+
+    def why_ended(self) -> Trouble | None:
+        """Why the connection is of no use, None if that has other reasons."""
+        return self.why_refused() if self._lost or self._failed is not None else None
+
+    def why_refused(self) -> Trouble | None:
+        """Why there is no token that the server takes, None if there is one."""
+        trouble = self._account.trouble
+        if trouble is None:
+            return None
+        waits = self._account.need is not None
+        return Trouble(trouble.what, trouble.todo, lasting=not trouble.passing, sign_in=waits)
+
+
+def _stamp(request: httpx2.Request, token: str) -> None:
+    if token:
+        request.headers["Authorization"] = f"Bearer {token}"
+    else:
+        request.headers.pop("Authorization", None)

@@ -1,0 +1,137 @@
+"""Which addresses a sign-in may lead to, judged before anything is fetched, opened or shown.
+
+A server's metadata names other hosts. What the person chose is the server's own origin and, if the
+config names it, the issuer's; everything else must be https and on the open internet, or on this
+machine if the server is on this machine too.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from omni_tui.servers.addresses import is_loopback, shown_url
+
+LONGEST = 4096
+"""Longest authorisation URL, in characters."""
+
+_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]{0,62}\.?")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PORTS = {"http": 80, "https": 443}
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class AuthTrouble(Exception):
+    """Why a sign-in does not go on, in words for the person. `passing`: trying again later may help."""
+
+    def __init__(self, what: str, todo: str = "", *, passing: bool = False) -> None:
+        super().__init__(what)
+        self.what = what
+        self.todo = todo
+        self.passing = passing
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port of a URL."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """Return the origin of a URL; raises `AuthTrouble` for what is no http(s) URL of a plain host."""
+        try:
+            parts = urlsplit(url)
+            scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            raise AuthTrouble("the server's directions hold an address that is no URL") from None
+        if scheme not in _PORTS or not host or "@" in parts.netloc or not _VISIBLE.fullmatch(url):
+            raise AuthTrouble(
+                f"the server's directions lead to {shown_url(url)[:200]}, which is no plain web address"
+            )
+        return cls(scheme, host, port or _PORTS[scheme])
+
+
+class Boundary:
+    """What the sign-in to one server may reach."""
+
+    def __init__(self, server: str, issuer: str = "") -> None:
+        self.server = Origin.of(server)
+        self._chosen = {self.server} | ({Origin.of(issuer)} if issuer else set())
+        self._local = is_loopback(self.server.host)
+
+    def chosen(self, url: str) -> bool:
+        """Whether the person chose this origin: it may be anywhere."""
+        return Origin.of(url) in self._chosen
+
+    def check(self, url: str) -> Origin:
+        """Return the origin of a URL that may be fetched, or raise `AuthTrouble`. Resolves nothing."""
+        origin = Origin.of(url)
+        literal = _literal(origin.host)
+        if literal is None and not _NAME.fullmatch(origin.host):
+            raise AuthTrouble(f"the server's directions lead to {origin.host!r}, which is no host name")
+        if origin in self._chosen:
+            return origin
+        if origin.scheme != "https" and not (self._local and is_loopback(origin.host)):
+            raise AuthTrouble(
+                f"the server's directions lead to {shown_url(url)[:200]}, which is not https; "
+                "nothing was sent there"
+            )
+        if literal is not None:
+            self.check_address(origin.host, literal)
+        return origin
+
+    def check_address(self, host: str, address: Address) -> None:
+        """Raise `AuthTrouble` if a host that nobody chose is in a private network or on this machine."""
+        if self._local and address.is_loopback:
+            return
+        if not is_public(address):
+            raise AuthTrouble(
+                f"the server's directions lead to {host}, which is not on the open internet ({address}); "
+                "nothing was sent there",
+                "If that is right, name it in the config: issuer in the server's oauth table.",
+            )
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is a unicast address of the open internet, also inside of IPv6's wrappings."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_public(inner)
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def authorize_problem(url: str) -> str:
+    """Say why an authorisation URL must not be shown or opened, or ""."""
+    if len(url) > LONGEST:
+        return f"the sign-in page's address has more than {LONGEST} characters"
+    if not _VISIBLE.fullmatch(url):
+        return "the sign-in page's address holds characters that no address has"
+    try:
+        origin = Origin.of(url)
+    except AuthTrouble:
+        return "the sign-in page's address is no plain web address"
+    if _literal(origin.host) is None and not _NAME.fullmatch(origin.host):
+        return "the sign-in page's address has no proper host name"
+    if origin.scheme != "https" and not is_loopback(origin.host):
+        return f"the sign-in page at {origin.host} is not https"
+    return ""
+
+
+def _literal(host: str) -> Address | None:
+    """Return the address that a host is, written canonically, None if it is a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
