@@ -11,9 +11,11 @@ from omni_tui.approvals import COVERS, Refused
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
+from omni_tui.engine.manage_desk import ManageDesk
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.tool_desk import ToolDesk
+from omni_tui.engine.wire_desk import WireDesk
 from omni_tui.memory import JournalBroken, list_sessions
 from omni_tui.models.base import ModelError
 from omni_tui.protocol import AnyCommand, AnyEvent
@@ -42,6 +44,8 @@ class Commands:
             c.OpenSession: self._open_session,
             c.ListSessions: self._list_sessions,
             **servers.table(),
+            **ManageDesk(engine).table(),
+            **WireDesk(engine).table(),
             **tools.table(),
             **view.table(),
         }

@@ -206,7 +206,10 @@ class Lagged(Event):
 
 
 class ServerChanged(Event):
-    """The whole state of one server, sent at every change. Times are Unix seconds."""
+    """The whole state of one server, sent at every change. Times are Unix seconds.
+
+    `wire`: what goes over its wire is noted.
+    """
 
     name: str
     state: ServerState
@@ -228,6 +231,7 @@ class ServerChanged(Event):
     trust: Literal["unchanged", "new", "changed"] = "unchanged"
     log_lines: int = 0
     calls: int = 0
+    wire: bool = False
 
 
 class ServerRemoved(Event):
@@ -522,6 +526,9 @@ class ReplayDone(Reply):
     head: int
 
 
+# Below `Reply`, which these modules need.
+from omni_tui.protocol import wire  # noqa: E402
+
 AnyEvent = (
     EngineReady
     | SessionOpened
@@ -559,4 +566,8 @@ AnyEvent = (
     | ServerLog
     | SessionsListed
     | ReplayDone
+    | wire.WireRead
+    | wire.WireText
+    | wire.ServerRead
+    | wire.ServerChecked
 )

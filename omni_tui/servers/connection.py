@@ -24,6 +24,7 @@ from omni_tui.servers.base import CallError, Dispatch, RawResult, ToolDefinition
 from omni_tui.servers.health import RECENT, Backoff, StartGate, Trouble
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
+from omni_tui.servers.wire import WireLog
 
 if TYPE_CHECKING:
     from omni_tui.servers import session as live
@@ -61,6 +62,7 @@ class Connection:
     def __init__(self, spec: ServerSpec, around: Surroundings) -> None:
         self.spec = spec
         self.log = ServerLog(self._on_log)
+        self.wire = WireLog(self._tell)
         self._around = around
         self._state: ServerState = "disabled"
         self._since = time.time()
@@ -134,6 +136,7 @@ class Connection:
             next_try=self._next_try,
             log_lines=len(self.log),
             calls=self._calls,
+            wire=self.wire.on,
         )
 
     def _target(self) -> str:
@@ -255,6 +258,7 @@ class Connection:
             log=self.log,
             on_offer=self._on_offer,
             legacy=self._legacy,
+            wire=self.wire,
         )
         try:
             async with self._around.gate.place() as connected:

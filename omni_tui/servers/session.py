@@ -43,6 +43,7 @@ from omni_tui.servers.processes import Processes
 from omni_tui.servers.tap import Opening, Tap
 from omni_tui.servers.transports.http import HttpTransport
 from omni_tui.servers.transports.stdio import StdioTransport
+from omni_tui.servers.wire import WireLog
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -65,6 +66,7 @@ class Session:
         log: ServerLog,
         on_offer: Callable[[Offer], None],
         legacy: bool = False,
+        wire: WireLog | None = None,
     ) -> None:
         self._spec = spec
         self._server_log = log
@@ -76,7 +78,7 @@ class Session:
         self._connected = False
         self._listing = asyncio.Lock()
         self._relister = Relister(self.relist)
-        self._tap = Tap(spec.name, authority, self.leave)
+        self._tap = Tap(spec.name, authority, self.leave, wire)
         self._transport: StdioTransport | HttpTransport
         if spec.transport == "http":
             self._transport = HttpTransport(spec, self.leave)
