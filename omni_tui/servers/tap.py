@@ -83,7 +83,7 @@ class Tap:
         on_end: Callable[[], None] = lambda: None,
         wire: WireLog | None = None,
     ) -> None:
-        self.wire = wire or WireLog()
+        self.wire = wire if wire is not None else WireLog()
         self._server = server
         self._authority = authority
         self._on_end = on_end
