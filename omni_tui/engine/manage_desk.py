@@ -19,6 +19,7 @@ from omni_tui.engine.server_settings import (
     secret_places,
     secrets_of,
     told,
+    unshowable,
     values_of,
     values_of_spec,
 )
@@ -72,7 +73,7 @@ class ManageDesk:
             name=spec.name,
             settings=told(values, self._engine.redactor.redact, self._hidden(spec, values)),
             revision=revision,
-            fixed=safe_line(self._fixed(spec)),
+            fixed=safe_line(self._fixed(spec) or unshowable(values)),
             unsaved=safe_line(self._unsavable(spec.source)),
         )
 

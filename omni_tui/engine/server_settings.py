@@ -10,6 +10,7 @@ from omni_tui.config.check import looks_secret
 from omni_tui.config.references import is_reference
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.settings import KEPT, ServerSettings
+from omni_tui.security.text import safe_line
 
 _DEFAULTS: dict[str, Any] = {
     "command": "",
@@ -38,7 +39,9 @@ def told(
     given = {key: _shaped(values.get(key, default), default) for key, default in _DEFAULTS.items()}
     for key in ("env", "headers"):
         given[key] = {
-            name: KEPT if f"{key}.{name}" in secret or looks_secret(name, value, redact) else value
+            name: KEPT
+            if f"{key}.{name}" in secret or looks_secret(name, value, redact) or _odd(value)
+            else value
             for name, value in given[key].items()
         }
     for key in ("command", "cwd", "url"):
@@ -46,6 +49,22 @@ def told(
     given["token"] = given["token"] if not given["token"] or is_reference(given["token"]) else KEPT
     given["args"] = tuple(KEPT if redact(each) != each else each for each in given["args"])
     return ServerSettings(**given)
+
+
+def _odd(value: str) -> bool:
+    """Whether a text holds characters that do not show, or line breaks."""
+    return safe_line(value, limit=100_000) != value
+
+
+def unshowable(values: Mapping[str, Any]) -> str:
+    """Say why settings cannot be shown in a form as they are, "" if they can."""
+    texts = [_shaped(values.get(key, ""), "") for key in ("command", "cwd", "url", "auth", "mode")]
+    texts += _shaped(values.get("args", []), [])
+    for key in ("env", "headers"):
+        texts += _shaped(values.get(key, {}), {})
+    if any(_odd(text) for text in texts):
+        return "its settings hold line breaks or characters that do not show; edit its file by hand"
+    return ""
 
 
 def _shaped(value: Any, default: Any) -> Any:

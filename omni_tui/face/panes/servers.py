@@ -179,6 +179,9 @@ class ServersPane(Pane):
             "server_connect": server.state in ("failed", "disabled", "needs_sign_in", "degraded"),
             "server_disconnect": server.state in (*_UP, "connecting"),
             "server_refresh": server.state in _UP,
+            "server_restart": server.state not in ("disabled", "not_allowed"),
+            "server_edit": server.source != "demo",
+            "server_switch": server.state != "not_allowed",
         }
         return allowed.get(action, True)
 
@@ -207,6 +210,27 @@ class ServersPane(Pane):
         if self.chosen is not None:
             self.port.send(AllowServer(server=self.chosen.name))
 
+    def action_server_edit(self) -> None:
+        """Open the form with the chosen server's settings."""
+        self._run("edit_server")
+
+    def action_server_switch(self) -> None:
+        """Switch the chosen server off, or on again."""
+        if self.chosen is not None:
+            self._run("enable_server" if self.chosen.state == "disabled" else "disable_server")
+
+    def action_server_restart(self) -> None:
+        """End the chosen server and start it again."""
+        self._run("restart_server")
+
+    def action_server_wire(self) -> None:
+        """Look at the chosen server's wire."""
+        self._run("wire")
+
+    def _run(self, name: str) -> None:
+        if self.chosen is not None:
+            self.post_message(RunAction(name, self.chosen.name))
+
     def action_server_add(self) -> None:
         """Open the form for a new server."""
         self.post_message(RunAction("add_server"))
@@ -225,6 +249,8 @@ def _details(server: ServerChanged) -> Content:
     ]
     if era or more:
         lines.append(Content.styled(" · ".join([*([era] if era else []), *more]), "$text-3"))
+    if server.wire:
+        lines.append(Content.styled("its wire is noted · w shows it", "$waiting"))
     if server.trust != "unchanged":
         word = "new here" if server.trust == "new" else "changed since you last saw it"
         lines.append(Content.styled(word, "$waiting"))
