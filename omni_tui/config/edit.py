@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _TRIES = 5
 """How often a change is begun anew because the file has changed under it."""
+_LAID_OUT = (
+    "{} is laid out in a way that cannot be changed from here; it was left as it is; edit it by hand"
+)
 
 
 class EditRefused(Exception):
@@ -72,7 +75,7 @@ def put_server(path: Path, name: str, values: Mapping[str, Any], *, revision: st
         if found is None:
             if "servers" not in document:
                 document["servers"] = tomlkit.table(is_super_table=True)
-            document["servers"][name] = table  # type: ignore[index]
+            document["servers"][name] = table
 
     _change(path, name, change, values)
 
@@ -100,7 +103,7 @@ def remove_server(path: Path, name: str) -> bool:
         nonlocal found
         found = _table(document, name) is not None
         if found:
-            del document["servers"][name]  # type: ignore[union-attr]
+            del document["servers"][name]
             if not document["servers"]:
                 del document["servers"]
 
@@ -145,7 +148,7 @@ def _update(table: Any, values: Mapping[str, Any]) -> None:
         elif isinstance(value, Mapping):
             table[key] = tomlkit.inline_table()
             table[key].update(value)
-        elif old is None or old.unwrap() != value:
+        elif old is None or getattr(old, "unwrap", lambda same=old: same)() != value:
             table[key] = value
 
 
@@ -157,10 +160,14 @@ def _change(
 ) -> None:
     """Apply a change of one server to the file as it is at this moment. Raises `EditRefused`."""
     import tomlkit
+    from tomlkit.exceptions import TOMLKitError
 
     for _ in range(_TRIES):
         document, before = _parsed(path)
-        change(document)
+        try:
+            change(document)
+        except (TOMLKitError, ValueError, TypeError, KeyError) as error:
+            raise EditRefused(_LAID_OUT.format(path)) from error
         text = tomlkit.dumps(document)
         if text.encode() == before:
             return
@@ -182,10 +189,7 @@ def _check(path: Path, name: str, before: bytes, text: str, expected: Mapping[st
         if not whole.get("servers", True):
             del whole["servers"]
     if was != becomes or (expected is not None and table != expected):
-        raise EditRefused(
-            f"{path} is laid out in a way that cannot be changed from here; it was left as it is; "
-            "edit it by hand"
-        )
+        raise EditRefused(_LAID_OUT.format(path))
 
 
 def _parsed(path: Path) -> tuple[TOMLDocument, bytes]:

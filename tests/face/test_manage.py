@@ -1,8 +1,9 @@
-"""Managing servers from the face: the form, the switches, the wire; over a scripted engine, at three sizes."""
+"""Managing servers from the face: the form, the switches, the wire; at three sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,6 +44,10 @@ sizes = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{siz
 
 def text_of(face: Face) -> str:
     return " ".join(screen_text(face.app).split())
+
+
+def toasts(face: Face) -> str:
+    return " ".join(str(each.message) for each in face.app._notifications)
 
 
 def form_face(
@@ -201,7 +206,7 @@ async def test_the_keys_of_the_pane_switch_and_restart() -> None:
     ]
     async with face.app.run_test(size=(160, 45)) as pilot:
         await opened(face, pilot, "x")
-        await until(pilot, lambda: "switched off, also there" in text_of(face))
+        await until(pilot, lambda: "switched off, also there" in toasts(face))
         assert face.link.sent(DisableServer)[0].save is True
         await pilot.press("R")
         await until(pilot, lambda: bool(face.link.sent(ReconnectServer)))
@@ -249,7 +254,7 @@ async def test_an_unknown_server_is_said() -> None:
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
         await pilot.press(*"/disable nobody", "enter")
-        await until(pilot, lambda: "There is no server nobody" in text_of(face))
+        await until(pilot, lambda: "There is no server nobody" in toasts(face))
         assert face.link.sent(DisableServer) == []
 
 
@@ -258,7 +263,7 @@ async def test_forgetting_takes_it_out_of_the_file_only_if_it_is_there() -> None
     async with face.app.run_test(size=(120, 40)) as pilot:
         await opened(face, pilot, "delete")
         assert isinstance(face.app.screen, ConfirmScreen)
-        assert "taken out of your config file" in text_of(face)
+        assert "taken out of your config file" in face.app.screen._detail
         await pilot.press("y")
         await until(pilot, lambda: bool(face.link.sent(RemoveServer)))
         assert face.link.sent(RemoveServer)[0].save is True
@@ -335,12 +340,11 @@ async def test_the_wire_is_off_until_switched_on_and_then_followed(size: tuple[i
         await until(pilot, lambda: face.app.screen is face.app.main)
 
 
-async def test_filter_save_and_copy() -> None:
-    face = Face(*scenario.whole())
+async def test_filter_save_and_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    face = Face(*scenario.whole(), folder=str(tmp_path))
     Wire(face, frame(1), frame(2, "notifications/progress"), frame(3, "tools/list"), on=True)
-    copied: list[str] = []
     async with face.app.run_test(size=(120, 40)) as pilot:
-        face.app.on_copy_text = lambda message: copied.append(message.text)  # type: ignore[method-assign]
         await opened(face, pilot, "w")
         rows = face.app.screen.query_one(FrameRows)
         await until(pilot, lambda: len(rows.keys) == 3)
@@ -351,7 +355,8 @@ async def test_filter_save_and_copy() -> None:
         await until(pilot, lambda: "saved to /state/wire/files.jsonl" in text_of(face))
         await until(pilot, lambda: '"whole": 3' in text_of(face))
         await pilot.press("y")
-        await until(pilot, lambda: copied == ['{\n  "whole": 3\n}'])
+        await until(pilot, lambda: bool(list(tmp_path.glob("omni-copy-*"))))
+        assert next(tmp_path.glob("omni-copy-*")).read_text() == '{\n  "whole": 3\n}'
         await pilot.press("slash", "escape")
         await until(pilot, lambda: len(rows.keys) == 3)
         assert not face.app.screen.query_one("#wire-filter", Input).has_focus

@@ -19,7 +19,7 @@ from omni_tui.face.form.server import FIELDS, field_of, pairs, replaced, setting
 from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.protocol.events import Problem
 from omni_tui.protocol.manage import CheckServer, EditServer, KeepSecret, ReadServer
-from omni_tui.protocol.settings import SecretPlace, ServerSettings
+from omni_tui.protocol.settings import KEPT, SecretPlace, ServerSettings
 from omni_tui.protocol.wire import ServerChecked, ServerRead
 from omni_tui.security.text import safe, safe_line
 
@@ -112,6 +112,8 @@ class ServerScreen(Screen[None]):
         server = servers.get(self._server)
         if server is not None and server.state == "not_allowed":
             lines.append("It is not allowed to start yet; saving this form allows and starts it.")
+        if any(KEPT in text for text in self._first.values()):
+            lines.append(f"{KEPT} stands for a value that is not shown and stays as it is.")
         self._say(" ".join(lines), "$waiting")
 
     # --- what is typed

@@ -48,7 +48,7 @@ def frame_row(frame: WireFrame, width: int) -> Content:
     """Draw one frame on one line."""
     stamp = time.strftime("%H:%M:%S", time.localtime(frame.ts)) + f".{int(frame.ts * 1000) % 1000:03d}"
     arrow = ("→", "$mine") if frame.sent else ("←", "$done")
-    what = frame.method or frame.kind
+    what: str = frame.method or frame.kind
     if frame.kind in ("answer", "error") and frame.method:
         what = f"{frame.kind} to {frame.method}"
     colour = "$fail" if frame.lost else _COLOURS.get(frame.kind, "$text-1")
@@ -97,6 +97,7 @@ class WireScreen(Screen[None]):
         self._server = server
         self._on = False
         self._follow = True
+        self._followed = ""
         self._filter = ""
         self._last = 0
         self._dropped = 0
@@ -171,7 +172,8 @@ class WireScreen(Screen[None]):
         rows.set_keys([key for key, frame in rows.frames.items() if wanted in frame.method.lower()])
         self.set_class(not rows.keys, "-empty")
         if self._follow and rows.keys:
-            rows.select(rows.keys[-1])
+            self._followed = rows.keys[-1]
+            rows.select(self._followed)
         if not rows.keys:
             self.query_one("#wire-empty", Static).update(Content.styled(self._why_empty(), "$text-2"))
         self._foot()
@@ -188,10 +190,11 @@ class WireScreen(Screen[None]):
 
     @on(RowList.Moved)
     def _moved(self, event: RowList.Moved) -> None:
+        # Told late: where the cursor is by now counts, and whether it was put there by following.
         rows = self._rows
-        self._follow = self._follow and event.key in (None, rows.keys[-1] if rows.keys else None)
+        self._follow = self._follow and rows.selected in (None, self._followed)
         self._foot()
-        if event.key is not None:
+        if event.key is not None and event.key == rows.selected:
             self._show(event.key)
 
     @work(group="wire-frame", exclusive=True, exit_on_error=False)
