@@ -73,7 +73,7 @@ class ManageDesk:
             name=spec.name,
             settings=told(values, self._engine.redactor.redact, self._hidden(spec, values)),
             revision=revision,
-            fixed=safe_line(self._fixed(spec) or unshowable(values)),
+            fixed=safe_line(self._fixed(spec, values)),
             unsaved=safe_line(self._unsavable(spec.source)),
         )
 
@@ -140,7 +140,7 @@ class ManageDesk:
             if command.new and name in engine.registry.names():
                 raise Refused(f"there is a server named {name} already")
             former = None if command.new else self._spec(name)
-            if former is not None and (why := self._fixed(former)):
+            if former is not None and (why := self._fixed(former, (await self._values(former))[0])):
                 raise Refused(f"{name} cannot be changed: {why}")
             if command.save and (why := self._unsavable(former.source if former else "user")):
                 raise Refused(f"{name} was not saved: {why}; it can be changed for this session")
@@ -219,8 +219,9 @@ class ManageDesk:
         return self._engine.registry.get(name).spec
 
     @staticmethod
-    def _fixed(spec: ServerSpec) -> str:
-        return "it is the bundled one" if spec.source == "demo" else ""
+    def _fixed(spec: ServerSpec, values: dict[str, Any]) -> str:
+        """Say why a server's settings cannot be changed from a form, "" if they can."""
+        return "it is the bundled one" if spec.source == "demo" else unshowable(values)
 
     def _unsavable(self, source: Source) -> str:
         if self._engine.options.demo:

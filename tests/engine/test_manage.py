@@ -324,3 +324,35 @@ async def test_edits_at_the_same_time_leave_one_server(tmp_path: Path) -> None:
         await asyncio.gather(*edits, running.ask(ReconnectServer(server="tiny")))
         await running.until(e.ServerChanged, lambda _: running.engine.registry.get("tiny").state == "idle")
         assert len(running.engine.processes.groups) == 1
+
+
+async def test_settings_that_do_not_show_are_not_put_into_a_form(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    hidden = {"odd": "args = ['\\u202e']", "lines": 'env = {"A\\nB" = "x"}', "tame": 'env = {A = "a\\nb"}'}
+    (project / ".omni-tui.toml").write_text(
+        "".join(f"[servers.{name}]\ncommand = 'x'\n{line}\n" for name, line in hidden.items()).replace(
+            "'\\u202e'", '"\\u202e"'
+        )
+    )
+    async with rig(tmp_path, demo=False, config="", project=str(project), connect="none") as running:
+        assert "do not show" in (await read(running, "odd")).fixed
+        assert "do not show" in (await read(running, "lines")).fixed
+        tame = await read(running, "tame")
+        assert (tame.fixed, tame.settings.env) == ("", {"A": KEPT})
+        for name in ("odd", "lines"):
+            why = await refused(running, m.EditServer(name=name, settings=tiny()))
+            assert "do not show" in why
+
+
+async def test_a_mistaken_server_can_be_mended_in_the_form(tmp_path: Path) -> None:
+    text = TINY + 'headers = {A = "b"}\nargz = 1\nenv = "none"\n'
+    async with rig(tmp_path, demo=False, config=text) as running:
+        assert (await running.until(e.ServerChanged, lambda event: event.name == "tiny")).reason
+        form = await read(running, "tiny")
+        assert (form.settings.headers, form.settings.env) == ({"A": "b"}, {})
+        why = await refused(
+            running, m.EditServer(name="tiny", settings=tiny(), save=True, revision=form.revision)
+        )
+        assert "no key `argz`" in why
+        assert (tmp_path / "config.toml").read_text() == text

@@ -180,7 +180,8 @@ def test_what_another_program_wrote_in_the_meantime_is_kept(
     path = tmp_path / "config.toml"
     path.write_text(TEXT)
     _, revision = read_server(path, "one")
-    real, done = os.fsync, []
+    real = os.fsync
+    done: list[int] = []
 
     def fsync(descriptor: int) -> None:
         """Another program writes while ours is about to."""
