@@ -11,10 +11,12 @@ from omni_tui.approvals import COVERS, Refused
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
+from omni_tui.engine.manage_desk import ManageDesk
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.signin_desk import SignInDesk
 from omni_tui.engine.tool_desk import ToolDesk
+from omni_tui.engine.wire_desk import WireDesk
 from omni_tui.memory import JournalBroken, list_sessions
 from omni_tui.models.base import ModelError
 from omni_tui.protocol import AnyCommand, AnyEvent
@@ -44,6 +46,8 @@ class Commands:
             c.ListSessions: self._list_sessions,
             **servers.table(),
             **SignInDesk(engine).table(),
+            **ManageDesk(engine).table(),
+            **WireDesk(engine).table(),
             **tools.table(),
             **view.table(),
         }

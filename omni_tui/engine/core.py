@@ -45,6 +45,7 @@ from omni_tui.protocol.events import (
     ServerRemoved,
     ToolsListed,
 )
+from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection, Dispatch, Processes, Registry, ToolDefinition, sweep_leases
 from omni_tui.tools import Catalogue, Schemas
@@ -71,6 +72,7 @@ class Engine:
         self.schemas = Schemas(self.pool)
         self.fanout = Fanout()
         self.environ = environ
+        self.redactor = Redactor(loaded.secrets)
         self.vault: Vault
         self.catalogue: Catalogue
         self.registry: Registry

@@ -24,7 +24,6 @@ from omni_tui.links.serve import frame_of, read_commands
 from omni_tui.observability.logs import set_up_logs
 from omni_tui.protocol import MAX_FRAME, LaunchOptions
 from omni_tui.protocol.events import Notice
-from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe
 
 logger = logging.getLogger(__name__)
@@ -74,14 +73,13 @@ async def _serve(channel: socket.socket, options: LaunchOptions) -> int:
 
 async def _start(options: LaunchOptions) -> Engine:
     loaded = await asyncio.to_thread(_load, options)
-    redactor = Redactor(loaded.secrets)
+    engine = Engine(options, loaded, dict(os.environ))
     try:
-        set_up_logs(loaded.paths.log_dir, debug=loaded.debug, redact=redactor.redact)
+        set_up_logs(loaded.paths.log_dir, debug=loaded.debug, redact=engine.redactor.redact)
     except OSError as error:
         raise StartFailed(
             f"the log folder {loaded.paths.log_dir} cannot be used: {error.strerror}"
         ) from error
-    engine = Engine(options, loaded, dict(os.environ))
     await engine.start()
     return engine
 

@@ -13,6 +13,7 @@ from omni_tui.config.importers import Imported, import_servers
 from omni_tui.config.models import ServerSection
 from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.server_settings import secrets_of
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, ServerLog
@@ -70,7 +71,8 @@ class ServerDesk:
         spec = self._spec(command)
         if command.save:
             try:
-                add_server(
+                await asyncio.to_thread(
+                    add_server,
                     self._engine.loaded.paths.config_file,
                     command.name,
                     command=command.command,
@@ -81,6 +83,8 @@ class ServerDesk:
                 )
             except EditRefused as error:
                 raise Refused(str(error)) from None
+        for secret in secrets_of(spec):
+            self._engine.redactor.add(secret)
         self._engine.registry.add(spec)
         await self._engine.registry.reconnect(spec.name)
         return CommandDone(text=safe(f"{spec.name} was added"))
@@ -111,7 +115,7 @@ class ServerDesk:
         name = self._known(command.server)
         if command.save:
             try:
-                remove_server(self._engine.loaded.paths.config_file, name)
+                await asyncio.to_thread(remove_server, self._engine.loaded.paths.config_file, name)
             except EditRefused as error:
                 raise Refused(str(error)) from None
         await self._engine.registry.remove(name)

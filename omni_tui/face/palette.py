@@ -70,6 +70,11 @@ class Choices(Commands):
             shown = safe(name, lines=False)
             yield f"log of {shown}", "", partial(face.action_log, name)
             yield f"refresh {shown}", "", partial(face.action_refresh, name)
+            yield f"edit {shown}", "", partial(face.action_edit_server, name)
+            yield f"switch on {shown}", "", partial(face.action_enable_server, name)
+            yield f"switch off {shown}", "", partial(face.action_disable_server, name)
+            yield f"restart {shown}", "", partial(face.action_restart_server, name)
+            yield f"wire of {shown}", "", partial(face.action_wire, name)
             yield f"forget {shown}", "", partial(face.action_remove_server, name)
 
     async def discover(self) -> Hits:

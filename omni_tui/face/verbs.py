@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from omni_tui.face import actions
+from omni_tui.face.managing import Managing
 from omni_tui.face.messages import CopyText, ShowServerLog
 from omni_tui.face.screens.main import PANES, MainScreen, PaneName
-from omni_tui.face.turns import InTurn
 from omni_tui.protocol import AnyCommand, Mode
 from omni_tui.protocol.commands import (
     ContinueRun,
@@ -32,7 +32,7 @@ TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto")
 
 
-class Verbs(InTurn):
+class Verbs(Managing):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port
@@ -49,6 +49,9 @@ class Verbs(InTurn):
         """Show one line for a while."""
         severity = cast("object", level)
         self.notify(safe_line(what, limit=600), severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
+
+    def _tell(self, words: str, level: str) -> None:
+        self.say(words, level=level)
 
     def failed(self, failure: CommandFailed) -> None:
         """Tell what a command came to: what, why, what to do."""
@@ -185,10 +188,6 @@ class Verbs(InTurn):
 
     # --- servers
 
-    def action_add_server(self) -> None:
-        """Open the form for a new server."""
-        self._welcome("add")
-
     def action_import_servers(self, path: str = "") -> None:
         """Read servers from another program's file."""
         self._welcome("import", path)
@@ -217,7 +216,10 @@ class Verbs(InTurn):
                 )
                 self.port.send(RemoveServer(server=server, save=saved))
 
-        detail = "Its connection ends, and it is taken out of your config file."
+        own = self._in_config(server)
+        detail = "Its connection ends, and it is " + (
+            "taken out of your config file." if own else "gone until the next start."
+        )
         self.confirm(f"Forget the server {server}?", detail, "forget it", answered)
 
     def action_refresh(self, server: str = "") -> None:

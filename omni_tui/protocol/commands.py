@@ -211,6 +211,9 @@ class Replay(Command):
     after: int
 
 
+# Below `Command`, which these modules need.
+from omni_tui.protocol import manage  # noqa: E402
+
 AnyCommand = (
     Hello
     | Goodbye
@@ -246,4 +249,14 @@ AnyCommand = (
     | ReadResult
     | SaveResult
     | Replay
+    | manage.ReadServer
+    | manage.CheckServer
+    | manage.EditServer
+    | manage.EnableServer
+    | manage.DisableServer
+    | manage.KeepSecret
+    | manage.SetWireLog
+    | manage.ReadWire
+    | manage.ReadWireFrame
+    | manage.SaveWire
 )

@@ -182,7 +182,10 @@ class Lagged(Event):
 
 
 class ServerChanged(Event):
-    """The whole state of one server, sent at every change. Times are Unix seconds."""
+    """The whole state of one server, sent at every change. Times are Unix seconds.
+
+    `wire`: what goes over its wire is noted.
+    """
 
     name: str
     state: ServerState
@@ -205,6 +208,7 @@ class ServerChanged(Event):
     trust: Literal["unchanged", "new", "changed"] = "unchanged"
     log_lines: int = 0
     calls: int = 0
+    wire: bool = False
 
 
 class ServerRemoved(Event):
@@ -499,6 +503,9 @@ class ReplayDone(Reply):
     head: int
 
 
+# Below `Reply`, which these modules need.
+from omni_tui.protocol import wire  # noqa: E402
+
 AnyEvent = (
     EngineReady
     | SessionOpened
@@ -537,4 +544,8 @@ AnyEvent = (
     | ServerLog
     | SessionsListed
     | ReplayDone
+    | wire.WireRead
+    | wire.WireText
+    | wire.ServerRead
+    | wire.ServerChecked
 )

@@ -22,6 +22,7 @@ from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.servers.health import RECENT, Backoff, Breaker, Trouble
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.surroundings import Surroundings, cancelled_by_us, load_session
+from omni_tui.servers.wire import WireLog
 
 if TYPE_CHECKING:
     from omni_tui.servers import session as live
@@ -46,6 +47,7 @@ class Connection:
     def __init__(self, spec: ServerSpec, around: Surroundings) -> None:
         self.spec = spec
         self.log = ServerLog(self._on_log)
+        self.wire = WireLog(self._tell)
         self._around = around
         self._state: ServerState = "disabled"
         self._since = time.time()
@@ -120,6 +122,7 @@ class Connection:
             breaker=self._breaker.state,
             log_lines=len(self.log),
             calls=self._calls,
+            wire=self.wire.on,
         )
 
     def _target(self) -> str:
@@ -268,6 +271,7 @@ class Connection:
             on_beat=self._on_beat,
             way=way,
             gatekeeper=gatekeeper,
+            wire=self.wire,
         )
         try:
             async with self._around.gate.place() as give_back:

@@ -41,6 +41,12 @@ class ServerLog:
         """Forget the server's last words: another process starts."""
         self._partial = self._last = b""
 
+    def take_over(self, former: ServerLog) -> None:
+        """Begin with the lines of another log."""
+        self.dropped += former.dropped
+        for line in former._lines:
+            self._add(line)
+
     def feed(self, data: bytes) -> None:
         """Add bytes of the server's standard error, in any chunks."""
         data = self._partial + data

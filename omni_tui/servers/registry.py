@@ -17,6 +17,7 @@ from omni_tui.servers.connection import Connection
 from omni_tui.servers.health import StartGate
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.surroundings import Surroundings
+from omni_tui.servers.wire import WireLog
 
 _log = logging.getLogger(__name__)
 _Given = TypeVar("_Given")
@@ -66,6 +67,7 @@ class Registry:
             memory=memory,
         )
         self._connections: dict[str, Connection] = {}
+        self._changing = asyncio.Lock()
         self._started = False
 
     def add(self, spec: ServerSpec) -> None:
@@ -114,13 +116,27 @@ class Registry:
         """List what a server offers again. Raises `KeyError`, or `CallError` if it is not connected."""
         await self.get(name).refresh()
 
+    async def replace(self, spec: ServerSpec) -> None:
+        """End a server's connection and begin anew with another spec, in the same place. `KeyError`."""
+        async with self._changing:
+            former = self.get(spec.name)
+            await former.stop()
+            former.close()
+            connection = self._connections[spec.name] = Connection(spec, self._around)
+            connection.log.take_over(former.log)
+            connection.wire.switch(former.wire.on)
+            connection.announce()
+            if self._started:
+                connection.start()
+
     async def remove(self, name: str) -> None:
         """End and forget a server. Raises `KeyError`."""
-        connection = self.get(name)
-        await self.sign_ins.remove(name)
-        await connection.stop()
-        connection.close()
-        del self._connections[name]
+        async with self._changing:
+            connection = self.get(name)
+            await self.sign_ins.remove(name)
+            await connection.stop()
+            connection.close()
+            del self._connections[name]
         self._on_event(ServerRemoved(name=name))
 
     async def sign_out(self, name: str) -> str:
@@ -137,6 +153,10 @@ class Registry:
             task = asyncio.create_task(connection.reconnect(), name=f"{name} goes on")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def wire(self, name: str) -> WireLog:
+        """Return what is noted of a server's wire. Raises `KeyError`."""
+        return self.get(name).wire
 
     def snapshot(self) -> list[ServerChanged]:
         """Return the state of every server, in the order they were added."""

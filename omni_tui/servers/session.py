@@ -45,6 +45,7 @@ from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.tap import Opening, Tap
 from omni_tui.servers.transports.factory import Needs, make
+from omni_tui.servers.wire import WireLog
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -76,6 +77,7 @@ class Session:
         on_beat: Callable[[str, float], None],
         way: Way,
         gatekeeper: Gatekeeper | None = None,
+        wire: WireLog | None = None,
     ) -> None:
         self._spec = spec
         self._server_log = log
@@ -92,7 +94,7 @@ class Session:
         if gatekeeper is not None:
             gatekeeper.on_needed = self.leave
             gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
-        self._tap = Tap(spec.name, authority, self.leave)
+        self._tap = Tap(spec.name, authority, self.leave, wire)
         self._transport = make(way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper))
         self.protocol = ""
         self.version = SafeText("")

@@ -23,6 +23,7 @@ from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPC
 
 from omni_tui.servers.base import Dispatch, DispatchRefused
 from omni_tui.servers.listing import trim
+from omni_tui.servers.wire import Noted, WireLog
 
 if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, WriteStream
@@ -73,12 +74,17 @@ class Tap:
     """Guards the two streams of one connection to `server`.
 
     `authority` is asked last, once per frame, whether the dispatch still stands. `on_end` is called
-    when the server's stream ends.
+    when the server's stream ends. `wire` notes what passes, while it is on.
     """
 
     def __init__(
-        self, server: str, authority: Callable[[Dispatch], bool], on_end: Callable[[], None] = lambda: None
+        self,
+        server: str,
+        authority: Callable[[Dispatch], bool],
+        on_end: Callable[[], None] = lambda: None,
+        wire: WireLog | None = None,
     ) -> None:
+        self.wire = wire if wire is not None else WireLog()
         self._server = server
         self._authority = authority
         self._on_end = on_end
@@ -188,6 +194,13 @@ class Tap:
         ):
             opening.unsent = True
 
+    def heard(self, item: SessionMessage | Exception, size: int) -> SessionMessage | Exception:
+        """Note what came, as it came, then do with it what `receive` does."""
+        if self.wire.on:
+            with contextlib.suppress(Exception):  # looking on must not become part of what is looked at
+                self.wire.note(item, sent=False, size=size)
+        return self.receive(item)
+
     def ended(self) -> None:
         """Note that the server's stream is over."""
         self._on_end()
@@ -208,7 +221,7 @@ class GuardedReader:
 
     async def receive(self) -> SessionMessage | Exception:
         """Return the next message; raises what the transport raises."""
-        return self._tap.receive(await self._inner.receive())
+        return self._tap.heard(await self._inner.receive(), getattr(self._inner, "last_size", 0))
 
     async def aclose(self) -> None:
         """Close the transport's stream."""
@@ -223,7 +236,7 @@ class GuardedReader:
         except Exception:  # the end, or a stream closed under the reader: passed on either way
             self._tap.ended()
             raise
-        return self._tap.receive(item)
+        return self._tap.heard(item, getattr(self._inner, "last_size", 0))
 
     async def __aenter__(self) -> Self:
         await self._inner.__aenter__()
@@ -245,11 +258,20 @@ class GuardedWriter:
     async def send(self, item: SessionMessage, /) -> None:
         """Send a message, or raise `DispatchRefused` and send nothing."""
         self._tap.check(item)
+        noted = self._note(item) if self._tap.wire.on else None
         try:
             await self._inner.send(item)
-        except anyio.ClosedResourceError:
-            self._tap.unsent(item)
+        except Exception as error:
+            if noted is not None:
+                noted.lost = True
+            if isinstance(error, anyio.ClosedResourceError):
+                self._tap.unsent(item)
             raise
+
+    def _note(self, item: SessionMessage) -> Noted | None:
+        with contextlib.suppress(Exception):  # looking on must not become part of what is looked at
+            return self._tap.wire.note(item, sent=True)
+        return None
 
     async def aclose(self) -> None:
         """Close the transport's stream."""

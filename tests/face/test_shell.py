@@ -376,8 +376,9 @@ async def test_adding_a_server_by_hand() -> None:
     face = Face(scenario.ready())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        await pilot.press("f2", "n")
+        await pilot.press(*"/welcome", "enter")
         await until(pilot, lambda: isinstance(face.app.screen, WelcomeScreen))
+        await pilot.press("enter")
         await pilot.pause()
         await pilot.press(*"files", "enter", *"mcp-fs ~/a", "space", *"'b c'", "enter")
         await until(pilot, lambda: bool(face.link.sent(AddServer)))

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.config.edit import EditRefused, add_server, remove_server
+from omni_tui.config.edit import (
+    EditRefused,
+    add_server,
+    put_server,
+    read_server,
+    remove_server,
+    switch_server,
+)
 
 TEXT = """\
 # mine
@@ -104,3 +111,141 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         add_server(path, "n", command="x")
     assert path.read_text() == TEXT
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_putting_changes_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        "# mine\n[servers.one]   # the first\n"
+        "command = 'x'   # single quotes\n"
+        'args = [\n  "a",  # why\n]\n'
+        'env = {A = "1", B = "2"}   # two\n'
+        "connect_timeout = 20\n"
+        "unknown_here = true\n\n[policy]\nauto = 'ask'   # careful\n\n[servers.two]\ncommand = 'y'\n"
+    )
+    values, revision = read_server(path, "one")
+    assert values is not None
+    changed = values | {"env": {"A": "1", "C": "3"}, "cwd": "/x"}
+    del changed["connect_timeout"]
+    put_server(path, "one", changed, revision=revision)
+    text = path.read_text()
+    for line in (
+        "# mine",
+        "[servers.one]   # the first",
+        "command = 'x'   # single quotes",
+        '  "a",  # why',
+    ):
+        assert line in text.splitlines()
+    assert 'env = {A = "1", C = "3"}   # two' in text
+    assert "auto = 'ask'   # careful" in text
+    assert tomllib.loads(text)["servers"] == {"one": changed, "two": {"command": "y"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'servers = {one = {command = "x"}}\n',
+        'servers.one.command = "x"\n',
+        '[servers]\none = {command = "x"}   # inline\n',
+        '[servers."one"]\ncommand = "x"\n[model]\nname = "offline"\n[servers.one.env]\nA = "b"\n',
+    ],
+)
+def test_however_it_is_laid_out_it_says_afterwards_what_it_should_or_is_left_alone(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    values, revision = read_server(path, "one")
+    assert values is not None
+    try:
+        put_server(path, "one", values | {"cwd": "/x"}, revision=revision)
+    except EditRefused:
+        assert path.read_text() == text
+    else:
+        before = tomllib.loads(text)
+        before["servers"]["one"]["cwd"] = "/x"
+        assert tomllib.loads(path.read_text()) == before
+    remaining = path.read_text()
+    try:
+        put_server(path, "new", {"command": "y"}, revision="")
+    except EditRefused:
+        assert path.read_text() == remaining
+    else:
+        assert tomllib.loads(path.read_text())["servers"]["new"] == {"command": "y"}
+
+
+def test_what_another_program_wrote_in_the_meantime_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(TEXT)
+    _, revision = read_server(path, "one")
+    real = os.fsync
+    done: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        """Another program writes while ours is about to."""
+        real(descriptor)
+        if not done:
+            done.append(path.write_text(TEXT + '\n[ui]\ntheme = "omni-light"\n'))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    put_server(path, "one", {"command": "z"}, revision=revision)
+    written = tomllib.loads(path.read_text())
+    assert written["ui"] == {"theme": "omni-light"}
+    assert written["servers"]["one"] == {"command": "z"}
+    assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
+
+    def theirs(descriptor: int) -> None:
+        real(descriptor)
+        path.write_text(TEXT.replace('"x"', '"theirs"'))
+
+    _, revision = read_server(path, "one")
+    monkeypatch.setattr(os, "fsync", theirs)
+    with pytest.raises(EditRefused, match="changed meanwhile"):
+        put_server(path, "one", {"command": "ours"}, revision=revision)
+    assert tomllib.loads(path.read_text())["servers"]["one"] == {"command": "theirs"}
+
+
+def test_a_program_that_never_stops_writing_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(TEXT)
+    real, count = os.fsync, iter(range(1000))
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        path.write_text(TEXT + f"# {next(count)}\n")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(EditRefused, match="another program"):
+        switch_server(path, "one", enabled=False)
+    assert "enabled" not in path.read_text()
+
+
+def test_a_read_only_file_is_left_alone_though_its_folder_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(TEXT)
+    path.chmod(0o444)
+    _, revision = read_server(path, "one")
+    for attempt in (
+        lambda: put_server(path, "one", {"command": "z"}, revision=revision),
+        lambda: switch_server(path, "one", enabled=False),
+        lambda: remove_server(path, "one"),
+    ):
+        with pytest.raises(EditRefused, match="read-only"):
+            attempt()
+    assert path.read_text() == TEXT
+
+
+def test_switching_writes_one_line_and_takes_it_back(tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles.toml"
+    real.write_text(TEXT)
+    link = tmp_path / "config.toml"
+    link.symlink_to(real)
+    switch_server(link, "one", enabled=False)
+    assert tomllib.loads(real.read_text())["servers"]["one"] == {"command": "x", "enabled": False}
+    switch_server(link, "one", enabled=True)
+    assert real.read_text() == TEXT
+    assert link.is_symlink()
+    with pytest.raises(EditRefused, match="no server named two"):
+        switch_server(link, "two", enabled=False)

@@ -188,6 +188,9 @@ class ServersPane(SignInKeys, Pane):
             "server_disconnect": server.state in (*_UP, "connecting"),
             "server_refresh": server.state in _UP,
             **self.sign_in_offers(),
+            "server_restart": server.state not in ("disabled", "not_allowed"),
+            "server_edit": server.source != "demo",
+            "server_switch": server.state != "not_allowed",
         }
         return allowed.get(action, True)
 
@@ -215,6 +218,27 @@ class ServersPane(SignInKeys, Pane):
         """Consent to starting the chosen server."""
         if self.chosen is not None:
             self.port.send(AllowServer(server=self.chosen.name))
+
+    def action_server_edit(self) -> None:
+        """Open the form with the chosen server's settings."""
+        self._run("edit_server")
+
+    def action_server_switch(self) -> None:
+        """Switch the chosen server off, or on again."""
+        if self.chosen is not None:
+            self._run("enable_server" if self.chosen.state == "disabled" else "disable_server")
+
+    def action_server_restart(self) -> None:
+        """End the chosen server and start it again."""
+        self._run("restart_server")
+
+    def action_server_wire(self) -> None:
+        """Look at the chosen server's wire."""
+        self._run("wire")
+
+    def _run(self, name: str) -> None:
+        if self.chosen is not None:
+            self.post_message(RunAction(name, self.chosen.name))
 
     def action_server_add(self) -> None:
         """Open the form for a new server."""
@@ -245,6 +269,8 @@ def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -
     ]
     if era or more:
         lines.append(Content.styled(" · ".join([*([era] if era else []), *more]), "$text-3"))
+    if server.wire:
+        lines.append(Content.styled("its wire is noted · w shows it", "$waiting"))
     if server.trust != "unchanged":
         word = "new here" if server.trust == "new" else "changed since you last saw it"
         lines.append(Content.styled(word, "$waiting"))

@@ -29,12 +29,12 @@ _CHOICES = (
     ("add", "Add a server by hand", "a command to run, or an address"),
     ("import", "Read an mcpServers file", "from another host; nothing starts before you allow it"),
     ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
-    ("later", "Go on without servers", "the offline model answers; /add comes back here"),
+    ("later", "Go on without servers", "the offline model answers; /welcome comes back here"),
 )
 
 
 class WelcomeScreen(Screen[None]):
-    """Helps to a first server. Opened by the first run's hint, `/add`, `/import` and `/welcome`."""
+    """Helps to a first server. Opened by the first run's hint, `/import` and `/welcome`."""
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = ""

@@ -21,6 +21,7 @@ from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import RunAction
 from omni_tui.face.widgets.drafts import History, Pastes
+from omni_tui.face.widgets.names import named, with_names
 from omni_tui.face.widgets.prompt import Prompt
 from omni_tui.security.text import safe
 
@@ -204,6 +205,8 @@ class Composer(Vertical):
         self._do(action, argument)
 
     def _do(self, action: Action, argument: str) -> None:
+        argument = argument or named(action)
+        action = actions.get(action.name)
         self._empty(f"/{action.slash} {argument}".strip())
         self.post_message(RunAction(action.name, argument))
 
@@ -259,9 +262,11 @@ class Composer(Vertical):
         self._listed_for = text
         typed = text[1:].lower() if re.fullmatch(r"/[\w-]{0,40}", text) else None
         found = actions.slash_commands() if typed is not None else ()
-        begin = [a for a in found if a.slash.startswith(typed or "")]
+        if (servers := with_names(text, self.app)) is not None:
+            typed, found = text[1:].lower(), servers
+        begin = [a for a in found if a.slash.lower().startswith(typed or "")]
         self._matches = begin + [a for a in found if typed and typed in a.slash and a not in begin]
-        exact = len(self._matches) == 1 and self._matches[0].slash == typed
+        exact = len(self._matches) == 1 and self._matches[0].slash.lower() == typed
         options = self._options
         options.clear_options()
         if not self._matches or exact or text == self._dismissed:

@@ -57,11 +57,11 @@ class LineReader(_Stream):
     Lines wait as bytes and are parsed when they are taken; while too many wait, the pipe is not
     read. `junk` counts lines that are no messages, `fault` says in words why reading was given up
     ("" if it was not), `eof` that the server closed the pipe, and `ended` is set when nothing more
-    will come.
+    will come. `last_size` is the length in bytes of the line that was taken last.
     """
 
     def __init__(self, descriptor: int) -> None:
-        self.junk = 0
+        self.junk = self.last_size = 0
         self.fault = ""
         self.eof = False
         self.ended = asyncio.Event()
@@ -141,6 +141,7 @@ class LineReader(_Stream):
     def _take(self) -> SessionMessage | None:
         line = self._lines.popleft()
         self._waiting_bytes -= len(line)
+        self.last_size = len(line)
         if not self._reading and self._waiting_bytes < _QUEUE_BYTES // 2:
             self._resume()
         try:

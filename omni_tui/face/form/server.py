@@ -1,0 +1,157 @@
+"""The fields of a server's form, and how their texts become settings. Without any widget."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from omni_tui.protocol.settings import ServerSettings
+
+Kind = Literal["line", "box", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """One field. `only` says for which way of reaching a server it is there ("" for both)."""
+
+    name: str
+    label: str
+    kind: Kind
+    hint: str = ""
+    only: Literal["", "command", "url"] = ""
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+FIELDS: tuple[FormField, ...] = (
+    FormField("name", "name", "line", "e.g. files"),
+    FormField("reach", "reached by", "choice", choices=(("command", "a command"), ("url", "an address"))),
+    FormField("command", "command", "line", "the program, e.g. mcp-server-filesystem", "command"),
+    FormField("args", "arguments", "line", 'as in a shell, e.g. ~/notes "two words"', "command"),
+    FormField("env", "environment", "box", "a line each: NAME=value, a secret as NAME=${NAME}", "command"),
+    FormField("cwd", "folder", "line", "where it runs", "command"),
+    FormField("url", "address", "line", "https://…", "url"),
+    FormField("headers", "headers", "box", "a line each: Name: value, a secret as ${NAME}", "url"),
+    FormField(
+        "auth",
+        "sign-in",
+        "choice",
+        "",
+        "url",
+        (("none", "none"), ("bearer", "bearer token"), ("oauth", "OAuth")),
+    ),
+    FormField("token", "bearer token", "line", "${NAME} or keyring:SERVICE/NAME", "url"),
+    FormField("connect_timeout", "connect within", "line", "seconds, 30 if empty"),
+    FormField("call_timeout", "call within", "line", "seconds without progress, as in [tools] if empty"),
+    FormField("mode", "protocol", "choice", choices=(("auto", "find out"), ("legacy", "older one"))),
+    FormField("enabled", "switched", "choice", choices=(("yes", "on"), ("no", "off"))),
+    FormField(
+        "save", "keep", "choice", choices=(("yes", "in your config file"), ("no", "for this session"))
+    ),
+)
+
+
+def texts_of(settings: ServerSettings) -> dict[str, str]:
+    """Return what stands in each field for some settings."""
+    return {
+        "reach": "url" if settings.url else "command",
+        "command": settings.command,
+        "args": shlex.join(settings.args),
+        "env": "\n".join(f"{name}={value}" for name, value in settings.env.items()),
+        "cwd": settings.cwd,
+        "url": settings.url,
+        "headers": "\n".join(f"{name}: {value}" for name, value in settings.headers.items()),
+        "auth": settings.auth,
+        "token": settings.token,
+        "connect_timeout": _number(settings.connect_timeout),
+        "call_timeout": "" if settings.call_timeout is None else _number(settings.call_timeout),
+        "mode": settings.mode,
+        "enabled": "yes" if settings.enabled else "no",
+    }
+
+
+def settings_of(texts: Mapping[str, str]) -> tuple[ServerSettings, dict[str, str]]:
+    """Return the settings that stand in the fields, and what cannot be read, by field.
+
+    Fields of the other way of reaching a server do not count.
+    """
+    wrong: dict[str, str] = {}
+    stdio = texts["reach"] == "command"
+
+    def text(name: str) -> str:
+        return texts[name].strip()
+
+    def table(name: str, sign: str) -> dict[str, str]:
+        values, complaint = pairs(texts[name], sign)
+        if complaint:
+            wrong[name] = complaint
+        return values
+
+    args: list[str] = []
+    if stdio:
+        try:
+            args = shlex.split(texts["args"])
+        except ValueError as error:
+            wrong["args"] = f"the arguments cannot be read: {str(error).lower()}"
+    settings = ServerSettings(
+        command=text("command") if stdio else "",
+        args=tuple(args),
+        env=table("env", "=") if stdio else {},
+        cwd=text("cwd") if stdio else "",
+        url="" if stdio else text("url"),
+        headers={} if stdio else table("headers", ":"),
+        auth="none" if stdio else texts["auth"],
+        token="" if stdio or texts["auth"] != "bearer" else text("token"),
+        mode=texts["mode"],
+        connect_timeout=_seconds(text("connect_timeout")) if text("connect_timeout") else 30.0,
+        call_timeout=_seconds(text("call_timeout")) if text("call_timeout") else None,
+        enabled=texts["enabled"] == "yes",
+    )
+    return settings, wrong
+
+
+def pairs(text: str, sign: str) -> tuple[dict[str, str], str]:
+    """Return names and values of lines with `sign` in between, and what is wrong ("" if nothing)."""
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        name, found, value = line.partition(sign)
+        name = name.strip()
+        if not found or not name:
+            return values, f"line {number} is not NAME{sign}{' ' if sign == ':' else ''}value"
+        if name in values:
+            return values, f"line {number} names {name} a second time"
+        values[name] = value.strip() if sign == ":" else value
+    return values, ""
+
+
+def replaced(text: str, sign: str, key: str, value: str) -> str:
+    """Return the lines with another value for `key`."""
+    lines = []
+    for line in text.split("\n"):
+        name, found, _ = line.partition(sign)
+        if found and name.strip() == key:
+            line = f"{name}{sign}{' ' if sign == ':' else ''}{value}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def field_of(where: str) -> str:
+    """Return the field that a problem's `where` is about; "name" for the whole."""
+    first = where.partition(".")[0]
+    return first if any(field.name == first for field in FIELDS) else "reach"
+
+
+def _seconds(text: str) -> float | str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,308 @@
+"""What goes over a server's wire, as it goes: a row a frame, the chosen frame below."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from itertools import islice
+from typing import TYPE_CHECKING, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from omni_tui.face.messages import CopyText
+from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.rows import RowList
+from omni_tui.protocol.events import FileSaved
+from omni_tui.protocol.manage import ReadWire, ReadWireFrame, SaveWire, SetWireLog
+from omni_tui.protocol.wire import WireFrame, WireRead, WireText
+from omni_tui.security.text import safe
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
+
+EVERY_S = 0.4
+"""Seconds between two looks at the engine while the screen is open."""
+MOST = 2000
+_COLOURS = {"error": "$fail", "broken": "$fail"}
+
+
+class FrameRows(RowList):
+    """One row a frame, the newest at the bottom."""
+
+    def __init__(self) -> None:
+        super().__init__(id="wire-rows")
+        self.frames: OrderedDict[str, WireFrame] = OrderedDict()
+
+    def render_row(self, key: str, width: int, number: int) -> Content:
+        """Time, direction, what it is, how large; the beginning of its text where there is room."""
+        return frame_row(self.frames[key], width)
+
+
+def frame_row(frame: WireFrame, width: int) -> Content:
+    """Draw one frame on one line."""
+    stamp = time.strftime("%H:%M:%S", time.localtime(frame.ts)) + f".{int(frame.ts * 1000) % 1000:03d}"
+    arrow = ("→", "$mine") if frame.sent else ("←", "$done")
+    what: str = frame.method or frame.kind
+    if frame.kind in ("answer", "error") and frame.method:
+        what = f"{frame.kind} to {frame.method}"
+    colour = "$fail" if frame.lost else _COLOURS.get(frame.kind, "$text-1")
+    name = Content.assemble((what, colour), (f" #{frame.id}" if frame.id else "", "$text-3"))
+    left = Content.assemble((f" {stamp} ", "$text-3"), arrow, " ", name)
+    right = Content.styled(_measures(frame), "$text-2")
+    column = max(20, min(54, width - right.cell_length - 2))
+    left = left.truncate(column, ellipsis=True)
+    room = width - column - right.cell_length - 3
+    if room > 12:
+        left = left.extend_right(column + 1 - left.cell_length)
+        left += Content.styled(frame.text, "$text-3").truncate(room, ellipsis=True)
+    return left + Content(" " * max(1, width - left.cell_length - right.cell_length - 1)) + right
+
+
+def _measures(frame: WireFrame) -> str:
+    took = f"{frame.after_ms:.0f} ms  " if frame.after_ms is not None else ""
+    return (
+        f"{took}{'' if frame.exact else '> '}{size_words(frame.size)}{'  not sent' if frame.lost else ''}"
+    )
+
+
+def size_words(size: int) -> str:
+    """Return a size in bytes in words."""
+    if size < 10_000:
+        return f"{size} B"
+    return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+
+
+class WireScreen(Screen[None]):
+    """Follows the newest frame until the cursor is moved off it."""
+
+    CSS_PATH = "../styles/manage.tcss"
+    AUTO_FOCUS = "FrameRows"
+    BINDINGS = [
+        Binding("escape,q", "back", "back"),
+        Binding("w", "switch", "on or off"),
+        Binding("f", "follow", "follow"),
+        Binding("slash", "filter", "filter"),
+        Binding("y", "copy", "copy frame"),
+        Binding("s", "save", "save all"),
+    ]
+
+    def __init__(self, server: str) -> None:
+        super().__init__()
+        self._server = server
+        self._on = False
+        self._follow = True
+        self._followed = ""
+        self._filter = ""
+        self._last = 0
+        self._dropped = 0
+        self._said = ""
+        self._shown = ""
+        self._text = ""
+
+    @property
+    def _port(self) -> Port:
+        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+
+    @property
+    def _rows(self) -> FrameRows:
+        return self.query_one(FrameRows)
+
+    def compose(self) -> ComposeResult:
+        """Title, filter, rows, the chosen frame, keys."""
+        title = f"WIRE · {safe(self._server, lines=False)}"
+        yield Static(Content.styled(title, "bold $mine"), id="screen-title", markup=False)
+        line = Input(placeholder="a part of the method, e.g. tools/", id="wire-filter", compact=True)
+        line.cursor_blink = False
+        yield line
+        yield FrameRows()
+        yield Static(id="wire-empty", markup=False)
+        yield LinesView(id="wire-frame")
+        yield Static(id="screen-foot", markup=False)
+
+    def on_mount(self) -> None:
+        """Look now, and again while it is open."""
+        self.set_interval(EVERY_S, self._look)
+        self._draw()
+        self._look()
+
+    # --- reading
+
+    @work(group="wire", exit_on_error=False)
+    async def _look(self) -> None:
+        if self._looking:
+            return
+        self._looking = True
+        try:
+            while await self._read():
+                pass
+        except ASKING as error:
+            self._say(words_of(error))
+        finally:
+            self._looking = False
+
+    _looking = False
+
+    async def _read(self) -> bool:
+        """Read the next page; return whether there is more."""
+        reply = await self._port.ask(ReadWire(server=self._server, after=self._last))
+        assert isinstance(reply, WireRead)
+        rows = self._rows
+        changed = (self._on, self._dropped) != (reply.on, reply.dropped)
+        if self._on and not reply.on:
+            rows.frames.clear()
+        self._on, self._dropped = reply.on, reply.dropped
+        for frame in reply.frames:
+            rows.frames[str(frame.number)] = frame
+            self._last = frame.number
+        for key in list(islice(rows.frames, max(0, len(rows.frames) - MOST))):
+            del rows.frames[key]
+        if reply.frames or changed:
+            self._draw()
+        return reply.more
+
+    def _draw(self) -> None:
+        rows = self._rows
+        wanted = self._filter.lower()
+        rows.set_keys([key for key, frame in rows.frames.items() if wanted in frame.method.lower()])
+        self.set_class(not rows.keys, "-empty")
+        if self._follow and rows.keys:
+            self._followed = rows.keys[-1]
+            rows.select(self._followed)
+        if not rows.keys:
+            self.query_one("#wire-empty", Static).update(Content.styled(self._why_empty(), "$text-2"))
+        self._foot()
+
+    def _why_empty(self) -> str:
+        if not self._on:
+            return (
+                "Nothing is noted. w notes from now on what goes over the wire, both ways, without its "
+                "secrets, in memory only."
+            )
+        return "No frame of that method." if self._filter else "Noting; nothing has gone over the wire yet."
+
+    # --- the chosen frame
+
+    @on(RowList.Moved)
+    def _moved(self, event: RowList.Moved) -> None:
+        # Told late: where the cursor is by now counts, and whether it was put there by following.
+        rows = self._rows
+        self._follow = self._follow and rows.selected in (None, self._followed)
+        self._foot()
+        if event.key is not None and event.key == rows.selected:
+            self._show(event.key)
+
+    @work(group="wire-frame", exclusive=True, exit_on_error=False)
+    async def _show(self, key: str) -> None:
+        view = self.query_one("#wire-frame", LinesView)
+        try:
+            reply = await self._port.ask(ReadWireFrame(server=self._server, number=int(key)))
+        except ASKING as error:
+            self._shown, self._text = "", ""
+            view.show([Content.styled(words_of(error), "$text-2")])
+            return
+        assert isinstance(reply, WireText)
+        self._shown, self._text = key, reply.text
+        lines = [Content.styled(line, "$text-1") for line in reply.text.split("\n")]
+        if reply.cut:
+            lines.append(Content.styled("… the rest of this frame was not kept", "$waiting"))
+        view.show(lines)
+        view.scroll_home(animate=False)
+
+    # --- what can be done
+
+    @work(group="wire-switch", exit_on_error=False)
+    async def action_switch(self) -> None:
+        """Begin or end to note frames."""
+        try:
+            reply = await self._port.ask(SetWireLog(server=self._server, on=not self._on))
+        except ASKING as error:
+            self._say(words_of(error))
+            return
+        self._say(reply.text)
+        self._look()
+
+    def action_follow(self) -> None:
+        """Follow the newest frame, or stay."""
+        self._follow = not self._follow
+        self._draw()
+
+    def action_filter(self) -> None:
+        """Show only some methods."""
+        line = self.query_one("#wire-filter", Input)
+        self.add_class("-filtering")
+        line.focus()
+
+    @on(Input.Changed)
+    def _filtered(self, event: Input.Changed) -> None:
+        event.stop()
+        self._filter = event.value.strip()
+        self._draw()
+
+    @on(Input.Submitted)
+    def _filter_done(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._leave_filter(keep=True)
+
+    def _leave_filter(self, *, keep: bool) -> None:
+        line = self.query_one("#wire-filter", Input)
+        if not keep:
+            line.value = ""
+        self.set_class(bool(line.value), "-filtering")
+        self._rows.focus()
+
+    def action_copy(self) -> None:
+        """Copy the chosen frame."""
+        if self._shown:
+            self.post_message(CopyText(self._text, "the frame"))
+
+    @work(group="wire-save", exit_on_error=False)
+    async def action_save(self) -> None:
+        """Write all that is noted to a file of this person alone."""
+        try:
+            reply = await self._port.ask(SaveWire(server=self._server))
+        except ASKING as error:
+            self._say(words_of(error))
+            return
+        assert isinstance(reply, FileSaved)
+        self._say(f"saved to {safe(reply.path, lines=False)}, {size_words(reply.size)}")
+
+    def action_back(self) -> None:
+        """Out of the filter, or close."""
+        if self.query_one("#wire-filter", Input).has_focus:
+            self._leave_filter(keep=False)
+        else:
+            self.dismiss(None)
+
+    # --- the line of keys
+
+    def _say(self, words: str) -> None:
+        self._said = words
+        self._foot()
+
+    def _foot(self) -> None:
+        rows = self._rows
+        state = ("● noting", "$waiting") if self._on else ("○ off", "$text-3")
+        follows = " · following" if self._follow and rows.keys else ""
+        gone = f" · {self._dropped} older are gone" if self._dropped else ""
+        count = f" · {len(rows.keys)} of {len(rows.frames)}" if self._filter else f" · {len(rows.keys)}"
+        keys = (
+            ("w", "on/off"),
+            ("f", "follow"),
+            ("/", "filter"),
+            ("y", "copy"),
+            ("s", "save"),
+            ("esc", "back"),
+        )
+        parts = [
+            piece for key, word in keys for piece in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))
+        ]
+        first = Content.assemble(state, (f"{count} frames{gone}{follows}", "$text-2"))
+        said = Content.styled(safe(self._said, lines=False, limit=300), "$text-2")
+        lines = [first, *([said] if self._said else []), Content.assemble(*parts)]
+        self.query_one("#screen-foot", Static).update(Content("\n").join(lines))
