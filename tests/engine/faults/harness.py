@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Harness:
         authority: Callable[[Dispatch], bool] = lambda dispatch: True,
         max_starts: int = 4,
     ) -> None:
-        self.processes = Processes(folder, "test-engine")
+        self.processes = Processes(folder, f"test-{uuid.uuid4().hex}")
         self.events: list[Event] = []
         self.tools: dict[str, list[ToolDefinition]] = {}
         self.listings: list[str] = []
