@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -18,8 +19,14 @@ from omni_tui.servers.tap import Opening
 CUT = "the connection was cut; the call may or may not have run"
 FORGOTTEN = "the server has forgotten this session, as after a restart; nothing was run"
 _PROGRESS_PAUSE = 0.1
-_STAND_INS = ("Server returned an error response", "Not Found")
+STAND_INS = ("Server returned an error response", "Not Found")
 """What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
+
+_LOST_CODES = (types.INVALID_REQUEST, types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
+_LOST_WORDS = re.compile(
+    r"\bsession (?:id )?(?:not found|terminated|expired)\b|\b(?:no valid|invalid|expired|unknown) session\b",
+    re.IGNORECASE,
+)
 
 ProgressFn = Callable[[float, float | None, str], None]
 
@@ -69,10 +76,17 @@ def _asked(answer: dict[str, Any]) -> str:
 
 def session_is_lost(opening: Opening) -> bool:
     """Return whether the server says that it does not know our session."""
-    error = opening.refusal.error if opening.refusal else None
-    if error is None or error.code != types.INVALID_REQUEST:
-        return False
-    return error.message.lower().startswith(("session not found", "session terminated"))
+    refused = opening.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+    return refused and opening.refusal is not None and says_session_is_lost(opening.refusal.error)
+
+
+def says_session_is_lost(error: types.ErrorData) -> bool:
+    """Return whether an error says that our session is unknown.
+
+    The specification asks for status 404 and leaves the body open; this is what the SDKs put there,
+    and the 400 of the many servers that were made after an example of the TypeScript SDK.
+    """
+    return error.code in _LOST_CODES and _LOST_WORDS.search(error.message) is not None
 
 
 def refusal_of(opening: Opening, *, http: bool) -> CallError:
@@ -89,7 +103,7 @@ def refusal_of(opening: Opening, *, http: bool) -> CallError:
         return CallError(CUT, sent=True)
     if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
         return CallError("its answer could not be read; the call has probably run", sent=True)
-    if http and error.message in _STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
+    if http and error.message in STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
         return _refused_by_status(opening.status)
     what = f"{safe(error.message, limit=4000)} (error {error.code})"
     return CallError(what, sent=True, answered=True)
