@@ -20,6 +20,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.addresses import is_loopback, shown_url
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.tap import current
+from omni_tui.servers.transports.errors import with_id
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -94,7 +95,7 @@ class _Client(httpx2.AsyncClient):
         if request.method == "DELETE":  # a farewell: the server may be the reason for leaving
             request.extensions["timeout"] = FAREWELL.as_dict()
         try:
-            response = await super().send(request, **options)
+            response = await with_id(await super().send(request, **options))
         except httpx2.TransportError as error:
             opening = current()
             if opening is not None and isinstance(error, _NOT_SENT):
