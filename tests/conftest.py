@@ -1,7 +1,8 @@
 """What all tests share: nobody's own configuration, and no test skipped that must not be.
 
-`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git`) that must be there: a test that is skipped
-for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules` has npm servers.
+`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,conformance`) that must be there: a test that is
+skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules` has npm
+servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (see `tests/wire/conformance_suite.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.wire import conformance_suite
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"node": "node", "npm": "npm", "redis": "redis-server", "tmux": "tmux", "git": "git"}
 REQUIRED = frozenset(part for part in os.environ.get("OMNI_TUI_REQUIRE", "").split(",") if part)
 _OWN = re.compile(
-    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
+    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM|CONFORMANCE)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
 )
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -55,7 +58,10 @@ def npm_server() -> Callable[[str], str]:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for tool in mark.args:
-            if shutil.which(PROGRAMS.get(tool, tool)) is None:
+            if tool == "conformance":
+                if conformance_suite.command() is None:
+                    pytest.skip("conformance suite or a Node 22 for it is not installed")
+            elif shutil.which(PROGRAMS.get(tool, tool)) is None:
                 pytest.skip(f"{tool} is not installed")
 
 

@@ -189,5 +189,5 @@ async def test_environment_of_a_server_is_the_allowed_list_and_its_own(
         environ = Path(f"/proc/{servers.registry.get('good').pid}/environ").read_bytes().split(b"\0")
         names = {entry.partition(b"=")[0] for entry in environ if entry}
         assert names <= {b"HOME", b"LOGNAME", b"PATH", b"SHELL", b"USER", b"OWN", b"OMNI_TUI_LEASE"}
-        assert b"OMNI_TUI_LEASE=test-engine" in environ
+        assert f"OMNI_TUI_LEASE={servers.processes.engine_id}".encode() in environ
         assert b"OWN=yes" in environ

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -71,7 +72,7 @@ class Wire:
 @asynccontextmanager
 async def stdio(tap: Tap, folder: Path) -> AsyncIterator[Wire]:
     record = folder / "frames"
-    processes = Processes(folder, "tap")
+    processes = Processes(folder, f"tap-{uuid.uuid4().hex}")
     transport = StdioTransport(fault("record", str(record), name="s"), processes, ServerLog())
     async with transport as (read, write):
 

@@ -21,6 +21,7 @@ from omni_tui.servers.addresses import is_loopback, shown_url
 from omni_tui.servers.calls import words_of_a_lost_session
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.tap import current
+from omni_tui.servers.transports.errors import with_id
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -118,7 +119,7 @@ class _Client(httpx2.AsyncClient):
         if request.method == "DELETE":  # a farewell: the server may be the reason for leaving
             request.extensions["timeout"] = FAREWELL.as_dict()
         try:
-            response = await super().send(request, **options)
+            response = await with_id(await super().send(request, **options))
         except httpx2.TransportError as error:
             opening = current()
             if opening is not None and isinstance(error, NOT_SENT):

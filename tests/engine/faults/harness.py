@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Harness:
         max_starts: int = 4,
         memory: WayMemory | None = None,
     ) -> None:
-        self.processes = Processes(folder, "test-engine")
+        self.processes = Processes(folder, f"test-{uuid.uuid4().hex}")
         self.events: list[Event] = []
         self.tools: dict[str, list[ToolDefinition]] = {}
         self.listings: list[str] = []

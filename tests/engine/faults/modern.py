@@ -1,4 +1,4 @@
-"""A server of the SDK in the stateless protocol over streamable HTTP: `modern.py PORT`."""
+"""A server of the SDK in the stateless protocol over streamable HTTP, or stdio: `modern.py PORT|stdio`."""
 
 from __future__ import annotations
 
@@ -35,4 +35,7 @@ async def grow(ctx: Context) -> str:
 
 
 if __name__ == "__main__":
-    server.run("streamable-http", port=int(sys.argv[1]))
+    if sys.argv[1] == "stdio":
+        server.run("stdio")
+    else:
+        server.run("streamable-http", port=int(sys.argv[1]))
