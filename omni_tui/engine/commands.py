@@ -11,10 +11,12 @@ from omni_tui.approvals import COVERS, Refused
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
+from omni_tui.engine.offer_desk import OfferDesk, read_attachments
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.tool_desk import ToolDesk
 from omni_tui.memory import JournalBroken, list_sessions
+from omni_tui.models.attachments import with_attachments
 from omni_tui.models.base import ModelError
 from omni_tui.protocol import AnyCommand, AnyEvent
 from omni_tui.protocol import commands as c
@@ -44,6 +46,7 @@ class Commands:
             **servers.table(),
             **tools.table(),
             **view.table(),
+            **OfferDesk(engine).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
@@ -81,7 +84,13 @@ class Commands:
     async def _send(self, command: c.SendMessage) -> AnyEvent:
         if not command.text.strip():
             raise Refused("an empty message was not sent")
-        turn = await self._engine.session.runner.send(command.text)
+        if not command.attachments:
+            turn = await self._engine.session.runner.send(command.text)
+            return CommandDone(id=turn)
+        limit = self._engine.loaded.config.tools.result_limit
+        quoted, shown = await read_attachments(self._engine, command.attachments, limit)
+        told = with_attachments(command.text, quoted, limit)
+        turn = await self._engine.session.runner.send(command.text, told=told, attachments=shown)
         return CommandDone(id=turn)
 
     async def _stop(self, command: c.StopRun) -> AnyEvent:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
+from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.offers import (
+    Attachment,
+    CompleteArgument,
+    FollowResource,
+    GetPrompt,
+    OpenResource,
+    ReadResourcePart,
+    SaveResourcePart,
+)
 from omni_tui.protocol.text import JsonText
 
 Verdict = Literal["approve", "reject", "defer"]
 Mode = Literal["chat", "auto", "orchestrator"]
-
-
-def _snake(name: str) -> str:
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
-
-
-class Command(
-    msgspec.Struct, frozen=True, kw_only=True, tag=_snake, tag_field="type", forbid_unknown_fields=True
-):
-    """Base of all commands. `request` is unique per link and 0 where no reply is wanted."""
-
-    request: int = 0
 
 
 class Hello(Command):
@@ -36,9 +32,13 @@ class Goodbye(Command):
 
 
 class SendMessage(Command):
-    """A message of the person to the agent; starts a turn, or is queued behind the running one."""
+    """A message of the person to the agent; starts a turn, or is queued behind the running one.
+
+    `attachments` are read now, at most `MAX_ATTACHMENTS`; if one cannot be, nothing is sent.
+    """
 
     text: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 class StopRun(Command):
@@ -253,4 +253,10 @@ AnyCommand = (
     | ReadResult
     | SaveResult
     | Replay
+    | GetPrompt
+    | OpenResource
+    | ReadResourcePart
+    | SaveResourcePart
+    | FollowResource
+    | CompleteArgument
 )

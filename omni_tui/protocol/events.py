@@ -16,10 +16,20 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from omni_tui.protocol.commands import Mode, _snake
+from omni_tui.protocol.base import Event as Event
+from omni_tui.protocol.base import Journalled as Journalled
+from omni_tui.protocol.base import Reply as Reply
+from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.offers import (
+    AttachedResource,
+    Completions,
+    OffersListed,
+    PromptText,
+    ResourceOpened,
+    ResourceUpdated,
+    SubscriptionsChanged,
+)
 from omni_tui.protocol.text import JsonText, SafeText
-
-VERSION = 1
 
 ServerState = Literal[
     "not_allowed", "connecting", "active", "idle", "needs_sign_in", "degraded", "failed", "disabled"
@@ -42,32 +52,6 @@ CallState = Literal[
 ]
 TurnStatus = Literal["done", "stopped", "failed", "limit", "parked"]
 PartKind = Literal["text", "image", "audio", "link", "resource", "structured"]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag=_snake, tag_field="type"):
-    """Header of every event: format version, journal number (0 if live), Unix time, session id."""
-
-    journalled: ClassVar[bool] = False
-    public: ClassVar[bool] = True
-
-    v: int = VERSION
-    seq: int = 0
-    ts: float = 0.0
-    session: str = ""
-
-
-class Journalled(Event, frozen=True, kw_only=True):
-    """Base of events that are on disk before they are seen."""
-
-    journalled: ClassVar[bool] = True
-
-
-class Reply(Event, frozen=True, kw_only=True):
-    """Base of answers to one command."""
-
-    public: ClassVar[bool] = False
-
-    request: int = 0
 
 
 # --- values ---------------------------------------------------------------------------------
@@ -253,6 +237,7 @@ class UserMessage(Journalled):
 
     turn: str
     text: SafeText
+    attachments: tuple[AttachedResource, ...] = ()
 
 
 class TurnStarted(Journalled):
@@ -559,4 +544,10 @@ AnyEvent = (
     | ServerLog
     | SessionsListed
     | ReplayDone
+    | OffersListed
+    | SubscriptionsChanged
+    | ResourceUpdated
+    | PromptText
+    | ResourceOpened
+    | Completions
 )

@@ -23,11 +23,14 @@ from omni_tui.servers.addresses import shown_url
 from omni_tui.servers.base import CallError, Dispatch, RawResult, ToolDefinition
 from omni_tui.servers.health import RECENT, Backoff, StartGate, Trouble
 from omni_tui.servers.log import ServerLog
+from omni_tui.servers.offers import Offers, VerbError
 from omni_tui.servers.processes import Processes
 
 if TYPE_CHECKING:
     from omni_tui.servers import session as live
     from omni_tui.servers.capabilities import Offer
+    from omni_tui.servers.following import Follower
+    from omni_tui.servers.verbs import Verbs
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +52,8 @@ class Surroundings:
     on_event: Callable[[Event], None]
     on_tools: Callable[[str, list[ToolDefinition]], None]
     on_gone: Callable[[str], None]
+    on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None
+    on_updated: Callable[[str, str], None] = lambda _server, _uri: None
 
 
 class Connection:
@@ -81,6 +86,7 @@ class Connection:
         self._stir: asyncio.TimerHandle | None = None
         self._log_timer: asyncio.TimerHandle | None = None
         self._told: ServerChanged | None = None
+        self._followed: dict[str, None] = {}
         self._rest()
 
     # --- what it is --------------------------------------------------------------------------
@@ -127,8 +133,8 @@ class Connection:
             protocol=session.protocol if session and up else "",
             server_version=session.version if session and up else safe_line(""),
             tools=len(offer.tools) if offer else 0,
-            prompts=offer.prompts if offer else 0,
-            resources=offer.resources if offer else 0,
+            prompts=len(offer.others.prompts) if offer else 0,
+            resources=len(offer.others.resources) if offer else 0,
             latency_ms=offer.latency_ms if offer else None,
             attempt=0 if up else self._backoff.attempt,
             next_try=self._next_try,
@@ -226,6 +232,18 @@ class Connection:
             self._last_call = time.monotonic()
             self._activity_soon()
 
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """Addresses of the resources whose changes are followed, across reconnections."""
+        return tuple(self._followed)
+
+    def verbs(self) -> tuple[Verbs, Follower]:
+        """Return what else can be asked of the server now. Raises `VerbError` if it is not connected."""
+        session = self._session
+        if session is None or (verbs := session.verbs()) is None:
+            raise VerbError("it is not connected", "Reconnect it, then try again.")
+        return verbs, session.follower
+
     # --- the owner ----------------------------------------------------------------------------
 
     async def _own(self) -> None:
@@ -255,6 +273,8 @@ class Connection:
             log=self.log,
             on_offer=self._on_offer,
             legacy=self._legacy,
+            followed=self._followed,
+            on_updated=lambda uri: self._around.on_updated(self.spec.name, uri),
         )
         try:
             async with self._around.gate.place() as connected:
@@ -300,6 +320,7 @@ class Connection:
         else:
             self._set(self._busy_state(), Trouble(_cut_note(offer)))
         self._around.on_tools(self.spec.name, list(offer.tools))
+        self._around.on_offers(self.spec.name, offer.others)
 
     # --- state --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers.base import Dispatch, ToolDefinition
 from omni_tui.servers.connection import Connection, Surroundings
 from omni_tui.servers.health import StartGate
+from omni_tui.servers.offers import Offers
 from omni_tui.servers.processes import Processes
 
 _log = logging.getLogger(__name__)
@@ -27,9 +28,10 @@ class Registry:
 
     `authority` is asked by the tap before each `tools/call` frame. `on_event` gets `ServerChanged` and
     `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the
-    name of a server whose tools can no longer be called (it may come back). All three are called on
-    the loop and must not block; what they raise is logged. At most `max_starts` servers start at
-    the same time. To be made and used in a running loop.
+    name of a server whose tools can no longer be called (it may come back); `on_offers` the rest of
+    what it offers, after each listing too; `on_updated` the address of a followed resource that has
+    changed. All are called on the loop and must not block; what they raise is logged. At most
+    `max_starts` servers start at the same time. To be made and used in a running loop.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class Registry:
         on_event: Callable[[Event], None],
         on_tools: Callable[[str, list[ToolDefinition]], None],
         on_gone: Callable[[str], None],
+        on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None,
+        on_updated: Callable[[str, str], None] = lambda _server, _uri: None,
         max_starts: int = 4,
     ) -> None:
         self._processes = processes
@@ -53,6 +57,8 @@ class Registry:
             on_event=self._on_event,
             on_tools=lambda name, tools: _guarded(on_tools, name, tools),
             on_gone=self._on_gone,
+            on_offers=lambda name, offers: _guarded(on_offers, name, offers),
+            on_updated=lambda name, uri: _guarded(on_updated, name, uri),
         )
         self._connections: dict[str, Connection] = {}
         self._started = False

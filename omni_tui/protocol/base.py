@@ -1,0 +1,48 @@
+"""What all commands and all events have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+VERSION = 1
+
+
+def snake(name: str) -> str:
+    """Return a class name as the tag it has in a frame: `ToolsListed` is `tools_listed`."""
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+class Command(
+    msgspec.Struct, frozen=True, kw_only=True, tag=snake, tag_field="type", forbid_unknown_fields=True
+):
+    """Base of all commands. `request` is unique per link and 0 where no reply is wanted."""
+
+    request: int = 0
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=snake, tag_field="type"):
+    """Header of every event: format version, journal number (0 if live), Unix time, session id."""
+
+    journalled: ClassVar[bool] = False
+    public: ClassVar[bool] = True
+
+    v: int = VERSION
+    seq: int = 0
+    ts: float = 0.0
+    session: str = ""
+
+
+class Journalled(Event, frozen=True, kw_only=True):
+    """Base of events that are on disk before they are seen."""
+
+    journalled: ClassVar[bool] = True
+
+
+class Reply(Event, frozen=True, kw_only=True):
+    """Base of answers to one command."""
+
+    public: ClassVar[bool] = False
+
+    request: int = 0
