@@ -179,6 +179,7 @@ class ServersPane(Pane):
             "server_connect": server.state in ("failed", "disabled", "needs_sign_in", "degraded"),
             "server_disconnect": server.state in (*_UP, "connecting"),
             "server_refresh": server.state in _UP,
+            "server_offers": bool(server.prompts or server.resources),
         }
         return allowed.get(action, True)
 
@@ -201,6 +202,12 @@ class ServersPane(Pane):
         """List the tools again."""
         if self.chosen is not None:
             self.port.send(RefreshServer(server=self.chosen.name))
+
+    def action_server_offers(self) -> None:
+        """Browse what else the chosen server offers."""
+        if self.chosen is not None:
+            kind = "resources" if self.chosen.resources else "prompts"
+            self.post_message(RunAction(kind, self.chosen.name))
 
     def action_server_allow(self) -> None:
         """Consent to starting the chosen server."""
