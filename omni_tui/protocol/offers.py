@@ -95,7 +95,7 @@ class ReadPart(msgspec.Struct, frozen=True, kw_only=True):
 # --- events -----------------------------------------------------------------------------------
 
 
-class OffersListed(Event):
+class OffersListed(Event, frozen=True):
     """One page of a server's offers. A new `generation` replaces the former lists once `last` is seen."""
 
     public: ClassVar[bool] = False
@@ -110,7 +110,7 @@ class OffersListed(Event):
     completes: bool = False
 
 
-class SubscriptionsChanged(Event):
+class SubscriptionsChanged(Event, frozen=True):
     """The resources of a server whose changes are followed; the whole list, by address."""
 
     public: ClassVar[bool] = False
@@ -119,7 +119,7 @@ class SubscriptionsChanged(Event):
     uris: tuple[str, ...]
 
 
-class ResourceUpdated(Event):
+class ResourceUpdated(Event, frozen=True):
     """A resource that is followed has changed at its server."""
 
     public: ClassVar[bool] = False
@@ -132,7 +132,7 @@ class ResourceUpdated(Event):
 # --- commands ---------------------------------------------------------------------------------
 
 
-class GetPrompt(Command):
+class GetPrompt(Command, frozen=True):
     """Ask for a prompt's text with these arguments (an object of strings); answered by `PromptText`."""
 
     server: str
@@ -140,7 +140,7 @@ class GetPrompt(Command):
     arguments_json: JsonText = JsonText("{}")
 
 
-class OpenResource(Command):
+class OpenResource(Command, frozen=True):
     """Read a resource, or with `template` the one that its variables name; answered by `ResourceOpened`.
 
     What was read is kept by the engine for a while, whole, under the `id` of the answer.
@@ -152,7 +152,7 @@ class OpenResource(Command):
     variables_json: JsonText = JsonText("{}")
 
 
-class ReadResourcePart(Command):
+class ReadResourcePart(Command, frozen=True):
     """Ask for a `TextPage` of one part of an opened resource (offset and limit in characters)."""
 
     id: str
@@ -161,7 +161,7 @@ class ReadResourcePart(Command):
     limit: int = 60_000
 
 
-class SaveResourcePart(Command):
+class SaveResourcePart(Command, frozen=True):
     """Write one part of an opened resource, as it came, to a file; answered by `FileSaved`."""
 
     id: str
@@ -170,7 +170,7 @@ class SaveResourcePart(Command):
     overwrite: bool = False
 
 
-class FollowResource(Command):
+class FollowResource(Command, frozen=True):
     """Be told when a resource changes, or (`on` false) no more."""
 
     server: str
@@ -178,7 +178,7 @@ class FollowResource(Command):
     on: bool = True
 
 
-class CompleteArgument(Command):
+class CompleteArgument(Command, frozen=True):
     """Ask a server how an argument may go on; answered by `Completions`.
 
     `ref` is a prompt's name or a template; `others_json` what has been filled in so far.
@@ -195,7 +195,7 @@ class CompleteArgument(Command):
 # --- replies ----------------------------------------------------------------------------------
 
 
-class PromptText(Reply):
+class PromptText(Reply, frozen=True):
     """A prompt's messages as one text, the server's words. `size` counts characters of the whole."""
 
     server: str
@@ -207,7 +207,7 @@ class PromptText(Reply):
     truncated: bool = False
 
 
-class ResourceOpened(Reply):
+class ResourceOpened(Reply, frozen=True):
     """A resource was read. Its parts are fetched with `ReadResourcePart`."""
 
     id: str
@@ -217,7 +217,7 @@ class ResourceOpened(Reply):
     parts: tuple[ReadPart, ...]
 
 
-class Completions(Reply):
+class Completions(Reply, frozen=True):
     """Values that an argument may have, as the server suggests them; `more` counts those not here."""
 
     values: tuple[SafeText, ...]

@@ -32,7 +32,7 @@ def roots_callback(folders: Sequence[str]) -> ListRootsFnT | None:
         return None
     roots = [types.Root(uri=FileUrl(Path(path).as_uri()), name=Path(path).name or path) for path in folders]
 
-    async def answer(_context: ClientRequestContext) -> types.ListRootsResult:
+    async def answer(context: ClientRequestContext) -> types.ListRootsResult:
         return types.ListRootsResult(roots=roots)
 
     return answer

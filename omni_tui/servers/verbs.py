@@ -144,8 +144,6 @@ def words_of(block: types.ContentBlock) -> str:
             return f"[link to the resource {name}: {uri}]"
         case types.ImageContent(mime_type=mime) | types.AudioContent(mime_type=mime):
             return f"[{block.type}, {mime}: left out]"
-        case _:
-            return "[content of an unknown kind: left out]"
 
 
 def _part(content: types.TextResourceContents | types.BlobResourceContents) -> ReadContent:

@@ -60,7 +60,7 @@ async def test_a_prompt_is_filled_in_and_made_safe_and_a_changed_list_is_read_ag
             o.GetPrompt(server="s", name="greet", arguments_json=JsonText('{"who": "Ada"}'))
         )
         assert isinstance(answer, o.PromptText)
-        assert answer.text == "Greet Ada<U+001B>[31m"
+        assert answer.text == 'Greet Ada<U+001B>[31m""'
         more = await running.until(o.OffersListed, lambda page: len(page.resources) == 2)
         assert more.resources[1].uri == "a://more"
 
@@ -84,6 +84,32 @@ async def test_both_eras_list_read_and_follow(tmp_path: Path, mode: str) -> None
         sent = calls.read_text().split()
         assert ("resources/subscribe" in sent) is (mode == "good")
         assert ("subscriptions/listen" in sent) is (mode == "modern")
+
+
+async def test_the_stateless_version_is_told_of_roots_when_a_prompt_needs_them(tmp_path: Path) -> None:
+    roots = f"[agent]\nroots = [{json.dumps(str(tmp_path))}]"
+    async with rig(tmp_path, demo=False, config=config("modern", more=roots)) as running:
+        await listed(running)
+        answer = await running.ask(o.GetPrompt(server="s", name="plain"))
+        assert isinstance(answer, o.PromptText), answer
+        assert tmp_path.as_uri() in answer.text
+
+
+async def test_without_roots_a_server_that_asks_for_them_is_refused(tmp_path: Path) -> None:
+    async with rig(tmp_path, demo=False, config=config("modern")) as running:
+        await listed(running)
+        failed = await running.ask(o.GetPrompt(server="s", name="plain"))
+        assert isinstance(failed, e.CommandFailed)
+        assert "roots" in failed.what
+
+
+async def test_the_log_can_be_left_alone(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    text = config("good", str(calls)) + 'log_level = "off"\n'
+    async with rig(tmp_path, demo=False, config=text) as running:
+        await listed(running)
+        await opened(running, "a://notes")
+        assert "logging/setLevel" not in calls.read_text()
 
 
 async def test_what_is_followed_is_followed_again_after_a_reconnection(tmp_path: Path) -> None:

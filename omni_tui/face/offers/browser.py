@@ -281,7 +281,7 @@ class OffersScreen(Screen[None]):
 
 
 def _about(entry: Offer) -> list[Content]:
-    said = [entry.title] if entry.title and entry.title != entry.label else []
+    said: list[str] = [entry.title] if entry.title and entry.title != entry.label else []
     if not isinstance(entry, PromptSummary):
         said.append(entry.address)
         said += [entry.mime] if entry.mime else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
 from textual import events, work
@@ -148,7 +149,7 @@ def _field_of(widget: object) -> str | None:
     return node.field.name if node is not None else None
 
 
-def schema_of(fields: dict[str, tuple[str, bool]]) -> JsonText:
+def schema_of(fields: Mapping[str, tuple[str, bool]]) -> JsonText:
     """Return the JSON schema of an object of texts: name to (description, whether it is required)."""
     properties = {
         name: {"type": "string", "description": description} for name, (description, _) in fields.items()

@@ -58,7 +58,8 @@ class OfferIndex:
         coming = self._coming.get(page.server)
         if coming is None or coming.generation != page.generation:
             coming = self._coming[page.server] = ServerOffers(page.generation)
-        for entry in (*page.prompts, *page.resources, *page.templates):
+        entries: tuple[Offer, ...] = (*page.prompts, *page.resources, *page.templates)
+        for entry in entries:
             coming.entries.append(entry)
             words = (entry.label, entry.title, address_of(entry), entry.description)
             coming.words.append(" ".join((entry.server, *words)).lower())

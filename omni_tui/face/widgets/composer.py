@@ -196,11 +196,11 @@ class Composer(Vertical):
             return
         if text.startswith("//"):
             text = text[1:]
-        size = len(text.encode())
+        attachments = self._mentions.within(text)
+        size = len(text.encode()) + sum(len(one.uri.encode()) for one in attachments)
         if size > MAX_MESSAGE:
             self._say(f"too long to send: {size:,} of at most {MAX_MESSAGE:,} bytes · put it into a file")
             return
-        attachments = self._mentions.within(text)
         if problem := too_many(attachments):
             self._say(problem)
             return

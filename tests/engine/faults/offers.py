@@ -68,8 +68,12 @@ def read(uri: str) -> dict[str, Any]:
 
 
 def got(params: dict[str, Any]) -> dict[str, Any]:
+    if MODERN and params["name"] == "plain" and "inputResponses" not in params:
+        asked = {"roots": {"method": "roots/list", "params": {}}}
+        return {"resultType": "input_required", "inputRequests": asked, "requestState": "s"}
     who = (params.get("arguments") or {}).get("who", "nobody")
-    messages = [{"role": "user", "content": {"type": "text", "text": f"Greet {who}\x1b[31m"}}]
+    text = f"Greet {who}\x1b[31m" + json.dumps(params.get("inputResponses") or "")
+    messages = [{"role": "user", "content": {"type": "text", "text": text}}]
     return {"messages": messages, **({"resultType": "complete"} if MODERN else {})}
 
 
