@@ -31,8 +31,8 @@ class Quoted:
 def with_attachments(text: str, attached: list[Quoted], limit: int) -> str:
     """Return a message's text with its attachments behind it, each cut to about `limit` characters.
 
-    The id in both ends of a block comes from the content itself, so that no server can write the
-    closing end of its own block.
+    The id in both ends of a block is a digest of what stands between them, so that no server can
+    write the closing end of its own block.
     """
     return text + "".join("\n\n" + _framed(one, limit) for one in attached)
 
@@ -44,7 +44,7 @@ def without_attachments(text: str) -> str:
 
 def _framed(one: Quoted, limit: int) -> str:
     shown, dropped = strip_invisible(_bound(one.text, limit))
-    salt = f"{one.server}\0{one.uri}\0{one.text}"
+    salt = f"{one.server}\0{one.uri}\0{len(one.text)}\0{shown}"
     mark = hashlib.sha256(salt.encode(errors="surrogatepass")).hexdigest()[:12]
     about: dict[str, object] = {
         "server": _clean(one.server),

@@ -61,17 +61,16 @@ class Offers:
 
 @dataclass(frozen=True, slots=True)
 class ReadContent:
-    """One part of a resource as it was read: `text`, or `blob` (decoded) if it is not text."""
+    """One part of a resource as it was read: `text`, or `blob` (decoded) if it is not text.
+
+    `size` is in bytes.
+    """
 
     uri: str
     mime: str = ""
     text: str = ""
     blob: bytes | None = None
-
-    @property
-    def size(self) -> int:
-        """Its size in bytes."""
-        return len(self.text.encode(errors="surrogatepass")) if self.blob is None else len(self.blob)
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,11 +149,13 @@ def words_of(block: types.ContentBlock) -> str:
 def _part(content: types.TextResourceContents | types.BlobResourceContents) -> ReadContent:
     mime = content.mime_type or ""
     if isinstance(content, types.TextResourceContents):
-        return ReadContent(content.uri, mime, text=content.text)
+        text = content.text
+        return ReadContent(content.uri, mime, text=text, size=len(text.encode(errors="surrogatepass")))
     try:
-        return ReadContent(content.uri, mime, blob=base64.b64decode(content.blob, validate=False))
+        blob = base64.b64decode(content.blob, validate=False)
     except (binascii.Error, ValueError):
         raise VerbError("a part of the resource is not base64, as it claims to be") from None
+    return ReadContent(content.uri, mime, blob=blob, size=len(blob))
 
 
 def log_line(params: types.LoggingMessageNotificationParams) -> str:

@@ -156,8 +156,11 @@ class ChatPane(Pane):
     @work(group="send", exit_on_error=False)
     async def _send(self, text: str, attachments: tuple[Attachment, ...]) -> None:
         """Send a message; give it back if it did not arrive."""
+        if attachments:
+            self.composer.note(f"reading {len(attachments)} attached …")
         try:
             await self.port.ask(SendMessage(text=text, attachments=attachments))
+            self.composer.note("")
         except Refused as error:
             failure = error.failure
             self.composer.give_back(

@@ -347,6 +347,11 @@ class Composer(Vertical):
         self._trouble, self._said_of = text, self.prompt.text
         self._hint()
 
+    def note(self, text: str) -> None:
+        """Say what is being done about a message; "" says no more. The next letter ends it too."""
+        if text or self._trouble.startswith("reading "):
+            self._say(text)
+
     def set_busy(self, busy: bool) -> None:
         """While a turn runs, a message waits for its end: say so."""
         if busy != self.busy:
