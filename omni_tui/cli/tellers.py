@@ -82,7 +82,8 @@ class TextTeller:
     def told(self, event: AnyEvent) -> str:
         """Return what a reader of a saved session wants to know of an event."""
         if isinstance(event, UserMessage):
-            return f"\n> {event.text}"
+            with_it = "".join(f"\n> [{one.server} › {one.label}]" for one in event.attachments)
+            return f"\n> {event.text}{with_it}"
         if isinstance(event, Answer):
             return f"\n{event.text}\n"
         return self.remark(event)

@@ -5,6 +5,7 @@ A missing key means its default. Times are seconds. What a *reference* is, `refe
 
 from __future__ import annotations
 
+from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from omni_tui.config.references import is_reference
+from omni_tui.config.spec import LogLevel
 
 Decision = Literal["allow", "ask", "deny"]
 AgentMode = Literal["chat", "auto", "orchestrator"]
@@ -33,6 +35,13 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _folder(value: str) -> str:
+    if not value.startswith(("/", "~")) and not PureWindowsPath(value).is_absolute():
+        raise PydanticCustomError("folder", "must be an absolute path, or begin with ~")
+    return value
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
 Reference = Annotated[str, AfterValidator(_reference)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -58,11 +67,15 @@ class ModelSection(Section):
 
 
 class AgentSection(Section):
-    """`[agent]`: how the agent works. `max_steps` bounds the model requests of one turn."""
+    """`[agent]`: how the agent works. `max_steps` bounds the model requests of one turn.
+
+    `roots` are the folders that servers are told of when they ask where they may work.
+    """
 
     mode: AgentMode = "chat"
     max_steps: int = Field(default=25, ge=1, le=1000)
     system_prompt: str = ""
+    roots: list[Folder] = Field(default=[], max_length=50)
 
 
 class OAuthSection(Section):
@@ -123,6 +136,7 @@ class ServerSection(Section):
     heartbeat: float = Field(default=30.0, ge=0, le=86_400)
     connect_timeout: Seconds = 30.0
     call_timeout: Seconds | None = None
+    log_level: LogLevel = "info"
     enabled: bool = True
 
     @model_validator(mode="after")

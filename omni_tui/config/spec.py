@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+LogLevel = Literal["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 Source = Literal["user", "project", "imported", "flag", "demo", "session"]
 Transport = Literal["stdio", "http", "sse", "memory"]
 
@@ -54,6 +55,10 @@ class ServerSpec:
     list_timeout: float = 30.0
     call_timeout: float = 120.0
     heartbeat: float = 30.0
+    roots: tuple[str, ...] = ()
+    """Folders a server is told of when it asks for roots, absolute; for none it is not told it may ask."""
+    log_level: LogLevel = "info"
+    """From which level on the server's logging messages are asked for; "off" asks for none."""
     allowed: bool = True
     enabled: bool = True
     problem: str = ""

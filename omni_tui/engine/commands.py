@@ -12,12 +12,14 @@ from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
 from omni_tui.engine.manage_desk import ManageDesk
+from omni_tui.engine.offer_desk import OfferDesk, read_attachments
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.signin_desk import SignInDesk
 from omni_tui.engine.tool_desk import ToolDesk
 from omni_tui.engine.wire_desk import WireDesk
 from omni_tui.memory import JournalBroken, list_sessions
+from omni_tui.models.attachments import with_attachments
 from omni_tui.models.base import ModelError
 from omni_tui.protocol import AnyCommand, AnyEvent
 from omni_tui.protocol import commands as c
@@ -50,6 +52,7 @@ class Commands:
             **WireDesk(engine).table(),
             **tools.table(),
             **view.table(),
+            **OfferDesk(engine).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
@@ -87,7 +90,13 @@ class Commands:
     async def _send(self, command: c.SendMessage) -> AnyEvent:
         if not command.text.strip():
             raise Refused("an empty message was not sent")
-        turn = await self._engine.session.runner.send(command.text)
+        if not command.attachments:
+            turn = await self._engine.session.runner.send(command.text)
+            return CommandDone(id=turn)
+        limit = self._engine.loaded.config.tools.result_limit
+        quoted, shown = await read_attachments(self._engine, command.attachments, limit)
+        told = with_attachments(command.text, quoted, limit)
+        turn = await self._engine.session.runner.send(command.text, told=told, attachments=shown)
         return CommandDone(id=turn)
 
     async def _stop(self, command: c.StopRun) -> AnyEvent:

@@ -20,6 +20,8 @@ from omni_tui.agents import ChatPolicy
 from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.engine.fanout import Fanout, Outbox
+from omni_tui.engine.offer_desk import followed
+from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.session import LiveSession, Settings
 from omni_tui.engine.ways import WayFile
 from omni_tui.memory import (
@@ -45,9 +47,10 @@ from omni_tui.protocol.events import (
     ServerRemoved,
     ToolsListed,
 )
+from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe, safe_line
-from omni_tui.servers import Connection, Dispatch, Processes, Registry, ToolDefinition, sweep_leases
+from omni_tui.servers import Connection, Dispatch, Offers, Processes, Registry, ToolDefinition, sweep_leases
 from omni_tui.tools import Catalogue, Schemas
 
 logger = logging.getLogger(__name__)
@@ -71,6 +74,7 @@ class Engine:
         self.pool = ThreadPoolExecutor(POOL, thread_name_prefix="omni-pool")
         self.schemas = Schemas(self.pool)
         self.fanout = Fanout()
+        self.shelf = Shelf()
         self.environ = environ
         self.redactor = Redactor(loaded.secrets)
         self.vault: Vault
@@ -117,6 +121,8 @@ class Engine:
             on_gone=self._on_gone,
             memory=WayFile(state / "ways.json"),
             store=Credentials(state / "credentials.json", self.vault),
+            on_offers=self._on_offers,
+            on_updated=self._on_updated,
         )
         self.session = await self._resume_or_begin()
         for spec in self.loaded.servers:
@@ -300,6 +306,10 @@ class Engine:
         for name in self.catalogue.servers():
             for page in self.catalogue.pages(name):
                 outbox.offer(page)
+        for name in self.shelf.servers():
+            for offers in self.shelf.pages(name):
+                outbox.offer(offers)
+            outbox.offer(followed(self, name))
         await self.replay(outbox, cursor, request)
 
     async def replay(self, outbox: Outbox, after: int, request: int) -> None:
@@ -359,6 +369,17 @@ class Engine:
 
     def _on_gone(self, server: str) -> None:
         self.catalogue.remove(server)
+        for page in self.shelf.remove(server):
+            self.live(page)
+
+    def _on_offers(self, server: str, offers: Offers) -> None:
+        for page in self.shelf.update(server, offers):
+            self.live(page)
+
+    def _on_updated(self, server: str, uri: str) -> None:
+        listed = self.shelf.resource(server, uri)
+        label = safe_line(listed.name if listed is not None else uri, limit=LABEL)
+        self.live(ResourceUpdated(server=server, uri=uri, label=label))
 
     def _notify(self, what: str, why: str = "") -> None:
         """Keep what every face should be told when it arrives."""

@@ -25,6 +25,7 @@ from omni_tui.protocol.events import (
     TurnStarted,
     UserMessage,
 )
+from omni_tui.protocol.offers import AttachedResource
 from omni_tui.security.text import exact_json, safe, safe_line
 
 logger = logging.getLogger(__name__)
@@ -88,11 +89,17 @@ class Runner:
 
     # --- what the person asks -------------------------------------------------------------------
 
-    async def send(self, text: str) -> str:
-        """Journal a message and work on it, after what runs now. Returns the turn's id."""
+    async def send(
+        self, text: str, *, told: str = "", attachments: tuple[AttachedResource, ...] = ()
+    ) -> str:
+        """Journal a message and work on it, after what runs now. Returns the turn's id.
+
+        `told` is what the model gets where that is more than the text: the text with `attachments`.
+        """
         turn = "t-" + uuid.uuid4().hex[:12]
-        message = Message(role="user", text=text)
-        events: list[AnyEvent] = [UserMessage(turn=turn, text=safe(text, limit=MAX_MESSAGE))]
+        message = Message(role="user", text=told or text)
+        shown = safe(text, limit=MAX_MESSAGE)
+        events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments)]
         if not self._conversation.titled:
             self._conversation.titled = True
             events.append(SessionTitled(title=safe_line(text, limit=48)))

@@ -81,6 +81,8 @@ _APP: tuple[Action, ...] = (
     Action("connections", "", "app", "Say how every server is doing", "", "connections"),
     Action("status", "", "app", "Say what the engine is set to", "", "status"),
     Action("log", "", "app", "Show what a server wrote on stderr", "", "log", "SERVER"),
+    Action("prompts", "", "app", "Browse the prompts that servers offer", "", "prompts", "FILTER"),
+    Action("resources", "", "app", "Browse the resources that servers offer", "", "resources", "FILTER"),
     Action("welcome", "", "app", "Show the first page: demo, import, add a server", "", "welcome"),
 )
 
@@ -90,6 +92,7 @@ _SERVERS: tuple[Action, ...] = (
     Action("server_disconnect", "d", "servers", "Disconnect this server", "disconnect"),
     Action("server_refresh", "r", "servers", "List this server's tools again", "refresh"),
     Action("server_allow", "y", "servers", "Allow this server to start", "allow"),
+    Action("server_offers", "o", "servers", "Show this server's prompts and resources", "offers"),
     Action("server_add", "n", "servers", "Add a server", "new", palette=False),
     Action("server_remove", "delete", "servers", "Forget this server", palette=False),
 )

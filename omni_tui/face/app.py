@@ -25,6 +25,7 @@ from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, EngineReady, Notice
+from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
@@ -246,7 +247,9 @@ class OmniApp(Routes):
 
     def deliver(self, event: AnyEvent) -> None:
         """Fold one event into everything that shows something of it."""
+        known = len(self.overview.offers.changed)
         self.overview.apply(event)
+        event_is_news = len(self.overview.offers.changed) > known
         for taker in self._takers():
             try:
                 taker.apply(event)
@@ -259,6 +262,8 @@ class OmniApp(Routes):
                 self.notify(text, severity=_LEVELS[level], timeout=8.0, markup=False)  # type: ignore[arg-type]
             case EngineReady():
                 self._greet(event)
+            case ResourceUpdated() if event_is_news:
+                self.say(f"{event.server} › {event.label} has changed.")
             case _:
                 pass
 

@@ -51,6 +51,16 @@ class InsertText(Message):
         self.text = text
 
 
+class AttachResource(Message):
+    """Attach a resource to the message that is being written. `label` is its safe name."""
+
+    def __init__(self, server: str, uri: str, label: str) -> None:
+        super().__init__()
+        self.server = server
+        self.uri = uri
+        self.label = label
+
+
 class RunAction(Message):
     """Do what an action of the registry says. `argument` is what followed a slash command's name."""
 

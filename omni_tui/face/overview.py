@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from omni_tui.face.offers.index import OfferIndex
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.events import (
     ApprovalRequested,
@@ -46,6 +47,8 @@ class Overview:
     servers: dict[str, ServerChanged] = field(default_factory=dict)
     tools: dict[str, int] = field(default_factory=dict)
     """Tools listed so far by server."""
+    offers: OfferIndex = field(default_factory=OfferIndex)
+    """Prompts and resources of all servers."""
     _pages: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def clear_session(self) -> None:
@@ -67,7 +70,7 @@ class Overview:
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
                 self._settings(event)
             case _:
-                pass
+                self.offers.apply(event)
 
     def _servers(self, event: ServerChanged | ServerRemoved | ToolsListed) -> None:
         if isinstance(event, ServerChanged):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from textual.screen import Screen
 
-from omni_tui.face.messages import CopyText, FocusCall, InsertText, OpenTool, RunAction, ShowServerLog
+from omni_tui.face.messages import (
+    AttachResource,
+    CopyText,
+    FocusCall,
+    InsertText,
+    OpenTool,
+    RunAction,
+    ShowServerLog,
+)
 from omni_tui.face.screens.main import PaneName
 from omni_tui.face.verbs import Verbs
 from omni_tui.protocol import SafeText
@@ -46,6 +54,14 @@ class Routes(Verbs):
         insert = getattr(self.main.pane("chat"), "insert_text", None)
         if insert is not None:
             insert(message.text)
+
+    def on_attach_resource(self, message: AttachResource) -> None:
+        """Attach a resource to the message that is being written, and go there."""
+        message.stop()
+        self.go("chat")
+        attach = getattr(self.main.pane("chat"), "attach", None)
+        if attach is not None:
+            attach(message.server, message.uri, message.label)
 
     def on_open_result(self, message: object) -> None:
         """Show the whole result of a call."""

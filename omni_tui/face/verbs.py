@@ -242,6 +242,19 @@ class Verbs(Managing):
         what = f"There is no server {server}." if server else f"Which server? Write /{command} NAME."
         self.say(f"{what} The servers: {names}.", level="warning")
 
+    def action_prompts(self, query: str = "") -> None:
+        """Browse the prompts of all servers."""
+        self._browse("prompts", query)
+
+    def action_resources(self, query: str = "") -> None:
+        """Browse the resources of all servers."""
+        self._browse("resources", query)
+
+    def _browse(self, kind: str, query: str) -> None:
+        from omni_tui.face.offers.browser import Kind, OffersScreen
+
+        self.push_screen(OffersScreen(cast("Kind", kind), query))
+
     def action_connections(self) -> None:
         """Say how every server is doing."""
         self.go("servers")

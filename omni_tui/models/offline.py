@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from omni_tui.models._plan import Planner, Proposal, Question, Step, Unknown, bare, declines, signature
+from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
     Message,
     ModelEvent,
@@ -135,7 +136,7 @@ def _exchanges(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
     found: list[tuple[str, list[Message]]] = []
     for message in messages:
         if message.role == "user":
-            found.append((message.text, []))
+            found.append((without_attachments(message.text), []))
         elif found:
             found[-1][1].append(message)
     return found

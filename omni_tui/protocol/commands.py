@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.offers import (
+    Attachment,
+    CompleteArgument,
+    FollowResource,
+    GetPrompt,
+    OpenResource,
+    ReadResourcePart,
+    SaveResourcePart,
+)
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
 
@@ -24,9 +33,13 @@ class Goodbye(Command):
 
 
 class SendMessage(Command):
-    """A message of the person to the agent; starts a turn, or is queued behind the running one."""
+    """A message of the person to the agent; starts a turn, or is queued behind the running one.
+
+    `attachments` are read now, at most `MAX_ATTACHMENTS`; if one cannot be, nothing is sent.
+    """
 
     text: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 class StopRun(Command):
@@ -259,4 +272,10 @@ AnyCommand = (
     | manage.ReadWire
     | manage.ReadWireFrame
     | manage.SaveWire
+    | GetPrompt
+    | OpenResource
+    | ReadResourcePart
+    | SaveResourcePart
+    | FollowResource
+    | CompleteArgument
 )

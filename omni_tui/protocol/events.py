@@ -20,6 +20,15 @@ from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.offers import (
+    AttachedResource,
+    Completions,
+    OffersListed,
+    PromptText,
+    ResourceOpened,
+    ResourceUpdated,
+    SubscriptionsChanged,
+)
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import JsonText, SafeText
 
@@ -234,6 +243,7 @@ class UserMessage(Journalled):
 
     turn: str
     text: SafeText
+    attachments: tuple[AttachedResource, ...] = ()
 
 
 class TurnStarted(Journalled):
@@ -548,4 +558,10 @@ AnyEvent = (
     | wire.WireText
     | wire.ServerRead
     | wire.ServerChecked
+    | OffersListed
+    | SubscriptionsChanged
+    | ResourceUpdated
+    | PromptText
+    | ResourceOpened
+    | Completions
 )

@@ -2,6 +2,7 @@
 
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, ToolDefinition
 from omni_tui.servers.connection import Connection
+from omni_tui.servers.offers import Offers, PromptReply, ReadContent, VerbError
 from omni_tui.servers.processes import Processes, sweep_leases
 from omni_tui.servers.registry import Registry
 
@@ -10,9 +11,13 @@ __all__ = [
     "Connection",
     "Dispatch",
     "DispatchRefused",
+    "Offers",
     "Processes",
+    "PromptReply",
     "RawResult",
+    "ReadContent",
     "Registry",
     "ToolDefinition",
+    "VerbError",
     "sweep_leases",
 ]

@@ -1,4 +1,4 @@
-"""What a server offers: its tools, and how many prompts and resources; again when they change."""
+"""What a server offers: its tools, prompts and resources; again when they change."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from pydantic import ValidationError
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.servers.calls import says_session_is_lost
 from omni_tui.servers.listing import MAX_ENTRIES, MAX_TOOLS
+from omni_tui.servers.offering import Walk, list_offers
+from omni_tui.servers.offers import Offers
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -41,8 +43,7 @@ class Offer:
     """
 
     tools: list[ToolDefinition] = field(default_factory=list)
-    prompts: int = 0
-    resources: int = 0
+    others: Offers = field(default_factory=Offers)
     latency_ms: float | None = None
     trouble: str = ""
     cut: bool = False
@@ -92,21 +93,18 @@ async def list_all(client: Client, server: str, timeout: float) -> Offer:
     """
     advertised = client.server_capabilities
     offer = Offer()
-    counts = asyncio.gather(
-        _count(client, "prompts", timeout) if advertised.prompts else _none(),
-        _count(client, "resources", timeout) if advertised.resources else _none(),
-    )
+    others = asyncio.ensure_future(list_offers(client, timeout, _walk))
     try:
         if advertised.tools:
             await _list_tools(client, server, timeout, offer)
-        offer.prompts, offer.resources = await counts
+        offer.others = await others
     finally:
-        counts.cancel()
+        others.cancel()
     return offer
 
 
-async def _none() -> int:
-    return 0
+def _walk() -> Walk:
+    return _Pages(MAX_ENTRIES).walk
 
 
 async def _list_tools(client: Client, server: str, timeout: float, offer: Offer) -> None:
@@ -147,23 +145,6 @@ def definition(server: str, tool: types.Tool) -> ToolDefinition:
         output_schema=tool.output_schema,
         annotations=notes.model_dump(by_alias=True, mode="json", exclude_unset=True) if notes else {},
     )
-
-
-async def _count(client: Client, kind: str, timeout: float) -> int:
-    async def prompts(params: types.PaginatedRequestParams | None) -> tuple[list[Any], str | None]:
-        page = await client.session.list_prompts(params=params)
-        return page.prompts, page.next_cursor
-
-    async def resources(params: types.PaginatedRequestParams | None) -> tuple[list[Any], str | None]:
-        page = await client.session.list_resources(params=params)
-        return page.resources, page.next_cursor
-
-    try:
-        async with asyncio.timeout(timeout):
-            return len(await _Pages(MAX_ENTRIES).walk(prompts if kind == "prompts" else resources))
-    except (TimeoutError, MCPError, ValidationError, RuntimeError, ValueError) as error:
-        _log.info("%s could not be listed: %s", kind, error)
-        return 0
 
 
 def changes_lists(message: object) -> bool:

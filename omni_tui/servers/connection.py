@@ -21,12 +21,15 @@ from omni_tui.servers.approach import Approach, Way
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.servers.health import RECENT, Backoff, Breaker, Trouble
 from omni_tui.servers.log import ServerLog
+from omni_tui.servers.offers import VerbError
 from omni_tui.servers.surroundings import Surroundings, cancelled_by_us, load_session
 from omni_tui.servers.wire import WireLog
 
 if TYPE_CHECKING:
     from omni_tui.servers import session as live
     from omni_tui.servers.capabilities import Offer
+    from omni_tui.servers.following import Follower
+    from omni_tui.servers.verbs import Verbs
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +71,7 @@ class Connection:
         self._stir: asyncio.TimerHandle | None = None
         self._log_timer: asyncio.TimerHandle | None = None
         self._told: ServerChanged | None = None
+        self._followed: dict[str, None] = {}
         self._rest()
 
     # --- what it is --------------------------------------------------------------------------
@@ -114,8 +118,8 @@ class Connection:
             protocol=session.protocol if session and up else "",
             server_version=session.version if session and up else safe_line(""),
             tools=len(offer.tools) if offer else 0,
-            prompts=offer.prompts if offer else 0,
-            resources=offer.resources if offer else 0,
+            prompts=len(offer.others.prompts) if offer else 0,
+            resources=len(offer.others.resources) if offer else 0,
             latency_ms=offer.latency_ms if offer else None,
             attempt=0 if up else self._breaker.attempt,
             next_try=self._next_try,
@@ -218,6 +222,18 @@ class Connection:
             self._last_call = time.monotonic()
             self._activity_soon()
 
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """Addresses of the resources whose changes are followed, across reconnections."""
+        return tuple(self._followed)
+
+    def verbs(self) -> tuple[Verbs, Follower]:
+        """Return what else can be asked of the server now. Raises `VerbError` if it is not connected."""
+        session = self._session
+        if session is None or (verbs := session.verbs()) is None:
+            raise VerbError("it is not connected", "Reconnect it, then try again.")
+        return verbs, session.follower
+
     # --- the owner ----------------------------------------------------------------------------
 
     async def _own(self) -> None:
@@ -272,6 +288,8 @@ class Connection:
             way=way,
             gatekeeper=gatekeeper,
             wire=self.wire,
+            followed=self._followed,
+            on_updated=lambda uri: self._around.on_updated(self.spec.name, uri),
         )
         try:
             async with self._around.gate.place() as give_back:
@@ -317,6 +335,7 @@ class Connection:
         self._offer, self._listed = offer, True
         self._set_by_offer(offer)
         self._around.on_tools(self.spec.name, list(offer.tools))
+        self._around.on_offers(self.spec.name, offer.others)
 
     def _set_by_offer(self, offer: Offer) -> None:
         if offer.trouble:

@@ -39,7 +39,12 @@ def trim(result: dict[str, Any], kind: str) -> int:
 def _well_formed(entry: Any, kind: str) -> bool:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         return False
-    return kind != "tools" or isinstance(entry.get("inputSchema"), dict)
+    if kind == "tools":
+        return isinstance(entry.get("inputSchema"), dict)
+    if kind == "prompts":
+        given = entry.get("arguments") or []
+        return isinstance(given, list) and all(isinstance(one, dict) and "name" in one for one in given)
+    return isinstance(entry.get("uri" if kind == "resources" else "uriTemplate"), str)
 
 
 def _values(value: Any, limit: int) -> int:

@@ -15,6 +15,7 @@ from omni_tui.servers.auth import SignIns, Store
 from omni_tui.servers.base import Dispatch, ToolDefinition
 from omni_tui.servers.connection import Connection
 from omni_tui.servers.health import StartGate
+from omni_tui.servers.offers import Offers
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.surroundings import Surroundings
 from omni_tui.servers.wire import WireLog
@@ -31,10 +32,11 @@ class Registry:
 
     `authority` is asked by the tap before each `tools/call` frame. `on_event` gets `ServerChanged` and
     `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the
-    name of a server whose tools can no longer be called (it may come back). All three are called on
-    the loop and must not block; what they raise is logged. At most `max_starts` servers start at
-    the same time. `memory` keeps over restarts how each server was reached, `store` what was signed in
-    to. To be made and used in a running loop.
+    name of a server whose tools can no longer be called (it may come back); `on_offers` the rest of
+    what it offers, after each listing too; `on_updated` the address of a followed resource that has
+    changed. All are called on the loop and must not block; what they raise is logged. At most
+    `max_starts` servers start at the same time. `memory` keeps over restarts how each server was
+    reached, `store` what was signed in to. To be made and used in a running loop.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Registry:
         on_event: Callable[[Event], None],
         on_tools: Callable[[str, list[ToolDefinition]], None],
         on_gone: Callable[[str], None],
+        on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None,
+        on_updated: Callable[[str, str], None] = lambda _server, _uri: None,
         max_starts: int = 4,
         memory: WayMemory | None = None,
         store: Store | None = None,
@@ -65,6 +69,8 @@ class Registry:
             on_tools=lambda name, tools: _guarded(on_tools, name, tools),
             on_gone=self._on_gone,
             memory=memory,
+            on_offers=lambda name, offers: _guarded(on_offers, name, offers),
+            on_updated=lambda name, uri: _guarded(on_updated, name, uri),
         )
         self._connections: dict[str, Connection] = {}
         self._changing = asyncio.Lock()

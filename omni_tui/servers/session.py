@@ -39,12 +39,15 @@ from omni_tui.servers.calls import (
     session_is_lost,
 )
 from omni_tui.servers.capabilities import Offer, Relister, changes_lists, list_all, listen
+from omni_tui.servers.following import Follower
 from omni_tui.servers.health import Trouble, TroubleError, root_cause
 from omni_tui.servers.heartbeat import Heartbeat, Missed
+from omni_tui.servers.hosting import roots_callback, set_log_level
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.tap import Opening, Tap
 from omni_tui.servers.transports.factory import Needs, make
+from omni_tui.servers.verbs import Verbs, log_line
 from omni_tui.servers.wire import WireLog
 
 if TYPE_CHECKING:
@@ -78,6 +81,8 @@ class Session:
         way: Way,
         gatekeeper: Gatekeeper | None = None,
         wire: WireLog | None = None,
+        followed: dict[str, None] | None = None,
+        on_updated: Callable[[str], None] = lambda _uri: None,
     ) -> None:
         self._spec = spec
         self._server_log = log
@@ -94,6 +99,7 @@ class Session:
         if gatekeeper is not None:
             gatekeeper.on_needed = self.leave
             gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
+        self.follower = Follower(followed if followed is not None else {}, on_updated)
         self._tap = Tap(spec.name, authority, self.leave, wire)
         self._transport = make(way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper))
         self.protocol = ""
@@ -141,6 +147,9 @@ class Session:
             message_handler=self._on_message,
             client_info=types.Implementation(name="omni-tui", version=__version__),
             cache=None,
+            list_roots_callback=roots_callback(self._spec.roots),
+            logging_callback=self._on_log,
+            log_level=None if self._spec.log_level == "off" else self._spec.log_level,
         )
         async with asyncio.timeout(self._spec.connect_timeout) as deadline, client:
             deadline.reschedule(None)
@@ -158,6 +167,10 @@ class Session:
         except MCPError as error:
             self._note_loss(error)
             raise CallError("the connection was cut while listing", sent=False) from error
+
+    def verbs(self) -> Verbs | None:
+        """Return what else can be asked of the server, None while it is not connected."""
+        return None if self._client is None else Verbs(self._client, self._on_refusal)
 
     async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
         """Send a dispatched call and return its result; see `Connection.call_tool`."""
@@ -305,7 +318,10 @@ class Session:
         listening = asyncio.create_task(listen(client, self._relister.changed, self._spec.list_timeout))
         listing = asyncio.create_task(self._list(client))
         leaving = asyncio.create_task(self._leaving.wait())
+        following = asyncio.create_task(self.follower.run(client, self._spec.list_timeout))
+        logging_level = asyncio.create_task(set_log_level(client, self._spec))
         tasks: list[asyncio.Task[None] | asyncio.Task[Literal[True]]] = [listening, listing, leaving]
+        tasks += [following, logging_level]
         try:
             await asyncio.wait((listing, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not listing.done():
@@ -363,3 +379,16 @@ class Session:
     async def _on_message(self, message: object) -> None:
         if changes_lists(message):
             self._relister.changed()
+        elif isinstance(message, types.ResourceUpdatedNotification):
+            self.follower.updated(message.params.uri)
+
+    async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
+        self._server_log.note(log_line(params))
+
+    def _on_refusal(self, error: MCPError) -> None:
+        """Connect anew where the server has forgotten the session, as after its restart (HTTP)."""
+        if error.code == types.INVALID_REQUEST and error.message.lower().startswith(
+            ("session not found", "session terminated")
+        ):
+            self._lost = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
+            self.leave()

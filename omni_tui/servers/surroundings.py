@@ -13,6 +13,7 @@ from omni_tui.servers.approach import WayMemory
 from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import Dispatch, ToolDefinition
 from omni_tui.servers.health import StartGate
+from omni_tui.servers.offers import Offers
 from omni_tui.servers.processes import Processes
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Surroundings:
     on_event: Callable[[Event], None]
     on_tools: Callable[[str, list[ToolDefinition]], None]
     on_gone: Callable[[str], None]
+    on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None
+    on_updated: Callable[[str, str], None] = lambda _server, _uri: None
     memory: WayMemory | None = None
 
 

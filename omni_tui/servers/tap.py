@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, WriteStream
 
 _CALL = "tools/call"
-_LISTS = {"tools/list": "tools", "prompts/list": "prompts", "resources/list": "resources"}
+_LISTS = {
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+}
 _STAND_IN: dict[str, Any] = {"content": [], "resultType": "complete"}
 
 

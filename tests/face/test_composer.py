@@ -9,6 +9,7 @@ from textual import events
 from textual._xterm_parser import XTermParser
 from textual.widgets import Static
 
+from omni_tui.face.actions import Action
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.composer import MAX_MESSAGE, MAX_ROWS
 from omni_tui.face.widgets.drafts import LARGE_PASTE, History
@@ -145,7 +146,9 @@ async def test_enter_runs_the_command_that_is_picked() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("/")
         await pilot.pause()
-        first = app.composer._matches[0].name
+        picked = app.composer._matches[0]
+        assert isinstance(picked, Action)
+        first = picked.name
         await pilot.press("down", "down", "up", "up", *"stat")
         await pilot.pause()
         await pilot.press("enter")

@@ -19,6 +19,7 @@ from omni_tui.face.widgets.prompt import Prompt
 from omni_tui.protocol import AnyEvent, LinkClosed
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import EngineReady, UserMessage
+from omni_tui.protocol.offers import Attachment
 
 _EMPTY = (
     ("Nothing has been said yet.\n\n", "$text-1"),
@@ -142,17 +143,24 @@ class ChatPane(Pane):
         """Put text where the composer's cursor stands. The keys stay where they are."""
         self.composer.insert(text)
 
+    def attach(self, server: str, uri: str, label: str) -> None:
+        """Attach a resource to the message that is being written."""
+        self.composer.attach(server, uri, label)
+
     @on(Composer.Submitted)
     def _submitted(self, event: Composer.Submitted) -> None:
         event.stop()
         self.transcript.action_scroll_end()
-        self._send(event.text)
+        self._send(event.text, event.attachments)
 
     @work(group="send", exit_on_error=False)
-    async def _send(self, text: str) -> None:
+    async def _send(self, text: str, attachments: tuple[Attachment, ...]) -> None:
         """Send a message; give it back if it did not arrive."""
+        if attachments:
+            self.composer.note(f"reading {len(attachments)} attached …")
         try:
-            await self.port.ask(SendMessage(text=text))
+            await self.port.ask(SendMessage(text=text, attachments=attachments))
+            self.composer.note("")
         except Refused as error:
             failure = error.failure
             self.composer.give_back(

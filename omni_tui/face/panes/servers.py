@@ -191,6 +191,7 @@ class ServersPane(SignInKeys, Pane):
             "server_restart": server.state not in ("disabled", "not_allowed"),
             "server_edit": server.source != "demo",
             "server_switch": server.state != "not_allowed",
+            "server_offers": bool(server.prompts or server.resources),
         }
         return allowed.get(action, True)
 
@@ -213,6 +214,12 @@ class ServersPane(SignInKeys, Pane):
         """List the tools again."""
         if self.chosen is not None:
             self.port.send(RefreshServer(server=self.chosen.name))
+
+    def action_server_offers(self) -> None:
+        """Browse what else the chosen server offers."""
+        if self.chosen is not None:
+            kind = "resources" if self.chosen.resources else "prompts"
+            self.post_message(RunAction(kind, self.chosen.name))
 
     def action_server_allow(self) -> None:
         """Consent to starting the chosen server."""

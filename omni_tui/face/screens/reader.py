@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from omni_tui.face.messages import CopyText
 from omni_tui.face.port import Refused
 from omni_tui.face.transcript.reading import ReadingView
-from omni_tui.protocol import LinkClosed
+from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import ReadResult
 from omni_tui.protocol.events import TextPage
 
@@ -48,6 +48,9 @@ class ReaderScreen(Screen[None]):
         & > ReadingView { padding: 0 0 0 2; }
     }
     """
+
+    WHAT: ClassVar[str] = "the result"
+    KEYS: ClassVar[str] = "/ search · n next · y copy · esc back"
 
     def __init__(self, call: str, *, title: str = "", parts: int = 1, part: int = 0) -> None:
         super().__init__()
@@ -100,6 +103,10 @@ class ReaderScreen(Screen[None]):
     async def _fetch(self) -> None:
         await self.fetch_page()
 
+    def page_command(self, part: int, offset: int) -> AnyCommand:
+        """Return the command that fetches a page."""
+        return ReadResult(call=self.call, part=part, offset=offset, limit=PAGE)
+
     async def fetch_page(self) -> bool:
         """Fetch the next page; False if there is none or it did not come."""
         if self.complete or self.view.busy:
@@ -107,8 +114,7 @@ class ReaderScreen(Screen[None]):
         self.view.busy = True
         part, offset = self.part, self._read
         try:
-            command = ReadResult(call=self.call, part=part, offset=offset, limit=PAGE)
-            page = await self.port.ask(command)
+            page = await self.port.ask(self.page_command(part, offset))
         except Refused as error:
             self._trouble = " · ".join(
                 filter(None, (error.failure.what, error.failure.why, error.failure.todo))
@@ -184,7 +190,7 @@ class ReaderScreen(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy what has been fetched."""
-        what = "the result" if self.complete else f"the first {self._read:,} characters of the result"
+        what = self.WHAT if self.complete else f"the first {self._read:,} characters of {self.WHAT}"
         self.post_message(CopyText(self.view.text, what))
 
     @on(ReadingView.Moved)
@@ -198,9 +204,8 @@ class ReaderScreen(Screen[None]):
         elif not self._trouble:
             parts.append("reading …")
         parts.append(f"{self.view.percent} %")
-        keys = "/ search · n next · y copy · esc back"
         text = Content.assemble(
             (self._trouble, "$waiting"), " · " if self._trouble else "", (" · ".join(parts), "$text-2"),
-            "   ", (keys, "$text-3"),
+            "   ", (self.KEYS, "$text-3"),
         )  # fmt: skip
         self.query_one("#reader-state", Static).update(text)

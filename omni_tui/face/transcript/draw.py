@@ -64,7 +64,7 @@ def estimate(item: AnyItem, width: int) -> int:
     width = max(8, min(width, MEASURE) - 2)
     match item:
         case UserItem():
-            return 1 + min(_rows(item.text, width), USER_ROWS)
+            return 1 + min(_rows(item.text, width), USER_ROWS) + len(item.attachments)
         case TextItem(kind="thought"):
             return 1 + min(_rows(item.source, width), THOUGHT_ROWS)
         case TextItem():
@@ -86,7 +86,12 @@ def _user(item: UserItem, width: int) -> list[Line]:
     lines = wrap(
         [Span(text[:_USER_PREVIEW] if folded else text, "user")], width, first=bar, rest=bar, fill="user"
     )
-    return _limit(lines, USER_ROWS if item.folded else MAX_TEXT_ROWS, text, bar, item.folded, "user")
+    lines = _limit(lines, USER_ROWS if item.folded else MAX_TEXT_ROWS, text, bar, item.folded, "user")
+    for attached in item.attachments:
+        cut = ", cut for the model" if attached.truncated else ""
+        words = f"▤ {attached.server} › {attached.label} · {attached.size:,} characters{cut}"
+        lines += wrap([Span(words, "user-bar user")], width, first=bar, rest=bar, fill="user")
+    return lines
 
 
 def _limit(

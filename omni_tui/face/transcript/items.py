@@ -13,6 +13,7 @@ from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
 from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
+from omni_tui.protocol.offers import AttachedResource
 
 CallStage = Literal["proposed"] | CallState
 NoticeLevel = Literal["info", "warning", "error"]
@@ -30,9 +31,10 @@ class Item:
 
 @dataclass(slots=True)
 class UserItem(Item):
-    """What the person said."""
+    """What the person said, and which resources went with it."""
 
     text: str = ""
+    attachments: tuple[AttachedResource, ...] = ()
 
 
 @dataclass(slots=True)
@@ -183,7 +185,7 @@ class Fold:
     # --- what the person and the agent say
 
     def _user(self, event: ev.UserMessage) -> None:
-        self._add(UserItem(ts=event.ts, text=event.text))
+        self._add(UserItem(ts=event.ts, text=event.text, attachments=event.attachments))
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":

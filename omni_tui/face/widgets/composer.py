@@ -7,6 +7,7 @@ a short mark stands for it in the text.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from textual import on
@@ -20,9 +21,13 @@ from textual.widgets.option_list import Option
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import RunAction
+from omni_tui.face.offers.index import Offer
 from omni_tui.face.widgets.drafts import History, Pastes
-from omni_tui.face.widgets.names import named, with_names
+from omni_tui.face.widgets.mentions import LISTED, Mentions, too_many, typed_mention
+from omni_tui.face.widgets.names import named
+from omni_tui.face.widgets.popup import commands_for, rows_of
 from omni_tui.face.widgets.prompt import Prompt
+from omni_tui.protocol.offers import Attachment, ResourceSummary
 from omni_tui.security.text import safe
 
 MAX_ROWS = 8
@@ -66,19 +71,21 @@ class Composer(Vertical):
     class Submitted(Message):
         """The person wants this said to the agent."""
 
-        def __init__(self, text: str) -> None:
+        def __init__(self, text: str, attachments: tuple[Attachment, ...] = ()) -> None:
             super().__init__()
             self.text = text
+            self.attachments = attachments
 
     def __init__(self, *, id: str | None = None, lean: bool = False) -> None:  # noqa: A002
         super().__init__(id=id)
         self._lean = lean
         self.history = History()
         self._pastes = Pastes()
-        self._matches: list[Action] = []
+        self._mentions = Mentions()
+        self._matches: Sequence[Action | Offer] = ()
         self._dismissed = ""
         self._trouble = self._said_of = ""
-        self._listed_for = ""
+        self._listed_for: tuple[str, tuple[int, int]] = ("", (0, 0))
         self._state = ("", "")
         self._said = ""
         self.busy = False
@@ -142,6 +149,16 @@ class Composer(Vertical):
         result = prompt.replace(text, *prompt.selection, maintain_selection_offset=False)
         prompt.move_cursor(result.end_location)
 
+    def attach(self, server: str, uri: str, label: str) -> None:
+        """Put a resource where the cursor stands; it is read when the message is sent."""
+        prompt = self.prompt
+        result = prompt.replace(
+            self._mentions.mark(server, uri, label) + " ",
+            *prompt.selection,
+            maintain_selection_offset=False,
+        )
+        prompt.move_cursor(result.end_location)
+
     def in_full(self, text: str) -> str:
         """Return a text with its pastes in full."""
         return self._pastes.in_full(text)
@@ -168,11 +185,11 @@ class Composer(Vertical):
         if not text.strip():
             return
         if self.popup_open:
-            action = self._picked
-            if action.argument:
-                self.complete()
+            picked = self._picked
+            if isinstance(picked, Action) and not picked.argument:
+                self._do(picked, "")
             else:
-                self._do(action, "")
+                self.complete()
             return
         command = _COMMAND.fullmatch(text.strip()) if "\n" not in text.strip() else None
         if command is not None and command[1] not in FOR_THE_MODEL:
@@ -180,12 +197,16 @@ class Composer(Vertical):
             return
         if text.startswith("//"):
             text = text[1:]
-        size = len(text.encode())
+        attachments = self._mentions.within(text)
+        size = len(text.encode()) + sum(len(one.uri.encode()) for one in attachments)
         if size > MAX_MESSAGE:
             self._say(f"too long to send: {size:,} of at most {MAX_MESSAGE:,} bytes · put it into a file")
             return
+        if problem := too_many(attachments):
+            self._say(problem)
+            return
         self._empty(text)
-        self.post_message(self.Submitted(text))
+        self.post_message(self.Submitted(text, attachments))
 
     def give_back(self, text: str, why: str) -> None:
         """A message could not be sent: it stands here again, unless something new is written already."""
@@ -223,8 +244,8 @@ class Composer(Vertical):
 
         Keys may come faster than the messages that tell of changes.
         """
-        if self._listed_for != self.prompt.text:
-            self._list_commands(self.prompt.text)
+        if self._listed_for != (self.prompt.text, self.prompt.cursor_location):
+            self._fill_list(self.prompt.text)
         return self.has_class("-popup")
 
     def close_popup(self) -> bool:
@@ -241,41 +262,51 @@ class Composer(Vertical):
             options.highlighted = ((options.highlighted or 0) + step) % len(self._matches)
 
     def complete(self) -> None:
-        """Write out the command that is picked."""
-        if self._matches:
-            action = self._picked
+        """Write out the command that is picked, or the mark of the resource."""
+        if not self._matches:
+            return
+        action = self._picked
+        if isinstance(action, ResourceSummary):
+            row, column = self.prompt.cursor_location
+            begun = typed_mention(self.prompt.document.get_line(row)[:column]) or ""
+            mark = self._mentions.mark(action.server, action.uri, action.label) + " "
+            self.prompt.replace(mark, (row, column - len(begun) - 1), (row, column))
+            self.prompt.move_cursor((row, column - len(begun) - 1 + len(mark)))
+        elif isinstance(action, Action):
             self.prompt.load_text(f"/{action.slash}" + (" " if action.argument else ""))
             self.prompt.move_cursor(self.prompt.document.end)
 
     @property
-    def _picked(self) -> Action:
+    def _picked(self) -> Action | Offer:
         return self._matches[self._options.highlighted or 0]
 
     @property
     def _options(self) -> OptionList:
         return self.query_one("#composer-commands", OptionList)
 
-    def _list_commands(self, text: str) -> None:
-        """Show the commands that begin with what is written, then those that contain it."""
+    def _fill_list(self, text: str) -> None:
+        """Show the commands that are being typed, or the resources after an `@`."""
         if self._lean:
             return
-        self._listed_for = text
-        typed = text[1:].lower() if re.fullmatch(r"/[\w-]{0,40}", text) else None
-        found = actions.slash_commands() if typed is not None else ()
-        if (servers := with_names(text, self.app)) is not None:
-            typed, found = text[1:].lower(), servers
-        begin = [a for a in found if a.slash.lower().startswith(typed or "")]
-        self._matches = begin + [a for a in found if typed and typed in a.slash and a not in begin]
-        exact = len(self._matches) == 1 and self._matches[0].slash.lower() == typed
+        row, column = self.prompt.cursor_location
+        self._listed_for = (text, (row, column))
+        mentioned = typed_mention(self.prompt.document.get_line(row)[:column])
+        self._matches = (
+            self._resources(mentioned) if mentioned is not None else commands_for(text, self.app)
+        )
         options = self._options
-        options.clear_options()
-        if not self._matches or exact or text == self._dismissed:
+        if options.option_count:
+            options.clear_options()
+        if not self._matches or text == self._dismissed:
             self.set_class(False, "-popup")
             return
-        column = max(len(action.slash) for action in self._matches) + 3
-        options.add_options(Option(_row(action, column)) for action in self._matches)
+        options.add_options(Option(line) for line in rows_of(self._matches))
         options.highlighted = 0
         self.set_class(True, "-popup")
+
+    def _resources(self, typed: str) -> Sequence[Offer]:
+        overview = getattr(self.app, "overview", None)
+        return overview.offers.find(typed, (ResourceSummary,), LISTED)[0] if overview is not None else ()
 
     # --- what changes
 
@@ -283,13 +314,19 @@ class Composer(Vertical):
     def _changed(self, event: TextArea.Changed) -> None:
         event.stop()
         text = self.prompt.text
-        self._list_commands(text)
+        self._fill_list(text)
         if text != self._dismissed:
             self._dismissed = ""
         self._grow()
         if text != self._said_of:
             self._trouble = self._lost(text)
         self._hint()
+
+    @on(TextArea.SelectionChanged)
+    def _moved(self, event: TextArea.SelectionChanged) -> None:
+        event.stop()
+        if self.has_class("-popup") and not self.popup_open:
+            self._hint()
 
     @on(OptionList.OptionSelected)
     def _clicked(self, event: OptionList.OptionSelected) -> None:
@@ -315,6 +352,11 @@ class Composer(Vertical):
         self._trouble, self._said_of = text, self.prompt.text
         self._hint()
 
+    def note(self, text: str) -> None:
+        """Say what is being done about a message; "" says no more. The next letter ends it too."""
+        if text or self._trouble.startswith("reading "):
+            self._say(text)
+
     def set_busy(self, busy: bool) -> None:
         """While a turn runs, a message waits for its end: say so."""
         if busy != self.busy:
@@ -330,17 +372,15 @@ class Composer(Vertical):
     def _hint(self) -> None:
         hint = self._trouble
         if not hint and self.popup_open:
-            hint = "↑↓ pick · tab complete · enter run · esc close"
+            resource = isinstance(self._picked, ResourceSummary)
+            enter = "enter attach it" if resource else "tab complete · enter run"
+            hint = f"↑↓ pick · {enter} · esc close"
         if not hint:
             enter = "enter queue it" if self.busy else "enter send"
             hint = f"{enter} · ctrl+j new line · / commands"
+            if self._mentions.held and (count := len(self._mentions.within(self.prompt.text))):
+                hint = f"{enter} · {count} attached, read when it is sent"
         self.set_class(bool(self._trouble), "-trouble")
         if hint != self._said:
             self._said = hint
             self.query_one("#composer-hint", Static).update(Content(hint), layout=False)
-
-
-def _row(action: Action, column: int) -> Content:
-    name, argument = f"/{action.slash}", f"  {action.argument}"
-    words = (action.description, "$text-2"), (argument, "$text-3")
-    return Content.assemble((f"{name:<{column}}", "$text-1"), *words)

@@ -1,0 +1,1 @@
+"""Prompts and resources in the face: a fold over their events, and the screens that show them."""
