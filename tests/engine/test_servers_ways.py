@@ -6,15 +6,21 @@ import json
 import stat
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from mcp.server.mcpserver import MCPServer
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCRequest
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.ways import MAX_AGE, WayFile
+from omni_tui.servers import Processes
 from omni_tui.servers.approach import Approach, KnownWay, Way
+from omni_tui.servers.log import ServerLog
 from omni_tui.servers.transports import factory
 from tests.engine.faults.events import streaming
 from tests.engine.faults.harness import connected, fault
@@ -261,3 +267,26 @@ async def test_memory_that_fails_costs_nothing_but_the_detour(tmp_path: Path) ->
     with streaming() as web:
         async with connected(tmp_path, auto(web.url), memory=Broken()) as servers:
             assert (await servers.reach("w", "idle")).transport == "sse"
+
+
+class _Signs(httpx2.Auth):
+    """Signs a request."""
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        request.headers["x-signed"] = "yes"
+        yield request
+
+
+@pytest.mark.parametrize("kind", ["http", "sse"])
+async def test_every_request_is_signed(tmp_path: Path, kind: str) -> None:
+    with serving() if kind == "http" else streaming() as web:
+        processes = Processes(tmp_path, "test-engine")
+        needs = factory.Needs(processes, ServerLog(lambda: None), lambda: None, auth=_Signs())
+        async with factory.make(kind, auto(web.url), needs) as (read, write):
+            ping = JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")
+            await write.send(SessionMessage(ping))
+            answer = await read.receive()
+            assert isinstance(answer, SessionMessage)
+        processes.close()
+        assert len(web.headers) == (1 if kind == "http" else 2)
+        assert all(one["x-signed"] == "yes" for one in web.headers)
