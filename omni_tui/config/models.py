@@ -5,6 +5,7 @@ A missing key means its default. Times are seconds. What a *reference* is, `refe
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -30,6 +31,12 @@ def _reference(value: str) -> str:
 def _http_url(value: str) -> str:
     if value and not value.lower().startswith(("http://", "https://")):
         raise PydanticCustomError("http_url", "must begin with https:// or http://")
+    return value
+
+
+def _scope(value: str) -> str:
+    if not re.fullmatch(r"[\x21\x23-\x5B\x5D-\x7E]+", value):
+        raise PydanticCustomError("oauth", "must be one scope: printable, without spaces and quotes")
     return value
 
 
@@ -77,7 +84,7 @@ class OAuthSection(Section):
     client_id: str = ""
     client_secret: Reference = ""
     private_key: Reference = ""
-    scopes: list[Annotated[str, Field(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]+$")]] = []
+    scopes: list[Annotated[str, AfterValidator(_scope)]] = []
     client_metadata_url: HttpUrl = ""
     issuer: HttpUrl = ""
     callback_port: int = Field(default=0, ge=0, le=65_535)
