@@ -6,6 +6,7 @@ A missing key means its default. Times are seconds. What a *reference* is, `refe
 from __future__ import annotations
 
 from pathlib import PureWindowsPath
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -42,6 +43,12 @@ def _folder(value: str) -> str:
 
 
 Folder = Annotated[str, AfterValidator(_folder)]
+def _scope(value: str) -> str:
+    if not re.fullmatch(r"[\x21\x23-\x5B\x5D-\x7E]+", value):
+        raise PydanticCustomError("oauth", "must be one scope: printable, without spaces and quotes")
+    return value
+
+
 Reference = Annotated[str, AfterValidator(_reference)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -90,7 +97,7 @@ class OAuthSection(Section):
     client_id: str = ""
     client_secret: Reference = ""
     private_key: Reference = ""
-    scopes: list[Annotated[str, Field(pattern=r"^[\x21\x23-\x5B\x5D-\x7E]+$")]] = []
+    scopes: list[Annotated[str, AfterValidator(_scope)]] = []
     client_metadata_url: HttpUrl = ""
     issuer: HttpUrl = ""
     callback_port: int = Field(default=0, ge=0, le=65_535)

@@ -272,6 +272,10 @@ mode = "legacy"
         ),
         ('command = "x"\nenv = { A = "keyring:svc/name" }', "keyring"),
         ('url = "http://x.example"\nauth = "oauth"', "plain HTTP"),
+        (
+            'url = "https://x"\nauth = "oauth"\n[servers.s.oauth]\nissuer = "http://login.example"',
+            "plain HTTP",
+        ),
         ('url = "https://x"\nauth = "oauth"\nheaders = { authorization = "a" }', "cannot both be used"),
         (
             'url = "https://x"\nauth = "oauth"\n'
@@ -441,7 +445,7 @@ issuer = "https://login.example"
         ('auth = "oauth"|client_metadata_url = "http://x.example/c.json"', "https://"),
         ('auth = "oauth"|client_metadata_url = "https://x.example/c"\nclient_id = "a"', "use it or"),
         ('auth = "oauth"|callback_port = 70000', "at most 65535"),
-        ('auth = "oauth"|scopes = ["a b"]', "scopes"),
+        ('auth = "oauth"|scopes = ["a b"]', "must be one scope"),
         ('auth = "oauth"|scopes = "a"', "must be a list"),
         ('auth = "oauth"|client = "a"', "client_id"),
     ],

@@ -42,6 +42,8 @@ NEAR = "http://127.0.0.1:8000/mcp"
         (FAR, "", "https://mcp.example:99999/", False),
         ("https://10.0.0.1/mcp", "", "https://10.0.0.1/token", True),
         ("https://10.0.0.1/mcp", "", "https://10.0.0.2/token", False),
+        ("http://mcp.example/mcp", "", "http://mcp.example/token", False),
+        (FAR, "http://login.example", "http://login.example/token", False),
         (NEAR, "", "http://127.0.0.1:9000/token", True),
         (NEAR, "", "http://localhost:9000/token", True),
         (NEAR, "", "http://192.168.0.1/token", False),

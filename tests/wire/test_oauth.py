@@ -111,12 +111,14 @@ async def test_the_browser_is_asked_for_and_then_calls_work(authority: Authority
         event = await page(servers)
         assert event.host == authority.base.removeprefix("http://")
         assert event.redirect.startswith("http://127.0.0.1:")
+        assert event.scopes == "read"
         assert event.url.startswith(f"{authority.base}/authorize?")
         await browse(event.url)
         await servers.reach("w", "idle")
         assert await word(servers) == "hello"
         assert phases(servers) == ["needed", "starting", "waiting", "signed_in"]
         assert authority.authorized[-1]["scope"] == "read"
+        assert told(servers).scopes == "read"
 
 
 # --- tokens that end ------------------------------------------------------------------------------

@@ -64,7 +64,9 @@ class Account:
         return bool(self.record.access_token or self.record.refresh_token)
 
     def scopes(self) -> str:
-        """Return the scopes that a sign-in would ask for now, as far as they are known."""
+        """Return the scopes that a sign-in would ask for now, or those granted if none is needed."""
+        if self.need is None and self.signed_in:
+            return self.record.scope
         asked = list(self.oauth.scopes)
         if self.need is not None and (self.need.step_up or not asked):
             asked += [*self.record.scope.split(), *self.need.scope.split()]
@@ -106,7 +108,7 @@ class Account:
         else:
             self.record.drop_tokens()
             what = "the server asks for a sign-in"
-        self.trouble = AuthTrouble(what, "Sign in (s in the servers pane), then call again.")
+        self.trouble = AuthTrouble(what, "Press s in the servers pane to sign in.")
         self._on_change()
 
     async def begin(self) -> None:

@@ -52,6 +52,7 @@ class _Attempt:
     task: asyncio.Task[None] | None = None
     state: str = ""
     url: str = ""
+    scopes: str = ""
     until: float | None = None
 
 
@@ -243,7 +244,9 @@ class SignIns:
                 )
             if provider.bound and str(metadata.issuer).rstrip("/") != provider.issuer.rstrip("/"):
                 raise AuthTrouble(f"the authorisation server is {metadata.issuer}, not {provider.issuer}")
-        attempt.state = parse_qs(urlsplit(url).query).get("state", [""])[0]
+        asked = parse_qs(urlsplit(url).query)
+        attempt.state = asked.get("state", [""])[0]
+        attempt.scopes = asked.get("scope", [""])[0]
         attempt.url = url
         attempt.until = time.time() + self._deadline
         self._tell(name)
@@ -297,6 +300,7 @@ class SignIns:
             return said
         return msgspec.structs.replace(
             said,
+            scopes=safe_line(attempt.scopes, limit=500),
             url=safe(attempt.url, limit=len(attempt.url) + 1),
             host=safe_line(urlsplit(attempt.url).netloc),
             redirect=safe_line(attempt.callback.uri),

@@ -76,7 +76,7 @@ class Boundary:
         literal = _literal(origin.host)
         if literal is None and not _NAME.fullmatch(origin.host):
             raise AuthTrouble(f"the server's directions lead to {origin.host!r}, which is no host name")
-        if origin in self._chosen:
+        if origin in self._chosen and (origin.scheme == "https" or is_loopback(origin.host)):
             return origin
         if origin.scheme != "https" and not (self._local and is_loopback(origin.host)):
             raise AuthTrouble(
