@@ -24,7 +24,8 @@ STAND_INS = ("Server returned an error response", "Not Found")
 
 _LOST_CODES = (types.INVALID_REQUEST, types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 _LOST_WORDS = re.compile(
-    r"\bsession (?:id )?(?:not found|terminated|expired)\b|\b(?:no valid|invalid|expired|unknown) session\b",
+    r"\bsession (?:id )?(?:not found|terminated|expired)\b"
+    r"|\b(?:no valid|invalid|expired|unknown) session\b",
     re.IGNORECASE,
 )
 
@@ -86,7 +87,12 @@ def says_session_is_lost(error: types.ErrorData) -> bool:
     The specification asks for status 404 and leaves the body open; this is what the SDKs put there,
     and the 400 of the many servers that were made after an example of the TypeScript SDK.
     """
-    return error.code in _LOST_CODES and _LOST_WORDS.search(error.message) is not None
+    return error.code in _LOST_CODES and words_of_a_lost_session(error.message)
+
+
+def words_of_a_lost_session(text: str) -> bool:
+    """Return whether an error's text speaks of a session that is unknown."""
+    return _LOST_WORDS.search(text) is not None
 
 
 def refusal_of(opening: Opening, *, http: bool) -> CallError:
