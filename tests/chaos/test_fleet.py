@@ -168,9 +168,10 @@ async def leaving_nothing(folder: Path) -> AsyncIterator[Fleet]:
         yield fleet
     finally:
         await asyncio.wait_for(fleet.registry.stop(), 10)
-        await asyncio.to_thread(fleet.processes.close)
+        left = reaper.survivors({}, f"{reaper.MARKER}={fleet.processes.engine_id}")
+        await asyncio.to_thread(fleet.processes.close)  # has the reaper end what is left, if there is
+    assert not left
     assert not fleet.processes.groups
-    assert not reaper.survivors({}, f"{reaper.MARKER}={fleet.processes.engine_id}")
     assert not [pid for pid in fleet.pids if pid and reaper.start_time(pid)]
     assert children() == own
     assert asyncio.all_tasks() == tasks
@@ -184,9 +185,10 @@ async def test_healthy_servers_notice_nothing_and_nothing_is_left(
     monkeypatch.setattr("omni_tui.servers.health._FIRST_DELAY", 0.01)
     chance = random.Random(SEED)
     async with leaving_nothing(tmp_path) as fleet:
-        await fleet.until(lambda: all(fleet.listed[name] for name in fleet.good))
+        able = fleet.good + [name for name in fleet.bad if name.startswith(("junk", "flood", "liar"))]
+        doomed = [name for name in fleet.bad if name.startswith(("wrong", "exits", "dies_idle", "huge"))]
+        await fleet.until(lambda: all(fleet.listed[name] for name in able))
+        await fleet.until(lambda: all(fleet.failed[name] for name in doomed))
         gaps = [await longest_gap(round_of_chaos(fleet, chance)) for _ in range(ROUNDS)]
         sys.stdout.write(f"longest gap of the loop: {max(gaps):.0f} ms; failures: {fleet.failed.total()}\n")
         assert all(fleet.now[name].state in ("idle", "active") for name in fleet.good)
-        assert sum(fleet.failed[name] for name in fleet.bad) >= len(fleet.bad) // 2, "they did misbehave"
-        assert all(fleet.listed[name] for name in fleet.bad if name.startswith(("junk", "flood", "liar")))

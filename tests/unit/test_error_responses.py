@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
@@ -49,13 +50,20 @@ async def test_everything_else_stays_as_it_came(status: int, body: bytes, kind: 
     assert await response.aread() == body
 
 
-async def test_body_of_unknown_length_is_not_waited_for() -> None:
-    class Endless(httpx2.AsyncByteStream):
-        async def __aiter__(self):  # type: ignore[no-untyped-def]
-            raise AssertionError("it was read")
-            yield b""
+class Unsized(httpx2.AsyncByteStream):
+    """A body that says nothing of its length, and notes whether it was read."""
 
+    read = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.read = True
+        yield b"{}"
+
+
+async def test_body_of_unknown_length_is_not_waited_for() -> None:
+    body = Unsized()
     response = httpx2.Response(
-        500, stream=Endless(), headers={"content-type": "application/json"}, request=REQUEST
+        500, stream=body, headers={"content-type": "application/json"}, request=REQUEST
     )
     assert await with_id(response) is response
+    assert not body.read
