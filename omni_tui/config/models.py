@@ -5,8 +5,8 @@ A missing key means its default. Times are seconds. What a *reference* is, `refe
 
 from __future__ import annotations
 
-from pathlib import PureWindowsPath
 import re
+from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -43,6 +43,8 @@ def _folder(value: str) -> str:
 
 
 Folder = Annotated[str, AfterValidator(_folder)]
+
+
 def _scope(value: str) -> str:
     if not re.fullmatch(r"[\x21\x23-\x5B\x5D-\x7E]+", value):
         raise PydanticCustomError("oauth", "must be one scope: printable, without spaces and quotes")

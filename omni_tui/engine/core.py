@@ -23,6 +23,7 @@ from omni_tui.engine.fanout import Fanout, Outbox
 from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.session import LiveSession, Settings
+from omni_tui.engine.tokens import RedactedCredentials
 from omni_tui.engine.ways import WayFile
 from omni_tui.memory import (
     Credentials,
@@ -120,7 +121,7 @@ class Engine:
             on_tools=self._on_tools,
             on_gone=self._on_gone,
             memory=WayFile(state / "ways.json"),
-            store=Credentials(state / "credentials.json", self.vault),
+            store=RedactedCredentials(Credentials(state / "credentials.json", self.vault), self.redactor),
             on_offers=self._on_offers,
             on_updated=self._on_updated,
         )

@@ -428,7 +428,7 @@ async def test_the_servers_pane_opens_what_its_server_offers(make_face: type[Fac
         pane = one.app.main.pane("servers")
         assert isinstance(pane, ServersPane)
         pane._rows.select(first.name)
-        await pilot.press("o")
+        await pilot.press("p")
         await until(pilot, lambda: isinstance(pilot.app.screen, OffersScreen))
         screen = pilot.app.screen
         assert isinstance(screen, OffersScreen)

@@ -42,9 +42,9 @@ def server(**more: object) -> ServerChanged:
     ],
 )
 def test_details_tell_of_the_breaker(more: dict[str, object], words: str) -> None:
-    assert words in _details(server(**more), NOW).plain
+    assert words in _details(server(**more), None, NOW).plain
 
 
 def test_details_are_silent_about_a_closed_breaker() -> None:
-    assert "circuit" not in _details(server(), NOW).plain
-    assert _details(server(), NOW).plain.startswith("sse · http://127.0.0.1/sse")
+    assert "circuit" not in _details(server(), None, NOW).plain
+    assert _details(server(), None, NOW).plain.startswith("sse · http://127.0.0.1/sse")

@@ -143,7 +143,7 @@ async def test_nothing_about_signing_in_is_offered_for_a_server_without_it() -> 
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        await pilot.press("f2", "home", "s", "u", "o", "x", "S")
+        await pilot.press("f2", "home", "s", "u", "o", "g", "S")
         assert not shown(face)
         assert [face.link.sent(kind) for kind in (SignIn, SignOut, CancelSignIn, OpenSignInPage)] == [
             []

@@ -16,7 +16,7 @@ import pytest
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError
 from tests.engine.faults.harness import Harness, connected, fault
-from tests.wire.conftest import MODERN, _await_port, _free_port
+from tests.wire.conftest import MODERN, _await_port, free_port
 
 pytestmark = pytest.mark.wire
 Find = Callable[[str], str]
@@ -51,7 +51,7 @@ class Restartable:
 @pytest.fixture
 def old_web(npm_bin: Find, tmp_path: Path) -> Iterator[Restartable]:
     """Run server-everything over HTTP: sessions, which a restart forgets."""
-    port = _free_port()
+    port = free_port()
     server = Restartable(tmp_path, [npm_bin("mcp-server-everything"), "streamableHttp"], port)
     try:
         server.start()
@@ -63,7 +63,7 @@ def old_web(npm_bin: Find, tmp_path: Path) -> Iterator[Restartable]:
 @pytest.fixture
 def new_web(tmp_path: Path) -> Iterator[Restartable]:
     """Run a server of the Python SDK over HTTP: without sessions in the modern protocol."""
-    port = _free_port()
+    port = free_port()
     server = Restartable(tmp_path, [sys.executable, str(MODERN), str(port)], port)
     try:
         server.start()

@@ -22,7 +22,7 @@ actions.add(
     Action("server_sign_in", "s", "servers", "Sign in to this server, or see how far it is", "sign in"),
     Action("server_copy_sign_in", "u", "servers", "Copy the address of the sign-in page", "copy address"),
     Action("server_open_sign_in", "o", "servers", "Open the sign-in page in a browser", "open"),
-    Action("server_cancel_sign_in", "x", "servers", "Give the sign-in up", "give up"),
+    Action("server_cancel_sign_in", "g", "servers", "Give the sign-in up", "give up"),
     Action("server_sign_out", "S", "servers", "Sign out: forget this server's tokens", palette=True),
 )
 
@@ -128,7 +128,7 @@ def sign_in_lines(known: SignInChanged | None) -> list[Content]:
         lines.append(Content.styled("looking for the sign-in page …", "$text-2"))
     elif known.phase == "waiting":
         lines.append(Content.assemble(("sign in at ", "$text-2"), (known.host, "bold $waiting")))
-        lines.append(Content.styled("s shows the address, u copies it, x gives up", "$text-3"))
+        lines.append(Content.styled("s shows the address, u copies it, g gives up", "$text-3"))
     elif known.more:
         lines.append(Content.styled(f"asks for more rights: {known.scopes}", "$waiting"))
         lines.append(Content.styled("s to grant them", "$text-2"))
