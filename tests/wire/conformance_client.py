@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError, Dispatch, DispatchRefused, ToolDefinition
 from tests.engine.faults.harness import Harness, canonical, connected
+from tests.wire.conformance_person import Person, account
 from tests.wire.schema_values import required_values
 
 NAME = "suite"
@@ -62,6 +63,7 @@ class Stage:
 
     def __init__(self, servers: Harness, approvals: Approvals, context: dict[str, Any]) -> None:
         self.context = context
+        self._person = Person(servers, NAME)
         self._servers = servers
         self._approvals = approvals
         self._calls = 0
@@ -75,8 +77,19 @@ class Stage:
         """Return a tool by its name."""
         return next((tool for tool in self.tools if tool.name == name), None)
 
+    async def arrive(self) -> bool:
+        """Wait for the connection, sign in where that is asked for; return whether calls are possible."""
+        state = await self._person.settled()
+        say(f"{state.state}: {state.protocol or state.reason}, {state.tools} tools")
+        return state.state in ("idle", "active", "degraded")
+
     async def call(self, tool: str, arguments: dict[str, Any]) -> None:
-        """Call a tool, whatever comes of it: a refusal is an answer too."""
+        """Call a tool, whatever comes of it; after a refusal that a sign-in mends, once more."""
+        if not await self._call(tool, arguments) and await self._person.signed_in_for_more():
+            await self._call(tool, arguments)
+
+    async def _call(self, tool: str, arguments: dict[str, Any]) -> bool:
+        """Make one call; return whether there was an answer."""
         self._calls += 1
         dispatch = Dispatch(f"call-{self._calls}", 1, NAME, tool, canonical(arguments))
         self._approvals.open.append(dispatch)
@@ -85,8 +98,9 @@ class Stage:
             result = await connection.call_tool(dispatch, timeout=CALL_LIMIT)
         except (CallError, DispatchRefused) as error:
             say(f"{tool}: {error}")
-        else:
-            say(f"{tool}: {'failed' if result.is_error else 'done'}, {len(result.content)} blocks")
+            return False
+        say(f"{tool}: {'failed' if result.is_error else 'done'}, {len(result.content)} blocks")
+        return True
 
 
 async def call_each(stage: Stage) -> None:
@@ -127,13 +141,12 @@ PLAYS: dict[str, Play] = {
 async def play(url: str, scenario: str, context: dict[str, Any]) -> None:
     """Connect to the suite's server as the person's configuration would have it, and do the scenario."""
     approvals = Approvals()
-    spec = ServerSpec(name=NAME, url=url)
+    spec = ServerSpec(name=NAME, url=url, oauth=account(scenario, context))
     with tempfile.TemporaryDirectory() as folder:
         async with connected(Path(folder), spec, authority=approvals.stands) as servers:
-            state = await servers.reach(NAME, "idle", "active", "degraded", "failed")
-            say(f"{state.state}: {state.protocol or state.reason}, {state.tools} tools")
-            if state.state != "failed":
-                await PLAYS.get(scenario, call_each)(Stage(servers, approvals, context))
+            stage = Stage(servers, approvals, context)
+            if await stage.arrive():
+                await PLAYS.get(scenario, call_each)(stage)
 
 
 async def main(url: str) -> int:

@@ -15,38 +15,38 @@ from tests.wire import conformance_suite as suite
 pytestmark = [pytest.mark.wire, pytest.mark.slow, pytest.mark.needs("conformance")]
 
 PASSES = "passes"
-NO_SIGN_IN = "not yet: there is no signing in by OAuth"
-NO_CREDENTIALS = "not yet: there is no signing in by OAuth with credentials of a program"
 
 EXPECTED = {
     "initialize": PASSES,
     "tools_call": PASSES,
     "elicitation-sep1034-client-defaults": "not yet: a server's questions are not answered",
     "sse-retry": PASSES,
-    "auth/metadata-default": NO_SIGN_IN,
-    "auth/metadata-var1": NO_SIGN_IN,
-    "auth/metadata-var2": NO_SIGN_IN,
-    "auth/metadata-var3": NO_SIGN_IN,
-    "auth/basic-cimd": NO_SIGN_IN,
-    "auth/scope-from-www-authenticate": NO_SIGN_IN,
-    "auth/scope-from-scopes-supported": NO_SIGN_IN,
-    "auth/scope-omitted-when-undefined": NO_SIGN_IN,
-    "auth/scope-step-up": NO_SIGN_IN,
-    "auth/scope-retry-limit": NO_SIGN_IN,
-    "auth/token-endpoint-auth-basic": NO_SIGN_IN,
-    "auth/token-endpoint-auth-post": NO_SIGN_IN,
-    "auth/token-endpoint-auth-none": NO_SIGN_IN,
-    "auth/pre-registration": NO_SIGN_IN,
+    "auth/metadata-default": PASSES,
+    "auth/metadata-var1": PASSES,
+    "auth/metadata-var2": PASSES,
+    "auth/metadata-var3": PASSES,
+    "auth/basic-cimd": PASSES,
+    "auth/scope-from-www-authenticate": PASSES,
+    "auth/scope-from-scopes-supported": PASSES,
+    "auth/scope-omitted-when-undefined": PASSES,
+    "auth/scope-step-up": PASSES,
+    "auth/scope-retry-limit": PASSES,
+    "auth/token-endpoint-auth-basic": PASSES,
+    "auth/token-endpoint-auth-post": PASSES,
+    "auth/token-endpoint-auth-none": PASSES,
+    "auth/pre-registration": PASSES,
     "auth/2025-03-26-oauth-metadata-backcompat": (
         "not at all: a fault of the suite, whose metadata names an issuer that RFC 8414 has clients refuse"
     ),
-    "auth/2025-03-26-oauth-endpoint-fallback": NO_SIGN_IN,
-    "auth/resource-mismatch": NO_SIGN_IN,
-    "auth/offline-access-scope": NO_SIGN_IN,
-    "auth/offline-access-not-supported": NO_SIGN_IN,
-    "auth/client-credentials-jwt": NO_CREDENTIALS,
-    "auth/client-credentials-basic": NO_CREDENTIALS,
-    "auth/cross-app-access-complete-flow": NO_CREDENTIALS,
+    "auth/2025-03-26-oauth-endpoint-fallback": PASSES,
+    "auth/resource-mismatch": PASSES,
+    "auth/offline-access-scope": PASSES,
+    "auth/offline-access-not-supported": PASSES,
+    "auth/client-credentials-jwt": PASSES,
+    "auth/client-credentials-basic": PASSES,
+    "auth/cross-app-access-complete-flow": (
+        "not yet: there is no exchange of a company's identity token for one of the server (SEP-990)"
+    ),
 }
 
 EVIDENCE = {"auth/resource-mismatch": "/.well-known/oauth-protected-resource"}
