@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from omni_tui.face.panes.servers import _details
+from omni_tui.face.panes.servers import ServersPane, _details
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import ServerChanged
+from tests.face import scenario
+from tests.face.conftest import Face
 
 NOW = 1000.0
 
@@ -48,3 +50,17 @@ def test_details_tell_of_the_breaker(more: dict[str, object], words: str) -> Non
 def test_details_are_silent_about_a_closed_breaker() -> None:
     assert "circuit" not in _details(server(), None, NOW).plain
     assert _details(server(), None, NOW).plain.startswith("sse · http://127.0.0.1/sse")
+
+
+async def test_who_comes_before_the_servers_finds_the_first_one_chosen() -> None:
+    face = Face(scenario.ready())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        await pilot.press("f2")
+        pane = face.app.main.pane("servers")
+        assert isinstance(pane, ServersPane)
+        assert pane.chosen is None
+        face.link.emit(server())
+        await face.settle(pilot)
+        assert pane.chosen is not None
+        assert pane.chosen.name == "w"

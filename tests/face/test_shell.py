@@ -378,7 +378,7 @@ async def test_adding_a_server_by_hand() -> None:
         await face.settle(pilot)
         await pilot.press(*"/welcome", "enter")
         await until(pilot, lambda: isinstance(face.app.screen, WelcomeScreen))
-        await pilot.press("enter")
+        await pilot.press("down", "enter")
         await pilot.pause()
         await pilot.press(*"files", "enter", *"mcp-fs ~/a", "space", *"'b c'", "enter")
         await until(pilot, lambda: bool(face.link.sent(AddServer)))

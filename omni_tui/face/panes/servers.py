@@ -139,6 +139,8 @@ class ServersPane(SignInKeys, Pane):
         rows.refresh()
         if rows.keys != list(rows.servers):
             rows.set_keys(list(rows.servers))
+        if rows.selected is None and rows.keys and self.has_focus_within:
+            rows.select(rows.keys[0])
         self.count = len(rows.servers)
         self.query_one(PaneTitle).count = self.count
         self.set_class(not rows.servers, "-empty")

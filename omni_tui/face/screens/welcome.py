@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 Page = Literal["start", "add", "import"]
 _CHOICES = (
+    ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("add", "Add a server by hand", "a command to run, or an address"),
     ("import", "Read an mcpServers file", "from another host; nothing starts before you allow it"),
-    ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("later", "Go on without servers", "the offline model answers; /welcome comes back here"),
 )
 
@@ -60,7 +60,7 @@ class WelcomeScreen(Screen[None]):
     def _fields(self) -> ComposeResult:
         for name, words in (
             ("name", "name, e.g. files"),
-            ("target", "command with its arguments, e.g. mcp-server-filesystem ~/notes, or https://…"),
+            ("target", "a command, e.g. mcp-server-filesystem ~/notes, or https://…"),
             ("path", "path of the file, e.g. ~/.config/claude/claude_desktop_config.json"),
         ):
             field = Input(placeholder=words, id=f"field-{name}", compact=True)
