@@ -16,6 +16,7 @@ from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers import Dispatch, Processes, RawResult, Registry, ToolDefinition
 from omni_tui.servers.approach import WayMemory
+from omni_tui.servers.auth import Store
 
 SERVER = str(Path(__file__).with_name("server.py"))
 PATIENCE = 30.0
@@ -43,6 +44,7 @@ class Harness:
         authority: Callable[[Dispatch], bool] = lambda dispatch: True,
         max_starts: int = 4,
         memory: WayMemory | None = None,
+        store: Store | None = None,
     ) -> None:
         self.processes = Processes(folder, f"test-{uuid.uuid4().hex}")
         self.events: list[Event] = []
@@ -59,6 +61,7 @@ class Harness:
             on_gone=self.gone.append,
             max_starts=max_starts,
             memory=memory,
+            store=store,
         )
 
     def _on_event(self, event: Event) -> None:
