@@ -59,8 +59,7 @@ async def test_who_comes_before_the_servers_finds_the_first_one_chosen() -> None
         await pilot.press("f2")
         pane = face.app.main.pane("servers")
         assert isinstance(pane, ServersPane)
-        assert pane.chosen is None
+        assert [one.name for one in (pane.chosen,) if one] == []
         face.link.emit(server())
         await face.settle(pilot)
-        assert pane.chosen is not None
-        assert pane.chosen.name == "w"
+        assert [one.name for one in (pane.chosen,) if one] == ["w"]
