@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.offers import (
     Attachment,
@@ -278,4 +279,7 @@ AnyCommand = (
     | SaveResourcePart
     | FollowResource
     | CompleteArgument
+    | AnswerAsk
+    | EditAsk
+    | OpenAskPage
 )

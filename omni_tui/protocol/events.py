@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
@@ -410,6 +411,19 @@ class CallFinished(Journalled):
     attempt: int = 1
 
 
+class CallRound(Journalled):
+    """The server asked for input in the course of a call and got it: the same call goes on.
+
+    On disk before the frame that carries the answers. `round` counts from 1; `asked` are the methods
+    of what it asked for. Source: MCP 2026-07-28, multi-round-trip requests.
+    """
+
+    call: str
+    round: int
+    asked: tuple[SafeText, ...] = ()
+    attempt: int = 1
+
+
 class ModelMessage(Journalled):
     """One message of the model's history, exact, for the next request. Never leaves the engine.
 
@@ -543,6 +557,9 @@ AnyEvent = (
     | CallChanged
     | CallProgress
     | CallFinished
+    | CallRound
+    | ServerAsked
+    | AskClosed
     | ModelMessage
     | CommandDone
     | CommandFailed
