@@ -21,8 +21,8 @@ from omni_tui.approvals.queue import OPEN, OpenCall, Refused, Resolution
 from omni_tui.approvals.subject import Proposal, Subject
 from omni_tui.memory import CallMoved, CallRow, GrantSpent, Journal, Tx, calls
 from omni_tui.protocol import AnyEvent, Mode
-from omni_tui.protocol.events import CallChanged, CallState
-from omni_tui.security.text import safe
+from omni_tui.protocol.events import CallChanged, CallRound, CallState
+from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import Dispatch
 
 logger = logging.getLogger(__name__)
@@ -291,6 +291,23 @@ class Gate:
     def is_open(self, dispatch: Dispatch) -> bool:
         """Whether this very dispatch came from a redeemed grant and is not over: the tap's question."""
         return dispatch in self._dispatched
+
+    async def goes_on(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
+        """Journal that a call goes on with what its server asked for, before it does.
+
+        The approval covers it: tool, arguments and server are those of the dispatch. Raises
+        `GrantRefused` for a call that is over.
+        """
+        if dispatch not in self._dispatched:
+            raise GrantRefused("this call is over")
+        await self._journal.commit(
+            CallRound(
+                call=dispatch.call,
+                round=number,
+                asked=tuple(safe_line(method, limit=80) for method in asked),
+                attempt=dispatch.attempt,
+            )
+        )
 
     async def finish(self, dispatch: Dispatch, event: AnyEvent, state: CallState, result: bytes) -> None:
         """Journal the end of a call, with its whole result, and forget it."""

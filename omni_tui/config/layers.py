@@ -173,6 +173,8 @@ _LOWER_ONLY = {
     ("tools", "call_timeout"),
     ("tools", "result_limit"),
     ("model", "max_tokens"),
+    ("sampling", "max_tokens"),
+    ("sampling", "session_tokens"),
     ("model", "context"),
 }
 _OWNED = {

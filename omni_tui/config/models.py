@@ -146,6 +146,7 @@ class ServerSection(Section):
     connect_timeout: Seconds = 30.0
     call_timeout: Seconds | None = None
     log_level: LogLevel = "info"
+    sampling: bool = True
     enabled: bool = True
 
     @model_validator(mode="after")
@@ -190,6 +191,21 @@ class ToolsSection(Section):
     result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
 
 
+class SamplingSection(Section):
+    """`[sampling]`: answers of the model that servers ask for; each is asked about first.
+
+    `model` answers (the session's own, unless given). `max_tokens` bounds one answer, `session_tokens`
+    all of a session, what is sent and what is answered. With `review` an answer is shown before the
+    server gets it.
+    """
+
+    enabled: bool = True
+    model: str = ""
+    max_tokens: int = Field(default=2_048, ge=1, le=1_000_000)
+    session_tokens: int = Field(default=50_000, ge=0)
+    review: bool = True
+
+
 class MemorySection(Section):
     """`[memory]`: where sessions are kept; this version knows one place."""
 
@@ -206,6 +222,7 @@ class Config(Section):
     ui: UiSection = UiSection()
     keys: dict[str, str] = {}
     tools: ToolsSection = ToolsSection()
+    sampling: SamplingSection = SamplingSection()
     memory: MemorySection = MemorySection()
 
 

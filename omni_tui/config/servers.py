@@ -69,6 +69,7 @@ def server_spec(
         call_timeout=section.call_timeout or config.tools.call_timeout,
         roots=tuple(str(FilePath(root).expanduser()) for root in config.agent.roots),
         log_level=section.log_level,
+        sampling=section.sampling and config.sampling.enabled,
         allowed=source not in {"project", "imported"},
         enabled=section.enabled,
     )

@@ -59,6 +59,8 @@ class ServerSpec:
     """Folders a server is told of when it asks for roots, absolute; for none it is not told it may ask."""
     log_level: LogLevel = "info"
     """From which level on the server's logging messages are asked for; "off" asks for none."""
+    sampling: bool = True
+    """Whether it is told that it may ask for answers of the model; each one is asked about."""
     allowed: bool = True
     enabled: bool = True
     problem: str = ""

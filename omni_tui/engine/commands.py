@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from omni_tui.approvals import COVERS, Refused
+from omni_tui.engine.ask_desk import AskDesk
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
@@ -53,6 +54,7 @@ class Commands:
             **tools.table(),
             **view.table(),
             **OfferDesk(engine).table(),
+            **AskDesk(engine).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:

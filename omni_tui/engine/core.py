@@ -19,6 +19,7 @@ from omni_tui import __version__
 from omni_tui.agents import ChatPolicy
 from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
+from omni_tui.config.models import SamplingSection
 from omni_tui.engine.fanout import Fanout, Outbox
 from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
@@ -52,6 +53,7 @@ from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection, Dispatch, Offers, Processes, Registry, ToolDefinition, sweep_leases
+from omni_tui.servers.asks import Ask, AskReply
 from omni_tui.tools import Catalogue, Schemas
 
 logger = logging.getLogger(__name__)
@@ -124,6 +126,8 @@ class Engine:
             store=RedactedCredentials(Credentials(state / "credentials.json", self.vault), self.redactor),
             on_offers=self._on_offers,
             on_updated=self._on_updated,
+            asker=None if self.headless else self._ask,
+            on_round=self._on_round,
         )
         self.session = await self._resume_or_begin()
         for spec in self.loaded.servers:
@@ -239,19 +243,25 @@ class Engine:
         """Return a server's connection. Raises `KeyError`."""
         return self.registry.get(server)
 
-    def make_model(self, name: str) -> Model:
-        """Return the model of a name, with the config's settings."""
+    def make_model(
+        self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
+    ) -> Model:
+        """Return the model of a name, with the config's settings where no others are given."""
         section = self.loaded.config.model
         return make_model(
             name,
             api_base=self.options.api_base or section.api_base,
             environ=self.environ,
             api_key=self.loaded.model_key,
-            temperature=section.temperature,
-            max_tokens=section.max_tokens,
+            temperature=section.temperature if temperature is None else temperature,
+            max_tokens=section.max_tokens if max_tokens is None else max_tokens,
             top_p=section.top_p,
             context=section.context,
         )
+
+    def sampling(self) -> SamplingSection:
+        """What servers may have the model answer, from the config."""
+        return self.loaded.config.sampling
 
     def digest(self, data: bytes) -> str:
         """Keyed digest of this installation."""
@@ -334,6 +344,12 @@ class Engine:
 
     def _authority(self, dispatch: Dispatch) -> bool:
         return self.session.gate.is_open(dispatch)
+
+    async def _ask(self, ask: Ask) -> AskReply:
+        return await self.session.asks.ask(ask)
+
+    async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
+        await self.session.gate.goes_on(dispatch, number, asked)
 
     def _on_server_event(self, event: Event) -> None:
         if isinstance(event, ServerChanged):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,8 +11,11 @@ from typing import Protocol
 
 from omni_tui.agents import ChatPolicy
 from omni_tui.approvals import Decision, Gate, Subject, since
+from omni_tui.config.models import SamplingSection
+from omni_tui.engine.asks import Asks
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.runner import Runner, conversation_from
+from omni_tui.engine.sampling import Sampler
 from omni_tui.memory import CallRow, Journal, calls
 from omni_tui.models.base import Model
 from omni_tui.protocol import AnyEvent, Event, Mode
@@ -54,8 +58,14 @@ class Surroundings(Protocol):
         """Return a server's connection. Raises `KeyError`."""
         ...
 
-    def make_model(self, name: str) -> Model:
-        """Return the model of a name."""
+    def make_model(
+        self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
+    ) -> Model:
+        """Return the model of a name, with these limits in the place of the config's."""
+        ...
+
+    def sampling(self) -> SamplingSection:
+        """What servers may have the model answer."""
         ...
 
     def digest(self, data: bytes) -> str:
@@ -108,6 +118,8 @@ class LiveSession:
             mode=lambda: self.settings.mode,
             timeout=around.call_timeout,
         )
+        sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model)
+        self.asks = Asks(journal, sampler, digest=around.digest, place=self._place, clock=time.monotonic)
         self.runner: Runner
         self.resumed = False
 
@@ -143,10 +155,12 @@ class LiveSession:
                 todo=safe("/continue goes on with it"),
             )
             await self.journal.commit(ended)
+        await self.asks.settle(events)
         await self.desk.restore(waiting, self.settings.mode)
 
     async def close(self) -> None:
         """Park what runs, and close the journal. It is clean if nothing is left open."""
+        await self.asks.close()
         await self.runner.park()
         await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
 
@@ -205,6 +219,14 @@ class LiveSession:
             transport=spec.transport,
             trust_words=trust,
         )
+
+    def _place(self, server: str) -> tuple[str, str]:
+        """Return where a server is and how it is reached, for showing."""
+        try:
+            spec = self._around.connection(server).spec
+        except KeyError:
+            return "", ""
+        return spec.url or " ".join((spec.command, *spec.args)), spec.transport
 
     async def _whole(self) -> list[AnyEvent]:
         events: list[AnyEvent] = []

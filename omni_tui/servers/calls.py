@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,8 @@ from omni_tui.servers.tap import Opening
 
 CUT = "the connection was cut; the call may or may not have run"
 FORGOTTEN = "the server has forgotten this session, as after a restart; nothing was run"
+MAX_ROUNDS = 10
+"""How often a server may ask for input in the course of one call."""
 _PROGRESS_PAUSE = 0.1
 STAND_INS = ("Server returned an error response", "Not Found")
 """What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
@@ -32,6 +35,14 @@ _LOST_WORDS = re.compile(
 ProgressFn = Callable[[float, float | None, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What goes with a further frame of a call: the answers, and the server's state, as it came."""
+
+    inputs: dict[str, Any] = field(default_factory=dict)
+    state: str | None = None
+
+
 def result_of(answer: dict[str, Any]) -> RawResult:
     """Return a server's result as it came, or raise `CallError` if it is no final one.
 
@@ -39,11 +50,6 @@ def result_of(answer: dict[str, Any]) -> RawResult:
     object becomes a text block.
     """
     kind = answer.get("resultType", "complete")
-    if kind == "input_required":
-        what = f"the server asks for input ({_asked(answer)}), which is not supported yet"
-        raise CallError(
-            what, sent=True, answered=True, todo="Call it with arguments that leave nothing to ask."
-        )
     if kind != "complete":
         what = f"the server answered with {safe_line(repr(kind), limit=60)}, which is not supported yet"
         raise CallError(what, sent=True, answered=True)
@@ -63,16 +69,6 @@ def _as_text(block: Any) -> dict[str, Any]:
         "type": "text",
         "text": block if isinstance(block, str) else json.dumps(block, ensure_ascii=False),
     }
-
-
-def _asked(answer: dict[str, Any]) -> str:
-    requests = answer.get("inputRequests")
-    methods = (
-        {str(asked.get("method", "")) for asked in requests.values() if isinstance(asked, dict)}
-        if (isinstance(requests, dict))
-        else set()
-    )
-    return safe_line(", ".join(sorted(filter(None, methods))) or "unspecified", limit=120)
 
 
 def session_is_lost(opening: Opening) -> bool:

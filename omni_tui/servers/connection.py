@@ -289,6 +289,8 @@ class Connection:
             gatekeeper=gatekeeper,
             wire=self.wire,
             followed=self._followed,
+            asker=self._around.asker,
+            on_round=self._around.on_round,
             on_updated=lambda uri: self._around.on_updated(self.spec.name, uri),
         )
         try:

@@ -11,6 +11,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event, SafeText
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers.approach import WayMemory
+from omni_tui.servers.asks import Asker, OnRound, no_rounds
 from omni_tui.servers.auth import SignIns, Store
 from omni_tui.servers.base import Dispatch, ToolDefinition
 from omni_tui.servers.connection import Connection
@@ -36,7 +37,9 @@ class Registry:
     what it offers, after each listing too; `on_updated` the address of a followed resource that has
     changed. All are called on the loop and must not block; what they raise is logged. At most
     `max_starts` servers start at the same time. `memory` keeps over restarts how each server was
-    reached, `store` what was signed in to. To be made and used in a running loop.
+    reached, `store` what was signed in to. `asker` asks the person what a server wants to know; without
+    one, servers are not told that they may ask. `on_round` writes down that a call goes on with
+    such answers, before it does. To be made and used in a running loop.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class Registry:
         max_starts: int = 4,
         memory: WayMemory | None = None,
         store: Store | None = None,
+        asker: Asker | None = None,
+        on_round: OnRound = no_rounds,
     ) -> None:
         self._processes = processes
         self._on_event = _contained(on_event)
@@ -71,6 +76,8 @@ class Registry:
             memory=memory,
             on_offers=lambda name, offers: _guarded(on_offers, name, offers),
             on_updated=lambda name, uri: _guarded(on_updated, name, uri),
+            asker=asker,
+            on_round=on_round,
         )
         self._connections: dict[str, Connection] = {}
         self._changing = asyncio.Lock()

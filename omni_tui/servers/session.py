@@ -12,7 +12,7 @@ import json
 import logging
 import warnings
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import mcp_types as types
@@ -25,12 +25,16 @@ from omni_tui import __version__
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
+from omni_tui.servers.answering import Answering, methods
 from omni_tui.servers.approach import Era, Verdict, Way
+from omni_tui.servers.asks import HARD_CAP_S, Asker, OnRound, Patience, Waits, no_rounds
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
 from omni_tui.servers.calls import (
     CUT,
     FORGOTTEN,
+    MAX_ROUNDS,
     STAND_INS,
+    Given,
     Progress,
     ProgressFn,
     refusal_of,
@@ -81,6 +85,8 @@ class Session:
         way: Way,
         gatekeeper: Gatekeeper | None = None,
         wire: WireLog | None = None,
+        asker: Asker | None = None,
+        on_round: OnRound = no_rounds,
         followed: dict[str, None] | None = None,
         on_updated: Callable[[str], None] = lambda _uri: None,
     ) -> None:
@@ -99,8 +105,18 @@ class Session:
         if gatekeeper is not None:
             gatekeeper.on_needed = self.leave
             gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
+        self._on_round = on_round
+        self._waits = Waits()
         self.follower = Follower(followed if followed is not None else {}, on_updated)
         self._tap = Tap(spec.name, authority, self.leave, wire)
+        self._answering = Answering(
+            spec.name,
+            asker,
+            self._waits,
+            call=self._tap.only_call,
+            roots=roots_callback(spec.roots),
+            samples=spec.sampling,
+        )
         self._transport = make(way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper))
         self.protocol = ""
         self.version = SafeText("")
@@ -147,7 +163,9 @@ class Session:
             message_handler=self._on_message,
             client_info=types.Implementation(name="omni-tui", version=__version__),
             cache=None,
-            list_roots_callback=roots_callback(self._spec.roots),
+            list_roots_callback=self._answering.roots,
+            elicitation_callback=self._answering.elicitation,
+            sampling_callback=self._answering.sampling,
             logging_callback=self._on_log,
             log_level=None if self._spec.log_level == "off" else self._spec.log_level,
         )
@@ -170,7 +188,7 @@ class Session:
 
     def verbs(self) -> Verbs | None:
         """Return what else can be asked of the server, None while it is not connected."""
-        return None if self._client is None else Verbs(self._client, self._on_refusal)
+        return None if self._client is None else Verbs(self._client, self._on_refusal, self._waits)
 
     async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
         """Send a dispatched call and return its result; see `Connection.call_tool`."""
@@ -178,32 +196,67 @@ class Session:
         if client is None:
             raise CallError("not connected", sent=False)
         progress = Progress(on_progress) if on_progress else None
+        patience = Patience(timeout, HARD_CAP_S)
+        given = Given()
         with self._tap.open(dispatch) as opening:
-            try:
-                await self._send(client, dispatch, timeout, progress)
-            except TimeoutError as error:
-                raise self._silent(opening, timeout) from error
-            except DispatchRefused:
-                raise
-            except (
-                MCPError,
-                ValidationError,
-                RuntimeError,
-                ValueError,
-                OSError,
-                anyio.BrokenResourceError,
-            ) as error:
-                if opening.answer is None:
-                    raise self._failed(opening, error) from error
-            finally:
-                if progress is not None:
-                    progress.flush()
+            while True:
+                answer = await self._round(client, opening, patience, progress, given)
+                if self.era != "modern" or answer.get("resultType") != "input_required":
+                    return result_of(answer)
+                given = await self._asked(opening, answer)
+
+    async def _asked(self, opening: Opening, answer: dict[str, Any]) -> Given:
+        """Have the person answer what a result asks for, and write down that the call goes on."""
+        number = opening.rounds + 1
+        if number > MAX_ROUNDS:
+            what = f"the server asked for input more than {MAX_ROUNDS} times; the call was not gone on with"
+            raise CallError(what, sent=True, answered=True)
+        requests, state = answer.get("inputRequests"), answer.get("requestState")
+        if not isinstance(state, str | None) or not (requests or state is not None):
+            raise CallError("the server asks for input and does not say for which", sent=True)
+        if requests:
+            inputs = await self._answering.inputs(requests, opening.dispatch.call)
+        else:
+            inputs = {}
+            await asyncio.sleep(min(0.05 * 2**opening.rounds, 2.0))
+        self._tap.again(opening)
+        await self._on_round(opening.dispatch, number, methods(requests))
+        return Given(inputs, state)
+
+    async def _round(
+        self, client: Client, opening: Opening, patience: Patience, report: Progress | None, given: Given
+    ) -> dict[str, Any]:
+        """Send one frame of a call and return its answer."""
+        try:
+            await self._send(client, opening.dispatch, patience, report, given)
+        except TimeoutError as error:
+            raise self._silent(opening, patience) from error
+        except DispatchRefused:
+            raise
+        except (
+            MCPError,
+            ValidationError,
+            RuntimeError,
+            ValueError,
+            OSError,
+            anyio.BrokenResourceError,
+        ) as error:
             if opening.answer is None:
-                raise CallError(CUT, sent=True)
-            return result_of(opening.answer)
+                raise self._failed(opening, error) from error
+        finally:
+            if report is not None:
+                report.flush()
+        if opening.answer is None:
+            raise CallError(CUT, sent=True)
+        return opening.answer
 
     async def _send(
-        self, client: Client, dispatch: Dispatch, timeout: float, report: Progress | None
+        self,
+        client: Client,
+        dispatch: Dispatch,
+        patience: Patience,
+        report: Progress | None,
+        given: Given,
     ) -> None:
         """Put the request on the wire as it is and wait for the answer, which the tap takes."""
         try:
@@ -212,31 +265,38 @@ class Session:
             raise DispatchRefused("the approved arguments are no JSON") from error
         if not isinstance(arguments, dict):
             raise DispatchRefused("the approved arguments are no JSON object")
-        loop = asyncio.get_running_loop()
         request = types.CallToolRequest(
-            params=types.CallToolRequestParams(name=dispatch.tool, arguments=arguments)
+            params=types.CallToolRequestParams(
+                name=dispatch.tool,
+                arguments=arguments,
+                input_responses=given.inputs or None,
+                request_state=given.state,
+            )
         )
-        async with asyncio.timeout(timeout) as idle:
+        async with self._waits.limit(patience):
 
             async def progressed(progress: float, total: float | None, message: str | None) -> None:
-                with contextlib.suppress(RuntimeError):  # it came while the call was being timed out
-                    idle.reschedule(loop.time() + timeout)
+                patience.alive()
                 if report is not None:
                     report(progress, total, message)
 
             await client.session.send_request(request, types.CallToolResult, progress_callback=progressed)
 
-    def _silent(self, opening: Opening, timeout: float) -> CallError:
-        if not opening.passed:
-            return CallError(f"could not be sent within {timeout:g} s", sent=False)
-        what = f"no answer and no progress for {timeout:g} s; it was cancelled, but may or may not have run"
+    def _silent(self, opening: Opening, patience: Patience) -> CallError:
+        if not opening.passed and not opening.rounds:
+            return CallError(f"could not be sent within {patience.idle:g} s", sent=False)
+        silence = f"no answer and no progress for {patience.idle:g} s"
+        if patience.capped:
+            silence = f"it ran for more than {HARD_CAP_S / 60:.0f} minutes"
+        what = f"{silence}; it was cancelled, but may or may not have run"
         return CallError(what, sent=True, todo="Check with the server before you call it again.")
 
     def _failed(self, opening: Opening, error: Exception) -> CallError:
         """Return the error for a call that got no result."""
         if opening.unsent or not opening.passed:
             trouble = self._transport.trouble()
-            return CallError(trouble.what if trouble else "the connection is closed", sent=False)
+            what = trouble.what if trouble else "the connection is closed"
+            return CallError(what, sent=opening.rounds > 0)
         if opening.refusal is None:
             if not isinstance(error, MCPError):
                 _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
@@ -249,7 +309,10 @@ class Session:
             self._lose(_FORGOTTEN)
         elif opening.refusal.error.code in _STALE_CODES:
             self._relister.changed()
-        return refusal_of(opening, http=self._transport.web)
+        refusal = refusal_of(opening, http=self._transport.web)
+        if opening.refusal.error.code == types.URL_ELICITATION_REQUIRED:
+            refusal.todo = self._answering.ask_to_visit(opening.refusal.error, opening.dispatch.call)
+        return refusal
 
     def _lose(self, trouble: Trouble) -> None:
         self._lost = trouble
@@ -339,6 +402,7 @@ class Session:
             await leaving
         finally:
             self._client = None
+            self._answering.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -381,6 +445,8 @@ class Session:
             self._relister.changed()
         elif isinstance(message, types.ResourceUpdatedNotification):
             self.follower.updated(message.params.uri)
+        elif isinstance(message, types.ElicitCompleteNotification):
+            self._server_log.note("says that a page it asked to be visited is done")
 
     async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
         self._server_log.note(log_line(params))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from omni_tui.protocol import Event
 from omni_tui.servers.approach import WayMemory
+from omni_tui.servers.asks import Asker, OnRound, no_rounds
 from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import Dispatch, ToolDefinition
 from omni_tui.servers.health import StartGate
@@ -35,6 +36,8 @@ class Surroundings:
     on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None
     on_updated: Callable[[str, str], None] = lambda _server, _uri: None
     memory: WayMemory | None = None
+    asker: Asker | None = None
+    on_round: OnRound = no_rounds
 
 
 def cancelled_by_us() -> bool:

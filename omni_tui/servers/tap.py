@@ -53,7 +53,8 @@ class Opening:
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
     both as they came. The HTTP transport adds `status` (of the response to this very request) and
-    `unsent` (no connection could be made, so surely nothing was sent).
+    `unsent` (no connection could be made, so surely nothing was sent). `rounds`: how often the server
+    has asked for input and the same call was let through again, with the answers.
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -65,6 +66,7 @@ class Opening:
         self.status = 0
         self.unsent = False
         self.request: RequestId | None = None
+        self.rounds = 0
 
 
 _current: ContextVar[Opening | None] = ContextVar("dispatch", default=None)
@@ -103,6 +105,11 @@ class Tap:
         """Seconds since the server was last heard of; 0 while a call of ours waits for its answer."""
         return 0.0 if self._passed else time.monotonic() - self._heard
 
+    def only_call(self) -> str:
+        """Return the call that waits for its answer, "" if there are several or none."""
+        calls = {opening.dispatch.call for opening in self._passed.values()}
+        return calls.pop() if len(calls) == 1 else ""
+
     @contextlib.contextmanager
     def open(self, dispatch: Dispatch) -> Iterator[Opening]:
         """Let the frame of `dispatch` through, once, if it is sent inside of this block.
@@ -120,6 +127,20 @@ class Tap:
             _current.reset(token)
             if opening.request is not None:
                 self._passed.pop(opening.request, None)
+
+    def again(self, opening: Opening) -> None:
+        """Let the same call through once more: its answer asked for input, which is to be given.
+
+        Raises `DispatchRefused` where there was no such answer.
+        """
+        if opening.answer is None or opening.answer.get("resultType") != "input_required":
+            raise DispatchRefused(f"the call {opening.dispatch.call} was about to go on unasked")
+        if opening.request is not None:
+            self._passed.pop(opening.request, None)
+        opening.rounds += 1
+        opening.passed = opening.unsent = False
+        opening.answer = opening.refusal = opening.request = None
+        opening.status = 0
 
     def guard(
         self, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]
@@ -158,6 +179,8 @@ class Tap:
             raise DispatchRefused(
                 "a tools/call was about to be sent with other arguments than the approved ones"
             )
+        if not opening.rounds and {"inputResponses", "requestState"} & params.keys():
+            raise DispatchRefused("a tools/call was about to be sent with answers nobody asked for")
         if not self._authority(opening.dispatch):
             raise DispatchRefused(
                 f"the journal does not know the call {opening.dispatch.call} as being dispatched"

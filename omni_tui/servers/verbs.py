@@ -19,6 +19,7 @@ from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
 from pydantic import ValidationError
 
 from omni_tui.security.text import safe
+from omni_tui.servers.asks import HARD_CAP_S, Patience, Waits
 from omni_tui.servers.offers import PromptReply, ReadContent, VerbError
 
 if TYPE_CHECKING:
@@ -38,9 +39,15 @@ MAX_COMPLETIONS = 100
 class Verbs:
     """The verbs of one life of a connection. `on_error` sees every JSON-RPC error first."""
 
-    def __init__(self, client: Client, on_error: Callable[[MCPError], None] = lambda _error: None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        on_error: Callable[[MCPError], None] = lambda _error: None,
+        waits: Waits | None = None,
+    ) -> None:
         self._client = client
         self._on_error = on_error
+        self._waits = waits or Waits()
 
     async def get_prompt(self, name: str, arguments: Mapping[str, str], timeout: float) -> PromptReply:
         """Return a prompt's messages, filled in by the server."""
@@ -96,7 +103,7 @@ class Verbs:
 
     async def _asked(self, request: Awaitable[T], timeout: float, method: str) -> T:
         try:
-            async with asyncio.timeout(timeout):
+            async with self._waits.limit(Patience(timeout, HARD_CAP_S)):
                 return await request
         except TimeoutError:
             raise VerbError(

@@ -27,9 +27,6 @@ from omni_tui.tools.schema import SMALL, BadSchema, Schemas
 
 logger = logging.getLogger(__name__)
 
-HARD_CAP_S = 1800.0
-"""However much progress it reports, a call is given up after this."""
-
 MAX_CHECKED = 8 * 1024 * 1024
 """Results larger than this (bytes) are not checked against their output schema; it is said."""
 
@@ -86,13 +83,9 @@ class ToolExecutor:
         dispatch = await self._gate.redeem(grant)
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(HARD_CAP_S):
-                result = await self._connection(dispatch.server).call_tool(
-                    dispatch, timeout=timeout, on_progress=on_progress
-                )
-        except TimeoutError:
-            error = CallError(f"it ran for more than {HARD_CAP_S / 60:.0f} minutes", sent=True)
-            return await self._failed(dispatch, error, started)
+            result = await self._connection(dispatch.server).call_tool(
+                dispatch, timeout=timeout, on_progress=on_progress
+            )
         except KeyError:
             return await self._failed(dispatch, CallError("the server is gone", sent=False), started)
         except CallError as error:

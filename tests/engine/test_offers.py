@@ -251,9 +251,10 @@ def test_a_server_cannot_close_its_own_block() -> None:
 async def test_the_rules_do_not_take_a_servers_words_for_the_persons(tmp_path: Path) -> None:
     async with rig(tmp_path, config=config("good")) as running:
         await running.connected()
-        await running.until(o.OffersListed, lambda page: bool(page.resources))
+        await running.until(o.OffersListed, lambda page: page.server == "s" and bool(page.resources))
         attached = o.Attachment(server="s", uri="a://notes")
-        await running.ask(c.SendMessage(text="hello", attachments=(attached,)))
+        sent = await running.ask(c.SendMessage(text="hello", attachments=(attached,)))
+        assert isinstance(sent, e.CommandDone), sent
         await running.until(e.TurnEnded)
         assert running.of(e.CallProposed) == []
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError, Dispatch, DispatchRefused, ToolDefinition
 from tests.engine.faults.harness import Harness, canonical, connected
-from tests.wire.conformance_person import Person, account
+from tests.wire.conformance_person import Person, account, answer
 from tests.wire.schema_values import required_values
 
 NAME = "suite"
@@ -143,7 +143,7 @@ async def play(url: str, scenario: str, context: dict[str, Any]) -> None:
     approvals = Approvals()
     spec = ServerSpec(name=NAME, url=url, oauth=account(scenario, context))
     with tempfile.TemporaryDirectory() as folder:
-        async with connected(Path(folder), spec, authority=approvals.stands) as servers:
+        async with connected(Path(folder), spec, authority=approvals.stands, asker=answer) as servers:
             stage = Stage(servers, approvals, context)
             if await stage.arrive():
                 await PLAYS.get(scenario, call_each)(stage)

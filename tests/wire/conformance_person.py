@@ -10,8 +10,10 @@ import httpx2
 from omni_tui.config.spec import OAuthSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.protocol.signin import SignInChanged
+from omni_tui.servers.asks import Ask, AskReply
 from omni_tui.servers.auth import SignInRefused
 from tests.engine.faults.harness import Harness
+from tests.wire.schema_values import default_values
 
 METADATA_URL = "https://conformance-test.local/client-metadata.json"
 """The address that the suite expects of a client which is known by its metadata."""
@@ -39,6 +41,13 @@ async def visit(url: str) -> str:
     async with httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=10) as client:
         answer = await client.get(url)
     return str(answer.headers.get("location", ""))
+
+
+async def answer(ask: Ask) -> AskReply:
+    """Answer what a server asks as somebody would who takes every form as it is filled in already."""
+    if ask.kind == "form":
+        return AskReply("accept", content=default_values(ask.body))
+    return AskReply("decline")
 
 
 class Person:

@@ -19,7 +19,7 @@ PASSES = "passes"
 EXPECTED = {
     "initialize": PASSES,
     "tools_call": PASSES,
-    "elicitation-sep1034-client-defaults": "not yet: a server's questions are not answered",
+    "elicitation-sep1034-client-defaults": PASSES,
     "sse-retry": PASSES,
     "auth/metadata-default": PASSES,
     "auth/metadata-var1": PASSES,

@@ -15,6 +15,7 @@ import pytest
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError
+from omni_tui.servers.asks import Ask, AskReply
 from tests.engine.faults.harness import Harness, connected
 from tests.wire.conftest import WebServer
 
@@ -41,6 +42,35 @@ async def test_everything_over_stdio(tmp_path: Path, npm_bin: Find) -> None:
         assert told.prompts > 0
         assert told.resources > 0
         await _exercise_everything(servers)
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_everything_asks_the_person_and_the_model(
+    tmp_path: Path, npm_bin: Find, everything: WebServer, transport: str
+) -> None:
+    asks: list[Ask] = []
+
+    async def answer(ask: Ask) -> AskReply:
+        asks.append(ask)
+        if ask.kind == "sampling":
+            return AskReply("accept", text="forty-two", model="a person")
+        return AskReply("accept", content={"name": "Ada"})
+
+    spec = ServerSpec(name="all", command=npm_bin("mcp-server-everything"), args=("stdio",))
+    if transport == "http":
+        spec = ServerSpec(name="all", url=everything.url)
+    async with connected(tmp_path, spec, asker=answer) as servers:
+        await _idle(servers, "all")
+        # It offers these tools a moment after it has heard what we can be asked.
+        wanted = {"trigger-elicitation-request", "trigger-sampling-request"}
+        await servers.until(lambda: wanted <= {tool.name for tool in servers.tools.get("all", [])})
+        told = _text(await servers.call("all", "trigger-elicitation-request"))
+        assert "Ada" in told
+        sampled = _text(await servers.call("all", "trigger-sampling-request", {"prompt": "The answer?"}))
+        assert "forty-two" in sampled
+    assert [ask.kind for ask in asks] == ["form", "sampling"]
+    assert "properties" in asks[0].body
+    assert "The answer?" in json.dumps(asks[1].body)
 
 
 async def test_everything_over_http(tmp_path: Path, everything: WebServer) -> None:

@@ -16,6 +16,7 @@ from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers import Dispatch, Processes, RawResult, Registry, ToolDefinition
 from omni_tui.servers.approach import WayMemory
+from omni_tui.servers.asks import Asker
 from omni_tui.servers.auth import Store
 
 SERVER = str(Path(__file__).with_name("server.py"))
@@ -45,12 +46,14 @@ class Harness:
         max_starts: int = 4,
         memory: WayMemory | None = None,
         store: Store | None = None,
+        asker: Asker | None = None,
     ) -> None:
         self.processes = Processes(folder, f"test-{uuid.uuid4().hex}")
         self.events: list[Event] = []
         self.tools: dict[str, list[ToolDefinition]] = {}
         self.listings: list[str] = []
         self.gone: list[str] = []
+        self.rounds: list[tuple[str, int]] = []
         self._news = asyncio.Event()
         self._calls = 0
         self.registry = Registry(
@@ -62,7 +65,12 @@ class Harness:
             max_starts=max_starts,
             memory=memory,
             store=store,
+            asker=asker,
+            on_round=self._on_round,
         )
+
+    async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
+        self.rounds.append((dispatch.call, number))
 
     def _on_event(self, event: Event) -> None:
         self.events.append(event)

@@ -1,0 +1,125 @@
+"""Answers of the model that servers ask for, within a budget of their own.
+
+Source: MCP 2025-11-25, client/sampling.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from omni_tui.approvals.asks import AskTrouble, asked_tokens, cut_at, sampling_messages
+from omni_tui.config.models import SamplingSection
+from omni_tui.models.base import Model, ModelError, ModelRequest, Reply
+from omni_tui.protocol.events import Usage
+from omni_tui.resilience.retry import RetryPolicy, with_retries
+
+logger = logging.getLogger(__name__)
+
+LEAST = 16
+"""Tokens of answer below which asking is pointless."""
+
+Stop = Literal["endTurn", "stopSequence", "maxTokens"]
+
+
+class ModelMaker(Protocol):
+    """Makes a model, with limits of its own for one purpose."""
+
+    def __call__(
+        self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
+    ) -> Model:
+        """Return the model of a name. Raises `ModelError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """An answer: its text, the model it is from, why it ended, and what it used."""
+
+    text: str
+    model: str
+    stop: Stop
+    usage: Usage
+
+
+class Sampler:
+    """Has the model answer. `spent` counts the tokens of this session's requests so far."""
+
+    def __init__(
+        self,
+        settings: Callable[[], SamplingSection],
+        model: Callable[[], str],
+        make: ModelMaker,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._settings = settings
+        self._model = model
+        self._make = make
+        self._retry = retry or RetryPolicy()
+        self.spent = 0
+
+    @property
+    def name(self) -> str:
+        """The model that would answer."""
+        return self._settings().model or self._model()
+
+    @property
+    def review(self) -> bool:
+        """Whether an answer is shown before the server gets it."""
+        return self._settings().review
+
+    @property
+    def budget(self) -> str:
+        """What is left to spend, in words."""
+        limit = self._settings().session_tokens
+        return f"{max(0, limit - self.spent):,} of {limit:,} tokens left for servers in this session"
+
+    async def sample(self, body: dict[str, Any]) -> Sampled:
+        """Return an answer to a sampling request.
+
+        Raises `AskTrouble` for a request that cannot be worked with or that the budget does not
+        cover, `ModelError` where the model fails.
+        """
+        request = ModelRequest(sampling_messages(body))
+        wanted = min(asked_tokens(body), self._settings().max_tokens)
+        sent = self._make(self.name).count(request)
+        left = self._settings().session_tokens - self.spent - sent
+        if left < min(LEAST, wanted):
+            raise AskTrouble(
+                f"the budget does not cover it: it would send {sent:,} tokens, and {self.budget}; "
+                "raise session_tokens in the config's table sampling"
+            )
+        model = self._make(self.name, max_tokens=min(wanted, left), temperature=_temperature(body))
+
+        async def attempt(_: int) -> Reply:
+            return await _answer(model, request)
+
+        reply = await with_retries(
+            attempt, self._retry, lambda retry: logger.info("sampling: %s", retry.error.what)
+        )
+        self.spent += reply.usage.input + reply.usage.output
+        text, stopped = cut_at(reply.message.text, body)
+        stop: Stop = "maxTokens" if reply.finish == "length" else "endTurn"
+        return Sampled(text, model.name, "stopSequence" if stopped else stop, reply.usage)
+
+
+def _temperature(body: dict[str, Any]) -> float | None:
+    value = body.get("temperature")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 2:
+        return None
+    return float(value)
+
+
+async def _answer(model: Model, request: ModelRequest) -> Reply:
+    stream = model.stream(request)
+    try:
+        async for event in stream:
+            if isinstance(event, Reply):
+                if not event.complete:
+                    break
+                return event
+    finally:
+        await stream.aclose()
+    raise ModelError("cut", "the answer ended before it was finished", todo="try again")
