@@ -15,6 +15,7 @@ from omni_tui.protocol.offers import (
     ReadResourcePart,
     SaveResourcePart,
 )
+from omni_tui.protocol.plan import DecidePlan, EditPlan
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
 
@@ -282,4 +283,6 @@ AnyCommand = (
     | AnswerAsk
     | EditAsk
     | OpenAskPage
+    | DecidePlan
+    | EditPlan
 )

@@ -30,6 +30,7 @@ from omni_tui.protocol.offers import (
     ResourceUpdated,
     SubscriptionsChanged,
 )
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import JsonText, SafeText
 
@@ -262,6 +263,7 @@ class ThoughtDelta(Event):
     turn: str
     message: str
     text: SafeText
+    agent: str = "root"
 
 
 class Thought(Journalled):
@@ -279,6 +281,7 @@ class AnswerDelta(Event):
     turn: str
     message: str
     text: SafeText
+    agent: str = "root"
 
 
 class Answer(Journalled):
@@ -300,6 +303,7 @@ class Retrying(Event):
     of: int
     delay_s: float
     reason: SafeText
+    agent: str = "root"
 
 
 class UsageChanged(Journalled):
@@ -308,6 +312,7 @@ class UsageChanged(Journalled):
     turn: str
     usage: Usage
     context: float | None = None
+    agent: str = "root"
 
 
 class TurnEnded(Journalled):
@@ -437,6 +442,7 @@ class ModelMessage(Journalled):
     role: str
     body_json: JsonText
     call: str = ""
+    agent: str = "root"
 
 
 # --- replies ----------------------------------------------------------------------------------
@@ -560,6 +566,10 @@ AnyEvent = (
     | CallRound
     | ServerAsked
     | AskClosed
+    | PlanProposed
+    | PlanDecided
+    | TaskChanged
+    | PlanEnded
     | ModelMessage
     | CommandDone
     | CommandFailed

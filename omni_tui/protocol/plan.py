@@ -1,0 +1,121 @@
+"""Plans of the orchestrator: proposed, decided on by the person, carried out task by task.
+
+A plan is phases in order; the tasks of a phase run side by side, except where one comes `after`
+another. Each task is worked on by a sub-agent of its own, whose events carry its path in `agent`
+(`root/p1/t2`); it may use the task's tools and no others.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from omni_tui.protocol.base import Command, Journalled
+from omni_tui.protocol.text import JsonText, SafeText
+
+TaskState = Literal[
+    "waiting",
+    "running",
+    "done",
+    "failed",
+    "skipped",  # something it comes after has failed
+    "stopped",  # by the person, or by a limit
+]
+
+
+class PlanTask(msgspec.Struct, frozen=True, kw_only=True):
+    """One task: what is to be reached, with which servers and tools (`server/tool`), after which tasks.
+
+    `agent` is the path of the sub-agent that works on it.
+    """
+
+    id: str
+    title: SafeText
+    goal: SafeText
+    servers: tuple[SafeText, ...] = ()
+    tools: tuple[SafeText, ...] = ()
+    after: tuple[str, ...] = ()
+    agent: str = ""
+
+
+class PlanPhase(msgspec.Struct, frozen=True, kw_only=True):
+    """A phase: its tasks begin when the phase before is over."""
+
+    id: str
+    title: SafeText
+    tasks: tuple[PlanTask, ...]
+
+
+class PlanProposed(Journalled):
+    """A plan waits for the person; or, with `asks` false, goes on by the policy's word.
+
+    Sent again with a new digest after an edit. `replaces` names the plan whose remaining tasks it
+    takes over, with `why`. `plan_json` is exact: `{"analysis", "phases": [{"title", "tasks": [{"id",
+    "title", "goal", "servers", "tools", "after"}]}]}`, and is what `EditPlan` sends back changed.
+    """
+
+    plan: str
+    turn: str
+    digest: str
+    analysis: SafeText
+    phases: tuple[PlanPhase, ...]
+    plan_json: JsonText
+    asks: bool = True
+    edited: bool = False
+    replaces: str = ""
+    why: SafeText = SafeText("")
+
+
+class PlanDecided(Journalled):
+    """A plan may be carried out, or not. `decider` is `user`, `policy`, `headless` or `stop`."""
+
+    plan: str
+    turn: str
+    verdict: Literal["approved", "rejected", "withdrawn"]
+    decider: str
+    feedback: SafeText = SafeText("")
+
+
+class TaskChanged(Journalled):
+    """A task of a plan moved to another state. `summary` is what its sub-agent reports when it is over.
+
+    `attempt` counts from 1; a task that failed may be tried again.
+    """
+
+    plan: str
+    turn: str
+    task: str
+    state: TaskState
+    agent: str
+    attempt: int = 1
+    summary: SafeText = SafeText("")
+    reason: SafeText = SafeText("")
+
+
+class PlanEnded(Journalled):
+    """All that will be done of a plan has been done. The counts are of its tasks."""
+
+    plan: str
+    turn: str
+    done: int
+    failed: int
+    skipped: int
+    reason: SafeText = SafeText("")
+
+
+class DecidePlan(Command):
+    """Decide on exactly the plan that was shown. `feedback` goes to the model, which plans anew."""
+
+    plan: str
+    digest: str
+    verdict: Literal["approve", "reject"]
+    feedback: str = ""
+
+
+class EditPlan(Command):
+    """Put another plan in the place of what was shown; it needs its own approval then."""
+
+    plan: str
+    digest: str
+    plan_json: JsonText
