@@ -9,6 +9,7 @@ import msgspec
 
 from omni_tui.approvals import COVERS, Refused
 from omni_tui.engine.ask_desk import AskDesk
+from omni_tui.engine.branching import branch
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
@@ -46,6 +47,7 @@ class Commands:
             c.SetModel: self._set_model,
             c.NewSession: self._new_session,
             c.OpenSession: self._open_session,
+            c.BranchSession: self._branch,
             c.ListSessions: self._list_sessions,
             **servers.table(),
             **SignInDesk(engine).table(),
@@ -126,6 +128,12 @@ class Commands:
     async def _open_session(self, command: c.OpenSession) -> AnyEvent:
         await self._engine.switch_session(command.session)
         return CommandDone()
+
+    async def _branch(self, command: c.BranchSession) -> AnyEvent:
+        session = await branch(self._engine, command.turn, command.text)
+        return CommandDone(
+            id=session, text=safe("this goes on in a session of its own; the former one stays")
+        )
 
     async def _list_sessions(self, command: c.ListSessions) -> AnyEvent:
         engine = self._engine

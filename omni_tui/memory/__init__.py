@@ -1,5 +1,6 @@
 """What is remembered: sealed session journals, the table of calls, and whom the person trusts."""
 
+from omni_tui.memory.branch import Branch, NoSuchMessage, cut, graft
 from omni_tui.memory.calls import CallMoved, CallRow, GrantSpent
 from omni_tui.memory.credentials import Credentials
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault, VaultRefused
@@ -16,6 +17,7 @@ from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Tx
 from omni_tui.memory.trust import PinnedTool, ServerTrust, TrustStore
 
 __all__ = [
+    "Branch",
     "CallMoved",
     "CallRow",
     "Credentials",
@@ -23,6 +25,7 @@ __all__ = [
     "Journal",
     "JournalBroken",
     "JournalBusy",
+    "NoSuchMessage",
     "PinnedTool",
     "PlaceRefused",
     "SealBroken",
@@ -32,7 +35,9 @@ __all__ = [
     "Tx",
     "Vault",
     "VaultRefused",
+    "cut",
     "delete_session",
+    "graft",
     "last_unclean",
     "list_sessions",
     "new_session_id",

@@ -98,6 +98,17 @@ def insert(tx: Tx, row: CallRow) -> None:
     """
     if row.state not in FIRST:
         raise ValueError(f"a call cannot begin as {row.state}")
+    _insert(tx, row)
+
+
+def adopt(tx: Tx, row: CallRow) -> None:
+    """Enter a call that is over, from another session. Raises `ValueError` for one that is not."""
+    if row.state in OPEN_STATES:
+        raise ValueError(f"a call that is {row.state} cannot be taken over")
+    _insert(tx, row)
+
+
+def _insert(tx: Tx, row: CallRow) -> None:
     values: tuple[Value, ...] = (
         row.call,
         row.turn,

@@ -83,6 +83,14 @@ class Journal:
         self._writer.put(Append(events, change, answer))
         return cast("_T | None", await answer)
 
+    async def adopt(self, events: Sequence[AnyEvent], change: Callable[[Tx], _T] | None = None) -> None:
+        """Write events of another session, with their times, as `commit` does."""
+        events = tuple(events)
+        self._check(events)
+        answer = self._answer()
+        self._writer.put(Append(events, change, answer, adopted=True))
+        await answer
+
     def post(self, *events: AnyEvent) -> None:
         """Write events within 50 ms, in order with everything else. Raises `JournalBroken`."""
         self._check(events)

@@ -42,11 +42,15 @@ Answer = asyncio.Future[object]
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Events, and a change that belongs to them, to be committed as one. `answer`: who waits for it."""
+    """Events, and a change that belongs to them, to be committed as one. `answer`: who waits for it.
+
+    `adopted` events keep the times at which they happened.
+    """
 
     events: tuple[AnyEvent, ...]
     change: Callable[[Tx], object] | None
     answer: Answer | None
+    adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +247,8 @@ class Writer(threading.Thread):
         database.connection.execute("SAVEPOINT job")
         try:
             for event in job.events:
-                written.append(self._insert(event, self._head + len(written) + 1))
+                seq = self._head + len(written) + 1
+                written.append(self._insert(event, seq, event.ts if job.adopted else 0.0))
             value = job.change(database.tx) if job.change else None
         except Exception as error:
             if is_fatal(error) or not database.connection.in_transaction:
@@ -257,9 +262,9 @@ class Writer(threading.Thread):
         database.connection.execute("RELEASE job")
         return Settled(job.answer, value)
 
-    def _insert(self, event: AnyEvent, seq: int) -> AnyEvent:
+    def _insert(self, event: AnyEvent, seq: int, happened: float) -> AnyEvent:
         # A clock that is set back must not turn the order around.
-        self._moment = max(self._moment, time.time())
+        self._moment = max(self._moment, happened or time.time())
         event = msgspec.structs.replace(event, seq=seq, ts=self._moment, session=self._session)
         tx = self._database.tx
         body = tx.seal(encode_record(event), f"events/{seq}/body")

@@ -74,6 +74,18 @@ class OpenSession(Command):
     session: str
 
 
+class BranchSession(Command):
+    """Go another way from a message on: a session with all before it, and the message sent in it anew.
+
+    `turn` is that of the message; `text` what is said in its place, "" for the same words, attachments
+    included. The former session stays as it is, and so does what its calls did. `CommandDone.id` is
+    the new session.
+    """
+
+    turn: str
+    text: str = ""
+
+
 class ListSessions(Command):
     """Ask for `SessionsListed`."""
 
@@ -239,6 +251,7 @@ AnyCommand = (
     | SetModel
     | NewSession
     | OpenSession
+    | BranchSession
     | ListSessions
     | Decide
     | EditCall

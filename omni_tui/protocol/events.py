@@ -152,6 +152,13 @@ class SessionTitled(Journalled):
     title: SafeText
 
 
+class SessionBranched(Journalled):
+    """From here on the session goes another way than `origin` did from its message `turn` on."""
+
+    origin: str
+    turn: str
+
+
 class ModeChanged(Journalled):
     """What happens to a call that no rule matches changed. `covers` says what the mode covers."""
 
@@ -540,6 +547,7 @@ AnyEvent = (
     EngineReady
     | SessionOpened
     | SessionTitled
+    | SessionBranched
     | ModeChanged
     | ModelChanged
     | Notice

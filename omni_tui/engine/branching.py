@@ -1,0 +1,51 @@
+"""Sending an earlier message again, as it was or in other words: in a session that branches off there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from omni_tui.approvals import Refused
+from omni_tui.memory import Branch, Journal, NoSuchMessage, cut, graft, new_session_id, session_path
+from omni_tui.models.base import Message
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.events import SessionBranched
+
+if TYPE_CHECKING:
+    from omni_tui.engine.core import Engine
+
+
+async def branch(engine: Engine, turn: str, text: str) -> str:
+    """Go another way from the message of a turn on; return the new session's id.
+
+    Raises `Refused`, and what opening a session raises.
+    """
+    source = engine.session
+    if source.runner.running:
+        raise Refused("a turn is running; stop it first (Esc)")
+    try:
+        found: Branch = await source.journal.run(lambda tx: cut(tx, turn))
+    except NoSuchMessage as error:
+        raise Refused(str(error)) from None
+    session = new_session_id()
+    path = session_path(engine.loaded.paths.state_dir, session)
+    journal = await Journal.open(path, session, engine.vault, _ignore)
+    try:
+        began = SessionBranched(origin=source.journal.session, turn=turn)
+        await journal.adopt([*found.events, began], lambda tx: graft(tx, found))
+    finally:
+        await journal.close(clean=True)
+    await engine.switch_session(session)
+    runner = engine.session.runner
+    if text.strip():
+        await runner.send(text)
+    else:
+        told = msgspec.json.decode(found.told.body_json, type=Message).text if found.told else ""
+        await runner.send(found.message.text, told=told, attachments=found.message.attachments)
+    return session
+
+
+def _ignore(_events: Sequence[AnyEvent]) -> None:
+    """Nobody listens to a session before it is opened."""

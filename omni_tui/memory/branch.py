@@ -1,0 +1,112 @@
+"""A session that goes another way from one of its messages on: what came before is copied, nothing changed.
+
+The copy has the events before the message, with their times, and the calls and results they tell of.
+What was still open there has its end in the other session, and is closed in this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from omni_tui.memory import calls
+from omni_tui.memory.calls import CallRow
+from omni_tui.memory.crypto import SealBroken
+from omni_tui.memory.sqlite import Tx
+from omni_tui.protocol import AnyEvent, ProtocolError, decode_event
+from omni_tui.protocol.events import (
+    CallChanged,
+    CallFinished,
+    CallProposed,
+    CallState,
+    ModelMessage,
+    UserMessage,
+)
+from omni_tui.security.text import safe
+
+_OVER: frozenset[CallState] = frozenset(
+    ("succeeded", "failed", "result_rejected", "rejected", "denied", "withheld", "expired", "cancelled",
+     "uncertain")
+)  # fmt: skip
+_WHY = "it was still open where this session was branched off; the other one tells how it went on"
+
+
+@dataclass(slots=True)
+class Branch:
+    """What a branch begins with, and the message it begins at: as it was shown, and as the model got it."""
+
+    message: UserMessage
+    told: ModelMessage | None = None
+    events: list[AnyEvent] = field(default_factory=list)
+    rows: list[CallRow] = field(default_factory=list)
+    results: list[tuple[str, int, bytes]] = field(default_factory=list)
+
+
+class NoSuchMessage(Exception):
+    """The session has no message of that turn that could be read."""
+
+
+def cut(tx: Tx, turn: str) -> Branch:
+    """Return what came before the message that began a turn. Raises `NoSuchMessage`.
+
+    What cannot be read any more is left out, as it is when the session is opened.
+    """
+    before: list[AnyEvent] = []
+    since: list[AnyEvent] = []
+    ends: list[AnyEvent] = []
+    message: UserMessage | None = None
+    told: ModelMessage | None = None
+    for seq, body in tx.execute("SELECT seq, body FROM events ORDER BY seq"):
+        try:
+            event = decode_event(tx.open(body, f"events/{seq}/body"))
+        except (SealBroken, ProtocolError):
+            continue
+        if message is None:
+            if isinstance(event, UserMessage) and event.turn == turn:
+                message = event
+            else:
+                before.append(event)
+        elif told is not None:
+            if isinstance(event, CallChanged | CallFinished):
+                ends.append(event)
+        elif isinstance(event, ModelMessage) and event.turn == turn and event.role == "user":
+            told = event
+        elif not isinstance(event, UserMessage):  # said while another turn was still being worked on
+            since.append(event)
+    if message is None:
+        raise NoSuchMessage(f"this session has no message {turn[:40]}")
+    events = [*before, *since] if told is not None else before
+    known = {event.call for event in events if isinstance(event, CallProposed)}
+    # How a call ended that was still running is true here too.
+    events += [event for event in ends if getattr(event, "call", "") in known]
+    return _with_calls(tx, Branch(message, told, events))
+
+
+def _with_calls(tx: Tx, branch: Branch) -> Branch:
+    states: dict[str, CallState] = {}
+    for event in branch.events:
+        if isinstance(event, CallProposed):
+            states[event.call] = "pending"
+        elif isinstance(event, CallChanged | CallFinished) and event.call in states:
+            states[event.call] = event.state
+    for call, state in states.items():
+        if state not in _OVER:
+            state = "uncertain" if state == "dispatching" else "cancelled"
+            branch.events.append(CallChanged(call=call, state=state, decider="branch", reason=safe(_WHY)))
+        try:
+            row = calls.load(tx, call)
+            if row is None:
+                continue
+            branch.rows.append(replace(row, state=state, nonce=""))
+            if data := calls.get_result(tx, call, row.attempt):
+                branch.results.append((call, row.attempt, data))
+        except SealBroken:
+            continue
+    return branch
+
+
+def graft(tx: Tx, branch: Branch) -> None:
+    """Put the calls and results of a branch into a session that has none of them yet."""
+    for row in branch.rows:
+        calls.adopt(tx, row)
+    for call, attempt, data in branch.results:
+        calls.put_result(tx, call, attempt, data)
