@@ -31,6 +31,7 @@ from omni_tui.protocol.offers import (
     SubscriptionsChanged,
 )
 from omni_tui.protocol.signin import SignInChanged
+from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.protocol.text import JsonText, SafeText
 
 ServerState = Literal[
@@ -558,6 +559,8 @@ AnyEvent = (
     | CallProgress
     | CallFinished
     | CallRound
+    | CallTask
+    | TaskProgress
     | ServerAsked
     | AskClosed
     | ModelMessage

@@ -46,6 +46,8 @@ from omni_tui.servers.hosting import roots_callback, set_log_level
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.tap import Opening, Tap
+from omni_tui.servers.task_wire import TasksExtension, augmentation, only_as_tasks, raise_if_task
+from omni_tui.servers.task_wire import Verbs as TaskVerbs
 from omni_tui.servers.transports.factory import Needs, make
 from omni_tui.servers.verbs import Verbs, log_line
 from omni_tui.servers.wire import WireLog
@@ -95,6 +97,7 @@ class Session:
         self._connected = False
         self._listing = asyncio.Lock()
         self._relister = Relister(self.relist)
+        self._only_as_task: frozenset[str] = frozenset()
         self._gatekeeper = gatekeeper
         if gatekeeper is not None:
             gatekeeper.on_needed = self.leave
@@ -150,6 +153,7 @@ class Session:
             list_roots_callback=roots_callback(self._spec.roots),
             logging_callback=self._on_log,
             log_level=None if self._spec.log_level == "off" else self._spec.log_level,
+            extensions=[TasksExtension()] if self._spec.tasks else None,
         )
         async with asyncio.timeout(self._spec.connect_timeout) as deadline, client:
             deadline.reschedule(None)
@@ -171,6 +175,11 @@ class Session:
     def verbs(self) -> Verbs | None:
         """Return what else can be asked of the server, None while it is not connected."""
         return None if self._client is None else Verbs(self._client, self._on_refusal)
+
+    def tasks(self) -> TaskVerbs | None:
+        """Return what can be asked about tasks, None while it is not connected."""
+        modern = self.era == "modern"
+        return None if self._client is None else TaskVerbs(self._client, self._note_loss, modern=modern)
 
     async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
         """Send a dispatched call and return its result; see `Connection.call_tool`."""
@@ -200,6 +209,9 @@ class Session:
                     progress.flush()
             if opening.answer is None:
                 raise CallError(CUT, sent=True)
+            modern = self.era == "modern"
+            asked = self._spec.tasks if modern else dispatch.tool in self._only_as_task
+            raise_if_task(opening.answer, modern=modern, asked=asked)
             return result_of(opening.answer)
 
     async def _send(
@@ -214,7 +226,11 @@ class Session:
             raise DispatchRefused("the approved arguments are no JSON object")
         loop = asyncio.get_running_loop()
         request = types.CallToolRequest(
-            params=types.CallToolRequestParams(name=dispatch.tool, arguments=arguments)
+            params=types.CallToolRequestParams(
+                name=dispatch.tool,
+                arguments=arguments,
+                task=augmentation(dispatch, self._only_as_task),
+            )
         )
         async with asyncio.timeout(timeout) as idle:
 
@@ -372,6 +388,8 @@ class Session:
                     f"{self._tap.trimmed} entries of its lists were dropped: malformed or too many"
                 )
                 self._tap.trimmed = 0
+            if self._spec.tasks and self.era == "legacy":
+                self._only_as_task = only_as_tasks(client, offer.tools)
             if not self._leaving.is_set():
                 self._client = client
                 self._on_offer(offer)
