@@ -31,11 +31,14 @@ _TURN_DOWN = (0.01, 5.0)
 _AGAIN = 15.0
 """Seconds after which a server that was away is looked for again, if nobody says that it is back."""
 _ODD_ANSWERS = 5
+ODD_PAUSE = 1.0
+"""Seconds until it is asked again after a first odd answer; doubled after each."""
 _MAX_INPUTS = 100
 CANCEL = 2.5
 """Seconds for a server to take note of a cancellation and to say what became of the task."""
 _CANCEL_PAUSE = 0.2
-_TTL_GRACE = 30.0
+TTL_GRACE = 30.0
+"""Seconds that are added to how long a server says it keeps a task: its clock need not be ours."""
 _SURELY = "Check with the server before you call it again."
 
 
@@ -44,14 +47,13 @@ class Terms:
     """How a task is followed. `began` is Unix time, the others are seconds.
 
     `limit`: in all. `each`: for one answer. `least`: following lasts that long however late it is, so
-    that the server can be asked once more after a restart. `grace`: what is added to the task's ttl.
+    that the server can be asked once more after a restart.
     """
 
     began: float
     limit: float
     each: float
     least: float = 0.0
-    grace: float = _TTL_GRACE
 
 
 class _Stop(Exception):
@@ -144,7 +146,7 @@ class Follow:
                 if odd >= _ODD_ANSWERS:
                     what = f"the task cannot be followed: {error}; it may or may not have run"
                     raise CallError(what, sent=True, todo=_SURELY) from None
-                pause = max(self._pace(), 2.0 ** (odd - 1))
+                pause = max(self._pace(), ODD_PAUSE * 2.0 ** (odd - 1))
                 continue
             self._note(away=False)
             if self._task.over:
@@ -192,7 +194,7 @@ class Follow:
 
     def _ttl(self) -> float:
         ttl = self._task.ttl
-        return math.inf if ttl is None else self._terms.began + ttl + self._terms.grace
+        return math.inf if ttl is None else self._terms.began + ttl + TTL_GRACE
 
     def _why_late(self) -> str:
         if self._limit() <= self._ttl():

@@ -33,6 +33,12 @@ from omni_tui.tools.executor import Outcome, TaskBegun, ToolExecutor
 
 logger = logging.getLogger(__name__)
 
+MAY_BE_HALF_DONE = "What it had done by then is done."
+_UNKNOWN = (
+    "Outcome unknown: the call ran as a task at its server and could not be followed to its end. "
+    "Check with a tool that only reads; do not repeat it."
+)
+"""What a model is told. Such words count as ours, so none of the server's may be among them."""
 LATE = 60.0
 """Seconds for which a task is asked after once more when its time is up at a restart."""
 ABSENT = 15.0
@@ -183,11 +189,13 @@ class Tasks:
             end = await self._end(run)
             if isinstance(end, TaskCancelled):
                 return await self._cancelled(run, end)
-            return await self._executor.settle(dispatch, end, run.began)
+            outcome = await self._executor.settle(dispatch, end, run.began)
+            if outcome.state == "uncertain":
+                return Outcome("uncertain", _UNKNOWN, outcome.reason)
+            return outcome
         except JournalBroken as error:
             logger.warning("the task of call %s is given up: %s", dispatch.call, error)
-            words = "the journal can no longer be written, so its task is not followed"
-            return Outcome("uncertain", f"Outcome unknown: {words}. It may or may not have run.", words)
+            return Outcome("uncertain", _UNKNOWN, "the journal can no longer be written")
 
     async def _end(self, run: _Run) -> RawResult | CallError | TaskCancelled:
         try:
@@ -207,7 +215,8 @@ class Tasks:
             attempt=run.dispatch.attempt,
         )
         await self._gate.finish(run.dispatch, event, "cancelled", b"")
-        return Outcome("cancelled", f"{end.what[:1].upper()}{end.what[1:]}. {MAY_BE_HALF_DONE}", end.what)
+        words = f"Cancelled: {end.what}." if end.asked else "The server cancelled it."
+        return Outcome("cancelled", f"{words} {MAY_BE_HALF_DONE}", end.what)
 
     def _verbs(self, run: _Run) -> TaskVerbs:
         """Return what can be asked now. Raises `Away`; `CallError` where waiting is pointless.
@@ -247,6 +256,3 @@ class Tasks:
                 ts=time.time(),
             )
         )
-
-
-MAY_BE_HALF_DONE = "What it had done by then is done."
