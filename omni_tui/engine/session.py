@@ -97,7 +97,14 @@ class LiveSession:
         executor = ToolExecutor(
             self.gate, around.schemas, around.pool, around.connection, around.catalogue.get
         )
-        self.tasks = Tasks(journal, self.gate, executor, around.connection, around.live)
+        self.tasks = Tasks(
+            journal,
+            self.gate,
+            executor,
+            around.connection,
+            around.live,
+            listed=lambda server: server in around.catalogue.servers(),
+        )
         self.desk = CallDesk(
             journal=journal,
             gate=self.gate,

@@ -96,10 +96,15 @@ def raise_if_task(answer: dict[str, Any], *, modern: bool, asked: bool) -> None:
     """Raise `TaskStarted` if an answer to `tools/call` is a task that we said we would follow.
 
     `asked` says that tasks were declared, or (legacy) asked for with this very call. Raises
-    `CallError` for a task that cannot be followed.
+    `CallError` for a task that cannot or must not be followed: it may be running.
     """
     handle = answer if modern else answer.get("task")
-    if not asked or not isinstance(handle, dict) or (modern and answer.get("resultType") != "task"):
+    if modern and answer.get("resultType") != "task":
+        return
+    if modern and not asked:
+        what = "the server made a task of the call, though it was not told that it may; it may be running"
+        raise CallError(what, sent=True, todo="Set tasks = true for it, and check with the server.")
+    if not asked or not isinstance(handle, dict):
         return
     try:
         task = task_of(handle, final=False)

@@ -65,7 +65,10 @@ class _Run:
 
 
 class Tasks:
-    """The tasks of one session's calls. `inputs` gives who answers what a call's task asks."""
+    """The tasks of one session's calls. `inputs` gives who answers what a call's task asks.
+
+    `listed` says whether a server's tools are known: before that, no result could be checked.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,7 @@ class Tasks:
         executor: ToolExecutor,
         connection: Callable[[str], Connection],
         live: Callable[[Event], None],
+        listed: Callable[[str], bool],
         inputs: Callable[[Dispatch], AnswerInputs] = lambda _dispatch: refuse_inputs,
     ) -> None:
         self._journal = journal
@@ -81,6 +85,7 @@ class Tasks:
         self._executor = executor
         self._connection = connection
         self._live = live
+        self._listed = listed
         self._inputs = inputs
         self._runs: dict[str, _Run] = {}
         self._parked = False
@@ -235,6 +240,8 @@ class Tasks:
             ) from None
         run.missing_since = None
         verbs = connection.tasks()
+        if not self._listed(run.dispatch.server):
+            raise Away("its tools are not listed yet")
         if connection.spec is not run.spec:
             if fingerprint(connection.spec) != run.server_fp:
                 raise CallError(_ELSEWHERE, sent=True, todo="Check with the server first.")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from omni_tui.config.models import Config
+from omni_tui.config.servers import server_spec
+from omni_tui.config.spec import ServerSpec
 from omni_tui.memory import (
     Journal,
     JournalBroken,
@@ -149,6 +154,23 @@ async def test_bringing_up_is_done_wholly_or_not_at_all(tmp_path: Path) -> None:
         assert connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == (1,)
         connection.execute("DROP TABLE tasks")
     await (await journal_at(tmp_path, session)).close(clean=True)
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def spec_of(server: str, tools: str = "") -> ServerSpec:
+    config = Config.model_validate(tomllib.loads(f'{tools}\n[servers.s]\ncommand = "x"\n{server}'))
+    return server_spec("s", config.servers["s"], "user", {}, folder=Path("/"), config=config)
+
+
+def test_tasks_are_told_of_unless_switched_off_and_have_a_limit_of_their_own() -> None:
+    assert (spec_of("").tasks, spec_of("").task_timeout) == (True, 86_400.0)
+    assert not spec_of("tasks = false").tasks
+    assert spec_of("", "[tools]\ntask_timeout = 60.0").task_timeout == 60.0
+    assert spec_of("task_timeout = 5.0", "[tools]\ntask_timeout = 60.0").task_timeout == 5.0
+    with pytest.raises(ValidationError):
+        spec_of("task_timeout = 0.0")
 
 
 # --- reading what servers say ---------------------------------------------------------------------

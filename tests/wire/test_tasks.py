@@ -19,6 +19,7 @@ from omni_tui.protocol import JsonText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.tasks import CallTask, TaskProgress
+from omni_tui.servers import Dispatch, DispatchRefused
 from omni_tui.servers import tasks as following
 from tests.engine.rig import Rig, rig
 from tests.wire.conftest import WebServer, free_port, listening
@@ -116,7 +117,8 @@ async def test_a_server_that_is_not_told_of_tasks_answers_at_once(tmp_path: Path
         assert (await ended(running, "quick")).state == "succeeded"
         assert not running.of(CallTask)
         # One that makes a task all the same may be running it, and is not asked about it.
-        assert (await ended(running, "seeded")).state in ("failed", "uncertain")
+        told = await ended(running, "seeded")
+        assert (told.state, "not told that it may" in told.reason) == ("uncertain", True)
     assert not requests(tmp_path, "tasks/")
 
 
@@ -317,6 +319,47 @@ async def test_what_a_task_asks_is_answered_once(tmp_path: Path) -> None:
     assert [list(asked) for asked in put] == [["who"]]
     (sent,) = requests(tmp_path, "tasks/update")
     assert list(sent["params"]["inputResponses"]) == ["who"]
+
+
+async def test_nothing_can_be_sent_under_a_call_that_runs_as_a_task(tmp_path: Path) -> None:
+    async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
+        gate = running.engine.session.gate
+        sent: list[Dispatch] = []
+        asked = gate.is_open
+
+        def is_open(dispatch: Dispatch) -> bool:
+            sent.append(dispatch)
+            return asked(dispatch)
+
+        gate.is_open = is_open  # type: ignore[method-assign]
+        await call(running, "never")
+        await running.until(TaskProgress)
+        (dispatch,) = sent
+        assert not asked(dispatch)
+        with pytest.raises(DispatchRefused, match="does not know"):
+            await running.engine.registry.get("jobs").call_tool(dispatch, timeout=5)
+    assert len(requests(tmp_path, "tools/call")) == 1
+
+
+async def test_tasks_hold_no_place_that_other_calls_need(tmp_path: Path) -> None:
+    async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
+        for _ in range(6):
+            await call(running, "never")
+        await running.count(CallTask, 6)
+        assert (await ended(running, "plain")).state == "succeeded"
+
+
+async def test_a_task_of_a_server_that_is_removed_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("omni_tui.tools.tasks.ABSENT", 0.0)
+    monkeypatch.setattr(following, "_AGAIN", 0.05)
+    async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
+        number = await call(running, "never")
+        await running.until(TaskProgress)
+        await running.engine.registry.remove("jobs")
+        told = await end(running, number)
+        assert (told.state, "not configured any more" in told.reason) == ("uncertain", True)
 
 
 # --- connections and engines that come and go -----------------------------------------------------
