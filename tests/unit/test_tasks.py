@@ -388,7 +388,7 @@ async def test_an_answerer_that_breaks_ends_the_task() -> None:
 
 
 async def test_a_flood_of_questions_ends_the_task() -> None:
-    many = {str(number): {} for number in range(following._MAX_INPUTS + 1)}
+    many: dict[str, Any] = {str(number): {} for number in range(following._MAX_INPUTS + 1)}
     script = Script(Task("t", "input_required", poll=0, inputs=many), cancelled=Task("t", "cancelled"))
     with pytest.raises(CallError, match="more than 100 questions"):
         await follow(script, Task("t", "working", poll=0)).run()

@@ -74,7 +74,7 @@ class Server:
 
     def answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if method == "server/discover":
-            capabilities = {"tools": {}, "extensions": {TASKS: {}}}
+            capabilities: dict[str, Any] = {"tools": {}, "extensions": {TASKS: {}}}
             about = {"supportedVersions": ["2026-07-28"], "capabilities": capabilities}
             return {**about, "resultType": "complete", "ttlMs": 0, "cacheScope": "public"}
         if method == "tools/list":

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ToolCall
 from omni_tui.models.context import read_result
 from omni_tui.models.scripted import ScriptedModel, reply
-from omni_tui.protocol import JsonText, encode
+from omni_tui.protocol import AnyEvent, JsonText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.tasks import CallTask, TaskProgress
@@ -246,7 +247,8 @@ async def test_nothing_unsafe_of_a_task_leaves_the_engine(tmp_path: Path) -> Non
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
         await ended(running, "quick")
         await running.until(TaskProgress)
-        for event in (*running.of(CallTask), *running.of(TaskProgress)):
+        told: list[AnyEvent] = [*running.of(CallTask), *running.of(TaskProgress)]
+        for event in told:
             text = encode(event).decode().strip()
             assert "\\u001b" not in text
             assert not {one for one in text if unicodedata.category(one) in {"Cc", "Cf"}}
@@ -319,6 +321,35 @@ async def test_what_a_task_asks_is_answered_once(tmp_path: Path) -> None:
     assert [list(asked) for asked in put] == [["who"]]
     (sent,) = requests(tmp_path, "tasks/update")
     assert list(sent["params"]["inputResponses"]) == ["who"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_task_is_on_disk_before_it_is_asked_after(tmp_path: Path, broken: bool) -> None:
+    async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
+        journal = running.engine.session.journal
+        commit = journal.commit
+        asked: list[int] = []
+
+        async def slowly(*events: AnyEvent, **more: Any) -> Any:
+            mine = any(isinstance(event, CallTask) for event in events)
+            if mine and broken:
+                raise JournalBroken("the disk is full")
+            done = await commit(*events, **more)
+            if mine:  # a whole other call fits in before the first question may be asked
+                await ended(running, "plain")
+                asked.append(len(requests(tmp_path, "tasks/get")))
+            return done
+
+        journal.commit = slowly  # type: ignore[method-assign,assignment]
+        number = await call(running, "seeded")
+        if broken:
+            await running.until(e.CallChanged, lambda event: event.state == "dispatching")
+            await ended(running, "plain")
+            await ended(running, "plain")
+            assert not requests(tmp_path, "tasks/get")
+        else:
+            assert (await end(running, number)).state == "succeeded"
+            assert asked == [0]
 
 
 async def test_nothing_can_be_sent_under_a_call_that_runs_as_a_task(tmp_path: Path) -> None:
