@@ -11,5 +11,5 @@ def task_words(event: CallTask | TaskProgress) -> str:
     """Say how a task is doing: `runs as a task · working · page 3 of 9`."""
     status = _STATUS.get(event.status, event.status)
     if isinstance(event, TaskProgress) and event.away:
-        status = "its server is away, and is asked again when it is back"
+        status = "its server is away"
     return " · ".join(filter(None, ("runs as a task", status, event.message)))

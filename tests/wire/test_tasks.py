@@ -340,7 +340,7 @@ async def test_a_task_is_on_disk_before_it_is_asked_after(tmp_path: Path, broken
                 asked.append(len(requests(tmp_path, "tasks/get")))
             return done
 
-        journal.commit = slowly  # type: ignore[method-assign,assignment]
+        journal.commit = slowly  # type: ignore[method-assign]
         number = await call(running, "seeded")
         if broken:
             await running.until(e.CallChanged, lambda event: event.state == "dispatching")
