@@ -309,6 +309,10 @@ class Gate:
             )
         )
 
+    def spent(self, dispatch: Dispatch) -> None:
+        """Let nothing more be sent under a dispatch whose call is not over yet: it runs as a task."""
+        self._dispatched.discard(dispatch)
+
     async def finish(self, dispatch: Dispatch, event: AnyEvent, state: CallState, result: bytes) -> None:
         """Journal the end of a call, with its whole result, and forget it."""
         self._dispatched.discard(dispatch)

@@ -31,6 +31,7 @@ from omni_tui.protocol.events import (
     ToolDetails,
     ToolSummary,
 )
+from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.security.text import exact_json
 
 _RAW = -2
@@ -206,6 +207,8 @@ class _Watch:
         elif isinstance(event, CallProgress) and is_screen(sys.stderr):
             of = "" if event.total is None else f" of {event.total:g}"
             tell(f"{event.progress:g}{of} {event.message}".rstrip())
+        elif isinstance(event, CallTask | TaskProgress) and is_screen(sys.stderr):
+            tell(f"runs as a task: {event.status} {event.message}".rstrip())
 
     def is_over(self, call: str) -> bool:
         """Tell whether a call has come to its end."""

@@ -19,6 +19,7 @@ from omni_tui.config.spec import LogLevel
 Decision = Literal["allow", "ask", "deny"]
 AgentMode = Literal["chat", "auto", "orchestrator"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
 STRICTNESS: dict[Decision, int] = {"allow": 0, "ask": 1, "deny": 2}
 OFFLINE = "offline"
@@ -129,7 +130,10 @@ class OAuthSection(Section):
 
 
 class ServerSection(Section):
-    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to."""
+    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to.
+
+    With `tasks = false` it is not told that it may answer a call with a task.
+    """
 
     command: str = ""
     args: list[str] = []
@@ -145,6 +149,8 @@ class ServerSection(Section):
     heartbeat: float = Field(default=30.0, ge=0, le=86_400)
     connect_timeout: Seconds = 30.0
     call_timeout: Seconds | None = None
+    tasks: bool = True
+    task_timeout: TaskSeconds | None = None
     log_level: LogLevel = "info"
     sampling: bool = True
     enabled: bool = True
@@ -185,9 +191,14 @@ class UiSection(Section):
 
 
 class ToolsSection(Section):
-    """`[tools]`: limits of calls. `result_limit` is the characters of one result the model gets."""
+    """`[tools]`: limits of calls. `result_limit` is the characters of one result the model gets.
+
+    `call_timeout` is how long a server may say nothing, of a call that runs as a task too;
+    `task_timeout` how long a task may take in all.
+    """
 
     call_timeout: Seconds = 120.0
+    task_timeout: TaskSeconds = 86_400.0
     result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
 
 

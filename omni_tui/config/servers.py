@@ -67,6 +67,8 @@ def server_spec(
         heartbeat=section.heartbeat,
         connect_timeout=section.connect_timeout,
         call_timeout=section.call_timeout or config.tools.call_timeout,
+        tasks=section.tasks,
+        task_timeout=section.task_timeout or config.tools.task_timeout,
         roots=tuple(str(FilePath(root).expanduser()) for root in config.agent.roots),
         log_level=section.log_level,
         sampling=section.sampling and config.sampling.enabled,

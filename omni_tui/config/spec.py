@@ -57,6 +57,10 @@ class ServerSpec:
     heartbeat: float = 30.0
     roots: tuple[str, ...] = ()
     """Folders a server is told of when it asks for roots, absolute; for none it is not told it may ask."""
+    tasks: bool = True
+    """Whether it is told that it may answer a call with a task."""
+    task_timeout: float = 86_400.0
+    """Seconds that a task may run in all, however much it reports."""
     log_level: LogLevel = "info"
     """From which level on the server's logging messages are asked for; "off" asks for none."""
     sampling: bool = True

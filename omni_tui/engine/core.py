@@ -374,9 +374,8 @@ class Engine:
             self._frozen = True
             gc.freeze()
         self.live(page)
-        if page.last and page.tools:
-            gate, mode = self.session.gate, self.session.settings.mode
-            self.spawn(gate.reconsider(page.server, mode), f"waiting calls of {page.server}")
+        if page.last:
+            self.spawn(self.session.listed(page.server), f"waiting calls of {page.server}")
         trust = self.catalogue.server_trust(page.server)
         if page.last and trust != self._server_trust.get(page.server, "unchanged"):
             self._server_trust[page.server] = trust

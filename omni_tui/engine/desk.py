@@ -15,18 +15,21 @@ from typing import Any
 
 from omni_tui.agents import ToolOutcome
 from omni_tui.approvals import Gate, GrantRefused, Proposal, Refused, Resolution, Subject
-from omni_tui.memory import CallRow, Journal, JournalBroken, calls
+from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, calls, tasks
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import Event, Mode, SafeText
 from omni_tui.protocol.events import CallProgress, CallState
 from omni_tui.security.text import safe
 from omni_tui.tools import (
+    MAY_BE_HALF_DONE,
     BadArguments,
     BadSchema,
     Catalogue,
     Outcome,
     Schemas,
     StoredResult,
+    TaskBegun,
+    Tasks,
     Tool,
     ToolExecutor,
     canonical,
@@ -62,6 +65,7 @@ class CallDesk:
         journal: Journal,
         gate: Gate,
         executor: ToolExecutor,
+        tasks: Tasks,
         catalogue: Catalogue,
         schemas: Schemas,
         subject: Callable[[str, str], Subject | None],
@@ -72,6 +76,7 @@ class CallDesk:
         self._journal = journal
         self._gate = gate
         self._executor = executor
+        self._at_servers = tasks
         self._catalogue = catalogue
         self._schemas = schemas
         self._subject = subject
@@ -83,6 +88,7 @@ class CallDesk:
         self._all = asyncio.Semaphore(IN_ALL)
         self._entry = asyncio.Lock()
         self._restored: dict[tuple[str, int, str], CallRow] = {}
+        self._taken_up: dict[tuple[str, int, str], tuple[str, asyncio.Task[Outcome]]] = {}
 
     # --- from the agent -------------------------------------------------------------------------
 
@@ -96,6 +102,8 @@ class CallDesk:
         return ToolOutcome(outcome.text, outcome.state)
 
     async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
+        if (taken_up := self._taken_up.get((turn, step, call.id))) is not None:
+            return await self._await_task(*taken_up)
         async with self._entry:
             restored = self._restored.pop((turn, step, call.id), None)
             if restored is None:
@@ -160,6 +168,10 @@ class CallDesk:
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
         if data:
             return Outcome(row.state, model_text(StoredResult.load(data).raw()))
+        if row.state == "cancelled" and await self._journal.run(
+            lambda tx: tasks.load(tx, row.call, row.attempt) is not None
+        ):
+            return Outcome(row.state, f"It was cancelled while it ran. {MAY_BE_HALF_DONE}")
         return Outcome(row.state, _WORDS.get(row.state, "The call ended without a result."))
 
     # --- from the person ------------------------------------------------------------------------
@@ -239,6 +251,8 @@ class CallDesk:
                 return await self._executor.execute(
                     grant, timeout=self._timeout(server), on_progress=self._progress(call)
                 )
+        except TaskBegun as begun:  # its place is free again: a task may take days
+            return await self._at_servers.follow(begun)
         except (Refused, GrantRefused, JournalBroken) as error:
             logger.warning("call %s was not sent: %s", call, error)
             await self._abandon(call, str(error))
@@ -300,6 +314,9 @@ class CallDesk:
     async def cancel(self, call: str, *, decider: str = "user", reason: str = "cancelled") -> bool:
         """Cancel one call, wherever it is on its way. False if it is not here (any more)."""
         task = self._tasks.get(call)
+        if task is not None and self._at_servers.stop(call, decider=decider, reason=reason):
+            await asyncio.wait([task], timeout=5)
+            return True
         withdrawn = False
         try:
             withdrawn = await self._gate.withdraw(call, decider=decider, reason=reason)
@@ -311,7 +328,8 @@ class CallDesk:
         return withdrawn or task is not None
 
     async def close(self) -> None:
-        """End what runs. What waits for the person stays pending in the journal."""
+        """End what runs. What waits for the person stays pending in the journal; tasks go on."""
+        self._at_servers.park()
         tasks = [
             task
             for call, task in self._tasks.items()
@@ -330,6 +348,21 @@ class CallDesk:
         for row in rows:
             await self._gate.restore(row, self._subject(row.server, row.tool), mode)
             self._restored[(row.turn, row.step, row.provider_call_id)] = row
+
+    def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
+        """Go on asking after the calls that ran as tasks when the app ended."""
+        for row in rows:
+            task = self._spawn(row.call, self._at_servers.take_up(row, running[row.call]))
+            self._taken_up[(row.turn, row.step, row.provider_call_id)] = (row.call, task)
+
+    async def _await_task(self, call: str, task: asyncio.Task[Outcome]) -> Outcome:
+        """Wait for a call from before a restart. Who stops waiting for it cancels it, as with any call."""
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not self._at_servers.stop(call, decider="stop", reason="the run was stopped"):
+                raise
+            return await task
 
     def restored(self, call: str) -> bool:
         """Whether a call came back after a restart and nobody waits for it yet."""

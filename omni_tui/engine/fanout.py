@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 
 from omni_tui.protocol import AnyEvent, Event
 from omni_tui.protocol.events import AnswerDelta, CallProgress, Lagged, ReplayDone, ThoughtDelta
+from omni_tui.protocol.tasks import TaskProgress
 
 CAPACITY = 2_000
 
-_MOMENTARY = (AnswerDelta, ThoughtDelta, CallProgress)
+_MOMENTARY = (AnswerDelta, ThoughtDelta, CallProgress, TaskProgress)
 
 
 class Outbox:

@@ -16,7 +16,7 @@ from omni_tui.engine.asks import Asks
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.runner import Runner, conversation_from
 from omni_tui.engine.sampling import Sampler
-from omni_tui.memory import CallRow, Journal, calls
+from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
 from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.events import (
@@ -31,7 +31,7 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection
-from omni_tui.tools import Catalogue, Schemas, ToolExecutor
+from omni_tui.tools import Catalogue, Schemas, Tasks, ToolExecutor
 
 logger = logging.getLogger(__name__)
 
@@ -107,10 +107,22 @@ class LiveSession:
         executor = ToolExecutor(
             self.gate, around.schemas, around.pool, around.connection, around.catalogue.get
         )
+        self.tasks = Tasks(
+            journal,
+            self.gate,
+            executor,
+            around.connection,
+            around.live,
+            listed=lambda server: server in around.catalogue.servers(),
+            inputs=lambda dispatch: (
+                lambda requests: around.connection(dispatch.server).answer_inputs(requests, dispatch.call)
+            ),
+        )
         self.desk = CallDesk(
             journal=journal,
             gate=self.gate,
             executor=executor,
+            tasks=self.tasks,
             catalogue=around.catalogue,
             schemas=around.schemas,
             subject=self.subject,
@@ -127,7 +139,7 @@ class LiveSession:
         """Read the journal, settle what a crash left open, and be ready for turns."""
         events = await self._whole()
         self._fold(events)
-        waiting = await self._settle()
+        waiting, running = await self._settle()
         conversation = conversation_from(events)
         self.runner = Runner(
             journal=self.journal,
@@ -156,7 +168,13 @@ class LiveSession:
             )
             await self.journal.commit(ended)
         await self.asks.settle(events)
-        await self.desk.restore(waiting, self.settings.mode)
+        await self.desk.restore([row for row in waiting if row.call not in running], self.settings.mode)
+        self.desk.take_up([row for row in waiting if row.call in running], running)
+
+    async def listed(self, server: str) -> None:
+        """A server's tools are known now: go on with what waited for that."""
+        self.tasks.back(server)
+        await self.gate.reconsider(server, self.settings.mode)
 
     async def close(self) -> None:
         """Park what runs, and close the journal. It is clean if nothing is left open."""
@@ -243,16 +261,17 @@ class LiveSession:
             elif isinstance(event, SessionOpened):
                 self.settings.model = event.model
 
-    async def _settle(self) -> list[CallRow]:
-        """Mark what a crash cut off, say so, and return the calls that wait for the person.
+    async def _settle(self) -> tuple[list[CallRow], dict[str, SavedTask]]:
+        """Mark what a crash cut off, say so, and return the calls that wait, for the person or for a task.
 
         The events go with the change: a crash in between must not hide what became uncertain.
         """
         rows: list[CallRow] = await self.journal.run(calls.open_calls)
-        cut = [event for row in rows if (event := _cut(row)) is not None]
+        running = await self.journal.run(tasks.running)
+        cut = [event for row in rows if row.call not in running and (event := _cut(row)) is not None]
         await self.journal.commit(*cut, change=calls.mark_after_crash)
         still: list[CallRow] = await self.journal.run(calls.open_calls)
-        return [row for row in still if row.state in ("pending", "held")]
+        return [row for row in still if row.state in ("pending", "held", "dispatching")], running
 
 
 def _cut(row: CallRow) -> CallChanged | None:

@@ -14,6 +14,7 @@ from omni_tui.memory.session import (
     session_path,
 )
 from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Tx
+from omni_tui.memory.tasks import SavedTask, TaskKnown
 from omni_tui.memory.trust import PinnedTool, ServerTrust, TrustStore
 
 __all__ = [
@@ -28,9 +29,11 @@ __all__ = [
     "NoSuchMessage",
     "PinnedTool",
     "PlaceRefused",
+    "SavedTask",
     "SealBroken",
     "Sealer",
     "ServerTrust",
+    "TaskKnown",
     "TrustStore",
     "Tx",
     "Vault",

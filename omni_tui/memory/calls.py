@@ -2,7 +2,8 @@
 
 A call reaches `dispatching` in one way only: `consume` compares everything its grant is bound to and
 uses the grant up in the same statement. Nothing leaves a final state, and a state found after a crash
-becomes `uncertain` (was dispatching) or `pending` (was only approved).
+becomes `uncertain` (was dispatching) or `pending` (was only approved). A dispatching call that runs as a
+task at its server stays what it is: the server can be asked.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, Unpack, cast
 
+from omni_tui.memory import tasks
 from omni_tui.memory.crypto import SealBroken
 from omni_tui.memory.sqlite import Tx, Value
 from omni_tui.memory.writer import OPEN_STATES
@@ -226,15 +228,18 @@ def open_calls(tx: Tx) -> list[CallRow]:
 def mark_after_crash(tx: Tx) -> list[CallRow]:
     """Settle what a crash left: dispatching becomes uncertain, approved goes back to pending.
 
-    A call whose arguments are damaged fails if nothing was sent. Returns the changed calls as they
-    are now; damaged arguments are empty.
+    A call that runs as a task goes on. One whose arguments are damaged fails if nothing was sent.
+    Returns the changed calls as they are now; damaged arguments are empty.
     """
     changed = []
+    running = tasks.running(tx)
     for found in _open(tx):
         call, state = found[0], found[11]
         damaged = _is_damaged(tx, found)
         to: CallState
         if state == "dispatching":
+            if call in running and not damaged:
+                continue
             to = "uncertain"
         elif damaged:
             to = "failed"

@@ -17,7 +17,7 @@ from typing import Any
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault
 from omni_tui.memory.private import open_private, private_dir, sync_dir
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Value = str | int | float | bytes | None
 """What a column holds."""
@@ -35,7 +35,16 @@ CREATE TABLE calls (
 CREATE INDEX calls_of_turn ON calls (turn, step, provider_call_id);
 CREATE TABLE results (call TEXT NOT NULL, attempt INTEGER NOT NULL, size INTEGER NOT NULL,
     data BLOB NOT NULL, PRIMARY KEY (call, attempt));
+CREATE TABLE tasks (call TEXT NOT NULL, attempt INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (call, attempt));
 """
+_MIGRATIONS = {
+    1: """
+CREATE TABLE tasks (call TEXT NOT NULL, attempt INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (call, attempt));
+""",
+}
+"""What takes a file from a version of the schema to the next."""
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "the disk or the file is read-only",
@@ -169,8 +178,21 @@ class Database:
             self.set_meta(name, value)
         self.connection.execute("COMMIT")
 
+    def _migrate(self) -> None:
+        """Bring the file of an older version up to this one, wholly or not at all."""
+        version = self._meta("schema")
+        if not isinstance(version, int) or version not in _MIGRATIONS:
+            return
+        self.connection.execute("BEGIN IMMEDIATE")
+        while version in _MIGRATIONS:
+            for statement in filter(str.strip, _MIGRATIONS[version].split(";")):
+                self.connection.execute(statement)
+            version += 1
+        self.set_meta("schema", version)
+        self.connection.execute("COMMIT")
+
     def _check(self, session: str, vault: Vault) -> Sealer:
-        if self._meta("schema") != SCHEMA_VERSION:
+        if self._meta("schema") not in (SCHEMA_VERSION, *_MIGRATIONS):
             raise JournalBroken(
                 f"{self.path} was written by another version of omni-tui; update, then open it again"
             )
@@ -181,12 +203,14 @@ class Database:
             if verdict != "ok":
                 raise self._quarantined(str(verdict))
         try:
-            return vault.unwrap(self._meta("key"), f"key of {session}")
+            sealer = vault.unwrap(self._meta("key"), f"key of {session}")
         except SealBroken:
             raise JournalBroken(
                 f"the key that session {session} was saved with is not here (now in use: {vault.kind}); "
                 "bring it back, or start a new session"
             ) from None
+        self._migrate()
+        return sealer
 
     def _refused(self, error: sqlite3.Error) -> JournalBroken:
         if _code(error) in _DAMAGED:

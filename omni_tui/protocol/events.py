@@ -32,6 +32,7 @@ from omni_tui.protocol.offers import (
 )
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
 from omni_tui.protocol.signin import SignInChanged
+from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.protocol.text import JsonText, SafeText
 
 ServerState = Literal[
@@ -572,6 +573,8 @@ AnyEvent = (
     | CallProgress
     | CallFinished
     | CallRound
+    | CallTask
+    | TaskProgress
     | ServerAsked
     | AskClosed
     | PlanProposed

@@ -17,6 +17,8 @@ class ToolDefinition:
     input_schema: dict[str, Any] = field(default_factory=dict)
     output_schema: dict[str, Any] | None = None
     annotations: dict[str, Any] = field(default_factory=dict)
+    only_as_task: bool = False
+    """Whether a server of the handshake versions runs it as a task only (2025-11-25, `taskSupport`)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

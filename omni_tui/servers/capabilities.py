@@ -144,6 +144,7 @@ def definition(server: str, tool: types.Tool) -> ToolDefinition:
         input_schema=tool.input_schema,
         output_schema=tool.output_schema,
         annotations=notes.model_dump(by_alias=True, mode="json", exclude_unset=True) if notes else {},
+        only_as_task=tool.execution is not None and tool.execution.task_support == "required",
     )
 
 

@@ -9,7 +9,7 @@ import logging
 import shlex
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,6 +23,7 @@ from omni_tui.servers.health import RECENT, Backoff, Breaker, Trouble
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.offers import VerbError
 from omni_tui.servers.surroundings import Surroundings, cancelled_by_us, load_session
+from omni_tui.servers.task_base import Away, TaskVerbs
 from omni_tui.servers.wire import WireLog
 
 if TYPE_CHECKING:
@@ -204,8 +205,8 @@ class Connection:
 
         `timeout` is in seconds without an answer or progress. `on_progress` gets progress, total and
         message (safe), at most ten times a second. Cancelling the awaiting task tells the server.
-        Raises `CallError` (see there what is known of the outcome) and `DispatchRefused` (nothing was
-        sent).
+        Raises `CallError` (see there what is known of the outcome), `DispatchRefused` (nothing was
+        sent), and `TaskStarted` where the call goes on as a task.
         """
         session = self._session
         if session is None or not session.ready:
@@ -233,6 +234,22 @@ class Connection:
         if session is None or (verbs := session.verbs()) is None:
             raise VerbError("it is not connected", "Reconnect it, then try again.")
         return verbs, session.follower
+
+    def tasks(self) -> TaskVerbs:
+        """Return what can be asked about tasks now. Raises `Away` while it is not connected."""
+        session = self._session
+        if session is None or (verbs := session.tasks()) is None:
+            raise Away(f"{self.spec.name} is not connected")
+        return verbs
+
+    async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
+        """Have the person answer what the server asks in the course of a call; see `Answering.inputs`.
+
+        Raises `CallError`, also while it is not connected.
+        """
+        if self._session is None:
+            raise CallError("it is not connected", sent=True)
+        return await self._session.answer_inputs(requests, call)
 
     # --- the owner ----------------------------------------------------------------------------
 

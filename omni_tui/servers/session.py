@@ -50,6 +50,8 @@ from omni_tui.servers.hosting import roots_callback, set_log_level
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.tap import Opening, Tap
+from omni_tui.servers.task_wire import TasksExtension, augmentation, only_as_tasks, raise_if_task
+from omni_tui.servers.task_wire import Verbs as TaskVerbs
 from omni_tui.servers.transports.factory import Needs, make
 from omni_tui.servers.verbs import Verbs, log_line
 from omni_tui.servers.wire import WireLog
@@ -101,6 +103,7 @@ class Session:
         self._connected = False
         self._listing = asyncio.Lock()
         self._relister = Relister(self.relist)
+        self._only_as_task: frozenset[str] = frozenset()
         self._gatekeeper = gatekeeper
         if gatekeeper is not None:
             gatekeeper.on_needed = self.leave
@@ -168,6 +171,7 @@ class Session:
             sampling_callback=self._answering.sampling,
             logging_callback=self._on_log,
             log_level=None if self._spec.log_level == "off" else self._spec.log_level,
+            extensions=[TasksExtension()] if self._spec.tasks else None,
         )
         async with asyncio.timeout(self._spec.connect_timeout) as deadline, client:
             deadline.reschedule(None)
@@ -190,6 +194,19 @@ class Session:
         """Return what else can be asked of the server, None while it is not connected."""
         return None if self._client is None else Verbs(self._client, self._on_refusal, self._waits)
 
+    def tasks(self) -> TaskVerbs | None:
+        """Return what can be asked about tasks, None while it is not connected."""
+        modern = self.era == "modern"
+        return None if self._client is None else TaskVerbs(self._client, self._note_loss, modern=modern)
+
+    async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
+        """Return the answers to what the server asks for a call that it runs by itself, as JSON."""
+        answers = await self._answering.inputs(requests, call)
+        return {
+            key: answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for key, answer in answers.items()
+        }
+
     async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
         """Send a dispatched call and return its result; see `Connection.call_tool`."""
         client = self._client
@@ -201,9 +218,13 @@ class Session:
         with self._tap.open(dispatch) as opening:
             while True:
                 answer = await self._round(client, opening, patience, progress, given)
-                if self.era != "modern" or answer.get("resultType") != "input_required":
-                    return result_of(answer)
-                given = await self._asked(opening, answer)
+                modern = self.era == "modern"
+                if modern and answer.get("resultType") == "input_required":
+                    given = await self._asked(opening, answer)
+                    continue
+                asked = self._spec.tasks if modern else dispatch.tool in self._only_as_task
+                raise_if_task(answer, modern=modern, asked=asked)
+                return result_of(answer)
 
     async def _asked(self, opening: Opening, answer: dict[str, Any]) -> Given:
         """Have the person answer what a result asks for, and write down that the call goes on."""
@@ -271,6 +292,7 @@ class Session:
                 arguments=arguments,
                 input_responses=given.inputs or None,
                 request_state=given.state,
+                task=augmentation(dispatch, self._only_as_task),
             )
         )
         async with self._waits.limit(patience):
@@ -436,6 +458,8 @@ class Session:
                     f"{self._tap.trimmed} entries of its lists were dropped: malformed or too many"
                 )
                 self._tap.trimmed = 0
+            if self._spec.tasks and self.era == "legacy":
+                self._only_as_task = only_as_tasks(client, offer.tools)
             if not self._leaving.is_set():
                 self._client = client
                 self._on_offer(offer)

@@ -1,13 +1,15 @@
 """Tools: the catalogue, their names for models, argument and result handling, the executor."""
 
 from omni_tui.tools.arguments import BadArguments, canonical, parse_arguments
-from omni_tui.tools.executor import Outcome, ToolExecutor
+from omni_tui.tools.executor import Outcome, TaskBegun, ToolExecutor
 from omni_tui.tools.registry import Catalogue, Tool, annotation_lines
 from omni_tui.tools.results import StoredResult, model_text, part_bytes, part_text, previews, store
 from omni_tui.tools.routing import NameMap, model_name
 from omni_tui.tools.schema import BadSchema, Schemas
+from omni_tui.tools.tasks import MAY_BE_HALF_DONE, Tasks
 
 __all__ = [
+    "MAY_BE_HALF_DONE",
     "BadArguments",
     "BadSchema",
     "Catalogue",
@@ -15,6 +17,8 @@ __all__ = [
     "Outcome",
     "Schemas",
     "StoredResult",
+    "TaskBegun",
+    "Tasks",
     "Tool",
     "ToolExecutor",
     "annotation_lines",

@@ -21,6 +21,7 @@ from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
+from omni_tui.servers.task_base import Task, TaskStarted
 from omni_tui.tools.registry import Tool
 from omni_tui.tools.results import model_text, previews, store
 from omni_tui.tools.schema import SMALL, BadSchema, Schemas
@@ -55,6 +56,15 @@ class Outcome:
     reason: str = ""
 
 
+class TaskBegun(Exception):
+    """A call was sent and goes on as a task at its server; what becomes of it is not known yet."""
+
+    def __init__(self, dispatch: Dispatch, task: Task) -> None:
+        super().__init__(f"call {dispatch.call} goes on as a task")
+        self.dispatch = dispatch
+        self.task = task
+
+
 class ToolExecutor:
     """Executes granted calls."""
 
@@ -77,6 +87,7 @@ class ToolExecutor:
     ) -> Outcome:
         """Redeem a grant, send its call, and journal how it ended. Raises `GrantRefused`.
 
+        Raises `TaskBegun` where the call goes on as a task: it has not ended then.
         Cancelling this task cancels the call at the server; what it did by then is unknown, and is
         journalled as such before the cancellation goes on.
         """
@@ -90,6 +101,8 @@ class ToolExecutor:
             return await self._failed(dispatch, CallError("the server is gone", sent=False), started)
         except CallError as error:
             return await self._failed(dispatch, error, started)
+        except TaskStarted as started_as:
+            raise TaskBegun(dispatch, started_as.task) from None
         except DispatchRefused as error:
             logger.error("the tap refused %s › %s: %s", dispatch.server, dispatch.tool, error)
             return await self._failed(dispatch, CallError(str(error), sent=False), started)
@@ -101,6 +114,12 @@ class ToolExecutor:
             await self._cut(dispatch, "something went wrong inside Omni TUI; the log has the details")
             return _unknown("an internal error")
         return await asyncio.shield(self._answered(dispatch, result, started))
+
+    async def settle(self, dispatch: Dispatch, end: RawResult | CallError, began: float) -> Outcome:
+        """Journal how a call ended that went on after it was sent. `began` is of `time.perf_counter`."""
+        if isinstance(end, CallError):
+            return await self._failed(dispatch, end, began)
+        return await self._answered(dispatch, end, began)
 
     async def _answered(self, dispatch: Dispatch, result: RawResult, started: float) -> Outcome:
         elapsed = (time.perf_counter() - started) * 1000

@@ -52,7 +52,7 @@ async def test_another_wording_goes_another_way_and_the_former_session_stays(tmp
         assert asked == ["add", "or rather"]
         [began] = [event for event in events if isinstance(event, e.SessionBranched)]
         assert (began.origin, began.turn) == (former, second)
-        by_text = {event.text: event.ts for event in whole if isinstance(event, e.UserMessage)}
+        by_text = {str(event.text): event.ts for event in whole if isinstance(event, e.UserMessage)}
         assert next(event.ts for event in events if isinstance(event, e.UserMessage)) == by_text["add"]
         # The result of the copied call can be read here; the call was made once.
         call = next(event.call for event in events if isinstance(event, e.CallFinished))

@@ -42,6 +42,7 @@ from omni_tui.protocol.events import (
     TextPage,
     ToolDetails,
 )
+from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.security.text import safe, safe_line
 from tests.face.tool_app import HOSTILE, ScriptedPort, ToolApp, assert_safe, refused, until
 
@@ -289,6 +290,21 @@ async def test_progress_is_shown_and_escape_cancels() -> None:
         await pilot.press("escape")
         await pilot.pause()
         assert app.screen is not screen
+
+
+async def test_a_call_that_runs_as_a_task_shows_how_it_is_doing() -> None:
+    async with shown() as (pilot, screen, app):
+        await pilot.press("f9")
+        await pilot.pause()
+        screen.apply(proposed())
+        screen.apply(CallChanged(call="c1", state="dispatching"))
+        app.clock.advance(12)
+        screen.apply(CallTask(call="c1", task=SafeText("t"), status="working"))
+        screen.apply(TaskProgress(call="other", status="working", message=SafeText("another's")))
+        screen.apply(TaskProgress(call="c1", status="working", message=SafeText("page [/] 3")))
+        await pilot.pause()
+        assert "12.0 s  runs as a task · working · page [/] 3" in app.seen()
+        assert "another's" not in app.seen()
 
 
 async def test_events_that_come_before_the_reply_are_not_lost() -> None:

@@ -30,6 +30,7 @@ from omni_tui.protocol.events import (
     TurnStatus,
     UserMessage,
 )
+from omni_tui.protocol.tasks import CallTask, TaskProgress
 from tests.face import page, scenario
 from tests.face.scenario import NOW, approval, proposed
 
@@ -161,6 +162,23 @@ def test_progress_shows_a_share_and_the_servers_words() -> None:
         CallProgress(call="c", progress=1, total=4, message=SafeText("a quarter")),
     )
     assert text_of(fold.items[0], 40) == ["▶ s › t  a=1            … 25 %  1 m 05 s", "  └ a quarter"]
+
+
+def test_a_call_that_runs_as_a_task_says_so_and_goes_on_counting() -> None:
+    fold = folded(
+        proposed("c", "s", "t", {"a": 1}, "read"),
+        CallChanged(call="c", state="dispatching", ts=NOW - 12),
+        CallTask(call="c", task=SafeText("t-1"), status="working"),
+    )
+    assert text_of(fold.items[0], 60)[0].endswith("… 12 s")
+    assert text_of(fold.items[0], 60)[1] == "  └ runs as a task · working"
+    fold.apply(TaskProgress(call="c", status="input_required", message=SafeText("page [/] 3")))
+    assert text_of(fold.items[0], 60)[1] == "  └ runs as a task · waits for input · page [/] 3"
+    fold.apply(TaskProgress(call="c", status="working", away=True))
+    assert "its server is away" in text_of(fold.items[0], 80)[1]
+    fold.apply(CallChanged(call="c", state="uncertain"))
+    fold.apply(TaskProgress(call="c", status="working", message=SafeText("too late")))
+    assert text_of(fold.items[0], 60)[1:] == []
 
 
 def test_a_short_reason_stands_at_the_right_and_a_long_one_below() -> None:

@@ -35,6 +35,7 @@ class StateLine(Widget):
         super().__init__()
         self._call: PastCall | None = None
         self._progress: CallProgress | None = None
+        self._as_task = ""
         self._since = 0.0
         self._words = Content("")
 
@@ -55,7 +56,7 @@ class StateLine(Widget):
 
     def begin(self) -> None:
         """A call was sent off now."""
-        self._progress, self._since = None, self._now
+        self._progress, self._as_task, self._since = None, "", self._now
 
     def show(self, call: PastCall | None) -> None:
         """Show how a call is doing."""
@@ -69,6 +70,11 @@ class StateLine(Widget):
     def progress(self, progress: CallProgress) -> None:
         """Take progress into account."""
         self._progress = progress
+        self.refresh(layout=True)
+
+    def as_task(self, words: str) -> None:
+        """The call runs as a task: how that is doing."""
+        self._progress, self._as_task = None, words
         self.refresh(layout=True)
 
     def render(self) -> Content:
@@ -105,6 +111,8 @@ class StateLine(Widget):
             line += Content.styled(f"  {progress.progress:g}", "$text-2")
         if progress is not None and progress.message:
             line += Content.styled(f"  {progress.message}", "$text-2")
+        if self._as_task:
+            line += Content.styled(f"  {self._as_task}", "$text-2")
         return line + Content.styled("   esc cancels", "$text-3")
 
 

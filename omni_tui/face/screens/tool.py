@@ -21,12 +21,14 @@ from omni_tui.face.results.past import PastCalls
 from omni_tui.face.results.status import ConfirmBar, RunButton, StateLine
 from omni_tui.face.results.tabs import TabLine
 from omni_tui.face.results.view import ResultView
+from omni_tui.face.tasks import task_words
 from omni_tui.face.widgets.footer import FooterBar, Hint
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
 from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
+from omni_tui.protocol.tasks import CallTask, TaskProgress
 
 if TYPE_CHECKING:
     from omni_tui.face.clock import Clock
@@ -335,6 +337,10 @@ class ToolScreen(Screen[None]):
         if isinstance(event, CallProgress):
             if event.call == self._current:
                 self.query_one(StateLine).progress(event)
+            return
+        if isinstance(event, CallTask | TaskProgress):
+            if event.call == self._current:
+                self.query_one(StateLine).as_task(task_words(event))
             return
         past = self._past.apply(event)
         if past is None or (past.server, past.tool) != (self._server, self._tool):

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from omni_tui.face.tasks import task_words
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
 from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
 from omni_tui.protocol.offers import AttachedResource
+from omni_tui.protocol.tasks import CallTask, TaskProgress
 
 CallStage = Literal["proposed"] | CallState
 NoticeLevel = Literal["info", "warning", "error"]
@@ -322,6 +324,13 @@ class Fold:
             call.progress, call.total, call.message = event.progress, event.total, event.message
             self._changed.add(index)
 
+    def _task(self, event: CallTask | TaskProgress) -> None:
+        index = self.find_call(event.call)
+        if index is not None and self._call(index).running:
+            call = self._call(index)
+            call.progress, call.message = None, task_words(event)
+            self._changed.add(index)
+
     def _finished(self, event: ev.CallFinished) -> None:
         index = self.find_call(event.call)
         if index is None:
@@ -394,6 +403,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.ApprovalRequested: Fold._approval,
     ev.CallChanged: Fold._moved,
     ev.CallProgress: Fold._progress,
+    CallTask: Fold._task,
+    TaskProgress: Fold._task,
     ev.CallFinished: Fold._finished,
     ev.Notice: Fold._notice,
     ev.ConfigProblems: Fold._problems,
