@@ -26,7 +26,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
 from omni_tui.servers.approach import Era, Verdict, Way
-from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
+from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
 from omni_tui.servers.calls import (
     CUT,
     FORGOTTEN,
@@ -241,6 +241,8 @@ class Session:
             if not isinstance(error, MCPError):
                 _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
             return CallError(CUT, sent=True, todo="Check with the server before you call it again.")
+        if opening.renewed:
+            return TokenRenewed(opening.status)
         if self._gatekeeper is not None and opening.status in (401, 403):
             refused = self._gatekeeper.why_refused()
             if refused is not None:

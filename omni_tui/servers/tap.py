@@ -53,7 +53,8 @@ class Opening:
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
     both as they came. The HTTP transport adds `status` (of the response to this very request) and
-    `unsent` (no connection could be made, so surely nothing was sent).
+    `unsent` (no connection could be made, so surely nothing was sent), the sign-in `renewed` (its
+    token was refused, and there is another one).
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -64,6 +65,7 @@ class Opening:
         self.refusal: JSONRPCError | None = None
         self.status = 0
         self.unsent = False
+        self.renewed = False
         self.request: RequestId | None = None
 
 

@@ -69,7 +69,10 @@ class Code:
 
 
 class Authority:
-    """Knobs and records of both servers; `seen` has (method, path) of every request, in order."""
+    """Knobs and records of both servers; `seen` has (method, path) of every request, in order.
+
+    `needed` are the rights that tools want, `barred` the tools for which no token is good enough.
+    """
 
     def __init__(self, port: int) -> None:
         self.base = f"http://127.0.0.1:{port}"
@@ -89,6 +92,7 @@ class Authority:
         self.refresh_status = 0
         self.never: set[str] = set()
         self.needed: dict[str, str] = {}
+        self.barred: set[str] = set()
         self.metadata: dict[str, Any] = {}
         self.resource: dict[str, Any] = {}
         self.pointer: str | None = None
@@ -267,6 +271,7 @@ class Authority:
         where = f', resource_metadata="{pointer}"' if pointer else ""
         if (
             token is None
+            or tool in self.barred
             or token.resource != self.url
             or (token.ends is not None and token.ends < time.time())
         ):
