@@ -33,10 +33,9 @@ from omni_tui.servers.calls import (
     STAND_INS,
     Progress,
     ProgressFn,
+    forgotten,
     refusal_of,
     result_of,
-    says_session_is_lost,
-    session_is_lost,
 )
 from omni_tui.servers.capabilities import Offer, Relister, changes_lists, list_all, listen
 from omni_tui.servers.following import Follower
@@ -165,12 +164,12 @@ class Session:
         try:
             await self._list(client)
         except MCPError as error:
-            self._note_loss(error)
+            self._note_loss()
             raise CallError("the connection was cut while listing", sent=False) from error
 
     def verbs(self) -> Verbs | None:
         """Return what else can be asked of the server, None while it is not connected."""
-        return None if self._client is None else Verbs(self._client, self._on_refusal)
+        return None if self._client is None else Verbs(self._client, self._on_error)
 
     async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
         """Send a dispatched call and return its result; see `Connection.call_tool`."""
@@ -237,6 +236,9 @@ class Session:
         if opening.unsent or not opening.passed:
             trouble = self._transport.trouble()
             return CallError(trouble.what if trouble else "the connection is closed", sent=False)
+        if opening.forgotten:
+            self._note_loss()
+            return forgotten()
         if opening.refusal is None:
             if not isinstance(error, MCPError):
                 _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
@@ -247,9 +249,7 @@ class Session:
             refused = self._gatekeeper.why_refused()
             if refused is not None:
                 return CallError(refused.what, sent=True, answered=True, todo=refused.todo)
-        if session_is_lost(opening):
-            self._lose(_FORGOTTEN)
-        elif opening.refusal.error.code in _STALE_CODES:
+        if opening.refusal.error.code in _STALE_CODES:
             self._relister.changed()
         return refusal_of(opening, http=self._transport.web)
 
@@ -257,12 +257,11 @@ class Session:
         self._lost = trouble
         self.leave()
 
-    def _note_loss(self, error: MCPError) -> bool:
-        """Give the connection up if an error says that the server forgot us; return whether it does."""
-        lost = self._transport.web and says_session_is_lost(error.error)
-        if lost:
+    def _note_loss(self) -> bool:
+        """Give the connection up if the server forgot us, as after its restart; return whether it did."""
+        if self._transport.forgotten:
             self._lose(_FORGOTTEN)
-        return lost
+        return self._transport.forgotten
 
     def explain(self, error: BaseException | None) -> Trouble:
         """Return why the connection ended, in words; valid once `run` is over."""
@@ -330,8 +329,8 @@ class Session:
                 return
             try:
                 await listing
-            except MCPError as error:
-                self._note_loss(error)
+            except MCPError:
+                self._note_loss()
                 raise
             tasks.append(asyncio.create_task(self._relister.run()))
             if self._transport.web and self._spec.heartbeat:
@@ -355,7 +354,7 @@ class Session:
                 else:
                     await client.session.send_request(types.PingRequest(), types.EmptyResult)
             except MCPError as error:
-                if self._note_loss(error):
+                if self._note_loss():
                     return
                 if error.code in _NO_ANSWER or error.message in STAND_INS:
                     trouble = self._transport.trouble()
@@ -374,7 +373,7 @@ class Session:
                     f"{self._tap.trimmed} entries of its lists were dropped: malformed or too many"
                 )
                 self._tap.trimmed = 0
-            if not self._leaving.is_set():
+            if not self._note_loss() and not self._leaving.is_set():
                 self._client = client
                 self._on_offer(offer)
 
@@ -387,10 +386,5 @@ class Session:
     async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
         self._server_log.note(log_line(params))
 
-    def _on_refusal(self, error: MCPError) -> None:
-        """Connect anew where the server has forgotten the session, as after its restart (HTTP)."""
-        if error.code == types.INVALID_REQUEST and error.message.lower().startswith(
-            ("session not found", "session terminated")
-        ):
-            self._lost = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
-            self.leave()
+    def _on_error(self, _error: MCPError) -> None:
+        self._note_loss()

@@ -54,7 +54,8 @@ class Opening:
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
     both as they came. The HTTP transport adds `status` (of the response to this very request) and
     `unsent` (no connection could be made, so surely nothing was sent), the sign-in `renewed` (its
-    token was refused, and there is another one).
+    token was refused, and there is another one), and `forgotten` says that the server refused it
+    because it does not know our session.
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -66,6 +67,7 @@ class Opening:
         self.status = 0
         self.unsent = False
         self.renewed = False
+        self.forgotten = False
         self.request: RequestId | None = None
 
 
