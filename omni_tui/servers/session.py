@@ -373,7 +373,9 @@ class Session:
                     f"{self._tap.trimmed} entries of its lists were dropped: malformed or too many"
                 )
                 self._tap.trimmed = 0
-            if not self._note_loss() and not self._leaving.is_set():
+            if self._note_loss():
+                raise CallError("the connection was cut while listing", sent=False)
+            if not self._leaving.is_set():
                 self._client = client
                 self._on_offer(offer)
 

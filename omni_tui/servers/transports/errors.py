@@ -14,7 +14,7 @@ _LONGEST = 64 * 1024
 """Longest body that is looked at, in bytes; the words of a refusal are short."""
 _PATIENCE = 10.0
 """Seconds that the body of a refusal may take."""
-_LINE = re.compile(rb"[^\r\n]*[\r\n]")
+_END = re.compile(rb"[\r\n]")
 _FRAMING = ("content-length", "content-encoding", "transfer-encoding")
 
 
@@ -39,10 +39,10 @@ async def with_ids(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
     """Yield an event stream with the same done to the errors in its events, each of one `data` line."""
     held, whole = b"", True
     async for chunk in chunks:
-        held += chunk
+        looked, held = len(held), held + chunk
         ready, end = [], 0
-        for found in _LINE.finditer(held):
-            line, end = found[0], found.end()
+        for found in _END.finditer(held, looked):
+            line, end = held[end : found.end()], found.end()
             ready.append(_mended_line(line) if whole else line)
             whole = True
         held = held[end:]
@@ -77,7 +77,7 @@ async def beginning(response: httpx2.Response) -> httpx2.Response:
 
 
 def _mended_line(line: bytes) -> bytes:
-    if not line.startswith(b"data:") or b'"error"' not in line:
+    if len(line) > _LONGEST or not line.startswith(b"data:") or b'"error"' not in line:
         return line
     mended = _mended(line[5:])
     return line if mended is None else b"data: " + mended + line[-1:]
