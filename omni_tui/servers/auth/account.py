@@ -168,11 +168,22 @@ class Account:
             self._loaded = True
 
     async def _renew(self) -> bool:
-        """Use the refresh token; another process may have done so. False: it is worth nothing any more."""
-        stored = await records.load(self._store, self.spec) if self._store else self.record
-        if stored.fresh(self._clock()) and stored.access_token != self.record.access_token:
-            self.record = stored
-            return True
+        """Use the refresh token, alone among processes. False: it is worth nothing any more.
+
+        A server that rotates refresh tokens takes a second use for theft. So what is stored is read again
+        first: another process may have renewed it.
+        """
+        async with records.alone(self._store, self.spec):
+            former = self.record.access_token
+            stored = await records.load(self._store, self.spec) if self._store else self.record
+            if stored.access_token and stored.access_token != former:
+                self.record = stored
+                if stored.fresh(self._clock()):
+                    self.need = self.trouble = None
+                    return True
+            return bool(self.record.refresh_token) and await self._renew_alone()
+
+    async def _renew_alone(self) -> bool:
         record = self.record
 
         async def changed() -> None:
