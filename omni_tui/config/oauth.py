@@ -25,6 +25,12 @@ def oauth_spec(section: ServerSection, environ: Mapping[str, str]) -> OAuthSpec 
         client_metadata_url=oauth.client_metadata_url,
         issuer=oauth.issuer,
         callback_port=oauth.callback_port,
+        idp_issuer=oauth.idp_issuer,
+        idp_token_endpoint=oauth.idp_token_endpoint,
+        idp_client_id=oauth.idp_client_id,
+        idp_client_secret=_secret("idp_client_secret", oauth.idp_client_secret, environ),
+        idp_token=_secret("idp_token", oauth.idp_token, environ),
+        idp_token_type=oauth.idp_token_type,
     )
 
 

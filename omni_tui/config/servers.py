@@ -132,6 +132,8 @@ def _refuse(name: str, section: ServerSection, source: Source) -> None:
             section.token,
             section.oauth.client_secret,
             section.oauth.private_key,
+            section.oauth.idp_client_secret,
+            section.oauth.idp_token,
         ]
         if any(has_reference(value) for value in values):
             raise Unresolved(
@@ -141,8 +143,9 @@ def _refuse(name: str, section: ServerSection, source: Source) -> None:
     secret = any(names_a_secret(key) or has_reference(value) for key, value in section.headers.items())
     if in_the_clear(section.url) and (section.token or secret or section.auth == "oauth"):
         raise Unresolved("its credentials would cross the network over plain HTTP; use https")
-    if in_the_clear(section.oauth.issuer):
-        raise Unresolved("its issuer would get credentials over plain HTTP; use https")
+    for name in ("issuer", "idp_issuer", "idp_token_endpoint"):
+        if in_the_clear(getattr(section.oauth, name)):
+            raise Unresolved(f"its {name} would get credentials over plain HTTP; use https")
     if "@" in urlsplit(section.url).netloc:
         raise Unresolved('its address holds a user name or password; use headers or auth = "bearer"')
 

@@ -34,7 +34,7 @@ from omni_tui.servers import (
     ToolDefinition,
 )
 from tests.engine.faults.harness import Harness, canonical, connected
-from tests.wire.conformance_person import Person, account
+from tests.wire.conformance_person import Person, account, told_issuer
 from tests.wire.schema_values import required_values
 
 NAME = "suite"
@@ -153,7 +153,8 @@ PLAYS: dict[str, Play] = {
 async def play(url: str, scenario: str, context: dict[str, Any]) -> None:
     """Connect to the suite's server as the person's configuration would have it, and do the scenario."""
     approvals = Approvals()
-    spec = ServerSpec(name=NAME, url=url, oauth=account(scenario, context))
+    issuer = await told_issuer(url) if "idp_id_token" in context else ""
+    spec = ServerSpec(name=NAME, url=url, oauth=account(scenario, context, issuer))
     with tempfile.TemporaryDirectory() as folder:
         async with connected(Path(folder), spec, authority=approvals.stands) as servers:
             stage = Stage(servers, approvals, context)
