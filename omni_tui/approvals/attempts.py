@@ -38,5 +38,5 @@ def enter(tx: Tx, row: CallRow) -> None:
     """Make the next attempt in the table. Raises `CallMoved` if the attempt before it is not under way."""
     calls.move(tx, row.call, "approved", expect=("dispatching",), attempt=row.attempt)
     if row.state != "approved":
-        now = {"server_fp": row.server_fp, "def_hash": row.def_hash}
-        calls.move(tx, row.call, row.state, expect=("approved",), **now)
+        fp, def_hash = row.server_fp, row.def_hash
+        calls.move(tx, row.call, row.state, expect=("approved",), server_fp=fp, def_hash=def_hash)

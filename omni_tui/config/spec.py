@@ -31,6 +31,11 @@ class OAuthSpec:
     idp_token: str = field(default="", repr=False)
     idp_token_type: IdpToken = "id_token"
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values that must not be seen anywhere."""
+        every = (self.client_secret, self.private_key, self.idp_client_secret, self.idp_token)
+        return tuple(value for value in every if value)
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:

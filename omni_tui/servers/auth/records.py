@@ -146,7 +146,7 @@ async def _taken(store: Store, spec: ServerSpec) -> Lock | None:
         try:
             taken = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            taking.add_done_callback(lambda done: done.exception() or lock.release())
+            taking.add_done_callback(lambda _done: lock.release())
             raise
     except OSError:
         _log.warning("the sign-in to %s is renewed without a lock", spec.name, exc_info=True)
