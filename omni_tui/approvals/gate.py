@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from omni_tui.approvals import attempts
 from omni_tui.approvals.cards import Card, call_proposed, request_approval
 from omni_tui.approvals.grants import Grant, GrantRefused, Mint
 from omni_tui.approvals.policy import Assessment, Decision, Facts, assess
@@ -21,7 +22,7 @@ from omni_tui.approvals.queue import OPEN, OpenCall, Refused, Resolution
 from omni_tui.approvals.subject import Proposal, Subject
 from omni_tui.memory import CallMoved, CallRow, GrantSpent, Journal, Tx, calls
 from omni_tui.protocol import AnyEvent, Mode
-from omni_tui.protocol.events import CallChanged, CallRound, CallState
+from omni_tui.protocol.events import AttemptRefused, CallChanged, CallRound, CallState
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import Dispatch
 
@@ -124,25 +125,7 @@ class Gate:
     ) -> OpenCall:
         state: CallState = "held" if assessment.held else "pending"
         if row is None:
-            row = CallRow(
-                call=proposal.call,
-                turn=proposal.turn,
-                step=proposal.step,
-                agent=proposal.agent,
-                origin=proposal.origin,
-                server=proposal.server,
-                tool=proposal.tool,
-                server_fp=subject.server_fp,
-                def_hash=subject.def_hash,
-                args=proposal.arguments,
-                args_hash=self._digest(proposal.arguments),
-                state=state,
-                attempt=1,
-                nonce="",
-                decider="",
-                provider_call_id=proposal.provider_call_id,
-                created=time.time(),
-            )
+            row = proposal.row(subject, state, self._digest(proposal.arguments))
         card = Card(subject=subject, why=assessment.why, held=assessment.held)
         waiter: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
         return OpenCall(row=row, card=card, digest=self._shown(row), waiter=waiter)
@@ -182,7 +165,8 @@ class Gate:
             if approve:
                 await self._still_as_shown(item)
             state: CallState = "approved" if approve else "rejected"
-            event = CallChanged(call=call, state=state, decider="user", feedback=safe(feedback, limit=4000))
+            words, attempt = safe(feedback, limit=4000), item.row.attempt
+            event = CallChanged(call=call, state=state, decider="user", feedback=words, attempt=attempt)
             await self._move(item, state, event, decider="user")
             resolution = Resolution(state, "user", feedback=feedback)
             self._settle(item, resolution)
@@ -212,7 +196,8 @@ class Gate:
         if item is None or item.row.state not in (*OPEN, "approved"):
             return False
         self._mint.revoke(call)
-        event = CallChanged(call=call, state="cancelled", decider=decider, reason=safe(reason, limit=1000))
+        why, attempt = safe(reason, limit=1000), item.row.attempt
+        event = CallChanged(call=call, state="cancelled", decider=decider, reason=why, attempt=attempt)
         if not item.written:
             row = replace(item.row, state="cancelled")
             await self._journal.commit(*item.unwritten, event, change=lambda tx: calls.insert(tx, row))
@@ -312,6 +297,33 @@ class Gate:
     def spent(self, dispatch: Dispatch) -> None:
         """Let nothing more be sent under a dispatch whose call is not over yet: it runs as a task."""
         self._dispatched.discard(dispatch)
+
+    async def again(self, dispatch: Dispatch, refused: AttemptRefused) -> bool:
+        """Make the next attempt of a call whose attempt the server refused unseen; True: ask for its grant.
+
+        An approval serves for one further attempt, of the same bytes for what was approved. If that has
+        changed, the call waits for the person anew (headless it is withheld): see `resolution`. Raises
+        `Refused` where there is to be no further attempt; the call is then as it was.
+        """
+        async with self._verdicts:
+            item = self._open.get(dispatch.call)
+            if item is None or item.tried_again or dispatch not in self._dispatched:
+                raise Refused("it was tried again already, or is over")
+            subject = self._lookup(dispatch.server, dispatch.tool)
+            if subject is None:
+                raise Refused("the server is gone, or no longer has this tool")
+            row, card = attempts.further(item, subject, headless=self._headless)
+            told = attempts.announced(row, card, self._shown(row))
+            await self._journal.commit(refused, told, change=lambda tx: attempts.enter(tx, row))
+            self._dispatched.discard(dispatch)
+            item.row, item.card, item.digest, item.tried_again = row, card, self._shown(row), True
+            if row.state == "approved":
+                return True
+            self._resolved.pop(row.call, None)
+            item.waiter = asyncio.get_running_loop().create_future()
+            if row.state == "withheld":
+                self._settle(item, Resolution("withheld", "headless", attempts.CHANGED))
+            return False
 
     async def finish(self, dispatch: Dispatch, event: AnyEvent, state: CallState, result: bytes) -> None:
         """Journal the end of a call, with its whole result, and forget it."""

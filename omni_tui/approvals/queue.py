@@ -37,3 +37,5 @@ class OpenCall:
     waiter: asyncio.Future[Resolution]
     unwritten: tuple[AnyEvent, ...] = ()
     written: bool = True
+    tried_again: bool = False
+    """Whether this approval has served for a further attempt already."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Self
 
 from omni_tui.approvals.policy import Origin, Trust
 from omni_tui.memory import CallRow
-from omni_tui.protocol.events import Risk
+from omni_tui.protocol.events import CallState, Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +80,23 @@ class Proposal:
             step=row.step,
             agent=row.agent,
             provider_call_id=row.provider_call_id,
+        )
+
+    def row(self, subject: Subject, state: CallState, args_hash: str) -> CallRow:
+        """Return the first attempt of the call, for the journal."""
+        return CallRow(
+            call=self.call,
+            turn=self.turn,
+            step=self.step,
+            agent=self.agent,
+            origin=self.origin,
+            server=self.server,
+            tool=self.tool,
+            server_fp=subject.server_fp,
+            def_hash=subject.def_hash,
+            args=self.arguments,
+            args_hash=args_hash,
+            state=state,
+            provider_call_id=self.provider_call_id,
+            created=time.time(),
         )

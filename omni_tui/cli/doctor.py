@@ -16,6 +16,7 @@ from omni_tui.cli.failures import Exit
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import say, say_json
 from omni_tui.config.load import Loaded, RedisSettings, load_config
+from omni_tui.config.secrets import references
 
 LITELLM = "1.106.2"
 """The one version that is known to be good; two releases of that year were poisoned."""
@@ -143,6 +144,17 @@ def _configuration(loaded: Loaded) -> Iterable[Finding]:
     yield Finding("model", "ok", name + (", the built-in rules" if name == "offline" else ""))
 
 
+def _references(loaded: Loaded) -> Iterable[Finding]:
+    """Say of each reference that leads to nothing where it stands, and why."""
+    found = list(references(loaded.config, os.environ))
+    for where, why in found:
+        if why:
+            yield Finding(f"reference in {where}", "bad", why)
+    good = sum(not why for _, why in found)
+    if good:
+        yield Finding("references", "ok", f"{good} of {len(found)} lead to a value")
+
+
 def _servers(loaded: Loaded) -> Iterable[Finding]:
     for spec in loaded.servers:
         name = f"server {spec.name}"
@@ -233,6 +245,7 @@ _CHECKS: tuple[Callable[[Loaded], Iterable[Finding]], ...] = (
     _key_store,
     _folders,
     _configuration,
+    _references,
     _servers,
     _redis,
     _litellm,

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from omni_tui.config.explain import explain, problem
 from omni_tui.config.models import Config
 from omni_tui.config.references import Unresolved, has_reference, names_a_secret, resolve
+from omni_tui.config.secrets import OAUTH
 from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.protocol.events import Problem
@@ -75,7 +76,9 @@ def _form(name: str, values: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _unresolved(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Problem]:
     """Yield what refers to nothing now: no mistake of form, and the server will say so."""
-    for where, value in _values(values, ("env", "headers", "token")):
+    oauth = values.get("oauth")
+    named = {f"oauth.{name}": oauth.get(name) for name in OAUTH} if isinstance(oauth, Mapping) else {}
+    for where, value in _values({**values, **named}, ("env", "headers", "token", *named)):
         try:
             resolve(value, environ)
         except Unresolved as error:

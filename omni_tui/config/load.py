@@ -147,7 +147,7 @@ def _secrets(servers: Iterable[ServerSpec], key: str, redis: RedisSettings | Non
         candidates += [spec.env[name] for name in spec.secret_env]
         candidates += [spec.headers[name] for name in spec.secret_headers]
         candidates += [spec.headers[name].removeprefix("Bearer ") for name in spec.secret_headers]
-        candidates += [spec.oauth.client_secret, spec.oauth.private_key] if spec.oauth else []
+        candidates += spec.oauth.secrets() if spec.oauth else ()
     yield from (value for value in candidates if value)
 
 

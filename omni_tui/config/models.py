@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from omni_tui.config.references import is_reference
-from omni_tui.config.spec import LogLevel
+from omni_tui.config.spec import Grant, IdpToken, LogLevel
 
 Decision = Literal["allow", "ask", "deny"]
 AgentMode = Literal["chat", "auto", "orchestrator"]
@@ -93,10 +93,11 @@ class OAuthSection(Section):
 
     `issuer` names the authorisation server that may be asked; without it, the MCP server's metadata
     does. Without a `client_id` the client registers itself, or is its `client_metadata_url`.
-    `callback_port` 0 takes any free port.
+    `callback_port` 0 takes any free port. With `grant = "cross_app"` the identity provider of a company
+    (`idp_*`) vouches for the person; `idp_token` is the person's token there, of the kind `idp_token_type`.
     """
 
-    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    grant: Grant = "authorization_code"
     client_id: str = ""
     client_secret: Reference = ""
     private_key: Reference = ""
@@ -104,6 +105,12 @@ class OAuthSection(Section):
     client_metadata_url: HttpUrl = ""
     issuer: HttpUrl = ""
     callback_port: int = Field(default=0, ge=0, le=65_535)
+    idp_issuer: HttpUrl = ""
+    idp_token_endpoint: HttpUrl = ""
+    idp_client_id: str = ""
+    idp_client_secret: Reference = ""
+    idp_token: Reference = ""
+    idp_token_type: IdpToken = "id_token"
 
     @model_validator(mode="after")
     def _fits_together(self) -> OAuthSection:
@@ -112,6 +119,8 @@ class OAuthSection(Section):
         return self
 
     def _problem(self) -> str:
+        if problem := self._cross_app_problem():
+            return problem
         machine = self.grant == "client_credentials"
         if machine and not self.client_id:
             return '`grant = "client_credentials"` needs a `client_id`'
@@ -121,11 +130,25 @@ class OAuthSection(Section):
             return '`private_key` is for `grant = "client_credentials"`'
         if self.client_secret and not self.client_id:
             return "`client_secret` needs the `client_id` it belongs to"
-        if self.client_metadata_url and (self.client_id or machine):
+        if self.client_metadata_url and (self.client_id or self.grant != "authorization_code"):
             return "`client_metadata_url` is itself the id of the client; use it or `client_id`"
         parts = urlsplit(self.client_metadata_url)
         if self.client_metadata_url and (parts.scheme.lower() != "https" or parts.path in ("", "/")):
             return "`client_metadata_url` must begin with https:// and have a path"
+        return ""
+
+    def _cross_app_problem(self) -> str:
+        given = {
+            name for name in type(self).model_fields if name.startswith("idp_") and getattr(self, name)
+        }
+        given.discard("idp_token_type")
+        if self.grant != "cross_app":
+            return f'`{min(given)}` is for `grant = "cross_app"`' if given else ""
+        for name in ("client_id", "client_secret", "issuer", "idp_client_id", "idp_token"):
+            if not getattr(self, name):
+                return f'`grant = "cross_app"` needs `{name}`'
+        if not given & {"idp_issuer", "idp_token_endpoint"}:
+            return '`grant = "cross_app"` needs `idp_issuer` or `idp_token_endpoint`'
         return ""
 
 

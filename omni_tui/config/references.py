@@ -1,7 +1,9 @@
-"""References to values that must not stand in a file: `${VAR}`, `${env:VAR}`, `keyring:service/name`.
+"""References to values that must not stand in a file.
 
-They count in `env`, `headers`, `token` and `key`, and nowhere else. Nothing but these forms is
-expanded: no commands, no defaults, no `~`, no `%VAR%`.
+`${VAR}` and `${env:VAR}` are of the environment; `${keyring:service/name}` of the system's keyring,
+where `${keyring:name}` is of the service "omni-tui", and `keyring:service/name` says the same as a whole
+value. They count where a secret may stand (`config.secrets`), and nowhere else. Nothing but these forms
+is expanded: no commands, no defaults, no `~`, no `%VAR%`; and what one leads to is not expanded again.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from dataclasses import dataclass
 
 log = logging.getLogger(__name__)
 
-_VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)\}")
+SERVICE = "omni-tui"
+"""Where the keyring is looked into for a name without a service. The vault's own key has a name with a
+space in it, so no reference leads there."""
+
+_VARIABLE = r"(?:env:)?(?P<variable>[A-Za-z_][A-Za-z0-9_]*)"
+_ENTRY = r"keyring:(?:(?P<service>[^/\s{}]+)/)?(?P<name>[^\s{}]*[^\s{}/])"
+_ANY = re.compile(rf"\$\{{(?:{_ENTRY}|{_VARIABLE})\}}")
 _KEYRING = re.compile(r"keyring:([^/\s]+)/(\S+)")
 _SECRET_NAME = re.compile(
     r"key|token|secret|passw|credential|authorization|cookie|bearer|\bauth\b|_auth\b|\bdsn\b", re.IGNORECASE
@@ -34,12 +42,12 @@ class Resolved:
 
 def has_reference(value: str) -> bool:
     """Tell whether any part of the value is a reference."""
-    return bool(_VARIABLE.search(value) or _KEYRING.fullmatch(value))
+    return bool(_ANY.search(value) or _KEYRING.fullmatch(value))
 
 
 def is_reference(value: str) -> bool:
     """Tell whether the whole value is one reference."""
-    return bool(_VARIABLE.fullmatch(value) or _KEYRING.fullmatch(value))
+    return bool(_ANY.fullmatch(value) or _KEYRING.fullmatch(value))
 
 
 def names_a_secret(name: str) -> bool:
@@ -52,15 +60,21 @@ def resolve(value: str, environ: Mapping[str, str]) -> Resolved:
     stored = _KEYRING.fullmatch(value)
     if stored:
         return Resolved(_from_keyring(stored[1], stored[2]), secret=True)
-    names = _VARIABLE.findall(value)
-    missing = sorted({name for name in names if not environ.get(name)})
+    names = {found["variable"] for found in _ANY.finditer(value) if found["variable"]}
+    missing = sorted(name for name in names if not environ.get(name))
     if missing:
         one = len(missing) == 1
         raise Unresolved(
             f"the environment variable{'' if one else 's'} {', '.join(missing)} "
             f"{'is' if one else 'are'} not set; set {'it' if one else 'them'} and start again"
         )
-    return Resolved(_VARIABLE.sub(lambda found: environ[found[1]], value), secret=bool(names))
+
+    def stands_for(found: re.Match[str]) -> str:
+        if found["variable"]:
+            return environ[found["variable"]]
+        return _from_keyring(found["service"] or SERVICE, found["name"])
+
+    return Resolved(_ANY.sub(stands_for, value), secret=bool(_ANY.search(value)))
 
 
 def _from_keyring(service: str, name: str) -> str:

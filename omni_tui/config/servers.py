@@ -14,6 +14,7 @@ from omni_tui.config.layers import Layer
 from omni_tui.config.models import Config, ServerSection
 from omni_tui.config.oauth import oauth_spec
 from omni_tui.config.references import Unresolved, has_reference, names_a_secret, resolve
+from omni_tui.config.secrets import places_of
 from omni_tui.config.spec import ServerSpec, Source
 
 LONGEST_NAME = 64
@@ -128,24 +129,17 @@ def _refuse(name: str, section: ServerSection, source: Source) -> None:
     """Raise `Unresolved` for what is no mistake of form, and yet must not be started."""
     if problem := name_problem(name):
         raise Unresolved(problem)
-    if source == "project":
-        values = [
-            *section.env.values(),
-            *section.headers.values(),
-            section.token,
-            section.oauth.client_secret,
-            section.oauth.private_key,
-        ]
-        if any(has_reference(value) for value in values):
-            raise Unresolved(
-                "a project's file may not take values from your environment or keyring; "
-                "copy the server to your own config to give them"
-            )
+    if source == "project" and any(has_reference(value) for _, value in places_of(section)):
+        raise Unresolved(
+            "a project's file may not take values from your environment or keyring; "
+            "copy the server to your own config to give them"
+        )
     secret = any(names_a_secret(key) or has_reference(value) for key, value in section.headers.items())
     if in_the_clear(section.url) and (section.token or secret or section.auth == "oauth"):
         raise Unresolved("its credentials would cross the network over plain HTTP; use https")
-    if in_the_clear(section.oauth.issuer):
-        raise Unresolved("its issuer would get credentials over plain HTTP; use https")
+    for name in ("issuer", "idp_issuer", "idp_token_endpoint"):
+        if in_the_clear(getattr(section.oauth, name)):
+            raise Unresolved(f"its {name} would get credentials over plain HTTP; use https")
     if "@" in urlsplit(section.url).netloc:
         raise Unresolved('its address holds a user name or password; use headers or auth = "bearer"')
 

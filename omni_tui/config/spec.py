@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Grant = Literal["authorization_code", "client_credentials", "cross_app"]
+IdpToken = Literal["id_token", "refresh_token", "saml2"]
 LogLevel = Literal["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 Source = Literal["user", "project", "imported", "flag", "demo", "session"]
 Transport = Literal["stdio", "http", "sse", "memory"]
@@ -14,7 +16,7 @@ Transport = Literal["stdio", "http", "sse", "memory"]
 class OAuthSpec:
     """How to sign in to a server, references resolved; see `OAuthSection`. The secrets are not shown."""
 
-    grant: Literal["authorization_code", "client_credentials"] = "authorization_code"
+    grant: Grant = "authorization_code"
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
@@ -22,6 +24,17 @@ class OAuthSpec:
     client_metadata_url: str = ""
     issuer: str = ""
     callback_port: int = 0
+    idp_issuer: str = ""
+    idp_token_endpoint: str = ""
+    idp_client_id: str = ""
+    idp_client_secret: str = field(default="", repr=False)
+    idp_token: str = field(default="", repr=False)
+    idp_token_type: IdpToken = "id_token"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values that must not be seen anywhere."""
+        every = (self.client_secret, self.private_key, self.idp_client_secret, self.idp_token)
+        return tuple(value for value in every if value)
 
 
 @dataclass(frozen=True, slots=True)

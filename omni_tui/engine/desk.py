@@ -242,8 +242,17 @@ class CallDesk:
             self._tasks.pop(row.call, None)
 
     async def _after(self, call: str, server: str, resolution: Resolution) -> Outcome:
-        if resolution.state != "approved":
-            return Outcome(resolution.state, _refusal(resolution), resolution.reason)
+        while resolution.state == "approved":
+            outcome = await self._sent(call, server)
+            if outcome.state != "held":
+                return outcome
+            resolution = await self._gate.resolution(call)
+            row = self._gate.row(call)
+            if row is not None and (subject := self._subject(server, row.tool)) is not None:
+                await self._accept(subject, resolution)
+        return Outcome(resolution.state, _refusal(resolution), resolution.reason)
+
+    async def _sent(self, call: str, server: str) -> Outcome:
         slots = self._slots.setdefault(server, asyncio.Semaphore(PER_SERVER))
         try:
             async with slots, self._all:

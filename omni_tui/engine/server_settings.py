@@ -161,4 +161,5 @@ def secrets_of(spec: ServerSpec) -> list[str]:
     """Return the values of a server that must not be seen anywhere."""
     found = [spec.env[name] for name in spec.secret_env]
     headers = [spec.headers[name] for name in spec.secret_headers]
+    found += spec.oauth.secrets() if spec.oauth else ()
     return [*found, *headers, *(value.removeprefix("Bearer ") for value in headers)]

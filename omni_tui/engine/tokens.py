@@ -8,7 +8,7 @@ import msgspec
 
 from omni_tui.memory import Credentials
 from omni_tui.security.redaction import Redactor
-from omni_tui.servers.auth.records import Record
+from omni_tui.servers.auth.records import Lock, Record
 
 
 class RedactedCredentials:
@@ -33,6 +33,10 @@ class RedactedCredentials:
     def forget(self, server: str) -> None:
         """Remove everything of a server."""
         self._inner.forget(server)
+
+    def renewal(self, server: str) -> Lock:
+        """Return the lock under which a server's refresh token is used."""
+        return self._inner.renewal(server)
 
     def _learn(self, data: bytes) -> None:
         with contextlib.suppress(msgspec.DecodeError):

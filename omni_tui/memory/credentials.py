@@ -80,6 +80,15 @@ class Credentials:
 
         self._change(change)
 
+    def renewal(self, server: str) -> FileLock:
+        """Return the lock for using a server's refresh token, which is good for one use.
+
+        All processes of this installation have the same; it tells nobody which server it is for.
+        """
+        private_dir(self._path.parent)
+        place = self._vault.digest(f"renewal of {server}".encode())
+        return FileLock(self._path.with_name(f"{self._path.stem}-{place[:16]}.lock"))
+
     def _change(self, change: Callable[[_File], None]) -> None:
         private_dir(self._path.parent)
         with FileLock(self._path.with_suffix(".lock")):

@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 import msgspec
 
 from omni_tui.protocol.asks import AskClosed, ServerAsked
+from omni_tui.protocol.attempts import AttemptRefused as AttemptRefused
 from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
@@ -575,6 +576,7 @@ AnyEvent = (
     | CallRound
     | CallTask
     | TaskProgress
+    | AttemptRefused
     | ServerAsked
     | AskClosed
     | PlanProposed

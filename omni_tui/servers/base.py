@@ -60,5 +60,16 @@ class CallError(Exception):
         self.todo = todo
 
 
+class TokenRenewed(CallError):
+    """The server refused a call unseen for its token (`status` 401 or 403), and now there is another token.
+
+    Nothing ran, so a further attempt is safe; it needs a grant of its own.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__("refused before running, token renewed", sent=True, answered=True)
+        self.status = status
+
+
 class DispatchRefused(Exception):
     """A `tools/call` frame met the tap on the transport without an open dispatch for those bytes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,13 +23,6 @@ MAX_ROUNDS = 10
 _PROGRESS_PAUSE = 0.1
 STAND_INS = ("Server returned an error response", "Not Found")
 """What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
-
-_LOST_CODES = (types.INVALID_REQUEST, types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
-_LOST_WORDS = re.compile(
-    r"\bsession (?:id )?(?:not found|terminated|expired)\b"
-    r"|\b(?:no valid|invalid|expired|unknown) session\b",
-    re.IGNORECASE,
-)
 
 ProgressFn = Callable[[float, float | None, str], None]
 
@@ -71,24 +63,9 @@ def _as_text(block: Any) -> dict[str, Any]:
     }
 
 
-def session_is_lost(opening: Opening) -> bool:
-    """Return whether the server says that it does not know our session."""
-    refused = opening.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
-    return refused and opening.refusal is not None and says_session_is_lost(opening.refusal.error)
-
-
-def says_session_is_lost(error: types.ErrorData) -> bool:
-    """Return whether an error says that our session is unknown.
-
-    The specification asks for status 404 and leaves the body open; this is what the SDKs put there,
-    and the 400 of the many servers that were made after an example of the TypeScript SDK.
-    """
-    return error.code in _LOST_CODES and words_of_a_lost_session(error.message)
-
-
-def words_of_a_lost_session(text: str) -> bool:
-    """Return whether an error's text speaks of a session that is unknown."""
-    return _LOST_WORDS.search(text) is not None
+def forgotten() -> CallError:
+    """Return the error for a call of a session that the server does not know any more."""
+    return CallError(FORGOTTEN, sent=True, answered=True, todo="It is reconnected; call again then.")
 
 
 def refusal_of(opening: Opening, *, http: bool) -> CallError:
@@ -99,8 +76,6 @@ def refusal_of(opening: Opening, *, http: bool) -> CallError:
     """
     assert opening.refusal is not None
     error = opening.refusal.error
-    if session_is_lost(opening):
-        return CallError(FORGOTTEN, sent=True, answered=True, todo="It is reconnected; call again then.")
     if http and error.code == types.CONNECTION_CLOSED:
         return CallError(CUT, sent=True)
     if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:

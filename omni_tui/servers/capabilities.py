@@ -17,7 +17,6 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from omni_tui.servers.base import ToolDefinition
-from omni_tui.servers.calls import says_session_is_lost
 from omni_tui.servers.listing import MAX_ENTRIES, MAX_TOOLS
 from omni_tui.servers.offering import Walk, list_offers
 from omni_tui.servers.offers import Offers
@@ -120,7 +119,7 @@ async def _list_tools(client: Client, server: str, timeout: float, offer: Offer)
         offer.trouble = f"did not answer tools/list within {timeout:g} s"
         return
     except MCPError as error:
-        if error.code == types.CONNECTION_CLOSED or says_session_is_lost(error.error):
+        if error.code == types.CONNECTION_CLOSED:
             raise
         offer.trouble = f"refuses to list its tools: {error.message}"
         return

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-import anyio
 import mcp_types as types
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
@@ -25,22 +23,15 @@ from omni_tui import __version__
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
-from omni_tui.servers.answering import Answering, methods
+from omni_tui.servers.answering import Answering
 from omni_tui.servers.approach import Era, Verdict, Way
-from omni_tui.servers.asks import HARD_CAP_S, Asker, OnRound, Patience, Waits, no_rounds
-from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
+from omni_tui.servers.asks import Asker, OnRound, Waits, no_rounds
+from omni_tui.servers.base import CallError, Dispatch, RawResult
+from omni_tui.servers.calling import Call, Line
 from omni_tui.servers.calls import (
-    CUT,
     FORGOTTEN,
-    MAX_ROUNDS,
     STAND_INS,
-    Given,
-    Progress,
     ProgressFn,
-    refusal_of,
-    result_of,
-    says_session_is_lost,
-    session_is_lost,
 )
 from omni_tui.servers.capabilities import Offer, Relister, changes_lists, list_all, listen
 from omni_tui.servers.following import Follower
@@ -49,8 +40,8 @@ from omni_tui.servers.heartbeat import Heartbeat, Missed
 from omni_tui.servers.hosting import roots_callback, set_log_level
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
-from omni_tui.servers.tap import Opening, Tap
-from omni_tui.servers.task_wire import TasksExtension, augmentation, only_as_tasks, raise_if_task
+from omni_tui.servers.tap import Tap
+from omni_tui.servers.task_wire import TasksExtension, only_as_tasks
 from omni_tui.servers.task_wire import Verbs as TaskVerbs
 from omni_tui.servers.transports.factory import Needs, make
 from omni_tui.servers.verbs import Verbs, log_line
@@ -65,7 +56,6 @@ warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
 _FORGOTTEN = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
 _NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
-_STALE_CODES = (types.HEADER_MISMATCH, types.METHOD_NOT_FOUND, types.INVALID_PARAMS)
 
 
 class Session:
@@ -103,12 +93,10 @@ class Session:
         self._connected = False
         self._listing = asyncio.Lock()
         self._relister = Relister(self.relist)
-        self._only_as_task: frozenset[str] = frozenset()
         self._gatekeeper = gatekeeper
         if gatekeeper is not None:
             gatekeeper.on_needed = self.leave
             gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
-        self._on_round = on_round
         self._waits = Waits()
         self.follower = Follower(followed if followed is not None else {}, on_updated)
         self._tap = Tap(spec.name, authority, self.leave, wire)
@@ -121,6 +109,17 @@ class Session:
             samples=spec.sampling,
         )
         self._transport = make(way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper))
+        self._line = Line(
+            spec,
+            self._tap,
+            self._transport,
+            gatekeeper,
+            self._answering,
+            self._waits,
+            on_round,
+            self._note_loss,
+            self._relister.changed,
+        )
         self.protocol = ""
         self.version = SafeText("")
         self.instructions = ""
@@ -187,17 +186,21 @@ class Session:
         try:
             await self._list(client)
         except MCPError as error:
-            self._note_loss(error)
+            self._note_loss()
             raise CallError("the connection was cut while listing", sent=False) from error
 
     def verbs(self) -> Verbs | None:
         """Return what else can be asked of the server, None while it is not connected."""
-        return None if self._client is None else Verbs(self._client, self._on_refusal, self._waits)
+        return None if self._client is None else Verbs(self._client, self._on_error, self._waits)
 
     def tasks(self) -> TaskVerbs | None:
         """Return what can be asked about tasks, None while it is not connected."""
         modern = self.era == "modern"
-        return None if self._client is None else TaskVerbs(self._client, self._note_loss, modern=modern)
+        return (
+            None
+            if self._client is None
+            else TaskVerbs(self._client, lambda _error: self._note_loss(), modern=modern)
+        )
 
     async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
         """Return the answers to what the server asks for a call that it runs by itself, as JSON."""
@@ -212,140 +215,17 @@ class Session:
         client = self._client
         if client is None:
             raise CallError("not connected", sent=False)
-        progress = Progress(on_progress) if on_progress else None
-        patience = Patience(timeout, HARD_CAP_S)
-        given = Given()
-        with self._tap.open(dispatch) as opening:
-            while True:
-                answer = await self._round(client, opening, patience, progress, given)
-                modern = self.era == "modern"
-                if modern and answer.get("resultType") == "input_required":
-                    given = await self._asked(opening, answer)
-                    continue
-                asked = self._spec.tasks if modern else dispatch.tool in self._only_as_task
-                raise_if_task(answer, modern=modern, asked=asked)
-                return result_of(answer)
-
-    async def _asked(self, opening: Opening, answer: dict[str, Any]) -> Given:
-        """Have the person answer what a result asks for, and write down that the call goes on."""
-        number = opening.rounds + 1
-        if number > MAX_ROUNDS:
-            what = f"the server asked for input more than {MAX_ROUNDS} times; the call was not gone on with"
-            raise CallError(what, sent=True, answered=True)
-        requests, state = answer.get("inputRequests"), answer.get("requestState")
-        if not isinstance(state, str | None) or not (requests or state is not None):
-            raise CallError("the server asks for input and does not say for which", sent=True)
-        if requests:
-            inputs = await self._answering.inputs(requests, opening.dispatch.call)
-        else:
-            inputs = {}
-            await asyncio.sleep(min(0.05 * 2**opening.rounds, 2.0))
-        self._tap.again(opening)
-        await self._on_round(opening.dispatch, number, methods(requests))
-        return Given(inputs, state)
-
-    async def _round(
-        self, client: Client, opening: Opening, patience: Patience, report: Progress | None, given: Given
-    ) -> dict[str, Any]:
-        """Send one frame of a call and return its answer."""
-        try:
-            await self._send(client, opening.dispatch, patience, report, given)
-        except TimeoutError as error:
-            raise self._silent(opening, patience) from error
-        except DispatchRefused:
-            raise
-        except (
-            MCPError,
-            ValidationError,
-            RuntimeError,
-            ValueError,
-            OSError,
-            anyio.BrokenResourceError,
-        ) as error:
-            if opening.answer is None:
-                raise self._failed(opening, error) from error
-        finally:
-            if report is not None:
-                report.flush()
-        if opening.answer is None:
-            raise CallError(CUT, sent=True)
-        return opening.answer
-
-    async def _send(
-        self,
-        client: Client,
-        dispatch: Dispatch,
-        patience: Patience,
-        report: Progress | None,
-        given: Given,
-    ) -> None:
-        """Put the request on the wire as it is and wait for the answer, which the tap takes."""
-        try:
-            arguments = json.loads(dispatch.arguments)
-        except ValueError as error:
-            raise DispatchRefused("the approved arguments are no JSON") from error
-        if not isinstance(arguments, dict):
-            raise DispatchRefused("the approved arguments are no JSON object")
-        request = types.CallToolRequest(
-            params=types.CallToolRequestParams(
-                name=dispatch.tool,
-                arguments=arguments,
-                input_responses=given.inputs or None,
-                request_state=given.state,
-                task=augmentation(dispatch, self._only_as_task),
-            )
-        )
-        async with self._waits.limit(patience):
-
-            async def progressed(progress: float, total: float | None, message: str | None) -> None:
-                patience.alive()
-                if report is not None:
-                    report(progress, total, message)
-
-            await client.session.send_request(request, types.CallToolResult, progress_callback=progressed)
-
-    def _silent(self, opening: Opening, patience: Patience) -> CallError:
-        if not opening.passed and not opening.rounds:
-            return CallError(f"could not be sent within {patience.idle:g} s", sent=False)
-        silence = f"no answer and no progress for {patience.idle:g} s"
-        if patience.capped:
-            silence = f"it ran for more than {HARD_CAP_S / 60:.0f} minutes"
-        what = f"{silence}; it was cancelled, but may or may not have run"
-        return CallError(what, sent=True, todo="Check with the server before you call it again.")
-
-    def _failed(self, opening: Opening, error: Exception) -> CallError:
-        """Return the error for a call that got no result."""
-        if opening.unsent or not opening.passed:
-            trouble = self._transport.trouble()
-            what = trouble.what if trouble else "the connection is closed"
-            return CallError(what, sent=opening.rounds > 0)
-        if opening.refusal is None:
-            if not isinstance(error, MCPError):
-                _log.warning("a call of %s failed in the SDK: %r", self._spec.name, error)
-            return CallError(CUT, sent=True, todo="Check with the server before you call it again.")
-        if self._gatekeeper is not None and opening.status in (401, 403):
-            refused = self._gatekeeper.why_refused()
-            if refused is not None:
-                return CallError(refused.what, sent=True, answered=True, todo=refused.todo)
-        if session_is_lost(opening):
-            self._lose(_FORGOTTEN)
-        elif opening.refusal.error.code in _STALE_CODES:
-            self._relister.changed()
-        refusal = refusal_of(opening, http=self._transport.web)
-        if opening.refusal.error.code == types.URL_ELICITATION_REQUIRED:
-            refusal.todo = self._answering.ask_to_visit(opening.refusal.error, opening.dispatch.call)
-        return refusal
+        return await Call(self._line, client, dispatch, timeout, on_progress).run()
 
     def _lose(self, trouble: Trouble) -> None:
         self._lost = trouble
         self.leave()
 
-    def _note_loss(self, error: MCPError) -> bool:
-        """Give the connection up if an error says that the server forgot us; return whether it does."""
-        lost = self._transport.web and says_session_is_lost(error.error)
-        if lost:
+    def _note_loss(self) -> bool:
+        """Give the connection up if the server forgot us, as after its restart; return whether it did."""
+        if self._transport.forgotten:
             self._lose(_FORGOTTEN)
-        return lost
+        return self._transport.forgotten
 
     def explain(self, error: BaseException | None) -> Trouble:
         """Return why the connection ended, in words; valid once `run` is over."""
@@ -394,6 +274,7 @@ class Session:
     def _note_identity(self, client: Client) -> None:
         self._connected = True
         self.protocol = client.protocol_version
+        self._line.modern = self.era == "modern"
         self.instructions = client.instructions or ""
         info = client.server_info
         self.version = safe_line(f"{info.name} {info.version}", limit=80) if info else SafeText("")
@@ -413,8 +294,8 @@ class Session:
                 return
             try:
                 await listing
-            except MCPError as error:
-                self._note_loss(error)
+            except MCPError:
+                self._note_loss()
                 raise
             tasks.append(asyncio.create_task(self._relister.run()))
             if self._transport.web and self._spec.heartbeat:
@@ -439,7 +320,7 @@ class Session:
                 else:
                     await client.session.send_request(types.PingRequest(), types.EmptyResult)
             except MCPError as error:
-                if self._note_loss(error):
+                if self._note_loss():
                     return
                 if error.code in _NO_ANSWER or error.message in STAND_INS:
                     trouble = self._transport.trouble()
@@ -458,8 +339,10 @@ class Session:
                     f"{self._tap.trimmed} entries of its lists were dropped: malformed or too many"
                 )
                 self._tap.trimmed = 0
+            if self._note_loss():
+                raise CallError("the connection was cut while listing", sent=False)
             if self._spec.tasks and self.era == "legacy":
-                self._only_as_task = only_as_tasks(client, offer.tools)
+                self._line.only_as_task = only_as_tasks(client, offer.tools)
             if not self._leaving.is_set():
                 self._client = client
                 self._on_offer(offer)
@@ -475,10 +358,5 @@ class Session:
     async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
         self._server_log.note(log_line(params))
 
-    def _on_refusal(self, error: MCPError) -> None:
-        """Connect anew where the server has forgotten the session, as after its restart (HTTP)."""
-        if error.code == types.INVALID_REQUEST and error.message.lower().startswith(
-            ("session not found", "session terminated")
-        ):
-            self._lost = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
-            self.leave()
+    def _on_error(self, _error: MCPError) -> None:
+        self._note_loss()

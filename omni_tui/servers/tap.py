@@ -53,8 +53,10 @@ class Opening:
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
     both as they came. The HTTP transport adds `status` (of the response to this very request) and
-    `unsent` (no connection could be made, so surely nothing was sent). `rounds`: how often the server
-    has asked for input and the same call was let through again, with the answers.
+    `unsent` (no connection could be made, so surely nothing was sent), the sign-in `renewed` (its
+    token was refused, and there is another one), and `forgotten` says that the server refused it
+    because it does not know our session. `rounds`: how often the server has asked for input and the
+    same call was let through again, with the answers.
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -65,6 +67,8 @@ class Opening:
         self.refusal: JSONRPCError | None = None
         self.status = 0
         self.unsent = False
+        self.renewed = False
+        self.forgotten = False
         self.request: RequestId | None = None
         self.rounds = 0
 
@@ -135,10 +139,22 @@ class Tap:
         """
         if opening.answer is None or opening.answer.get("resultType") != "input_required":
             raise DispatchRefused(f"the call {opening.dispatch.call} was about to go on unasked")
+        opening.rounds += 1
+        self._close_frame(opening)
+
+    def repeat(self, opening: Opening) -> None:
+        """Let a frame with answers through once more: the server refused it for its token alone.
+
+        Raises `DispatchRefused` for any other.
+        """
+        if not opening.rounds or not opening.renewed:
+            raise DispatchRefused(f"the call {opening.dispatch.call} was about to be sent twice")
+        self._close_frame(opening)
+
+    def _close_frame(self, opening: Opening) -> None:
         if opening.request is not None:
             self._passed.pop(opening.request, None)
-        opening.rounds += 1
-        opening.passed = opening.unsent = False
+        opening.passed = opening.unsent = opening.renewed = opening.forgotten = False
         opening.answer = opening.refusal = opening.request = None
         opening.status = 0
 

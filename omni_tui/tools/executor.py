@@ -1,8 +1,8 @@
 """The one place from which a tool call leaves the process. It takes a grant, and nothing else.
 
 The gate turns the grant into a dispatch (journalled, exact bytes); the connection's tap lets one
-frame with those bytes through. Whatever happens then is the end of that attempt: nothing here
-sends twice.
+frame with those bytes through. Whatever happens then is the end of that attempt. Only where the
+server refused it unseen, for its token, is there a further one, with a number and a grant of its own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any, Literal, Protocol
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant
+from omni_tui.approvals.queue import Refused
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.events import CallChanged, CallFinished, CallState
+from omni_tui.protocol.events import AttemptRefused, CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe
-from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult
+from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
 from omni_tui.servers.task_base import Task, TaskStarted
 from omni_tui.tools.registry import Tool
 from omni_tui.tools.results import model_text, previews, store
@@ -87,18 +88,34 @@ class ToolExecutor:
     ) -> Outcome:
         """Redeem a grant, send its call, and journal how it ended. Raises `GrantRefused`.
 
-        Raises `TaskBegun` where the call goes on as a task: it has not ended then.
+        Raises `TaskBegun` where the call goes on as a task: it has not ended then. "held" is no end:
+        the tool changed between two attempts, and the call waits for the person anew.
         Cancelling this task cancels the call at the server; what it did by then is unknown, and is
         journalled as such before the cancellation goes on.
         """
-        dispatch = await self._gate.redeem(grant)
-        started = time.perf_counter()
+        while True:
+            dispatch = await self._gate.redeem(grant)
+            started = time.perf_counter()
+            try:
+                return await self._attempt(dispatch, timeout, on_progress, started)
+            except TokenRenewed as refused:
+                ended = await self._again(dispatch, refused, started)
+            if ended is not None:
+                return ended
+            grant = self._gate.grant(dispatch.call)
+
+    async def _attempt(
+        self, dispatch: Dispatch, timeout: float, on_progress: Progress | None, started: float
+    ) -> Outcome:
+        """Send one attempt and journal how it ended. Raises `TokenRenewed`, which is not journalled."""
         try:
             result = await self._connection(dispatch.server).call_tool(
                 dispatch, timeout=timeout, on_progress=on_progress
             )
         except KeyError:
             return await self._failed(dispatch, CallError("the server is gone", sent=False), started)
+        except TokenRenewed:
+            raise
         except CallError as error:
             return await self._failed(dispatch, error, started)
         except TaskStarted as started_as:
@@ -120,6 +137,38 @@ class ToolExecutor:
         if isinstance(end, CallError):
             return await self._failed(dispatch, end, began)
         return await self._answered(dispatch, end, began)
+
+    async def _again(self, dispatch: Dispatch, refused: TokenRenewed, started: float) -> Outcome | None:
+        """Have the gate make a further attempt; return how the call stands if there is none to send now.
+
+        Cancelled in between, the call ends as cancelled: nothing of it ran.
+        """
+        step = asyncio.ensure_future(self._next(dispatch, refused, started))
+        try:
+            return await asyncio.shield(step)
+        except asyncio.CancelledError:
+            await asyncio.wait([step])
+            await asyncio.shield(
+                self._gate.withdraw(
+                    dispatch.call, decider="stop", reason="cancelled before it was sent again"
+                )
+            )
+            raise
+
+    async def _next(self, dispatch: Dispatch, refused: TokenRenewed, started: float) -> Outcome | None:
+        event = AttemptRefused(
+            call=dispatch.call,
+            attempt=dispatch.attempt,
+            status=refused.status,
+            elapsed_ms=(time.perf_counter() - started) * 1000,
+            reason=safe(refused.what),
+        )
+        try:
+            if await self._gate.again(dispatch, event):
+                return None
+        except Refused:
+            return await self._failed(dispatch, refused, started)
+        return Outcome("held", "It waits for an approval.", refused.what)
 
     async def _answered(self, dispatch: Dispatch, result: RawResult, started: float) -> Outcome:
         elapsed = (time.perf_counter() - started) * 1000

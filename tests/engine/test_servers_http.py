@@ -141,6 +141,8 @@ async def test_redirect_to_another_origin_is_not_followed(tmp_path: Path) -> Non
         (404, -32600, "Not Found: Invalid or expired session ID"),
         (400, -32000, "Bad Request: No valid session ID provided"),
         (400, 0, "No valid session ID provided"),
+        (400, -32000, "Bad Request: Server not initialized"),
+        (400, -32000, "Bad Request: Mcp-Session-Id header is required"),
     ],
 )
 async def test_forgotten_session_is_said_and_renewed(tmp_path: Path, lost: tuple[int, int, str]) -> None:
@@ -157,6 +159,46 @@ async def test_forgotten_session_is_said_and_renewed(tmp_path: Path, lost: tuple
             await servers.until(lambda: servers.states("w").count("idle") == 2)
             await servers.call("w", "echo")
             assert "failed" in servers.states("w")
+
+
+async def test_forgotten_session_is_noticed_by_what_is_no_call(tmp_path: Path) -> None:
+    with serving() as web:
+        web.session = "one"
+        web.lost = (400, -32000, "Bad Request: Server not initialized")
+        async with connected(tmp_path, ServerSpec(name="w", url=web.url)) as servers:
+            await servers.reach("w", "idle")
+            web.session = "two"
+            with pytest.raises(CallError):
+                await servers.registry.get("w").refresh()
+            await servers.until(lambda: servers.states("w").count("idle") == 2)
+
+
+async def test_a_refusal_that_only_sounds_like_it_leaves_the_session(tmp_path: Path) -> None:
+    with serving() as web:
+        web.session = "one"
+        web.sse = web.nameless = True
+        async with connected(tmp_path, ServerSpec(name="w", url=web.url)) as servers:
+            await servers.reach("w", "idle")
+            web.words = "Session not found in the calendar"
+            with pytest.raises(CallError) as caught:
+                await servers.call("w", "echo")
+            assert caught.value.answered
+            assert "not found in the calendar" in caught.value.what
+            web.nameless = False
+            assert not (await servers.call("w", "echo")).is_error
+            assert servers.gone == []
+
+
+async def test_error_without_an_id_in_an_event_is_an_answer(tmp_path: Path) -> None:
+    with serving() as web:
+        web.sse = True
+        web.nameless = True
+        async with connected(tmp_path, ServerSpec(name="w", url=web.url)) as servers:
+            await servers.reach("w", "idle")
+            with pytest.raises(CallError) as caught:
+                await servers.call("w", "echo")
+            assert caught.value.answered
+            assert caught.value.what == "not today (error -32050)"
 
 
 async def test_server_gone_before_a_call_was_surely_not_sent(tmp_path: Path) -> None:

@@ -48,6 +48,29 @@ async def test_posts_that_are_answered_late_hold_nobody_up(tmp_path: Path) -> No
             assert time.monotonic() - begun < 5
 
 
+async def test_error_without_an_id_goes_to_the_one_that_waits(tmp_path: Path) -> None:
+    with streaming() as web:
+        web.nameless = 1
+        async with connected(tmp_path, sse(web.url)) as servers:
+            await servers.reach("w", "idle")
+            with pytest.raises(CallError) as caught:
+                await servers.call("w", "echo")
+            assert caught.value.answered
+            assert caught.value.what == "not today (error -32050)"
+
+
+async def test_error_without_an_id_goes_to_nobody_if_two_wait(tmp_path: Path) -> None:
+    with streaming() as web:
+        web.nameless = 2
+        async with connected(tmp_path, sse(web.url)) as servers:
+            await servers.reach("w", "idle")
+            two = [servers.call("w", "echo", timeout=1.0) for _ in range(2)]
+            for error in await asyncio.gather(*two, return_exceptions=True):
+                assert isinstance(error, CallError)
+                assert not error.answered
+            assert web.methods().count("tools/call") == 2
+
+
 async def test_result_above_the_sdks_limit_of_a_megabyte(tmp_path: Path) -> None:
     with streaming() as web:
         web.big = 3_000_000

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from mcp_types import ErrorData, JSONRPCError
 
-from omni_tui.servers import Dispatch
-from omni_tui.servers.calls import refusal_of, session_is_lost
-from omni_tui.servers.tap import Opening
+from omni_tui.servers.transports.lost import NORMAL, means_lost
 
 
-def _refused(status: int, code: int, message: str) -> Opening:
-    opening = Opening(Dispatch("call-1", 1, "s", "echo", b"{}"))
-    opening.status = status
-    opening.refusal = JSONRPCError(jsonrpc="2.0", id=1, error=ErrorData(code=code, message=message))
-    return opening
+def _error(code: int, message: str) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}).encode()
 
 
 @pytest.mark.parametrize(
@@ -23,15 +19,37 @@ def _refused(status: int, code: int, message: str) -> Opening:
         (404, -32600, "Session terminated"),
         (404, -32600, "Session not found"),
         (404, -32001, "Session not found"),
+        (404, -32600, "Not Found: Invalid or expired session ID"),
         (400, -32000, "Bad Request: No valid session ID provided"),
+        (400, -32000, "Bad Request: Server not initialized"),
+        (400, -32000, "Bad Request: Mcp-Session-Id header is required"),
+        (400, -32000, "Bad Request: Session not initialized"),
+        (400, -32600, "Bad Request: Missing session ID"),
+        (400, -32600, "Invalid Mcp-Session-Id header"),
+        (400, -32000, "Session 4f2a has expired"),
+        (404, -32001, "session id abc-1 does not exist"),
+        (400, -32600, "Unknown session"),
     ],
 )
 def test_forgotten_session(status: int, code: int, message: str) -> None:
-    opening = _refused(status, code, message)
-    assert session_is_lost(opening)
-    error = refusal_of(opening, http=True)
-    assert error.answered
-    assert "nothing was run" in error.what
+    assert means_lost(status, _error(code, message))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, b""),
+        (404, b"<html>Not Found</html>"),
+        (404, b'{"detail": "Not Found"}'),
+        (400, b'{"error": "No valid session ID provided"}'),
+        (400, b'{"message": "Session expired"}'),
+        (400, b"Invalid session ID"),
+        (400, b"No transport found for sessionId"),
+        (404, b"Could not find session"),
+    ],
+)
+def test_without_a_json_rpc_error(status: int, body: bytes) -> None:
+    assert means_lost(status, body)
 
 
 @pytest.mark.parametrize(
@@ -40,16 +58,40 @@ def test_forgotten_session(status: int, code: int, message: str) -> None:
         (200, -32001, "Session not found in the calendar"),
         (200, -32000, "No valid session ID provided"),
         (400, -32602, "there is no session 7"),
+        (400, -32602, "Invalid session ID"),
+        (400, -32603, "Session not found"),
         (404, -32601, "Not Found"),
         (404, -32601, "no such method: session/list"),
         (400, -32000, "Bad Request: Unsupported protocol version"),
+        (400, -32600, "session was found to be valid"),
+        (400, -32600, "the session field is required"),
+        (400, -32000, "the database is not initialized"),
+        (400, -32600, "x" * 300 + " session not found"),
+        (401, -32600, "Session not found"),
         (502, -32000, "Connection closed"),
         (500, -32603, "the session store is down"),
     ],
 )
 def test_other_refusals_leave_the_session(status: int, code: int, message: str) -> None:
-    assert not session_is_lost(_refused(status, code, message))
+    assert not means_lost(status, _error(code, message))
 
 
-def test_no_refusal_is_no_lost_session() -> None:
-    assert not session_is_lost(Opening(Dispatch("call-1", 1, "s", "echo", b"{}")))
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no",
+        b"[1]",
+        b"<p>Session expired, log in again</p>",
+        b'{"error": {"code": "x", "message": "Session expired"}}',
+        b"[" * 50_000,
+        b"\xff session \xff",
+        b"words " * 100 + b"session not found",
+    ],
+)
+def test_other_words_of_a_bad_request(body: bytes) -> None:
+    assert not means_lost(400, body)
+
+
+def test_the_one_form_is_understood() -> None:
+    assert means_lost(404, json.dumps(NORMAL).encode())

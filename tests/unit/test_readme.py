@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import keyring
 import pytest
 
 from omni_tui.cli.parser import build_parser
@@ -16,12 +17,15 @@ KEYS = {"ANTHROPIC_API_KEY": "none", "TRACKER_TOKEN": "none", "ROBOT_KEY": "none
 
 
 @pytest.mark.parametrize("example", re.findall(r"```toml\n(.*?)```", README, re.DOTALL))
-def test_its_configuration_is_taken_as_it_stands(example: str, tmp_path: Path) -> None:
+def test_its_configuration_is_taken_as_it_stands(
+    example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "get_password", lambda service, _name: "x" * (service == "omni-tui"))
     file = tmp_path / "config.toml"
     file.write_text(example)
     loaded = load_config(LaunchOptions(config=str(file), state_dir=str(tmp_path)), KEYS)
     assert loaded.problems == ()
-    assert set(loaded.config.servers) in ({"files", "tracker", "wiki"}, {"robot"})
+    assert set(loaded.config.servers) in ({"files", "tracker", "wiki"}, {"robot"}, {"wages"})
     assert [spec.problem for spec in loaded.servers if spec.problem] == []
 
 

@@ -137,7 +137,8 @@ async def test_a_name_is_looked_up_once_and_asked_by_its_own_name() -> None:
         return ["127.0.0.1"]
 
     url = f"http://mcp.localhost:{port}/x"
-    async with server, Fetcher(Boundary(url), lookup) as fetcher:
+    near = Boundary("http://127.0.0.1:1/mcp")  # on this machine, and another origin than the one asked
+    async with server, Fetcher(near, lookup) as fetcher:
         got = await fetcher.send(httpx2.Request("GET", url))
     assert (got.json(), lookups) == ({}, 1)
     assert f"Host: mcp.localhost:{port}".encode() in heard[0]

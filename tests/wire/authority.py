@@ -35,6 +35,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 AS = "/.well-known/oauth-authorization-server"
 PRM = "/.well-known/oauth-protected-resource/mcp"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -69,7 +72,13 @@ class Code:
 
 
 class Authority:
-    """Knobs and records of both servers; `seen` has (method, path) of every request, in order."""
+    """Knobs and records of both servers; `seen` has (method, path) of every request, in order.
+
+    `needed` are the rights that tools want, `barred` the tools for which no token is good enough.
+    As an identity provider it knows `people` by their tokens and clients of others as `known_as`
+    (client here, authorisation server); `trusted` is the identity provider that this one believes.
+    `issued` is laid over the answer of an exchange.
+    """
 
     def __init__(self, port: int) -> None:
         self.base = f"http://127.0.0.1:{port}"
@@ -89,10 +98,17 @@ class Authority:
         self.refresh_status = 0
         self.never: set[str] = set()
         self.needed: dict[str, str] = {}
+        self.barred: set[str] = set()
         self.metadata: dict[str, Any] = {}
         self.resource: dict[str, Any] = {}
         self.pointer: str | None = None
         self.bent: dict[str, Callable[[], Response]] = {}
+        self.people: dict[str, str] = {}
+        self.known_as: dict[tuple[str, str], str] = {}
+        self.trusted: Authority | None = None
+        self.key = secrets.token_hex(32)
+        self.issued: dict[str, Any] = {}
+        self.used: set[str] = set()
         self.inside = 0
         self.most = 0
 
@@ -184,7 +200,36 @@ class Authority:
         if grant == "client_credentials" and client in self.clients:
             scopes = set(form.get("scope", "").split())
             return self._issue(Token(client, scopes, form.get("resource", ""), None), refresh=False)
+        if grant == EXCHANGE:
+            return self._vouch(client, form)
+        if grant == BEARER and self.trusted is not None:
+            return self._believe(client, form, self.trusted)
         return JSONResponse({"error": "unsupported_grant_type"}, 400)
+
+    def _vouch(self, client: str, form: dict[str, str]) -> Response:
+        """Exchange a person's token for an assertion (RFC 8693, and the draft on ID-JAGs)."""
+        person = self.people.get(form.get("subject_token", ""))
+        there = self.known_as.get((client, form.get("audience", "")))
+        if form.get("requested_token_type") != ID_JAG or person is None or there is None:
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        said = {"iss": self.base, "sub": person, "aud": form["audience"], "resource": form["resource"]}
+        said |= {"client_id": there, "jti": secrets.token_hex(8), "scope": form.get("scope", "")}
+        said |= {"iat": int(time.time()), "exp": int(time.time()) + 300}  # type: ignore[dict-item]
+        token = jwt.encode(said, self.key, "HS256", {"typ": "oauth-id-jag+jwt"})
+        answer = {"access_token": token, "issued_token_type": ID_JAG, "token_type": "N_A"}
+        return JSONResponse({**answer, **self.issued})
+
+    def _believe(self, client: str, form: dict[str, str], provider: Authority) -> Response:
+        """Take an assertion once, if it is for this server, this resource and this client (RFC 7523)."""
+        try:
+            said = jwt.decode(form["assertion"], provider.key, ["HS256"], audience=self.base)
+        except (jwt.PyJWTError, KeyError):
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        fits = (said["iss"], said["resource"], said["client_id"]) == (provider.base, self.url, client)
+        if not fits or said["jti"] in self.used:
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        self.used.add(said["jti"])
+        return self._issue(Token(client, set(said["scope"].split()), self.url, None), refresh=False)
 
     def _client(self, request: Request, form: dict[str, str]) -> str | None:
         """Authenticate the client by whichever way it is registered for."""
@@ -267,6 +312,7 @@ class Authority:
         where = f', resource_metadata="{pointer}"' if pointer else ""
         if (
             token is None
+            or tool in self.barred
             or token.resource != self.url
             or (token.ends is not None and token.ends < time.time())
         ):

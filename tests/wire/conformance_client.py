@@ -25,9 +25,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers import CallError, Dispatch, DispatchRefused, ToolDefinition
+from omni_tui.servers import (
+    CallError,
+    Dispatch,
+    DispatchRefused,
+    RawResult,
+    TokenRenewed,
+    ToolDefinition,
+)
 from tests.engine.faults.harness import Harness, canonical, connected
-from tests.wire.conformance_person import Person, account, answer
+from tests.wire.conformance_person import Person, account, answer, told_issuer
 from tests.wire.schema_values import required_values
 
 NAME = "suite"
@@ -89,18 +96,23 @@ class Stage:
             await self._call(tool, arguments)
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> bool:
-        """Make one call; return whether there was an answer."""
+        """Make one call, twice if the first met a used-up token; return whether it was answered."""
         self._calls += 1
-        dispatch = Dispatch(f"call-{self._calls}", 1, NAME, tool, canonical(arguments))
-        self._approvals.open.append(dispatch)
-        connection = self._servers.registry.get(NAME)
         try:
-            result = await connection.call_tool(dispatch, timeout=CALL_LIMIT)
+            try:
+                result = await self._attempt(1, tool, arguments)
+            except TokenRenewed:
+                result = await self._attempt(2, tool, arguments)
         except (CallError, DispatchRefused) as error:
             say(f"{tool}: {error}")
             return False
         say(f"{tool}: {'failed' if result.is_error else 'done'}, {len(result.content)} blocks")
         return True
+
+    async def _attempt(self, attempt: int, tool: str, arguments: dict[str, Any]) -> RawResult:
+        dispatch = Dispatch(f"call-{self._calls}", attempt, NAME, tool, canonical(arguments))
+        self._approvals.open.append(dispatch)
+        return await self._servers.registry.get(NAME).call_tool(dispatch, timeout=CALL_LIMIT)
 
 
 async def call_each(stage: Stage) -> None:
@@ -141,7 +153,8 @@ PLAYS: dict[str, Play] = {
 async def play(url: str, scenario: str, context: dict[str, Any]) -> None:
     """Connect to the suite's server as the person's configuration would have it, and do the scenario."""
     approvals = Approvals()
-    spec = ServerSpec(name=NAME, url=url, oauth=account(scenario, context))
+    issuer = await told_issuer(url) if "idp_id_token" in context else ""
+    spec = ServerSpec(name=NAME, url=url, oauth=account(scenario, context, issuer))
     with tempfile.TemporaryDirectory() as folder:
         async with connected(Path(folder), spec, authority=approvals.stands, asker=answer) as servers:
             stage = Stage(servers, approvals, context)

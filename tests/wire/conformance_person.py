@@ -24,16 +24,40 @@ PATIENCE = 3
 _SETTLED = ("idle", "active", "degraded", "failed", "needs_sign_in")
 
 
-def account(scenario: str, context: dict[str, Any]) -> OAuthSpec:
-    """Return what the person's configuration says of signing in, by what the suite has handed out."""
+def account(scenario: str, context: dict[str, Any], issuer: str = "") -> OAuthSpec:
+    """Return what the person's configuration says of signing in, by what the suite has handed out.
+
+    `issuer` is the server's authorisation server, for a company's people, who are told it.
+    """
     known = str(context.get("client_id", ""))
     secret = str(context.get("client_secret", ""))
     key = str(context.get("private_key_pem", ""))
+    if "idp_id_token" in context:
+        return OAuthSpec(
+            grant="cross_app",
+            client_id=known,
+            client_secret=secret,
+            issuer=issuer,
+            idp_issuer=str(context["idp_issuer"]),
+            idp_client_id=str(context["idp_client_id"]),
+            idp_token=str(context["idp_id_token"]),
+        )
     if scenario.startswith("auth/client-credentials") or key:
         return OAuthSpec(grant="client_credentials", client_id=known, client_secret=secret, private_key=key)
     if known:
         return OAuthSpec(client_id=known, client_secret=secret)
     return OAuthSpec(client_metadata_url=METADATA_URL if scenario == "auth/basic-cimd" else "")
+
+
+async def told_issuer(server: str) -> str:
+    """Be the administrator who tells people which authorisation server a server belongs to."""
+    where = httpx2.URL(server).join("/.well-known/oauth-protected-resource")
+    async with httpx2.AsyncClient(trust_env=False, timeout=10) as client:
+        for url in (f"{where}{httpx2.URL(server).path}", str(where)):
+            answer = await client.get(url)
+            if answer.status_code == 200:
+                return str(answer.json()["authorization_servers"][0])
+    return ""
 
 
 async def visit(url: str) -> str:

@@ -44,9 +44,7 @@ EXPECTED = {
     "auth/offline-access-not-supported": PASSES,
     "auth/client-credentials-jwt": PASSES,
     "auth/client-credentials-basic": PASSES,
-    "auth/cross-app-access-complete-flow": (
-        "not yet: there is no exchange of a company's identity token for one of the server (SEP-990)"
-    ),
+    "auth/cross-app-access-complete-flow": PASSES,
 }
 
 EVIDENCE = {"auth/resource-mismatch": "/.well-known/oauth-protected-resource"}

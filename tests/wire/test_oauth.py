@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.memory import Credentials, Vault
 from omni_tui.protocol.signin import SignInChanged
-from omni_tui.servers import CallError
+from omni_tui.servers import CallError, TokenRenewed
 from omni_tui.servers.auth import SignInRefused
 from tests.engine.faults.harness import Harness, connected
 from tests.wire.authority import Authority, Client, browse, serving
@@ -98,7 +98,11 @@ async def running(
 
 
 async def word(servers: Harness, text: str = "hello") -> str:
-    result = await servers.call("w", "whoami", {"word": text})
+    """Call the tool, and make the one further attempt that the executor would."""
+    try:
+        result = await servers.call("w", "whoami", {"word": text})
+    except TokenRenewed:
+        result = await servers.call("w", "whoami", {"word": text})
     return str(result.content[0]["text"])
 
 

@@ -54,6 +54,7 @@ async def test_sign_in_restart_sign_out(authority: Authority, tmp_path: Path) ->
         where = await browse(address, deliver=False)
         assert isinstance(await running.ask(FinishSignIn(server="w", url=where)), e.CommandDone)
         await running.connected("w")
+    authority.revoke_all()  # the refresh token has to serve
     async with rig(tmp_path, config=config(authority), demo=False) as running:
         await running.connected("w")
         assert not [event for event in running.of(e.ServerChanged) if event.state == "needs_sign_in"]

@@ -16,8 +16,8 @@ from mcp.shared.auth import AuthorizationCodeResult
 from pydantic import ValidationError
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
+from omni_tui.servers.auth import enterprise, records
 from omni_tui.servers.auth import provider as sdk
-from omni_tui.servers.auth import records
 from omni_tui.servers.auth.callback import PATH
 from omni_tui.servers.auth.fetch import Fetcher, Resolve, refusal, resolve
 from omni_tui.servers.auth.provider import Challenge
@@ -56,7 +56,7 @@ class Account:
     @property
     def by_machine(self) -> bool:
         """Whether no person is needed."""
-        return self.oauth.grant == "client_credentials"
+        return self.oauth.grant != "authorization_code"
 
     @property
     def signed_in(self) -> bool:
@@ -78,8 +78,11 @@ class Account:
             return self.record.access_token
         async with self._lock:
             await self._load()
-            if not self.record.fresh(self._clock()) and self.record.refresh_token:
-                await self._renew()
+            if not self.record.fresh(self._clock()):
+                if self.by_machine and self.record.access_token:  # it was good once, and has ended
+                    await self._by_machine(Challenge())
+                elif self.record.refresh_token:
+                    await self._renew()
             return self.record.access_token if self.record.fresh(self._clock()) else ""
 
     async def after_refusal(self, challenge: Challenge, used: str) -> str:
@@ -168,11 +171,22 @@ class Account:
             self._loaded = True
 
     async def _renew(self) -> bool:
-        """Use the refresh token; another process may have done so. False: it is worth nothing any more."""
-        stored = await records.load(self._store, self.spec) if self._store else self.record
-        if stored.fresh(self._clock()) and stored.access_token != self.record.access_token:
-            self.record = stored
-            return True
+        """Use the refresh token, alone among processes. False: it is worth nothing any more.
+
+        A server that rotates refresh tokens takes a second use for theft. So what is stored is read again
+        first: another process may have renewed it.
+        """
+        async with records.alone(self._store, self.spec):
+            former = self.record.access_token
+            stored = await records.load(self._store, self.spec) if self._store else self.record
+            if stored.access_token and stored.access_token != former:
+                self.record = stored
+                if stored.fresh(self._clock()):
+                    self.need = self.trouble = None
+                    return True
+            return bool(self.record.refresh_token) and await self._renew_alone()
+
+    async def _renew_alone(self) -> bool:
         record = self.record
 
         async def changed() -> None:
@@ -201,10 +215,16 @@ class Account:
         async def changed() -> None:
             return None
 
-        provider = sdk.machine_sign_in(self.spec, record, sdk.Memory(record, self._clock, changed))
+        memory = sdk.Memory(record, self._clock, changed)
         async with self._fetching() as fetcher:
-            await sdk.sign_in(provider, fetcher, challenge)
-        sdk.note_metadata(provider, record)
+            if self.oauth.grant == "cross_app":
+                await enterprise.sign_in(self.spec, memory, fetcher, challenge)
+                record.issuer = self.oauth.issuer
+            else:
+                provider = sdk.machine_sign_in(self.spec, record, memory)
+                await sdk.sign_in(provider, fetcher, challenge)
+                sdk.note_metadata(provider, record)
+        record.refresh_token = ""  # whoever needs no person can always ask anew
         await self._adopt(record)
 
     async def _adopt(self, record: Record) -> None:
@@ -216,7 +236,9 @@ class Account:
     @asynccontextmanager
     async def _fetching(self) -> AsyncIterator[Fetcher]:
         """Give a fetcher; every failure inside becomes an `AuthTrouble` without secrets in its words."""
-        async with Fetcher(Boundary(self.spec.url, self.oauth.issuer), self._lookup) as fetcher:
+        oauth = self.oauth
+        boundary = Boundary(self.spec.url, oauth.issuer, oauth.idp_issuer, oauth.idp_token_endpoint)
+        async with Fetcher(boundary, self._lookup) as fetcher:
             try:
                 yield fetcher
             except OAuthFlowError as error:
@@ -236,6 +258,7 @@ def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
         "Authorization server metadata": "the authorisation server's metadata names another issuer",
         "Authorization response iss": "the answer came from another authorisation server: not used",
         "Authorization response missing": "the answer does not say which server it came from: not used",
+        "Token endpoint": "the authorisation server wants its secrets sent to another origin: not sent",
         "State parameter": "the answer belongs to another sign-in: not used",
         "No authorization server metadata": "the configured issuer publishes no metadata",
         "Authorization server registered": "the authorisation server registered this app unusably",

@@ -1,8 +1,12 @@
-"""HTTP for discovery, registration and tokens: to where it may, bounded, without cookies or proxies.
+"""HTTP for discovery, registration and tokens: to where it may, bounded, without cookies.
 
-A host is looked up once; every address it has is judged, and the connection goes to a judged address
-with the host's own name in the certificate check. Nothing is unpacked, redirects are followed for
-metadata and inside of an origin only, never for what carries credentials.
+A host that the person did not choose is looked up once; every address it has is judged, and the
+connection goes to a judged address with the host's own name in the certificate check. What the person
+chose is connected to by name, over the sockets that the MCP server's own connection uses. Where the
+environment names a proxy, it is used as for the server; a proxy looks hosts up itself, so that only
+addresses that stand in a URL can be judged then, besides what this machine knows of a name. Nothing is
+unpacked, redirects are followed for metadata and inside of an origin only, never for what carries
+credentials.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from http import HTTPStatus
 import httpx2
 
 from omni_tui.servers.auth.urls import AuthTrouble, Boundary, Origin
+from omni_tui.servers.pools import Lease, ProxyUnusable, lease
 
 MAX_BODY = 1024 * 1024
 """Longest answer, in bytes."""
@@ -45,16 +50,15 @@ class Fetcher:
         self._boundary = boundary
         self._lookup = lookup
         self._timeout = timeout
-        self._client = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(timeout), follow_redirects=False, trust_env=False
-        )
+        self._sockets: dict[Origin, Lease] = {}
         self.last: httpx2.Response | None = None
 
     async def __aenter__(self) -> Fetcher:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        while self._sockets:
+            await self._sockets.popitem()[1].aclose()
 
     async def send(self, request: httpx2.Request) -> httpx2.Response:
         """Send a request and return the whole answer. Raises `AuthTrouble`, with nothing secret in it."""
@@ -76,9 +80,10 @@ class Fetcher:
     async def _once(self, request: httpx2.Request) -> httpx2.Response:
         origin = self._boundary.check(str(request.url))
         error: Exception | None = None
-        for address in (await self._addresses(request, origin))[:_TRIES]:
+        sockets = self._lease(request.url, origin)
+        for host in await self._hosts(request, origin, proxied=sockets.proxied):
             try:
-                return await self._at(request, origin, address)
+                return await self._at(request, origin, host, sockets)
             except (httpx2.ConnectError, httpx2.ConnectTimeout) as failure:
                 error = failure
             except httpx2.HTTPError as failure:
@@ -92,31 +97,45 @@ class Fetcher:
         )
         raise AuthTrouble(f"{origin.host} could not be reached: {why}", passing=True)
 
-    async def _addresses(self, request: httpx2.Request, origin: Origin) -> list[str]:
+    def _lease(self, url: httpx2.URL, origin: Origin) -> Lease:
+        """Return the sockets of an origin, held until the end: another origin never meets them."""
+        if origin not in self._sockets:
+            try:
+                self._sockets[origin] = lease(url)
+            except ProxyUnusable as error:
+                raise AuthTrouble(str(error), "Correct it, or exclude the host in NO_PROXY.") from None
+        return self._sockets[origin]
+
+    async def _hosts(self, request: httpx2.Request, origin: Origin, *, proxied: bool) -> list[str]:
+        """Return what to connect to, one after the other: judged addresses, or the name."""
         try:
             found = await self._lookup(origin.host, origin.port)
         except OSError:
             found = []
-        if not found:
+        if not found and not proxied:
             raise AuthTrouble(f"there is no host called {origin.host}", passing=True)
         if not self._boundary.chosen(str(request.url)):
             for address in found:
                 self._boundary.check_address(origin.host, ipaddress.ip_address(address.partition("%")[0]))
-        return found
+            if not proxied:
+                return found[:_TRIES]
+        return [origin.host]
 
-    async def _at(self, request: httpx2.Request, origin: Origin, address: str) -> httpx2.Response:
-        """Send a request to one address of its host, and read at most `MAX_BODY` bytes."""
+    async def _at(
+        self, request: httpx2.Request, origin: Origin, host: str, sockets: Lease
+    ) -> httpx2.Response:
+        """Send a request to its host, or one address of it, and read at most `MAX_BODY` bytes."""
         headers = httpx2.Headers(request.headers)
         headers["Host"] = request.url.netloc.decode("ascii")
         headers["Accept-Encoding"] = "identity"
         pinned = httpx2.Request(
             request.method,
-            request.url.copy_with(host=address),
+            request.url.copy_with(host=host),
             headers=headers,
             content=request.content,
             extensions={"timeout": httpx2.Timeout(self._timeout).as_dict(), "sni_hostname": origin.host},
         )
-        response = await self._client.send(pinned, stream=True, follow_redirects=False)
+        response = await sockets.handle_async_request(pinned)
         try:
             if response.headers.get("content-encoding", "identity").lower() != "identity":
                 raise AuthTrouble(f"{origin.host} sent a packed answer, which was not asked for")

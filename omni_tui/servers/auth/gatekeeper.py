@@ -2,11 +2,13 @@
 
 A good token is stamped without any lock. Only without one, or when the server refuses with 401 or
 403, is the account asked for another; the request is then sent again once, since the server refused
-to look at it.
+to look at it. A call is not: it ends as refused, and whether there is a further attempt is decided,
+and journalled, where calls are granted.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Callable
 
 import httpx2
@@ -16,13 +18,16 @@ from omni_tui.servers.auth.account import Account
 from omni_tui.servers.auth.provider import Challenge
 from omni_tui.servers.auth.urls import AuthTrouble, Origin
 from omni_tui.servers.health import Trouble
+from omni_tui.servers.tap import current
+
+_CALL = "tools/call"
 
 
 class Gatekeeper(httpx2.Auth):
     """The `httpx2.Auth` of one connection.
 
     `on_needed` is called when the connection is of no use until the person has signed in, `on_resent`
-    when a request is sent for the second time.
+    when a request other than a call is sent for the second time.
     """
 
     def __init__(self, account: Account) -> None:
@@ -31,6 +36,7 @@ class Gatekeeper(httpx2.Auth):
         # Nothing secret crosses a network in the clear, whoever made the spec.
         self._lost = self._origin.scheme != "https" and not is_loopback(self._origin.host)
         self._failed: AuthTrouble | None = None
+        self._unproven = ""
         self.on_needed: Callable[[], None] = lambda: None
         self.on_resent: Callable[[], None] = lambda: None
 
@@ -46,10 +52,19 @@ class Gatekeeper(httpx2.Auth):
         _stamp(request, token)
         response = yield request
         if (challenge := Challenge.of(response)) is None:
+            self._unproven = ""
+            return
+        if token and token == self._unproven:
+            self._refused_again(challenge)
             return
         another = await self._account.after_refusal(challenge, token)
         if not another:
             self._give_up(challenge)
+            return
+        self._unproven = another
+        if _is_call(request):
+            if (opening := current()) is not None:
+                opening.renewed = True
             return
         await response.aread()
         self.on_resent()
@@ -57,6 +72,8 @@ class Gatekeeper(httpx2.Auth):
         response = yield request
         if (challenge := Challenge.of(response)) is not None:
             self._refused_again(challenge)
+        else:
+            self._unproven = ""
 
     async def _token(self) -> str:
         try:
@@ -90,6 +107,21 @@ class Gatekeeper(httpx2.Auth):
             return None
         waits = self._account.need is not None
         return Trouble(trouble.what, trouble.todo, lasting=not trouble.passing, sign_in=waits)
+
+
+def _is_call(request: httpx2.Request) -> bool:
+    """Whether a request carries a call, by its very bytes; what cannot be read counts as one."""
+    if request.method != "POST":
+        return False
+    try:
+        content = request.content
+        if _CALL.encode() not in content:
+            # JSON may say it in other characters, but whoever writes our messages does not.
+            return False
+        message = json.loads(content)
+    except (httpx2.RequestNotRead, ValueError, RecursionError):
+        return True
+    return not isinstance(message, dict) or message.get("method") == _CALL
 
 
 def _stamp(request: httpx2.Request, token: str) -> None:

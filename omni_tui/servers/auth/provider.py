@@ -296,23 +296,25 @@ async def renew(provider: OAuthClientProvider, fetcher: Fetcher) -> bool:
     context.token_expiry_time = _EXPIRED
     provider._initialized = True  # it would load tokens without their end, and take them for good
     before = context.current_tokens
-    await _drive(provider, fetcher, None)
+    await drive(provider, context.server_url, fetcher, None)
     return context.current_tokens is not None and context.current_tokens is not before
 
 
 async def sign_in(provider: OAuthClientProvider, fetcher: Fetcher, challenge: Challenge) -> None:
     """Go the whole way from a refusal to tokens. Raises `AuthTrouble`, and what the SDK raises."""
     wanted = tuple((provider.context.client_metadata.scope or "").split())
-    await _drive(provider, fetcher, lambda request: challenge.answer(request, wanted))
+    server = provider.context.server_url
+    await drive(provider, server, fetcher, lambda request: challenge.answer(request, wanted))
 
 
-async def _drive(
-    provider: OAuthClientProvider,
+async def drive(
+    provider: httpx2.Auth,
+    server: str,
     fetcher: Fetcher,
     answer: Callable[[httpx2.Request], httpx2.Response] | None,
 ) -> None:
     """Run the SDK's generator; where it sends the request itself, `answer` stands in, once, or it ends."""
-    request = httpx2.Request("POST", provider.context.server_url)
+    request = httpx2.Request("POST", server)
     request.headers["MCP-Protocol-Version"] = LATEST_PROTOCOL_VERSION
     flow = provider.async_auth_flow(request)
     try:

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import msgspec
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
+from omni_tui.servers.auth.urls import AuthTrouble
 
 _log = logging.getLogger(__name__)
 
 MARGIN = 30.0
 """Seconds before its end at which a token counts as used up (a tenth of its life, if that is less)."""
+
+
+PATIENCE = 40.0
+"""Seconds to wait for another process that is renewing the same sign-in: two exchanges, and a little."""
+
+
+class Lock(Protocol):
+    """A lock between processes."""
+
+    def acquire(self, wait: float) -> bool:
+        """Take it, trying for `wait` seconds; False if somebody else has it. May raise `OSError`."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
 
 
 class Store(Protocol):
@@ -29,6 +48,10 @@ class Store(Protocol):
 
     def forget(self, server: str) -> None:
         """Remove everything of a server."""
+        ...
+
+    def renewal(self, server: str) -> Lock:
+        """Return the lock under which a server's refresh token is used."""
         ...
 
 
@@ -99,3 +122,35 @@ async def save(store: Store | None, spec: ServerSpec, record: Record) -> None:
         await asyncio.to_thread(store.save, spec.url, record.issuer, msgspec.json.encode(record))
     except OSError:
         _log.exception("the sign-in to %s cannot be saved", spec.name)
+
+
+@asynccontextmanager
+async def alone(store: Store | None, spec: ServerSpec) -> AsyncIterator[None]:
+    """Hold the right to use the refresh token, which no other process has meanwhile.
+
+    Raises `AuthTrouble` if another one does not let go of it. Where there is no lock to be had, as on a
+    disk that cannot be written, it goes on without.
+    """
+    lock = await _taken(store, spec) if store is not None else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+async def _taken(store: Store, spec: ServerSpec) -> Lock | None:
+    try:
+        lock = await asyncio.to_thread(store.renewal, spec.url)
+        taking = asyncio.ensure_future(asyncio.to_thread(lock.acquire, PATIENCE))
+        try:
+            taken = await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(lambda _done: lock.release())
+            raise
+    except OSError:
+        _log.warning("the sign-in to %s is renewed without a lock", spec.name, exc_info=True)
+        return None
+    if not taken:
+        raise AuthTrouble("another Omni TUI is renewing the sign-in, and does not finish", passing=True)
+    return lock

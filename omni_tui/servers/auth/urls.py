@@ -1,7 +1,7 @@
 """Which addresses a sign-in may lead to, judged before anything is fetched, opened or shown.
 
-A server's metadata names other hosts. What the person chose is the server's own origin and, if the
-config names it, the issuer's; everything else must be https and on the open internet, or on this
+A server's metadata names other hosts. What the person chose is the server's own origin and those
+of the issuers that the config names; everything else must be https and on the open internet, or on this
 machine if the server is on this machine too.
 """
 
@@ -59,11 +59,11 @@ class Origin:
 
 
 class Boundary:
-    """What the sign-in to one server may reach."""
+    """What the sign-in to one server may reach; `named` are the addresses that the config names for it."""
 
-    def __init__(self, server: str, issuer: str = "") -> None:
+    def __init__(self, server: str, *named: str) -> None:
         self.server = Origin.of(server)
-        self._chosen = {self.server} | ({Origin.of(issuer)} if issuer else set())
+        self._chosen = {self.server} | {Origin.of(url) for url in named if url}
         self._local = is_loopback(self.server.host)
 
     def chosen(self, url: str) -> bool:

@@ -45,6 +45,10 @@ class Transport(Protocol):
     def absent(self) -> bool:
         """Whether the server was reached and nothing speaks this transport at its address."""
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether the server was heard to say that it does not know our session."""
+
     async def __aenter__(self) -> TransportStreams: ...
 
     async def __aexit__(

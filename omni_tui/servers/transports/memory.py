@@ -30,6 +30,7 @@ class MemoryTransport:
     pid = None
     junk = 0
     absent = False
+    forgotten = False
 
     def __init__(self, spec: ServerSpec) -> None:
         self._spec = spec

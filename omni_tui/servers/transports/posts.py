@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -52,6 +51,7 @@ class Outbox:
         self._endpoint = endpoint
         self._inward = inward
         self._posts: dict[RequestId, asyncio.Task[None]] = {}
+        self._unanswered: set[RequestId] = set()
         self._closed = False
 
     async def send(self, item: SessionMessage, /) -> None:
@@ -62,6 +62,7 @@ class Outbox:
         body = encode(message)
         if isinstance(message, JSONRPCRequest):
             name = f"post {message.method}"
+            self._unanswered.add(message.id)
             # A task takes over the context of its maker, by which the tap knows the call.
             task = asyncio.create_task(self._request(message.id, body), name=name)
             self._posts[message.id] = task
@@ -76,9 +77,19 @@ class Outbox:
 
     def answered(self, request: RequestId | None) -> None:
         """Note that a request needs its POST no longer: it is answered, or given up."""
-        task = self._posts.get(request) if request is not None else None
+        if request is None:
+            return
+        self._unanswered.discard(request)
+        task = self._posts.get(request)
         if task is not None:
             asyncio.get_running_loop().call_later(_GRACE, task.cancel)
+
+    def only_one(self) -> RequestId | None:
+        """Return the one request that waits for an answer, None if there are more or none.
+
+        An error whose sender could not tell which request it is about can be about no other.
+        """
+        return next(iter(self._unanswered)) if len(self._unanswered) == 1 else None
 
     def close(self) -> None:
         """Take no more messages. Posts under way go on: whether they arrived is not known."""
@@ -114,6 +125,7 @@ class Outbox:
         except httpx2.HTTPError as error:
             refusal = types.ErrorData(code=types.CONNECTION_CLOSED, message=str(error) or "cut")
         if refusal is not None:
+            self._unanswered.discard(request)
             answer = types.JSONRPCError(jsonrpc="2.0", id=request, error=refusal)
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await self._inward.send(SessionMessage(answer))
@@ -146,6 +158,4 @@ def _refusal(status: int, text: bytes) -> types.ErrorData:
         message = parse(text)
         if isinstance(message, types.JSONRPCError):
             return message.error
-    if status == HTTPStatus.NOT_FOUND:
-        return types.ErrorData(code=types.INVALID_REQUEST, message="Session not found")
     return types.ErrorData(code=types.INTERNAL_ERROR, message="Server returned an error response")

@@ -25,10 +25,10 @@ from mcp.shared.message import SessionMessage
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.addresses import shown_url
 from omni_tui.servers.health import Trouble, TroubleError
-from omni_tui.servers.tap import current
+from omni_tui.servers.transports.client import open_client
 from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, parse
-from omni_tui.servers.transports.http import NOT_SENT, check, explain, explain_status, open_client
 from omni_tui.servers.transports.posts import Outbox
+from omni_tui.servers.transports.web import WebTransport, check, explain, explain_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,24 +47,17 @@ _ENDED = Trouble("it ended the event stream", "It is tried again.")
 _ENDED_EARLY = Trouble("it ended the event stream before it named an endpoint", "It is tried again.")
 
 
-class SseTransport:
+class SseTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
     Entering waits for the `endpoint` event and raises `TroubleError` if there is none to be had.
-    `on_lost` is called when the event stream ends or no connection can be made any more; a POST that
-    fails costs its own request only. `auth` signs every request.
+    `on_lost` is also called when the event stream ends.
     """
-
-    web = True
-    pid = None
 
     def __init__(
         self, spec: ServerSpec, on_lost: Callable[[], None], *, auth: httpx2.Auth | None = None
     ) -> None:
-        self._spec = spec
-        self._on_lost = on_lost
-        self._auth = auth
-        self._error: Exception | None = None
+        super().__init__(spec, on_lost, auth=auth)
         self._fault: Trouble | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: Outbox | None = None
@@ -78,13 +71,7 @@ class SseTransport:
         endpoint: asyncio.Future[httpx2.URL] = loop.create_future()
         inward, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         async with contextlib.AsyncExitStack() as stack:
-            client = open_client(
-                self._spec,
-                url,
-                on_failure=self._on_failure,
-                on_response=self._on_response,
-                auth=self._auth,
-            )
+            client = open_client(self._spec, url, self, auth=self._auth)
             await stack.enter_async_context(client)
             stack.push_async_callback(self._end)
             stack.callback(reader.close)
@@ -192,21 +179,14 @@ class SseTransport:
             self.junk += 1
             return
         if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+            if message.id is None:
+                message.id = self._outbox.only_one()
             self._outbox.answered(message.id)
         await inward.send(SessionMessage(message))
 
-    # --- what the client notes ----------------------------------------------------------------
-
-    def _on_failure(self, error: Exception) -> None:
-        self._error = error
-        if isinstance(error, NOT_SENT):
-            self._on_lost()
-
-    async def _on_response(self, response: httpx2.Response) -> None:
-        if response.request.method == "POST":
-            self._error = None
-            if (opening := current()) is not None:
-                opening.status = response.status_code
+    def in_session(self, request: httpx2.Request) -> bool:
+        """Return whether a request names a session: the endpoint's address does."""
+        return request.method == "POST"
 
 
 def _endpoint(base: httpx2.URL, data: str) -> httpx2.URL:

@@ -99,6 +99,7 @@ class StdioTransport:
 
     web = False
     absent = False
+    forgotten = False
 
     def __init__(self, spec: ServerSpec, processes: Processes, log: ServerLog) -> None:
         self._spec = spec

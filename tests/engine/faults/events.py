@@ -24,6 +24,7 @@ class Events:
     before it. `post_status`: answer POSTs with this status and do nothing. `hold`: answer a POST only
     after its answer was sent and `release` is set. `deaf`: methods that get no answer. `big`: length of
     the text in a call's result. `drop_at_call`: end the streams instead of answering a call.
+    `nameless`: answer calls with an error that has no id, from that many of them on; those before get none.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -38,6 +39,7 @@ class Events:
         self.deaf: set[str] = set()
         self.big = 0
         self.drop_at_call = False
+        self.nameless = 0
         self.frames: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.refused: list[dict[str, Any]] = []
@@ -137,6 +139,8 @@ class Events:
             self.acknowledge(handler, 202)
         if frame.get("method") == "tools/call" and self.drop_at_call:
             self.drop()
+        elif frame.get("method") == "tools/call" and self.methods().count("tools/call") < self.nameless:
+            pass
         elif "id" in frame and "method" in frame and frame["method"] not in self.deaf:
             self.send(stream, self.answer(frame))
         if self.hold:
@@ -146,6 +150,8 @@ class Events:
     def answer(self, frame: dict[str, Any]) -> dict[str, Any]:
         if frame["method"] == "ping":
             return {"jsonrpc": "2.0", "id": frame["id"], "result": {}}
+        if frame["method"] == "tools/call" and self.nameless:
+            return {"jsonrpc": "2.0", "error": {"code": -32050, "message": "not today"}}
         answer = server.answer_to(frame)
         if frame["method"] == "tools/call" and self.big:
             answer["result"] = {"content": [{"type": "text", "text": "BIG"}]}

@@ -19,7 +19,8 @@ class Web:
     a request must carry after `initialize`, "" for none; `lost`: status, code and words for one that does
     not. `deaf`: methods that get no answer for long. `location`: redirect there. `sse`: answer in
     an event stream. `cut`: close the connection in the middle of a call's answer. `close`: close it after
-    each answer. `deaf_to_farewells`: do not answer DELETE.
+    each answer. `deaf_to_farewells`: do not answer DELETE. `nameless`: answer calls with an error of
+    these `words` that has no id.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -33,6 +34,8 @@ class Web:
         self.cut = False
         self.close = False
         self.deaf_to_farewells = False
+        self.nameless = False
+        self.words = "not today"
         self.frames: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.release = threading.Event()
@@ -115,7 +118,8 @@ class Web:
     def _send(self, handler: BaseHTTPRequestHandler, frame: dict[str, Any], calling: bool) -> None:
         if calling and frame["params"]["name"] == "hang":
             self.release.wait(20)
-        body = json.dumps(server.answer_to(frame)).encode()
+        nameless = {"jsonrpc": "2.0", "error": {"code": -32050, "message": self.words}}
+        body = json.dumps(nameless if calling and self.nameless else server.answer_to(frame)).encode()
         kind = "application/json"
         if self.sse:
             body, kind = b"event: message\ndata: " + body + b"\n\n", "text/event-stream"

@@ -1,0 +1,115 @@
+"""Cross-app access: a company's identity provider vouches for the person, and no page is visited.
+
+The person's token of the identity provider is exchanged there for an assertion that is good for one
+server (an ID-JAG), and that for a token at the server's authorisation server. Which that is stands
+in the config: a server's own directions would lead the assertion and the client's secret anywhere.
+Sources: SEP-990, RFC 8693 (exchange), RFC 7523 (JWT bearer grant), draft-ietf-oauth-identity-assertion-
+authz-grant. The second leg is the SDK's.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from urllib.parse import quote
+
+import httpx2
+from mcp.client.auth.extensions.identity_assertion import IdentityAssertionOAuthProvider
+from mcp.client.auth.utils import (
+    build_oauth_authorization_server_metadata_discovery_urls,
+    create_oauth_metadata_request,
+    handle_auth_metadata_response,
+    validate_metadata_issuer,
+)
+
+from omni_tui.config.spec import OAuthSpec, ServerSpec
+from omni_tui.servers.auth.fetch import Fetcher, refusal
+from omni_tui.servers.auth.provider import Challenge, Memory, drive
+from omni_tui.servers.auth.urls import AuthTrouble
+
+_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+_TYPES = "urn:ietf:params:oauth:token-type:"
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_LONGEST = 32_768
+_TODO = "Renew the token that idp_token names, or look at the settings of the identity provider."
+
+
+async def sign_in(spec: ServerSpec, memory: Memory, fetcher: Fetcher, challenge: Challenge) -> None:
+    """Go both legs; the tokens end up in `memory`. Raises `AuthTrouble`, and what the SDK raises."""
+    oauth = spec.oauth or OAuthSpec()
+    scopes = " ".join(
+        dict.fromkeys([*oauth.scopes, *(challenge.scope.split() if challenge.step_up else ())])
+    )
+
+    async def vouch(audience: str, resource: str) -> str:
+        return await _assertion(oauth, fetcher, audience, resource, scopes)
+
+    provider = IdentityAssertionOAuthProvider(
+        spec.url,
+        memory,
+        oauth.client_id,
+        oauth.client_secret,
+        oauth.issuer,
+        vouch,
+        scope=scopes or None,
+        token_endpoint_auth_method="client_secret_basic",
+    )
+    await drive(provider, spec.url, fetcher, lambda request: challenge.answer(request, oauth.scopes))
+
+
+async def _assertion(oauth: OAuthSpec, fetcher: Fetcher, audience: str, resource: str, scopes: str) -> str:
+    """Return the identity provider's assertion for one authorisation server and one MCP server."""
+    form = {
+        "grant_type": _EXCHANGE,
+        "requested_token_type": f"{_TYPES}id-jag",
+        "audience": audience,
+        "resource": resource,
+        "subject_token": oauth.idp_token,
+        "subject_token_type": _TYPES + oauth.idp_token_type,
+    }
+    if scopes:
+        form["scope"] = scopes
+    headers = {"Accept": "application/json"}
+    if oauth.idp_client_secret:
+        pair = f"{quote(oauth.idp_client_id, safe='')}:{quote(oauth.idp_client_secret, safe='')}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    else:
+        form["client_id"] = oauth.idp_client_id
+    endpoint = oauth.idp_token_endpoint or await _endpoint(oauth.idp_issuer, fetcher)
+    answer = await fetcher.send(httpx2.Request("POST", endpoint, data=form, headers=headers))
+    if answer.status_code != 200:
+        raise AuthTrouble(
+            f"the identity provider refused to vouch for you: {refusal(answer)}",
+            _TODO,
+            passing=answer.status_code >= 500,
+        )
+    return _read(answer)
+
+
+async def _endpoint(issuer: str, fetcher: Fetcher) -> str:
+    """Return the token endpoint that an identity provider names for itself (RFC 8414, OpenID Connect)."""
+    for url in build_oauth_authorization_server_metadata_discovery_urls(issuer, issuer):
+        answer = await fetcher.send(create_oauth_metadata_request(url))
+        going_on, metadata = await handle_auth_metadata_response(answer)
+        if metadata is not None:
+            validate_metadata_issuer(metadata, issuer)
+            return str(metadata.token_endpoint)
+        if not going_on:
+            break
+    raise AuthTrouble("the identity provider publishes no metadata", "Set idp_token_endpoint.")
+
+
+def _read(answer: httpx2.Response) -> str:
+    """Return the assertion of an answer (RFC 8693, section 2.2.1). Raises `AuthTrouble`."""
+    try:
+        said = answer.json()
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise AuthTrouble("the identity provider's answer makes no sense")
+    if said.get("issued_token_type") != f"{_TYPES}id-jag":
+        raise AuthTrouble("the identity provider issued a token of another kind than was asked for", _TODO)
+    token = said.get("access_token")
+    if not isinstance(token, str) or len(token) > _LONGEST or not _JWT.fullmatch(token):
+        raise AuthTrouble("the identity provider issued an assertion that is none")
+    return token
