@@ -6,6 +6,7 @@ from typing import Literal
 
 from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.offers import (
     Attachment,
     CompleteArgument,
@@ -282,4 +283,6 @@ AnyCommand = (
     | AnswerAsk
     | EditAsk
     | OpenAskPage
+    | CheckPart
+    | OpenPart
 )

@@ -21,6 +21,7 @@ from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.offers import (
     AttachedResource,
     Completions,
@@ -581,4 +582,6 @@ AnyEvent = (
     | PromptText
     | ResourceOpened
     | Completions
+    | PartChecked
+    | PartOpened
 )
