@@ -1,7 +1,7 @@
 """Connected clients of the bare SDK, for `tests.bench.memory`.
 
-`python -m tests.bench._raw_clients COUNT [URL]`: connects and lists COUNT stdio servers, or COUNT times the server behind URL; writes a line when all are
-there, and stays until its input ends.
+`python -m tests.bench._raw_clients COUNT [URL]`: connects and lists COUNT stdio servers, or COUNT times the
+server behind URL; writes a line when all are there, and stays until its input ends.
 """
 
 from __future__ import annotations

@@ -30,11 +30,13 @@ print(asyncio.run(longest_gap(asyncio.to_thread(sys.stdin.read))))
 
 async def loop_gap(folder: Path) -> tuple[float, float]:
     """Return the longest gap of a loop that runs the fleet, and of one that does nothing, in ms."""
+    from omni_tui.servers import health
     from omni_tui.servers.surroundings import load_session
     from tests.bench.servers import longest_gap
     from tests.chaos.fleet import SEED, rounds
     from tests.chaos.test_fleet import leaving_nothing, round_of_chaos
 
+    health._FIRST_DELAY = 0.01  # as in the test: a server that was killed is tried again at once
     await load_session(asyncio.Lock())
     chance = random.Random(SEED)
 
@@ -48,7 +50,7 @@ async def loop_gap(folder: Path) -> tuple[float, float]:
             sys.executable, "-c", BARE_LOOP, stdin=PIPE, stdout=PIPE
         )
         own = await longest_gap(all_rounds())
-        said, _ = await bare.communicate()
+        said, _ = await bare.communicate(b"")
     return own, float(said)
 
 
