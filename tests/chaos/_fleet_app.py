@@ -157,7 +157,11 @@ class FleetApp(TickerApp):
             call = CallTool(server=name, tool="echo", arguments_json=JsonText("{}"), confirmed=True)
             await self._ask(call)
         else:
-            kinds = {"refresh": RefreshServer, "disconnect": DisconnectServer, "reconnect": ReconnectServer}
+            kinds: dict[str, Callable[..., AnyCommand]] = {
+                "refresh": RefreshServer,
+                "disconnect": DisconnectServer,
+                "reconnect": ReconnectServer,
+            }
             await self._ask(kinds[what](server=name))
 
     async def _at_rest(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def block(data: bytes, mime: str, kind: str = "image") -> dict[str, object]:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, **options: object) -> AsyncIterator[Rig]:
+async def running(folder: Path, **options: Any) -> AsyncIterator[Rig]:
     args = json.dumps(["-I", "-S", SERVER])
     config = f"[servers.s]\ncommand = {json.dumps(sys.executable)}\nargs = {args}\n"
     async with rig(folder, demo=False, config=config, **options) as engine:

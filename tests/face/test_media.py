@@ -23,10 +23,11 @@ def binary(index: int, kind: PartKind = "image", mime: str = "image/png", size: 
     return ContentPart(index=index, kind=kind, mime=safe_line(mime), size=size)
 
 
-def port(**answer: str) -> ScriptedPort:
+def port(by: str = "xdg-open", why: str = "") -> ScriptedPort:
     made = port_with()
-    said = {name: SafeText(text) for name, text in ({"by": "xdg-open", "why": ""} | answer).items()}
-    made.answers[OpenPart] = lambda _c: PartOpened(path=PATH, size=70, mime=SafeText("image/png"), **said)
+    made.answers[OpenPart] = lambda _c: PartOpened(
+        path=PATH, size=70, mime=SafeText("image/png"), by=SafeText(by), why=SafeText(why)
+    )
     made.answers[CheckPart] = lambda _c: PartChecked(suffix=".gif", size=70)
     return made
 

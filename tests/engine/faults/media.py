@@ -28,7 +28,7 @@ def read(params: dict[str, Any]) -> dict[str, Any]:
 
 def answer(method: str, params: dict[str, Any]) -> dict[str, Any] | None:
     if method == "initialize":
-        can = {"tools": {}, "resources": {}}
+        can: dict[str, Any] = {"tools": {}, "resources": {}}
         about = {"protocolVersion": params["protocolVersion"], "capabilities": can}
         return {**about, "serverInfo": {"name": "media", "version": "1"}}
     if method == "tools/list":
