@@ -1,8 +1,8 @@
 """Whether calls under OAuth hold each other up: `python -m tests.bench.oauth [ROUNDS]`.
 
 Three calls of half a second at once against one of them, interleaved, to a server that wants a token
-for every request (an authorisation server of ours). The SDK's own provider lets one request through at
-a time: there, three take the time of three.
+for every request (an authorisation server of ours). Held up by one another, they would take the time of
+three.
 """
 
 from __future__ import annotations
