@@ -14,6 +14,7 @@ from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
 from omni_tui.engine.manage_desk import ManageDesk
+from omni_tui.engine.media_desk import MediaDesk
 from omni_tui.engine.offer_desk import OfferDesk, read_attachments
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
@@ -39,6 +40,7 @@ class Commands:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         servers, tools, view = ServerDesk(engine), ToolDesk(engine), DeskView(engine)
+        offers = OfferDesk(engine)
         self._table: dict[type, Handler] = {
             c.SendMessage: self._send,
             c.StopRun: self._stop,
@@ -55,8 +57,9 @@ class Commands:
             **WireDesk(engine).table(),
             **tools.table(),
             **view.table(),
-            **OfferDesk(engine).table(),
+            **offers.table(),
             **AskDesk(engine).table(),
+            **MediaDesk(engine, view, offers).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:

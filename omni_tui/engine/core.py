@@ -23,6 +23,7 @@ from omni_tui.config.models import SamplingSection
 from omni_tui.engine.fanout import Fanout, Outbox
 from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
+from omni_tui.engine.opener import sweep_opened
 from omni_tui.engine.session import LiveSession, Settings
 from omni_tui.engine.tokens import RedactedCredentials
 from omni_tui.engine.ways import WayFile
@@ -113,6 +114,7 @@ class Engine:
             logger.exception("the key store or the state folder cannot be opened")
             raise StartFailed(f"the state folder {state} cannot be opened: {error}") from error
         await loop.run_in_executor(self.pool, sweep_leases, state)
+        await loop.run_in_executor(self.pool, sweep_opened, state)
         self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)

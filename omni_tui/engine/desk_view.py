@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
 from omni_tui.approvals import Refused
+from omni_tui.engine.saving import write_chosen
 from omni_tui.memory import calls
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol import commands as c
@@ -61,12 +61,17 @@ class DeskView:
         return self._page(command.call, command.part, command.offset, command.limit, self._texts[key])
 
     async def _save(self, command: c.SaveResult) -> AnyEvent:
-        data = await self._stored(command.call)
+        data, mime = await self.content(command.call, command.part)
+        write = partial(write_chosen, stem="result", overwrite=command.overwrite)
         loop = asyncio.get_running_loop()
-        path, size = await loop.run_in_executor(
-            self._engine.pool, _write, data, command.part, command.path, command.overwrite
-        )
+        path, size = await loop.run_in_executor(self._engine.pool, write, command.path, data, mime)
         return FileSaved(path=path, size=size)
+
+    async def content(self, call: str, part: int) -> tuple[bytes, str]:
+        """Return the bytes of one part of a call's result, and the media type its server gives."""
+        data = await self._stored(call)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._engine.pool, _content, data, part)
 
     async def _stored(self, call: str) -> bytes:
         journal = self._engine.session.journal
@@ -108,19 +113,9 @@ def _text(data: bytes, part: int) -> tuple[SafeText, PartKind, str]:
     return safe(text, limit=_WHOLE), kind, mime
 
 
-def _write(data: bytes, part: int, name: str, overwrite: bool) -> tuple[str, int]:
-    path = Path(name).expanduser()
+def _content(data: bytes, part: int) -> tuple[bytes, str]:
+    result = StoredResult.load(data)
     try:
-        content = part_bytes(StoredResult.load(data), part)
-        flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(content)
+        return part_bytes(result, part), part_text(result, part)[2]
     except KeyError as error:
         raise Refused(str(error.args[0])) from None
-    except FileExistsError:
-        raise Refused(
-            f"{path} exists already; choose another name, or say that it may be replaced"
-        ) from None
-    except OSError as error:
-        raise Refused(f"{path} cannot be written: {error.strerror}") from None
-    return str(path), len(content)

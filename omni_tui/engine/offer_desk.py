@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from omni_tui.approvals import Refused
+from omni_tui.engine.saving import write_chosen
 from omni_tui.models.attachments import Quoted
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol import offers as o
@@ -129,6 +129,11 @@ class OfferDesk:
         self._opened.move_to_end(ident)
         return opened, opened.parts[part]
 
+    async def content(self, ident: str, part: int) -> tuple[bytes, str]:
+        """Return the bytes of one part of a resource that was read, and the media type its server gives."""
+        _, found = self._part(ident, part)
+        return _bytes(found), found.mime
+
     async def _page(self, command: o.ReadResourcePart) -> AnyEvent:
         opened, part = self._part(command.id, command.part)
         if command.part not in opened.texts:
@@ -145,8 +150,9 @@ class OfferDesk:
         )  # fmt: skip
 
     async def _save(self, command: o.SaveResourcePart) -> AnyEvent:
-        _, part = self._part(command.id, command.part)
-        path, size = await self._in_pool(_write, part, command.path, command.overwrite)
+        data, mime = await self.content(command.id, command.part)
+        write = partial(write_chosen, stem="resource", overwrite=command.overwrite)
+        path, size = await self._in_pool(write, command.path, data, mime)
         return FileSaved(path=path, size=size)
 
     async def _in_pool(self, work: Any, *given: Any) -> Any:
@@ -287,17 +293,5 @@ def _shown(part: ReadContent) -> SafeText:
     return safe(text, limit=2 * len(text) + 64_000)
 
 
-def _write(part: ReadContent, name: str, overwrite: bool) -> tuple[str, int]:
-    path = Path(name).expanduser()
-    data = part.blob if part.blob is not None else part.text.encode("utf-8", "surrogatepass")
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
-    try:
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise Refused(
-            f"{path} exists already; choose another name, or say that it may be replaced"
-        ) from None
-    except OSError as error:
-        raise Refused(f"{path} cannot be written: {error.strerror}") from None
-    return str(path), len(data)
+def _bytes(part: ReadContent) -> bytes:
+    return part.blob if part.blob is not None else part.text.encode("utf-8", "surrogatepass")

@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from textual.content import Content
@@ -14,6 +15,7 @@ from textual.widgets import Static
 
 from omni_tui.face import actions, last_words
 from omni_tui.face.clock import Clock, SystemClock
+from omni_tui.face.collecting import Collector
 from omni_tui.face.egress import EgressFilter
 from omni_tui.face.keys import check_keys
 from omni_tui.face.options import FaceOptions
@@ -90,6 +92,7 @@ class OmniApp(Routes):
         self._engine_gone = False
         self._greeted = False
         self._complaints: list[str] = []
+        self._collector = Collector(monotonic())
         self._apply_settings()
 
     # --- before the first frame
@@ -192,6 +195,7 @@ class OmniApp(Routes):
         self._close_messages_no_wait()
 
     def _look_at_terminal(self) -> None:
+        self._collector.tick(monotonic())
         if not self.is_headless and last_words.terminal_is_gone():
             self.exit()
 
@@ -201,6 +205,7 @@ class OmniApp(Routes):
         if not gc.isenabled():  # see `cli.dispatch`; what is loaded by now stays
             gc.freeze()
             gc.enable()
+            self._collector.begin()
         for complaint in self._complaints:
             self.say(complaint, level="warning", timeout=12.0)
         self._complaints.clear()
@@ -281,6 +286,7 @@ class OmniApp(Routes):
 
     def flushed(self) -> None:
         """A batch is through: the bars, the terminal's title."""
+        self._collector.stir(monotonic())
         if self.is_running and self.screen_stack:
             self.main.update_bars()
             self._name_terminal()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import gc
 import logging
 import os
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from types import ModuleType
+
+from omni_tui.loading import without_collections
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def ensure_litellm() -> ModuleType:
         os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
         os.environ.setdefault("LITELLM_LOG", "ERROR")
         logging.captureWarnings(True)
-        with _without_collections():
+        with without_collections():
             import litellm
 
         litellm.suppress_debug_info = True
@@ -131,23 +131,6 @@ def ensure_litellm() -> ModuleType:
             its.propagate = True
         _litellm = litellm
         return litellm
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Import without the garbage collector, and spare it the imported objects for good.
-
-    It would walk through all of LiteLLM again and again: a fifth of a second each time, in which no
-    thread of the process runs. Measured: the longest gap falls from 280 to 50 ms.
-    """
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was:
-            gc.enable()
 
 
 def loaded_litellm() -> ModuleType | None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.offers import (
     Attachment,
     CompleteArgument,
@@ -298,4 +299,6 @@ AnyCommand = (
     | OpenAskPage
     | DecidePlan
     | EditPlan
+    | CheckPart
+    | OpenPart
 )

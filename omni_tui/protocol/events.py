@@ -22,6 +22,7 @@ from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.offers import (
     AttachedResource,
     Completions,
@@ -604,4 +605,6 @@ AnyEvent = (
     | PromptText
     | ResourceOpened
     | Completions
+    | PartChecked
+    | PartOpened
 )

@@ -14,11 +14,13 @@ import re
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from omni_tui.servers import reaper
 
 _log = logging.getLogger(__name__)
+_THREADS = 4
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -39,6 +41,8 @@ class Processes:
         self._groups: dict[int, int] = {}
         self._reaper: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="omni-spawn")
+        """Where servers are started and unregistered: both wait for the system."""
 
     @property
     def groups(self) -> frozenset[int]:
@@ -94,6 +98,7 @@ class Processes:
         For the regular end, after all servers have been stopped. Blocks, a moment as a rule and four
         seconds at most. The lease stays if a group is left.
         """
+        self.threads.shutdown(wait=False)
         with self._lock:
             self._closed = True
             left = bool(self._groups)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from omni_tui.loading import without_collections
 from omni_tui.protocol import Event
+from omni_tui.security.text import safe_line
 from omni_tui.servers.approach import WayMemory
 from omni_tui.servers.asks import Asker, OnRound, no_rounds
 from omni_tui.servers.auth import SignIns
@@ -46,13 +48,20 @@ def cancelled_by_us() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def _import_session() -> None:
+    with without_collections():
+        importlib.import_module("omni_tui.servers.session")
+    for odd in ("\x1b", "\U0001f600\x1b"):  # the first text that is made safe compiles large tables
+        safe_line(odd)
+
+
 async def load_session(lock: asyncio.Lock) -> type[live.Session]:
     """Import the SDK in a thread, the first time: it takes a second of work.
 
     Under a lock, since importing on the loop what a thread is importing would wait for it there.
     """
     async with lock:
-        await asyncio.to_thread(importlib.import_module, "omni_tui.servers.session")
+        await asyncio.to_thread(_import_session)
     from omni_tui.servers.session import Session
 
     return Session

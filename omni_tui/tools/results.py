@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -123,25 +125,38 @@ def part_text(result: StoredResult, part: int) -> tuple[str, PartKind, str]:
         raise KeyError(f"the result has no part {part}")
     block = result.content[part]
     kind = _KINDS.get(str(block.get("type")), "text")
-    text, _, mime, _ = _body(kind, block)
+    text, size, mime, _ = _body(kind, block)
+    if not text and _encoded(block):
+        text = f"{mime or 'Binary data'}, {size:,} bytes. It is not text; open it or save it to look at it."
     return text, kind, mime
 
 
 def part_bytes(result: StoredResult, part: int) -> bytes:
     """Return one part as a file's content: images and audio decoded, text as UTF-8. Raises `KeyError`."""
-    import base64
-    import binascii
-
-    if 0 <= part < len(result.content):
-        block = result.content[part]
-        inner = block.get("resource") if block.get("type") == "resource" else block
-        data = inner.get("data") or inner.get("blob") if isinstance(inner, dict) else None
-        if isinstance(data, str):
-            try:
-                return base64.b64decode(data, validate=False)
-            except (binascii.Error, ValueError):
-                raise KeyError("the data of this part is not base64") from None
+    if 0 <= part < len(result.content) and (data := _encoded(result.content[part])) is not None:
+        try:
+            # Line breaks are common in base64; anything else that is not of it hides something.
+            return base64.b64decode("".join(data.split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise KeyError("the data of this part is not base64") from None
     return part_text(result, part)[0].encode("utf-8", "backslashreplace")
+
+
+def _encoded(block: dict[str, Any]) -> str | None:
+    """Return the base64 of a block that is binary by its kind, None for every other block.
+
+    Only what is shown as binary is decoded: a text with a `data` beside it is saved as the text that
+    the person has read.
+    """
+    kind = block.get("type")
+    if kind in ("image", "audio"):
+        data = block.get("data")
+        return data if isinstance(data, str) else ""
+    inner = block.get("resource")
+    if kind == "resource" and isinstance(inner, dict) and not inner.get("text"):
+        blob = inner.get("blob")
+        return blob if isinstance(blob, str) else None
+    return None
 
 
 def model_text(result: RawResult) -> str:

@@ -6,6 +6,7 @@ calls tools with large results, and names the phase in every tick.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from textual.content import Content
@@ -75,6 +76,7 @@ def main() -> None:
     async def connect() -> Link:
         return await engine.link()
 
+    gc.disable()  # as `omni_tui.cli.dispatch` does; the app enables it after its first frame
     TickerApp(connect, FaceOptions(config_path=config, state_dir=state)).run()
 
 

@@ -8,17 +8,14 @@ server), and while a 5 MB text and a 5 MB structured result arrive. The ticker's
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.bench._terminal import on_terminal, read_within
+from tests.bench._ticks import watched
 
 SERVER = Path(__file__).parent.parent / "engine" / "faults" / "server.py"
-TICK = re.compile(rb"<([a-zA-Z0-9]+):(\d+)")
 LIMIT_S = 120.0
 BUDGET_MS = 100
 
@@ -26,19 +23,7 @@ BUDGET_MS = 100
 def measure(config: Path, state: Path) -> dict[str, list[float]]:
     """Return the gaps between the ticker's writes, in milliseconds, by phase."""
     command = [sys.executable, "-m", "tests.bench._ticker_app", str(config), str(state)]
-    gaps: dict[str, list[float]] = {}
-    last, phase, end = time.perf_counter(), "", time.perf_counter() + LIMIT_S
-    with on_terminal(command, OPENAI_API_KEY="sk-none-000000000") as terminal:
-        while phase != "done":
-            data = read_within(terminal, end)
-            if not data:
-                raise SystemExit(f"the ticker stopped in phase {phase or 'start'}")
-            now = time.perf_counter()
-            if ticks := TICK.findall(data):
-                phase = ticks[-1][0].decode()
-                gaps.setdefault(phase, []).append((now - last) * 1000)
-                last = now
-    return gaps
+    return watched(command, LIMIT_S, OPENAI_API_KEY="sk-none-000000000").screen
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """Fifty real servers, twenty of which misbehave, killed and restarted at random: the others notice nothing.
 
-The choices come from a seeded generator and end after a number of rounds. `OMNI_TUI_FLEET_ROUNDS` and
-`OMNI_TUI_FLEET_SEED` ask for a longer or another run.
+The choices come from a seeded generator; see `tests.chaos.fleet` for longer or other runs.
 """
 
 from __future__ import annotations
@@ -23,20 +22,12 @@ from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError, ToolDefinition, reaper
 from tests.bench.servers import longest_gap
+from tests.chaos.fleet import ACTIONS, BAD, CALLS, GOOD, LIMIT_S, RESTARTED, SEED, UPSET, rounds
 from tests.engine.faults.harness import Harness, fault
-
-ROUNDS = int(os.environ.get("OMNI_TUI_FLEET_ROUNDS", "6"))
-SEED = int(os.environ.get("OMNI_TUI_FLEET_SEED", "20260728"))
-HEALTHY = 30
-CALLS = 6
-RESTARTED = 6
-UPSET = 16
-TWICE = ("wrong", "deaf", "dies_in_call", "flood", "junk", "stubborn", "endless", "liar")
-ONCE = ("exits", "dies_idle", "huge_line", "hostile")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(60 + 20 * ROUNDS),
+    pytest.mark.timeout(LIMIT_S),
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc"),
 ]
 
@@ -57,12 +48,10 @@ class Fleet(Harness):
         self.failed: Counter[str] = Counter()
         self.pids: set[int] = set()
         super().__init__(folder)
-        self.good = [f"good{number}" for number in range(HEALTHY)]
-        modes = [mode for mode in TWICE for _ in range(2)] + list(ONCE)
-        self.bad = [f"{mode}{number}" for number, mode in enumerate(modes)]
-        for number, name in enumerate(self.good):
-            self.registry.add(fault("modern" if number % 3 == 0 else "good", name=name))
-        for name, mode in zip(self.bad, modes, strict=True):
+        self.good, self.bad = list(GOOD), list(BAD)
+        for name, mode in GOOD.items():
+            self.registry.add(fault(mode, name=name))
+        for name, mode in BAD.items():
             self.registry.add(misbehaving(name, mode))
 
     def _on_event(self, event: Event) -> None:
@@ -128,7 +117,6 @@ class Fleet(Harness):
 async def round_of_chaos(fleet: Fleet, chance: random.Random) -> None:
     """Restart some healthy servers, upset many of the others, and call the healthy rest meanwhile."""
     restarted = chance.sample(fleet.good, RESTARTED)
-    actions = ("kill", "call", "refresh", "disconnect", "reconnect", "reconnect")
     async with asyncio.TaskGroup() as tasks:
         for name in fleet.good:
             if name in restarted:
@@ -136,7 +124,7 @@ async def round_of_chaos(fleet: Fleet, chance: random.Random) -> None:
             else:
                 tasks.create_task(fleet.use(name))
         for _ in range(UPSET):
-            tasks.create_task(fleet.upset(chance.choice(fleet.bad), chance.choice(actions)))
+            tasks.create_task(fleet.upset(chance.choice(fleet.bad), chance.choice(ACTIONS)))
 
 
 def descriptors() -> Counter[str]:
@@ -189,6 +177,9 @@ async def test_healthy_servers_notice_nothing_and_nothing_is_left(
         doomed = [name for name in fleet.bad if name.startswith(("wrong", "exits", "dies_idle", "huge"))]
         await fleet.until(lambda: all(fleet.listed[name] for name in able))
         await fleet.until(lambda: all(fleet.failed[name] for name in doomed))
-        gaps = [await longest_gap(round_of_chaos(fleet, chance)) for _ in range(ROUNDS)]
-        sys.stdout.write(f"longest gap of the loop: {max(gaps):.0f} ms; failures: {fleet.failed.total()}\n")
+        gaps = [await longest_gap(round_of_chaos(fleet, chance)) for _ in rounds()]
+        sys.stdout.write(
+            f"{len(gaps)} rounds; longest gap of the loop: {max(gaps):.0f} ms; "
+            f"failures: {fleet.failed.total()}\n"
+        )
         assert all(fleet.now[name].state in ("idle", "active") for name in fleet.good)

@@ -23,6 +23,7 @@ from omni_tui.face.widgets.mentions import Mentions, typed_mention
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import FileSaved, ServerChanged, TextPage, UserMessage
+from omni_tui.protocol.media import CheckPart, OpenPart, PartChecked, PartOpened
 from omni_tui.protocol.offers import (
     AttachedResource,
     Attachment,
@@ -434,3 +435,31 @@ async def test_the_servers_pane_opens_what_its_server_offers(make_face: type[Fac
         assert isinstance(screen, OffersScreen)
         assert screen.kind == "prompts"
         assert screen.query_one(Input).value == first.name
+
+
+async def test_a_picture_that_was_read_is_opened_and_its_file_is_never_hidden(
+    make_face: type[Face],
+) -> None:
+    one = face(make_face)
+    one.link.answers[OpenResource] = lambda command: [
+        ResourceOpened(
+            id="r-1", server="docs", uri="doc://x", address=SafeText("doc://x/../.bashrc"),
+            parts=(ReadPart(index=0, kind="blob", mime=SafeText("image/png"), size=70),),
+        )
+    ]  # fmt: skip
+    one.link.answers[CheckPart] = lambda command: [PartChecked(suffix=".png", size=70)]
+    one.link.answers[OpenPart] = lambda command: [
+        PartOpened(path="/state/x.png", size=70, mime=SafeText("image/png"), by=SafeText("xdg-open"))
+    ]
+    async with one.app.run_test(size=SIZE) as pilot:
+        await one.settle(pilot)
+        await command(pilot, "/resources")
+        await pilot.press("enter")
+        await until(pilot, lambda: "o opens it" in seen(pilot))
+        assert not one.link.sent(OpenPart)
+        await pilot.press("o")
+        await until(pilot, lambda: "was given to xdg-open" in seen(pilot))
+        assert [(c.source, c.part, c.of) for c in one.link.sent(OpenPart)] == [("r-1", 0, "resource")]
+        await pilot.press("s")
+        await until(pilot, lambda: bool(pilot.app.screen.query(SaveBar)))
+        assert pilot.app.screen.query_one(SaveBar).query_one(Input).value == "bashrc.png"

@@ -345,6 +345,12 @@ def _mcp(authority: Authority) -> MCPServer:
         authority.inside -= 1
         return "met"
 
+    @server.tool()
+    async def nap(seconds: float) -> str:
+        """Return after that long."""
+        await anyio.sleep(seconds)
+        return "rested"
+
     return server
 
 

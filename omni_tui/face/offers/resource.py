@@ -9,12 +9,11 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from omni_tui.face.messages import AttachResource
-from omni_tui.face.port import Refused
 from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.results.save import SaveBar
 from omni_tui.face.screens.reader import PAGE, ReaderScreen
 from omni_tui.protocol import AnyCommand, AnyEvent
-from omni_tui.protocol.events import FileSaved
+from omni_tui.protocol.events import TextPage
+from omni_tui.protocol.media import PartOf
 from omni_tui.protocol.offers import (
     FollowResource,
     OpenResource,
@@ -34,11 +33,11 @@ class ResourceScreen(ReaderScreen):
     WHAT: ClassVar[str] = "the resource"
     KEYS: ClassVar[str] = "s save · a attach · f follow · r again · / search · y copy · esc back"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "save", "save"),
         Binding("a", "attach", "attach"),
         Binding("f", "follow", "follow"),
         Binding("r", "again", "read again"),
     ]
+    OF: ClassVar[PartOf] = "resource"
     DEFAULT_CSS = "ResourceScreen { background: $page; }"
 
     def __init__(self, opened: ResourceOpened, *, label: str, listed: bool = False) -> None:
@@ -56,7 +55,8 @@ class ResourceScreen(ReaderScreen):
         """Reading it makes it known."""
         self.index.changed.discard((self.opened.server, self.opened.uri))
         if not self.opened.parts:
-            self.trouble("the resource is empty")
+            self._trouble = "the resource is empty"
+            self._say()
             return
         super().on_mount()
 
@@ -71,11 +71,6 @@ class ResourceScreen(ReaderScreen):
             self.opened.uri,
         ):
             self.trouble("it has changed · r reads it again")
-
-    def trouble(self, words: str) -> None:
-        """Say something in the line below."""
-        self._trouble = words
-        self._say()
 
     # --- what can be done
 
@@ -106,46 +101,23 @@ class ResourceScreen(ReaderScreen):
         """Attach it to the message that is being written."""
         self.app.post_message(AttachResource(self.opened.server, self.opened.uri, self._label))
 
-    # --- saving
+    # --- saving and opening
 
-    def action_save(self) -> None:
-        """Ask where to save the part that is shown."""
-        if self.opened.parts and not self.query(SaveBar):
-            name = PurePosixPath(self.opened.address.rstrip("/")).name or "resource"
-            safe_name = "".join(one if one.isalnum() or one in "._- " else "_" for one in name)[:80]
-            self.mount(SaveBar(self.part, "this part as it came", safe_name), before="#reader-state")
+    def is_binary(self, page: TextPage) -> bool:
+        """Whether the part came as bytes."""
+        return any(one.index == page.part and one.kind == "blob" for one in self.opened.parts)
 
-    def on_save_bar_save(self, event: SaveBar.Save) -> None:
-        """Save it."""
-        event.stop()
-        self._save(event.part, event.path, overwrite=event.overwrite)
+    def save_command(self, part: int, path: str, *, overwrite: bool) -> AnyCommand:
+        """Return the command that writes a part to a file."""
+        return SaveResourcePart(id=self.opened.id, part=part, path=path, overwrite=overwrite)
 
-    @work(group="save", exclusive=True, exit_on_error=False)
-    async def _save(self, part: int, path: str, *, overwrite: bool) -> None:
-        command = SaveResourcePart(id=self.opened.id, part=part, path=path, overwrite=overwrite)
-        try:
-            saved = await self.port.ask(command)
-        except ASKING as error:
-            words = words_of(error)
-            for bar in self.query(SaveBar):
-                bar.say(words, exists=isinstance(error, Refused) and "exists already" in words)
-            return
-        self._close_bar()
-        if isinstance(saved, FileSaved):
-            self.trouble(f"{saved.size:,} bytes are in {saved.path}")
+    def file_name(self) -> str:
+        """Return the last word of the address, as far as it can be a file's: no folder, not hidden."""
+        name = PurePosixPath(self.opened.address.rstrip("/")).name
+        plain = "".join(one if one.isalnum() or one in "._- " else "_" for one in name)[:80]
+        return plain.lstrip(".- ") or "resource"
 
-    def on_save_bar_closed(self, event: SaveBar.Closed) -> None:
-        """Nothing is saved."""
-        event.stop()
-        self._close_bar()
-
-    def _close_bar(self) -> None:
-        self.query(SaveBar).remove()
-        self.view.focus()
-
-    def action_leave(self) -> None:
-        """Close the bar, the search, or the screen."""
-        if self.query(SaveBar):
-            self._close_bar()
-        else:
-            super().action_leave()
+    def action_save(self) -> None:  # type: ignore[override]
+        """Ask where to save the part that is shown, if there is one."""
+        if self.opened.parts:
+            super().action_save()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.strip import Strip
 from textual.widgets import Static
 
 from omni_tui.face import actions
@@ -39,13 +40,34 @@ class ServerRows(RowList):
         super().__init__(id="server-rows")
         self.servers = servers
         self.clock: Clock | None = None
+        self._drawn: dict[str, tuple[tuple[object, ...], Strip]] = {}
+
+    @property
+    def _time(self) -> float:
+        return self.clock.time() if self.clock is not None else 0.0
+
+    @property
+    def _column(self) -> int:
+        names = max((len(server.label) for server in self.servers.values()), default=0)
+        return min(max(names + 2, 10), self.size.width // 2)
 
     def render_row(self, key: str, width: int, number: int) -> Content:
         """Return glyph, name and what there is to say, milliseconds at the right edge."""
+        return server_row(self.servers[key], width, self._column, self._time)
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one row, unless it would look as it did: one server's news redraws the whole list."""
+        index = y + round(self.scroll_offset.y)
+        if index >= len(self.keys) or self.text_selection is not None:
+            return super().render_line(y)
+        key = self.keys[index]
         server = self.servers[key]
-        now = self.clock.time() if self.clock is not None else 0.0
-        names = max((len(s.label) for s in self.servers.values()), default=0)
-        return server_row(server, width, min(max(names + 2, 10), width // 2), now)
+        second = int(self._time) if server.next_try is not None else 0
+        looks = (server, self.size.width, self._column, second, key == self.selected, self.has_focus)
+        drawn = self._drawn.get(key)
+        if drawn is None or drawn[0] != (*looks, y, self.visual_style):
+            drawn = self._drawn[key] = ((*looks, y, self.visual_style), super().render_line(y))
+        return drawn[1]
 
 
 def server_row(server: ServerChanged, width: int, column: int, now: float) -> Content:

@@ -23,6 +23,8 @@ class SaveBar(Vertical):
     BINDINGS = [
         Binding("escape", "close", "close", show=False),
         Binding("ctrl+y", "replace", "replace the file", show=False, priority=True),
+        Binding("down", "another(1)", "the next part", show=False),
+        Binding("up", "another(-1)", "the part before", show=False),
     ]
 
     class Save(Message):
@@ -34,11 +36,20 @@ class SaveBar(Vertical):
             self.path = path
             self.overwrite = overwrite
 
+    class Another(Message):
+        """The person means the part `by` places further than `part`."""
+
+        def __init__(self, part: int, by: int) -> None:
+            super().__init__()
+            self.part = part
+            self.by = by
+
     class Closed(Message):
         """The person thought better of it."""
 
-    def __init__(self, part: int, what: str, suggestion: str) -> None:
+    def __init__(self, part: int, what: str, suggestion: str, *, several: bool = False) -> None:
         super().__init__()
+        self._several = several
         self._part = part
         self._what = what
         self._suggestion = suggestion
@@ -46,9 +57,26 @@ class SaveBar(Vertical):
 
     def compose(self) -> ComposeResult:
         """A line that says what is saved, the path, and a line for what went wrong."""
-        yield Static(Content.assemble(("save ", "$text-2"), (self._what, "$text-1"), (" to", "$text-2")))
+        yield Static(self._title(), id="what")
         yield Input(self._suggestion, compact=True, select_on_focus=False, placeholder="a path")
-        yield Static(Content.styled("enter saves · esc closes", "$text-3"), id="said")
+        yield Static(self._keys(), id="said")
+
+    def _title(self) -> Content:
+        return Content.assemble(("save ", "$text-2"), (self._what, "$text-1"), (" to", "$text-2"))
+
+    def _keys(self) -> Content:
+        more = "↑ ↓ another part · " if self._several else ""
+        return Content.styled(f"enter saves · {more}esc closes", "$text-3")
+
+    def take(self, part: int, what: str, suggestion: str) -> None:
+        """Save another part; a path that the person has changed stays."""
+        path = self.query_one(Input)
+        if path.value == self._suggestion:
+            path.value = suggestion
+            path.cursor_position = len(suggestion)
+        self._part, self._what, self._suggestion, self._exists = part, what, suggestion, ""
+        self.query_one("#what", Static).update(self._title())
+        self.query_one("#said", Static).update(self._keys())
 
     def on_mount(self) -> None:
         """Take the keys: the person asked for this bar."""
@@ -82,6 +110,11 @@ class SaveBar(Vertical):
         """Save over the file that was found in the way."""
         if self._exists:
             self.post_message(self.Save(self._part, self._exists.strip(), overwrite=True))
+
+    def action_another(self, by: int) -> None:
+        """Save another part instead."""
+        if self._several:
+            self.post_message(self.Another(self._part, by))
 
     def action_close(self) -> None:
         """Close the bar."""

@@ -17,6 +17,7 @@ from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.face.results.lines import NOWHERE, LineView, Look
 from omni_tui.face.results.pages import STRUCTURED, WHOLE, NoJson, Pages, lay_out
+from omni_tui.face.results.parts import is_binary, next_binary, open_part, suffix_of
 from omni_tui.face.results.save import SaveBar
 from omni_tui.face.results.tabs import TabLine
 from omni_tui.face.results.tree import JsonTree
@@ -31,10 +32,8 @@ TABS: tuple[Tab, ...] = ("text", "JSON", "structured", "raw")
 TREE_LIMIT = 2_000_000
 """Longest structured content, in characters, that is shown as a tree; a longer one as laid-out JSON."""
 _EMPTY = "Nothing has been called yet.\n\nFill in the form and press F9."
-_SUFFIX = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/svg+xml": ".svg"} | {
-    "audio/wav": ".wav", "audio/mpeg": ".mp3", "text/plain": ".txt", "application/json": ".json",
-    "text/markdown": ".md", "text/html": ".html", "application/pdf": ".pdf",
-}  # fmt: skip
+_SUFFIX = {"application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
+"""Suffixes of files of text, by media type; that of other content comes from its bytes."""
 
 
 class ResultView(Vertical):
@@ -49,6 +48,7 @@ class ResultView(Vertical):
         Binding("right_square_bracket", "turn(1)", "next view"),
         Binding("left_square_bracket", "turn(-1)", "previous view", show=False),
         Binding("s", "save", "save"),
+        Binding("o", "open", "open"),
         Binding("y", "copy", "copy"),
     ]
 
@@ -63,6 +63,7 @@ class ResultView(Vertical):
         self._open: Pages | None = None
         self._open_part = NOWHERE
         self._look: Look = "text"
+        self._opened: int | None = None
 
     def compose(self) -> ComposeResult:
         """Tabs, a view of lines and a tree; one of the two is shown."""
@@ -79,7 +80,7 @@ class ResultView(Vertical):
     def show(self, finished: CallFinished | None, empty: str = _EMPTY) -> None:
         """Show the result of a call, or the words for "there is none"."""
         self._finished, self._empty = finished, empty
-        self._pages = {}
+        self._pages, self._opened = {}, None
         tabs = self.query_one(TabLine)
         kinds = {part.kind for part in finished.parts} if finished is not None else set()
         tabs.missing = frozenset() if "structured" in kinds else frozenset({"structured"})
@@ -87,6 +88,11 @@ class ResultView(Vertical):
         if self.tab == "structured" and "structured" not in kinds:
             self.tab = "text"
         self._redraw()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to open where there is something that is not text."""
+        return self._picked() is not None if action == "open" else True
 
     @property
     def lines(self) -> LineView:
@@ -269,29 +275,64 @@ class ResultView(Vertical):
     def _tree_shown(self) -> bool:
         return bool(self.query_one(JsonTree).display)
 
-    async def action_save(self) -> None:
+    def action_save(self) -> None:
         """Ask where to save the part in sight."""
-        if self._finished is None or self.query(SaveBar):
+        if self._finished is not None and not self.query(SaveBar):
+            self._ask_where(self._finished.call, *self._in_sight())
+
+    def on_save_bar_another(self, event: SaveBar.Another) -> None:
+        """Save the next part, or the one before, instead."""
+        event.stop()
+        places = [part.index for part in self._blocks]
+        if self._finished is not None and event.part in places and len(places) > 1:
+            part = self._blocks[(places.index(event.part) + event.by) % len(places)]
+            self._ask_where(self._finished.call, part.index, *_described(part))
+
+    @work(group="save", exclusive=True, exit_on_error=False)
+    async def _ask_where(self, call: str, part: int, what: str, mime: str) -> None:
+        suffix = _SUFFIX.get(mime, ".txt")
+        if any(one.index == part and is_binary(one) for one in self._blocks):
+            suffix = await suffix_of(cast("Port", self.app.port), call, part) or ".bin"  # type: ignore[attr-defined]
+        if self._finished is None or self._finished.call != call:
             return
-        part, what, mime = self._in_sight()
-        name = f"result{_SUFFIX.get(mime, '.json' if part < 0 else '.bin' if not mime else '.txt')}"
-        await self.mount(SaveBar(part, what, name))
+        if bars := self.query(SaveBar):
+            bars.first(SaveBar).take(part, what, f"result{suffix}")
+        else:
+            many = len(self._blocks) > 1 and part >= 0
+            await self.mount(SaveBar(part, what, f"result{suffix}", several=many))
+
+    @property
+    def _blocks(self) -> list[ContentPart]:
+        return [part for part in (self._finished.parts if self._finished else ()) if part.index >= 0]
 
     def _in_sight(self) -> tuple[int, str, str]:
         if self.tab == "raw":
             return WHOLE, "the raw result", "application/json"
         if self.tab == "structured" and self._has("structured"):
             return STRUCTURED, "the structured content", "application/json"
-        parts = [part for part in (self._finished.parts if self._finished else ()) if part.index >= 0]
-        here = self.lines.part_in_sight
+        parts, here = self._blocks, self.lines.part_in_sight
         part = next((p for p in parts if p.index == here), parts[0] if parts else None)
         if part is None:
             return WHOLE, "the raw result", "application/json"
-        return (
-            part.index,
-            _head(part)[2:].partition("   ")[0],
-            part.mime or ("text/plain" if part.kind == "text" else ""),
-        )
+        return part.index, *_described(part)
+
+    # --- opening
+
+    def _picked(self) -> ContentPart | None:
+        if not self.is_mounted or self.tab == "raw":
+            return None
+        return next_binary(self._blocks, self.lines.part_in_sight, self._opened)
+
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def action_open(self) -> None:
+        """Show the picture, or play the sound, in sight; pressed again, the next one."""
+        part, finished = self._picked(), self._finished
+        if part is None or finished is None:
+            return
+        self._opened = part.index
+        said, level = await open_part(cast("Port", self.app.port), finished.call, part.index)  # type: ignore[attr-defined]
+        many = f"part {part.index + 1} of {len(finished.parts)}" if len(finished.parts) > 1 else ""
+        self.app.notify(said, title=many, severity=level, timeout=8, markup=False)
 
     def on_save_bar_closed(self, event: SaveBar.Closed) -> None:
         """Back to the result."""
@@ -331,7 +372,12 @@ def _head(part: ContentPart) -> str:
     sign = {"image": "▣", "audio": "♪", "link": "→", "resource": "◫"}.get(part.kind, "─")
     bits = [part.kind, part.uri, part.mime, size_words(part.size) if part.size else ""]
     line = f"{sign} " + " · ".join(bit for bit in bits if bit)
-    return line + ("   s saves it to a file" if part.kind in ("image", "audio") else "")
+    return line + ("   o opens it · s saves it" if is_binary(part) else "")
+
+
+def _described(part: ContentPart) -> tuple[str, str]:
+    """Return what a part is in words, and its media type."""
+    return _head(part)[2:].partition("   ")[0], part.mime
 
 
 def _note(finished: CallFinished | None) -> Content:

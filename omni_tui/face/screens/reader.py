@@ -13,10 +13,14 @@ from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
 from omni_tui.face.port import Refused
+from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.results.parts import open_part, suffix_of
+from omni_tui.face.results.save import SaveBar
 from omni_tui.face.transcript.reading import ReadingView
 from omni_tui.protocol import AnyCommand, LinkClosed
-from omni_tui.protocol.commands import ReadResult
-from omni_tui.protocol.events import TextPage
+from omni_tui.protocol.commands import ReadResult, SaveResult
+from omni_tui.protocol.events import FileSaved, TextPage
+from omni_tui.protocol.media import PartOf
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
@@ -36,6 +40,8 @@ class ReaderScreen(Screen[None]):
         Binding("right_square_bracket", "part(1)", "next part"),
         Binding("left_square_bracket", "part(-1)", "part before", show=False),
         Binding("y", "copy", "copy what is read"),
+        Binding("s", "save", "save"),
+        Binding("o", "open", "open"),
     ]
     DEFAULT_CSS = """
     ReaderScreen {
@@ -51,6 +57,7 @@ class ReaderScreen(Screen[None]):
 
     WHAT: ClassVar[str] = "the result"
     KEYS: ClassVar[str] = "/ search · n next · y copy · esc back"
+    OF: ClassVar[PartOf] = "call"
 
     def __init__(self, call: str, *, title: str = "", parts: int = 1, part: int = 0) -> None:
         super().__init__()
@@ -62,6 +69,8 @@ class ReaderScreen(Screen[None]):
         self._read = 0
         self._trouble = ""
         self._needle = ""
+        self._binary = False
+        self._said = ""
 
     def compose(self) -> ComposeResult:
         """The text between a title and a line that says where one is."""
@@ -132,6 +141,7 @@ class ReaderScreen(Screen[None]):
         if part != self.part or page.offset != offset:
             return False
         self._total, self._read = page.total, offset + len(page.text)
+        self._binary = self.is_binary(page)
         if not page.text:
             self._total = self._read
         self.view.add(page.text, last=self.complete)
@@ -142,9 +152,76 @@ class ReaderScreen(Screen[None]):
         """Read another part of the result."""
         part = min(max(0, self.part + step), self._parts - 1)
         if part != self.part:
-            self.part, self._total, self._read, self._trouble = part, None, 0, ""
+            self.part, self._total, self._read, self._trouble, self._said = part, None, 0, "", ""
             self.view.empty()
             self._more()
+
+    # --- what is not text
+
+    def is_binary(self, page: TextPage) -> bool:
+        """Whether this is the page of a part that is a picture, a sound, or other binary content."""
+        return page.kind in ("image", "audio")
+
+    @work(group="open", exclusive=True, exit_on_error=False)
+    async def action_open(self) -> None:
+        """Show the picture, or play the sound, that is this part."""
+        self.trouble("opening …")
+        said, _ = await open_part(self.port, self.call, self.part, self.OF)
+        self.trouble(said)
+
+    def trouble(self, words: str) -> None:
+        """Say something in the line below."""
+        self._said = words
+        self._say()
+
+    # --- saving
+
+    def save_command(self, part: int, path: str, *, overwrite: bool) -> AnyCommand:
+        """Return the command that writes a part to a file."""
+        return SaveResult(call=self.call, part=part, path=path, overwrite=overwrite)
+
+    def file_name(self) -> str:
+        """Return a name for the file, without a suffix if there is none to be had from it."""
+        return "result"
+
+    @work(group="save", exclusive=True, exit_on_error=False)
+    async def action_save(self) -> None:
+        """Ask where to save the part that is shown."""
+        if self.query(SaveBar):
+            return
+        name = self.file_name()
+        suffix = await suffix_of(self.port, self.call, self.part, self.OF)
+        if suffix and not name.endswith(suffix) and (self._binary or self.OF == "call"):
+            name += suffix
+        self._said = ""
+        await self.mount(SaveBar(self.part, "this part as it came", name), before="#reader-state")
+
+    @on(SaveBar.Save)
+    def _to_be_saved(self, event: SaveBar.Save) -> None:
+        event.stop()
+        self._save(event.part, event.path, overwrite=event.overwrite)
+
+    @work(group="save", exclusive=True, exit_on_error=False)
+    async def _save(self, part: int, path: str, *, overwrite: bool) -> None:
+        try:
+            saved = await self.port.ask(self.save_command(part, path, overwrite=overwrite))
+        except ASKING as error:
+            words = words_of(error)
+            for bar in self.query(SaveBar):
+                bar.say(words, exists=isinstance(error, Refused) and "exists already" in words)
+            return
+        self._close_bar()
+        if isinstance(saved, FileSaved):
+            self.trouble(f"{saved.size:,} bytes are in {saved.path}")
+
+    @on(SaveBar.Closed)
+    def _not_saved(self, event: SaveBar.Closed) -> None:
+        event.stop()
+        self._close_bar()
+
+    def _close_bar(self) -> None:
+        self.query(SaveBar).remove()
+        self.view.focus()
 
     # --- search
 
@@ -182,8 +259,10 @@ class ReaderScreen(Screen[None]):
     # --- the rest
 
     def action_leave(self) -> None:
-        """Close the search, else the reader."""
-        if self.has_class("-searching"):
+        """Close the bar, the search, or the reader."""
+        if self.query(SaveBar):
+            self._close_bar()
+        elif self.has_class("-searching"):
             self._end_search()
         else:
             self.dismiss()
@@ -204,8 +283,10 @@ class ReaderScreen(Screen[None]):
         elif not self._trouble:
             parts.append("reading …")
         parts.append(f"{self.view.percent} %")
+        said = self._said or self._trouble
+        keys = "o opens it · s saves it · " if self._binary else ""
         text = Content.assemble(
-            (self._trouble, "$waiting"), " · " if self._trouble else "", (" · ".join(parts), "$text-2"),
-            "   ", (self.KEYS, "$text-3"),
+            (said, "$waiting"), " · " if said else "", (" · ".join(parts), "$text-2"),
+            "   ", (keys, "$text-1"), (self.KEYS, "$text-3"),
         )  # fmt: skip
         self.query_one("#reader-state", Static).update(text)

@@ -121,17 +121,48 @@ class StdioTransport:
         return self._child.pid if self._child else None
 
     async def __aenter__(self) -> tuple[LineReader, FrameWriter]:
-        self._processes.prepare()
         self._server_log.begin()
-        child = self._child = Child(self._spawn())
-        self._processes.register(child.pid)
+        # In a thread: starting a program waits until the system has got round to it, and on a busy
+        # machine that holds the loop for a tenth of a second.
+        loop = asyncio.get_running_loop()
+        begun = loop.run_in_executor(self._processes.threads, self._begin)
+        try:
+            self._attach(await asyncio.shield(begun))
+        except asyncio.CancelledError:
+            self._stopping = asyncio.create_task(self._abandon(begun), name=f"abandon {self._spec.name}")
+            await asyncio.shield(self._stopping)
+            raise
+        return self._reader, self._writer
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        """Start the program and see to it that it will be ended. Blocks; runs in a thread."""
+        self._processes.prepare()
+        process = self._spawn()
+        try:
+            self._processes.register(process.pid)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # what nobody would end is not left
+            process.wait()
+            raise
+        return process
+
+    def _attach(self, process: subprocess.Popen[bytes]) -> Child:
+        child = self._child = Child(process)
         pipes = (child.process.stdin, child.process.stdout, child.process.stderr)
         stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
         self._reader = LineReader(stdout)
         self._writer = FrameWriter(stdin, self._reader.finish)
         self._errors = ErrorReader(stderr, self._server_log)
         self._watcher = asyncio.create_task(self._follow(child), name=f"exit of {self._spec.name}")
-        return self._reader, self._writer
+        return child
+
+    async def _abandon(self, begun: asyncio.Future[subprocess.Popen[bytes]]) -> None:
+        """End a program that nobody waits for any more, as soon as it has started."""
+        try:
+            process = await begun
+        except Exception:  # it did not start, and nobody asks why any more
+            return
+        await self._stop(self._attach(process))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -202,14 +233,25 @@ class StdioTransport:
     async def _end_group(self, child: Child) -> None:
         """End what is left of the group, and unregister it."""
         if child.exited.is_set() and not child.signal_group(0):
-            self._processes.unregister(child.pid)
+            await self._unregister(child)
             return
         if not child.exited.is_set():
             child.signal_group(signal.SIGKILL)
             await child.wait(STEP)
         group = {child.pid: 0}
         if await asyncio.to_thread(reaper.end_all, group, "", grace=0.0, term=STEP):
+            await self._unregister(child)
+
+    async def _unregister(self, child: Child) -> None:
+        try:
+            threads = self._processes.threads
+            begun = asyncio.get_running_loop().run_in_executor(
+                threads, self._processes.unregister, child.pid
+            )
+        except RuntimeError:  # the threads are gone: this server took longer to end than it was given
             self._processes.unregister(child.pid)
+        else:
+            await begun
 
 
 def _signal_name(number: int) -> str:
