@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from omni_tui.face.form.checking import by_engine
 from omni_tui.face.form.form import ArgumentsForm
 from omni_tui.face.results.about import Says, about_lines, head_line, headline
 from omni_tui.face.results.errors import ASKING, words_of
@@ -138,7 +139,8 @@ class ToolScreen(Screen[None]):
         about.clear()
         for text, look in about_lines(details):
             about.add(text, look)
-        form = ArgumentsForm(self._server, self._tool, details.input_schema_json, self._wanted)
+        check = by_engine(self._port, self._server, self._tool)
+        form = ArgumentsForm(details.input_schema_json, self._wanted, check=check)
         holder = self.query_one("#tool-form")
         async with self.batch():
             await holder.remove_children()
