@@ -46,7 +46,11 @@ REQUEST: dict[str, Any] = {
 
 def asked(kind: str = "form", content: object = None, **changes: object) -> ServerAsked:
     """Return a question; `content` is what belongs to the server's words."""
-    value = {"form": BOOKING, "url": {"url": ADDRESS}, "sampling": REQUEST}[kind] if content is None else content
+    value = (
+        {"form": BOOKING, "url": {"url": ADDRESS}, "sampling": REQUEST}[kind]
+        if content is None
+        else content
+    )
     text = value if isinstance(value, str) else json.dumps(value)
     labels = {"form": "asks for values", "url": "asks to open a page", "sampling": "asks your model"}
     messages = {
@@ -74,7 +78,10 @@ def asked(kind: str = "form", content: object = None, **changes: object) -> Serv
     if kind == "url":
         values |= {"host": SafeText("pay.example"), "browser": True}
     if kind == "sampling":
-        values |= {"model": SafeText("anthropic/claude-sonnet-4-5"), "budget": SafeText("$0.42 of $0.50 left")}
+        values |= {
+            "model": SafeText("anthropic/claude-sonnet-4-5"),
+            "budget": SafeText("$0.42 of $0.50 left"),
+        }
     return ServerAsked(**{**values, **changes})  # type: ignore[arg-type]
 
 

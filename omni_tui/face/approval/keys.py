@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 
 from textual.content import Content
 from textual.style import Style
@@ -11,6 +11,7 @@ from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, why_not, words_of
 
 _TEXT = "$text-1"
+_GAP = Content("   ")
 KeyWord = tuple[str, str, str]
 """An action's name, its word, and a style; the style "" is that of accepting."""
 
@@ -50,14 +51,24 @@ def allowed(item: Item) -> frozenset[str]:
     return frozenset({"approve", "copy_call", "mark", *named})
 
 
-def key_lines(item: Item, key_of: Callable[[str], str], ready: str) -> list[Content]:
-    """Return the rows of keys; `ready` is the style of accepting."""
-    return [_row(row, key_of, ready) for row in key_words(item)]
+def key_lines(item: Item, key_of: Callable[[str], str], ready: str, width: int) -> list[Content]:
+    """Return the rows of keys; `ready` is the style of accepting. What has no room goes to a row below."""
+    lines: list[Content] = []
+    for row in key_words(item):
+        words = [_key_word(key_of(name), word, name, style or ready) for name, word, style in row]
+        lines += [_GAP.join(part) for part in _packed(words, width)]
+    return lines
 
 
-def _row(row: Iterable[KeyWord], key_of: Callable[[str], str], ready: str) -> Content:
-    gap = Content("   ")
-    return gap.join(_key_word(key_of(name), word, name, style or ready) for name, word, style in row)
+def _packed(words: list[Content], width: int) -> Iterator[list[Content]]:
+    row: list[Content] = []
+    for word in words:
+        used = sum(other.cell_length + _GAP.cell_length for other in row)
+        if row and used + word.cell_length > width:
+            yield row
+            row = []
+        row.append(word)
+    yield row
 
 
 def _key_word(key: str, label: str, action: str, style: str) -> Content:

@@ -300,7 +300,8 @@ class ApprovalsPane(Decider):
         if not self.has_focus_within:
             key = show_key(actions.get("show_approvals").keys)
             return [Content.assemble((key, "bold $text-2"), (" to decide", "$text-3"))]
-        lines = key_lines(item, self._key, "$done" if self.arming.armed else "$text-3")
+        ready = "$done" if self.arming.armed else "$text-3"
+        lines = key_lines(item, self._key, ready, self.card.size.width)
         if self.said:
             lines[-1] = Content.styled(self.said, "$waiting")
         if len(self.queue.marked) > 1:
