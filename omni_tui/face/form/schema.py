@@ -104,7 +104,7 @@ class Field:
             return False
         return (
             (longest or 0) >= 400
-            or self.schema.get("format") in _LONG_FORMATS
+            or str(self.schema.get("format")) in _LONG_FORMATS
             or "contentMediaType" in self.schema
             or self.name.lower() in _LONG_NAMES
         )

@@ -61,6 +61,7 @@ class AskScreen(Screen[None]):
         self._draft = draft
         self._sending = self._declining = self._done = False
         self._insisted: JsonText | None = None
+        self._said_of: JsonText | None = None
 
     @property
     def form(self) -> QuestionForm:
@@ -100,7 +101,7 @@ class AskScreen(Screen[None]):
     # --- what is said
 
     def _say(self, words: str, style: str) -> None:
-        said = self.query_one("#ask-said", Static)
+        said, self._said_of = self.query_one("#ask-said", Static), self.form.arguments_json
         said.display = bool(words)
         said.update(Content.styled(safe_line(words, limit=600), style) if words else Content(""))
 
@@ -115,7 +116,8 @@ class AskScreen(Screen[None]):
     def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
         """What was said of the former values no longer holds."""
         event.stop()
-        if not self.over and not self._sending and self.form.arguments_json != self._insisted:
+        same = self.form.arguments_json == self._said_of
+        if not (self.over or self._sending or same):
             self._insisted, self._declining = None, False
             self._say("", "")
 

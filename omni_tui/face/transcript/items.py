@@ -22,6 +22,7 @@ from omni_tui.face.transcript.entries import UserItem as UserItem
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
+from omni_tui.protocol.asks import AskClosed, ServerAsked
 
 
 @dataclass(slots=True)
@@ -295,8 +296,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.CallProgress: Fold._progress,
     ev.CallFinished: Fold._finished,
     ev.CallRound: asks.on_round,
-    ev.ServerAsked: asks.on_asked,
-    ev.AskClosed: asks.on_closed,
+    ServerAsked: asks.on_asked,
+    AskClosed: asks.on_closed,
     ev.Notice: Fold._notice,
     ev.ConfigProblems: Fold._problems,
     ev.SessionOpened: Fold._opened,
