@@ -12,6 +12,7 @@ from textual.widgets import TextArea
 
 from omni_tui.face.form.form import CHECK_DELAY
 from omni_tui.face.form.limits import problems_of
+from omni_tui.face.form.many import ManyBar
 from omni_tui.face.form.model import FormModel
 from omni_tui.face.screens.ask import AskScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
@@ -224,6 +225,53 @@ async def test_another_session_ends_the_form() -> None:
         await pilot.press("f9")
         await pilot.pause()
         assert sent(face) == []
+
+
+async def test_some_of_a_few_values_are_ticked() -> None:
+    face = Face(ready(), asked())
+    async with face.app.run_test(size=SIZE) as pilot:
+        screen = await opened(face, pilot)
+        await pilot.press(*"Ada", "tab", "tab", "tab")
+        assert isinstance(screen.focused, ManyBar)
+        assert "□ vegan  □ kosher  □ none" in drawn(face.app)
+        await pilot.press("space", "right", "right", "space")
+        assert "■ vegan  □ kosher  ■ none" in drawn(face.app)
+        assert json.loads(screen.form.arguments_json or "")["meals"] == ["vegan", "none"]
+        await pilot.press("space", "left", "space", "left", "space")
+        assert json.loads(screen.form.arguments_json or "")["meals"] == ["kosher"]
+        await pilot.press("right", "space")
+        assert "meals" not in json.loads(screen.form.arguments_json or "")
+        await pilot.press("space", "escape")
+        await until(pilot, lambda: face.app.screen is face.app.main)
+        await opened(face, pilot)
+        assert "□ vegan  ■ kosher  □ none" in drawn(face.app)
+
+
+async def test_ticks_with_titles_and_defaults_take_a_row_each_where_they_are_long() -> None:
+    named = [{"const": f"c{n}", "title": f"a rather long title, number {n}"} for n in range(5)]
+    many = {"type": "array", "items": {"anyOf": named}, "default": ["c3", "c1"], "minItems": 1}
+    sorted_many = {**many, "default": ["c1", "c3"]}
+    schema = {"type": "object", "properties": {"out": many, "in": sorted_many}}
+    face = Face(ready(), asked("form", schema))
+    async with face.app.run_test(size=SIZE) as pilot:
+        screen = await opened(face, pilot)
+        (bar,) = screen.form.query(ManyBar)  # the other default has an order that boxes would lose
+        await until(pilot, lambda: bar.size.height == 5)
+        assert "■ a rather long title, number 3" in drawn(face.app)
+        await pilot.press("f9")
+        await until(pilot, lambda: bool(sent(face)))
+        assert json.loads(sent(face)[0].content_json) == {"out": ["c3", "c1"], "in": ["c1", "c3"]}
+
+
+async def test_a_limit_is_checked_before_anything_is_sent() -> None:
+    face = Face(ready(), asked())
+    async with face.app.run_test(size=SIZE) as pilot:
+        await opened(face, pilot)
+        await pilot.press("A", "f9")
+        await until(pilot, lambda: "at least 2 characters" in drawn(face.app))
+        assert sent(face) == []
+        await pilot.press("f9")  # again: whoever takes the values has the last word
+        await until(pilot, lambda: len(sent(face)) == 1)
 
 
 # --- schemas of every kind

@@ -9,15 +9,28 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from omni_tui.face.approval.asks import Asked
+from omni_tui.face.form.form import ArgumentsForm
+from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.approvals import ApprovalsPane
+from omni_tui.face.screens.tool import ToolScreen
 from omni_tui.face.screens.whole import WholeScreen
-from omni_tui.protocol import SafeText
-from omni_tui.protocol.asks import AnswerAsk, AskClosed, EditAsk, OpenAskPage, ServerAsked
-from omni_tui.protocol.commands import CheckArguments
-from omni_tui.protocol.events import CallProposed, CommandDone, EngineReady, SessionOpened
+from omni_tui.protocol import AnyEvent, JsonText, SafeText
+from omni_tui.protocol.asks import AnswerAsk, AskClosed, AskOutcome, EditAsk, OpenAskPage, ServerAsked
+from omni_tui.protocol.commands import CallTool, CheckArguments, DescribeTool
+from omni_tui.protocol.events import (
+    CallChanged,
+    CallFinished,
+    CallProposed,
+    CallRound,
+    CommandDone,
+    ContentPart,
+    EngineReady,
+    SessionOpened,
+    ToolDetails,
+)
 from tests.face.asks import ADDRESS, REQUEST, asked, review
 from tests.face.conftest import Face, until
-from tests.face.scenario import approval, ready
+from tests.face.scenario import approval, proposed, ready
 from tests.face.test_approvals_keys import arrive, pane_of
 from tests.face.test_hostile_text import assert_harmless, drawn
 
@@ -200,8 +213,8 @@ async def test_what_has_no_place_of_its_own_is_shown_too() -> None:
     face = Face(ready(), asked("sampling", {**request, "messages": odd}))
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
-        text = " ".join("".join(line.plain.rstrip() for line in pane.card._lines).split())
-        for part in ("allServers", '"rm"', "annotations", "2 message 7", "3 message x"):
+        text = "".join(card(pane).split())
+        for part in ("allServers", '"rm"', "annotations", "2message7", "3messagex", "4message[]"):
             assert part in text
 
 
@@ -433,8 +446,8 @@ async def test_hostile_words_reach_no_terminal(kind: str, size: tuple[int, int])
                "review": {"text": HOSTILE}}[kind]  # fmt: skip
     stage = "review" if kind == "review" else "asked"
     event = asked(
-        "sampling" if kind == "review" else kind, content, stage=stage, label=bad, message=bad, why=(bad,) * 20,
-        host=bad, model=bad, budget=bad, target=bad, server=HOSTILE, differs=True,
+        "sampling" if kind == "review" else kind, content, stage=stage, label=bad, message=bad, host=bad,
+        why=(bad,) * 20, model=bad, budget=bad, target=bad, server=HOSTILE, differs=True,
     )  # fmt: skip
     face = Face(ready(), event, asked(ask="r", refused=bad))
     async with face.app.run_test(size=size, notifications=True) as pilot:
@@ -475,3 +488,87 @@ async def test_a_restart_closes_what_was_asked() -> None:
 def test_the_item_answers_for_what_it_wraps() -> None:
     item = Asked(asked(edited=True), "files › x")
     assert (item.call, item.digest, item.server, item.edited) == ("ask:a1", "digest-a1", "travel", True)
+
+
+# --- the conversation, and a call by hand
+
+
+async def transcript(face: Face, pilot: Pilot[None]) -> str:
+    await face.settle(pilot)
+    return drawn(face.app)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decider", "said"),
+    [
+        ("accepted", "user", "✓ answered"),
+        ("declined", "user", "⊘ declined"),
+        ("declined", "policy", "⊘ declined by policy"),
+        ("cancelled", "headless", "⊘ cancelled: nobody there to ask"),
+        ("withdrawn", "server", "⊘ withdrawn by the server"),
+        ("withdrawn", "restart", "⊘ withdrawn by a restart"),
+    ],
+)
+async def test_the_conversation_says_who_asked_what_and_how_it_ended(
+    outcome: AskOutcome, decider: str, said: str
+) -> None:
+    face = Face(ready(), asked())
+    async with face.app.run_test(size=SIZE) as pilot:
+        text = await transcript(face, pilot)
+        assert "? travel › asks for values" in text
+        assert "◌ waiting for you" in text
+        face.link.emit(
+            AskClosed(ask="a1", outcome=outcome, decider=decider, answer=SafeText('{"name": "Ada"}'))
+        )
+        await until(pilot, lambda: said in drawn(face.app))
+        assert '└ {"name": "Ada"}' in drawn(face.app)
+        assert not face.app.main.pane("chat").transcript.fold.waiting  # type: ignore[attr-defined]
+
+
+def running_call() -> list[AnyEvent]:
+    return [
+        proposed("c9", "travel", "book", {}, "write"),
+        CallChanged(call="c9", state="approved", decider="user"),
+        CallChanged(call="c9", state="dispatching"),
+    ]
+
+
+async def test_a_round_is_told_on_its_call() -> None:
+    face = Face(ready(), *running_call())
+    async with face.app.run_test(size=SIZE) as pilot:
+        await face.settle(pilot)
+        face.link.emit(CallRound(call="c9", round=2, asked=(SafeText("elicitation/create"),)))
+        await until(pilot, lambda: "answered, goes on · round 2" in drawn(face.app))
+        part = ContentPart(index=0, kind="text", text=SafeText("booked"), size=6)
+        face.link.emit(CallFinished(call="c9", state="succeeded", parts=(part,), elapsed_ms=5.0, size=6))
+        await until(pilot, lambda: "booked" in drawn(face.app))
+        assert "round 2" in drawn(face.app)
+
+
+@pytest.mark.parametrize(
+    ("call", "server", "told"),
+    [("c9", "travel", True), ("", "travel", True), ("other", "travel", False), ("", "another", False)],
+)
+async def test_a_call_by_hand_says_that_the_server_waits_for_the_person(
+    call: str, server: str, told: bool
+) -> None:
+    face = Face(ready())
+    details = ToolDetails(
+        server="travel", tool="book", label=SafeText("book"), title=SafeText(""), description=SafeText(""),
+        risk="write", annotations=(), input_schema_json=JsonText("{}"),
+    )  # fmt: skip
+    face.link.answers[DescribeTool] = lambda _c: [details]
+    face.link.answers[CallTool] = lambda _c: [CommandDone(id="c9"), *running_call()]
+    async with face.app.run_test(size=SIZE) as pilot:
+        await face.settle(pilot)
+        face.app.post_message(OpenTool("travel", "book"))
+        await until(pilot, lambda: isinstance(face.app.screen, ToolScreen))
+        await until(pilot, lambda: bool(face.app.screen.query(ArgumentsForm)))
+        await pilot.press("f9")
+        await until(pilot, lambda: "esc cancels" in drawn(face.app))
+        face.link.emit(asked(call=call, server=server), approval("c10"))
+        await until(pilot, lambda: len(face.app.overview.pending) == 2)
+        await pilot.pause()
+        assert ("the server asks something of you: F5 leads to it" in drawn(face.app)) is told
+        face.link.emit(AskClosed(ask="a1", outcome="declined", decider="user"))
+        await until(pilot, lambda: "asks something of you" not in drawn(face.app))

@@ -139,6 +139,14 @@ class ArgumentsForm(Vertical):
 
     # --- building
 
+    def row_of(self, node: Node) -> Row:
+        """Return the row of a node."""
+        return make_row(node)
+
+    def unfolds(self, node: Node) -> bool:
+        """Return whether what a node holds has rows of its own."""
+        return node.open and not node.as_json
+
     def compose(self) -> ComposeResult:
         """Lay out both views; only one is shown."""
         yield Static(id="views")
@@ -155,7 +163,7 @@ class ArgumentsForm(Vertical):
     def _visible(self, node: Node) -> Iterator[Node]:
         for child in node.children():
             yield child
-            if child.open and not child.as_json:
+            if self.unfolds(child):
                 yield from self._visible(child)
 
     async def _lay_out(self) -> None:
@@ -194,7 +202,7 @@ class ArgumentsForm(Vertical):
                 fresh.clear()
                 before = row
             else:
-                self._rows[node] = made = make_row(node)
+                self._rows[node] = made = self.row_of(node)
                 fresh.append(made)
         await place()
 
@@ -324,6 +332,10 @@ class ArgumentsForm(Vertical):
     async def _check(self) -> None:
         """See, after a pause in typing, whether the values fit."""
         await asyncio.sleep(CHECK_DELAY)
+        await self.check_now()
+
+    async def check_now(self) -> None:
+        """See whether the values fit, as they are now."""
         arguments = self.arguments_json
         if arguments is None or self._check_values is None:
             return

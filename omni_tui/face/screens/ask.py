@@ -15,7 +15,10 @@ from textual.widgets import Static
 from omni_tui.face.approval.asks import Asked, chip, said_lines
 from omni_tui.face.form.checking import by_limits
 from omni_tui.face.form.form import ArgumentsForm
+from omni_tui.face.form.many import ManyRow, can_be_ticked
 from omni_tui.face.form.model import Draft
+from omni_tui.face.form.nodes import ArrayNode, Node
+from omni_tui.face.form.widgets import Row
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.protocol import JsonText
@@ -33,6 +36,16 @@ class QuestionForm(ArgumentsForm):
     """The values a server asks for."""
 
     NOTHING: ClassVar[str] = "It asks for no values; F9 agrees."
+
+    def row_of(self, node: Node) -> Row:
+        """Lists of some of a few values are boxes to tick."""
+        if isinstance(node, ArrayNode) and can_be_ticked(node):
+            return ManyRow(node)
+        return super().row_of(node)
+
+    def unfolds(self, node: Node) -> bool:
+        """What is ticked has no rows of its own."""
+        return super().unfolds(node) and not can_be_ticked(node)
 
 
 class AskScreen(Screen[None]):
@@ -106,8 +119,8 @@ class AskScreen(Screen[None]):
         said.update(Content.styled(safe_line(words, limit=600), style) if words else Content(""))
 
     def _foot(self) -> None:
-        keys = [("F9", "send"), ("F12", "decline"), ("F7", "copy what is typed"), ("ctrl+r", "JSON"),
-                ("esc", "back, keeps it")]  # fmt: skip
+        keys = [("F9", "send"), ("F12", "decline"), ("F7", "copy"), ("^r", "JSON"),
+                ("esc", "back (it is kept)")]  # fmt: skip
         if self.over:
             keys = [("F7", "copy what is typed"), ("esc", "close")]
         parts = [part for key, word in keys for part in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))]
@@ -165,6 +178,7 @@ class AskScreen(Screen[None]):
         if self.over or self._sending:
             return
         form, self._declining = self.form, False
+        await form.check_now()
         values = form.arguments_json
         if values is None or (form.problems and self._insisted != values):
             self._insisted = values

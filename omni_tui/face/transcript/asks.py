@@ -65,7 +65,7 @@ def on_round(fold: Fold, event: CallRound) -> None:
         item.round, item.attempt = event.round, event.attempt
         asked = ", ".join(safe_line(method, limit=60) for method in event.asked[:4])
         what = f" ({asked})" if asked else ""
-        item.message = f"asked for input{what}, answered, goes on · round {event.round}"
+        item.message = f"asked for input, answered, goes on · round {event.round}{what}"
         fold.touch(index)
 
 
@@ -90,7 +90,7 @@ def draw_ask(item: AskItem, width: int) -> list[Line]:
     name = f"{safe_line(item.server, limit=40)} › {safe_line(item.label, limit=80)}"
     said = " ".join(item.message[:400].split())
     room = width - 2 - cell_len(name) - 2 - 3 - cell_len(state)
-    if room < 0:
+    if room < -4:
         lines = wrap([Span(name, "call-name")], width, first=one("? ", "waiting"), rest=one("  "))
         lines.append(Line((Span("  "), Span(fit(state, width - 2), role)), 2))
     else:
