@@ -39,7 +39,7 @@ KINDS = ["url", "sampling", "review"]
 
 
 def question(kind: str, **changes: object) -> ServerAsked:
-    return review(**changes) if kind == "review" else asked(kind, **changes)
+    return review("fine", **changes) if kind == "review" else asked(kind, **changes)
 
 
 def card(pane: ApprovalsPane) -> str:

@@ -6,6 +6,7 @@ all of them on the screen.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from textual.content import Content
@@ -19,10 +20,14 @@ from omni_tui.face.overview import asked_key
 from omni_tui.face.widgets.lines import rows, wrap
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.asks import ServerAsked
-from omni_tui.security.text import safe, safe_line
+from omni_tui.security.text import hidden, safe, safe_line
 
 _CHIPS = {"form": "ASKS YOU", "url": "A PAGE", "sampling": "ASKS YOUR MODEL"}
 _LABEL_LIMIT, _WHY_LIMIT = 120, 600
+_NAMED = 8
+"""Choices of a field that the card names."""
+_FAR = re.compile(r" {24}|\n{5}| (\n|\Z)")
+"""Space that hides something, or that is lost where words are wrapped: such a text is drawn exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,9 @@ def compose_body(item: Asked, width: int) -> Body:
     said = said_lines(event.message, width)
     drawn, verdict = _CONTENT[item.kind](event, width)
     said += [Content(""), *drawn] if said and drawn else drawn
-    if not event.complete:
+    if event.refused:
+        verdict = "it can only be declined"
+    elif not event.complete:
         verdict = f"only the beginning is here; {event.size:,} bytes in all"
     style = "$text-2" if event.complete and not event.differs else "$waiting"
     more = "v shows the whole of it" if event.kind == "form" else "A opens the whole of it"
@@ -226,11 +233,22 @@ def _field(field: Field, column: int, width: int) -> list[Content]:
     name = Content.styled(field.label, "bold $text-1").truncate(max(4, width // 2), ellipsis=True)
     mark = (" · required", "$waiting") if field.required else ("", "")
     gap = " " * max(1, column - name.cell_length)
-    lines = wrap(Content.assemble(name, gap, (field.hint, "$text-2"), mark), width)
+    lines = wrap(Content.assemble(name, gap, (_hint(field), "$text-2"), mark), width)
     if field.about:
         about = Content.styled(f"“{field.about}”", "$text-3")
         lines += [Content("  ") + piece for piece in wrap(about, width - 2)]
     return lines
+
+
+def _hint(field: Field) -> str:
+    """Return the type in words; of a few choices, which they are."""
+    chosen = field.item if field.kind == "array" else field
+    if chosen.kind != "choice":
+        return field.hint
+    word = "some" if field.kind == "array" else "one"
+    named = ", ".join(choice.label for choice in chosen.choices[:_NAMED])
+    rest = f" and {len(chosen.choices) - _NAMED} more" if len(chosen.choices) > _NAMED else ""
+    return f"{word} of: {named}{rest}"
 
 
 def _page(event: ServerAsked, width: int) -> Drawn:
@@ -260,15 +278,22 @@ def _sampling(event: ServerAsked, width: int) -> Drawn:
     lines += _as_text(event, width) if pairs is None else request_lines(pairs, width)
     if event.stage == "answering":
         return lines, "the model is writing its answer · you see it before the server does"
-    return lines, "all of it is shown · you see the model's answer before the server does"
+    seen = "all of it is shown, pictures and sounds by their size"
+    return lines, f"{seen} · you see the model's answer before the server does"
 
 
 def _review(event: ServerAsked, width: int) -> Drawn:
     """Draw the model's answer."""
     head = f"{safe_line(event.model, limit=200) or 'the model'} answers"
-    pairs = parse(event.content_json) if event.complete else None
     lines = wrap(Content.styled(head, "$text-2"), width)
-    lines += _as_text(event, width) if pairs is None else argument_lines(pairs, width)
+    pairs = parse(event.content_json) if event.complete else None
+    text = pairs[0][1] if pairs and [key for key, _value in pairs] == ["text"] else None
+    if pairs is None:
+        lines += _as_text(event, width)
+    elif type(text) is str and text.strip() and not hidden(text) and not _FAR.search(text):
+        lines += [Content.styled(row, "$text-1") for row in rows(text, width)]
+    else:
+        lines += argument_lines(pairs, width)
     return lines, "the whole answer is shown · it goes to the server exactly so"
 
 

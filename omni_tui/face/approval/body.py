@@ -62,5 +62,5 @@ def arrange(body: Body, keys: list[Content], height: int) -> tuple[list[Content]
             return lines, True
     room = max(0, height - len(body.head) - len(keys) - 1)
     left = len(body.arguments) - room
-    more = Content.styled(f"… {left} more lines: {body.more}", "$waiting")
+    more = Content.styled(f"… {left} more line{'' if left == 1 else 's'}: {body.more}", "$waiting")
     return [*body.head, *body.arguments[:room], more, *keys][:height], False
