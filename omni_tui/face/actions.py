@@ -83,6 +83,7 @@ _APP: tuple[Action, ...] = (
     Action("log", "", "app", "Show what a server wrote on stderr", "", "log", "SERVER"),
     Action("prompts", "", "app", "Browse the prompts that servers offer", "", "prompts", "FILTER"),
     Action("resources", "", "app", "Browse the resources that servers offer", "", "resources", "FILTER"),
+    Action("questions", "", "app", "Go to what servers ask of you", "", "questions"),
     Action("welcome", "", "app", "Show the first page: demo, import, add a server", "", "welcome"),
 )
 
@@ -98,17 +99,42 @@ _SERVERS: tuple[Action, ...] = (
 )
 
 _APPROVALS: tuple[Action, ...] = (
-    Action("approve", "A", "approvals", "Approve exactly what is shown", "approve", palette=False),
-    Action("reject", "R", "approvals", "Reject this call", "reject", palette=False),
+    Action(
+        "approve",
+        "A",
+        "approvals",
+        "Approve exactly what is shown; fill in a form",
+        "approve",
+        palette=False,
+    ),
+    Action(
+        "reject", "R", "approvals", "Reject this call, or decline this question", "reject", palette=False
+    ),
     Action(
         "reject_why", "f", "approvals", "Reject, with words for the model", "reject, say why", palette=False
     ),
-    Action("edit_call", "e", "approvals", "Edit the arguments", "edit", palette=False),
+    Action("edit_call", "e", "approvals", "Edit what would be sent", "edit", palette=False),
+    Action(
+        "cancel_ask",
+        "X",
+        "approvals",
+        "Tell the server that nobody decided on its question",
+        "cancel",
+        palette=False,
+    ),
+    Action(
+        "open_page",
+        "o",
+        "approvals",
+        "Open a question's page first, without agreeing",
+        "open",
+        palette=False,
+    ),
     Action("later", "D", "approvals", "Look at it later", "later", palette=False),
     Action("mark", "m", "approvals", "Mark for approving several at once", "mark", palette=False),
     Action("approve_marked", "M", "approvals", "Approve the marked calls together", palette=False),
     Action("view_call", "v", "approvals", "See the whole of what would be sent", "whole", palette=False),
-    Action("copy_call", "y", "approvals", "Copy the arguments", palette=False),
+    Action("copy_call", "y", "approvals", "Copy the arguments, or the address", palette=False),
 )
 
 _registry: dict[str, Action] = {}

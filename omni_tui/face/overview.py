@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from omni_tui.face.offers.index import OfferIndex
 from omni_tui.protocol import AnyEvent, Mode
+from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.events import (
     ApprovalRequested,
     CallChanged,
@@ -43,7 +44,7 @@ class Overview:
     """Id of the turn that runs, "" if none does."""
     parked: bool = False
     pending: dict[str, str] = field(default_factory=dict)
-    """Calls that wait for the person: call id to server name."""
+    """What waits for the person, calls and questions of servers: its key in the queue to server name."""
     servers: dict[str, ServerChanged] = field(default_factory=dict)
     tools: dict[str, int] = field(default_factory=dict)
     """Tools listed so far by server."""
@@ -65,6 +66,10 @@ class Overview:
                 self._servers(event)
             case ApprovalRequested() | CallChanged() | CallFinished():
                 self._calls(event)
+            case ServerAsked(ask=ask, server=server):
+                self.pending[asked_key(ask)] = server
+            case AskClosed(ask=ask):
+                self.pending.pop(asked_key(ask), None)
             case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged():
                 self._turns(event)
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
@@ -124,3 +129,8 @@ class Overview:
                 self.mode = mode
             case ModelChanged(name=name, label=label):
                 self.model, self.label = name, label
+
+
+def asked_key(ask: str) -> str:
+    """Return what queue, bars and transcript know a server's question by; no call's id looks so."""
+    return f"ask:{ask}"

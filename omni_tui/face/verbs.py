@@ -83,6 +83,13 @@ class Verbs(Managing):
         """Go to the approvals."""
         self.go("approvals")
 
+    def action_questions(self) -> None:
+        """Go to the oldest question of a server."""
+        if getattr(self.main.pane("approvals"), "focus_question", lambda: False)():
+            self.go("approvals")
+        else:
+            self.say("No server asks anything of you.")
+
     def action_zoom(self) -> None:
         """Give the window to the current pane, or give it back."""
         self.main.toggle_zoom()

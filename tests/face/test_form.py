@@ -13,6 +13,7 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from omni_tui.face.form.checking import by_engine
 from omni_tui.face.form.controls import ChoiceBar
 from omni_tui.face.form.form import BATCH, ArgumentsForm, RawBox
 from omni_tui.face.form.groups import GroupRow, MoreRow
@@ -48,7 +49,8 @@ async def shown(
     port: ScriptedPort | None = None,
     size: tuple[int, int] = (80, 40),
 ) -> AsyncIterator[tuple[Pilot[None], ArgumentsForm, ToolApp]]:
-    form = ArgumentsForm("files", "tool", json.dumps(of), arguments)
+    port = port or ScriptedPort()
+    form = ArgumentsForm(json.dumps(of), arguments, check=by_engine(port, "files", "tool"))
     app = ToolApp(form, port=port)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()

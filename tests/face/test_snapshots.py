@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from omni_tui.face.screens.ask import AskScreen
 from omni_tui.face.widgets.rows import RowList
-from omni_tui.protocol import AnyEvent
-from tests.face import scenario
+from omni_tui.protocol import AnyEvent, SafeText
+from tests.face import asks, scenario
 from tests.face.conftest import Face, until
 
 Snap = Callable[..., bool]
@@ -103,6 +104,40 @@ def test_a_grave_call(snap_compare: Snap) -> None:
         description="Delete a file for good.", trust="changed since 3 Nov",
     )  # fmt: skip
     assert take(snap_compare, "160x45", [scenario.ready(), *scenario.servers(), item], "f5")
+
+
+QUESTIONS = {
+    "form": asks.asked("form", call="c1"),
+    "url": asks.asked("url", why=(SafeText("the page is on another host than the server"),)),
+    "sampling": asks.asked("sampling"),
+    "review": asks.review(edited=True),
+    "refused": asks.asked("form", refused=SafeText("it asks for a password, which no form may do")),
+}
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_questions(snap_compare: Snap, kind: str) -> None:
+    async def armed(face: Face, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: face.app.main.pane("approvals")._was_armed)  # type: ignore[attr-defined]
+
+    events = [*scenario.whole(), QUESTIONS[kind]]
+    assert take(snap_compare, "120x40", events, "f5", "end", then=armed)
+
+
+def test_the_form_of_a_question(snap_compare: Snap) -> None:
+    async def filled(face: Face, pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: face.app.main.pane("approvals")._was_armed)  # type: ignore[attr-defined]
+        await pilot.press("A")
+        face.clock.advance(0.1)
+        await until(pilot, lambda: isinstance(face.app.screen, AskScreen))
+        await until(pilot, lambda: face.app.screen.focused is not None)
+        await pilot.press(*"A", "f9")
+        screen = face.app.screen
+        assert isinstance(screen, AskScreen)
+        await until(pilot, lambda: screen.form.problems == 1)
+
+    events = [scenario.ready(), *scenario.servers(), QUESTIONS["form"]]
+    assert take(snap_compare, "120x40", events, "f5", then=filled)
 
 
 def test_too_small(snap_compare: Snap) -> None:

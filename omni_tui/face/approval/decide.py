@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from omni_tui.face.approval.answering import Answering
+from omni_tui.face.approval.asks import Asked
+from omni_tui.face.approval.items import Item, why_not
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.port import Refused
-from omni_tui.protocol import JsonText, LinkClosed
+from omni_tui.protocol import AnyCommand, JsonText, LinkClosed
+from omni_tui.protocol.asks import AnswerAsk, EditAsk
 from omni_tui.protocol.commands import Decide, EditCall, Verdict
+from omni_tui.protocol.events import ApprovalRequested
 
 if TYPE_CHECKING:
     from omni_tui.face.panes.approvals import ApprovalsPane
 
 _log = logging.getLogger(__name__)
+Ruling: TypeAlias = Verdict | Literal["cancel"]
+"""What a person says about an item; `cancel` is for questions, `defer` is not told to servers."""
 _DONE = {"approve": "approved", "reject": "rejected", "defer": "put off"}
+_ANSWERED = {"approve": "answered", "reject": "declined", "cancel": "cancelled", "defer": "put off"}
+_ACTIONS: dict[str, Literal["accept", "decline", "cancel"]] = {
+    "approve": "accept", "reject": "decline", "cancel": "cancel",
+}  # fmt: skip
 
 
 FLASH_S = 2.5
 """How long the card says why a key did nothing."""
 
 
-class Decider(Pane):
+class Decider(Answering, Pane):
     """The part of the approvals pane that talks to the engine."""
 
     @property
@@ -42,36 +53,47 @@ class Decider(Pane):
         self._me.said = words
         self._me.card.rearrange()
 
-    def decide(self, call: str, digest: str, verdict: Verdict, feedback: str = "") -> None:
+    def decide(self, call: str, digest: str, verdict: Ruling, feedback: str = "") -> None:
         """Send a verdict on exactly this. The cursor leaves the item and does not go to the next."""
         pane = self._me
-        if call in pane.queue.deciding:
+        item = pane.queue.get(call)
+        if call in pane.queue.deciding or item is None:
             return
-        pane.queue.deciding[call] = digest
-        pane.queue.ended = {call: _DONE[verdict]}
+        if verdict == "approve" and (why := why_not(item)):
+            self.flash(why)
+            return
+        if isinstance(item, Asked) and item.event.kind == "form" and verdict == "approve":
+            if item.digest == digest:
+                pane.open_form(item)
+            return
+        pane.queue.ended = {call: (_ANSWERED if isinstance(item, Asked) else _DONE)[verdict]}
         pane.close_inline()
         pane.rows.select(None)
+        command = _command(item, digest, verdict, feedback)
+        if command is None:
+            pane.queue.put_off(call)
+            pane.redraw()
+            return
+        pane.queue.deciding[call] = digest
         self.run_worker(
-            self._send_verdict(Decide(call=call, digest=digest, verdict=verdict, feedback=feedback)),
-            group="decide",
-            exit_on_error=False,
+            self._send_verdict(call, command, later=verdict == "defer"), group="decide", exit_on_error=False
         )
 
-    async def _send_verdict(self, command: Decide) -> None:
+    async def _send_verdict(self, call: str, command: AnyCommand, *, later: bool) -> None:
         pane = self._me
         try:
             await pane.port.ask(command)
         except Refused as refused:
-            pane.queue.deciding.pop(command.call, None)
+            pane.queue.deciding.pop(call, None)
             pane.queue.ended = {}
             pane.app.failed(refused.failure)  # type: ignore[attr-defined]
         except (TimeoutError, LinkClosed) as error:
-            pane.queue.deciding.pop(command.call, None)
+            pane.queue.deciding.pop(call, None)
             _log.warning("a verdict got no answer: %r", error)
-            self.flash("the engine did not answer; the call waits still")
+            self.flash("the engine did not answer; it waits still")
         else:
-            if command.verdict == "defer":
-                pane.queue.put_off(command.call)
+            if later:
+                pane.queue.put_off(call)
         pane.redraw()
 
     # --- reject with words
@@ -104,7 +126,7 @@ class Decider(Pane):
         if item is None:
             return
         if not item.complete:
-            self.flash("these arguments are too long to edit here; reject with words instead")
+            self.flash("it is too long to edit here; reject it instead")
             return
         from omni_tui.face.approval.inline import ArgumentsEditor
 
@@ -114,9 +136,14 @@ class Decider(Pane):
         pane.mount(editor)
         editor.focus_text()
 
-    async def send_edit(self, call: str, digest: str, arguments: JsonText) -> None:
-        """Put other arguments in the item's place; it needs its own approval then. Raises `Refused`."""
-        await self._me.port.ask(EditCall(call=call, digest=digest, arguments_json=arguments))
+    async def send_edit(self, item: Item, content: JsonText) -> None:
+        """Put something else in the item's place; it needs its own approval then. Raises `Refused`."""
+        command: AnyCommand = (
+            EditAsk(ask=item.event.ask, digest=item.digest, content_json=content)
+            if isinstance(item, Asked)
+            else EditCall(call=item.call, digest=item.digest, arguments_json=content)
+        )
+        await self._me.port.ask(command)
         self._me.close_inline(refocus=True)
 
     def close_inline(self, *, refocus: bool = False) -> None:
@@ -152,7 +179,7 @@ class Decider(Pane):
         """Open the sheet with every marked call."""
         pane = self._me
         items = [item for call in pane.queue.calls if call in pane.queue.marked
-                 if (item := pane.queue.get(call)) is not None]  # fmt: skip
+                 if isinstance(item := pane.queue.get(call), ApprovalRequested)]  # fmt: skip
         if len(items) < 2:
             return
         from omni_tui.face.screens.batch import BatchScreen
@@ -162,3 +189,13 @@ class Decider(Pane):
     def _approve_all(self, verdicts: list[tuple[str, str]] | None) -> None:
         for call, digest in verdicts or ():
             self.decide(call, digest, "approve")
+
+
+def _command(item: Item, digest: str, verdict: Ruling, feedback: str) -> AnyCommand | None:
+    """Return what is sent; None for what concerns the face alone."""
+    if isinstance(item, Asked):
+        action = _ACTIONS.get(verdict)
+        return None if action is None else AnswerAsk(ask=item.event.ask, digest=digest, action=action)
+    if verdict == "cancel":
+        return None
+    return Decide(call=item.call, digest=digest, verdict=verdict, feedback=feedback)

@@ -1,4 +1,4 @@
-"""What opens inside the approvals pane: a line for words to the model, an editor for the arguments."""
+"""What opens inside the approvals pane: a line for words to the model, an editor for what is sent."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
+from omni_tui.face.approval.asks import Asked
+from omni_tui.face.approval.items import Item
 from omni_tui.face.port import Refused
 from omni_tui.protocol import JsonText, LinkClosed
 from omni_tui.protocol.commands import CheckArguments
-from omni_tui.protocol.events import ApprovalRequested, ArgumentsChecked
+from omni_tui.protocol.events import ApprovalRequested, ArgumentsChecked, Problem
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
@@ -61,7 +63,11 @@ class WordsLine(Input):
 
 
 class ArgumentsEditor(Vertical):
-    """The exact arguments as JSON. What comes out is checked, and then needs an approval of its own."""
+    """What would be sent, exact, as JSON. What comes out is checked, and then needs its own approval.
+
+    A call's arguments are checked against the tool's schema first; what belongs to a question is
+    checked by the engine when it takes it.
+    """
 
     DEFAULT_CSS = """
     ArgumentsEditor { height: 1fr; padding: 0 1; }
@@ -75,14 +81,15 @@ class ArgumentsEditor(Vertical):
         Binding("escape", "abandon", "keep as it was", priority=True),
     ]
 
-    def __init__(self, item: ApprovalRequested) -> None:
+    def __init__(self, item: Item) -> None:
         super().__init__(classes="-inline")
         self._item = item
         self.can_focus = False
 
     def compose(self) -> ComposeResult:
         """What is edited, the text, what is wrong with it."""
-        title = f"edit the arguments of {self._item.server} › {self._item.label}"
+        what = "what belongs to" if isinstance(self._item, Asked) else "the arguments of"
+        title = f"edit {what} {self._item.server} › {self._item.label}"
         yield Static(Content.styled(safe_line(title), "$text-2"), markup=False)
         area = TextArea(_pretty(self._item.arguments_json), soft_wrap=True, tab_behavior="indent")
         area.cursor_blink = False
@@ -106,7 +113,7 @@ class ArgumentsEditor(Vertical):
     @staticmethod
     def _hint() -> Content:
         return Content.assemble(
-            ("^o", "bold $text-2"), (" use these, then approve   ", "$text-3"),
+            ("^o", "bold $text-2"), (" use this, then approve   ", "$text-3"),
             ("^e", "bold $text-2"), (" $EDITOR   ", "$text-3"),
             ("esc", "bold $text-2"), (" leave it as it was", "$text-3"),
         )  # fmt: skip
@@ -130,17 +137,19 @@ class ArgumentsEditor(Vertical):
             self.trouble(f"This is not a JSON object: {error}")
             return
         try:
-            check = CheckArguments(server=item.server, tool=item.tool, arguments_json=arguments)
-            checked = await self._pane.port.ask(check)
-            problems = checked.problems if isinstance(checked, ArgumentsChecked) else ()
-            if problems:
+            if not isinstance(item, Asked) and (problems := await self._check(item, arguments)):
                 self.trouble(*(f"{p.where or 'arguments'}: {p.what} {p.todo}".strip() for p in problems))
                 return
-            await self._pane.send_edit(item.call, item.digest, arguments)
+            await self._pane.send_edit(item, arguments)
         except Refused as refused:
             self.trouble(refused.failure.what, refused.failure.why, refused.failure.todo)
         except (TimeoutError, LinkClosed):
             self.trouble("The engine did not answer; nothing was changed.")
+
+    async def _check(self, item: ApprovalRequested, arguments: JsonText) -> tuple[Problem, ...]:
+        check = CheckArguments(server=item.server, tool=item.tool, arguments_json=arguments)
+        checked = await self._pane.port.ask(check)
+        return checked.problems if isinstance(checked, ArgumentsChecked) else ()
 
     def action_external(self) -> None:
         """Edit the text in the person's own editor."""
@@ -195,5 +204,5 @@ def _exact(text: str) -> JsonText:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError("arguments go in { }")
+        raise ValueError("it goes in { }")
     return JsonText(json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")))

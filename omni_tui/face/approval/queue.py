@@ -1,14 +1,17 @@
-"""The rows of the approvals queue, and the fold that says which calls wait."""
+"""The rows of the approvals queue, and the fold that says what waits: calls, and questions of servers."""
 
 from __future__ import annotations
 
 from textual.content import Content
 
-from omni_tui.face.approval.values import parse, what_matters
+from omni_tui.face.approval.asks import Asked
+from omni_tui.face.approval.items import Item, matters, why_alone
 from omni_tui.face.clock import Clock
+from omni_tui.face.overview import asked_key
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished
+from omni_tui.protocol.asks import AskClosed, ServerAsked
+from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, CallProposed
 from omni_tui.security.text import safe
 
 BATCH_LIMIT = 20
@@ -16,56 +19,67 @@ BATCH_LIMIT = 20
 
 
 class Queue:
-    """Calls that wait for the person, in the order they came; what was put off comes last."""
+    """What waits for the person, in the order it came; what was put off comes last.
+
+    An item is known by its `call`, which is the call's id, or a key of its own for a question.
+    """
 
     def __init__(self) -> None:
-        self._items: dict[str, ApprovalRequested] = {}
+        self._items: dict[str, Item] = {}
         self._later: list[str] = []
         self._matters: dict[str, str] = {}
+        self._courses: dict[str, str] = {}
         self.marked: set[str] = set()
         self.deciding: dict[str, str] = {}
-        """Calls whose verdict is on its way to the engine: call id to digest."""
+        """Items whose verdict is on its way to the engine: key to digest."""
         self.ended: dict[str, str] = {}
-        """How calls that no longer wait ended, for saying so."""
+        """How items that no longer wait ended, for saying so."""
 
     def __len__(self) -> int:
         return len(self._items)
 
     @property
     def calls(self) -> list[str]:
-        """Call ids in the order of the rows."""
+        """Keys in the order of the rows."""
         return [*(call for call in self._items if call not in self._later), *self._later]
 
-    def get(self, call: str | None) -> ApprovalRequested | None:
+    @property
+    def questions(self) -> list[str]:
+        """Keys of what servers ask, in the order of the rows."""
+        return [call for call in self.calls if isinstance(self._items[call], Asked)]
+
+    def get(self, call: str | None) -> Item | None:
         """Return one item."""
         return None if call is None else self._items.get(call)
 
     def matters(self, call: str) -> str:
-        """Return the argument that says most about a call."""
+        """Return what says most about an item, on one line."""
         if call not in self._matters:
-            item = self._items[call]
-            self._matters[call] = what_matters(parse(item.arguments_json) if item.complete else None)
+            self._matters[call] = matters(self._items[call])
         return self._matters[call]
 
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; True if the rows changed."""
-        if isinstance(event, ApprovalRequested):
-            self._items[event.call] = event
-            self._matters.pop(event.call, None)
-            self.marked.discard(event.call)
-            self.deciding.pop(event.call, None)
-            return True
-        if isinstance(event, CallChanged) and event.state in ("pending", "held"):
-            self.deciding.pop(event.call, None)
-            return event.call in self._items
-        if isinstance(event, CallChanged | CallFinished) and event.call in self._items:
-            self._drop(event.call)
-            self.ended = {event.call: event.state}
-            return True
+        match event:
+            case ApprovalRequested():
+                return self._put(event)
+            case ServerAsked():
+                return self._put(Asked(event, self._courses.get(event.call, "")))
+            case CallProposed():
+                self._courses[event.call] = f"{safe(event.server, lines=False)} › {event.label}"
+            case CallChanged(state="pending" | "held"):
+                self.deciding.pop(event.call, None)
+                return event.call in self._items
+            case CallChanged() | CallFinished():
+                return self._drop(event.call, event.state)
+            case AskClosed():
+                return self._drop(asked_key(event.ask), event.outcome)
+            case _:
+                pass
         return False
 
     def put_off(self, call: str) -> None:
-        """Move a call to the end."""
+        """Move an item to the end."""
         if call in self._items:
             self._later = [*(other for other in self._later if other != call), call]
             self.deciding.pop(call, None)
@@ -75,31 +89,33 @@ class Queue:
         self.__init__()  # type: ignore[misc]
 
     def may_batch(self, call: str) -> str:
-        """Return why a call may not be approved together with others, "" if it may."""
-        item = self._items[call]
-        if item.risk == "destructive":
-            return "it destroys; such calls are approved one by one"
-        if item.held:
-            return "its server or tool changed; look at it by itself"
-        if item.edited:
-            return "it was edited; look at it by itself"
-        if not item.complete:
-            return "it is too long to be shown together with others"
-        if len(self.marked) >= BATCH_LIMIT and call not in self.marked:
+        """Return why an item may not be approved together with others, "" if it may."""
+        why = why_alone(self._items[call])
+        if not why and len(self.marked) >= BATCH_LIMIT and call not in self.marked:
             return f"no more than {BATCH_LIMIT} calls are approved together"
-        return ""
+        return why
 
-    def _drop(self, call: str) -> None:
-        self._items.pop(call, None)
+    def _put(self, item: Item) -> bool:
+        self._items[item.call] = item
+        self._matters.pop(item.call, None)
+        self.marked.discard(item.call)
+        self.deciding.pop(item.call, None)
+        return True
+
+    def _drop(self, call: str, how: str) -> bool:
+        if self._items.pop(call, None) is None:
+            return False
         self._matters.pop(call, None)
         self.deciding.pop(call, None)
         self.marked.discard(call)
         if call in self._later:
             self._later.remove(call)
+        self.ended = {call: how}
+        return True
 
 
 class QueueRows(RowList):
-    """One row a call: number, server › tool, the argument that matters, how long it waits."""
+    """One row an item: number, server › what it is, what matters most of it, how long it waits."""
 
     DEFAULT_CSS = """
     QueueRows { max-height: 8; }
@@ -111,7 +127,7 @@ class QueueRows(RowList):
         self._clock = clock
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Draw one call."""
+        """Draw one item."""
         item = self._queue.get(key)
         if item is None:
             return Content("")

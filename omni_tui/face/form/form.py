@@ -1,11 +1,11 @@
-"""The form of one tool: rows made from its schema, a raw JSON view of the same values, and checking."""
+"""A form: rows made from a JSON schema, a raw JSON view of the same values, and checking."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import ClassVar, TypeAlias
 
 from textual import events, work
 from textual.app import ComposeResult
@@ -19,22 +19,18 @@ from textual.widgets import Static, TextArea
 from omni_tui.face.form.controls import TextBox
 from omni_tui.face.form.exact import Json, NotJson, ascii_json, escape_hidden, parse, pretty
 from omni_tui.face.form.groups import MoreRow, make_row
-from omni_tui.face.form.model import FormModel
+from omni_tui.face.form.model import Draft, FormModel
 from omni_tui.face.form.nodes import Node, Trouble
 from omni_tui.face.form.widgets import Edited, Row
-from omni_tui.face.port import Refused
-from omni_tui.protocol import JsonText, LinkClosed
-from omni_tui.protocol.commands import CheckArguments
-from omni_tui.protocol.events import ArgumentsChecked
+from omni_tui.protocol import JsonText
 from omni_tui.security.text import safe_line
-
-if TYPE_CHECKING:
-    from omni_tui.face.port import Port
 
 BATCH = 40
 """Rows mounted at once; the next ones come when the last is reached."""
 CHECK_DELAY = 0.2
-"""Seconds without a key before the engine is asked whether the arguments fit."""
+"""Seconds without a key before it is checked whether the values fit."""
+Check: TypeAlias = Callable[[JsonText], Awaitable["Iterable[tuple[str, str]] | None"]]
+"""Says what is wrong with values, each as a JSON Pointer and words; None if that is not known now."""
 _COUNT_TO = 5000
 _SAID = 4
 
@@ -48,11 +44,14 @@ class RawBox(TextBox):
 
 
 class ArgumentsForm(Vertical):
-    """The arguments of one call, as a form or as JSON, whichever is in front; values go with it.
+    """The values of a schema, as a form or as JSON, whichever is in front; values go with it.
 
-    Posts `ArgumentsForm.Changed` when the arguments or what is wrong with them changed. The owner
-    calls nothing but `load`, `insist` and the properties.
+    Posts `ArgumentsForm.Changed` when the values or what is wrong with them changed. The owner
+    calls nothing but `load`, `insist` and the properties. `check` says, after a pause in typing, what
+    the form cannot see by itself. A `draft` is kept up to date and may be shown again later.
     """
+
+    NOTHING: ClassVar[str] = "This tool takes no arguments."
 
     DEFAULT_CSS = """
     ArgumentsForm { height: 1fr; }
@@ -68,24 +67,39 @@ class ArgumentsForm(Vertical):
     class Changed(Message):
         """The arguments, or what is known to be wrong with them, changed."""
 
-    def __init__(self, server: str, tool: str, schema_json: str, arguments_json: str = "") -> None:
+    def __init__(
+        self,
+        schema_json: str,
+        arguments_json: str = "",
+        *,
+        check: Check | None = None,
+        draft: Draft | None = None,
+    ) -> None:
         super().__init__()
-        self._server = server
-        self._tool = tool
-        self.model = FormModel(schema_json)
+        self._check_values = check
+        self.draft = draft if draft is not None else Draft(FormModel(schema_json))
+        self.model = self.draft.model
         self._limit = BATCH
         self._rows: dict[Node, Row] = {}
         self._visited: set[Node] = set()
         self._insist = False
         self._local: list[Trouble] = []
         self._remote: list[tuple[str, str]] = []
-        self._raw_text = "{}"
         self._refusal = ""
         if arguments_json.strip():
             self._load_text(arguments_json)
-        self.set_reactive(ArgumentsForm.raw, not self.model.plain)
-        if not self.model.plain:
-            self._raw_text = self.model.root.text or "{}"
+        if self.draft.raw is None:
+            self.draft.raw = not self.model.plain
+            self.draft.text = (self.model.root.text or "{}") if self.draft.raw else "{}"
+        self.set_reactive(ArgumentsForm.raw, self.draft.raw)
+
+    @property
+    def _raw_text(self) -> str:
+        return self.draft.text
+
+    @_raw_text.setter
+    def _raw_text(self, text: str) -> None:
+        self.draft.text = text
 
     # --- what the owner uses
 
@@ -125,6 +139,14 @@ class ArgumentsForm(Vertical):
 
     # --- building
 
+    def row_of(self, node: Node) -> Row:
+        """Return the row of a node."""
+        return make_row(node)
+
+    def unfolds(self, node: Node) -> bool:
+        """Return whether what a node holds has rows of its own."""
+        return node.open and not node.as_json
+
     def compose(self) -> ComposeResult:
         """Lay out both views; only one is shown."""
         yield Static(id="views")
@@ -141,7 +163,7 @@ class ArgumentsForm(Vertical):
     def _visible(self, node: Node) -> Iterator[Node]:
         for child in node.children():
             yield child
-            if child.open and not child.as_json:
+            if self.unfolds(child):
                 yield from self._visible(child)
 
     async def _lay_out(self) -> None:
@@ -162,7 +184,7 @@ class ArgumentsForm(Vertical):
         for row in self._rows.values():
             row.fit()
         if not shown and not scroll.children:
-            await scroll.mount(Static(Content(" This tool takes no arguments."), classes="hint"))
+            await scroll.mount(Static(Content(f" {self.NOTHING}"), classes="hint"))
 
     async def _mount_new(self, scroll: VerticalScroll, shown: list[Node]) -> None:
         before: Row | None = None
@@ -180,7 +202,7 @@ class ArgumentsForm(Vertical):
                 fresh.clear()
                 before = row
             else:
-                self._rows[node] = made = make_row(node)
+                self._rows[node] = made = self.row_of(node)
                 fresh.append(made)
         await place()
 
@@ -240,6 +262,7 @@ class ArgumentsForm(Vertical):
 
     def watch_raw(self) -> None:
         """Show the view that is in front."""
+        self.draft.raw = self.raw
         if self.is_attached:
             self.query_one("#rows").display = not self.raw
             self.query_one(RawBox).display = self.raw
@@ -249,7 +272,7 @@ class ArgumentsForm(Vertical):
             value = parse(self._raw_text)
         except NotJson as error:
             return None, f"not JSON: {error}"
-        return value, "" if isinstance(value, dict) else "the arguments must be a JSON object"
+        return value, "" if isinstance(value, dict) else "it must be a JSON object"
 
     def _load_text(self, arguments_json: str) -> None:
         try:
@@ -307,19 +330,18 @@ class ArgumentsForm(Vertical):
 
     @work(group="check-arguments", exclusive=True, exit_on_error=False)
     async def _check(self) -> None:
-        """Ask the engine, after a pause in typing, whether the arguments fit the schema."""
+        """See, after a pause in typing, whether the values fit."""
         await asyncio.sleep(CHECK_DELAY)
+        await self.check_now()
+
+    async def check_now(self) -> None:
+        """See whether the values fit, as they are now."""
         arguments = self.arguments_json
-        if arguments is None:
+        if arguments is None or self._check_values is None:
             return
-        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
-        command = CheckArguments(server=self._server, tool=self._tool, arguments_json=arguments)
-        try:
-            reply = await port.ask(command, timeout=10)
-        except (Refused, TimeoutError, LinkClosed):
-            return
-        if isinstance(reply, ArgumentsChecked) and self.arguments_json == arguments:
-            self._remote = self._news((p.where, p.what) for p in reply.problems)
+        problems = await self._check_values(arguments)
+        if problems is not None and self.arguments_json == arguments:
+            self._remote = self._news(problems)
             self._say()
             self.post_message(self.Changed())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from omni_tui.face.form.exact import Json, ascii_json
 from omni_tui.face.form.nodes import Node, ObjectNode, Trouble, make_node
 from omni_tui.face.form.schema import Absent, read_schema
@@ -23,6 +25,23 @@ class FormModel:
     def load(self, value: Json) -> None:
         """Take arguments over exactly."""
         self.root.load(value)
+
+    def prefill(self) -> None:
+        """Begin with every default the schema names, those of optional fields too, if they fit.
+
+        For forms a server asks to have filled in, where the specification wants it so (MCP
+        2025-11-25, elicitation, default values). A tool's optional arguments stay unsent instead.
+        """
+        root = self.root
+        if not isinstance(root, ObjectNode):
+            return
+        for field in self.field.fields:
+            if isinstance(field.default, Absent):
+                continue
+            node = root.child(field.name)
+            node.load(field.default)
+            if node.state == "raw" and field.kind != "raw":
+                node.clear()  # a default of another type than it asks for
 
     def arguments(self) -> tuple[dict[str, Json] | None, list[Trouble]]:
         """Return the arguments as filled in (None while no JSON can be made) and what is wrong."""
@@ -50,3 +69,12 @@ class FormModel:
                 return here
             here = below
         return here
+
+
+@dataclass(slots=True)
+class Draft:
+    """A form as it was left: its values, and the text of its JSON view where that was in front."""
+
+    model: FormModel
+    raw: bool | None = None
+    text: str = ""

@@ -104,7 +104,7 @@ class Field:
             return False
         return (
             (longest or 0) >= 400
-            or self.schema.get("format") in _LONG_FORMATS
+            or str(self.schema.get("format")) in _LONG_FORMATS
             or "contentMediaType" in self.schema
             or self.name.lower() in _LONG_NAMES
         )
@@ -155,9 +155,9 @@ def read_schema(text: str) -> Field:
     try:
         document = parse(text) if text.strip() else {}
     except NotJson as error:
-        return Field("", {}, {}, required=True, why_raw=f"the tool's schema cannot be read: {error}")
+        return Field("", {}, {}, required=True, why_raw=f"the schema cannot be read: {error}")
     if not isinstance(document, dict):
-        return Field("", {}, {}, required=True, why_raw="the tool's schema is not an object")
+        return Field("", {}, {}, required=True, why_raw="the schema is not an object")
     field = read(document, document, name="", required=True, level=0)
     if field.kind == "raw" and not field.why_raw and types_of(field.schema) in ([], ["object"]):
         free = {} if "properties" in field.schema else {"additionalProperties": True}
@@ -205,7 +205,11 @@ class _Reader:
             return self._choice(flat, [_choice(flat["const"])], nullable)
         values = flat.get("enum")
         if isinstance(values, list):
-            return self._choice(flat, [_choice(value) for value in values], nullable)
+            titles = flat.get("enumNames")  # how titles were given before `oneOf`
+            if not isinstance(titles, list) or len(titles) != len(values):
+                titles = [None] * len(values)
+            named = [_choice(value, title) for value, title in zip(values, titles, strict=True)]
+            return self._choice(flat, named, nullable)
         kinds = types_of(flat)
         nullable = nullable or "null" in kinds
         kinds = [kind for kind in kinds if kind != "null"]

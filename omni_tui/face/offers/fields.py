@@ -51,7 +51,10 @@ class ServerSuggester(Suggester):
 
 
 class FieldsForm(ArgumentsForm):
-    """Texts to fill in. `kind` and `ref` name what they are for; without `completes` nothing is asked."""
+    """Texts to fill in. `kind` and `ref` name what they are for; without `completes` nothing is asked.
+
+    Nothing is checked: the fields are texts, and the form itself knows which are missing.
+    """
 
     BINDINGS = [Binding("ctrl+t", "next_suggestion", "next suggestion", show=False)]
 
@@ -64,16 +67,14 @@ class FieldsForm(ArgumentsForm):
         *,
         completes: bool,
     ) -> None:
-        super().__init__(server, ref, schema)
+        super().__init__(schema)
+        self._server = server
+        self._ref = ref
         self._kind: Literal["prompt", "template"] = kind
         self._completes = completes
         self._values: tuple[str, ...] = ()
         self._at = -1
         self._field = ""
-
-    @work(group="check-arguments", exclusive=True, exit_on_error=False)
-    async def _check(self) -> None:
-        """Nothing to ask: the fields are texts, and the form itself knows which are missing."""
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """Begin to suggest for the field that the cursor came to."""
@@ -101,7 +102,7 @@ class FieldsForm(ArgumentsForm):
         given = json.loads(arguments) if arguments else {}
         others = json.dumps({key: text for key, text in given.items() if isinstance(text, str)})
         command = CompleteArgument(
-            server=self._server, kind=self._kind, ref=self._tool, argument=name, value=value,
+            server=self._server, kind=self._kind, ref=self._ref, argument=name, value=value,
             others_json=JsonText(others),
         )  # fmt: skip
         try:

@@ -1,4 +1,7 @@
-"""The approvals: a queue, and a card with exactly what would be sent. Decisions are made here only."""
+"""The approvals: a queue, and a card with exactly what would be sent. Decisions are made here only.
+
+Calls wait here, and what servers ask of the person: values for a form, a page to visit, their model.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,20 @@ from textual.widget import Widget
 
 from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
-from omni_tui.face.approval.card import Card, key_word
-from omni_tui.face.approval.decide import Decider
+from omni_tui.face.approval.card import Card
+from omni_tui.face.approval.decide import Decider, Ruling
+from omni_tui.face.approval.items import Item, to_copy, why_not
+from omni_tui.face.approval.keys import allowed, key_lines
 from omni_tui.face.approval.queue import Queue, QueueRows
 from omni_tui.face.clock import Clock
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
+from omni_tui.face.overview import asked_key
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.commands import Verdict
-from omni_tui.protocol.events import ApprovalRequested
 
-_WORDS = {"approve": "approve", "reject": "reject", "reject_why": "reject, say why", "edit_call": "edit"}
+_RULINGS: dict[str, Ruling] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
 
 
 class ApprovalsPane(Decider):
@@ -29,8 +33,10 @@ class ApprovalsPane(Decider):
 
     TITLE = "Approvals"
     HELP = (
-        "What the agent wants to do and may not do by itself. Approving counts only once the whole call "
-        "has stood here unchanged for a moment; Enter, Space and small letters never approve."
+        "What the agent wants to do and may not do by itself, and what servers ask of you: values for a "
+        "form, a page to visit, an answer of your model. Approving counts only once the whole item "
+        "has stood here unchanged for a moment; Enter, Space and small letters never approve. Nothing "
+        "goes back to a server before you have decided."
     )
     BINDINGS = actions.bindings("approvals")
 
@@ -38,7 +44,7 @@ class ApprovalsPane(Decider):
         super().__init__(id=id)
         self.queue = Queue()
         self._press: Press | None = None
-        self._held: tuple[Press, Verdict] | None = None
+        self._held: tuple[Press, Ruling] | None = None
         self._was_armed = False
         self.said = ""
 
@@ -74,7 +80,7 @@ class ApprovalsPane(Decider):
         return next(iter(self.query(".-inline").results(Widget)), self.rows)
 
     @property
-    def shown(self) -> ApprovalRequested | None:
+    def shown(self) -> Item | None:
         """The item on the card."""
         return self.card.item
 
@@ -82,12 +88,15 @@ class ApprovalsPane(Decider):
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
-        if self.queue.apply(event) and self.is_mounted and self.children:
-            self.redraw()
+        if self.queue.apply(event):
+            self.forget_drafts()
+            if self.is_mounted and self.children:
+                self.redraw()
 
     def clear_session(self) -> None:
         """Another session: nothing of this one waits any more."""
         self.queue.clear()
+        self.end_forms("another session was opened")
         self.close_inline()
         self.redraw()
 
@@ -106,8 +115,12 @@ class ApprovalsPane(Decider):
         self.card.show(self.queue.get(rows.selected))
         self.refresh_bindings()
 
+    def focus_question(self) -> bool:
+        """Put the cursor on the oldest question of a server; False if there is none."""
+        return bool(self.queue.questions) and self.focus_call(self.queue.questions[0])
+
     def focus_call(self, call: str) -> bool:
-        """Put the cursor on a call; False if it does not wait."""
+        """Put the cursor on an item, by its key in the queue; False if it does not wait."""
         if self.queue.get(call) is None:
             return False
         self.rows.select(call)
@@ -176,14 +189,16 @@ class ApprovalsPane(Decider):
         if action == "approve_marked":
             return len(self.queue.marked) > 1
         item = self.shown
-        return item is not None and item.call not in self.queue.deciding
+        return item is not None and item.call not in self.queue.deciding and action in allowed(item)
 
     def action_approve(self) -> None:
-        """Approve what is shown; if not all of it is, show the whole first."""
+        """Accept what is shown; if not all of it is, show the whole first."""
         item, press = self.shown, self._press
         if item is None or press is None:
             return
-        if press.painted is not None and not press.painted.whole and not press.doubt:
+        if why := why_not(item):
+            self.flash(why)
+        elif press.painted is not None and not press.painted.whole and not press.doubt:
             self.action_view_call()
         elif press.armed:
             self._hold(press, "approve")
@@ -191,11 +206,16 @@ class ApprovalsPane(Decider):
             self.flash(press.doubt or "not yet: it has to stand here unchanged for a moment")
 
     def action_reject(self) -> None:
-        """Reject what is shown."""
+        """Reject a call, or tell a server no."""
         if self._press is not None:
             self._hold(self._press, "reject")
 
-    def _hold(self, press: Press, verdict: Verdict) -> None:
+    def action_cancel_ask(self) -> None:
+        """Tell a server that nobody decided."""
+        if self._press is not None:
+            self._hold(self._press, "cancel")
+
+    def _hold(self, press: Press, verdict: Ruling) -> None:
         """Wait until it is certain that the key came alone, then decide."""
         item = self.shown
         if item is None or press.painted is None or press.doubt:
@@ -234,8 +254,8 @@ class ApprovalsPane(Decider):
             self.flash("it changed under the mouse; look again")
         elif event.action == "approve" and not event.painted.whole:
             self.action_view_call()
-        elif event.action in ("approve", "reject"):
-            self.decide(item.call, item.digest, "approve" if event.action == "approve" else "reject")
+        elif event.action in _RULINGS:
+            self.decide(item.call, item.digest, _RULINGS[event.action])
         else:
             getattr(self, f"action_{event.action}")()
 
@@ -264,11 +284,10 @@ class ApprovalsPane(Decider):
         self.refresh_bindings()
 
     def action_copy_call(self) -> None:
-        """Copy the exact arguments."""
+        """Copy the exact arguments, or what belongs to a question."""
         item = self.shown
         if item is not None:
-            text = item.arguments_json if item.complete else item.arguments
-            self.post_message(CopyText(text, "the arguments"))
+            self.post_message(CopyText(*to_copy(item)))
 
     # --- what the card says besides the item
 
@@ -281,17 +300,8 @@ class ApprovalsPane(Decider):
         if not self.has_focus_within:
             key = show_key(actions.get("show_approvals").keys)
             return [Content.assemble((key, "bold $text-2"), (" to decide", "$text-3"))]
-        keys = {name: self._key(name) for name in ("approve", "reject", "reject_why", "edit_call", "later")}
         ready = "$done" if self.arming.armed else "$text-3"
-        first = [("approve", "approve", ready), ("reject", "reject", "$fail"),
-                 ("reject_why", "reject, say why", "$text-1")]  # fmt: skip
-        second = [("edit_call", "edit", "$text-1"), ("later", "later", "$text-1"),
-                  ("mark", "mark", "$text-1"), ("view_call", "whole", "$text-1")]  # fmt: skip
-        keys |= {name: self._key(name) for name in ("mark", "view_call")}
-        lines = [
-            Content("   ").join(key_word(keys[name], word, name, style) for name, word, style in row)
-            for row in (first, second)
-        ]
+        lines = key_lines(item, self._key, ready, self.card.size.width)
         if self.said:
             lines[-1] = Content.styled(self.said, "$waiting")
         if len(self.queue.marked) > 1:
@@ -303,8 +313,9 @@ class ApprovalsPane(Decider):
 
     def _empty_lines(self) -> list[Content]:
         if self.rows.keys:
-            how = next(iter(self.queue.ended.values()), "")
-            done = [Content.styled(f"That call is {how}.", "$text-2"), Content("")] if how else []
+            key, how = next(iter(self.queue.ended.items()), ("", ""))
+            what = "question" if key.startswith(asked_key("")) else "call"
+            done = [Content.styled(f"That {what} is {how}.", "$text-2"), Content("")] if how else []
             choose = Content.assemble(("↑ ↓", "bold $text-2"), (" or a number chooses the next", "$text-3"))
             return [*done, choose]
         return [

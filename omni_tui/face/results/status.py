@@ -9,8 +9,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
+from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
 from omni_tui.face.clock import Clock
+from omni_tui.face.keys import show_key
 from omni_tui.face.results.history import PastCall
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.events import CallProgress, ConfirmNeeded
@@ -38,6 +40,7 @@ class StateLine(Widget):
         self._as_task = ""
         self._since = 0.0
         self._words = Content("")
+        self._waits = False
 
     @property
     def _now(self) -> float:
@@ -66,6 +69,12 @@ class StateLine(Widget):
         else:
             self._ticker.resume()
         self.refresh(layout=True)
+
+    def waits(self, waits: bool) -> None:
+        """Say whether the server waits for the person, and if so which key leads there."""
+        if waits is not self._waits:
+            self._waits = waits
+            self.refresh(layout=True)
 
     def progress(self, progress: CallProgress) -> None:
         """Take progress into account."""
@@ -113,6 +122,14 @@ class StateLine(Widget):
             line += Content.styled(f"  {progress.message}", "$text-2")
         if self._as_task:
             line += Content.styled(f"  {self._as_task}", "$text-2")
+        if self._waits:
+            keymap: dict[str, str] = getattr(self.app, "keymap", {})
+            key = show_key(keymap.get("show_approvals") or actions.get("show_approvals").keys)
+            line += Content.assemble(
+                ("  ◌ the server asks something of you: ", "$waiting"),
+                (key, "bold $waiting"),
+                (" leads to it", "$waiting"),
+            )
         return line + Content.styled("   esc cancels", "$text-3")
 
 

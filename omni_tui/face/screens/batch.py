@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from omni_tui.face.approval.card import compose_body
+from omni_tui.face.approval.calls import compose_body
 from omni_tui.face.widgets.lines import LinesView
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished
 

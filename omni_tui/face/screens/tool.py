@@ -12,8 +12,10 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from omni_tui.face.form.checking import by_engine
 from omni_tui.face.form.form import ArgumentsForm
 from omni_tui.face.results.about import Says, about_lines, head_line, headline
+from omni_tui.face.results.asking import OpenAsks
 from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.face.results.history import CallHistory, PastCall, read_arguments
 from omni_tui.face.results.lines import LineView
@@ -21,8 +23,9 @@ from omni_tui.face.results.past import PastCalls
 from omni_tui.face.results.status import ConfirmBar, RunButton, StateLine
 from omni_tui.face.results.tabs import TabLine
 from omni_tui.face.results.view import ResultView
+from omni_tui.face.screens.tool_bar import hints
 from omni_tui.face.tasks import task_words
-from omni_tui.face.widgets.footer import FooterBar, Hint
+from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
@@ -33,9 +36,6 @@ from omni_tui.protocol.tasks import CallTask, TaskProgress
 if TYPE_CHECKING:
     from omni_tui.face.clock import Clock
     from omni_tui.face.port import Port
-
-_ORDER = ("run", "other_side", "close", "about", "toggle_raw")
-"""The screen's own keys, in the order of the bottom bar."""
 
 
 class ToolScreen(Screen[None]):
@@ -67,6 +67,7 @@ class ToolScreen(Screen[None]):
         self._wanted = arguments_json
         self._past = history if history is not None else CallHistory()
         self._current = ""
+        self._open_asks = OpenAsks()
         self._asked = False
         self._insisted: JsonText | None = None
 
@@ -140,7 +141,8 @@ class ToolScreen(Screen[None]):
         about.clear()
         for text, look in about_lines(details):
             about.add(text, look)
-        form = ArgumentsForm(self._server, self._tool, details.input_schema_json, self._wanted)
+        check = by_engine(self._port, self._server, self._tool)
+        form = ArgumentsForm(details.input_schema_json, self._wanted, check=check)
         holder = self.query_one("#tool-form")
         async with self.batch():
             await holder.remove_children()
@@ -218,23 +220,10 @@ class ToolScreen(Screen[None]):
 
     def update_bar(self) -> None:
         """Redraw the bottom bar: the keys that work here and now."""
-        shown = [
-            active.binding
-            for active in self.active_bindings.values()
-            if active.binding.show and active.enabled and active.node is not self.app
-        ]
-        first = [hint for hint in shown if hint.action in _ORDER]
-        first.sort(key=lambda binding: _ORDER.index(binding.action))
-        rest = [binding for binding in shown if binding.action not in _ORDER]
-        hints = {binding.action: self._hint_of(binding) for binding in [*rest, *first]}
-        self.query_one(FooterBar).show((), tuple(hints.values()), folded=False)
-        self.query_one("#tool-sides", TabLine).current = "result" if self.at_result else "arguments"
-
-    def _hint_of(self, binding: Binding) -> Hint:
-        name = binding.action
         words = {"close": self._esc_words(), "other_side": "form" if self._in_result else "result"}
-        key = "]" if binding.key == "right_square_bracket" else binding.key
-        return Hint(key, words.get(name, binding.description), f"screen.{name}" if name in _ORDER else "")
+        shown = hints(self.active_bindings.values(), self.app, words)
+        self.query_one(FooterBar).show((), shown, folded=False)
+        self.query_one("#tool-sides", TabLine).current = "result" if self.at_result else "arguments"
 
     def _esc_words(self) -> str:
         return "cancel" if self.running is not None and not self.query(ConfirmBar) else "close"
@@ -342,6 +331,9 @@ class ToolScreen(Screen[None]):
             if event.call == self._current:
                 self.query_one(StateLine).as_task(task_words(event))
             return
+        if self._open_asks.apply(event):
+            self._show_waits()
+            return
         past = self._past.apply(event)
         if past is None or (past.server, past.tool) != (self._server, self._tool):
             return
@@ -353,10 +345,15 @@ class ToolScreen(Screen[None]):
     def _show_call(self) -> None:
         past = self._past.get(self._current)
         self.query_one(StateLine).show(past)
+        self._show_waits()
         words = "No result." if self.running is None else ""
         self.query_one(ResultView).show(past.finished if past is not None else None, words)
         self._show_past()
         self.update_bar()
+
+    def _show_waits(self) -> None:
+        waits = self.running is not None and self._open_asks.about(self._current, self._server)
+        self.query_one(StateLine).waits(waits)
 
     def _show_past(self) -> None:
         calls = self._past.of(self._server, self._tool)

@@ -12,11 +12,13 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
-from omni_tui.face.approval.card import chip, compose_body
+from omni_tui.face.approval.asks import Asked
+from omni_tui.face.approval.items import Item, chip, compose_body, why_not, words_of
 from omni_tui.face.clock import Clock
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.lines import LinesView
 from omni_tui.protocol import LinkClosed
+from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.commands import ReadArguments, Verdict
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, TextPage
 from omni_tui.security.text import safe
@@ -32,7 +34,10 @@ Outcome = tuple[str, str, Verdict] | None
 
 
 class WholeScreen(Screen[Outcome]):
-    """Pages through a call's arguments; returns (call, digest, verdict), or None for Esc."""
+    """Pages through an item; returns (its key, digest, verdict), or None for Esc.
+
+    Of a call that is too long for one event the rest is fetched; of a question it cannot be.
+    """
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = "LinesView"
@@ -42,7 +47,7 @@ class WholeScreen(Screen[Outcome]):
         Binding("escape,q", "back", "back"),
     ]
 
-    def __init__(self, item: ApprovalRequested, clock: Clock) -> None:
+    def __init__(self, item: Item, clock: Clock) -> None:
         super().__init__()
         self.item = item
         self.arming = Arming(clock)
@@ -65,20 +70,27 @@ class WholeScreen(Screen[Outcome]):
     def on_mount(self) -> None:
         """Draw what is here already, or fetch the first page of what is not."""
         self.set_interval(0.1, self._look)
-        if self.item.complete:
+        if self._all_here:
             self._read = self._total = len(self.item.arguments_json)
             self.call_after_refresh(self._draw)
         else:
             self._fetch()
 
     def _draw(self) -> None:
-        """Show the arguments as the card does, and below them the very text that is sent."""
+        """Show it as the card does, and below that the very text that is sent."""
         body = compose_body(self.item, self.view.room)
+        asked = isinstance(self.item, Asked)
         raw = [
-            Content.styled("exactly as it is sent", "$text-2"),
+            Content.styled("exactly as it came" if asked else "exactly as it is sent", "$text-2"),
             Content.styled(self.item.arguments_json, "$text-3"),
         ]
-        self.view.show([*body.arguments, Content(""), *body.verdict, Content(""), *raw])
+        head = [*body.head[1:], Content("")] if asked and len(body.head) > 1 else []
+        exact = [Content(""), *raw] if self.item.complete else []
+        self.view.show([*head, *body.arguments, Content(""), *body.verdict, *exact])
+
+    @property
+    def _all_here(self) -> bool:
+        return self.item.complete or isinstance(self.item, Asked)
 
     @property
     def view(self) -> LinesView:
@@ -116,7 +128,14 @@ class WholeScreen(Screen[Outcome]):
         self.view.extend(Content.styled(row, "$text-1") for row in rows)
 
     def apply(self, event: AnyEvent) -> None:
-        """The call changed or went: nothing of this counts any more."""
+        """The item changed or went: nothing of this counts any more."""
+        if isinstance(event, ServerAsked | AskClosed):
+            ours = isinstance(self.item, Asked) and event.ask == self.item.event.ask
+            same = isinstance(event, ServerAsked) and event.digest == self.item.digest
+            if ours and not same and self.is_current:
+                self.app.notify("The question changed or is over; look at it again.", markup=False)
+                self.dismiss(None)
+            return
         if (
             isinstance(event, CallChanged | CallFinished | ApprovalRequested)
             and event.call == self.item.call
@@ -144,9 +163,13 @@ class WholeScreen(Screen[Outcome]):
         total = self._total or 0
         where = f"{min(self._read, total):,} of {total:,} characters"
         state = "all of it seen" if whole else "approving counts at the end: page down, or End"
+        words = words_of(self.item)
+        accept = "" if why_not(self.item) else f" {words.accept}   "
+        if why_not(self.item):
+            state = why_not(self.item)
         return Content.assemble(
-            ("A", f"bold {ready}"), (" approve   ", "$text-2"),
-            ("R", "bold $fail"), (" reject   ", "$text-2"),
+            ("A" if accept else "", f"bold {ready}"), (accept, "$text-2"),
+            ("R", "bold $fail"), (f" {words.refuse}   ", "$text-2"),
             ("esc", "bold $text-2"), (" back   ", "$text-2"),
             (f"{where} · {state}", "$text-3" if whole else "$waiting"),
         )  # fmt: skip
@@ -166,7 +189,7 @@ class WholeScreen(Screen[Outcome]):
     def on_resize(self) -> None:
         """Another size, another picture."""
         self.arming.disturb()
-        if self.item.complete:
+        if self._all_here:
             self.call_after_refresh(self._draw)
 
     def on_screen_resume(self) -> None:
@@ -177,7 +200,9 @@ class WholeScreen(Screen[Outcome]):
         """Approve, if the end was seen and nothing has happened for a moment."""
         if self._press is None:
             return
-        if not self._press.armed or self._press.doubt:
+        if why := why_not(self.item):
+            self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
+        elif not self._press.armed or self._press.doubt:
             why = self._press.doubt or "not yet: see the end of it first, then wait a moment"
             self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
         else:

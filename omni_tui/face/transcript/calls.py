@@ -90,6 +90,8 @@ def _head(item: CallItem, width: int, now: float) -> list[Line]:
     )
     if item.attempt > 1:
         marks += f"  try {item.attempt}"
+    if item.round:
+        marks += f"  round {item.round}"
     mark, inset = Span("▶ ", "call-mark"), Span(_INDENT)
     room = width - 2 - cell_len(name) - cell_len(marks) - 2 - 3 - cell_len(state)
     arguments = arguments_line(item.arguments, max(room, width - 4))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from omni_tui.face.transcript.asks import draw_ask
 from omni_tui.face.transcript.calls import draw_call, has_body
 from omni_tui.face.transcript.items import (
     AnyItem,
+    AskItem,
     CallItem,
     EndItem,
     NoticeItem,
@@ -41,15 +43,24 @@ def draw(item: AnyItem, before: AnyItem | None, width: int, now: float) -> list[
             lines = _answer(item, width)
         case CallItem():
             lines = draw_call(item, width, now)
-        case NoticeItem():
-            lines = _notice(item, width)
-        case EndItem():
-            lines = _end(item, width)
-        case RetryItem():
-            lines = _retry(item, width, now)
+        case _:
+            lines = _quiet(item, width, now)
     if before is None or not lines or _close(item, before):
         return lines
     return [BLANK, *lines]
+
+
+def _quiet(item: AskItem | NoticeItem | EndItem | RetryItem, width: int, now: float) -> list[Line]:
+    """Return the lines of what is beside the conversation itself."""
+    match item:
+        case AskItem():
+            return draw_ask(item, width)
+        case NoticeItem():
+            return _notice(item, width)
+        case EndItem():
+            return _end(item, width)
+        case RetryItem():
+            return _retry(item, width, now)
 
 
 def _close(item: AnyItem, before: AnyItem) -> bool:

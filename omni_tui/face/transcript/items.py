@@ -10,126 +10,21 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from omni_tui.face.tasks import task_words
+from omni_tui.face.transcript import asks
+from omni_tui.face.transcript.entries import AnyItem as AnyItem
+from omni_tui.face.transcript.entries import AskItem as AskItem
+from omni_tui.face.transcript.entries import CallItem as CallItem
+from omni_tui.face.transcript.entries import CallStage as CallStage
+from omni_tui.face.transcript.entries import EndItem as EndItem
+from omni_tui.face.transcript.entries import NoticeItem as NoticeItem
+from omni_tui.face.transcript.entries import RetryItem as RetryItem
+from omni_tui.face.transcript.entries import TextItem as TextItem
+from omni_tui.face.transcript.entries import UserItem as UserItem
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
-from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
-from omni_tui.protocol.offers import AttachedResource
+from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.tasks import CallTask, TaskProgress
-
-CallStage = Literal["proposed"] | CallState
-NoticeLevel = Literal["info", "warning", "error"]
-
-
-@dataclass(slots=True)
-class Item:
-    """One thing in the transcript. `hidden` takes no room; `folded` shows its beginning only."""
-
-    ts: float = 0.0
-    hidden: bool = False
-    folded: bool = True
-    agent: str = "root"
-
-
-@dataclass(slots=True)
-class UserItem(Item):
-    """What the person said, and which resources went with it."""
-
-    text: str = ""
-    attachments: tuple[AttachedResource, ...] = ()
-
-
-@dataclass(slots=True)
-class TextItem(Item):
-    """A thought or an answer. While `stream` is there it is still arriving."""
-
-    kind: Literal["thought", "answer"] = "answer"
-    turn: str = ""
-    text: str = ""
-    partial: bool = False
-    label: str = ""
-    stream: StreamText | None = None
-
-    @property
-    def source(self) -> str:
-        """The text so far."""
-        return self.stream.text if self.stream is not None else self.text
-
-
-@dataclass(slots=True)
-class CallItem(Item):
-    """A call and what became of it. `arguments` is the engine's safe preview of them (pretty JSON)."""
-
-    call: str = ""
-    turn: str = ""
-    server: str = ""
-    tool: str = ""
-    arguments: str = ""
-    size: int = 0
-    origin: str = "agent"
-    risk: str = "unknown"
-    state: CallStage = "proposed"
-    reason: str = ""
-    feedback: str = ""
-    decider: str = ""
-    attempt: int = 1
-    edited: bool = False
-    started: float = 0.0
-    elapsed_ms: float = 0.0
-    progress: float | None = None
-    total: float | None = None
-    message: str = ""
-    parts: tuple[ContentPart, ...] = ()
-    result_size: int = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether an answer of the server is awaited."""
-        return self.state == "dispatching"
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the person has to decide."""
-        return self.state in ("pending", "held")
-
-    @property
-    def cut(self) -> bool:
-        """Whether the engine sent only the beginning of the result."""
-        return any(part.truncated for part in self.parts)
-
-
-@dataclass(slots=True)
-class NoticeItem(Item):
-    """Something the person should know. Lines of `more` follow it, one each."""
-
-    level: NoticeLevel = "info"
-    what: str = ""
-    why: str = ""
-    todo: str = ""
-    more: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class EndItem(Item):
-    """A turn that did not end as it should."""
-
-    status: TurnStatus = "done"
-    reason: str = ""
-    todo: str = ""
-
-
-@dataclass(slots=True)
-class RetryItem(Item):
-    """A request to the model that will be sent again; `due` is Unix time."""
-
-    turn: str = ""
-    attempt: int = 0
-    of: int = 0
-    due: float = 0.0
-    reason: str = ""
-
-
-AnyItem = UserItem | TextItem | CallItem | NoticeItem | EndItem | RetryItem
 
 
 @dataclass(slots=True)
@@ -145,7 +40,7 @@ class Fold:
     running: set[int] = field(default_factory=set)
     """Indexes of calls that run right now."""
     waiting: set[int] = field(default_factory=set)
-    """Indexes of calls that wait for the person."""
+    """Indexes of calls and questions that wait for the person."""
     retrying: int | None = None
     _changed: set[int] = field(default_factory=set)
     _at: dict[str, int] = field(default_factory=dict)
@@ -187,7 +82,7 @@ class Fold:
     # --- what the person and the agent say
 
     def _user(self, event: ev.UserMessage) -> None:
-        self._add(UserItem(ts=event.ts, text=event.text, attachments=event.attachments))
+        self.add(UserItem(ts=event.ts, text=event.text, attachments=event.attachments))
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
@@ -200,7 +95,7 @@ class Fold:
         index = self._at.get(key)
         if index is None:
             item = TextItem(ts=event.ts, kind=kind, turn=event.turn, stream=StreamText())
-            index = self._add(item, key)
+            index = self.add(item, key)
             self._open.add(index)
         else:
             found = self.items[index]
@@ -226,7 +121,7 @@ class Fold:
         key = f"{kind}:{event.message}"
         index = self._at.get(key)
         if index is None:
-            self._add(item, key)
+            self.add(item, key)
             return
         item.folded = self.items[index].folded
         self.items[index] = item
@@ -245,7 +140,7 @@ class Fold:
         )
         item.due = event.ts + event.delay_s
         if self.retrying is None:
-            self.retrying = self._add(item)
+            self.retrying = self.add(item)
         else:
             self.items[self.retrying] = item
             self._changed.add(self.retrying)
@@ -268,7 +163,7 @@ class Fold:
                 self._changed.add(index)
             self._open.discard(index)
         if event.status != "done":
-            self._add(EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo))
+            self.add(EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo))
 
     def _streams(self, turn: str) -> list[int]:
         return [i for i in self._open if (item := self.items[i]) and getattr(item, "turn", None) == turn]
@@ -290,7 +185,7 @@ class Fold:
             agent=event.agent,
         )
         if self.find_call(event.call) is None:
-            self._add(item, f"call:{event.call}")
+            self.add(item, f"call:{event.call}")
 
     def _approval(self, event: ev.ApprovalRequested) -> None:
         index = self.find_call(event.call)
@@ -299,7 +194,7 @@ class Fold:
                 ts=event.ts, call=event.call, turn=event.turn, server=event.server, risk=event.risk
             )
             item.origin, item.agent = event.origin, event.agent
-            index = self._add(item, f"call:{event.call}")
+            index = self.add(item, f"call:{event.call}")
         call = self._call(index)
         call.tool, call.arguments, call.size = event.label, event.arguments, event.size
         call.edited = call.edited or event.edited
@@ -355,7 +250,7 @@ class Fold:
     # --- the rest
 
     def _notice(self, event: ev.Notice) -> None:
-        self._add(
+        self.add(
             NoticeItem(ts=event.ts, level=event.level, what=event.what, why=event.why, todo=event.todo)
         )
 
@@ -366,22 +261,27 @@ class Fold:
             what = (
                 f"The configuration has {len(event.problems)} {many}; until then every call is asked about."
             )
-            self._add(NoticeItem(ts=event.ts, level="warning", what=what, more=more))
+            self.add(NoticeItem(ts=event.ts, level="warning", what=what, more=more))
 
     def _opened(self, event: ev.SessionOpened) -> None:
         self.mode, self.model = event.mode, event.model
 
     def _mode(self, event: ev.ModeChanged) -> None:
         if event.mode != self.mode:
-            self._add(NoticeItem(ts=event.ts, what=f"mode: {event.mode}", why=event.covers))
+            self.add(NoticeItem(ts=event.ts, what=f"mode: {event.mode}", why=event.covers))
         self.mode = event.mode
 
     def _model(self, event: ev.ModelChanged) -> None:
         if event.name != self.model:
-            self._add(NoticeItem(ts=event.ts, what=f"model: {event.name}", why=event.label))
+            self.add(NoticeItem(ts=event.ts, what=f"model: {event.name}", why=event.label))
         self.model = event.name
 
-    def _add(self, item: AnyItem, key: str = "") -> int:
+    def find(self, key: str) -> int | None:
+        """Return the index of an item that was added under a key."""
+        return self._at.get(key)
+
+    def add(self, item: AnyItem, key: str = "") -> int:
+        """Add an item at the end, under a key if it is to be found again; return its index."""
         index = len(self.items)
         self.items.append(item)
         self._changed.add(index)
@@ -406,6 +306,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     CallTask: Fold._task,
     TaskProgress: Fold._task,
     ev.CallFinished: Fold._finished,
+    ev.CallRound: asks.on_round,
+    ServerAsked: asks.on_asked,
+    AskClosed: asks.on_closed,
     ev.Notice: Fold._notice,
     ev.ConfigProblems: Fold._problems,
     ev.SessionOpened: Fold._opened,

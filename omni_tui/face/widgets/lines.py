@@ -53,6 +53,36 @@ def wrap(line: Content, width: int) -> list[Content]:
     return [*pieces, line]
 
 
+def rows(text: str, width: int) -> list[str]:
+    """Break a long text into rows as `wrap` does; takes time in proportion to its length."""
+    width = max(width, 2)
+    found: list[str] = []
+    for line in text.split("\n"):
+        at = 0
+        while True:
+            piece = _head_of(line, at, width)
+            end = at + len(piece)
+            if end >= len(line):
+                found.append(piece)
+                break
+            cut = len(piece) if line[end] == " " else piece.rfind(" ")
+            whole = cut <= width // 3
+            found.append(piece if whole else piece[:cut])
+            at = end if whole else at + cut + 1
+    return found
+
+
+def _head_of(line: str, at: int, width: int) -> str:
+    """Return as many characters from `at` on as have room in `width` cells, at least one."""
+    used = 0
+    for end in range(at, min(len(line), at + 8 * width)):
+        character = line[end]
+        used += 1 if character.isascii() else get_character_cell_size(character)
+        if used > width:
+            return line[at : max(end, at + 1)]
+    return line[at : at + 8 * width]
+
+
 class LinesView(ScrollView, can_focus=True):
     """Shows many lines of any length. `end_seen` is True once the last of them was painted."""
 

@@ -1,0 +1,77 @@
+"""Which keys decide on which item, and how the card names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from textual.content import Content
+from textual.style import Style
+
+from omni_tui.face.approval.asks import Asked
+from omni_tui.face.approval.items import Item, why_not, words_of
+
+_TEXT = "$text-1"
+_GAP = Content("   ")
+KeyWord = tuple[str, str, str]
+"""An action's name, its word, and a style; the style "" is that of accepting."""
+
+_CALL: tuple[tuple[KeyWord, ...], ...] = (
+    (("approve", "approve", ""), ("reject", "reject", "$fail"), ("reject_why", "reject, say why", _TEXT)),
+    (("edit_call", "edit", _TEXT), ("later", "later", _TEXT), ("mark", "mark", _TEXT),
+     ("view_call", "whole", _TEXT)),
+)  # fmt: skip
+_CANCEL, _LATER = ("cancel_ask", "cancel", _TEXT), ("later", "later", _TEXT)
+_EDIT, _WHOLE = ("edit_call", "edit", _TEXT), ("view_call", "whole", _TEXT)
+_OPEN, _COPY = ("open_page", "open first", _TEXT), ("copy_call", "copy", _TEXT)
+
+
+def key_words(item: Item) -> tuple[tuple[KeyWord, ...], ...]:
+    """Return the keys for an item, by rows."""
+    if not isinstance(item, Asked):
+        return _CALL
+    first: list[KeyWord] = [("reject", words_of(item).refuse, "$fail"), _CANCEL]
+    second: list[KeyWord] = [_LATER, _WHOLE]
+    if not why_not(item):
+        first.insert(0, ("approve", words_of(item).accept, ""))
+        if item.event.kind == "sampling":
+            second.insert(0, _EDIT)
+    if item.event.kind == "url":
+        second = [*([_OPEN] if item.event.browser else []), _COPY, *second]
+    return tuple(first), tuple(second)
+
+
+def allowed(item: Item) -> frozenset[str]:
+    """Return the names of the actions an item takes, those without a word on the card included.
+
+    Accepting is always among them: where it cannot be done, the card says why.
+    """
+    if not isinstance(item, Asked):
+        return frozenset({"copy_call", *(name for row in _CALL for name, _word, _style in row)})
+    named = {name for row in key_words(item) for name, _word, _style in row}
+    return frozenset({"approve", "copy_call", "mark", *named})
+
+
+def key_lines(item: Item, key_of: Callable[[str], str], ready: str, width: int) -> list[Content]:
+    """Return the rows of keys; `ready` is the style of accepting. What has no room goes to a row below."""
+    lines: list[Content] = []
+    for row in key_words(item):
+        words = [_key_word(key_of(name), word, name, style or ready) for name, word, style in row]
+        lines += [_GAP.join(part) for part in _packed(words, width)]
+    return lines
+
+
+def _packed(words: list[Content], width: int) -> Iterator[list[Content]]:
+    row: list[Content] = []
+    for word in words:
+        used = sum(other.cell_length + _GAP.cell_length for other in row)
+        if row and used + word.cell_length > width:
+            yield row
+            row = []
+        row.append(word)
+    yield row
+
+
+def _key_word(key: str, label: str, action: str, style: str) -> Content:
+    """Return a key with its word; a click on it does the same."""
+    text = Content.assemble((key, f"bold {style}"), (f" {label}", "$text-2"))
+    return text.stylize(Style.from_meta({"decide": action}))

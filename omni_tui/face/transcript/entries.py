@@ -1,0 +1,141 @@
+"""The things a transcript is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from omni_tui.face.transcript.stream import StreamText
+from omni_tui.protocol.asks import AskOutcome, AskStage
+from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
+from omni_tui.protocol.offers import AttachedResource
+
+CallStage = Literal["proposed"] | CallState
+NoticeLevel = Literal["info", "warning", "error"]
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing in the transcript. `hidden` takes no room; `folded` shows its beginning only."""
+
+    ts: float = 0.0
+    hidden: bool = False
+    folded: bool = True
+    agent: str = "root"
+
+
+@dataclass(slots=True)
+class UserItem(Item):
+    """What the person said, and which resources went with it."""
+
+    text: str = ""
+    attachments: tuple[AttachedResource, ...] = ()
+
+
+@dataclass(slots=True)
+class TextItem(Item):
+    """A thought or an answer. While `stream` is there it is still arriving."""
+
+    kind: Literal["thought", "answer"] = "answer"
+    turn: str = ""
+    text: str = ""
+    partial: bool = False
+    label: str = ""
+    stream: StreamText | None = None
+
+    @property
+    def source(self) -> str:
+        """The text so far."""
+        return self.stream.text if self.stream is not None else self.text
+
+
+@dataclass(slots=True)
+class CallItem(Item):
+    """A call and what became of it. `arguments` is the engine's safe preview of them (pretty JSON)."""
+
+    call: str = ""
+    turn: str = ""
+    server: str = ""
+    tool: str = ""
+    arguments: str = ""
+    size: int = 0
+    origin: str = "agent"
+    risk: str = "unknown"
+    state: CallStage = "proposed"
+    reason: str = ""
+    feedback: str = ""
+    decider: str = ""
+    attempt: int = 1
+    round: int = 0
+    edited: bool = False
+    started: float = 0.0
+    elapsed_ms: float = 0.0
+    progress: float | None = None
+    total: float | None = None
+    message: str = ""
+    parts: tuple[ContentPart, ...] = ()
+    result_size: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer of the server is awaited."""
+        return self.state == "dispatching"
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the person has to decide."""
+        return self.state in ("pending", "held")
+
+    @property
+    def cut(self) -> bool:
+        """Whether the engine sent only the beginning of the result."""
+        return any(part.truncated for part in self.parts)
+
+
+@dataclass(slots=True)
+class NoticeItem(Item):
+    """Something the person should know. Lines of `more` follow it, one each."""
+
+    level: NoticeLevel = "info"
+    what: str = ""
+    why: str = ""
+    todo: str = ""
+    more: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class EndItem(Item):
+    """A turn that did not end as it should."""
+
+    status: TurnStatus = "done"
+    reason: str = ""
+    todo: str = ""
+
+
+@dataclass(slots=True)
+class RetryItem(Item):
+    """A request to the model that will be sent again; `due` is Unix time."""
+
+    turn: str = ""
+    attempt: int = 0
+    of: int = 0
+    due: float = 0.0
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class AskItem(Item):
+    """What a server asked of the person, and what came of it. `outcome` is "" while it waits."""
+
+    ask: str = ""
+    server: str = ""
+    label: str = ""
+    message: str = ""
+    stage: AskStage = "asked"
+    outcome: AskOutcome | Literal[""] = ""
+    decider: str = ""
+    reason: str = ""
+    answer: str = ""
+
+
+AnyItem = UserItem | TextItem | CallItem | AskItem | NoticeItem | EndItem | RetryItem
