@@ -17,7 +17,7 @@ from omni_tui.face.approval.sampling import request_lines
 from omni_tui.face.approval.values import Pairs, parse
 from omni_tui.face.form.schema import Field, read_schema
 from omni_tui.face.overview import asked_key
-from omni_tui.face.widgets.lines import rows, wrap
+from omni_tui.face.widgets.lines import joined, rows, wrap
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.asks import ServerAsked
 from omni_tui.security.text import hidden, safe, safe_line
@@ -134,7 +134,7 @@ def chip(event: ServerAsked) -> Content:
     parts = [Content.styled(f" {word} ", "bold $on-colour on $waiting")]
     if event.edited:
         parts.append(Content.styled(" EDITED ", "bold $on-colour on $mine"))
-    return Content(" ").join(parts)
+    return joined(" ", parts)
 
 
 def compose_body(item: Asked, width: int) -> Body:

@@ -7,7 +7,7 @@ from textual.content import Content
 from omni_tui.face.approval.blocks import argument_lines
 from omni_tui.face.approval.body import Body, hanging
 from omni_tui.face.approval.values import parse
-from omni_tui.face.widgets.lines import wrap
+from omni_tui.face.widgets.lines import joined, wrap
 from omni_tui.protocol.events import ApprovalRequested
 from omni_tui.security.text import safe
 
@@ -29,7 +29,7 @@ def chip(item: ApprovalRequested) -> Content:
         parts.append(Content.styled(" EDITED ", "bold $on-colour on $mine"))
     if item.restored:
         parts.append(Content.styled("asked again after a restart", "$text-2"))
-    return Content(" ").join(parts)
+    return joined(" ", parts)
 
 
 def compose_body(item: ApprovalRequested, width: int) -> Body:

@@ -54,6 +54,11 @@ def matters(item: Item) -> SafeText:
     return what_matters(parse(item.arguments_json) if item.complete else None)
 
 
+def is_form(item: Item) -> bool:
+    """Whether accepting only opens a form: what is sent is decided on there."""
+    return isinstance(item, Asked) and item.event.kind == "form"
+
+
 def why_not(item: Item) -> str:
     """Return why an item cannot be accepted as it stands, "" if it can."""
     return asks.why_not(item.event) if isinstance(item, Asked) else ""

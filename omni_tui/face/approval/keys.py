@@ -9,9 +9,10 @@ from textual.style import Style
 
 from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, why_not, words_of
+from omni_tui.face.widgets.lines import joined
 
 _TEXT = "$text-1"
-_GAP = Content("   ")
+_GAP = "   "
 KeyWord = tuple[str, str, str]
 """An action's name, its word, and a style; the style "" is that of accepting."""
 
@@ -56,14 +57,14 @@ def key_lines(item: Item, key_of: Callable[[str], str], ready: str, width: int) 
     lines: list[Content] = []
     for row in key_words(item):
         words = [_key_word(key_of(name), word, name, style or ready) for name, word, style in row]
-        lines += [_GAP.join(part) for part in _packed(words, width)]
+        lines += [joined(_GAP, part) for part in _packed(words, width)]
     return lines
 
 
 def _packed(words: list[Content], width: int) -> Iterator[list[Content]]:
     row: list[Content] = []
     for word in words:
-        used = sum(other.cell_length + _GAP.cell_length for other in row)
+        used = sum(other.cell_length + len(_GAP) for other in row)
         if row and used + word.cell_length > width:
             yield row
             row = []

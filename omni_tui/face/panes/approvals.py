@@ -14,7 +14,7 @@ from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
 from omni_tui.face.approval.card import Card
 from omni_tui.face.approval.decide import Decider, Ruling
-from omni_tui.face.approval.items import Item, to_copy, why_not
+from omni_tui.face.approval.items import Item, is_form, to_copy, why_not
 from omni_tui.face.approval.keys import allowed, key_lines
 from omni_tui.face.approval.queue import Queue, QueueRows
 from omni_tui.face.clock import Clock
@@ -198,6 +198,8 @@ class ApprovalsPane(Decider):
             return
         if why := why_not(item):
             self.flash(why)
+        elif is_form(item):  # nothing is sent by opening it
+            self.decide(item.call, item.digest, "approve")
         elif press.painted is not None and not press.painted.whole and not press.doubt:
             self.action_view_call()
         elif press.armed:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
 from omni_tui.face.approval.asks import Asked
-from omni_tui.face.approval.items import Item, chip, compose_body, why_not, words_of
+from omni_tui.face.approval.items import Item, chip, compose_body, is_form, why_not, words_of
 from omni_tui.face.clock import Clock
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.lines import LinesView
@@ -163,6 +163,7 @@ class WholeScreen(Screen[Outcome]):
         total = self._total or 0
         where = f"{min(self._read, total):,} of {total:,} characters"
         state = "all of it seen" if whole else "approving counts at the end: page down, or End"
+        state = "nothing is sent before you have filled it in" if is_form(self.item) else state
         words = words_of(self.item)
         accept = "" if why_not(self.item) else f" {words.accept}   "
         if why_not(self.item):
@@ -202,6 +203,8 @@ class WholeScreen(Screen[Outcome]):
             return
         if why := why_not(self.item):
             self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
+        elif is_form(self.item):
+            self.dismiss((self.item.call, self.item.digest, "approve"))
         elif not self._press.armed or self._press.doubt:
             why = self._press.doubt or "not yet: see the end of it first, then wait a moment"
             self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)

@@ -9,6 +9,7 @@ from textual.style import Style
 from textual.widget import Widget
 
 from omni_tui.face.keys import show_key
+from omni_tui.face.widgets.lines import joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,11 @@ class FooterBar(Widget):
         while hints and sum(_hint(hint).cell_length + 3 for hint in hints) - 3 > room:
             hints.remove(max(hints, key=lambda hint: hint.weight))
         right = [_hint(hint) for hint in hints]
-        line = Content("   ").join(right)
+        line = joined("   ", right)
         return left + Content(" " * max(1, width - left.cell_length - line.cell_length)) + line
 
     def _open_tabs(self) -> Content:
-        return Content("  ").join(_tab(tab, counted=False) for tab in self._tabs)
+        return joined("  ", (_tab(tab, counted=False) for tab in self._tabs))
 
     def _folded_tabs(self) -> Content:
         dot = Content.styled(" · ", "$text-3")

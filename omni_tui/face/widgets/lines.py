@@ -33,6 +33,17 @@ def fold(line: Content, width: int) -> list[Content]:
     return [line[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
+def joined(gap: str, parts: Iterable[Content]) -> Content:
+    """Put pieces side by side with `gap` between them.
+
+    `Content.join` counts a gap too many as cells, so that a line padded to a width falls short.
+    """
+    line = Content("")
+    for number, part in enumerate(parts):
+        line = line + gap + part if number else part
+    return line
+
+
 def wrap(line: Content, width: int) -> list[Content]:
     """Break one line at spaces where there are some, else anywhere; loses only spaces at the breaks."""
     width = max(width, 2)
