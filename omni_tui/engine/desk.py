@@ -82,7 +82,7 @@ class CallDesk:
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._all = asyncio.Semaphore(IN_ALL)
         self._entry = asyncio.Lock()
-        self._restored: dict[tuple[str, int, str], CallRow] = {}
+        self._restored: dict[tuple[str, str, int, str], CallRow] = {}
 
     # --- from the agent -------------------------------------------------------------------------
 
@@ -97,9 +97,9 @@ class CallDesk:
 
     async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
         async with self._entry:
-            restored = self._restored.pop((turn, step, call.id), None)
+            restored = self._restored.pop((turn, agent, step, call.id), None)
             if restored is None:
-                if (earlier := await self._earlier(turn, step, call)) is not None:
+                if (earlier := await self._earlier(turn, step, call, agent)) is not None:
                     return earlier
                 try:
                     proposal, subject = await self._prepare(number, turn, step, call, agent)
@@ -152,9 +152,9 @@ class CallDesk:
             raise BadArguments(f"the arguments do not fit the tool's schema: {listed}")
         return ""
 
-    async def _earlier(self, turn: str, step: int, call: ToolCall) -> Outcome | None:
+    async def _earlier(self, turn: str, step: int, call: ToolCall, agent: str) -> Outcome | None:
         """Return what became of this very call before a restart, if it was made then."""
-        row = await self._journal.run(lambda tx: calls.find(tx, turn, step, call.id))
+        row = await self._journal.run(lambda tx: calls.find(tx, turn, step, call.id, agent))
         if row is None:
             return None
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
@@ -329,7 +329,7 @@ class CallDesk:
         """Put the calls that were waiting when the app ended back into the queue."""
         for row in rows:
             await self._gate.restore(row, self._subject(row.server, row.tool), mode)
-            self._restored[(row.turn, row.step, row.provider_call_id)] = row
+            self._restored[(row.turn, row.agent, row.step, row.provider_call_id)] = row
 
     def restored(self, call: str) -> bool:
         """Whether a call came back after a restart and nobody waits for it yet."""
