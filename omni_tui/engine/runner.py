@@ -157,6 +157,8 @@ class Runner:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_STOP_S)
         if turn:
+            # So that the next start finds that something is left to do here.
+            self._conversation.unfinished = turn
             ended = TurnEnded(
                 turn=turn,
                 status="parked",

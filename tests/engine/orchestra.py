@@ -8,7 +8,7 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from omni_tui.engine.commands import Commands
 from omni_tui.engine.core import Engine
 from omni_tui.engine.fanout import Outbox
 from omni_tui.links.local import LocalLink
-from omni_tui.models.base import Message, ModelEvent, ModelRequest, Reply, ToolCall
+from omni_tui.models.base import ModelEvent, ModelRequest, Reply, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.context import estimate
 from omni_tui.models.roles import PLANNER, REPORTER, WORKER
 from omni_tui.models.scripted import Item, reply
@@ -71,8 +71,6 @@ class Players:
         self.work = dict(work or {})
         self.requests: list[ModelRequest] = []
         self.report: Turn = [reply("All of it was done.")]
-        self.busy: set[str] = set()
-        self.together = 0
 
     def role(self, request: ModelRequest) -> str:
         text = request.messages[0].text
@@ -97,21 +95,13 @@ class Players:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         self.requests.append(request)
-        goal = self.goal(request)
-        self.busy.add(goal)
-        self.together = max(self.together, len(self.busy))
-        try:
-            for item in self._turn(request):
-                if isinstance(item, Exception):
-                    raise item
-                if isinstance(item, e.Usage | Message):
-                    raise AssertionError(item)
-                if isinstance(item, Reply) or hasattr(item, "text"):
-                    yield item  # type: ignore[misc]
-                else:
-                    await item  # type: ignore[misc]
-        finally:
-            self.busy.discard(goal)
+        for item in self._turn(request):
+            if isinstance(item, TextPart | ThoughtPart | Reply):
+                yield item
+            elif isinstance(item, Exception):
+                raise item
+            else:
+                await item
 
     def context_window(self) -> int | None:
         return None
@@ -125,6 +115,7 @@ class Box:
 
     def __init__(self) -> None:
         self.got: Counter[str] = Counter()
+        self.inside = self.most = 0
         self.open = asyncio.Event()
         self.open.set()
 
@@ -135,7 +126,12 @@ class Box:
         async def put(text: str) -> str:
             """Put a text into the box."""
             self.got[text] += 1
-            await self.open.wait()
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            try:
+                await self.open.wait()
+            finally:
+                self.inside -= 1
             return f"put {text}"
 
         @server.tool()
@@ -180,10 +176,10 @@ async def stage(
     box: Box,
     config: str = "",
     mode: str = "orchestrator",
-    breaks_after: int | None = None,
+    at_commit: tuple[int, Callable[[Engine], None]] | None = None,
     **options: Any,
 ) -> AsyncIterator[Stage]:
-    """Run an engine in `folder`. With `breaks_after`, its disk refuses after that many commits."""
+    """Run an engine in `folder`. `at_commit` is what happens to it before which commit."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "config.toml"
     file.write_text(config)
@@ -197,8 +193,8 @@ async def stage(
     outbox = Outbox()
     engine.fanout.attach(outbox)
     await engine.start()
-    if breaks_after is not None:
-        _break_after(engine, breaks_after)
+    if at_commit is not None:
+        _at_commit(engine, *at_commit)
     handler = Commands(engine)
     link = LocalLink(engine, outbox, lambda command: handler.handle(command, outbox))
     running = Stage(engine, link)
@@ -210,17 +206,22 @@ async def stage(
         await running.close()
 
 
-def _break_after(engine: Engine, commits: int) -> None:
-    """Let the disk refuse everything after so many commits, as one that is full does."""
+def refuse(engine: Engine) -> None:
+    """Let the disk refuse everything from now on, as one that is full does."""
+    engine.session.journal._writer._break(OSError(28, "No space left on device"))
+
+
+def _at_commit(engine: Engine, number: int, happens: Callable[[Engine], None]) -> None:
+    """Have something happen in the journal's thread, before a commit."""
     writer = engine.session.journal._writer
     commit = writer._commit
-    left = commits
+    left = number
 
-    def limited(batch: Any) -> None:
+    def counted(batch: Any) -> None:
         nonlocal left
-        if left <= 0 and not writer._broken:
-            writer._break(OSError(28, "No space left on device"))
+        if left == 0:
+            happens(engine)
         left -= 1
         commit(batch)
 
-    writer._commit = limited  # type: ignore[method-assign]
+    writer._commit = counted  # type: ignore[method-assign]

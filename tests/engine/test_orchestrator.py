@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from omni_tui.agents.lanes import Meter
+from omni_tui.agents.writer import TurnOver
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.models.context import read_result
 from omni_tui.models.roles import PLANNER, REPORTER, WORKER
@@ -15,7 +17,7 @@ from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from tests.engine.orchestra import Box, Players, plan, put, puts, stage, task
+from tests.engine.orchestra import Box, Players, plan, put, stage, task
 
 SIX = plan(
     [task("a", "one"), task("b", "two"), task("c", "three")],
@@ -27,10 +29,13 @@ ALLOW = '[policy]\nplan = "allow"\n'
 
 async def test_three_phases_and_six_tasks(tmp_path: Path) -> None:
     box = Box()
+    box.open.clear()
     model = Players(SIX, work={"six": [[reply("six is thought")]]})
     async with stage(tmp_path, model, box) as running:
         await running.ask(c.SendMessage(text="fill the box"))
         shown = await running.verdict()
+        await running.until(e.CallChanged, lambda _event: box.inside == 3)
+        box.open.set()
         assert [[t.agent for t in phase.tasks] for phase in shown.phases] == [
             ["root/p1/t1", "root/p1/t2", "root/p1/t3"],
             ["root/p2/t4", "root/p2/t5"],
@@ -55,7 +60,7 @@ async def test_three_phases_and_six_tasks(tmp_path: Path) -> None:
         assert {event.agent for event in running.of(e.CallProposed)} == {
             f"root/{path}" for path in ("p1/t1", "p1/t2", "p1/t3", "p2/t4", "p2/t5")
         }
-        assert model.together == 3
+        assert box.most == 3
 
 
 async def test_the_phases_are_in_order_and_results_are_passed_on(tmp_path: Path) -> None:
@@ -78,11 +83,17 @@ async def test_the_phases_are_in_order_and_results_are_passed_on(tmp_path: Path)
 
 
 async def test_parallel_bounds_how_many_work_at_once(tmp_path: Path) -> None:
+    box = Box()
+    box.open.clear()
     model = Players(plan([task(f"x{at}", f"goal {at}") for at in range(6)]))
-    async with stage(tmp_path, model, Box(), ALLOW + "[agent]\nparallel = 2\n") as running:
+    async with stage(tmp_path, model, box, ALLOW + "[agent]\nparallel = 2\n") as running:
         await running.ask(c.SendMessage(text="go"))
+        await running.until(e.CallChanged, lambda _event: box.inside == 2)
+        assert len(running.of(e.TaskChanged)) == 2
+        box.open.set()
         assert (await running.ended()).status == "done"
-        assert model.together == 2
+        assert box.most == 2
+        assert len(box.got) == 6
 
 
 async def test_a_task_that_fails_is_tried_once_more_with_its_history(tmp_path: Path) -> None:
@@ -316,26 +327,22 @@ async def test_limits_end_in_a_clear_state(tmp_path: Path, config: str, said: st
         assert "not by a model" in report.label
 
 
-async def test_the_time_the_person_takes_is_not_counted(tmp_path: Path) -> None:
-    work = {"one": puts("one")}
-    async with stage(
-        tmp_path,
-        Players(plan([task("a", "one")]), work=work),
-        Box(),
-        '[agent]\nmax_minutes = 0.02\n[policy]\norchestrator = "ask"\n',
-    ) as running:
-        # The clock of the meter is told apart from the loop's: an hour passes at each wait.
-        await running.ask(c.SendMessage(text="go"))
-        await running.waiting()
-        loop = asyncio.get_running_loop()
-        until = loop.time() + 1.5
-        while loop.time() < until:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        await running.verdict()
-        asked = await running.until(e.ApprovalRequested)
-        assert asked.agent == "root/p1/t1"
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
-        assert (await running.ended()).status == "done"
+def test_the_time_the_person_takes_is_not_counted() -> None:
+    now, waits = [0.0], [False]
+    meter = Meter(10, 1.0, lambda: waits[0], clock=lambda: now[0])
+    now[0] = 59.0
+    assert meter.late() is None
+    waits[0] = True
+    now[0] = 5_000.0
+    assert meter.late() is None
+    waits[0] = False
+    now[0] = 9_000.0
+    meter.pass_over()
+    assert meter.late() is None
+    now[0] = 9_002.0
+    assert meter.late() is not None
+    with pytest.raises(TurnOver):
+        meter.admit()
 
 
 async def test_a_tool_that_was_not_allotted_is_refused_in_words(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ async def test_bad_commands_are_answered_in_words(tmp_path: Path) -> None:
             c.SettleCall(call="c-none", happened=True),
             c.CancelCall(call="c-none"),
             c.ContinueRun(),
-            c.SetMode(mode="orchestrator"),
+            c.DecidePlan(plan="plan-none", digest="", verdict="approve"),
+            c.EditPlan(plan="plan-none", digest="", plan_json="{}"),  # type: ignore[arg-type]
             c.SendMessage(text="  "),
             c.AddServer(name="\x1b[2J", command="x"),
             c.AddServer(name="both", command="x", url="http://127.0.0.1"),

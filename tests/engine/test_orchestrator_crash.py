@@ -1,0 +1,142 @@
+"""A plan survives the engine's end between any two steps: it goes on, and no call is made twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from omni_tui.memory import calls
+from omni_tui.models.scripted import reply
+from omni_tui.protocol import commands as c
+from omni_tui.protocol import events as e
+from tests.engine.orchestra import Box, Players, Stage, plan, put, refuse, stage, task
+
+ALLOW = '[policy]\nplan = "allow"\n[agent]\nparallel = 2\n'
+ASK = "[agent]\nparallel = 2\n"
+FIRST = plan([task("a", "one"), task("b", "two")], [task("c", "three", "b"), task("d", "four", "a")])
+SECOND = plan([task("x", "five", "t1")])
+WORK = {
+    "two": [
+        [reply("", put("two"))],
+        [reply("FAILED: no")],
+        [reply("", put("two again"))],
+        [reply("FAILED:")],
+    ]
+}
+WHOLE = {"one": 1, "two": 1, "two again": 1, "five": 1}
+COMMITS = 40
+MOST = 28
+
+
+def players() -> Players:
+    return Players(FIRST, SECOND, work=WORK)
+
+
+def broke(event: e.Event) -> bool:
+    return isinstance(event, e.Notice) and event.what == "The run ended."
+
+
+async def approve_all(running: Stage, ends: Callable[[e.Event], bool] = lambda _event: False) -> e.Event:
+    """Approve what waits, as often as something does, until the turn is over, or something `ends` it."""
+    decided: set[str] = set()
+
+    def waits(event: e.Event) -> bool:
+        return isinstance(event, e.PlanProposed) and event.plan not in decided
+
+    def is_end(event: e.Event) -> bool:
+        return ends(event) or (isinstance(event, e.TurnEnded) and event.status != "parked")
+
+    while True:
+        event = await running.until(e.Event, lambda event: is_end(event) or waits(event))
+        if not isinstance(event, e.PlanProposed):
+            return event
+        decided.add(event.plan)
+        if event.asks and event.plan not in {each.plan for each in running.of(e.PlanDecided)}:
+            await running.ask(c.DecidePlan(plan=event.plan, digest=event.digest, verdict="approve"))
+
+
+async def go_on(folder: Path, box: Box, config: str) -> tuple[e.Event, list[e.Event], list[str]]:
+    """Start again, continue what was cut off, and return how it ended, with the whole journal."""
+    async with stage(folder, players(), box, config) as running:
+        await running.until(e.ReplayDone)
+        if not running.of(e.UserMessage):
+            await running.ask(c.SendMessage(text="go"))
+        elif not [event for event in running.of(e.TurnEnded) if event.status != "parked"]:
+            answer = await running.ask(c.ContinueRun())
+            assert isinstance(answer, e.CommandDone), answer
+        ended = await approve_all(running)
+        journal = running.engine.session.journal
+        rows = await journal.run(lambda tx: calls.open_calls(tx))
+        return ended, list(running.seen), [row.call for row in rows]
+
+
+def outcome(events: list[e.Event]) -> dict[str, str]:
+    return {event.task: event.state for event in events if isinstance(event, e.TaskChanged)}
+
+
+def assert_no_call_was_made_twice(events: list[e.Event]) -> None:
+    sent = Counter(
+        event.call for event in events if isinstance(event, e.CallChanged) and event.state == "dispatching"
+    )
+    assert all(count == 1 for count in sent.values()), sent
+
+
+def assert_the_end_is_the_same(ended: e.Event, events: list[e.Event], box: Box) -> None:
+    assert isinstance(ended, e.TurnEnded)
+    assert ended.status == "done", ended
+    # A call cut off on its way to the server is not known to have run, and is not repeated.
+    cut = [event for event in events if isinstance(event, e.CallChanged) and event.state == "uncertain"]
+    assert max(box.got.values()) == 1, box.got
+    assert set(box.got) <= set(WHOLE)
+    assert len(WHOLE) - len(box.got) <= len(cut)
+    assert_no_call_was_made_twice(events)
+    assert outcome(events) == {"t1": "done", "t2": "failed", "t3": "skipped", "t4": "skipped", "t5": "done"}
+    reports = [event.text for event in events if isinstance(event, e.Answer) and event.agent == "root"]
+    assert reports == ["All of it was done."]
+    assert len([event for event in events if isinstance(event, e.PlanEnded)]) == 2
+
+
+@pytest.mark.parametrize("config", [ALLOW, ASK], ids=["allow", "ask"])
+async def test_the_whole_without_a_crash(tmp_path: Path, config: str) -> None:
+    box = Box()
+    ended, events, left = await go_on(tmp_path, box, config)
+    assert (left, dict(box.got)) == ([], WHOLE)
+    assert_the_end_is_the_same(ended, events, box)
+
+
+@pytest.mark.parametrize("commits", range(COMMITS))
+async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> None:
+    """Whatever was the last thing on disk: what was sent is not sent again, and the end is the same."""
+    box = Box()
+    config = ALLOW if commits % 2 else ASK
+    async with stage(tmp_path, players(), box, config, at_commit=(commits, refuse)) as running:
+        answer = await running.ask(c.SendMessage(text="go"))
+        if isinstance(answer, e.CommandDone):
+            await approve_all(running, broke)
+        # How many commits share a flush differs; the last numbers may come after the end.
+        assert running.engine.session.journal.broken or commits > MOST
+    ended, events, left = await go_on(tmp_path, box, config)
+    assert left == []
+    assert_the_end_is_the_same(ended, events, box)
+
+
+@pytest.mark.parametrize("commits", range(1, COMMITS, 2))
+async def test_going_on_after_leaving(tmp_path: Path, commits: int) -> None:
+    """The same when the app is left in the middle, which parks the turn."""
+    box = Box()
+    leave = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def now(_engine: object) -> None:
+        loop.call_soon_threadsafe(leave.set)
+
+    async with stage(tmp_path, players(), box, ALLOW, at_commit=(commits, now)) as running:
+        await running.ask(c.SendMessage(text="go"))
+        await leave.wait()
+    ended, events, left = await go_on(tmp_path, box, ALLOW)
+    assert left == []
+    assert_the_end_is_the_same(ended, events, box)
