@@ -27,6 +27,7 @@ from omni_tui.models.scripted import Item, reply
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol import plan as p
 from tests.engine.rig import Rig
 
 Turn = Sequence[Item]
@@ -146,27 +147,27 @@ class Box:
 class Stage(Rig):
     """A running engine with a box."""
 
-    async def verdict(self, verdict: str = "approve", feedback: str = "", **match: Any) -> e.PlanProposed:
+    async def verdict(self, verdict: str = "approve", feedback: str = "", **match: Any) -> p.PlanProposed:
         """Wait for a plan that nobody decided on, and decide."""
         shown = await self.waiting(**match)
         answer = await self.ask(
-            c.DecidePlan(plan=shown.plan, digest=shown.digest, verdict=verdict, feedback=feedback)  # type: ignore[arg-type]
+            p.DecidePlan(plan=shown.plan, digest=shown.digest, verdict=verdict, feedback=feedback)  # type: ignore[arg-type]
         )
         assert isinstance(answer, e.CommandDone), answer
         return shown
 
-    async def waiting(self, *, edited: bool = False) -> e.PlanProposed:
-        def is_open(event: e.PlanProposed) -> bool:
-            decided = {each.plan for each in self.of(e.PlanDecided)}
+    async def waiting(self, *, edited: bool = False) -> p.PlanProposed:
+        def is_open(event: p.PlanProposed) -> bool:
+            decided = {each.plan for each in self.of(p.PlanDecided)}
             return event.plan not in decided and event.edited == edited
 
-        return await self.until(e.PlanProposed, is_open)
+        return await self.until(p.PlanProposed, is_open)
 
     async def ended(self) -> e.TurnEnded:
         return await self.until(e.TurnEnded, lambda event: event.status != "parked")
 
     def states(self) -> dict[str, str]:
-        return {event.task: event.state for event in self.of(e.TaskChanged)}
+        return {event.task: event.state for event in self.of(p.TaskChanged)}
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol import plan as p
 from tests.engine.orchestra import Box, Players, plan, put, stage, task
 
 SIX = plan(
@@ -46,7 +47,7 @@ async def test_three_phases_and_six_tasks(tmp_path: Path) -> None:
         assert (ended.status, ended.reason) == ("done", "")
         assert box.got == {"one": 1, "two": 1, "three": 1, "four": 1, "five": 1}
         assert set(running.states().values()) == {"done"}
-        (over,) = running.of(e.PlanEnded)
+        (over,) = running.of(p.PlanEnded)
         assert (over.done, over.failed, over.skipped) == (6, 0, 0)
         # The root's conversation holds the message and the report, not the chatter of the agents.
         history = running.engine.session.runner.history()
@@ -68,10 +69,10 @@ async def test_the_phases_are_in_order_and_results_are_passed_on(tmp_path: Path)
     async with stage(tmp_path, model, Box(), ALLOW) as running:
         await running.ask(c.SendMessage(text="fill the box"))
         await running.ended()
-        assert not running.of(e.PlanProposed)[0].asks
-        (decided,) = running.of(e.PlanDecided)
+        assert not running.of(p.PlanProposed)[0].asks
+        (decided,) = running.of(p.PlanDecided)
         assert (decided.verdict, decided.decider) == ("approved", "policy")
-        states = [(event.task, event.state) for event in running.of(e.TaskChanged)]
+        states = [(event.task, event.state) for event in running.of(p.TaskChanged)]
         for first, later in (("t1", "t4"), ("t2", "t4"), ("t3", "t5"), ("t4", "t6"), ("t5", "t6")):
             assert states.index((first, "done")) < states.index((later, "running"))
         (four,) = [r for r in model.of(WORKER) if model.goal(r) == "four" and len(r.messages) == 2]
@@ -89,7 +90,7 @@ async def test_parallel_bounds_how_many_work_at_once(tmp_path: Path) -> None:
     async with stage(tmp_path, model, box, ALLOW + "[agent]\nparallel = 2\n") as running:
         await running.ask(c.SendMessage(text="go"))
         await running.until(e.CallChanged, lambda _event: box.inside == 2)
-        assert len(running.of(e.TaskChanged)) == 2
+        assert len(running.of(p.TaskChanged)) == 2
         box.open.set()
         assert (await running.ended()).status == "done"
         assert box.most == 2
@@ -111,7 +112,7 @@ async def test_a_task_that_fails_is_tried_once_more_with_its_history(tmp_path: P
     ) as running:
         await running.ask(c.SendMessage(text="go"))
         assert (await running.ended()).status == "done"
-        changes = [(ev.state, ev.attempt, ev.reason) for ev in running.of(e.TaskChanged) if ev.task == "t2"]
+        changes = [(ev.state, ev.attempt, ev.reason) for ev in running.of(p.TaskChanged) if ev.task == "t2"]
         assert changes == [
             ("running", 1, ""),
             ("failed", 1, "the lid was closed"),
@@ -138,7 +139,7 @@ async def test_a_failure_is_planned_around_and_the_person_decides_again(tmp_path
         again = await running.verdict()
         assert again.replaces == shown.plan
         assert "no" in again.why
-        assert [t.agent for p in again.phases for t in p.tasks] == ["root/p3/t4", "root/p4/t5"]
+        assert [t.agent for phase in again.phases for t in phase.tasks] == ["root/p3/t4", "root/p4/t5"]
         assert (await running.ended()).status == "done"
         assert running.states() == {
             "t1": "done",
@@ -148,7 +149,7 @@ async def test_a_failure_is_planned_around_and_the_person_decides_again(tmp_path
             "t5": "done",
         }
         assert box.got == {"one": 1, "another way": 1, "three": 1}
-        former, latter = running.of(e.PlanEnded)
+        former, latter = running.of(p.PlanEnded)
         assert (former.plan, former.done, former.failed, former.skipped) == (shown.plan, 1, 1, 1)
         assert (latter.plan, latter.done, latter.failed) == (again.plan, 2, 0)
 
@@ -186,7 +187,7 @@ async def test_a_model_that_cannot_plan_is_told_twice_then_it_is_over(tmp_path: 
         assert len(model.of(PLANNER)) == 3
         assert "not one JSON object" in model.requests[1].messages[-1].text
         assert '"box/fly"' in model.requests[2].messages[-1].text
-        assert running.of(e.PlanProposed) == []
+        assert running.of(p.PlanProposed) == []
         assert running.of(e.Answer) == []
 
 
@@ -203,7 +204,7 @@ async def test_a_greeting_needs_no_plan(tmp_path: Path) -> None:
         await running.ask(c.SendMessage(text="hi"))
         assert (await running.ended()).status == "done"
         assert [event.text for event in running.of(e.Answer)] == ["Hello!"]
-        assert running.of(e.PlanProposed) == []
+        assert running.of(p.PlanProposed) == []
         assert [m.text for m in running.engine.session.runner.history()] == ["hi", "Hello!"]
 
 
@@ -242,26 +243,26 @@ async def test_an_edited_plan_is_judged_and_needs_its_own_approval(tmp_path: Pat
             (shown.plan_json.replace("box/put", "box/fly"), "box/fly"),
         ):
             answer = await running.ask(
-                c.EditPlan(plan=shown.plan, digest=shown.digest, plan_json=JsonText(wrong))
+                p.EditPlan(plan=shown.plan, digest=shown.digest, plan_json=JsonText(wrong))
             )
             assert isinstance(answer, e.CommandFailed)
             assert said in answer.what
         value["phases"][0]["tasks"][1]["goal"] = "twelve"
         answer = await running.ask(
-            c.EditPlan(plan=shown.plan, digest=shown.digest, plan_json=JsonText(json.dumps(value)))
+            p.EditPlan(plan=shown.plan, digest=shown.digest, plan_json=JsonText(json.dumps(value)))
         )
         assert isinstance(answer, e.CommandDone)
         edited = await running.waiting(edited=True)
         assert edited.plan == shown.plan
         assert edited.digest != shown.digest
         for digest, plan_id in ((shown.digest, shown.plan), (edited.digest, "plan-other")):
-            stale = await running.ask(c.DecidePlan(plan=plan_id, digest=digest, verdict="approve"))
+            stale = await running.ask(p.DecidePlan(plan=plan_id, digest=digest, verdict="approve"))
             assert isinstance(stale, e.CommandFailed)
         assert not box.got
-        await running.ask(c.DecidePlan(plan=edited.plan, digest=edited.digest, verdict="approve"))
+        await running.ask(p.DecidePlan(plan=edited.plan, digest=edited.digest, verdict="approve"))
         assert (await running.ended()).status == "done"
         assert box.got == {"one": 1, "twelve": 1}
-        late = await running.ask(c.DecidePlan(plan=edited.plan, digest=edited.digest, verdict="reject"))
+        late = await running.ask(p.DecidePlan(plan=edited.plan, digest=edited.digest, verdict="reject"))
         assert isinstance(late, e.CommandFailed)
 
 
@@ -300,9 +301,9 @@ async def test_stopping_while_the_plan_waits_withdraws_it(tmp_path: Path) -> Non
         shown = await running.waiting()
         await running.ask(c.StopRun())
         assert (await running.ended()).status == "stopped"
-        (decided,) = running.of(e.PlanDecided)
+        (decided,) = running.of(p.PlanDecided)
         assert (decided.plan, decided.verdict, decided.decider) == (shown.plan, "withdrawn", "stop")
-        late = await running.ask(c.DecidePlan(plan=shown.plan, digest=shown.digest, verdict="approve"))
+        late = await running.ask(p.DecidePlan(plan=shown.plan, digest=shown.digest, verdict="approve"))
         assert isinstance(late, e.CommandFailed)
 
 
@@ -396,7 +397,7 @@ async def test_without_a_face_a_plan_that_asks_is_withheld(tmp_path: Path) -> No
         ended = await running.ended()
         assert ended.status == "failed"
         assert "nobody is there" in ended.reason
-        (decided,) = running.of(e.PlanDecided)
+        (decided,) = running.of(p.PlanDecided)
         assert (decided.verdict, decided.decider) == ("withdrawn", "headless")
         assert not box.got
 

@@ -13,6 +13,7 @@ from omni_tui.memory import calls
 from omni_tui.models.scripted import reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol import plan as p
 from tests.engine.orchestra import Box, Players, Stage, plan, put, refuse, stage, task
 
 ALLOW = '[policy]\nplan = "allow"\n[agent]\nparallel = 2\n'
@@ -29,7 +30,6 @@ WORK = {
 }
 WHOLE = {"one": 1, "two": 1, "two again": 1, "five": 1}
 COMMITS = 40
-MOST = 28
 
 
 def players() -> Players:
@@ -45,18 +45,18 @@ async def approve_all(running: Stage, ends: Callable[[e.Event], bool] = lambda _
     decided: set[str] = set()
 
     def waits(event: e.Event) -> bool:
-        return isinstance(event, e.PlanProposed) and event.plan not in decided
+        return isinstance(event, p.PlanProposed) and event.plan not in decided
 
     def is_end(event: e.Event) -> bool:
         return ends(event) or (isinstance(event, e.TurnEnded) and event.status != "parked")
 
     while True:
         event = await running.until(e.Event, lambda event: is_end(event) or waits(event))
-        if not isinstance(event, e.PlanProposed):
+        if not isinstance(event, p.PlanProposed):
             return event
         decided.add(event.plan)
-        if event.asks and event.plan not in {each.plan for each in running.of(e.PlanDecided)}:
-            await running.ask(c.DecidePlan(plan=event.plan, digest=event.digest, verdict="approve"))
+        if event.asks and event.plan not in {each.plan for each in running.of(p.PlanDecided)}:
+            await running.ask(p.DecidePlan(plan=event.plan, digest=event.digest, verdict="approve"))
 
 
 async def go_on(folder: Path, box: Box, config: str) -> tuple[e.Event, list[e.Event], list[str]]:
@@ -75,7 +75,7 @@ async def go_on(folder: Path, box: Box, config: str) -> tuple[e.Event, list[e.Ev
 
 
 def outcome(events: list[e.Event]) -> dict[str, str]:
-    return {event.task: event.state for event in events if isinstance(event, e.TaskChanged)}
+    return {event.task: event.state for event in events if isinstance(event, p.TaskChanged)}
 
 
 def assert_no_call_was_made_twice(events: list[e.Event]) -> None:
@@ -97,7 +97,7 @@ def assert_the_end_is_the_same(ended: e.Event, events: list[e.Event], box: Box) 
     assert outcome(events) == {"t1": "done", "t2": "failed", "t3": "skipped", "t4": "skipped", "t5": "done"}
     reports = [event.text for event in events if isinstance(event, e.Answer) and event.agent == "root"]
     assert reports == ["All of it was done."]
-    assert len([event for event in events if isinstance(event, e.PlanEnded)]) == 2
+    assert len([event for event in events if isinstance(event, p.PlanEnded)]) == 2
 
 
 @pytest.mark.parametrize("config", [ALLOW, ASK], ids=["allow", "ask"])
@@ -116,15 +116,17 @@ async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> 
     async with stage(tmp_path, players(), box, config, at_commit=(commits, refuse)) as running:
         answer = await running.ask(c.SendMessage(text="go"))
         if isinstance(answer, e.CommandDone):
-            await approve_all(running, broke)
-        # How many commits share a flush differs; the last numbers may come after the end.
-        assert running.engine.session.journal.broken or commits > MOST
+            ended = await approve_all(running, broke)
+        if not running.engine.session.journal.broken:
+            # How many commits share a flush differs; this number comes after the end.
+            assert_the_end_is_the_same(ended, list(running.seen), box)
+            return
     ended, events, left = await go_on(tmp_path, box, config)
     assert left == []
     assert_the_end_is_the_same(ended, events, box)
 
 
-@pytest.mark.parametrize("commits", range(1, COMMITS, 2))
+@pytest.mark.parametrize("commits", range(1, 29, 2))
 async def test_going_on_after_leaving(tmp_path: Path, commits: int) -> None:
     """The same when the app is left in the middle, which parks the turn."""
     box = Box()

@@ -283,9 +283,11 @@ def test_what_the_planner_is_at_follows_from_its_messages() -> None:
     )
     progress.apply(proposed)
     assert (progress.asked, progress.repairs) == ("", 0)
-    assert progress.open is not None
+    waiting = progress.open
+    assert waiting is not None
     progress.apply(PlanDecided(plan="x", turn="t", verdict="approved", decider="user"))
-    assert progress.open is None
+    assert waiting.approved
+    assert [getattr(progress, name) for name in ("open", "running")] == [None, waiting]
     assert progress.numbered() == (1, 1)
     progress.apply(planner(failed_mark(["t1", "t3"]) + " what now?", "user"))
     assert (progress.asked, progress.considered, progress.replans) == ("ask", {"t1", "t3"}, 1)
