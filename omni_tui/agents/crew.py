@@ -16,6 +16,7 @@ from omni_tui.agents.react import run_turn
 from omni_tui.agents.roles import SUMMARY_LIMIT, worker_again, worker_goal, worker_system
 from omni_tui.agents.writer import Writer
 from omni_tui.models.base import Message, Model
+from omni_tui.models.context import read_result
 from omni_tui.models.roles import FAILED
 from omni_tui.protocol.events import TurnEnded
 from omni_tui.protocol.plan import TaskChanged, TaskState
@@ -28,6 +29,8 @@ ATTEMPTS = 2
 
 _SCOPE = "it is not among the tools that the plan allots to this task"
 _TICK_S = 1.0
+_REASON = 400
+_REFUSED = {"rejected", "denied", "withheld"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ class Crew:
         over = self._around.meter.over() if ended.status == "limit" else None
         if over is not None:
             state = "stopped"
-        if state == "failed" and one.attempt < ATTEMPTS and ended.status != "limit":
+        if state == "failed" and one.attempt < ATTEMPTS and self._may_try_again(one, ended):
             await self._start(record, one, worker_again(reason), one.attempt + 1, failed=reason)
             del self._running[task]
             self._spawn(record, one, resume=False)
@@ -190,6 +193,17 @@ class Crew:
         del self._running[task]
         if over is not None:
             raise over
+
+    def _may_try_again(self, one: TaskRecord, ended: TurnEnded) -> bool:
+        """Whether another attempt makes sense: not at a limit, and not against a refusal of a call."""
+        if ended.status == "limit":
+            return False
+        for message in reversed(self._around.progress.lanes.get(one.task.agent, [])):
+            if message.role == "user":
+                break
+            if message.role == "tool" and read_result(message.text)[0] in _REFUSED:
+                return False
+        return True
 
     def _judged(self, one: TaskRecord, ended: TurnEnded) -> tuple[TaskState, str, str]:
         """Return what an attempt came to: state, summary, reason."""
@@ -202,7 +216,8 @@ class Crew:
             return "failed", text, ended.reason
         plain = text.lstrip("*_#> \n")
         if plain.upper().startswith(FAILED):
-            return "failed", text, plain[len(FAILED) :].strip("*_ \n") or "its agent gave no reason"
+            reason = " ".join(plain[len(FAILED) :].strip("*_ \n").split())
+            return "failed", text, reason[:_REASON] or "its agent gave no reason"
         if not text or text.endswith(CUT_NOTE.strip()):
             return "failed", text, "its last answer was cut off"
         return "done", text, ""

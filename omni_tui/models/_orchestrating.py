@@ -115,12 +115,13 @@ def _json(**value: Any) -> str:
 # --- tasks and the report ---------------------------------------------------------------------
 
 
-def is_second_try(messages: Sequence[Message]) -> bool:
-    """Whether a task is tried again; the rules have one way only."""
-    return sum(message.role == "user" for message in messages) > 1
-
-
-NO_OTHER_WAY = f"{FAILED} the rules have no other way."
+def second_try(messages: Sequence[Message]) -> str:
+    """Return what is said when a task is tried again, "" if it is not: the rules have one way only."""
+    said = [message.text for message in messages if message.role == "user"]
+    if len(said) < 2:
+        return ""
+    first = said[1].partition("\n")[0].partition(": ")[2]
+    return f"{FAILED} {first} (The rules have no other way.)"
 
 
 def report(messages: Sequence[Message]) -> str:

@@ -140,8 +140,8 @@ def decide(planner: Planner, messages: Sequence[Message]) -> _Say:
 
 def _on_task(planner: Planner, messages: Sequence[Message]) -> _Say:
     """Return what the rules say next on a task of a plan; whoever reads it is told if it failed."""
-    if orchestrating.is_second_try(messages):
-        return _Say(text=orchestrating.NO_OTHER_WAY)
+    if again := orchestrating.second_try(messages):
+        return _Say(text=again)
     say = decide(planner, messages)
     results = [message for message in messages if message.role == "tool"]
     if say.calls or (results and not _failures(results)):
