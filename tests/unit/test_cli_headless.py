@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -136,8 +137,8 @@ async def test_what_agents_of_a_plan_say_is_not_the_answer(
         id="t1", title=S("look"), goal=S("look"), tools=(S("s/add"),), after=("t0",), agent="root/p1/t1"
     )
     phase = PlanPhase(id="p1", title=S("first"), tasks=(task,))
-    agent = {"turn": "t", "agent": "root/p1/t1"}
-    changed = {"plan": "x", "turn": "t", "task": "t1", "agent": "root/p1/t1"}
+    agent: Any = {"turn": "t", "agent": "root/p1/t1"}
+    changed: Any = {"plan": "x", "task": "t1", **agent}
     engine(
         turn(
             PlanProposed(

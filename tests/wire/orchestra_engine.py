@@ -91,9 +91,11 @@ async def main(folder: Path, config: str) -> None:
         approving = asyncio.create_task(approve(running))
         told = 0
         while not approving.done():
-            event = await running.until(e.Journalled, after=told)
-            told = running.seen.index(event, told) + 1
-            sys.stdout.write(encode_record(event).decode() + "\n")
+            await running.until(e.Journalled, after=told)
+            for event in running.seen[told:]:
+                if event.journalled:
+                    sys.stdout.write(encode_record(event).decode() + "\n")
+                told += 1
             sys.stdout.flush()
 
 
