@@ -2,7 +2,8 @@
 
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import AgentHost, ToolOutcome
-from omni_tui.agents.orchestrator import PlanHost, PlanPolicy, run_orchestrated
+from omni_tui.agents.orchestrator import run_orchestrated
+from omni_tui.agents.plan_host import PlanHost, PlanPolicy
 from omni_tui.agents.progress import Progress
 from omni_tui.agents.react import run_turn
 

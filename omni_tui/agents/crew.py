@@ -21,6 +21,7 @@ from omni_tui.models.roles import FAILED
 from omni_tui.protocol.events import TurnEnded
 from omni_tui.protocol.plan import TaskChanged, TaskState
 from omni_tui.security.text import safe
+from omni_tui.tools.routing import model_name
 
 logger = logging.getLogger(__name__)
 
@@ -224,8 +225,20 @@ class Crew:
 
 
 def allotted(task: Task, offer: Offer) -> frozenset[str]:
-    """Return the model names of a task's tools that are there now."""
-    return frozenset(offer[tool].spec.name for tool in task.tools if tool in offer)
+    """Return the model names of a task's tools.
+
+    Those of a server that is not connected are known too: a call from before a restart may still
+    wait for the person, or have ended.
+    """
+    names = {offer[tool].spec.name for tool in task.tools if tool in offer}
+    for tool in task.tools:
+        if tool not in offer:
+            names.update(
+                model_name(server, tool.removeprefix(f"{server}/"))
+                for server in task.servers
+                if tool.startswith(f"{server}/")
+            )
+    return frozenset(names)
 
 
 def _changed(

@@ -11,6 +11,7 @@ import pytest
 
 from omni_tui.memory import calls
 from omni_tui.models.scripted import reply
+from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
@@ -142,3 +143,76 @@ async def test_going_on_after_leaving(tmp_path: Path, commits: int) -> None:
     ended, events, left = await go_on(tmp_path, box, ALLOW)
     assert left == []
     assert_the_end_is_the_same(ended, events, box)
+
+
+async def left_with_an_open_plan(folder: Path, box: Box) -> p.PlanProposed:
+    async with stage(folder, players(), box, ASK) as running:
+        await running.ask(c.SendMessage(text="go"))
+        return await running.waiting()
+
+
+async def test_a_verdict_after_a_restart_is_the_word_to_go_on(tmp_path: Path) -> None:
+    box = Box()
+    shown = await left_with_an_open_plan(tmp_path, box)
+    async with stage(tmp_path, players(), box, ASK) as running:
+        again = await running.waiting()
+        assert (again.plan, again.digest) == (shown.plan, shown.digest)
+        assert not running.engine.session.runner.running
+        ended = await approve_all(running)
+        assert_the_end_is_the_same(ended, list(running.seen), box)
+
+
+async def test_an_edit_after_a_restart_still_waits(tmp_path: Path) -> None:
+    box = Box()
+    shown = await left_with_an_open_plan(tmp_path, box)
+    async with stage(tmp_path, players(), box, ASK) as running:
+        await running.waiting()
+        other = JsonText(shown.plan_json.replace('"goal":"one"', '"goal":"another"'))
+        await running.ask(p.EditPlan(plan=shown.plan, digest=shown.digest, plan_json=other))
+        edited = await running.waiting(edited=True)
+        await running.ask(c.ContinueRun())
+        assert not box.got
+        await running.ask(p.DecidePlan(plan=edited.plan, digest=edited.digest, verdict="approve"))
+        await approve_all(running)
+        assert box.got == {**{name: 1 for name in WHOLE if name != "one"}, "another": 1}
+
+
+async def test_a_plan_that_is_left_behind_is_withdrawn(tmp_path: Path) -> None:
+    box = Box()
+    shown = await left_with_an_open_plan(tmp_path, box)
+    async with stage(tmp_path, Players('{"answer": "Hello!"}'), box, ASK, mode="chat") as running:
+        await running.waiting()
+        await running.ask(c.SetMode(mode="orchestrator"))
+        await running.ask(c.SendMessage(text="something else"))
+        decided = await running.until(p.PlanDecided)
+        assert (decided.plan, decided.verdict) == (shown.plan, "withdrawn")
+        ended = await running.until(e.TurnEnded, lambda event: event.status != "parked")
+        assert ended.status == "done"
+        assert not box.got
+
+
+async def test_calls_that_waited_for_approval_wait_again_in_their_lanes(tmp_path: Path) -> None:
+    box = Box()
+    both = '[policy]\nplan = "allow"\norchestrator = "ask"\n'
+    two = plan([task("a", "one"), task("b", "two")])
+    async with stage(tmp_path, Players(two), box, both) as running:
+        await running.ask(c.SendMessage(text="go"))
+        await running.count(e.ApprovalRequested, 2)
+    async with stage(tmp_path, Players(two), box, both) as running:
+        await running.until(
+            e.ApprovalRequested,
+            lambda _e: len({x.call for x in running.of(e.ApprovalRequested) if x.restored}) == 2,
+        )
+        decided: set[str] = set()
+        while len(decided) < 2:
+            asked = await running.until(
+                e.ApprovalRequested,
+                lambda x: x.restored and bool(x.transport) and x.call not in frozenset(decided),
+            )
+            answer = await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+            assert isinstance(answer, e.CommandDone), answer
+            decided.add(asked.call)
+        ended = await running.ended()
+        assert ended.status == "done"
+        assert {x.agent for x in running.of(e.ApprovalRequested)} == {"root/p1/t1", "root/p1/t2"}
+        assert box.got == {"one": 1, "two": 1}

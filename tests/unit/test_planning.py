@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omni_tui.agents.crew import allotted
 from omni_tui.agents.plan import Offer, Offered, Plan, plan_of
 from omni_tui.agents.planning import (
     Answer,
@@ -26,6 +27,7 @@ from omni_tui.agents.progress import PLANNER_PATH, Progress, failed_mark
 from omni_tui.agents.roles import catalogue, correction, goes_on, planner_system, worker_system
 from omni_tui.agents.writer import Writer
 from omni_tui.models.base import Message, ToolSpec
+from omni_tui.protocol.codec import MAX_FRAME, encode
 from omni_tui.protocol.plan import PlanDecided, PlanProposed, TaskChanged
 from omni_tui.security.text import safe
 
@@ -152,6 +154,37 @@ def test_what_the_journal_has_is_the_plan_again() -> None:
 )
 def test_what_is_no_plan_is_refused_with_words(value: object, said: str) -> None:
     assert said in problems(value)
+
+
+@pytest.mark.parametrize("one", ["x", '"', "\\", "\n.", "é", "\U0001f600", "<"])
+def test_the_largest_plan_fits_a_frame(one: str) -> None:
+    goal = one * (3_900 // len(one))
+    for count in range(30, 0, -1):
+        phases = [
+            [task(f"x{at}", goal=goal) for at in range(first, min(first + 8, count))]
+            for first in range(0, count, 8)
+        ]
+        try:
+            found = read(plan(*phases))
+        except BadPlan:
+            continue
+        event = PlanProposed(
+            plan="plan-0123456789ab",
+            turn="t-0123456789ab",
+            digest="d" * 64,
+            analysis=safe("a" * 4_000),
+            phases=found.shown(),
+            plan_json=found.to_json(),
+            why=safe("w" * 2_000),
+        )
+        assert len(encode(event)) < MAX_FRAME
+        return
+    raise AssertionError("no plan of such goals fits at all")
+
+
+def test_names_of_tools_are_known_without_their_server() -> None:
+    (found,) = read(plan([task(tools=["files/read", "git/log"])])).tasks
+    assert allotted(found, OFFER) == allotted(found, {}) == {"files__read", "git__log"}
 
 
 def test_everything_that_is_wrong_is_said_at_once_but_not_without_end() -> None:
