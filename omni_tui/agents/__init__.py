@@ -2,6 +2,18 @@
 
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import AgentHost, ToolOutcome
+from omni_tui.agents.orchestrator import run_orchestrated
+from omni_tui.agents.plan_host import PlanHost, PlanPolicy
+from omni_tui.agents.progress import Progress
 from omni_tui.agents.react import run_turn
 
-__all__ = ["AgentHost", "ChatPolicy", "ToolOutcome", "run_turn"]
+__all__ = [
+    "AgentHost",
+    "ChatPolicy",
+    "PlanHost",
+    "PlanPolicy",
+    "Progress",
+    "ToolOutcome",
+    "run_orchestrated",
+    "run_turn",
+]

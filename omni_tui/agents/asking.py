@@ -30,7 +30,7 @@ from omni_tui.security.text import safe, safe_line
 
 logger = logging.getLogger(__name__)
 
-_CUT_NOTE = "\n\n[cut off here]"
+CUT_NOTE = "\n\n[cut off here]"
 
 
 class Asker:
@@ -47,7 +47,8 @@ class Asker:
         self._model = model
         self._policy = policy
         self._expect = expect
-        self._system = Message(role="system", text=system_prompt(policy.system_prompt, policy.instructions))
+        words = policy.system or system_prompt(policy.system_prompt, policy.instructions)
+        self._system = Message(role="system", text=words)
         self._halved = False
         self._message = ""
         self._thought: list[str] = []
@@ -60,6 +61,8 @@ class Asker:
 
         Raises `ModelError` when it cannot be had, `TurnOver` when it says nothing.
         """
+        if self._policy.admit is not None:
+            self._policy.admit()
         self.asked += 1
         try:
             reply = await self._with_retries(tools)
@@ -83,7 +86,7 @@ class Asker:
         self._forget()
         self._kept = ""
         if text.strip():
-            events.append(self._writer.message(Message(role="assistant", text=text + _CUT_NOTE)))
+            events.append(self._writer.message(Message(role="assistant", text=text + CUT_NOTE)))
         return events
 
     # --- one request ----------------------------------------------------------------------------
@@ -99,7 +102,8 @@ class Asker:
         # Random, since a turn that is gone on with must not use the ids of before again.
         self._message = f"m-{uuid.uuid4().hex[:12]}"
         self._forget()
-        deltas = Deltas(self._writer.host.live, self._writer.turn, self._message)
+        writer = self._writer
+        deltas = Deltas(writer.host.live, writer.turn, self._message, agent=writer.agent)
         try:
             return await self._listen(request, deltas)
         except ModelError:
@@ -137,7 +141,8 @@ class Asker:
         async for event in stream:
             if isinstance(event, TextPart):
                 self._text.append(event.text)
-                deltas.answer(event.text)
+                if self._policy.spoken:
+                    deltas.answer(event.text)
             elif isinstance(event, ThoughtPart):
                 self._thought.append(event.text)
                 deltas.thought(event.text)
@@ -168,6 +173,7 @@ class Asker:
             of=retry.of,
             delay_s=retry.delay_s,
             reason=safe_line(retry.error.what, limit=400),
+            agent=self._writer.agent,
         )
         self._writer.host.live(event)
 
@@ -188,14 +194,15 @@ class Asker:
     def _price(self, usage: Usage, tools: tuple[ToolSpec, ...]) -> list[AnyEvent]:
         window = self._model.context_window()
         share = min((usage.input + usage.output) / window, 1.0) if window else None
-        return [UsageChanged(turn=self._writer.turn, usage=usage, context=share)]
+        writer = self._writer
+        return [UsageChanged(turn=writer.turn, usage=usage, context=share, agent=writer.agent)]
 
     def _spoken(self, *, partial: bool = False, label: str = "") -> list[AnyEvent]:
         events: list[AnyEvent] = []
         turn, message, agent = self._writer.turn, self._message, self._writer.agent
         if thought := "".join(self._thought).strip():
             events.append(Thought(turn=turn, message=message, text=safe(thought), agent=agent))
-        if (text := "".join(self._text)).strip():
+        if self._policy.spoken and (text := "".join(self._text)).strip():
             words = safe_line(label or self._model.label)
             events.append(
                 Answer(

@@ -45,7 +45,8 @@ class Caller:
         Raises `TurnOver` where the turn must not go on.
         """
         calls = list(self.waiting.values())
-        wrong = {call.id: _wrong_with(call, tools) for call in calls} if tools is not None else {}
+        scope = self._policy.scope
+        wrong = {call.id: _wrong_with(call, tools, scope) for call in calls} if tools is not None else {}
         await self._collect(step, calls, {call: words for call, words in wrong.items() if words})
         self._judge_step(any(wrong.values()))
 
@@ -165,13 +166,18 @@ def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec]) -> str:
+def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> str:
     """Return why a call cannot even be proposed, in words for the model; "" if it can."""
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
         near = difflib.get_close_matches(call.name, [tool.name for tool in tools], n=3, cutoff=0.0)
         hint = f" The nearest names are: {', '.join(near)}." if near else " There are no tools now."
-        return f"There is no tool named {json.dumps(call.name)}.{hint}"
+        what = (
+            f"{json.dumps(call.name)} was not called: {scope}."
+            if scope
+            else f"There is no tool named {json.dumps(call.name)}."
+        )
+        return what + hint
     arguments = arguments_of(call)
     if arguments is None:
         return "The arguments are not a JSON object, so nothing was sent. " + _schema(tool)

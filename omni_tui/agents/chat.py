@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from omni_tui.models.context import RESULT_LIMIT
@@ -16,6 +16,10 @@ class ChatPolicy:
     `max_steps`: model requests in one turn. `system_prompt`: the person's own words to the model,
     added to ours. `result_limit`: characters of one result the model gets. `instructions`: what
     servers say about themselves, by name. `max_tools`: no provider takes more.
+
+    For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
+    the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
+    `admit` is asked before each request and raises `TurnOver` where there may be no more.
     """
 
     max_steps: int = 25
@@ -28,3 +32,7 @@ class ChatPolicy:
     same_calls: int = 3
     max_rejections: int = 5
     stop_grace_s: float = 5.0
+    system: str = ""
+    spoken: bool = True
+    scope: str = ""
+    admit: Callable[[], None] | None = None

@@ -15,11 +15,18 @@ class Deltas:
     """The deltas of one message. What comes while less than `interval` passed waits until it has."""
 
     def __init__(
-        self, emit: Callable[[Event], None], turn: str, message: str, *, interval: float = INTERVAL_S
+        self,
+        emit: Callable[[Event], None],
+        turn: str,
+        message: str,
+        *,
+        agent: str = "root",
+        interval: float = INTERVAL_S,
     ) -> None:
         self._emit = emit
         self._turn = turn
         self._message = message
+        self._agent = agent
         self._interval = interval
         self._loop = asyncio.get_running_loop()
         self._kind: type[ThoughtDelta] | type[AnswerDelta] = AnswerDelta
@@ -45,7 +52,7 @@ class Deltas:
         text = "".join(self._waiting)
         self._waiting.clear()
         self._last = self._loop.time()
-        self._emit(self._kind(turn=self._turn, message=self._message, text=safe(text)))
+        self._emit(self._kind(turn=self._turn, message=self._message, text=safe(text), agent=self._agent))
 
     def _add(self, kind: type[ThoughtDelta] | type[AnswerDelta], text: str) -> None:
         if not text:

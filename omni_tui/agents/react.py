@@ -19,24 +19,30 @@ logger = logging.getLogger(__name__)
 
 
 async def run_turn(
-    host: AgentHost, model: Model, *, turn: str, policy: ChatPolicy | None = None, resume: bool = False
+    host: AgentHost,
+    model: Model,
+    *,
+    turn: str,
+    policy: ChatPolicy | None = None,
+    resume: bool = False,
+    agent: str = "root",
 ) -> TurnEnded:
     """Work on the last message of the history until it is answered; return how it ended.
 
     With `resume`, calls that have no result yet are carried out first. Cancelling the task is the
     person's Esc: the stream is closed, running calls are cancelled, each call gets its one result,
     and the turn ends as "stopped". Nothing is raised but the `CancelledError` of a parked host:
-    then nothing more was written, and the turn can be gone on with.
+    then nothing more was written, and the turn can be gone on with. `agent` is the path of who works.
     """
-    return await _Turn(host, model, turn, policy or ChatPolicy()).run(resume)
+    return await _Turn(host, model, turn, policy or ChatPolicy(), agent).run(resume)
 
 
 class _Turn:
-    def __init__(self, host: AgentHost, model: Model, turn: str, policy: ChatPolicy) -> None:
+    def __init__(self, host: AgentHost, model: Model, turn: str, policy: ChatPolicy, agent: str) -> None:
         self._host = host
         self._turn = turn
         self._policy = policy
-        self._writer = Writer(host, turn)
+        self._writer = Writer(host, turn, agent)
         self._caller = Caller(self._writer, policy)
         self._asker = Asker(self._writer, model, policy, self._caller.expect)
 

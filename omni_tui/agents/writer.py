@@ -52,4 +52,6 @@ class Writer:
     def message(self, message: Message) -> ModelMessage:
         """Return the event that adds a message to the model's history."""
         body = exact_json(msgspec.to_builtins(message))
-        return ModelMessage(turn=self.turn, role=message.role, body_json=body, call=message.call_id)
+        return ModelMessage(
+            turn=self.turn, role=message.role, body_json=body, call=message.call_id, agent=self.agent
+        )

@@ -15,6 +15,7 @@ from omni_tui.cli.tellers import JsonTeller, TextTeller
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import SendMessage, StopRun
 from omni_tui.protocol.events import CallChanged, CommandDone, TurnEnded
+from omni_tui.protocol.plan import PlanDecided
 
 _STOP_S = 10.0
 _STATUS = {
@@ -89,7 +90,9 @@ class _Turn:
         """Take in one event."""
         if isinstance(event, TurnEnded):
             self.ended[event.turn] = event
-        elif isinstance(event, CallChanged) and event.state == "withheld":
+        elif (isinstance(event, CallChanged) and event.state == "withheld") or (
+            isinstance(event, PlanDecided) and event.decider == "headless"
+        ):
             self.withheld = True
         if not self.leaving:
             self._tell(event)

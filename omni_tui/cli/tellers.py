@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from omni_tui.cli.output import say, say_frame, tell
+from omni_tui.cli.plan_lines import PlanLines
 from omni_tui.protocol import AnyEvent, encode_record
 from omni_tui.protocol.events import (
     Answer,
@@ -28,15 +29,22 @@ class JsonTeller:
 
 
 class TextTeller:
-    """Streams the answer on stdout and tells on stderr what is done for it."""
+    """Streams the answer on stdout and tells on stderr what is done for it.
+
+    What the agents of a plan say is told on stderr too, with their path.
+    """
 
     def __init__(self) -> None:
         self._streamed: dict[str, str] = {}
         self._labels: dict[str, str] = {}
+        self._plans = PlanLines()
 
     def tell(self, event: AnyEvent) -> None:
         """Print what a person wants to know of an event."""
-        if isinstance(event, AnswerDelta):
+        if isinstance(event, Answer | AnswerDelta) and event.agent != "root":
+            if isinstance(event, Answer):
+                tell(f"[{event.agent}] {_one_line(event.text)}")
+        elif isinstance(event, AnswerDelta):
             self._streamed[event.message] = self._streamed.get(event.message, "") + event.text
             say(event.text, end="")
         elif isinstance(event, Answer):
@@ -57,10 +65,10 @@ class TextTeller:
     def remark(self, event: AnyEvent) -> str:
         """Return a line about an event, "" for those that need none."""
         if isinstance(event, Thought):
-            return f"· {event.text}"
+            return f"· {_of(event.agent)}{event.text}"
         if isinstance(event, CallProposed):
             self._labels[event.call] = f"{event.server}.{event.label}"
-            return f"→ {self._labels[event.call]} {_one_line(event.arguments)}"
+            return f"→ {_of(event.agent)}{self._labels[event.call]} {_one_line(event.arguments)}"
         if isinstance(event, CallFinished):
             mark = "←" if event.state == "succeeded" else "✗"
             said = event.reason or next((part.text for part in event.parts if part.text), event.state)
@@ -77,7 +85,7 @@ class TextTeller:
             )
         if isinstance(event, TurnEnded) and event.status != "done":
             return f"{event.status}: {event.reason} {event.todo}".rstrip()
-        return ""
+        return self._plans.remark(event)
 
     def told(self, event: AnyEvent) -> str:
         """Return what a reader of a saved session wants to know of an event."""
@@ -85,7 +93,7 @@ class TextTeller:
             with_it = "".join(f"\n> [{one.server} › {one.label}]" for one in event.attachments)
             return f"\n> {event.text}{with_it}"
         if isinstance(event, Answer):
-            return f"\n{event.text}\n"
+            return f"\n{_of(event.agent)}{event.text}\n"
         return self.remark(event)
 
     def _decided(self, event: CallChanged) -> str:
@@ -93,6 +101,10 @@ class TextTeller:
             return ""
         why = f": {event.reason}" if event.reason else ""
         return f"✗ {self._labels.get(event.call, '')} {event.state}{why}"
+
+
+def _of(agent: str) -> str:
+    return "" if agent == "root" else f"[{agent}] "
 
 
 def _one_line(text: str, limit: int = 200) -> str:

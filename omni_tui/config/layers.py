@@ -170,6 +170,9 @@ def _looser(wanted: int, own: int) -> str:
 
 _LOWER_ONLY = {
     ("agent", "max_steps"),
+    ("agent", "parallel"),
+    ("agent", "max_requests"),
+    ("agent", "max_minutes"),
     ("tools", "call_timeout"),
     ("tools", "result_limit"),
     ("model", "max_tokens"),

@@ -79,11 +79,16 @@ class ModelSection(Section):
 class AgentSection(Section):
     """`[agent]`: how the agent works. `max_steps` bounds the model requests of one turn.
 
-    `roots` are the folders that servers are told of when they ask where they may work.
+    `roots` are the folders that servers are told of when they ask where they may work. For plans of the
+    orchestrator: `parallel` tasks at once, `max_requests` of all its agents together, `max_minutes` of
+    work (waiting for the person does not count).
     """
 
     mode: AgentMode = "chat"
     max_steps: int = Field(default=25, ge=1, le=1000)
+    parallel: int = Field(default=4, ge=1, le=32)
+    max_requests: int = Field(default=200, ge=1, le=10_000)
+    max_minutes: float = Field(default=60.0, gt=0, le=1440)
     system_prompt: str = ""
     roots: list[Folder] = Field(default=[], max_length=50)
 
@@ -200,11 +205,15 @@ class ServerSection(Section):
 
 
 class PolicySection(Section):
-    """`[policy]`: what each mode does with a call: "allow", "ask" or "deny"."""
+    """`[policy]`: what each mode does with a call: "allow", "ask" or "deny".
+
+    `plan`: whether a plan of the orchestrator waits for the person before anything of it is done.
+    """
 
     chat: Decision = "ask"
     auto: Decision = "allow"
     orchestrator: Decision = "allow"
+    plan: Literal["allow", "ask"] = "ask"
 
 
 class UiSection(Section):

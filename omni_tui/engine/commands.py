@@ -16,6 +16,7 @@ from omni_tui.engine.fanout import Outbox
 from omni_tui.engine.manage_desk import ManageDesk
 from omni_tui.engine.media_desk import MediaDesk
 from omni_tui.engine.offer_desk import OfferDesk, read_attachments
+from omni_tui.engine.plan_desk import PlanDesk
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.signin_desk import SignInDesk
@@ -60,6 +61,7 @@ class Commands:
             **offers.table(),
             **AskDesk(engine).table(),
             **MediaDesk(engine, view, offers).table(),
+            **PlanDesk(engine).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
@@ -115,8 +117,6 @@ class Commands:
         return CommandDone()
 
     async def _set_mode(self, command: c.SetMode) -> AnyEvent:
-        if command.mode == "orchestrator":
-            raise Refused("the orchestrator is not part of this version; use chat or auto")
         await self._engine.session.set_mode(command.mode, COVERS[command.mode])
         return CommandDone(text=safe(COVERS[command.mode]))
 

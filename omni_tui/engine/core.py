@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from omni_tui import __version__
-from omni_tui.agents import ChatPolicy
+from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.config.models import SamplingSection
@@ -239,6 +239,24 @@ class Engine:
             system_prompt=agent.system_prompt,
             result_limit=tools.result_limit,
             instructions=instructions,
+        )
+
+    def plan_policy(self) -> PlanPolicy:
+        """How plans are handled, from the config."""
+        agent = self.loaded.config.agent
+        return PlanPolicy(
+            plan=self.loaded.config.policy.plan,
+            parallel=agent.parallel,
+            max_requests=agent.max_requests,
+            max_minutes=agent.max_minutes,
+        )
+
+    def connecting(self) -> bool:
+        """Whether a server is on its way to be connected, or its tools are not listed yet."""
+        listed = set(self.catalogue.servers())
+        return any(
+            server.state == "connecting" or (server.tools and server.name not in listed)
+            for server in self.registry.snapshot()
         )
 
     def connection(self, server: str) -> Connection:

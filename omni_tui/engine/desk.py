@@ -87,8 +87,8 @@ class CallDesk:
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._all = asyncio.Semaphore(IN_ALL)
         self._entry = asyncio.Lock()
-        self._restored: dict[tuple[str, int, str], CallRow] = {}
-        self._taken_up: dict[tuple[str, int, str], tuple[str, asyncio.Task[Outcome]]] = {}
+        self._restored: dict[tuple[str, str, int, str], CallRow] = {}
+        self._taken_up: dict[tuple[str, str, int, str], tuple[str, asyncio.Task[Outcome]]] = {}
 
     # --- from the agent -------------------------------------------------------------------------
 
@@ -102,12 +102,12 @@ class CallDesk:
         return ToolOutcome(outcome.text, outcome.state)
 
     async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
-        if (taken_up := self._taken_up.get((turn, step, call.id))) is not None:
+        if (taken_up := self._taken_up.get((turn, agent, step, call.id))) is not None:
             return await self._await_task(*taken_up)
         async with self._entry:
-            restored = self._restored.pop((turn, step, call.id), None)
+            restored = self._restored.pop((turn, agent, step, call.id), None)
             if restored is None:
-                if (earlier := await self._earlier(turn, step, call)) is not None:
+                if (earlier := await self._earlier(turn, step, call, agent)) is not None:
                     return earlier
                 try:
                     proposal, subject = await self._prepare(number, turn, step, call, agent)
@@ -160,9 +160,9 @@ class CallDesk:
             raise BadArguments(f"the arguments do not fit the tool's schema: {listed}")
         return ""
 
-    async def _earlier(self, turn: str, step: int, call: ToolCall) -> Outcome | None:
+    async def _earlier(self, turn: str, step: int, call: ToolCall, agent: str) -> Outcome | None:
         """Return what became of this very call before a restart, if it was made then."""
-        row = await self._journal.run(lambda tx: calls.find(tx, turn, step, call.id))
+        row = await self._journal.run(lambda tx: calls.find(tx, turn, step, call.id, agent))
         if row is None:
             return None
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
@@ -356,13 +356,13 @@ class CallDesk:
         """Put the calls that were waiting when the app ended back into the queue."""
         for row in rows:
             await self._gate.restore(row, self._subject(row.server, row.tool), mode)
-            self._restored[(row.turn, row.step, row.provider_call_id)] = row
+            self._restored[(row.turn, row.agent, row.step, row.provider_call_id)] = row
 
     def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
         """Go on asking after the calls that ran as tasks when the app ended."""
         for row in rows:
             task = self._spawn(row.call, self._at_servers.take_up(row, running[row.call]))
-            self._taken_up[(row.turn, row.step, row.provider_call_id)] = (row.call, task)
+            self._taken_up[(row.turn, row.agent, row.step, row.provider_call_id)] = (row.call, task)
 
     async def _await_task(self, call: str, task: asyncio.Task[Outcome]) -> Outcome:
         """Wait for a call from before a restart. Who stops waiting for it cancels it, as with any call."""

@@ -7,12 +7,13 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
-from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
+from omni_tui.agents import ChatPolicy, PlanPolicy, Progress, ToolOutcome, run_orchestrated, run_turn
 from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.plans import Plans
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models import history_from
 from omni_tui.models.base import Message, Model, ToolCall, ToolSpec
@@ -40,11 +41,18 @@ class Busy(Exception):
 
 @dataclass(slots=True)
 class Conversation:
-    """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s."""
+    """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s.
+
+    Of the turn that was cut off: its id, the mode it began in, how far its plan has come, and what the
+    person said where the model was not told yet.
+    """
 
     messages: list[Message]
     titled: bool = False
     unfinished: str = ""
+    mode: Mode | None = None
+    progress: Progress = field(default_factory=Progress)
+    untold: str = ""
 
 
 class Runner:
@@ -61,6 +69,8 @@ class Runner:
         tool_specs: Callable[[], tuple[ToolSpec, ...]],
         policy: Callable[[], ChatPolicy],
         live: Callable[[Event], None],
+        plans: Plans,
+        plan_policy: Callable[[], PlanPolicy],
     ) -> None:
         self._journal = journal
         self._desk = desk
@@ -70,6 +80,8 @@ class Runner:
         self._tool_specs = tool_specs
         self._policy = policy
         self._live = live
+        self._plans = plans
+        self._plan_policy = plan_policy
         self._queue: deque[str] = deque()
         self._pending: dict[str, Message] = {}
         self._resuming: set[str] = set()
@@ -103,7 +115,10 @@ class Runner:
         if not self._conversation.titled:
             self._conversation.titled = True
             events.append(SessionTitled(title=safe_line(text, limit=48)))
+        if self._conversation.unfinished:
+            events += self._plans.left_behind()
         await self._journal.commit(*events)
+        self._plans.remember(events)
         self._conversation.unfinished = ""
         self._queue.append(turn)
         self._pending[turn] = message
@@ -142,6 +157,8 @@ class Runner:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_STOP_S)
         if turn:
+            # So that the next start finds that something is left to do here.
+            self._conversation.unfinished = turn
             ended = TurnEnded(
                 turn=turn,
                 status="parked",
@@ -174,8 +191,21 @@ class Runner:
         model = self._model()
         if (message := self._pending.pop(turn, None)) is not None:
             await self.commit(self.model_message(turn, message))
-        await self.commit(TurnStarted(turn=turn, mode=self._mode(), model=safe_line(model.name)))
-        ended = await run_turn(self, model, turn=turn, policy=self._policy(), resume=resume)
+        elif resume and self._conversation.untold:
+            told = Message(role="user", text=self._conversation.untold)
+            self._conversation.untold = ""
+            await self.commit(self.model_message(turn, told))
+        # A turn that is gone on with keeps the mode it began in.
+        mode = (self._conversation.mode if resume else None) or self._mode()
+        await self.commit(TurnStarted(turn=turn, mode=mode, model=safe_line(model.name)))
+        policy = self._policy()
+        if mode == "orchestrator":
+            self._plans.begin(turn)
+            ended = await run_orchestrated(
+                self, self._plans, model, turn=turn, policy=policy, limits=self._plan_policy()
+            )
+        else:
+            ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
         if not self._parked:
             await self._journal.commit(ended)
 
@@ -215,7 +245,7 @@ class Runner:
             self._live(event)
 
     def history(self) -> tuple[Message, ...]:
-        """Everything the model was told and has said in this session."""
+        """Everything the model was told and has said in this session, by the agents of plans apart."""
         return tuple(self._conversation.messages)
 
     async def _not_parked(self) -> None:
@@ -225,8 +255,9 @@ class Runner:
 
     def _remember(self, events: tuple[AnyEvent, ...]) -> None:
         for event in events:
-            if isinstance(event, ModelMessage):
+            if isinstance(event, ModelMessage) and event.agent == "root":
                 self._conversation.messages.append(msgspec.json.decode(event.body_json, type=Message))
+        self._plans.remember(events)
 
 
 def conversation_from(events: list[AnyEvent]) -> Conversation:
@@ -243,4 +274,22 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
             and conversation.unfinished == event.turn
         ):
             conversation.unfinished = ""
+    if conversation.unfinished:
+        _take_up(conversation, events)
     return conversation
+
+
+def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
+    """Fold what belongs to the turn that was cut off."""
+    turn = conversation.unfinished
+    conversation.progress = Progress(turn)
+    for event in events:
+        if getattr(event, "turn", "") != turn:
+            continue
+        conversation.progress.apply(event)
+        if isinstance(event, UserMessage):
+            conversation.untold = event.text
+        elif isinstance(event, TurnStarted):
+            conversation.mode = conversation.mode or event.mode
+        elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
+            conversation.untold = ""

@@ -9,11 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from omni_tui.agents import ChatPolicy
+from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import Decision, Gate, Subject, since
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.asks import Asks
 from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.plans import Plans
 from omni_tui.engine.runner import Runner, conversation_from
 from omni_tui.engine.sampling import Sampler
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
@@ -52,6 +53,14 @@ class Surroundings(Protocol):
 
     def policy(self) -> ChatPolicy:
         """Limits and prompt of a turn."""
+        ...
+
+    def plan_policy(self) -> PlanPolicy:
+        """How plans are handled."""
+        ...
+
+    def connecting(self) -> bool:
+        """Whether a server is on its way to be connected."""
         ...
 
     def connection(self, server: str) -> Connection:
@@ -133,6 +142,7 @@ class LiveSession:
         sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model)
         self.asks = Asks(journal, sampler, digest=around.digest, place=self._place, clock=time.monotonic)
         self.runner: Runner
+        self.plans: Plans
         self.resumed = False
 
     async def start(self) -> None:
@@ -141,6 +151,15 @@ class LiveSession:
         self._fold(events)
         waiting, running = await self._settle()
         conversation = conversation_from(events)
+        self.plans = Plans(
+            progress=conversation.progress,
+            commit=lambda *told: self.runner.commit(*told),
+            catalogue=self._around.catalogue,
+            digest=self._around.digest,
+            waits=lambda: bool(self.gate.pending()),
+            connecting=self._around.connecting,
+            headless=self._around.headless,
+        )
         self.runner = Runner(
             journal=self.journal,
             desk=self.desk,
@@ -150,6 +169,8 @@ class LiveSession:
             tool_specs=self._around.catalogue.specs,
             policy=self._around.policy,
             live=self._around.live,
+            plans=self.plans,
+            plan_policy=self._around.plan_policy,
         )
         self.resumed = bool(events)
         if not events:

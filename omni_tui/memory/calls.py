@@ -143,15 +143,15 @@ def load(tx: Tx, call: str) -> CallRow | None:
     return _row(tx, found) if found else None
 
 
-def find(tx: Tx, turn: str, step: int, provider_call_id: str) -> CallRow | None:
-    """Return the last call that the model made under this id in this step of a turn.
+def find(tx: Tx, turn: str, step: int, provider_call_id: str, agent: str = "root") -> CallRow | None:
+    """Return the last call that an agent made under this id in this step of its part of a turn.
 
     Raises `SealBroken` if its arguments are damaged.
     """
     found = tx.execute(
         f"SELECT {_COLUMNS} FROM calls WHERE turn = ? AND step = ? AND provider_call_id = ? "
-        "ORDER BY rowid DESC LIMIT 1",
-        (turn, step, provider_call_id),
+        "AND agent = ? ORDER BY rowid DESC LIMIT 1",
+        (turn, step, provider_call_id, agent),
     ).fetchone()
     return _row(tx, found) if found else None
 

@@ -42,10 +42,14 @@ _MISSING = {
 }
 
 
-def history_from(events: Iterable[Event]) -> list[Message]:
-    """Fold a journal into the messages of its `ModelMessage` events, in order."""
+def history_from(events: Iterable[Event], agent: str = "root") -> list[Message]:
+    """Fold a journal into the messages of one agent's `ModelMessage` events, in order."""
     decode = msgspec.json.Decoder(Message).decode
-    return [decode(event.body_json) for event in events if isinstance(event, ModelMessage)]
+    return [
+        decode(event.body_json)
+        for event in events
+        if isinstance(event, ModelMessage) and event.agent == agent
+    ]
 
 
 # --- closure ----------------------------------------------------------------------------------

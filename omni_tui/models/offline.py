@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+from omni_tui.models import _orchestrating as orchestrating
 from omni_tui.models._plan import Planner, Proposal, Question, Step, Unknown, bare, declines, signature
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
@@ -25,6 +26,7 @@ from omni_tui.models.base import (
     ToolSpec,
 )
 from omni_tui.models.context import estimate, read_result
+from omni_tui.models.roles import FAILED, PLANNER, REPORTER, WORKER
 from omni_tui.protocol.events import Usage
 
 NAME = "offline"
@@ -94,9 +96,17 @@ class OfflineModel:
         yield _reply(request, say)
 
     def _decide(self, request: ModelRequest) -> _Say:
+        system = next((m.text for m in request.messages if m.role == "system"), "")
+        messages = [m for m in request.messages if m.role != "system"]
+        if system.startswith(PLANNER):
+            return _Say(text=orchestrating.plan_draft(system, messages))
+        if system.startswith(REPORTER):
+            return _Say(text=orchestrating.report(messages))
         if self._planner.tools != request.tools:
             self._planner = Planner(request.tools)
-        return decide(self._planner, [m for m in request.messages if m.role != "system"])
+        if system.startswith(WORKER):
+            return _on_task(self._planner, messages)
+        return decide(self._planner, messages)
 
 
 def decide(planner: Planner, messages: Sequence[Message]) -> _Say:
@@ -126,6 +136,17 @@ def decide(planner: Planner, messages: Sequence[Message]) -> _Say:
     said = _told(planner, steps, text)
     before = "\n\n".join(_quotes(results))
     return said if said.calls or not before else _Say(said.thought, f"{before}\n\n{said.text}")
+
+
+def _on_task(planner: Planner, messages: Sequence[Message]) -> _Say:
+    """Return what the rules say next on a task of a plan; whoever reads it is told if it failed."""
+    if again := orchestrating.second_try(messages):
+        return _Say(text=again)
+    say = decide(planner, messages)
+    results = [message for message in messages if message.role == "tool"]
+    if say.calls or (results and not _failures(results)):
+        return say
+    return _Say(say.thought, f"{FAILED} {say.text}")
 
 
 # --- the conversation -------------------------------------------------------------------------

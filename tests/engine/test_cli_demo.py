@@ -46,6 +46,30 @@ def test_run_in_auto_mode_adds_and_withholds_what_destroys(clean_environment: Pa
     assert files_of(clean_environment) == []
 
 
+def test_run_in_orchestrator_mode_shows_the_plan_and_sends_nothing_unasked(
+    clean_environment: Path, tmp_path: Path
+) -> None:
+    words = ("run", "add 17 and 25, then list my notes", "--mode", "orchestrator", "--json")
+    asked = omni(*words, "--demo")
+    assert asked.returncode == 3, asked.stderr
+    events = [json.loads(line) for line in asked.stdout.splitlines()]
+    (proposed,) = [event for event in events if event["type"] == "plan_proposed"]
+    assert [len(phase["tasks"]) for phase in proposed["phases"]] == [1, 1]
+    assert not [event for event in events if event["type"] in ("call_proposed", "task_changed")]
+    config = tmp_path / "allow.toml"
+    arguments = json.dumps(["-m", "omni_tui.demo.server", str(tmp_path / "notes")])
+    config.write_text(
+        f'[policy]\nplan = "allow"\n[servers.demo]\ncommand = "{sys.executable}"\nargs = {arguments}\n'
+    )
+    (tmp_path / "notes").mkdir()
+    allowed = omni(*words[:-1], "--config", str(config), "--state-dir", str(tmp_path / "state"))
+    assert allowed.returncode == 0, allowed.stderr
+    assert "2 of 2 tasks were done" in allowed.stdout
+    assert "42" in allowed.stdout
+    assert "✓ [root/p2/t2]" in allowed.stderr
+    assert files_of(clean_environment) == []
+
+
 def test_servers_and_tools(clean_environment: Path) -> None:
     servers = json.loads(omni("servers", "--demo", "--json").stdout)
     assert [(each["name"], each["tools"], each["error"]) for each in servers] == [("demo", 10, None)]

@@ -8,6 +8,7 @@ from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol import plan as p
 from tests.engine.rig import Rig, rig
 
 WRITE = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
@@ -131,7 +132,8 @@ async def test_bad_commands_are_answered_in_words(tmp_path: Path) -> None:
             c.SettleCall(call="c-none", happened=True),
             c.CancelCall(call="c-none"),
             c.ContinueRun(),
-            c.SetMode(mode="orchestrator"),
+            p.DecidePlan(plan="plan-none", digest="", verdict="approve"),
+            p.EditPlan(plan="plan-none", digest="", plan_json="{}"),  # type: ignore[arg-type]
             c.SendMessage(text="  "),
             c.AddServer(name="\x1b[2J", command="x"),
             c.AddServer(name="both", command="x", url="http://127.0.0.1"),

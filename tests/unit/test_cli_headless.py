@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from omni_tui.cli.run import run
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanPhase, PlanProposed, PlanTask, TaskChanged
 from omni_tui.protocol.text import JsonText
 from tests.unit.scripted_engine import Answer, S, Script, engine, nothing, server
 
@@ -118,6 +120,57 @@ async def test_a_call_that_nobody_could_approve_makes_it_3(engine: Script) -> No
     assert await run(parse(["run", "x"])) == 3
     engine(turn(e.CallChanged(seq=1, call="c", state="denied")))
     assert await run(parse(["run", "x"])) == 0
+
+
+async def test_a_plan_that_nobody_could_approve_makes_it_3(engine: Script) -> None:
+    withdrawn = PlanDecided(seq=1, plan="x", turn="t", verdict="withdrawn", decider="headless")
+    engine(turn(withdrawn, status="failed"))
+    assert await run(parse(["run", "x", "--mode", "orchestrator"])) == 3
+    engine(turn(PlanDecided(seq=1, plan="x", turn="t", verdict="approved", decider="policy")))
+    assert await run(parse(["run", "x", "--mode", "orchestrator"])) == 0
+
+
+async def test_what_agents_of_a_plan_say_is_not_the_answer(
+    engine: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = PlanTask(
+        id="t1", title=S("look"), goal=S("look"), tools=(S("s/add"),), after=("t0",), agent="root/p1/t1"
+    )
+    phase = PlanPhase(id="p1", title=S("first"), tasks=(task,))
+    agent: Any = {"turn": "t", "agent": "root/p1/t1"}
+    changed: Any = {"plan": "x", "task": "t1", **agent}
+    engine(
+        turn(
+            PlanProposed(
+                seq=1,
+                plan="x",
+                turn="t",
+                digest="d",
+                analysis=S("so"),
+                phases=(phase,),
+                plan_json=JsonText("{}"),
+            ),
+            PlanDecided(seq=2, plan="x", turn="t", verdict="approved", decider="policy"),
+            TaskChanged(seq=3, state="running", **changed),
+            e.AnswerDelta(message="m", text=S("mine"), **agent),
+            e.Answer(seq=4, message="m", text=S("mine"), **agent),
+            TaskChanged(seq=5, state="failed", attempt=2, reason=S("no luck"), **changed),
+            PlanEnded(seq=6, plan="x", turn="t", done=0, failed=1, skipped=0),
+            e.Answer(seq=7, turn="t", message="n", text=S("the report")),
+        )
+    )
+    await run(parse(["run", "x"]))
+    out, err = capsys.readouterr()
+    assert out == "the report\n"
+    for said in (
+        "Plan: so\n  1. first\n     t1 look after t0 (s/add)",
+        "approved by the policy",
+        "▶ [root/p1/t1] look: running",
+        "[root/p1/t1] mine",
+        "✗ [root/p1/t1] look: failed, attempt 2: no luck",
+        "0 done, 1 failed, 0 left out",
+    ):
+        assert said in err
 
 
 async def test_the_answer_streams_to_stdout_once_and_actions_go_to_stderr(

@@ -1,0 +1,397 @@
+"""The orchestrator: a plan the person decides on, carried out by agents, reported at the end.
+
+What comes next is always worked out from `Progress`, the fold over what is on disk. So going on after a
+crash is the same as going on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+from omni_tui.agents.asking import Asker
+from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.crew import Around, Crew, changed
+from omni_tui.agents.host import AgentHost
+from omni_tui.agents.lanes import Lane, Meter
+from omni_tui.agents.plan import Plan
+from omni_tui.agents.plan_host import PlanHost, PlanPolicy
+from omni_tui.agents.planning import Answer as Direct
+from omni_tui.agents.planning import BadPlan, Scope, read_draft
+from omni_tui.agents.progress import PLANNER_PATH, PlanRecord, Progress, TaskRecord
+from omni_tui.agents.roles import (
+    correction,
+    failure,
+    goes_on,
+    plain_report,
+    planner_system,
+    rejection,
+    report_request,
+    reporter_system,
+)
+from omni_tui.agents.writer import TurnOver, Writer
+from omni_tui.models.base import Message, Model, ModelError
+from omni_tui.protocol.events import Answer, AnyEvent, Thought, TurnEnded, TurnStatus
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
+from omni_tui.security.text import safe, safe_line
+
+logger = logging.getLogger(__name__)
+
+REPAIRS = 2
+"""How often a draft may be mended."""
+
+REPLANS = 2
+"""How often in a turn the model is asked what to do about failed tasks."""
+
+OURS = "written by Omni TUI, not by a model"
+
+
+async def run_orchestrated(
+    host: AgentHost, plans: PlanHost, model: Model, *, turn: str, policy: ChatPolicy, limits: PlanPolicy
+) -> TurnEnded:
+    """Work on the last message of the history by a plan; return how it ended.
+
+    Goes on wherever `plans.progress` stands. As in `run_turn`, cancelling the task is the person's
+    Esc, and nothing is raised but the `CancelledError` of a parked host.
+    """
+    return await _Orchestra(host, plans, model, turn, policy, limits).run()
+
+
+class _Orchestra:
+    def __init__(
+        self,
+        host: AgentHost,
+        plans: PlanHost,
+        model: Model,
+        turn: str,
+        policy: ChatPolicy,
+        limits: PlanPolicy,
+    ) -> None:
+        self._host = host
+        self._plans = plans
+        self._model = model
+        self._turn = turn
+        self._policy = policy
+        self._limits = limits
+        self._writer = Writer(host, turn)
+        self._meter = Meter(limits.max_requests, limits.max_minutes, plans.waits)
+        # What was asked before a restart counts too.
+        lanes = plans.progress.lanes.values()
+        self._meter.requests = sum(m.role == "assistant" for lane in lanes for m in lane)
+        self._asker: Asker | None = None
+
+    @property
+    def _progress(self) -> Progress:
+        return self._plans.progress
+
+    async def run(self) -> TurnEnded:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        try:
+            try:
+                return await self._work()
+            except TurnOver as over:
+                return await self._closed(over.status, over.reason, over.todo)
+            except ModelError as error:
+                return await self._closed("failed", error.what, error.todo)
+        except asyncio.CancelledError:
+            ended = await self._stopped()
+            # The cancellation is carried out; what follows in this task is not cancelled.
+            while task and task.cancelling() > before:
+                task.uncancel()
+            return ended
+        except Exception as error:
+            logger.exception("turn %s broke", self._turn)
+            what = f"something went wrong inside Omni TUI: {type(error).__name__}"
+            return self._ended("failed", what, "the log has the details")
+
+    async def _work(self) -> TurnEnded:
+        if self._answered():
+            return self._outcome()
+        while True:
+            progress = self._progress
+            last = progress.last
+            if progress.asked == "ask":
+                await self._ask()
+            elif progress.asked == "judge":
+                if (ended := await self._judge()) is not None:
+                    return ended
+            elif last is None or last.verdict is None:
+                await self._decide(last)
+            elif not last.approved:
+                await self._refused(last, last.verdict)
+            elif last.ended is None:
+                await self._carry_out(last)
+            else:
+                return await self._report(last)
+
+    # --- planning -------------------------------------------------------------------------------
+
+    async def _ask(self) -> None:
+        """Have the planner answer once; its answer is on disk when this returns."""
+        progress = self._progress
+        lane = Lane(
+            self._host,
+            PLANNER_PATH,
+            lambda: (*self._host.history(), *progress.lanes.get(PLANNER_PATH, ())),
+        )
+        system = planner_system(self._plans.offer(), self._policy.system_prompt)
+        policy = replace(self._policy, system=system, spoken=False, admit=self._meter.admit)
+        asker = Asker(Writer(lane, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None)
+        await asker.ask(())
+
+    async def _judge(self) -> TurnEnded | None:
+        """Make of the planner's draft a plan, an answer, or a question to it. Raises `TurnOver`."""
+        progress = self._progress
+        again = bool(progress.plans) and progress.running is not None
+        draft = progress.lanes[PLANNER_PATH][-1].text
+        try:
+            read = read_draft(draft, self._scope(), again=again)
+        except BadPlan as error:
+            if progress.repairs >= REPAIRS:
+                raise TurnOver(
+                    "failed",
+                    f"{self._model.name} could not make a plan that can be carried out: {error}",
+                    "ask in other words, choose another model, or use the mode auto",
+                ) from None
+            await self._to_planner(correction(error.problems))
+            return None
+        if isinstance(read, Direct):
+            await self._say(read.text, self._model.label)
+            return self._ended("done")
+        if isinstance(read, Plan):
+            await self._propose(read)
+        else:
+            thought = Thought(turn=self._turn, message=_message_id(), text=safe(read.why))
+            await self._to_planner(goes_on(read.why), thought)
+        return None
+
+    def _scope(self) -> Scope:
+        phases, tasks = self._progress.numbered()
+        return Scope(self._plans.offer(), frozenset(self._progress.done()), phases, tasks)
+
+    async def _to_planner(self, message: Message, *events: AnyEvent) -> None:
+        told = Writer(self._host, self._turn, PLANNER_PATH).message(message)
+        await self._writer.commit(*events, told)
+
+    async def _propose(self, plan: Plan) -> None:
+        progress, asks = self._progress, self._limits.plan == "ask"
+        former = progress.running or progress.last
+        ident, text = f"plan-{uuid.uuid4().hex[:12]}", plan.to_json()
+        proposed = PlanProposed(
+            plan=ident,
+            turn=self._turn,
+            digest=self._plans.digest(ident, text),
+            analysis=safe(plan.analysis),
+            phases=plan.shown(),
+            plan_json=text,
+            asks=asks,
+            replaces=former.event.plan if former else "",
+            why=safe(_why(former), limit=2_000) if former else safe(""),
+        )
+        approved = PlanDecided(plan=ident, turn=self._turn, verdict="approved", decider="policy")
+        await self._writer.commit(proposed, *([] if asks else [approved]))
+
+    async def _decide(self, record: PlanRecord | None) -> None:
+        if record is None:
+            raise TurnOver(
+                "failed", "the plan of this turn cannot be read any more", "send the message again"
+            )
+        await self._plans.decided(record.event.plan)
+        self._meter.pass_over()
+
+    async def _refused(self, record: PlanRecord, verdict: PlanDecided) -> None:
+        """Plan anew by the person's words; without words the turn ends. Raises `TurnOver`."""
+        if verdict.decider == "headless":
+            raise TurnOver(
+                "failed",
+                "the plan needs an approval, and nobody is there to give it; nothing was done",
+                'set plan = "allow" under [policy], or use the app',
+            )
+        if verdict.verdict == "withdrawn":
+            raise TurnOver("stopped", "stopped by you")
+        if not verdict.feedback.strip():
+            raise TurnOver("stopped", "you rejected the plan")
+        if self._progress.rejections >= self._policy.max_rejections:
+            raise TurnOver("limit", f"{self._progress.rejections} plans were rejected", "say how to go on")
+        await self._to_planner(rejection(verdict.feedback))
+
+    # --- carrying out ---------------------------------------------------------------------------
+
+    async def _carry_out(self, record: PlanRecord) -> None:
+        """Work through the phases, until the plan is over or the planner has to be asked."""
+        await self._take_over(record)
+        crew = Crew(
+            Around(
+                writer=self._writer,
+                model=self._model,
+                turn=self._turn,
+                policy=self._policy,
+                progress=self._progress,
+                meter=self._meter,
+                offer=self._plans.offer,
+                request=self._request(),
+                parallel=self._limits.parallel,
+            )
+        )
+        left = record.of("waiting", "running")
+        await self._plans.settled(frozenset(tool for one in left for tool in one.task.tools))
+        while True:
+            considered = self._progress.considered
+            failed = [one.task.id for one in record.of("failed") if one.task.id not in considered]
+            if failed and record.of("waiting") and self._progress.replans < REPLANS:
+                await self._to_planner(failure(record.plan, record.tasks, failed))
+                return
+            await self._leave_out(record)
+            left = record.of("waiting", "running")
+            if not left:
+                await self._writer.commit(_plan_ended(record))
+                return
+            phase = next(each for each in record.plan.phases if left[0].task in each.tasks)
+            await crew.phase(record, phase)
+            if record.of("waiting", "running") == left and not record.of("failed"):
+                raise RuntimeError("the plan stands still")
+
+    async def _leave_out(self, record: PlanRecord) -> None:
+        """Skip what comes after a task that failed or was left out itself."""
+        lost = {one.task.id: one for one in record.of("failed", "skipped", "stopped")}
+        events: list[AnyEvent] = []
+        # Tasks of a phase may wait for each other in any order.
+        while fresh := [
+            (one, next(other for other in one.task.after if other in lost))
+            for one in record.of("waiting")
+            if one.task.id not in lost and any(other in lost for other in one.task.after)
+        ]:
+            for one, cause in fresh:
+                lost[one.task.id] = one
+                events.append(
+                    changed(record, one, "skipped", f"it comes after {cause}, which was not done")
+                )
+        await self._writer.commit(*events)
+
+    async def _take_over(self, record: PlanRecord) -> None:
+        """End the plans whose remaining tasks this one takes over."""
+        for former in self._progress.plans.values():
+            if former is record or not former.approved or former.ended is not None:
+                continue
+            reason = "another plan takes its place"
+            left = former.of("waiting", "running")
+            events = [changed(former, one, "skipped", reason) for one in left]
+            await self._writer.commit(*events, _plan_ended(former, reason, skipped=len(left)))
+
+    # --- the end --------------------------------------------------------------------------------
+
+    async def _report(self, record: PlanRecord) -> TurnEnded:
+        """Have the model write the final report; ours takes its place where it cannot."""
+        tasks = self._all_tasks()
+        request = report_request(tasks, self._progress.lanes)
+        lane = Lane(self._host, "root", lambda: (*self._host.history(), request))
+        policy = replace(
+            self._policy, system=reporter_system(self._policy.system_prompt), admit=self._meter.admit
+        )
+        asker = Asker(Writer(lane, self._turn), self._model, policy, lambda _calls: None)
+        self._asker = asker
+        try:
+            await asker.ask(())
+        except (ModelError, TurnOver) as error:
+            await self._say(plain_report(tasks), OURS)
+            what = error.what if isinstance(error, ModelError) else error.reason
+            return self._ended("failed", f"the final report could not be had from the model: {what}")
+        finally:
+            self._asker = None
+        return self._outcome()
+
+    def _answered(self) -> bool:
+        """Whether the turn was answered, and only its end was not written down."""
+        history = self._host.history()
+        return bool(history) and history[-1].role == "assistant"
+
+    def _outcome(self) -> TurnEnded:
+        """Say how a turn ended whose answer is written down."""
+        last = self._progress.last
+        if last is None:
+            return self._ended("done")
+        if last.ended is None or last.of("stopped"):
+            return self._ended("stopped", (last.ended.reason if last.ended else "") or "stopped by you")
+        lost = len(last.of("failed", "skipped"))
+        if lost:
+            return self._ended("failed", f"{lost} of {len(last.tasks)} tasks were not done")
+        return self._ended("done")
+
+    async def _stopped(self) -> TurnEnded:
+        """Close what the Esc left open. Raises `CancelledError` if the host is parked."""
+        if (record := self._progress.open) is not None:
+            await self._plans.withdraw(record.event.plan)
+        said = self._asker.last_words() if self._asker is not None else []
+        return await self._closed("stopped", "stopped by you", said=said)
+
+    async def _closed(
+        self, status: TurnStatus, reason: str, todo: str = "", said: Sequence[AnyEvent] = ()
+    ) -> TurnEnded:
+        """End the plan where it stands, say so in the conversation, and return how the turn ended."""
+        events: list[AnyEvent] = list(said)
+        record = self._progress.running
+        if record is not None and record.ended is None:
+            left = record.of("waiting", "running")
+            events += [changed(record, one, "stopped", reason) for one in left]
+            events.append(_plan_ended(record, reason))
+        if record is not None and not said:
+            # As they will be when this is written.
+            tasks = [
+                replace(one, state="stopped", reason=reason) if one.state in ("waiting", "running") else one
+                for one in self._all_tasks()
+            ]
+            spoken = self._spoken(f"{plain_report(tasks)}\n\nThe turn ended: {reason}", OURS)
+            events += spoken if status != "stopped" else spoken[1:]
+        await self._writer.commit(*events, last=True)
+        return self._ended(status, reason, todo)
+
+    async def _say(self, text: str, label: str) -> None:
+        """Put an answer into the conversation and before the person."""
+        await self._writer.commit(*self._spoken(text, label))
+
+    def _spoken(self, text: str, label: str) -> list[AnyEvent]:
+        answer = Answer(turn=self._turn, message=_message_id(), text=safe(text), label=safe_line(label))
+        return [answer, self._writer.message(Message(role="assistant", text=text))]
+
+    def _all_tasks(self) -> list[TaskRecord]:
+        approved = [record for record in self._progress.plans.values() if record.approved]
+        return [one for record in approved for one in record.tasks.values()]
+
+    def _request(self) -> str:
+        said = [message.text for message in self._host.history() if message.role == "user"]
+        return said[-1] if said else ""
+
+    def _ended(self, status: TurnStatus, reason: str = "", todo: str = "") -> TurnEnded:
+        return TurnEnded(
+            turn=self._turn,
+            status=status,
+            reason=safe(reason, limit=1_000),
+            todo=safe(todo, limit=1_000),
+            steps=self._meter.requests,
+        )
+
+
+def _plan_ended(record: PlanRecord, reason: str = "", skipped: int = 0) -> PlanEnded:
+    return PlanEnded(
+        plan=record.event.plan,
+        turn=record.event.turn,
+        done=len(record.of("done")),
+        failed=len(record.of("failed")),
+        skipped=len(record.of("skipped")) + skipped,
+        reason=safe(reason, limit=1_000),
+    )
+
+
+def _why(former: PlanRecord) -> str:
+    if former.verdict is not None and former.verdict.verdict == "rejected":
+        return f"you rejected the plan before: {former.verdict.feedback}"
+    failed = former.of("failed")
+    return "; ".join(f"{one.task.title} failed: {one.reason}" for one in failed)
+
+
+def _message_id() -> str:
+    return f"m-{uuid.uuid4().hex[:12]}"

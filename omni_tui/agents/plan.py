@@ -1,0 +1,124 @@
+"""What a plan is: phases of tasks, each with its tools and the tasks it comes after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omni_tui.models.base import ToolSpec
+from omni_tui.protocol import JsonText
+from omni_tui.protocol.plan import PlanPhase, PlanProposed, PlanTask
+from omni_tui.security.text import exact_json, safe, safe_line
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A tool that a plan may name: `key` is `server/tool`, exact; `spec` what a model is told of it."""
+
+    key: str
+    server: str
+    spec: ToolSpec
+
+
+Offer = Mapping[str, Offered]
+"""The tools there are, by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task. `after` names tasks of this plan, or done ones of the plan it replaces."""
+
+    id: str
+    agent: str
+    title: str
+    goal: str
+    servers: tuple[str, ...]
+    tools: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Tasks that begin when the phase before is over."""
+
+    id: str
+    title: str
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan that has been judged."""
+
+    analysis: str
+    phases: tuple[Phase, ...]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks, in order."""
+        return tuple(task for phase in self.phases for task in phase.tasks)
+
+    def to_json(self) -> JsonText:
+        """Return the exact plan, as `PlanProposed.plan_json` has it."""
+        return exact_json(
+            {
+                "analysis": self.analysis,
+                "phases": [
+                    {"title": phase.title, "tasks": [_task_json(task) for task in phase.tasks]}
+                    for phase in self.phases
+                ],
+            }
+        )
+
+    def shown(self) -> tuple[PlanPhase, ...]:
+        """Return the phases as they are shown."""
+        return tuple(
+            PlanPhase(id=phase.id, title=safe_line(phase.title), tasks=tuple(map(_shown, phase.tasks)))
+            for phase in self.phases
+        )
+
+
+def plan_of(event: PlanProposed) -> Plan:
+    """Return the plan of an event of ours: words from the exact JSON, ids and paths from what was shown."""
+    value = json.loads(event.plan_json)
+    phases = []
+    for shown, exact in zip(event.phases, value["phases"], strict=True):
+        tasks = tuple(
+            Task(
+                id=ours.id,
+                agent=ours.agent,
+                title=task["title"],
+                goal=task["goal"],
+                servers=tuple(task["servers"]),
+                tools=tuple(task["tools"]),
+                after=tuple(task["after"]),
+            )
+            for ours, task in zip(shown.tasks, exact["tasks"], strict=True)
+        )
+        phases.append(Phase(shown.id, exact["title"], tasks))
+    return Plan(value["analysis"], tuple(phases))
+
+
+def _task_json(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "title": task.title,
+        "goal": task.goal,
+        "servers": list(task.servers),
+        "tools": list(task.tools),
+        "after": list(task.after),
+    }
+
+
+def _shown(task: Task) -> PlanTask:
+    return PlanTask(
+        id=task.id,
+        title=safe_line(task.title),
+        goal=safe(task.goal, limit=8_000),
+        servers=tuple(safe_line(server) for server in task.servers),
+        tools=tuple(safe_line(tool) for tool in task.tools),
+        after=task.after,
+        agent=task.agent,
+    )
