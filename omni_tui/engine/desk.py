@@ -93,7 +93,7 @@ class CallDesk:
         """
         number = new_call_id()
         outcome = await self._tracked(number, self._from_agent(number, turn, step, call, agent))
-        return ToolOutcome(outcome.text, outcome.state)
+        return ToolOutcome(outcome.text, outcome.state, call=outcome.call)
 
     async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
         async with self._entry:
@@ -159,7 +159,7 @@ class CallDesk:
             return None
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
         if data:
-            return Outcome(row.state, model_text(StoredResult.load(data).raw()))
+            return Outcome(row.state, model_text(StoredResult.load(data).raw()), call=row.call)
         return Outcome(row.state, _WORDS.get(row.state, "The call ended without a result."))
 
     # --- from the person ------------------------------------------------------------------------

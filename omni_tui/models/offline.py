@@ -25,6 +25,7 @@ from omni_tui.models.base import (
     ToolSpec,
 )
 from omni_tui.models.context import estimate, read_result
+from omni_tui.models.meta import META_NAMES
 from omni_tui.protocol.events import Usage
 
 NAME = "offline"
@@ -94,8 +95,10 @@ class OfflineModel:
         yield _reply(request, say)
 
     def _decide(self, request: ModelRequest) -> _Say:
-        if self._planner.tools != request.tools:
-            self._planner = Planner(request.tools)
+        # Rules that match words would take the host's own tools for a server's.
+        tools = tuple(tool for tool in request.tools if tool.name not in META_NAMES)
+        if self._planner.tools != tools:
+            self._planner = Planner(tools)
         return decide(self._planner, [m for m in request.messages if m.role != "system"])
 
 

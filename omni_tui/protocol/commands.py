@@ -6,6 +6,7 @@ from typing import Literal
 
 from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.context import ReadSystem, SetSystem
 from omni_tui.protocol.offers import (
     Attachment,
     CompleteArgument,
@@ -285,4 +286,6 @@ AnyCommand = (
     | OpenAskPage
     | DecidePlan
     | EditPlan
+    | ReadSystem
+    | SetSystem
 )
