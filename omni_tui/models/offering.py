@@ -64,7 +64,8 @@ class Offering:
             if left is not None and (left := left - cost(by_name[name])) < 0 and chosen:
                 break
             chosen.add(name)
-        return (*(tool for tool in tools if tool.name in chosen), FIND_TOOLS)
+        offered = tuple(tool for tool in tools if tool.name in chosen)
+        return (*offered, FIND_TOOLS) if len(offered) < len(tools) else tools
 
     def find(self, tools: tuple[ToolSpec, ...], query: str, limit: int) -> list[ToolSpec]:
         """Return the tools that fit a query, best first."""

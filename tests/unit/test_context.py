@@ -277,7 +277,11 @@ def test_the_notes_of_servers_are_quoted_as_data() -> None:
 
 
 def test_long_notes_are_bounded() -> None:
-    assert len(system_prompt("", {f"s{n}": "x" * 9_000 for n in range(50)})) < 16_000
+    prompt = system_prompt("", {f"s{n:02}": "x" * 9_000 for n in range(50)} | {"z": "short"})
+    assert len(prompt) < 16_000
+    assert '- "s00" (the first 2000 of 9000 characters): "xxx' in prompt
+    assert '- "z": "short"' in prompt, "a short note still has room"
+    assert "the notes of 45 more servers are left out" in prompt
 
 
 def test_a_key_is_a_suggestion_that_costs_money_and_its_value_is_not_told() -> None:
