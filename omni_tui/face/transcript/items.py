@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from omni_tui.face.transcript.host_words import host_words
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
+from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
 from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
 from omni_tui.protocol.offers import AttachedResource
 
@@ -350,6 +352,10 @@ class Fold:
             NoticeItem(ts=event.ts, level=event.level, what=event.what, why=event.why, todo=event.todo)
         )
 
+    def _host(self, event: MetaCalled | ContextSummarised | SystemChanged) -> None:
+        what, why, more = host_words(event)
+        self._add(NoticeItem(ts=event.ts, what=what, why=why, more=more))
+
     def _problems(self, event: ev.ConfigProblems) -> None:
         if event.problems:
             many = "mistakes" if len(event.problems) > 1 else "mistake"
@@ -395,6 +401,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.CallChanged: Fold._moved,
     ev.CallProgress: Fold._progress,
     ev.CallFinished: Fold._finished,
+    MetaCalled: Fold._host,
+    ContextSummarised: Fold._host,
+    SystemChanged: Fold._host,
     ev.Notice: Fold._notice,
     ev.ConfigProblems: Fold._problems,
     ev.SessionOpened: Fold._opened,
