@@ -8,7 +8,7 @@ from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import KeepsContext, ToolOutcome
 from omni_tui.agents.writer import Writer
 from omni_tui.models.base import ToolCall
-from omni_tui.models.context import arguments_of
+from omni_tui.models.context import FROM_SERVER, arguments_of
 from omni_tui.models.meta import FIND_TOOLS, FOUND, PAGE
 from omni_tui.models.offering import Offering
 from omni_tui.protocol.context import MetaCalled
@@ -73,7 +73,9 @@ class MetaTools:
         where = f"characters {start} to {end} of {total}"
         await self._tell(call="read_result", asked=call, answer=where)
         note = f"\n[Omni TUI: {where} of the result of call {strip_invisible(call)[0]}{rest}]"
-        return ToolOutcome(stored.text[start:end], stored.status, note=note)
+        # Whatever became of its call, a server wrote it.
+        status = stored.status if stored.status in FROM_SERVER else "failed"
+        return ToolOutcome(stored.text[start:end], status, note=note)
 
     async def _tell(self, *, call: str, asked: str, answer: str) -> None:
         event = MetaCalled(

@@ -172,6 +172,7 @@ _LOWER_ONLY = {
     ("agent", "max_steps"),
     ("tools", "call_timeout"),
     ("tools", "result_limit"),
+    ("tools", "offered"),
     ("model", "max_tokens"),
     ("sampling", "max_tokens"),
     ("sampling", "session_tokens"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LONGEST = 20_000
 """Characters of the person's own part of the system prompt."""
+_SHOWN = 40_000
 
 
 class ContextDesk:
@@ -33,9 +34,9 @@ class ContextDesk:
         session = self._engine.session
         policy = session.policy()
         return x.SystemText(
-            own=safe(policy.system_prompt),
+            own=safe(policy.system_prompt, limit=_SHOWN),
             source="config" if session.settings.system is None else "session",
-            whole=safe(system_prompt(policy.system_prompt, policy.instructions)),
+            whole=safe(system_prompt(policy.system_prompt, policy.instructions), limit=_SHOWN),
         )
 
     async def _set(self, command: x.SetSystem) -> AnyEvent:

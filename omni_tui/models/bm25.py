@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from omni_tui.models.base import ToolSpec
 from omni_tui.models.rank import words
@@ -22,53 +23,60 @@ _READ = 2_000
 Document = dict[str, float]
 
 
+class _Built(NamedTuple):
+    """One state of an index, put in place as a whole."""
+
+    tools: tuple[ToolSpec, ...]
+    documents: dict[int, tuple[ToolSpec, Document]]
+    postings: dict[str, list[tuple[int, float]]]
+    lengths: list[float]
+    mean: float
+
+
 class Index:
     """An index over a list of tools. Documents of tools that are the same objects are taken over."""
 
     def __init__(self) -> None:
-        self._tools: tuple[ToolSpec, ...] = ()
-        self._documents: dict[int, tuple[ToolSpec, Document]] = {}
-        self._postings: dict[str, list[tuple[int, float]]] = {}
-        self._lengths: list[float] = []
-        self._mean = 1.0
+        self._built = _Built((), {}, {}, [], 1.0)
 
     def update(self, tools: tuple[ToolSpec, ...]) -> None:
-        """Index these tools; nothing is done if they are the same as before."""
-        if tools is self._tools:
+        """Index these tools; nothing is done if they are the same as before. May run in a thread."""
+        known = self._built.documents
+        if tools is self._built.tools:
             return
-        known = self._documents
-        self._documents = {}
+        documents: dict[int, tuple[ToolSpec, Document]] = {}
         postings: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
         lengths: list[float] = []
         for at, tool in enumerate(tools):
             had = known.get(id(tool))
             document = had[1] if had is not None and had[0] is tool else _document(tool)
-            self._documents[id(tool)] = (tool, document)
+            documents[id(tool)] = (tool, document)
             lengths.append(sum(document.values()))
             for word, weight in document.items():
                 postings[word].append((at, weight))
-        self._tools, self._postings, self._lengths = tools, dict(postings), lengths
-        self._mean = sum(lengths) / len(lengths) if lengths and any(lengths) else 1.0
+        mean = sum(lengths) / len(lengths) if any(lengths) else 1.0
+        self._built = _Built(tools, documents, dict(postings), lengths, mean)
 
     def fresh(self, tools: Sequence[ToolSpec]) -> int:
         """Return how many of these tools would have to be read."""
-        return sum(id(tool) not in self._documents for tool in tools)
+        known = self._built.documents
+        return sum(id(tool) not in known for tool in tools)
 
     def search(self, query: Mapping[str, float], limit: int | None = None) -> list[tuple[ToolSpec, float]]:
         """Return tools that share a word with the query (stem → its weight) and their scores, best first.
 
         Ties go by name.
         """
+        tools, _, postings, lengths, mean = self._built
         scores: defaultdict[int, float] = defaultdict(float)
-        total = len(self._tools)
         for word, wanted in query.items():
-            found = self._postings.get(word, ())
-            rarity = math.log(1 + (total - len(found) + 0.5) / (len(found) + 0.5))
+            found = postings.get(word, ())
+            rarity = math.log(1 + (len(tools) - len(found) + 0.5) / (len(found) + 0.5))
             for at, weight in found:
-                norm = _K1 * (1 - _B + _B * self._lengths[at] / self._mean)
+                norm = _K1 * (1 - _B + _B * lengths[at] / mean)
                 scores[at] += wanted * rarity * weight * (_K1 + 1) / (weight + norm)
-        order = sorted(scores, key=lambda at: (-scores[at], self._tools[at].name, at))
-        return [(self._tools[at], scores[at]) for at in order[:limit]]
+        order = sorted(scores, key=lambda at: (-scores[at], tools[at].name, at))
+        return [(tools[at], scores[at]) for at in order[:limit]]
 
 
 def query_of(text: str, weight: float = 1.0) -> dict[str, float]:

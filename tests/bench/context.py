@@ -16,6 +16,7 @@ from collections.abc import Callable
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.closing import close_history
 from omni_tui.models.context import estimate, tool_message
+from omni_tui.models.scripted import ScriptedModel
 from omni_tui.models.summary import digest
 from omni_tui.models.window import Window
 
@@ -24,28 +25,13 @@ TOOLS = tuple(ToolSpec(f"demo__tool_{n}", "Does it. " * 20, {"type": "object"}) 
 SIZES = (10, 100, 1_000, 10_000)
 
 
-class Counter:
-    """A model that counts as the real ones do, and takes `window` tokens."""
-
-    name = "bench"
-    label = ""
-
-    def __init__(self, window: int) -> None:
-        self._window = window
-
-    def context_window(self) -> int:
-        """Tokens it takes."""
-        return self._window
+class Counter(ScriptedModel):
+    """A model that counts as the real ones do, and is never asked."""
 
     def count(self, request: ModelRequest) -> int:
         """Estimate as `LiteLLMModel` does."""
         tools = sum(40 + (len(tool.description) + len(str(tool.parameters))) // 4 for tool in request.tools)
         return estimate(request.messages) + tools
-
-    async def stream(self, request: ModelRequest):  # type: ignore[no-untyped-def]
-        """Never asked."""
-        raise NotImplementedError
-        yield
 
 
 def step(number: int) -> list[Message]:
@@ -104,17 +90,35 @@ def measure(size: int, model: Counter, rounds: int) -> tuple[float, float]:
     return statistics.median(took[0]), statistics.median(took[1])
 
 
+def choosing(count: int, rounds: int) -> tuple[float, float]:
+    """Return the milliseconds of the first choice out of `count` tools, and of the next ones."""
+    tools = tuple(
+        ToolSpec(f"s{n % 9}__tool_{n}", f"Reads the {n} thing and lists what it holds. " * 4, {})
+        for n in range(count)
+    )
+    window, history = Window(), talk(100)
+    took: list[float] = []
+    for _ in range(rounds):
+        started = time.process_time_ns()
+        window.offering.choose(tools, history, limit=40)
+        took.append((time.process_time_ns() - started) / 1e6)
+    return took[0], statistics.median(took[1:])
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     rounds = int(sys.argv[1]) if sys.argv[1:] else 25
     for label, window in (("all of it fits", 100_000_000), ("a window of 32,000 tokens", 32_000)):
         print(f"{label}:")
         for size in SIZES:
-            mine, control = measure(size, Counter(window), rounds)
+            mine, control = measure(size, Counter(window=window), rounds)
             print(
                 f"  {size:>6} messages: {mine:8.3f} ms a request, the naive way {control:8.3f} ms: "
                 f"{mine / control:.3f} × of it"
             )
+    for count in (100, 1_000, 10_000):
+        first, then = choosing(count, rounds)
+        print(f"40 of {count} tools: {then:.2f} ms a request ({first:.1f} the first time)")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from omni_tui.models.base import ModelRequest, ToolCall
+from omni_tui.models.base import ModelEvent, ModelRequest, ToolCall
 from omni_tui.models.context import read_result
 from omni_tui.models.meta import META_NAMES
 from omni_tui.models.scripted import ScriptedModel, reply
@@ -39,7 +40,7 @@ def read(ident: str, request: ModelRequest, offset: int = 0) -> ToolCall:
 class Reader(ScriptedModel):
     """Calls a tool, then reads its result again by the id it was told."""
 
-    async def stream(self, request: ModelRequest):  # type: ignore[no-untyped-def,override]
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         if len(self.requests) == 1:
             self._turns[1] = [reply("", read("r1", request))]
         async for event in super().stream(request):

@@ -162,6 +162,8 @@ async def test_the_system_prompt_is_shown_changed_and_saved(size: tuple[int, int
         await pilot.press(*" Yes", "f9")
         await until(pilot, lambda: "Be brief. Yes" in "\n".join(rows(face)))
         assert [command.text for command in face.link.sent(SetSystem)] == ["Be brief. Yes"]
+        foot = face.app.screen.query_one("#screen-foot")
+        await until(pilot, lambda: "saved; the model is told so" in str(foot.render()))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(face.app.screen, SystemScreen))
 

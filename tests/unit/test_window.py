@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omni_tui.agents.preparing import Preparer
+from omni_tui.agents.writer import Writer
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.closing import Closing, close_history
 from omni_tui.models.context import (
@@ -20,9 +23,10 @@ from omni_tui.models.context import (
     shrunk,
     tool_message,
 )
-from omni_tui.models.scripted import ScriptedModel
+from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.models.summary import LONGEST, ask_for_summary, digest, told
 from omni_tui.models.window import DoesNotFit, Fitted, Window
+from tests.engine.agent_host import QUICK, FakeHost, spec
 
 SYSTEM = Message(role="system", text="You work in Omni TUI. " * 10)
 
@@ -231,6 +235,45 @@ def least(history: Sequence[Message]) -> int:
     people = [message for message in closed[:last] if message.role == "user"]
     kept = [shrunk(message, 800) for message in closed[last:]]
     return estimate([*people[-1:], *kept]) + 200
+
+
+class Host(FakeHost):
+    """A host over a given history."""
+
+    def __init__(self, history: list[Message]) -> None:
+        super().__init__()
+        self.messages = history
+        self.kept = Window()
+
+    def window(self, agent: str) -> Window:
+        return self.kept
+
+    async def stored(self, call: str) -> None:
+        return None
+
+
+@settings(max_examples=60, deadline=None)
+@given(HISTORIES, st.integers(800, 8_000), st.integers(0, 60), st.booleans())
+def test_every_request_that_an_agent_sends_is_valid(
+    history: list[Message], size: int, tools: int, fails: bool
+) -> None:
+    """Through tools, summaries by the model and by rules, and an overflow in between."""
+    answers = [reply("short"), reply("")] if fails else [reply("a summary " * 40)] * 2
+    model = ScriptedModel(*([each] for each in answers * 4), window=size)
+    host = Host([*history, Message(role="user", text="the last word")])
+    host.specs = tuple(spec(f"s__tool_{n}", "a") for n in range(tools))
+    preparer = Preparer(Writer(host, "t1"), QUICK)
+    for _ in range(2):
+        try:
+            request = asyncio.run(preparer.request(model, host.tools()))
+        except DoesNotFit:
+            return
+        assert_valid(request, host.messages)
+        assert model.count(request) <= size
+        names = [tool.name for tool in request.tools]
+        assert len(names) == len(set(names)) <= 42
+        assert request.messages[0].role == "system"
+        preparer.overflowed(model)
 
 
 # --- what is dropped, and how ---------------------------------------------------------------------

@@ -23,6 +23,7 @@ _FROM = {
     "config": "Your words to the model, from your config. What you save here holds for this session.",
     "session": "Your words to the model, as set for this session.",
 }
+_NONE = "Here you can tell the model something of your own, for this session; your config has nothing yet."
 
 
 class SystemScreen(Screen[None]):
@@ -86,12 +87,13 @@ class SystemScreen(Screen[None]):
         box = self.query_one(TextBox)
         untouched = box.disabled or not self._changed
         self._saved = reply.own
-        if untouched:
+        if untouched and self._changed:
             box.text = reply.own
         if box.disabled:
             box.disabled = False
             box.focus()
-        self.query_one("#system-from", Static).update(Content.styled(_FROM[reply.source], "$text-2"))
+        words = _FROM[reply.source] if reply.own or reply.source == "session" else _NONE
+        self.query_one("#system-from", Static).update(Content.styled(words, "$text-2"))
         lines = (Content.styled(line, "$text-2") for line in reply.whole.splitlines())
         self.query_one(LinesView).show(lines)
 
