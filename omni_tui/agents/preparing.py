@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 SUMMARY_S = 60.0
 _MANY = 500
 _ASK_LIMIT = 48_000
+_ASK_LEAST = 1_000
+_ASK_SHARE = 0.6
 
 
 class Preparer:
@@ -108,6 +110,9 @@ class Preparer:
         limit = self._window.limit(model)
         room = min(_ASK_LIMIT, limit * 2) if limit is not None else _ASK_LIMIT
         request = ask_for_summary(missing, earlier, room)
+        while limit is not None and room > _ASK_LEAST and model.count(request) > limit * _ASK_SHARE:
+            room //= 2  # Not every script has four characters to a token.
+            request = ask_for_summary(missing, earlier, room)
         stream = model.stream(request)
         parts: list[str] = []
         usage: Usage | None = None
@@ -140,7 +145,7 @@ class Preparer:
     # --- what is told ---------------------------------------------------------------------------
 
     def _told(self, model: Model, fitted: Fitted, offered: int, tools: int) -> ContextChanged:
-        summary = self._window.summary() if fitted.dropped else None
+        summary = self._window.used()
         return ContextChanged(
             turn=self._writer.turn,
             agent=self._writer.agent,

@@ -9,7 +9,7 @@ from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, ToolSpec
 from omni_tui.models.bm25 import Index, query_of
 from omni_tui.models.context import read_result
-from omni_tui.models.meta import FIND_TOOLS, META_NAMES
+from omni_tui.models.meta import FIND_TOOLS, FOUND, META_NAMES
 
 MOST = 126
 """Tools of servers that a request may ever carry: providers take 128, and two are ours."""
@@ -50,7 +50,9 @@ class Offering:
         by_name = {tool.name: tool for tool in tools}
         pins = [name for name in pinned if name in by_name][:MOST]
         order = dict.fromkeys(pins)
-        order.update(dict.fromkeys(found_names(history)))
+        order.update(dict.fromkeys(name for name in found_names(history) if name in by_name))
+        # What was promised as found is offered, however much is pinned.
+        limit = max(limit, min(MOST, len(pins) + min(FOUND, len(order) - len(pins))))
         order.update(dict.fromkeys(used_names(history)))
         order.update((tool.name, None) for tool, _ in self.index.search(said(history), limit))
         order.update(dict.fromkeys(by_name))
@@ -59,7 +61,7 @@ class Offering:
         for name in order:
             if name not in by_name:
                 continue
-            if len(chosen) >= max(limit, len(pins)):
+            if len(chosen) >= limit:
                 break
             if left is not None and (left := left - cost(by_name[name])) < 0 and chosen:
                 break

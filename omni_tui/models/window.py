@@ -119,7 +119,7 @@ class Window:
         # Where no limit is known, a summary tells that there is one.
         if fresh and self.limit(model) is None and (summary := self.summary()) is not None:
             self._drop_to(summary.upto)
-        if (summary := self._summary()) is not None and not summary.tokens:
+        if (summary := self.used()) is not None and not summary.tokens:
             summary.tokens = self._count(model, told(summary))
 
     def fit(self, model: Model, system: Message, tools: Sequence[ToolSpec]) -> Fitted:
@@ -140,7 +140,7 @@ class Window:
             "results": self._results,
             "attachments": self._files,
         }
-        if summary := self._summary():
+        if summary := self.used():
             tokens["summary"] = summary.tokens
         hits, misses, self._hits, self._misses = self._hits, self._misses, 0, 0
         return Fitted(
@@ -159,7 +159,7 @@ class Window:
         apart = self._kept_apart()
         before = [place for place in apart if place == self._users[0]]
         head += [self._sent[place] for place in before]
-        if summary := self._summary():
+        if summary := self.used():
             head.append(told(summary))
         head += [self._sent[place] for place in apart if place not in before]
         return ModelRequest((*head, *self._sent[self._first :]), tools)
@@ -181,6 +181,13 @@ class Window:
             if self._stands(summary):
                 return summary
         return None
+
+    def used(self) -> Summary | None:
+        """Return the summary of exactly what is dropped now."""
+        if not self._first or not self._summaries:
+            return None
+        last = self._summaries[-1]
+        return last if last.upto == self._first else None
 
     def _stands(self, summary: Summary) -> bool:
         return summary.upto <= len(self._sent) and summary.mark == self._mark(summary.upto)
@@ -255,7 +262,7 @@ class Window:
             self._files += sign * files
 
     def _size(self) -> int:
-        summary = self._summary()
+        summary = self.used()
         apart = sum(self._tokens[place] for place in self._kept_apart())
         return self._results + self._rest + self._files + apart + (summary.tokens if summary else 0)
 
@@ -340,15 +347,8 @@ class Window:
 
     # --- summaries ------------------------------------------------------------------------------
 
-    def _summary(self) -> Summary | None:
-        """Return the summary of exactly what is dropped."""
-        if not self._first or not self._summaries:
-            return None
-        last = self._summaries[-1]
-        return last if last.upto == self._first else None
-
     def _missing(self) -> list[Message]:
-        if not self._first or self._summary() is not None:
+        if not self._first or self.used() is not None:
             return []
         before = self.summary()
         start = before.upto if before is not None and before.upto < self._first else 0

@@ -107,6 +107,19 @@ async def test_an_endless_summary_is_cut_and_its_price_estimated() -> None:
     assert len(host.seen(ContextSummarised)[0].text) < 4_000
 
 
+async def test_a_request_for_a_summary_fits_the_window_in_any_script() -> None:
+    host = KeepingHost()
+    host.messages = [Message(role="user", text="first")]
+    for n in range(30):
+        host.messages += [
+            Message(role="assistant", text=f"{n} " + "漢字かな" * 200),
+            Message(role="user", text=f"more {n}"),
+        ]
+    model = ScriptedModel([reply("They counted.")], [reply("ok")], window=4_000)
+    assert (await play(host, model)).status == "done"
+    assert model.count(model.requests[0]) <= 4_000 * 0.8 * 0.6
+
+
 # --- overflow -------------------------------------------------------------------------------------
 
 

@@ -153,6 +153,10 @@ def test_pinned_and_used_tools_stay_whatever_is_said() -> None:
 def test_more_pinned_than_offered_are_all_offered() -> None:
     pins = tuple(each.name for each in MANY[:60])
     assert len(Offering().choose(MANY, [person("hi")], limit=40, pinned=pins)) == 61
+    found = ToolCall("c1", "find_tools", '{"query": "x"}')
+    rows = tool_message(found, '[{"name": "git__commit"}]', "succeeded")
+    history = [person("hello"), Message(role="assistant", calls=(found,)), rows]
+    assert GIT in Offering().choose(MANY, history, limit=40, pinned=pins)
 
 
 def test_what_find_tools_found_is_offered_next() -> None:
