@@ -195,6 +195,15 @@ async def test_a_refusal_is_said_and_nothing_is_lost() -> None:
         assert box.text == "xBe brief."
 
 
+async def test_a_pin_is_added_to_what_is_told_in_every_request() -> None:
+    face = prompting()
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        await pilot.press("f4", "slash", *"pin the goal is 42", "enter")
+        await until(pilot, lambda: bool(face.link.sent(SetSystem)))
+        assert [command.text for command in face.link.sent(SetSystem)] == ["Be brief.\nthe goal is 42"]
+
+
 # --- the transcript -------------------------------------------------------------------------------
 
 
