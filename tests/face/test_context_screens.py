@@ -107,7 +107,7 @@ async def test_it_follows_the_next_request_and_only_the_root_agents() -> None:
 def test_a_window_that_nobody_knows_is_said_to_be_so() -> None:
     told = msgspec.structs.replace(FULL, limit=None, window=None, shrunk_count=0, shrunk=(), dropped=0)
     text = "\n".join(line.plain for line in window_lines(told, 80))
-    assert "the model's window is not known" in text
+    assert "the window is not known" in text
     assert "nothing is shortened" in text
 
 

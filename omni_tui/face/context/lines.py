@@ -38,16 +38,16 @@ def window_lines(told: ContextChanged | None, width: int) -> Iterator[Content]:
 
 
 def _head(told: ContextChanged) -> Content:
-    parts: list[tuple[str, str]] = [(told.model, "bold $text-1"), (f"   {told.total:,} tokens", "$text-1")]
+    parts: list[tuple[str, str]] = [(told.model, "bold $text-1"), (f"  {told.total:,} tokens", "$text-1")]
     if told.limit is not None:
         share = told.total / max(1, told.limit)
         style = "$fail" if share >= 0.95 else "$waiting" if share >= 0.8 else "$text-2"
         parts.append((f" of {told.limit:,}", "$text-2"))
-        parts.append((f"   {share:.0%}", style))
+        parts.append((f"  {share:.0%}", style))
     if told.window is None:
-        parts.append(("   the model's window is not known", "$text-3"))
+        parts.append(("  the window is not known", "$text-3"))
     else:
-        parts.append((f"   the window has {told.window:,}", "$text-3"))
+        parts.append((f"  window {told.window:,}", "$text-3"))
     return Content.assemble(*parts)
 
 
