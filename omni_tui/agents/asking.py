@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.deltas import Deltas
-from omni_tui.agents.prompts import system_prompt
+from omni_tui.agents.preparing import Preparer
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import (
     Message,
@@ -22,8 +22,7 @@ from omni_tui.models.base import (
     ToolCall,
     ToolSpec,
 )
-from omni_tui.models.context import WINDOW_SHARE, close_history, fit
-from omni_tui.models.rank import choose_tools
+from omni_tui.models.window import DoesNotFit
 from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
 from omni_tui.resilience.retry import Retry, with_retries
 from omni_tui.security.text import safe, safe_line
@@ -47,8 +46,7 @@ class Asker:
         self._model = model
         self._policy = policy
         self._expect = expect
-        words = policy.system or system_prompt(policy.system_prompt, policy.instructions)
-        self._system = Message(role="system", text=words)
+        self._preparer = Preparer(writer, policy)
         self._halved = False
         self._message = ""
         self._thought: list[str] = []
@@ -67,9 +65,10 @@ class Asker:
         try:
             reply = await self._with_retries(tools)
         except ModelError as error:
-            if error.kind != "overflow" or self._halved:
+            if error.kind != "overflow" or self._halved or isinstance(error, DoesNotFit):
                 raise
             self._halved = True
+            self._preparer.overflowed(self._model)
             self._retrying(Retry(2, 2, 0.0, error))
             reply = await self._with_retries(tools)
         self._kept = ""
@@ -98,7 +97,7 @@ class Asker:
         return await with_retries(attempt, self._policy.retry, self._retrying)
 
     async def _attempt(self, tools: tuple[ToolSpec, ...]) -> Reply:
-        request = self._request(tools)
+        request = await self._request(tools)
         # Random, since a turn that is gone on with must not use the ids of before again.
         self._message = f"m-{uuid.uuid4().hex[:12]}"
         self._forget()
@@ -150,21 +149,8 @@ class Asker:
                 return event
         return None
 
-    def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
-        history = close_history(self._writer.host.history())
-        if len(tools) > self._policy.max_tools:
-            tools = choose_tools(tools, history, self._policy.max_tools)
-        messages: Sequence[Message] = [self._system, *history]
-
-        def count(part: Sequence[Message]) -> int:
-            return self._model.count(ModelRequest(tuple(part), tools))
-
-        window = self._model.context_window()
-        if self._halved:
-            messages = fit(messages, count, min(count(messages), window or count(messages)) // 2)
-        elif window:
-            messages = fit(messages, count, int(window * WINDOW_SHARE))
-        return ModelRequest(tuple(messages), tools)
+    async def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
+        return await self._preparer.request(self._model, tools)
 
     def _retrying(self, retry: Retry) -> None:
         event = Retrying(

@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import ToolOutcome
+from omni_tui.agents.meta import MetaTools
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import ToolCall, ToolSpec
 from omni_tui.models.context import arguments_of, missing_result, tool_message
+from omni_tui.models.meta import META_NAMES, META_TOOLS
 from omni_tui.protocol.events import AnyEvent
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ class Caller:
     def __init__(self, writer: Writer, policy: ChatPolicy) -> None:
         self._writer = writer
         self._policy = policy
+        self._meta = MetaTools(writer, policy)
         self._seen: Counter[str] = Counter()
         self._malformed = 0
         self._rejected = 0
@@ -46,7 +49,8 @@ class Caller:
         """
         calls = list(self.waiting.values())
         scope = self._policy.scope
-        wrong = {call.id: _wrong_with(call, tools, scope) for call in calls} if tools is not None else {}
+        known = (*tools, *META_TOOLS) if tools is not None else ()
+        wrong = {call.id: _wrong_with(call, known, scope) for call in calls} if tools is not None else {}
         await self._collect(step, calls, {call: words for call, words in wrong.items() if words})
         self._judge_step(any(wrong.values()))
 
@@ -59,11 +63,8 @@ class Caller:
     # --- waiting --------------------------------------------------------------------------------
 
     async def _collect(self, step: int, calls: Sequence[ToolCall], wrong: Mapping[str, str]) -> None:
-        host, turn, agent = self._writer.host, self._writer.turn, self._writer.agent
         running = {
-            asyncio.ensure_future(host.call(turn, step, call, agent)): call
-            for call in calls
-            if call.id not in wrong
+            asyncio.ensure_future(self._carry(step, call)): call for call in calls if call.id not in wrong
         }
         try:
             for call in calls:
@@ -77,6 +78,12 @@ class Caller:
         except BaseException:
             await self._withdraw(running)
             raise
+
+    async def _carry(self, step: int, call: ToolCall) -> ToolOutcome:
+        if call.name in META_NAMES:
+            return await self._meta.call(call)
+        writer = self._writer
+        return await writer.host.call(writer.turn, step, call, writer.agent)
 
     async def _withdraw(self, running: dict[asyncio.Task[ToolOutcome], ToolCall]) -> None:
         """Cancel what runs, and keep the outcomes that came all the same."""
@@ -99,9 +106,13 @@ class Caller:
                 await self._result(call, task.result(), last=True)
 
     async def _result(self, call: ToolCall, outcome: ToolOutcome, *, last: bool = False) -> None:
-        note = self._count(call, outcome)
         message = tool_message(
-            call, outcome.text, outcome.status, limit=self._policy.result_limit, note=note
+            call,
+            outcome.text,
+            outcome.status,
+            limit=self._policy.result_limit,
+            note=outcome.note + self._count(call, outcome),
+            ref=outcome.call,
         )
         self.waiting.pop(call.id, None)
         await self._writer.commit(self._writer.message(message), last=last)

@@ -15,7 +15,8 @@ class ChatPolicy:
 
     `max_steps`: model requests in one turn. `system_prompt`: the person's own words to the model,
     added to ours. `result_limit`: characters of one result the model gets. `instructions`: what
-    servers say about themselves, by name. `max_tools`: no provider takes more.
+    servers say about themselves, by name. `offered`: tools in one request, of more the best matches;
+    `pinned`: model names of tools that are always among them.
 
     For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
     the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
@@ -27,7 +28,8 @@ class ChatPolicy:
     result_limit: int = RESULT_LIMIT
     instructions: Mapping[str, str] = field(default_factory=dict)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    max_tools: int = 128
+    offered: int = 40
+    pinned: tuple[str, ...] = ()
     malformed_tries: int = 2
     same_calls: int = 3
     max_rejections: int = 5

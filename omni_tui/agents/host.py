@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from omni_tui.models.base import Message, ToolCall, ToolSpec
+from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event
 
 
@@ -14,12 +15,22 @@ class ToolOutcome(msgspec.Struct, frozen=True):
     """What became of a call. `status` is a call's state, or "invalid" if it never became one.
 
     `text` is whole and as it came: the loop bounds and frames it for the model. With `stop` the
-    person refused and wants no further word from the model.
+    person refused and wants no further word from the model. `call` is the id under which the host
+    keeps the whole result, "" if it does not; `note` is what the host has to say behind it.
     """
 
     text: str
     status: str
     stop: bool = False
+    call: str = ""
+    note: str = ""
+
+
+class StoredResult(msgspec.Struct, frozen=True):
+    """The whole of an earlier result, as a model would be told it; `status` is its call's state."""
+
+    text: str
+    status: str
 
 
 class AgentHost(Protocol):
@@ -55,4 +66,20 @@ class AgentHost(Protocol):
 
     def history(self) -> tuple[Message, ...]:
         """Return all committed messages. At the start of a turn the last one is the person's."""
+        ...
+
+
+@runtime_checkable
+class KeepsContext(Protocol):
+    """A host that keeps windows from turn to turn, and results to be read again.
+
+    An agent whose host does not has a window for one turn, and is not offered `read_result`.
+    """
+
+    def window(self, agent: str) -> Window:
+        """Return the window of an agent's conversation, the same one every time."""
+        ...
+
+    async def stored(self, call: str) -> StoredResult | None:
+        """Return the result of a call that an agent of this session made, None if there is none."""
         ...

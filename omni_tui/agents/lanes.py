@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from omni_tui.agents.host import AgentHost, ToolOutcome
+from omni_tui.agents.host import AgentHost, KeepsContext, StoredResult, ToolOutcome
 from omni_tui.agents.writer import TurnOver
 from omni_tui.models.base import Message, ToolCall, ToolSpec
 from omni_tui.models.context import steps_since_user
+from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event
 
 
@@ -30,6 +31,15 @@ class Lane:
         self._agent = agent
         self._history = history
         self._allotted = allotted
+        self._window = Window()
+
+    def window(self, agent: str) -> Window:
+        """The window of this agent's conversation, which is as long as its task."""
+        return self._window
+
+    async def stored(self, call: str) -> StoredResult | None:
+        """Return the result of a call of this session, to be read again; None if there is none."""
+        return await self._host.stored(call) if isinstance(self._host, KeepsContext) else None
 
     def tools(self) -> tuple[ToolSpec, ...]:
         """The allotted tools that are there now."""

@@ -175,6 +175,7 @@ _LOWER_ONLY = {
     ("agent", "max_minutes"),
     ("tools", "call_timeout"),
     ("tools", "result_limit"),
+    ("tools", "offered"),
     ("model", "max_tokens"),
     ("sampling", "max_tokens"),
     ("sampling", "session_tokens"),

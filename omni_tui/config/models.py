@@ -52,6 +52,13 @@ def _scope(value: str) -> str:
     return value
 
 
+def _pin(value: str) -> str:
+    server, slash, tool = value.partition("/")
+    if not (server and slash and tool):
+        raise PydanticCustomError("pin", 'must be "server/tool"')
+    return value
+
+
 Reference = Annotated[str, AfterValidator(_reference)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -223,15 +230,19 @@ class UiSection(Section):
 
 
 class ToolsSection(Section):
-    """`[tools]`: limits of calls. `result_limit` is the characters of one result the model gets.
+    """`[tools]`: limits of calls, and which tools a model is offered.
 
-    `call_timeout` is how long a server may say nothing, of a call that runs as a task too;
-    `task_timeout` how long a task may take in all.
+    `result_limit` is the characters of one result the model gets. `call_timeout` is how long a server may
+    say nothing, of a call that runs as a task too; `task_timeout` how long a task may take in all. Of
+    more than `offered` tools a request carries those that fit what was said; `pinned` ones
+    ("server/tool") are always among them.
     """
 
     call_timeout: Seconds = 120.0
     task_timeout: TaskSeconds = 86_400.0
     result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
+    offered: int = Field(default=40, ge=1, le=126)
+    pinned: list[Annotated[str, AfterValidator(_pin)]] = Field(default=[], max_length=100)
 
 
 class SamplingSection(Section):

@@ -10,6 +10,7 @@ import msgspec
 from omni_tui.approvals import COVERS, Refused
 from omni_tui.engine.ask_desk import AskDesk
 from omni_tui.engine.branching import branch
+from omni_tui.engine.context_desk import ContextDesk
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
@@ -62,6 +63,7 @@ class Commands:
             **AskDesk(engine).table(),
             **MediaDesk(engine, view, offers).table(),
             **PlanDesk(engine).table(),
+            **ContextDesk(engine).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:

@@ -56,6 +56,7 @@ from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection, Dispatch, Offers, Processes, Registry, ToolDefinition, sweep_leases
 from omni_tui.servers.asks import Ask, AskReply
 from omni_tui.tools import Catalogue, Schemas
+from omni_tui.tools.routing import model_name
 
 logger = logging.getLogger(__name__)
 
@@ -239,6 +240,8 @@ class Engine:
             system_prompt=agent.system_prompt,
             result_limit=tools.result_limit,
             instructions=instructions,
+            offered=tools.offered,
+            pinned=tuple(model_name(*pair.split("/", 1)) for pair in tools.pinned),
         )
 
     def plan_policy(self) -> PlanPolicy:
@@ -341,6 +344,8 @@ class Engine:
             for offers in self.shelf.pages(name):
                 outbox.offer(offers)
             outbox.offer(followed(self, name))
+        if (context := self.session.runner.memo.context) is not None:
+            outbox.offer(context)
         await self.replay(outbox, cursor, request)
 
     async def replay(self, outbox: Outbox, after: int, request: int) -> None:

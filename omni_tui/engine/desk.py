@@ -99,7 +99,7 @@ class CallDesk:
         """
         number = new_call_id()
         outcome = await self._tracked(number, self._from_agent(number, turn, step, call, agent))
-        return ToolOutcome(outcome.text, outcome.state)
+        return ToolOutcome(outcome.text, outcome.state, call=outcome.call)
 
     async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
         if (taken_up := self._taken_up.get((turn, agent, step, call.id))) is not None:
@@ -167,7 +167,7 @@ class CallDesk:
             return None
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
         if data:
-            return Outcome(row.state, model_text(StoredResult.load(data).raw()))
+            return Outcome(row.state, model_text(StoredResult.load(data).raw()), call=row.call)
         if row.state == "cancelled" and await self._journal.run(
             lambda tx: tasks.load(tx, row.call, row.attempt) is not None
         ):

@@ -7,17 +7,22 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import msgspec
 
 from omni_tui.agents import ChatPolicy, PlanPolicy, Progress, ToolOutcome, run_orchestrated, run_turn
+from omni_tui.agents.host import StoredResult
 from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models import history_from
 from omni_tui.models.base import Message, Model, ToolCall, ToolSpec
+from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
+from omni_tui.protocol.context import ContextSummarised
 from omni_tui.protocol.events import (
     ModelMessage,
     Notice,
@@ -53,6 +58,7 @@ class Conversation:
     mode: Mode | None = None
     progress: Progress = field(default_factory=Progress)
     untold: str = ""
+    summaries: list[ContextSummarised] = field(default_factory=list)
 
 
 class Runner:
@@ -71,7 +77,9 @@ class Runner:
         live: Callable[[Event], None],
         plans: Plans,
         plan_policy: Callable[[], PlanPolicy],
+        pool: Executor | None = None,
     ) -> None:
+        self.memo = Memo(journal, conversation.summaries, pool)
         self._journal = journal
         self._desk = desk
         self._conversation = conversation
@@ -242,7 +250,16 @@ class Runner:
     def live(self, event: Event) -> None:
         """Show something that is true for the moment only."""
         if not self._parked:
+            self.memo.note(event)
             self._live(event)
+
+    def window(self, agent: str) -> Window:
+        """The window of an agent's conversation."""
+        return self.memo.window(agent)
+
+    async def stored(self, call: str) -> StoredResult | None:
+        """The result of a call that an agent of this session made."""
+        return await self.memo.stored(call)
 
     def history(self) -> tuple[Message, ...]:
         """Everything the model was told and has said in this session, by the agents of plans apart."""
@@ -266,6 +283,8 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
     for event in events:
         if isinstance(event, SessionTitled):
             conversation.titled = True
+        elif isinstance(event, ContextSummarised):
+            conversation.summaries.append(event)
         elif isinstance(event, UserMessage | TurnStarted):
             conversation.unfinished = event.turn
         elif (

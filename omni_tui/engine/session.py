@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from omni_tui.engine.sampling import Sampler
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
 from omni_tui.protocol import AnyEvent, Event, Mode
+from omni_tui.protocol.context import SystemChanged
 from omni_tui.protocol.events import (
     CallChanged,
     CallState,
@@ -92,10 +94,11 @@ class Surroundings(Protocol):
 
 @dataclass(slots=True)
 class Settings:
-    """What a session is set to; kept in its journal."""
+    """What a session is set to; kept in its journal. `system` is None where the config's words hold."""
 
     mode: Mode
     model: str
+    system: str | None = None
 
 
 class LiveSession:
@@ -167,10 +170,11 @@ class LiveSession:
             model=self.model,
             mode=lambda: self.settings.mode,
             tool_specs=self._around.catalogue.specs,
-            policy=self._around.policy,
+            policy=self.policy,
             live=self._around.live,
             plans=self.plans,
             plan_policy=self._around.plan_policy,
+            pool=self._around.pool,
         )
         self.resumed = bool(events)
         if not events:
@@ -221,6 +225,18 @@ class LiveSession:
         """Change what happens to a call when nothing else decides."""
         self.settings.mode = mode
         await self.journal.commit(ModeChanged(mode=mode, covers=safe(covers)))
+
+    async def set_system(self, text: str) -> None:
+        """Put other words of the person in the system prompt, from the next turn on."""
+        event = SystemChanged(text=safe(text))
+        self.settings.system = event.text
+        await self.journal.commit(event)
+
+    def policy(self) -> ChatPolicy:
+        """Limits and prompt of a turn, with this session's own words where it has some."""
+        policy = self._around.policy()
+        own = self.settings.system
+        return policy if own is None else dataclasses.replace(policy, system_prompt=own)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -277,6 +293,8 @@ class LiveSession:
         for event in events:
             if isinstance(event, ModeChanged | SessionOpened):
                 self.settings.mode = event.mode
+            if isinstance(event, SystemChanged):
+                self.settings.system = event.text
             if isinstance(event, ModelChanged):
                 self.settings.model = event.name
             elif isinstance(event, SessionOpened):

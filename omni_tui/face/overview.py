@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from omni_tui.face.offers.index import OfferIndex
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.asks import AskClosed, ServerAsked
+from omni_tui.protocol.context import ContextChanged
 from omni_tui.protocol.events import (
     ApprovalRequested,
     CallChanged,
@@ -37,6 +38,8 @@ class Overview:
     model: str = ""
     label: str = ""
     context: float | None = None
+    window: ContextChanged | None = None
+    """What the last request of the root agent carried."""
     tokens: int = 0
     cost: float | None = None
     estimated: bool = False
@@ -55,7 +58,8 @@ class Overview:
     def clear_session(self) -> None:
         """Forget the conversation; servers and tools stay."""
         fresh = Overview()
-        for name in ("title", "opened", "context", "tokens", "cost", "estimated", "running", "parked"):
+        names = ("title", "opened", "context", "window", "tokens", "cost", "estimated", "running", "parked")
+        for name in names:
             setattr(self, name, getattr(fresh, name))
         self.pending.clear()
 
@@ -74,6 +78,8 @@ class Overview:
                 self._turns(event)
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
                 self._settings(event)
+            case ContextChanged(agent="root"):
+                self.window = event
             case _:
                 self.offers.apply(event)
 

@@ -18,12 +18,16 @@ ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", 
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
-    """A tool as a model sees it: its model name, a description, a JSON Schema of type object."""
+    """A tool as a model sees it: its model name, a description, a JSON Schema of type object.
+
+    `title` is for finding it only; it is not sent.
+    """
 
     name: str
     description: str
     parameters: dict[str, Any]
     read_only: bool = False
+    title: str = ""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -39,7 +43,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
     An assistant message may have `calls`; each is answered by a `tool` message with the same
     `call_id` before the next request. `thinking` holds a provider's own blocks, to be sent back
-    verbatim (Anthropic refuses a turn with tools without them).
+    verbatim (Anthropic refuses a turn with tools without them). Of a result, `ref` is the id under
+    which the journal keeps the whole ("" if it does not), `size` the characters of the whole where
+    the text is only a part of it. Neither is sent.
     """
 
     role: Role
@@ -48,6 +54,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     call_id: str = ""
     name: str = ""
     thinking: tuple[dict[str, Any], ...] = ()
+    ref: str = ""
+    size: int = 0
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -131,5 +139,9 @@ class Model(Protocol):
         ...
 
     def count(self, request: ModelRequest) -> int:
-        """Estimate a request's tokens. Fast, never raises, never touches the network."""
+        """Estimate a request's tokens. Fast, never raises, never touches the network.
+
+        What a request costs is the sum of what its messages and its tools cost: they are counted
+        one by one, and once.
+        """
         ...

@@ -1,4 +1,4 @@
-"""What a model is told: a history without loose ends, results bounded and marked as data, a window guard.
+"""What a model is told: results bounded and marked as data, what is missing, what it costs.
 
 Pure functions over messages. Nothing here knows a provider.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -52,29 +51,7 @@ def history_from(events: Iterable[Event], agent: str = "root") -> list[Message]:
     ]
 
 
-# --- closure ----------------------------------------------------------------------------------
-
-
-def close_history(messages: Sequence[Message], states: Mapping[str, str] | None = None) -> list[Message]:
-    """Return the messages so that any provider takes them.
-
-    Each call has exactly one result, right behind its message and in the order of the calls. Results
-    that nobody asked for, or that came twice, are left out; missing ones are made up from `states`
-    (call id → state of the call), "outcome unknown" where that says nothing. Arguments that are not
-    a JSON object are sent as `{}`. Assistant messages without text and calls are left out.
-    """
-    out: list[Message] = []
-    taken: set[int] = set()
-    for at, message in enumerate(messages):
-        if message.role == "tool":
-            continue
-        if message.role == "assistant" and not message.calls and not message.text:
-            continue
-        out.append(_sendable(message))
-        for call in message.calls:
-            found = _result_of(call, messages, at, taken)
-            out.append(found or missing_result(call, (states or {}).get(call.id, "uncertain")))
-    return out
+# --- the history ------------------------------------------------------------------------------
 
 
 def unanswered(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
@@ -104,28 +81,6 @@ def steps_since_user(messages: Sequence[Message]) -> int:
     return count
 
 
-def _result_of(call: ToolCall, messages: Sequence[Message], at: int, taken: set[int]) -> Message | None:
-    """Find a call's result: the first that fits before another message uses the same id again."""
-    for index in range(at + 1, len(messages)):
-        message = messages[index]
-        if message.role == "assistant" and any(other.id == call.id for other in message.calls):
-            return None
-        if message.role == "tool" and message.call_id == call.id and index not in taken:
-            taken.add(index)
-            return message
-    return None
-
-
-def _sendable(message: Message) -> Message:
-    if all(arguments_of(call) is not None for call in message.calls):
-        return message
-    calls = tuple(
-        call if arguments_of(call) is not None else ToolCall(call.id, call.name, "{}")
-        for call in message.calls
-    )
-    return msgspec.structs.replace(message, calls=calls)
-
-
 def arguments_of(call: ToolCall) -> dict[str, object] | None:
     """Return a call's arguments, None if its text is not a JSON object. Empty text is an empty object."""
     if not call.arguments.strip():
@@ -141,18 +96,40 @@ def arguments_of(call: ToolCall) -> dict[str, object] | None:
 
 
 def tool_message(
-    call: ToolCall, text: str, status: str, *, limit: int = RESULT_LIMIT, note: str = ""
+    call: ToolCall, text: str, status: str, *, limit: int = RESULT_LIMIT, note: str = "", ref: str = ""
 ) -> Message:
     """Return the message that answers a call.
 
     What a server wrote is freed of invisible characters, cut to `limit` characters (head and tail)
-    and framed as data; what the host wrote is told as the host's. `note` is the host's word behind it.
+    and framed as data; what the host wrote is told as the host's. `note` is the host's word behind it,
+    `ref` the id under which the journal keeps the whole.
     """
+    size = 0
     if status in FROM_SERVER:
-        body = _framed(call, text, status, limit)
+        body = _framed(call, text, status, limit, ref or call.id)
+        size = len(text) if len(text) > limit else 0
     else:
         body = host_result(status, text[:limit])
-    return Message(role="tool", text=body + note, call_id=call.id, name=call.name)
+    return Message(role="tool", text=body + note, call_id=call.id, name=call.name, ref=ref, size=size)
+
+
+def shrunk(message: Message, limit: int) -> Message:
+    """Return a result cut to about `limit` characters, with a pointer to the whole; else the message."""
+    status, text = read_result(message.text)
+    if len(text) <= limit:
+        return message
+    call = ToolCall(message.call_id, message.name, "")
+    size = message.size or len(text)
+    if message.ref:
+        pointer = f"result of call {message.ref}, {size} characters, read it with read_result"
+    else:
+        pointer = f"a result of {size} characters"
+    note = f"\n[Omni TUI: shortened to save room: {pointer}]"
+    if status in FROM_SERVER or not status:
+        body = _framed(call, text, status or "unknown", limit, message.ref or call.id, size)
+    else:
+        body = host_result(status, text[:limit])
+    return msgspec.structs.replace(message, text=body + note, size=size)
 
 
 def host_result(status: str, message: str) -> str:
@@ -175,19 +152,22 @@ def read_result(text: str) -> tuple[str, str]:
     return "", text
 
 
-def bound(text: str, limit: int, call: str) -> str:
-    """Cut a text to about `limit` characters: three quarters from its head, one from its tail."""
+def bound(text: str, limit: int, call: str, size: int = 0) -> str:
+    """Cut a text to about `limit` characters: three quarters from its head, one from its tail.
+
+    `size` is what the whole has, where `text` was cut before.
+    """
     if len(text) <= limit:
         return text
     head, tail = limit * 3 // 4, limit - limit * 3 // 4
-    cut = len(text) - head - tail
+    cut = (size or len(text)) - head - tail
     return f"{text[:head]}\n[{cut} characters cut; the whole result is kept, id {call}]\n{text[-tail:]}"
 
 
-def _framed(call: ToolCall, text: str, status: str, limit: int) -> str:
+def _framed(call: ToolCall, text: str, status: str, limit: int, ref: str, size: int = 0) -> str:
     # The id in both ends comes from the text itself, so a server cannot write the closing end.
     # Bounded first (with room for what is dropped), so a huge result is not searched as a whole.
-    shown, dropped = strip_invisible(bound(text, limit, call.id))
+    shown, dropped = strip_invisible(bound(text, limit, ref, size))
     mark = hashlib.sha256(f"{call.id}\0{text}".encode(errors="surrogatepass")).hexdigest()[:12]
     name = re.sub(r"[^\w.-]", "_", call.name)
     without = f' removed="{dropped} invisible characters"' if dropped else ""
@@ -195,50 +175,7 @@ def _framed(call: ToolCall, text: str, status: str, limit: int) -> str:
     return f'{opening}\n{shown}\n</tool_result id="{mark}">'
 
 
-# --- the window -------------------------------------------------------------------------------
-
-
-def fit(
-    messages: Sequence[Message], count: Callable[[Sequence[Message]], int], budget: int
-) -> list[Message]:
-    """Drop the oldest whole units until `count` is within `budget` tokens; best effort.
-
-    A unit is a message of the person or an answer with all its results. The system prompt, the
-    person's first message and the last two units always stay. `messages` must be closed.
-    """
-    units = _units(messages)
-    head = 0
-    while head < len(units) and units[head][0].role == "system":
-        head += 1
-    if head < len(units) and units[head][0].role == "user":
-        head += 1
-    kept, dropped = units[head:], 0
-    out = list(messages)
-    while len(kept) > 2 and (excess := count(out) - budget) > 0:
-        while len(kept) > 2 and excess > 0:
-            unit = kept.pop(0)
-            dropped += len(unit)
-            excess -= estimate(unit)
-        first = _noted([message for unit in units[:head] for message in unit], dropped)
-        out = [*first, *(message for unit in kept for message in unit)]
-    return out
-
-
-def _units(messages: Sequence[Message]) -> list[list[Message]]:
-    units: list[list[Message]] = []
-    for is_result, group in groupby(messages, key=lambda message: message.role == "tool"):
-        if is_result and units:
-            units[-1].extend(group)
-        else:
-            units.extend([message] for message in group)
-    return units
-
-
-def _noted(head: list[Message], dropped: int) -> list[Message]:
-    if not head or head[-1].role != "user":
-        return head
-    note = f"\n\n[{dropped} later messages were left out here to fit the model's window.]"
-    return [*head[:-1], msgspec.structs.replace(head[-1], text=head[-1].text + note)]
+# --- tokens -----------------------------------------------------------------------------------
 
 
 def estimate(messages: Sequence[Message]) -> int:

@@ -26,6 +26,7 @@ from omni_tui.models.base import (
     ToolSpec,
 )
 from omni_tui.models.context import estimate, read_result
+from omni_tui.models.meta import META_NAMES
 from omni_tui.models.roles import FAILED, PLANNER, REPORTER, WORKER
 from omni_tui.protocol.events import Usage
 
@@ -102,8 +103,10 @@ class OfflineModel:
             return _Say(text=orchestrating.plan_draft(system, messages))
         if system.startswith(REPORTER):
             return _Say(text=orchestrating.report(messages))
-        if self._planner.tools != request.tools:
-            self._planner = Planner(request.tools)
+        # Rules that match words would take the host's own tools for a server's.
+        tools = tuple(tool for tool in request.tools if tool.name not in META_NAMES)
+        if self._planner.tools != tools:
+            self._planner = Planner(tools)
         if system.startswith(WORKER):
             return _on_task(self._planner, messages)
         return decide(self._planner, messages)

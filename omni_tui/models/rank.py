@@ -1,6 +1,7 @@
 """Which tools fit some words best: BM25 over names, descriptions and arguments, with a few synonyms.
 
-Deterministic, no dependency. The offline rules choose with it; so does the narrowing of long tool lists.
+Deterministic, no dependency. The offline rules choose with it; what a language model is offered out of
+many tools, `bm25` ranks.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from omni_tui.models.base import Message, ToolSpec
+from omni_tui.models.base import ToolSpec
 
 _K1 = 1.2
 _B = 0.4
@@ -173,14 +174,3 @@ def _entry(tool: ToolSpec) -> _Entry:
             described = schema.get("description", "") if isinstance(schema, dict) else ""
             add(f"{key} {described if isinstance(described, str) else ''}"[:500], _ARGUMENT)
     return _Entry(tool, weights, frozenset(words(name)), sum(weights.values()) or 1.0)
-
-
-def choose_tools(tools: Sequence[ToolSpec], history: Sequence[Message], limit: int) -> tuple[ToolSpec, ...]:
-    """Return at most `limit` tools, in their order: those used already, then what fits the last request."""
-    used = {call.name for message in history for call in message.calls}
-    asked = next((message.text for message in reversed(history) if message.role == "user"), "")
-    ranked = [hit.tool.name for hit in Ranker(tools).search(asked)]
-    order = dict.fromkeys([*(tool.name for tool in tools if tool.name in used), *ranked])
-    order.update(dict.fromkeys(tool.name for tool in tools))
-    chosen = set(list(order)[:limit])
-    return tuple(tool for tool in tools if tool.name in chosen)

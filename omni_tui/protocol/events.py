@@ -22,6 +22,13 @@ from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.context import (
+    ContextChanged,
+    ContextSummarised,
+    MetaCalled,
+    SystemChanged,
+    SystemText,
+)
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.offers import (
     AttachedResource,
@@ -584,6 +591,11 @@ AnyEvent = (
     | PlanDecided
     | TaskChanged
     | PlanEnded
+    | ContextChanged
+    | ContextSummarised
+    | MetaCalled
+    | SystemChanged
+    | SystemText
     | ModelMessage
     | CommandDone
     | CommandFailed

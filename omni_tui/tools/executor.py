@@ -50,11 +50,15 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: its state, words for the model, and a reason where it went wrong."""
+    """How an attempt ended: its state, words for the model, and a reason where it went wrong.
+
+    `call` is the call whose whole result the journal keeps, "" if there is none.
+    """
 
     state: CallState
     text: str
     reason: str = ""
+    call: str = ""
 
 
 class TaskBegun(Exception):
@@ -191,7 +195,7 @@ class ToolExecutor:
             attempt=dispatch.attempt,
         )
         await self._gate.finish(dispatch, event, state, stored)
-        return Outcome(state, text, reason)
+        return Outcome(state, text, reason, dispatch.call)
 
     async def _check(self, dispatch: Dispatch, result: RawResult, size: int) -> str:
         """Say why a result breaks the schema its own server gave, "" if it does not."""

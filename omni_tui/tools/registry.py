@@ -83,6 +83,7 @@ class Tool:
             description=description[:_DESCRIPTION],
             parameters=parameters,
             read_only=self.risk == "read",
+            title="" if self.held else strip_invisible(self.definition.title)[0][:200],
         )
 
 
@@ -98,6 +99,7 @@ class Catalogue:
         self._specs: dict[str, ServerSpec] = {}
         self._names = NameMap()
         self._generation = 0
+        self._offer: tuple[ToolSpec, ...] | None = None
 
     async def allow(self, spec: ServerSpec) -> None:
         """Remember the person's consent to starting exactly this server."""
@@ -182,8 +184,15 @@ class Catalogue:
         return list(self._tools)
 
     def specs(self) -> tuple[ToolSpec, ...]:
-        """Return the tools a model is offered, in a stable order (prompt caches depend on it)."""
-        return tuple(tool.spec() for tool in sorted(self.all(), key=lambda tool: tool.model_name))
+        """Return the tools a model may be offered, in a stable order (prompt caches depend on it).
+
+        The same objects until a listing changes: what was counted or indexed of them stays so.
+        """
+        if self._offer is None:
+            self._offer = tuple(
+                tool.spec() for tool in sorted(self.all(), key=lambda tool: tool.model_name)
+            )
+        return self._offer
 
     def server_trust(self, server: str) -> Trust:
         """Return how a server compares with its pin; unchanged while nothing was listed."""
@@ -213,6 +222,7 @@ class Catalogue:
 
     def _renamed(self) -> None:
         self._names = NameMap((tool.server, tool.name) for tool in self.all())
+        self._offer = None
 
 
 def _wordless(schema: Any) -> Any:

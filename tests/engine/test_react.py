@@ -305,11 +305,13 @@ async def test_overflow_drops_old_messages_and_tries_once_more() -> None:
             Message(role="assistant", text=f"{n} " * 200),
             Message(role="user", text=f"more {n}"),
         ]
-    model = ScriptedModel([ModelError("overflow", "too long")], [reply("ok")])
+    model = ScriptedModel([ModelError("overflow", "too long")], [reply("They counted.")], [reply("ok")])
     assert (await play(host, model)).status == "done"
-    first, second = (request.messages for request in model.requests)
+    first, asked, second = (request.messages for request in model.requests)
+    assert [message.role for message in asked] == ["system", "user"]
     assert len(second) < len(first)
-    assert second[1].text.startswith("first")
+    assert second[1].text == "first"
+    assert "They counted." in second[2].text
     assert second[-1].text == "more 9"
 
 

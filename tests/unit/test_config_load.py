@@ -360,6 +360,8 @@ def test_a_project_file_may_tighten(load: Load) -> None:
         ('[model]\nfallbacks = ["evil/x"]', "model.fallbacks"),
         ("[model]\nmax_tokens = 101", "model.max_tokens"),
         ("[tools]\nresult_limit = 20000", "tools.result_limit"),
+        ("[tools]\noffered = 100", "tools.offered"),
+        ('[tools]\npinned = ["files/x"]', "tools.pinned"),
         ('[keys]\napprove = "enter"', "keys.approve"),
         ('[ui]\ntheme = "x"', "ui.theme"),
         ('[servers.mine]\ncommand = "evil"', "servers.mine"),
@@ -467,3 +469,10 @@ def test_a_projects_file_may_not_use_the_persons_secrets_to_sign_in(load: Load) 
     loaded = load("", text, environ={"A": "v"})
     (spec,) = loaded.servers
     assert "may not take values" in spec.problem
+
+
+@pytest.mark.parametrize("pin", ["files", "/x", "files/", ""])
+def test_a_pinned_tool_names_its_server(load: Load, pin: str) -> None:
+    (problem,) = load(f'[tools]\npinned = ["{pin}"]').problems
+    assert 'must be "server/tool"' in problem.what
+    assert load('[tools]\npinned = ["files/read/deep"]').config.tools.pinned == ["files/read/deep"]

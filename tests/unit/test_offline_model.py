@@ -14,7 +14,7 @@ from omni_tui.models._plan import Planner
 from omni_tui.models.base import Message, ModelRequest, Reply, TextPart, ThoughtPart, ToolSpec
 from omni_tui.models.context import tool_message
 from omni_tui.models.offline import LABEL, OfflineModel
-from omni_tui.models.rank import Ranker, choose_tools, stem, words
+from omni_tui.models.rank import Ranker, stem, words
 
 DEMO = tuple(
     ToolSpec(
@@ -402,13 +402,3 @@ def test_the_ranker_is_deterministic_and_finds_names_first() -> None:
     assert ranker.search("read a note")[0].tool.name == "demo__read_note"
     assert ranker.search("read a note") == ranker.search("read a note")
     assert Ranker(()).search("anything") == []
-
-
-def test_choosing_tools_keeps_those_in_use_and_those_that_fit() -> None:
-    many = tuple(ToolSpec(f"s__tool_{n}", "Nothing much", {}) for n in range(200))
-    tools = (*many, *DEMO)
-    history = [Message(role="user", text="show the weather for Oslo")]
-    chosen = choose_tools(tools, history, 128)
-    assert len(chosen) == 128
-    assert any(spec.name == "demo__weather_report" for spec in chosen)
-    assert list(chosen) == [spec for spec in tools if spec in chosen]

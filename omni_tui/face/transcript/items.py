@@ -20,10 +20,12 @@ from omni_tui.face.transcript.entries import NoticeItem as NoticeItem
 from omni_tui.face.transcript.entries import RetryItem as RetryItem
 from omni_tui.face.transcript.entries import TextItem as TextItem
 from omni_tui.face.transcript.entries import UserItem as UserItem
+from omni_tui.face.transcript.host_words import host_words
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
 from omni_tui.protocol.asks import AskClosed, ServerAsked
+from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
 from omni_tui.protocol.tasks import CallTask, TaskProgress
 
 
@@ -254,6 +256,10 @@ class Fold:
             NoticeItem(ts=event.ts, level=event.level, what=event.what, why=event.why, todo=event.todo)
         )
 
+    def _host(self, event: MetaCalled | ContextSummarised | SystemChanged) -> None:
+        what, why, more = host_words(event)
+        self.add(NoticeItem(ts=event.ts, what=what, why=why, more=more))
+
     def _problems(self, event: ev.ConfigProblems) -> None:
         if event.problems:
             many = "mistakes" if len(event.problems) > 1 else "mistake"
@@ -309,6 +315,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.CallRound: asks.on_round,
     ServerAsked: asks.on_asked,
     AskClosed: asks.on_closed,
+    MetaCalled: Fold._host,
+    ContextSummarised: Fold._host,
+    SystemChanged: Fold._host,
     ev.Notice: Fold._notice,
     ev.ConfigProblems: Fold._problems,
     ev.SessionOpened: Fold._opened,

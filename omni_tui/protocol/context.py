@@ -1,0 +1,112 @@
+"""What a model is told besides the conversation itself: its window, summaries, the host's own tools,
+the system prompt.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from omni_tui.protocol.base import Command, Event, Journalled, Reply
+from omni_tui.protocol.text import SafeText
+
+PartOfContext = Literal["system", "tools", "summary", "history", "results", "attachments"]
+
+
+class ContextPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one part of a request costs, in tokens (an estimate)."""
+
+    kind: PartOfContext
+    tokens: int
+
+
+class ShrunkResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A result of which a request carries an excerpt. `size` is the whole's, in characters.
+
+    `call` is the id under which the whole can be read, "" if it cannot.
+    """
+
+    call: str
+    tool: SafeText
+    size: int
+
+
+class ContextChanged(Event):
+    """What the request that is about to be sent carries. Tokens are estimates.
+
+    `limit` is what requests keep to, `window` what the model takes, None where nobody knows. `shrunk`
+    names the last fifty of `shrunk_count`. `dropped` counts messages that are left out, `summarised`
+    those of them that a summary stands for; `by_model` says who wrote it. `hits` are counts that were
+    known from before, `misses` those that had to be made.
+    """
+
+    turn: str
+    model: SafeText
+    parts: tuple[ContextPart, ...]
+    total: int
+    limit: int | None = None
+    window: int | None = None
+    shrunk: tuple[ShrunkResult, ...] = ()
+    shrunk_count: int = 0
+    dropped: int = 0
+    summarised: int = 0
+    by_model: bool = False
+    summary: SafeText = SafeText("")
+    offered: int = 0
+    tools: int = 0
+    hits: int = 0
+    misses: int = 0
+    agent: str = "root"
+
+
+class ContextSummarised(Journalled):
+    """The first `upto` messages of an agent's history have a summary, which is used from now on.
+
+    `mark` is a digest of them. Without `by_model` it was made by rules, for the `reason` given.
+    """
+
+    turn: str
+    upto: int
+    mark: str
+    text: SafeText
+    by_model: bool
+    reason: SafeText = SafeText("")
+    agent: str = "root"
+
+
+class MetaCalled(Journalled):
+    """A model used a tool of the host itself. Nothing went to a server.
+
+    `asked` is what it wanted, `answer` what it got, in a line each.
+    """
+
+    turn: str
+    tool: Literal["find_tools", "read_result"]
+    asked: SafeText
+    answer: SafeText
+    agent: str = "root"
+
+
+class SystemChanged(Journalled):
+    """The person's own words in the system prompt are these from the next turn on, in this session."""
+
+    text: SafeText
+
+
+class SystemText(Reply):
+    """The person's part of the system prompt, where it is from, and the whole as a model is told it."""
+
+    own: SafeText
+    source: Literal["config", "session"]
+    whole: SafeText
+
+
+class ReadSystem(Command):
+    """Ask for `SystemText`."""
+
+
+class SetSystem(Command):
+    """Put other words in the place of the person's part of the system prompt, for this session."""
+
+    text: str
