@@ -167,6 +167,8 @@ def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
 
 def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec]) -> str:
     """Return why a call cannot even be proposed, in words for the model; "" if it can."""
+    if call.problem:
+        return call.problem
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
         near = difflib.get_close_matches(call.name, [tool.name for tool in tools], n=3, cutoff=0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from omni_tui.models.budget import Budget
 from omni_tui.models.context import RESULT_LIMIT
 from omni_tui.resilience.retry import RetryPolicy
 
@@ -15,7 +16,8 @@ class ChatPolicy:
 
     `max_steps`: model requests in one turn. `system_prompt`: the person's own words to the model,
     added to ours. `result_limit`: characters of one result the model gets. `instructions`: what
-    servers say about themselves, by name. `max_tools`: no provider takes more.
+    servers say about themselves, by name. `budget`: what may be used, None for no limit.
+    `max_tools`: no provider takes more.
     """
 
     max_steps: int = 25
@@ -23,6 +25,7 @@ class ChatPolicy:
     result_limit: int = RESULT_LIMIT
     instructions: Mapping[str, str] = field(default_factory=dict)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    budget: Budget | None = None
     max_tools: int = 128
     malformed_tries: int = 2
     same_calls: int = 3

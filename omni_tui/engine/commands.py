@@ -13,6 +13,7 @@ from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
 from omni_tui.engine.manage_desk import ManageDesk
+from omni_tui.engine.model_desk import ModelDesk
 from omni_tui.engine.offer_desk import OfferDesk, read_attachments
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
@@ -55,6 +56,7 @@ class Commands:
             **view.table(),
             **OfferDesk(engine).table(),
             **AskDesk(engine).table(),
+            **ModelDesk(engine).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
@@ -116,6 +118,7 @@ class Commands:
         return CommandDone(text=safe(COVERS[command.mode]))
 
     async def _set_model(self, command: c.SetModel) -> AnyEvent:
+        self._engine.models.breakers.reset(command.name)
         await self._engine.session.set_model(command.name)
         return CommandDone(text=safe(f"{command.name} answers from the next request on"))
 

@@ -21,6 +21,7 @@ from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.fanout import Fanout, Outbox
+from omni_tui.engine.model_room import ModelRoom
 from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.session import LiveSession, Settings
@@ -37,8 +38,8 @@ from omni_tui.memory import (
     new_session_id,
     session_path,
 )
-from omni_tui.models import make_model
 from omni_tui.models.base import Model
+from omni_tui.models.budget import Budget
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
     ConfigProblems,
@@ -48,6 +49,7 @@ from omni_tui.protocol.events import (
     ServerChanged,
     ServerRemoved,
     ToolsListed,
+    UsageChanged,
 )
 from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.redaction import Redactor
@@ -80,6 +82,7 @@ class Engine:
         self.shelf = Shelf()
         self.environ = environ
         self.redactor = Redactor(loaded.secrets)
+        self.models = ModelRoom(loaded, environ, self.live)
         self.vault: Vault
         self.catalogue: Catalogue
         self.registry: Registry
@@ -113,6 +116,7 @@ class Engine:
             logger.exception("the key store or the state folder cannot be opened")
             raise StartFailed(f"the state folder {state} cannot be opened: {error}") from error
         await loop.run_in_executor(self.pool, sweep_leases, state)
+        await loop.run_in_executor(self.pool, self.models.days.flush)
         self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)
@@ -146,6 +150,7 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.to_thread(self.processes.close)
+        await asyncio.to_thread(self.models.days.flush)
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
@@ -237,6 +242,7 @@ class Engine:
             system_prompt=agent.system_prompt,
             result_limit=tools.result_limit,
             instructions=instructions,
+            budget=self.session.budget,
         )
 
     def connection(self, server: str) -> Connection:
@@ -246,18 +252,16 @@ class Engine:
     def make_model(
         self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
     ) -> Model:
-        """Return the model of a name, with the config's settings where no others are given."""
-        section = self.loaded.config.model
-        return make_model(
-            name,
-            api_base=self.options.api_base or section.api_base,
-            environ=self.environ,
-            api_key=self.loaded.model_key,
-            temperature=section.temperature if temperature is None else temperature,
-            max_tokens=section.max_tokens if max_tokens is None else max_tokens,
-            top_p=section.top_p,
-            context=section.context,
-        )
+        """Return the model of a name, with its settings where no others are given."""
+        return self.models.make(name, max_tokens=max_tokens, temperature=temperature)
+
+    def chain(self, model: Model) -> Model:
+        """Return a model with its fallbacks behind it."""
+        return self.models.chain(model, lambda name: self.make_model(name))
+
+    def budget(self) -> Budget:
+        """Return the budgets of a new session."""
+        return self.models.budget()
 
     def sampling(self) -> SamplingSection:
         """What servers may have the model answer, from the config."""
@@ -308,6 +312,7 @@ class Engine:
     async def welcome(self, outbox: Outbox, cursor: int, request: int) -> None:
         """Tell a face the state of everything, then the journal after its cursor."""
         outbox.offer(self.ready())
+        outbox.offer(self.models.spending(self.session.budget))
         if self.loaded.problems:
             outbox.offer(ConfigProblems(problems=self.loaded.problems, ts=time.time()))
         for server in self.registry.snapshot():
@@ -341,6 +346,14 @@ class Engine:
     def _committed(self, events: Sequence[AnyEvent]) -> None:
         for event in events:
             self.fanout.publish(event)
+            if isinstance(event, UsageChanged) and hasattr(self, "session"):
+                self.session.budget.count(event.turn, event.usage)
+                self.spawn(self._spent(), "the day's usage")
+
+    async def _spent(self) -> None:
+        """Bring what was used to the day's file, and tell the faces."""
+        await asyncio.get_running_loop().run_in_executor(self.pool, self.models.days.flush)
+        self.live(self.models.spending(self.session.budget))
 
     def _authority(self, dispatch: Dispatch) -> bool:
         return self.session.gate.is_open(dispatch)

@@ -38,32 +38,72 @@ class Delta(Protocol):
 # --- what is sent -----------------------------------------------------------------------------
 
 
-def to_wire(messages: Sequence[Message], provider: str, model: str) -> list[dict[str, Any]]:
+MOST_IMAGES = 8
+"""Pictures in one request; of more, the newest are sent."""
+IMAGE_TOKENS = 1_600
+"""What a picture is reckoned at: the most that Anthropic scales one to; others take less."""
+
+
+def to_wire(
+    messages: Sequence[Message], provider: str, model: str, *, images: bool = False
+) -> list[dict[str, Any]]:
     """Return closed messages in the form LiteLLM takes.
 
     Thinking goes back verbatim, but only to the family it came from. Call ids that another provider
-    made and this one would refuse are replaced, the same way in call and result.
+    made and this one would refuse are replaced, the same way in call and result. Pictures go along
+    if the model takes `images`, those of results only to the family that takes them there; where one
+    is left out, a line says so.
     """
-    thinks = provider == "anthropic" or "claude" in model.lower()
+    claude = provider == "anthropic" or "claude" in model.lower()
     out: list[dict[str, Any]] = []
+    pictures = _Pictures(messages, images=images, in_results=claude)
     for message in messages:
+        content = pictures.content(message)
         if message.role == "tool":
-            out.append(
-                {
-                    "role": "tool",
-                    "tool_call_id": _id(message.call_id, provider),
-                    "content": message.text or "(empty)",
-                }
-            )
+            ident = _id(message.call_id, provider)
+            out.append({"role": "tool", "tool_call_id": ident, "content": content or "(empty)"})
             continue
-        wire: dict[str, Any] = {"role": message.role, "content": message.text}
+        wire: dict[str, Any] = {"role": message.role, "content": content}
         if message.calls:
             wire["content"] = message.text or None
             wire["tool_calls"] = [_call(call, provider) for call in message.calls]
-        if thinks and message.thinking:
+        if claude and message.thinking:
             wire["thinking_blocks"] = [dict(block) for block in message.thinking]
         out.append(wire)
     return out
+
+
+class _Pictures:
+    """Which pictures of a conversation are sent: the newest, to who takes them."""
+
+    def __init__(self, messages: Sequence[Message], *, images: bool, in_results: bool) -> None:
+        self._images = images
+        self._in_results = in_results
+        total = sum(len(message.images) for message in messages if self._may(message))
+        self._old = max(0, total - MOST_IMAGES)
+
+    def _may(self, message: Message) -> bool:
+        return self._images and (message.role == "user" or (message.role == "tool" and self._in_results))
+
+    def content(self, message: Message) -> str | list[dict[str, Any]]:
+        """Return a message's content: text, or text with pictures."""
+        if not message.images:
+            return message.text
+        if not self._may(message):
+            why = "this model takes none in results" if self._images else "this model takes none"
+            return message.text + _left_out(len(message.images), why)
+        old = min(self._old, len(message.images))
+        self._old -= old
+        text = message.text + (_left_out(old, "only the newest are sent") if old else "")
+        parts: list[dict[str, Any]] = [{"type": "text", "text": text or "(a picture)"}]
+        for image in message.images[old:]:
+            url = f"data:{image.mime};base64,{image.data}"
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+        return parts if len(parts) > 1 else text
+
+
+def _left_out(count: int, why: str) -> str:
+    return f"\n[Omni TUI: {count} picture{'s were' if count > 1 else ' was'} left out here: {why}]"
 
 
 def _call(call: ToolCall, provider: str) -> dict[str, Any]:

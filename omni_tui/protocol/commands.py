@@ -6,6 +6,7 @@ from typing import Literal
 
 from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.offers import (
     Attachment,
     CompleteArgument,
@@ -237,6 +238,8 @@ AnyCommand = (
     | ContinueRun
     | SetMode
     | SetModel
+    | FindModels
+    | SetBudget
     | NewSession
     | OpenSession
     | ListSessions

@@ -21,6 +21,7 @@ from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
 from omni_tui.protocol.offers import (
     AttachedResource,
     Completions,
@@ -570,6 +571,10 @@ AnyEvent = (
     | PlanDecided
     | TaskChanged
     | PlanEnded
+    | ModelFellBack
+    | ModelStateChanged
+    | Spending
+    | ModelsFound
     | ModelMessage
     | CommandDone
     | CommandFailed
