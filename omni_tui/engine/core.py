@@ -223,6 +223,7 @@ class Engine:
             raise
         finally:
             self.live(self.ready())
+            self.live(self.models.spending(self.session.budget))
 
     # --- what a session needs (Surroundings) ----------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from omni_tui.face import actions
 from omni_tui.face.managing import Managing
 from omni_tui.face.messages import CopyText, ShowServerLog
+from omni_tui.face.modelling import Modelling
 from omni_tui.face.screens.main import PANES, MainScreen, PaneName
 from omni_tui.protocol import AnyCommand, Mode
 from omni_tui.protocol.commands import (
@@ -17,7 +18,6 @@ from omni_tui.protocol.commands import (
     RefreshServer,
     RemoveServer,
     SetMode,
-    SetModel,
     StopRun,
 )
 from omni_tui.protocol.events import CommandFailed
@@ -32,7 +32,7 @@ TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto")
 
 
-class Verbs(Managing):
+class Verbs(Managing, Modelling):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port
@@ -154,15 +154,6 @@ class Verbs(Managing):
             self.say(f"There is no mode {mode}. The modes are {', '.join(_MODES)}.", level="warning")
         else:
             self.open_palette("mode ")
-
-    def action_model(self, name: str = "") -> None:
-        """Use another model."""
-        if name:
-            self.port.send(SetModel(name=name))
-        else:
-            self.say(
-                f"The model is {self.overview.model or 'not known yet'}. Write /model NAME for another."
-            )
 
     def action_new_session(self) -> None:
         """Begin an empty session."""

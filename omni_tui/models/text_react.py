@@ -187,9 +187,8 @@ def _is_action(block: _Block, names: set[str]) -> bool:
     try:
         value = json.loads(block.body)
     except (ValueError, RecursionError):
-        return '"action"' in block.body and (
-            '"action_input"' in block.body or _names_one(block.body, names)
-        )
+        meant = block.body.lstrip().startswith("{") and '"action"' in block.body
+        return meant and ('"action_input"' in block.body or _names_one(block.body, names))
     if not isinstance(value, dict) or "action" not in value:
         return False
     action = value["action"]

@@ -122,7 +122,7 @@ async def rig(
     environ = {**os.environ, "OMNI_TUI_PASSPHRASE": ""}
     engine = Engine(launch, load_config(launch, environ), environ)
     if model is not None:
-        engine.make_model = lambda _name, **_limits: model  # type: ignore[method-assign,assignment]
+        engine.make_model = lambda _name, **_limits: model  # type: ignore[method-assign]
     outbox = Outbox()
     engine.fanout.attach(outbox)
     await engine.start()
