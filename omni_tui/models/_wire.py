@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from omni_tui.models.base import Finish, Message, ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.context import arguments_of
 from omni_tui.models.schema import for_provider
@@ -55,6 +57,8 @@ def to_wire(
     is left out, a line says so.
     """
     claude = provider == "anthropic" or "claude" in model.lower()
+    if provider in _KEEPS_IDS:
+        messages = _without_twins(messages)
     out: list[dict[str, Any]] = []
     pictures = _Pictures(messages, images=images, in_results=claude)
     for message in messages:
@@ -70,6 +74,25 @@ def to_wire(
         if claude and message.thinking:
             wire["thinking_blocks"] = [dict(block) for block in message.thinking]
         out.append(wire)
+    return out
+
+
+def _without_twins(messages: Sequence[Message]) -> list[Message]:
+    """Leave out calls that are the same as one beside them, and their results.
+
+    LiteLLM sends one of them to Gemini but both results, and Gemini wants as many of each.
+    """
+    out: list[Message] = []
+    dropped: set[str] = set()
+    for message in messages:
+        if message.role == "tool" and message.call_id in dropped:
+            continue
+        if message.calls:
+            seen = {(call.name, call.arguments): call for call in reversed(message.calls)}
+            kept = tuple(call for call in message.calls if seen[call.name, call.arguments] is call)
+            dropped = {call.id for call in message.calls} - {call.id for call in kept}
+            message = msgspec.structs.replace(message, calls=kept)
+        out.append(message)
     return out
 
 
@@ -161,6 +184,14 @@ class _Call:
     pieces: list[str] = field(default_factory=list)
 
 
+def _begins(call: _Call, ident: str) -> bool:
+    """Whether a fragment with a name and this id is another call than the one in its place."""
+    if ident and call.id:
+        return ident != call.id
+    text = "".join(call.pieces)
+    return bool(text) and arguments_of(ToolCall("", "", text)) is not None
+
+
 class Collector:
     """Puts an answer together, chunk by chunk."""
 
@@ -207,8 +238,8 @@ class Collector:
         name = getattr(function, "name", None) or ""
         slot = self._aliases.get(index, index)
         call = self._calls.get(slot)
-        if call is not None and ident and name and call.id and ident != call.id:
-            # Some servers number every call 0: another id begins another call.
+        if call is not None and name and call.name and _begins(call, ident):
+            # Some servers number every call 0: another id, or a whole call before it, begins another.
             slot = self._aliases[index] = max(self._calls) + 1
             call = None
         if call is None:

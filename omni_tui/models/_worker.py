@@ -16,6 +16,8 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+from omni_tui.models._gemini import mend
+
 logger = logging.getLogger(__name__)
 
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
@@ -124,6 +126,7 @@ def ensure_litellm() -> ModuleType:
         with _without_collections():
             import litellm
 
+            mend()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)

@@ -279,6 +279,10 @@ class LiteLLMModel:
         provider = self._name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         midway = type(error).__name__ == "MidStreamFallbackError"
+        original = getattr(error, "original_exception", None)
+        if midway and not began and isinstance(getattr(original, "status_code", None), int):
+            # For some providers LiteLLM asks only when it is first read: this is their plain refusal.
+            error, midway = original, False
         timed_out = isinstance(error, TimeoutError)
         if midway and not began:
             return ModelError(
