@@ -25,7 +25,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import OverBudget, forecast
 from omni_tui.models.chain import Step, Walk
-from omni_tui.models.context import WINDOW_SHARE, close_history, fit
+from omni_tui.models.context import WINDOW_SHARE, close_history, estimate, fit
 from omni_tui.models.rank import choose_tools
 from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
 from omni_tui.protocol.models import ModelFellBack
@@ -58,6 +58,7 @@ class Asker:
         self._text: list[str] = []
         self._kept = ""
         self._hold = 0
+        self._sent: ModelRequest | None = None
         self.asked = 0
 
     @property
@@ -218,6 +219,7 @@ class Asker:
     def _reserve(self, request: ModelRequest) -> None:
         """Hold back what a request may use. Raises `TurnOver` where that would pass a budget."""
         self._free()
+        self._sent = request
         if self._policy.budget is None:
             return
         wanted = forecast(self._model, request)
@@ -225,6 +227,15 @@ class Asker:
             self._hold = self._policy.budget.hold(self._writer.turn, self._model.name, wanted)
         except OverBudget as over:
             raise TurnOver("limit", over.reason, over.todo) from None
+
+    def _lost(self) -> list[AnyEvent]:
+        """Return the estimated price of an answer that began and broke off: providers count it too."""
+        if self._sent is None:
+            return []
+        wanted, self._sent = forecast(self._model, self._sent), None
+        said = estimate([Message(role="assistant", text="".join((*self._thought, *self._text)))])
+        usage = Usage(input=wanted.input, output=said, cost=wanted.cost, estimated=True)
+        return [UsageChanged(turn=self._writer.turn, usage=usage)]
 
     def _free(self) -> None:
         if self._policy.budget is not None:
@@ -273,6 +284,8 @@ class Asker:
                     turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent
                 )
             )
+        if partial and events:
+            events += self._lost()
         return events
 
     def _forget(self) -> None:

@@ -10,6 +10,8 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import ToolOutcome
 from omni_tui.agents.writer import TurnOver, Writer
@@ -102,6 +104,8 @@ class Caller:
         message = tool_message(
             call, outcome.text, outcome.status, limit=self._policy.result_limit, note=note
         )
+        if outcome.images:
+            message = msgspec.structs.replace(message, images=outcome.images)
         self.waiting.pop(call.id, None)
         await self._writer.commit(self._writer.message(message), last=last)
 

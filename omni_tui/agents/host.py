@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from omni_tui.models.base import Message, ToolCall, ToolSpec
+from omni_tui.models.base import Image, Message, ToolCall, ToolSpec
 from omni_tui.protocol.events import AnyEvent, Event
 
 
@@ -14,12 +14,13 @@ class ToolOutcome(msgspec.Struct, frozen=True):
     """What became of a call. `status` is a call's state, or "invalid" if it never became one.
 
     `text` is whole and as it came: the loop bounds and frames it for the model. With `stop` the
-    person refused and wants no further word from the model.
+    person refused and wants no further word from the model. `images` are the pictures of a result.
     """
 
     text: str
     status: str
     stop: bool = False
+    images: tuple[Image, ...] = ()
 
 
 class AgentHost(Protocol):

@@ -100,7 +100,9 @@ class Commands:
         limit = self._engine.loaded.config.tools.result_limit
         quoted, shown = await read_attachments(self._engine, command.attachments, limit)
         told = with_attachments(command.text, quoted, limit)
-        turn = await self._engine.session.runner.send(command.text, told=told, attachments=shown)
+        images = tuple(image for one in quoted for image in one.images)
+        runner = self._engine.session.runner
+        turn = await runner.send(command.text, told=told, attachments=shown, images=images)
         return CommandDone(id=turn)
 
     async def _stop(self, command: c.StopRun) -> AnyEvent:

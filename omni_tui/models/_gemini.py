@@ -25,4 +25,4 @@ def mend() -> None:
     def only_given(message: Any, finish_reason: str | None) -> Any:
         return judged(message, finish_reason) if finish_reason else None
 
-    VertexGeminiConfig._check_finish_reason = staticmethod(only_given)  # type: ignore[method-assign]
+    setattr(VertexGeminiConfig, "_check_finish_reason", staticmethod(only_given))  # noqa: B010

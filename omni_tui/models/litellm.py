@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -280,9 +280,12 @@ class LiteLLMModel:
         place = _host(self._api_base) if self._api_base else ""
         midway = type(error).__name__ == "MidStreamFallbackError"
         original = getattr(error, "original_exception", None)
-        if midway and not began and isinstance(getattr(original, "status_code", None), int):
+        refused = isinstance(original, Exception) and isinstance(
+            getattr(original, "status_code", None), int
+        )
+        if midway and not began and refused:
             # For some providers LiteLLM asks only when it is first read: this is their plain refusal.
-            error, midway = original, False
+            error, midway = cast("Exception", original), False
         timed_out = isinstance(error, TimeoutError)
         if midway and not began:
             return ModelError(

@@ -164,6 +164,18 @@ async def test_a_turn_ends_before_its_budget_is_passed_and_says_what_to_do() -> 
     assert budget._held == {}
 
 
+async def test_what_a_broken_answer_used_is_estimated_and_counted() -> None:
+    cut = ModelError("cut", "it broke off")
+    host = FakeHost()
+    model = ScriptedModel([TextPart("one two three"), cut], [reply("one two three four")])
+    await run_turn(host, model, turn="t", policy=QUICK)
+    lost, whole = (event.usage for event in host.seen(UsageChanged))
+    assert lost.estimated
+    assert lost.input > 100
+    assert 0 < lost.output < 20
+    assert not whole.estimated
+
+
 # --- through the engine ---------------------------------------------------------------------------
 
 
@@ -229,3 +241,20 @@ async def test_tools_as_text_through_a_turn() -> None:
     ]  # fmt: skip
     assert "is not JSON" in inner.requests[2].messages[-1].text
     assert not host.seen(Notice)
+
+
+async def test_a_picture_of_a_tool_reaches_the_model_and_survives_a_restart(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("I look.", call("1", "demo__picture", "{}"))], [reply("Nice.")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="show me a picture"))
+        ended = await running.until(e.TurnEnded)
+        assert ended.status == "done"
+    (result,) = [message for message in model.requests[1].messages if message.role == "tool"]
+    assert [image.mime for image in result.images] == ["image/png"]
+    again = ScriptedModel([reply("Still nice.")])
+    async with rig(tmp_path, model=again, resume=running.engine.session.journal.session) as resumed:
+        await resumed.ask(c.SendMessage(text="and now?"))
+        await resumed.until(e.TurnEnded, lambda event: event.turn != ended.turn)
+    (kept,) = [message for message in again.requests[0].messages if message.role == "tool"]
+    assert kept.images == result.images

@@ -172,13 +172,13 @@ def _parts(text: str) -> list[str]:
 
 def _error(name: str, fail: Fail) -> bytes:
     message = fail.message
-    body: dict[str, Any] = {
+    bodies: dict[str, dict[str, Any]] = {
         "openai": {"error": {"message": message, "type": "error", "code": None}},
         "anthropic": {"type": "error", "error": {"type": "error", "message": message}},
         "gemini": {"error": {"code": fail.status, "message": message, "status": "ERROR"}},
         "ollama": {"error": message},
-    }[name]
-    return json.dumps(body).encode()
+    }
+    return json.dumps(bodies[name]).encode()
 
 
 # --- what was sent ----------------------------------------------------------------------------

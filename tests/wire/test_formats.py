@@ -6,12 +6,13 @@ For each, what is journalled and what was sent. The double is not `llmock`: noth
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
-from omni_tui.models.base import Message, ToolCall
+from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.models.ways import AnyTools
 from omni_tui.protocol.events import Answer, Retrying, Thought, ThoughtDelta, UsageChanged
 from omni_tui.resilience import RetryPolicy
@@ -153,7 +154,7 @@ async def test_retry_after_is_waited_for(name: str) -> None:
 @every
 async def test_an_overflow_is_asked_again_with_less(name: str) -> None:
     host = FakeHost()
-    old = [Message(role=role, text=f"{n} " * 400) for n in range(6) for role in ("user", "assistant")]  # type: ignore[arg-type]
+    old = [Message(role=role, text=f"{n} " * 400) for n in range(6) for role in ("user", "assistant")]
     host.messages[:0] = old
     async with double(name, [Fail(400, OVERFLOW[name]), Say("ok")]) as wire:
         ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
@@ -275,6 +276,28 @@ async def test_an_injection_stays_data_and_what_it_asks_for_is_not_done(name: st
     assert EVIL in framed
     assert mark[1] not in EVIL
     assert [status for status, _ in host.results().values()] == ["succeeded", "denied"]
+
+
+PICTURE = Image("image/png", "iVBORw0KGgo=")
+
+
+@every
+async def test_pictures_go_where_they_are_taken(name: str) -> None:
+    async def look(call: ToolCall) -> ToolOutcome:
+        return ToolOutcome(
+            "[image, image/png, 8 bytes, shown to the person]", "succeeded", images=(PICTURE,)
+        )
+
+    host = FakeHost(look)
+    host.messages = [Message(role="user", text="what is this?", images=(PICTURE,))]
+    async with double(name, [Say("I look.", (ADD,)), Say("A picture.")]) as wire:
+        ended = await run_turn(host, wire.model(images=name != "ollama"), turn="t", policy=QUICK)
+        first, second = json.dumps(wire.bodies[0]), json.dumps(wire.bodies[1])
+    assert ended.status == "done"
+    assert host.messages[2].images == (PICTURE,), "the journal keeps it whatever the model takes"
+    assert first.count(PICTURE.data) == (0 if name == "ollama" else 1)
+    assert second.count(PICTURE.data) == {"ollama": 0, "anthropic": 2}.get(name, 1)
+    assert ("left out here" in second) is (name != "anthropic")
 
 
 @every
