@@ -16,7 +16,7 @@ from omni_tui.config.layers import (
     read_layer,
     tightened,
 )
-from omni_tui.config.model_settings import ModelSpec, model_spec, resolved_keys
+from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of, resolved_keys
 from omni_tui.config.models import ASK_FOR_EVERYTHING, OFFLINE, STRICTNESS, Config, PolicySection
 from omni_tui.config.paths import Paths, find_paths
 from omni_tui.config.positions import Path
@@ -92,7 +92,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     if options.demo:
         demo = demo_spec(paths.state_dir)
         servers[demo.name] = demo
-    key = _model_key(config, environ, mistakes)
+    key = _model_key(config, base, environ, mistakes)
     keys = _model_keys(config, environ, mistakes)
     redis = _redis(environ, mistakes)
     return Loaded(
@@ -120,10 +120,17 @@ def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
     return user or Layer(where=""), project or Layer(where="")
 
 
-def _model_key(config: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> str:
-    """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else ""."""
+def _model_key(config: Config, base: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> str:
+    """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else "".
+
+    The key in the person's file (`base`) is for the provider that is named there, or for the address:
+    where only the model is another's, by a flag or the environment, it stays at home.
+    """
+    elsewhere = provider_of(config.model.name) != provider_of(base.model.name)
+    at_home = base.model.name == OFFLINE or bool(base.model.api_base)
     try:
-        key = environ.get("LLM_API_KEY") or resolve(config.model.key, environ).value
+        own = "" if elsewhere and not at_home else config.model.key
+        key = environ.get("LLM_API_KEY") or resolve(own, environ).value
     except Unresolved as error:
         mistakes.append(problem("model.key", str(error)))
         return ""

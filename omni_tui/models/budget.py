@@ -18,6 +18,7 @@ EXPECTED_OUTPUT = 1_000
 """Tokens of answer that are reckoned with where `max_tokens` does not bound it."""
 
 Span = Literal["turn", "session", "day"]
+_SPANS: tuple[Span, ...] = ("turn", "session", "day")
 
 
 class Forecast(msgspec.Struct, frozen=True):
@@ -128,7 +129,8 @@ class Budget:
 
     def hold(self, turn: str, model: str, wanted: Forecast) -> int:
         """Hold back what a request may use; returns the number to free it by. Raises `OverBudget`."""
-        for span in ("turn", "session", "day"):
+        free = wanted == Forecast(0, 0)
+        for span in () if free else _SPANS:
             self._check(span, turn, model, wanted)
         self._next += 1
         self._held[self._next] = (turn, wanted)

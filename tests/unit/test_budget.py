@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from omni_tui.engine.model_files import DAYS, TEXT_FOR_S, DayBook, ModelWays
-from omni_tui.models.budget import Budget, Forecast, Limits, OverBudget, Sum
+from omni_tui.models.base import Message, ModelRequest
+from omni_tui.models.budget import Budget, Forecast, Limits, OverBudget, Sum, forecast
+from omni_tui.models.offline import OfflineModel
+from omni_tui.models.scripted import ScriptedModel
 from omni_tui.protocol.events import Usage
 
 
@@ -69,6 +72,14 @@ def test_requests_side_by_side_cannot_pass_it_together() -> None:
     one.free(first)
     one.free(first)
     one.hold("b", "m", Forecast(40, 1))
+
+
+def test_the_built_in_rules_go_on_when_a_budget_is_used_up() -> None:
+    one = budget(day_tokens=10, day_cost=0.1)
+    one.count("t", Usage(input=50, cost=1.0))
+    one.hold("t", "offline", forecast(OfflineModel(), ModelRequest((Message(role="user", text="hi"),))))
+    with pytest.raises(OverBudget):
+        one.hold("t", "m", forecast(ScriptedModel(), ModelRequest(())))
 
 
 def test_a_price_that_is_not_known_cannot_be_held() -> None:

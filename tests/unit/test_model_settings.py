@@ -75,6 +75,16 @@ def test_a_model_with_an_address_of_its_own_does_not_get_the_common_key(tmp_path
     assert (spec.key, spec.api_base) == ("", "https://b.example")
 
 
+def test_a_flag_for_another_provider_does_not_take_the_files_key_along(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    for more, key in (("", ""), ('api_base = "https://gateway.example"\n', "big-secret")):
+        file.write_text(f'[model]\nname = "openai/a"\nkey = "${{BIG_KEY}}"\n{more}')
+        options = LaunchOptions(config=str(file), state_dir=str(tmp_path), model="anthropic/x")
+        assert load_config(options, KEYS).model("anthropic/x").key == key
+        options = LaunchOptions(config=str(file), state_dir=str(tmp_path), model="openai/b")
+        assert load_config(options, KEYS).model("openai/b").key == "big-secret"
+
+
 def test_the_spare_key_is_for_whatever_is_chosen_where_nothing_is_configured(tmp_path: Path) -> None:
     assert load(tmp_path, "", {"LLM_API_KEY": "k"}).model("openai/x").spare_key
 

@@ -31,7 +31,9 @@ class ModelRows(RowList):
         """Name, how it was found, whether it costs money, whether it is left alone now."""
         model = self.models[key]
         mark = "● " if model.current else "  "
-        rest = f"left alone {model.wait_s:.0f} s   " if model.state != "closed" else ""
+        rest = {"open": f"left alone {model.wait_s:.0f} s   ", "half_open": "failed; tried next   "}.get(
+            model.state, ""
+        )
         money = "costs money " if model.costs_money else "free "
         right = Content.assemble(
             (rest, "$fail"),
