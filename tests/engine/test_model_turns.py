@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 
 from omni_tui.agents import ToolOutcome, run_turn
-from omni_tui.models.base import ErrorKind, Message, Model, ModelError, TextPart, ToolCall
+from omni_tui.config.load import load_config
+from omni_tui.engine import model_room
+from omni_tui.engine.core import Engine
+from omni_tui.engine.model_desk import ModelDesk
+from omni_tui.models import Suggestion
+from omni_tui.models.base import ErrorKind, Message, Model, ModelError, ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import Budget, Limits, Sum
 from omni_tui.models.chain import Breakers, Chain
 from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.models.ways import AnyTools
+from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.events import Answer, Notice, Retrying, Thought, Usage, UsageChanged
@@ -258,3 +264,53 @@ async def test_a_picture_of_a_tool_reaches_the_model_and_survives_a_restart(tmp_
         await resumed.until(e.TurnEnded, lambda event: event.turn != ended.turn)
     (kept,) = [message for message in again.requests[0].messages if message.role == "tool"]
     assert kept.images == result.images
+
+
+async def test_switching_the_model_in_mid_session_uses_its_own_settings(tmp_path: Path) -> None:
+    config = (
+        '[model]\nname = "openai/one"\ncontext = 9000\n'
+        '[models."openai/two"]\ncontext = 1234\ntools = "text"\n'
+        '[models."hosted_vllm/three"]\ninput_price = 2\noutput_price = 4\nmax_tokens = 500\n'
+    )
+    async with rig(tmp_path, config=config, demo=False) as running:
+        session = running.engine.session
+        assert session.model().context_window() == 9000
+        await running.ask(c.SetModel(name="openai/two"))
+        two = session.model()
+        assert isinstance(two, Chain)
+        assert isinstance(two.first, AnyTools)
+        assert (two.context_window(), two.first.way) == (1234, "text")
+        three = running.engine.make_model("hosted_vllm/three")
+        assert isinstance(three, AnyTools)
+        wanted = three.forecast(ModelRequest((Message(role="user", text="x" * 4_000),)))
+        assert wanted.output == 500
+        assert wanted.cost == pytest.approx(wanted.input * 2e-6 + 500 * 4e-6)
+        assert three._inner._api_base == "http://127.0.0.1:8000/v1"  # type: ignore[attr-defined]
+
+
+async def test_the_engine_looks_around_only_when_asked_and_never_in_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+
+    async def look() -> list[Suggestion]:
+        looked.append(1)
+        return [Suggestion("ollama_chat/qwen3", "Ollama on this machine", costs_money=False)]
+
+    monkeypatch.setattr(model_room, "look_around", look)
+    async with rig(tmp_path / "a", demo=False) as running:
+        assert looked == []
+        found = await running.ask(FindModels())
+        assert isinstance(found, ModelsFound)
+        assert "ollama_chat/qwen3" in [each.name for each in found.models]
+        assert looked == [1]
+    options = LaunchOptions(state_dir=str(tmp_path / "b"), demo=True)
+    engine = Engine(options, load_config(options, {}), {})
+    await engine.start()
+    try:
+        shown = await ModelDesk(engine).table()[FindModels](FindModels())
+        assert isinstance(shown, ModelsFound)
+        assert [each.name for each in shown.models] == ["offline"]
+        assert looked == [1]
+    finally:
+        await engine.stop()

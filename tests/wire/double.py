@@ -265,6 +265,7 @@ class Double:
     left: list[Turn]
     port: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     def model(self, **settings: Any) -> LiteLLMModel:
@@ -292,6 +293,7 @@ class Double:
         if "/api/show" in head.splitlines()[0]:  # LiteLLM asks Ollama about the model
             await self._plain(writer, 404, b"{}")
             return
+        self.heads.append(head)
         self.bodies.append(json.loads(body))
         turn = self.left.pop(0)
         if isinstance(turn, Fail):

@@ -13,6 +13,7 @@ import pytest
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.models.base import Image, Message, ToolCall
+from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.ways import AnyTools
 from omni_tui.protocol.events import Answer, Retrying, Thought, ThoughtDelta, UsageChanged
 from omni_tui.resilience import RetryPolicy
@@ -315,3 +316,18 @@ async def test_the_same_history_goes_to_another_format(name: str) -> None:
     calls = sum(len(message.calls) for message in sent)
     # The two calls are the same, and LiteLLM sends Gemini one of such: then there is one result.
     assert calls == sum(len(message.results) for message in sent) == (1 if name == "gemini" else 2)
+
+
+@pytest.mark.parametrize("provider", ["lm_studio", "llamafile", "hosted_vllm"])
+async def test_servers_on_this_machine_answer_under_their_prefix_without_a_key(provider: str) -> None:
+    host = FakeHost(add)
+    async with double("openai", [Say("I add.", (ADD,)), Say("It is 42.")]) as wire:
+        address = f"http://127.0.0.1:{wire.port}/v1"
+        local = LiteLLMModel(
+            f"{provider}/org/model-7b", api_base=address, environ={"LLM_API_KEY": "sk-own"}
+        )
+        ended = await run_turn(host, local, turn="t", policy=QUICK)
+        assert [body["model"] for body in wire.bodies] == ["org/model-7b"] * 2
+        assert not any("sk-own" in head for head in wire.heads)
+    assert ended.status == "done"
+    assert len(host.calls) == 1
