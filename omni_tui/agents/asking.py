@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.deltas import Deltas
@@ -22,8 +23,12 @@ from omni_tui.models.base import (
     ToolCall,
     ToolSpec,
 )
+from omni_tui.models.budget import OverBudget, forecast
+from omni_tui.models.chain import Step, Walk
+from omni_tui.models.context import estimate
 from omni_tui.models.window import DoesNotFit
 from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
+from omni_tui.protocol.models import ModelFellBack
 from omni_tui.resilience.retry import Retry, with_retries
 from omni_tui.security.text import safe, safe_line
 
@@ -43,7 +48,7 @@ class Asker:
         expect: Callable[[Sequence[ToolCall]], None],
     ) -> None:
         self._writer = writer
-        self._model = model
+        self._walk = Walk(model)
         self._policy = policy
         self._expect = expect
         self._preparer = Preparer(writer, policy)
@@ -52,7 +57,13 @@ class Asker:
         self._thought: list[str] = []
         self._text: list[str] = []
         self._kept = ""
+        self._hold = 0
+        self._sent: ModelRequest | None = None
         self.asked = 0
+
+    @property
+    def _model(self) -> Model:
+        return self._walk.model
 
     async def ask(self, tools: tuple[ToolSpec, ...]) -> Reply:
         """Return a finished answer, written down with its calls and its price.
@@ -63,14 +74,11 @@ class Asker:
             self._policy.admit()
         self.asked += 1
         try:
-            reply = await self._with_retries(tools)
-        except ModelError as error:
-            if error.kind != "overflow" or self._halved or isinstance(error, DoesNotFit):
-                raise
-            self._halved = True
-            self._preparer.overflowed(self._model)
-            self._retrying(Retry(2, 2, 0.0, error))
-            reply = await self._with_retries(tools)
+            return await self._answered(await self._from_any(tools), tools)
+        finally:
+            self._free()
+
+    async def _answered(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> Reply:
         self._kept = ""
         if not reply.message.text.strip() and not reply.message.calls:
             await self._writer.commit(*self._price(reply.usage, tools))
@@ -90,14 +98,60 @@ class Asker:
 
     # --- one request ----------------------------------------------------------------------------
 
+    async def _from_any(self, tools: tuple[ToolSpec, ...]) -> Reply:
+        """Ask the model, and where it fails those that stand in for it."""
+        await self._fell_back(self._walk.begin())
+        while True:
+            try:
+                reply = await self._with_room(tools)
+            except ModelError as error:
+                step = self._walk.failed(error)
+                if step is None:
+                    raise
+                self._halved = False
+                await self._fell_back(step)
+            except BaseException:
+                self._walk.released()
+                raise
+            else:
+                self._walk.succeeded()
+                return reply
+
+    async def _fell_back(self, step: Step | None) -> None:
+        if step is None:
+            return
+        event = ModelFellBack(
+            turn=self._writer.turn,
+            agent=self._writer.agent,
+            model=safe_line(step.model),
+            to=safe_line(step.to),
+            reason=safe_line(step.reason, limit=400),
+            todo=safe_line(step.todo, limit=400),
+        )
+        await self._writer.commit(event)
+
+    async def _with_room(self, tools: tuple[ToolSpec, ...]) -> Reply:
+        try:
+            return await self._with_retries(tools)
+        except ModelError as error:
+            if error.kind != "overflow" or self._halved or isinstance(error, DoesNotFit):
+                raise
+            self._halved = True
+            self._preparer.overflowed(self._model)
+            self._retrying(Retry(2, 2, 0.0, error))
+            return await self._with_retries(tools)
+
     async def _with_retries(self, tools: tuple[ToolSpec, ...]) -> Reply:
         async def attempt(_: int) -> Reply:
             return await self._attempt(tools)
 
-        return await with_retries(attempt, self._policy.retry, self._retrying)
+        # Who is asked only to find out whether it answers again is asked once.
+        policy = replace(self._policy.retry, delays=()) if self._walk.probing else self._policy.retry
+        return await with_retries(attempt, policy, self._retrying)
 
     async def _attempt(self, tools: tuple[ToolSpec, ...]) -> Reply:
         request = await self._request(tools)
+        self._reserve(request)
         # Random, since a turn that is gone on with must not use the ids of before again.
         self._message = f"m-{uuid.uuid4().hex[:12]}"
         self._forget()
@@ -152,6 +206,33 @@ class Asker:
     async def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
         return await self._preparer.request(self._model, tools)
 
+    # --- the budget -----------------------------------------------------------------------------
+
+    def _reserve(self, request: ModelRequest) -> None:
+        """Hold back what a request may use. Raises `TurnOver` where that would pass a budget."""
+        self._free()
+        self._sent = request
+        if self._policy.budget is None:
+            return
+        wanted = forecast(self._model, request)
+        try:
+            self._hold = self._policy.budget.hold(self._writer.turn, self._model.name, wanted)
+        except OverBudget as over:
+            raise TurnOver("limit", over.reason, over.todo) from None
+
+    def _lost(self) -> list[AnyEvent]:
+        """Return the estimated price of an answer that began and broke off: providers count it too."""
+        if self._sent is None:
+            return []
+        wanted, self._sent = forecast(self._model, self._sent), None
+        said = estimate([Message(role="assistant", text="".join((*self._thought, *self._text)))])
+        usage = Usage(input=wanted.input, output=said, cost=wanted.cost, estimated=True)
+        return [UsageChanged(turn=self._writer.turn, usage=usage, agent=self._writer.agent)]
+
+    def _free(self) -> None:
+        if self._policy.budget is not None:
+            self._policy.budget.free(self._hold)
+
     def _retrying(self, retry: Retry) -> None:
         event = Retrying(
             turn=self._writer.turn,
@@ -167,6 +248,8 @@ class Asker:
 
     async def _keep(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> None:
         self._text = [reply.message.text]
+        if reply.thought:
+            self._thought.append(f"\n\n{reply.thought}")
         events = [
             *self._spoken(label=reply.label),
             *self._price(reply.usage, tools),
@@ -189,12 +272,14 @@ class Asker:
         if thought := "".join(self._thought).strip():
             events.append(Thought(turn=turn, message=message, text=safe(thought), agent=agent))
         if self._policy.spoken and (text := "".join(self._text)).strip():
-            words = safe_line(label or self._model.label)
+            words = safe_line(label or self._walk.label)
             events.append(
                 Answer(
                     turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent
                 )
             )
+        if partial and events:
+            events += self._lost()
         return events
 
     def _forget(self) -> None:

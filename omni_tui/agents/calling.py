@@ -10,6 +10,8 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import ToolOutcome
 from omni_tui.agents.meta import MetaTools
@@ -114,6 +116,8 @@ class Caller:
             note=outcome.note + self._count(call, outcome),
             ref=outcome.call,
         )
+        if outcome.images:
+            message = msgspec.structs.replace(message, images=outcome.images)
         self.waiting.pop(call.id, None)
         await self._writer.commit(self._writer.message(message), last=last)
 
@@ -179,6 +183,8 @@ def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
 
 def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> str:
     """Return why a call cannot even be proposed, in words for the model; "" if it can."""
+    if call.problem:
+        return call.problem
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
         near = difflib.get_close_matches(call.name, [tool.name for tool in tools], n=3, cutoff=0.0)

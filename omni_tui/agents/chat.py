@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from omni_tui.models.budget import Budget
 from omni_tui.models.context import RESULT_LIMIT
 from omni_tui.resilience.retry import RetryPolicy
 
@@ -16,7 +17,8 @@ class ChatPolicy:
     `max_steps`: model requests in one turn. `system_prompt`: the person's own words to the model,
     added to ours. `result_limit`: characters of one result the model gets. `instructions`: what
     servers say about themselves, by name. `offered`: tools in one request, of more the best matches;
-    `pinned`: model names of tools that are always among them.
+    `pinned`: model names of tools that are always among them. `budget`: what may be used, None for no
+    limit.
 
     For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
     the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
@@ -30,6 +32,7 @@ class ChatPolicy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     offered: int = 40
     pinned: tuple[str, ...] = ()
+    budget: Budget | None = None
     malformed_tries: int = 2
     same_calls: int = 3
     max_rejections: int = 5

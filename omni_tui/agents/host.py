@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from omni_tui.models.base import Message, ToolCall, ToolSpec
+from omni_tui.models.base import Image, Message, ToolCall, ToolSpec
 from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event
 
@@ -16,7 +16,8 @@ class ToolOutcome(msgspec.Struct, frozen=True):
 
     `text` is whole and as it came: the loop bounds and frames it for the model. With `stop` the
     person refused and wants no further word from the model. `call` is the id under which the host
-    keeps the whole result, "" if it does not; `note` is what the host has to say behind it.
+    keeps the whole result, "" if it does not; `note` is what the host has to say behind it; `images`
+    are the pictures of a result.
     """
 
     text: str
@@ -24,6 +25,7 @@ class ToolOutcome(msgspec.Struct, frozen=True):
     stop: bool = False
     call: str = ""
     note: str = ""
+    images: tuple[Image, ...] = ()
 
 
 class StoredResult(msgspec.Struct, frozen=True):

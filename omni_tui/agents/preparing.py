@@ -11,6 +11,7 @@ from omni_tui.agents.host import KeepsContext
 from omni_tui.agents.prompts import system_prompt
 from omni_tui.agents.writer import Writer
 from omni_tui.models.base import Message, Model, ModelError, ModelRequest, Reply, TextPart, ToolSpec
+from omni_tui.models.budget import OverBudget, forecast
 from omni_tui.models.context import estimate
 from omni_tui.models.meta import READ_RESULT
 from omni_tui.models.summary import LONGEST, ask_for_summary, clean, digest
@@ -114,6 +115,20 @@ class Preparer:
         while limit is not None and room > _ASK_LEAST and model.count(request) > limit * _ASK_SHARE:
             room //= 2  # Not every script has four characters to a token.
             request = ask_for_summary(missing, earlier, room)
+        budget, hold = self._policy.budget, 0
+        if budget is not None:
+            try:
+                hold = budget.hold(self._writer.turn, model.name, forecast(model, request))
+            except OverBudget as over:
+                return "", None, over.reason
+        try:
+            return await self._hear(model, request)
+        finally:
+            if budget is not None:
+                budget.free(hold)
+
+    async def _hear(self, model: Model, request: ModelRequest) -> tuple[str, Usage | None, str]:
+        """Listen to a summary, within its time and length."""
         stream = model.stream(request)
         parts: list[str] = []
         usage: Usage | None = None

@@ -140,8 +140,12 @@ def _configuration(loaded: Loaded) -> Iterable[Finding]:
         yield Finding("config", "note", f"none yet ({loaded.paths.config_file})", "try: omni-tui demo")
     else:
         yield Finding("config", "ok", str(loaded.paths.config_file))
-    name = loaded.config.model.name
-    yield Finding("model", "ok", name + (", the built-in rules" if name == "offline" else ""))
+    name, fallbacks = loaded.config.model.name, loaded.config.model.fallbacks
+    what = name + (", the built-in rules" if name == "offline" else "")
+    yield Finding("model", "ok", ", then ".join((what, *fallbacks)))
+    used = {name, *fallbacks, loaded.config.sampling.model}
+    for other in sorted(set(loaded.config.models) - used):
+        yield Finding("model settings", "ok", f"{other} (for /model {other})")
 
 
 def _references(loaded: Loaded) -> Iterable[Finding]:

@@ -17,6 +17,7 @@ from omni_tui.protocol.events import (
     TurnEnded,
     UserMessage,
 )
+from omni_tui.protocol.models import ModelFellBack
 
 
 class JsonTeller:
@@ -79,6 +80,8 @@ class TextTeller:
             return (
                 f"… {event.reason}; trying again in {event.delay_s:.0f} s ({event.attempt} of {event.of})"
             )
+        if isinstance(event, ModelFellBack):
+            return f"! {event.to} answers in the place of {event.model}: {event.reason}"
         if isinstance(event, Notice) and event.level != "info":
             return " ".join(
                 part for part in (f"{event.level}: {event.what}", event.why, event.todo) if part

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from omni_tui.config.models import Config, ServerSection
+from omni_tui.config.models import Config, ModelTable, ServerSection
 from omni_tui.config.positions import Path, Positions
 from omni_tui.protocol.events import Problem
 from omni_tui.security.text import safe_line
@@ -46,6 +46,8 @@ _BOUNDS = {
 }
 
 
+_TABLES: dict[str, type[BaseModel]] = {"servers": ServerSection, "models": ModelTable}
+"""Sections whose keys are names of the person's own."""
 _SECRETIVE = {"key", "token", "env", "headers", "client_secret", "private_key"}
 
 
@@ -140,13 +142,13 @@ def _keys_at(path: Path) -> list[str]:
     """Return the keys a section knows."""
     model: type[BaseModel] = Config
     for depth, part in enumerate(path):
-        if depth == 1 and path[0] == "servers":
-            model = ServerSection
+        if depth == 1 and path[0] in _TABLES:
+            model = _TABLES[str(path[0])]
             continue
         field = model.model_fields.get(str(part))
         annotation = field.annotation if field else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            if part == "servers":
+            if depth == 0 and part in _TABLES:
                 continue
             return []
         model = annotation

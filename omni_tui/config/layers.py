@@ -122,7 +122,7 @@ def merged(layers: list[Layer]) -> tuple[Config, dict[Path, str]]:
 
 
 def leaves(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield each `(section, key)` with its value. A server is one value, never mixed from files."""
+    """Yield each `(section, key)` with its value. A server, or a model, is one value, never mixed."""
     for section, content in values.items():
         for key, value in content.items():
             yield (section, key), value
@@ -157,6 +157,9 @@ def _refusal(path: tuple[str, ...], value: Any, base: Config) -> str:
     if path in _LOWER_ONLY:
         limit = getattr(getattr(base, section), key)
         return "" if limit is None or value <= limit else f"it is more than your {limit:g}"
+    if section == "budget":
+        limit = getattr(base.budget, key)
+        return "" if value and (not limit or value <= limit) else f"it is more than your {limit:g}"
     if section == "servers":
         return "your own config has a server of that name" if key in base.servers else ""
     if path in {("model", "temperature"), ("model", "top_p")}:
@@ -183,6 +186,7 @@ _LOWER_ONLY = {
 }
 _OWNED = {
     "model": "it decides where your conversation and your key are sent",
+    "models": "it decides where your conversation and your keys are sent",
     "agent": "it would speak to the model in your name",
     "keys": "it could put another action on a key you know",
     "ui": "how it looks is yours",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 from omni_tui.config.explain import problem
@@ -16,6 +16,7 @@ from omni_tui.config.layers import (
     read_layer,
     tightened,
 )
+from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of, resolved_keys
 from omni_tui.config.models import ASK_FOR_EVERYTHING, OFFLINE, STRICTNESS, Config, PolicySection
 from omni_tui.config.paths import Paths, find_paths
 from omni_tui.config.positions import Path
@@ -45,8 +46,9 @@ class Loaded:
 
     With `problems`, every decision that would allow asks instead; and the model is the offline
     one, unless all that is wrong is that a project's file asked for too much. `notes` are worth
-    telling and change nothing. `secrets` are resolved values, for redaction. `origins` says for
-    each `(section, key)` that is not at its default which file and line, or layer, set it.
+    telling and change nothing. `secrets` are resolved values, for redaction. `model_keys` are those of
+    single models, by name. `origins` says for each `(section, key)` that is not at its default which
+    file and line, or layer, set it.
     """
 
     config: Config
@@ -57,9 +59,14 @@ class Loaded:
     notes: tuple[Problem, ...] = ()
     debug: bool = False
     model_key: str = ""
+    model_keys: Mapping[str, str] = field(default_factory=dict)
     redis: RedisSettings | None = None
     secrets: frozenset[str] = frozenset()
     origins: Mapping[Path, str] | None = None
+
+    def model(self, name: str) -> ModelSpec:
+        """Return what is set for a model of this name."""
+        return model_spec(name, self.config, key=self.model_key, keys=self.model_keys)
 
 
 def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
@@ -85,7 +92,8 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     if options.demo:
         demo = demo_spec(paths.state_dir)
         servers[demo.name] = demo
-    key = _model_key(config, environ, mistakes)
+    key = _model_key(config, base, environ, mistakes)
+    keys = _model_keys(config, environ, mistakes)
     redis = _redis(environ, mistakes)
     return Loaded(
         config=_cautious(config, mistakes=bool(mistakes), refused=bool(refused)),
@@ -96,8 +104,9 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         notes=tuple(notes),
         debug=options.debug or environ.get("DEBUG", "").strip().lower() in _TRUE,
         model_key=key,
+        model_keys=keys,
         redis=redis,
-        secrets=frozenset(_secrets(servers.values(), key, redis)),
+        secrets=frozenset(_secrets(servers.values(), (key, *keys.values()), redis)),
         origins=origins,
     )
 
@@ -111,10 +120,17 @@ def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
     return user or Layer(where=""), project or Layer(where="")
 
 
-def _model_key(config: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> str:
-    """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else ""."""
+def _model_key(config: Config, base: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> str:
+    """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else "".
+
+    The key in the person's file (`base`) is for the provider that is named there, or for the address:
+    where only the model is another's, by a flag or the environment, it stays at home.
+    """
+    elsewhere = provider_of(config.model.name) != provider_of(base.model.name)
+    at_home = base.model.name == OFFLINE or bool(base.model.api_base)
     try:
-        key = environ.get("LLM_API_KEY") or resolve(config.model.key, environ).value
+        own = "" if elsewhere and not at_home else config.model.key
+        key = environ.get("LLM_API_KEY") or resolve(own, environ).value
     except Unresolved as error:
         mistakes.append(problem("model.key", str(error)))
         return ""
@@ -122,6 +138,17 @@ def _model_key(config: Config, environ: Mapping[str, str], mistakes: list[Proble
         what = "model.api_base would send your key over plain HTTP to another machine"
         mistakes.append(problem(config.model.api_base, what, "use https, or take the key away"))
     return key
+
+
+def _model_keys(config: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> Mapping[str, str]:
+    """Return the keys that the tables of single models refer to, by the model's name."""
+    keys, wrong = resolved_keys(config, environ)
+    mistakes += [problem(f'models."{name}".key', why) for name, why in wrong.items()]
+    for name in keys:
+        if in_the_clear(model_spec(name, config, keys=keys).api_base):
+            what = f'models."{name}".api_base would send a key over plain HTTP to another machine'
+            mistakes.append(problem(name, what, "use https, or take the key away"))
+    return keys
 
 
 def _redis(environ: Mapping[str, str], mistakes: list[Problem]) -> RedisSettings | None:
@@ -140,9 +167,11 @@ def _redis(environ: Mapping[str, str], mistakes: list[Problem]) -> RedisSettings
     return RedisSettings(host, numbers["REDIS_PORT"], numbers["REDIS_DB"], password)
 
 
-def _secrets(servers: Iterable[ServerSpec], key: str, redis: RedisSettings | None) -> Iterator[str]:
+def _secrets(
+    servers: Iterable[ServerSpec], keys: Iterable[str], redis: RedisSettings | None
+) -> Iterator[str]:
     """Yield every value that must not be seen: what references gave, and literals that look secret."""
-    candidates = [key, redis.password if redis else ""]
+    candidates = [*keys, redis.password if redis else ""]
     for spec in servers:
         candidates += [spec.env[name] for name in spec.secret_env]
         candidates += [spec.headers[name] for name in spec.secret_headers]

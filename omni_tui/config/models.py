@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from omni_tui.config.model_settings import ToolsWay
 from omni_tui.config.references import is_reference
 from omni_tui.config.spec import Grant, IdpToken, LogLevel
 
@@ -69,18 +70,53 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ModelSection(Section):
-    """`[model]`: which language model answers, by LiteLLM's names; "offline" is the built-in rules."""
+class ModelTable(Section):
+    """`[models."NAME"]`: what is set for one model; a key that is missing is as `[model]` has it.
 
-    name: str = Field(default=OFFLINE, min_length=1)
-    fallbacks: list[str] = []
+    `timeout` is how long a silence is borne, before the first word and between two. `tools` says how
+    tools are offered: "native" in the provider's own way, "text" as words and one JSON action, "none"
+    not at all; "auto" finds out. `images`: whether it takes pictures, where that is not known. Prices
+    are US dollars for a million tokens, where they are not known. `context` is its window in tokens,
+    where it is not known or should not be used whole.
+    """
+
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_tokens: int | None = Field(default=None, gt=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
     key: Reference = ""
     api_base: HttpUrl = ""
     context: int | None = Field(default=None, gt=0)
-    """Tokens of the context window, where it is not known or should not be used whole."""
+    timeout: Seconds | None = None
+    tools: ToolsWay = "auto"
+    images: bool | None = None
+    input_price: float | None = Field(default=None, ge=0)
+    output_price: float | None = Field(default=None, ge=0)
+
+
+class ModelSection(ModelTable):
+    """`[model]`: which language model answers, by LiteLLM's names; "offline" is the built-in rules.
+
+    `fallbacks` are asked in their order when it cannot answer. Of the rest, temperature, max_tokens,
+    top_p and timeout count for every model; key and api_base for those of the same provider.
+    """
+
+    name: str = Field(default=OFFLINE, min_length=1)
+    fallbacks: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=10)
+
+
+class BudgetSection(Section):
+    """`[budget]`: tokens and US dollars that may be used in a turn, a session, a day; 0 is no limit.
+
+    A request that would pass one of them is not sent. A day is one of this machine's calendar, over
+    all sessions.
+    """
+
+    turn_tokens: int = Field(default=0, ge=0)
+    session_tokens: int = Field(default=0, ge=0)
+    day_tokens: int = Field(default=0, ge=0)
+    turn_cost: float = Field(default=0.0, ge=0)
+    session_cost: float = Field(default=0.0, ge=0)
+    day_cost: float = Field(default=0.0, ge=0)
 
 
 class AgentSection(Section):
@@ -270,6 +306,8 @@ class Config(Section):
     """A whole configuration; an empty file is one."""
 
     model: ModelSection = ModelSection()
+    models: dict[Annotated[str, Field(min_length=1)], ModelTable] = {}
+    budget: BudgetSection = BudgetSection()
     agent: AgentSection = AgentSection()
     servers: dict[str, ServerSection] = {}
     policy: PolicySection = PolicySection()

@@ -16,6 +16,7 @@ from omni_tui.engine.desk_view import DeskView
 from omni_tui.engine.fanout import Outbox
 from omni_tui.engine.manage_desk import ManageDesk
 from omni_tui.engine.media_desk import MediaDesk
+from omni_tui.engine.model_desk import ModelDesk
 from omni_tui.engine.offer_desk import OfferDesk, read_attachments
 from omni_tui.engine.plan_desk import PlanDesk
 from omni_tui.engine.runner import Busy
@@ -64,6 +65,7 @@ class Commands:
             **MediaDesk(engine, view, offers).table(),
             **PlanDesk(engine).table(),
             **ContextDesk(engine).table(),
+            **ModelDesk(engine).table(),
         }
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
@@ -107,7 +109,9 @@ class Commands:
         limit = self._engine.loaded.config.tools.result_limit
         quoted, shown = await read_attachments(self._engine, command.attachments, limit)
         told = with_attachments(command.text, quoted, limit)
-        turn = await self._engine.session.runner.send(command.text, told=told, attachments=shown)
+        images = tuple(image for one in quoted for image in one.images)
+        runner = self._engine.session.runner
+        turn = await runner.send(command.text, told=told, attachments=shown, images=images)
         return CommandDone(id=turn)
 
     async def _stop(self, command: c.StopRun) -> AnyEvent:
@@ -123,6 +127,7 @@ class Commands:
         return CommandDone(text=safe(COVERS[command.mode]))
 
     async def _set_model(self, command: c.SetModel) -> AnyEvent:
+        self._engine.models.breakers.reset(command.name)
         await self._engine.session.set_model(command.name)
         return CommandDone(text=safe(f"{command.name} answers from the next request on"))
 

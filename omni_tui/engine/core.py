@@ -21,6 +21,7 @@ from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.fanout import Fanout, Outbox
+from omni_tui.engine.model_room import ModelRoom
 from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.opener import sweep_opened
@@ -38,8 +39,8 @@ from omni_tui.memory import (
     new_session_id,
     session_path,
 )
-from omni_tui.models import make_model
 from omni_tui.models.base import Model
+from omni_tui.models.budget import Budget
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
     ConfigProblems,
@@ -49,6 +50,7 @@ from omni_tui.protocol.events import (
     ServerChanged,
     ServerRemoved,
     ToolsListed,
+    UsageChanged,
 )
 from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.redaction import Redactor
@@ -82,6 +84,7 @@ class Engine:
         self.shelf = Shelf()
         self.environ = environ
         self.redactor = Redactor(loaded.secrets)
+        self.models = ModelRoom(loaded, environ, self.live)
         self.vault: Vault
         self.catalogue: Catalogue
         self.registry: Registry
@@ -116,6 +119,7 @@ class Engine:
             raise StartFailed(f"the state folder {state} cannot be opened: {error}") from error
         await loop.run_in_executor(self.pool, sweep_leases, state)
         await loop.run_in_executor(self.pool, sweep_opened, state)
+        await loop.run_in_executor(self.pool, self.models.days.flush)
         self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)
@@ -149,6 +153,7 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.to_thread(self.processes.close)
+        await asyncio.to_thread(self.models.days.flush)
         self.pool.shutdown(wait=False, cancel_futures=True)
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
@@ -221,6 +226,7 @@ class Engine:
             raise
         finally:
             self.live(self.ready())
+            self.live(self.models.spending(self.session.budget))
 
     # --- what a session needs (Surroundings) ----------------------------------------------------
 
@@ -242,6 +248,7 @@ class Engine:
             instructions=instructions,
             offered=tools.offered,
             pinned=tuple(model_name(*pair.split("/", 1)) for pair in tools.pinned),
+            budget=self.session.budget,
         )
 
     def plan_policy(self) -> PlanPolicy:
@@ -269,18 +276,16 @@ class Engine:
     def make_model(
         self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
     ) -> Model:
-        """Return the model of a name, with the config's settings where no others are given."""
-        section = self.loaded.config.model
-        return make_model(
-            name,
-            api_base=self.options.api_base or section.api_base,
-            environ=self.environ,
-            api_key=self.loaded.model_key,
-            temperature=section.temperature if temperature is None else temperature,
-            max_tokens=section.max_tokens if max_tokens is None else max_tokens,
-            top_p=section.top_p,
-            context=section.context,
-        )
+        """Return the model of a name, with its settings where no others are given."""
+        return self.models.make(name, max_tokens=max_tokens, temperature=temperature)
+
+    def chain(self, model: Model) -> Model:
+        """Return a model with its fallbacks behind it."""
+        return self.models.chain(model, lambda name: self.make_model(name))
+
+    def budget(self) -> Budget:
+        """Return the budgets of a new session."""
+        return self.models.budget()
 
     def sampling(self) -> SamplingSection:
         """What servers may have the model answer, from the config."""
@@ -331,6 +336,7 @@ class Engine:
     async def welcome(self, outbox: Outbox, cursor: int, request: int) -> None:
         """Tell a face the state of everything, then the journal after its cursor."""
         outbox.offer(self.ready())
+        outbox.offer(self.models.spending(self.session.budget))
         if self.loaded.problems:
             outbox.offer(ConfigProblems(problems=self.loaded.problems, ts=time.time()))
         for server in self.registry.snapshot():
@@ -366,6 +372,14 @@ class Engine:
     def _committed(self, events: Sequence[AnyEvent]) -> None:
         for event in events:
             self.fanout.publish(event)
+            if isinstance(event, UsageChanged) and hasattr(self, "session"):
+                self.session.budget.count(event.turn, event.usage)
+                self.spawn(self._spent(), "the day's usage")
+
+    async def _spent(self) -> None:
+        """Bring what was used to the day's file, and tell the faces."""
+        await asyncio.get_running_loop().run_in_executor(self.pool, self.models.days.flush)
+        self.live(self.models.spending(self.session.budget))
 
     def _authority(self, dispatch: Dispatch) -> bool:
         return self.session.gate.is_open(dispatch)

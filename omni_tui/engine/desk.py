@@ -16,7 +16,8 @@ from typing import Any
 from omni_tui.agents import ToolOutcome
 from omni_tui.approvals import Gate, GrantRefused, Proposal, Refused, Resolution, Subject
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, calls, tasks
-from omni_tui.models.base import ToolCall
+from omni_tui.models.base import Image, ToolCall
+from omni_tui.models.pictures import pictures_of
 from omni_tui.protocol import Event, Mode, SafeText
 from omni_tui.protocol.events import CallProgress, CallState
 from omni_tui.security.text import safe
@@ -39,6 +40,8 @@ from omni_tui.tools import (
 
 logger = logging.getLogger(__name__)
 
+_IMAGE = "[image, "
+"""What `model_text` says of a picture begins so."""
 PER_SERVER = 4
 IN_ALL = 16
 
@@ -99,7 +102,16 @@ class CallDesk:
         """
         number = new_call_id()
         outcome = await self._tracked(number, self._from_agent(number, turn, step, call, agent))
-        return ToolOutcome(outcome.text, outcome.state, call=outcome.call)
+        images = await self._images(turn, step, call, agent) if _IMAGE in outcome.text else ()
+        return ToolOutcome(outcome.text, outcome.state, call=outcome.call, images=images)
+
+    async def _images(self, turn: str, step: int, call: ToolCall, agent: str) -> tuple[Image, ...]:
+        """Return the pictures of a call's kept result."""
+        row = await self._journal.run(lambda tx: calls.find(tx, turn, step, call.id, agent))
+        if row is None or row.state != "succeeded":
+            return ()
+        data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
+        return pictures_of(StoredResult.load(data).content) if data else ()
 
     async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
         if (taken_up := self._taken_up.get((turn, agent, step, call.id))) is not None:

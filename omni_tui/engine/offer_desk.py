@@ -16,6 +16,8 @@ import msgspec
 from omni_tui.approvals import Refused
 from omni_tui.engine.saving import write_chosen
 from omni_tui.models.attachments import Quoted
+from omni_tui.models.base import Image
+from omni_tui.models.pictures import MOST, picture
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol import offers as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
@@ -254,13 +256,19 @@ async def _quoted(engine: Engine, server: str, uri: str) -> Quoted:
     except VerbError as error:
         raise refusal(server, error) from None
     listed = engine.shelf.resource(server, uri)
-    text = "\n\n".join(
-        f"[{part.mime or 'binary'}, {part.size} bytes: not text, left out]"
-        if part.blob is not None
-        else part.text
-        for part in parts
-    )
-    return Quoted(server, listed.name if listed is not None else uri, uri, text)
+    images: list[Image] = []
+    texts: list[str] = []
+    for part in parts:
+        image = picture(part.mime, part.blob) if part.blob is not None else None
+        if image is not None and len(images) < MOST:
+            images.append(image)
+            texts.append(f"[{image.mime}, {part.size} bytes: a picture]")
+        elif part.blob is not None:
+            texts.append(f"[{part.mime or 'binary'}, {part.size} bytes: not text, left out]")
+        else:
+            texts.append(part.text)
+    name = listed.name if listed is not None else uri
+    return Quoted(server, name, uri, "\n\n".join(texts), images=tuple(images))
 
 
 # --- values -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models import history_from
-from omni_tui.models.base import Message, Model, ToolCall, ToolSpec
+from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
 from omni_tui.protocol.context import ContextSummarised
@@ -110,14 +110,20 @@ class Runner:
     # --- what the person asks -------------------------------------------------------------------
 
     async def send(
-        self, text: str, *, told: str = "", attachments: tuple[AttachedResource, ...] = ()
+        self,
+        text: str,
+        *,
+        told: str = "",
+        attachments: tuple[AttachedResource, ...] = (),
+        images: tuple[Image, ...] = (),
     ) -> str:
         """Journal a message and work on it, after what runs now. Returns the turn's id.
 
-        `told` is what the model gets where that is more than the text: the text with `attachments`.
+        `told` is what the model gets where that is more than the text: the text with `attachments`;
+        `images` are the pictures among them.
         """
         turn = "t-" + uuid.uuid4().hex[:12]
-        message = Message(role="user", text=told or text)
+        message = Message(role="user", text=told or text, images=images)
         shown = safe(text, limit=MAX_MESSAGE)
         events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments)]
         if not self._conversation.titled:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from omni_tui.approvals.asks import AskTrouble, asked_tokens, cut_at, sampling_messages
 from omni_tui.config.models import SamplingSection
 from omni_tui.models.base import Model, ModelError, ModelRequest, Reply
+from omni_tui.models.budget import Budget, OverBudget, forecast
 from omni_tui.protocol.events import Usage
 from omni_tui.resilience.retry import RetryPolicy, with_retries
 
@@ -52,11 +53,13 @@ class Sampler:
         settings: Callable[[], SamplingSection],
         model: Callable[[], str],
         make: ModelMaker,
+        spending: Budget | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
         self._settings = settings
         self._model = model
         self._make = make
+        self._spending = spending
         self._retry = retry or RetryPolicy()
         self.spent = 0
 
@@ -96,13 +99,27 @@ class Sampler:
         async def attempt(_: int) -> Reply:
             return await _answer(model, request)
 
-        reply = await with_retries(
-            attempt, self._retry, lambda retry: logger.info("sampling: %s", retry.error.what)
-        )
+        hold = self._hold(model, request)
+        try:
+            reply = await with_retries(
+                attempt, self._retry, lambda retry: logger.info("sampling: %s", retry.error.what)
+            )
+        finally:
+            if self._spending is not None:
+                self._spending.free(hold)
         self.spent += reply.usage.input + reply.usage.output
         text, stopped = cut_at(reply.message.text, body)
         stop: Stop = "maxTokens" if reply.finish == "length" else "endTurn"
         return Sampled(text, model.name, "stopSequence" if stopped else stop, reply.usage)
+
+    def _hold(self, model: Model, request: ModelRequest) -> int:
+        """Hold back what it may use of the person's own budgets. Raises `AskTrouble`."""
+        if self._spending is None:
+            return 0
+        try:
+            return self._spending.hold("", model.name, forecast(model, request))
+        except OverBudget as over:
+            raise AskTrouble(f"{over.reason}; {over.todo}") from None
 
 
 def _temperature(body: dict[str, Any]) -> float | None:

@@ -20,6 +20,7 @@ from omni_tui.engine.runner import Runner, conversation_from
 from omni_tui.engine.sampling import Sampler
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
+from omni_tui.models.budget import Budget
 from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.context import SystemChanged
 from omni_tui.protocol.events import (
@@ -30,6 +31,7 @@ from omni_tui.protocol.events import (
     SessionOpened,
     TurnEnded,
     TurnStarted,
+    UsageChanged,
     UserMessage,
 )
 from omni_tui.security.text import safe, safe_line
@@ -75,6 +77,14 @@ class Surroundings(Protocol):
         """Return the model of a name, with these limits in the place of the config's."""
         ...
 
+    def chain(self, model: Model) -> Model:
+        """Return a model with its fallbacks behind it."""
+        ...
+
+    def budget(self) -> Budget:
+        """Return the budgets of a new session."""
+        ...
+
     def sampling(self) -> SamplingSection:
         """What servers may have the model answer."""
         ...
@@ -109,6 +119,7 @@ class LiveSession:
         self.journal = journal
         self.settings = settings
         self._model: Model | None = None
+        self.budget = around.budget()
         self.gate = Gate(
             journal,
             base=around.base_decisions(),
@@ -142,7 +153,7 @@ class LiveSession:
             mode=lambda: self.settings.mode,
             timeout=around.call_timeout,
         )
-        sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model)
+        sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model, self.budget)
         self.asks = Asks(journal, sampler, digest=around.digest, place=self._place, clock=time.monotonic)
         self.runner: Runner
         self.plans: Plans
@@ -212,12 +223,12 @@ class LiveSession:
     def model(self) -> Model:
         """Return the model that answers now; made at first need."""
         if self._model is None:
-            self._model = self._around.make_model(self.settings.model)
+            self._model = self._around.chain(self._around.make_model(self.settings.model))
         return self._model
 
     async def set_model(self, name: str) -> None:
         """Use another model from the next request on. Raises what `make_model` raises."""
-        model = self._around.make_model(name)
+        model = self._around.chain(self._around.make_model(name))
         self._model, self.settings.model = model, name
         await self.journal.commit(ModelChanged(name=safe_line(model.name), label=safe_line(model.label)))
 
@@ -299,6 +310,8 @@ class LiveSession:
                 self.settings.model = event.name
             elif isinstance(event, SessionOpened):
                 self.settings.model = event.model
+            elif isinstance(event, UsageChanged):
+                self.budget.remember(event.turn, event.usage)
 
     async def _settle(self) -> tuple[list[CallRow], dict[str, SavedTask]]:
         """Mark what a crash cut off, say so, and return the calls that wait, for the person or for a task.

@@ -25,6 +25,7 @@ from omni_tui.protocol.events import (
     UsageChanged,
     UserMessage,
 )
+from omni_tui.protocol.models import ModelFellBack, Spending
 
 
 @dataclass
@@ -43,6 +44,10 @@ class Overview:
     tokens: int = 0
     cost: float | None = None
     estimated: bool = False
+    spending: Spending | None = None
+    """What was used by the session and by the day, as the engine counts."""
+    stand_in: str = ""
+    """The model that answers in the place of `model` in this turn, "" if it does itself."""
     running: str = ""
     """Id of the turn that runs, "" if none does."""
     parked: bool = False
@@ -59,7 +64,7 @@ class Overview:
         """Forget the conversation; servers and tools stay."""
         fresh = Overview()
         names = ("title", "opened", "context", "window", "tokens", "cost", "estimated", "running", "parked")
-        for name in names:
+        for name in (*names, "stand_in"):
             setattr(self, name, getattr(fresh, name))
         self.pending.clear()
 
@@ -80,6 +85,10 @@ class Overview:
                 self._settings(event)
             case ContextChanged(agent="root"):
                 self.window = event
+            case Spending():
+                self.spending = event
+            case ModelFellBack(to=to):
+                self.stand_in = to
             case _:
                 self.offers.apply(event)
 
@@ -119,6 +128,23 @@ class Overview:
         else:
             self.running = event.turn
             self.parked = False
+            self.stand_in = ""
+
+    def spending_words(self) -> str:
+        """Say in a sentence what was used, and of how much."""
+        spent = self.spending
+        if spent is None:
+            return "Nothing is known yet of what was used."
+        about = "about " if spent.estimated else ""
+        parts = [
+            f"this session {about}{_amount(spent.session_tokens, spent.session_tokens_limit, 'tokens')}",
+            f"${spent.session_cost:.4f}"
+            + (f" of ${spent.session_cost_limit:g}" * bool(spent.session_cost_limit)),
+            f"today {about}{_amount(spent.day_tokens, spent.day_tokens_limit, 'tokens')}",
+            f"${spent.day_cost:.4f}" + (f" of ${spent.day_cost_limit:g}" * bool(spent.day_cost_limit)),
+        ]
+        unpriced = f" ({spent.unpriced} requests of unknown price)" if spent.unpriced else ""
+        return f"Used: {', '.join(parts)}{unpriced}."
 
     def _settings(
         self, event: EngineReady | SessionOpened | SessionTitled | ModeChanged | ModelChanged
@@ -140,3 +166,7 @@ class Overview:
 def asked_key(ask: str) -> str:
     """Return what queue, bars and transcript know a server's question by; no call's id looks so."""
     return f"ask:{ask}"
+
+
+def _amount(value: int, limit: int, unit: str) -> str:
+    return f"{value:,} of {limit:,} {unit}" if limit else f"{value:,} {unit}"

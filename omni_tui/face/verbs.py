@@ -10,6 +10,7 @@ from omni_tui.face import actions
 from omni_tui.face.context.verbs import Telling
 from omni_tui.face.managing import Managing
 from omni_tui.face.messages import CopyText, ShowServerLog
+from omni_tui.face.modelling import Modelling
 from omni_tui.face.screens.main import PANES, MainScreen, PaneName
 from omni_tui.protocol import AnyCommand, Mode
 from omni_tui.protocol.commands import (
@@ -18,7 +19,6 @@ from omni_tui.protocol.commands import (
     RefreshServer,
     RemoveServer,
     SetMode,
-    SetModel,
     StopRun,
 )
 from omni_tui.protocol.events import CommandFailed
@@ -33,7 +33,7 @@ TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto")
 
 
-class Verbs(Managing, Telling):
+class Verbs(Managing, Telling, Modelling):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port
@@ -162,15 +162,6 @@ class Verbs(Managing, Telling):
             self.say(f"There is no mode {mode}. The modes are {', '.join(_MODES)}.", level="warning")
         else:
             self.open_palette("mode ")
-
-    def action_model(self, name: str = "") -> None:
-        """Use another model."""
-        if name:
-            self.port.send(SetModel(name=name))
-        else:
-            self.say(
-                f"The model is {self.overview.model or 'not known yet'}. Write /model NAME for another."
-            )
 
     def action_new_session(self) -> None:
         """Begin an empty session."""

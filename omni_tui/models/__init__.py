@@ -2,45 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Model, ModelError
 from omni_tui.models.context import history_from
 from omni_tui.models.detect import Suggestion, suggest
+from omni_tui.models.ways import AnyTools, WayMemory
 
-__all__ = ["Model", "ModelError", "Suggestion", "history_from", "make_model", "suggest"]
+__all__ = [
+    "AnyTools",
+    "Model",
+    "ModelError",
+    "ModelSpec",
+    "Suggestion",
+    "WayMemory",
+    "history_from",
+    "make_model",
+    "suggest",
+]
 
 OFFLINE_NAMES = frozenset({"", "offline", "offline/rules"})
 
 
 def make_model(
-    name: str,
+    spec: ModelSpec | str,
     *,
-    api_base: str = "",
     environ: Mapping[str, str],
-    api_key: str = "",
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-    top_p: float | None = None,
-    context: int | None = None,
+    memory: WayMemory | None = None,
+    on_text: Callable[[str, str], None] | None = None,
 ) -> Model:
-    """Return the model of a name: "" and "offline" are the built-in rules, others are LiteLLM's names.
+    """Return a model: "" and "offline" are the built-in rules, others are LiteLLM's names.
 
-    `api_key` wins over what stands in `environ`. `context` is the window in tokens where the person
-    set one. Nothing is loaded and nothing is asked over the network here.
+    The key of `spec` wins over what stands in `environ`. What is found out about how it takes tools
+    goes to `memory`; `on_text` is told its name and why. Nothing is loaded and nothing is asked over
+    the network here.
     """
-    if name.strip().lower() in OFFLINE_NAMES:
+    if isinstance(spec, str):
+        spec = ModelSpec(spec)
+    if spec.name.strip().lower() in OFFLINE_NAMES:
         from omni_tui.models.offline import OfflineModel
 
         return OfflineModel()
-    from omni_tui.models.litellm import LiteLLMModel, Sampling
+    from omni_tui.models.litellm import FIRST_TOKEN_S, IDLE_S, LiteLLMModel, Sampling
 
-    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, top_p=top_p)
-    return LiteLLMModel(
-        name.strip(),
-        api_base=api_base,
-        api_key=api_key,
+    if not spec.spare_key:
+        environ = {name: value for name, value in environ.items() if name != "LLM_API_KEY"}
+    model = LiteLLMModel(
+        spec.name.strip(),
+        api_base=spec.api_base,
+        api_key=spec.key,
         environ=environ,
-        sampling=sampling,
-        context=context,
+        sampling=Sampling(spec.temperature, spec.max_tokens, spec.top_p),
+        context=spec.context,
+        first_token_s=spec.timeout or FIRST_TOKEN_S,
+        idle_s=spec.timeout or IDLE_S,
+        prices=(spec.input_price, spec.output_price),
+        images=spec.images,
     )
+    key = f"{model.name} at {spec.api_base}" if spec.api_base else model.name
+    return AnyTools(model, spec.tools, memory, key=key, on_text=on_text)

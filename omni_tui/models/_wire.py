@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 from omni_tui.models.base import Finish, Message, ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.context import arguments_of
 from omni_tui.models.schema import for_provider
@@ -38,32 +40,93 @@ class Delta(Protocol):
 # --- what is sent -----------------------------------------------------------------------------
 
 
-def to_wire(messages: Sequence[Message], provider: str, model: str) -> list[dict[str, Any]]:
+MOST_IMAGES = 8
+"""Pictures in one request; of more, the newest are sent."""
+IMAGE_TOKENS = 1_600
+"""What a picture is reckoned at: the most that Anthropic scales one to; others take less."""
+
+
+def to_wire(
+    messages: Sequence[Message], provider: str, model: str, *, images: bool = False
+) -> list[dict[str, Any]]:
     """Return closed messages in the form LiteLLM takes.
 
     Thinking goes back verbatim, but only to the family it came from. Call ids that another provider
-    made and this one would refuse are replaced, the same way in call and result.
+    made and this one would refuse are replaced, the same way in call and result. Pictures go along
+    if the model takes `images`, those of results only to the family that takes them there; where one
+    is left out, a line says so.
     """
-    thinks = provider == "anthropic" or "claude" in model.lower()
+    claude = provider == "anthropic" or "claude" in model.lower()
+    if provider in _KEEPS_IDS:
+        messages = _without_twins(messages)
     out: list[dict[str, Any]] = []
+    pictures = _Pictures(messages, images=images, in_results=claude)
     for message in messages:
+        content = pictures.content(message)
         if message.role == "tool":
-            out.append(
-                {
-                    "role": "tool",
-                    "tool_call_id": _id(message.call_id, provider),
-                    "content": message.text or "(empty)",
-                }
-            )
+            ident = _id(message.call_id, provider)
+            out.append({"role": "tool", "tool_call_id": ident, "content": content or "(empty)"})
             continue
-        wire: dict[str, Any] = {"role": message.role, "content": message.text}
+        wire: dict[str, Any] = {"role": message.role, "content": content}
         if message.calls:
             wire["content"] = message.text or None
             wire["tool_calls"] = [_call(call, provider) for call in message.calls]
-        if thinks and message.thinking:
+        if claude and message.thinking:
             wire["thinking_blocks"] = [dict(block) for block in message.thinking]
         out.append(wire)
     return out
+
+
+def _without_twins(messages: Sequence[Message]) -> list[Message]:
+    """Leave out calls that are the same as one beside them, and their results.
+
+    LiteLLM sends one of them to Gemini but both results, and Gemini wants as many of each.
+    """
+    out: list[Message] = []
+    dropped: set[str] = set()
+    for message in messages:
+        if message.role == "tool" and message.call_id in dropped:
+            continue
+        if message.calls:
+            seen = {(call.name, call.arguments): call for call in reversed(message.calls)}
+            kept = tuple(call for call in message.calls if seen[call.name, call.arguments] is call)
+            dropped = {call.id for call in message.calls} - {call.id for call in kept}
+            message = msgspec.structs.replace(message, calls=kept)
+        out.append(message)
+    return out
+
+
+class _Pictures:
+    """Which pictures of a conversation are sent: the newest, to who takes them."""
+
+    def __init__(self, messages: Sequence[Message], *, images: bool, in_results: bool) -> None:
+        self._images = images
+        self._in_results = in_results
+        total = sum(len(message.images) for message in messages if self._may(message))
+        self._old = max(0, total - MOST_IMAGES)
+
+    def _may(self, message: Message) -> bool:
+        return self._images and (message.role == "user" or (message.role == "tool" and self._in_results))
+
+    def content(self, message: Message) -> str | list[dict[str, Any]]:
+        """Return a message's content: text, or text with pictures."""
+        if not message.images:
+            return message.text
+        if not self._may(message):
+            why = "this model takes none in results" if self._images else "this model takes none"
+            return message.text + _left_out(len(message.images), why)
+        old = min(self._old, len(message.images))
+        self._old -= old
+        text = message.text + (_left_out(old, "only the newest are sent") if old else "")
+        parts: list[dict[str, Any]] = [{"type": "text", "text": text or "(a picture)"}]
+        for image in message.images[old:]:
+            url = f"data:{image.mime};base64,{image.data}"
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+        return parts if len(parts) > 1 else text
+
+
+def _left_out(count: int, why: str) -> str:
+    return f"\n[Omni TUI: {count} picture{'s were' if count > 1 else ' was'} left out here: {why}]"
 
 
 def _call(call: ToolCall, provider: str) -> dict[str, Any]:
@@ -121,6 +184,14 @@ class _Call:
     pieces: list[str] = field(default_factory=list)
 
 
+def _begins(call: _Call, ident: str) -> bool:
+    """Whether a fragment with a name and this id is another call than the one in its place."""
+    if ident and call.id:
+        return ident != call.id
+    text = "".join(call.pieces)
+    return bool(text) and arguments_of(ToolCall("", "", text)) is not None
+
+
 class Collector:
     """Puts an answer together, chunk by chunk."""
 
@@ -167,8 +238,8 @@ class Collector:
         name = getattr(function, "name", None) or ""
         slot = self._aliases.get(index, index)
         call = self._calls.get(slot)
-        if call is not None and ident and name and call.id and ident != call.id:
-            # Some servers number every call 0: another id begins another call.
+        if call is not None and name and call.name and _begins(call, ident):
+            # Some servers number every call 0: another id, or a whole call before it, begins another.
             slot = self._aliases[index] = max(self._calls) + 1
             call = None
         if call is None:

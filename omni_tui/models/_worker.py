@@ -15,6 +15,7 @@ from collections.abc import Coroutine
 from types import ModuleType
 
 from omni_tui.loading import without_collections
+from omni_tui.models._gemini import mend
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ def ensure_litellm() -> ModuleType:
         with without_collections():
             import litellm
 
+            mend()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from omni_tui.models.base import Image
 from omni_tui.security.text import strip_invisible
 
 _OPENING = '<attached_resource id="{mark}" about={about}>'
@@ -19,13 +20,14 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A resource as it was read for a message: what it is called, and its text, whole."""
+    """A resource as it was read for a message: what it is called, its text, whole, and its pictures."""
 
     server: str
     name: str
     uri: str
     text: str
     note: str = ""
+    images: tuple[Image, ...] = ()
 
 
 def with_attachments(text: str, attached: list[Quoted], limit: int) -> str:

@@ -14,7 +14,8 @@ from omni_tui.protocol.events import Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
 Finish = Literal["stop", "tool_calls", "length", "filtered"]
-ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", "permanent"]
+ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", "tools", "permanent"]
+"""`tools`: the model takes none in its provider's way; `cut`: the answer broke off; `request`: refused."""
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
@@ -30,12 +31,23 @@ class ToolSpec(msgspec.Struct, frozen=True):
     title: str = ""
 
 
-class ToolCall(msgspec.Struct, frozen=True):
-    """A call as a model wrote it. `arguments` is its text, not parsed, perhaps not JSON."""
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call as a model wrote it. `arguments` is its text, not parsed, perhaps not JSON.
+
+    `problem` says, for the model, why it was recognised as a call but cannot be one.
+    """
 
     id: str
     name: str
     arguments: str
+    problem: str = ""
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A picture: its MIME type, and its bytes in base64."""
+
+    mime: str
+    data: str
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,7 +57,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     `call_id` before the next request. `thinking` holds a provider's own blocks, to be sent back
     verbatim (Anthropic refuses a turn with tools without them). Of a result, `ref` is the id under
     which the journal keeps the whole ("" if it does not), `size` the characters of the whole where
-    the text is only a part of it. Neither is sent.
+    the text is only a part of it. Neither is sent. `images` are pictures of a message of the person or
+    of a result; a model that takes none is told that they were left out.
     """
 
     role: Role
@@ -56,6 +69,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     thinking: tuple[dict[str, Any], ...] = ()
     ref: str = ""
     size: int = 0
+    images: tuple[Image, ...] = ()
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -82,6 +96,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     `complete` is False where the provider claims to have finished but the message shows it did
     not (a call cut off, arguments that do not parse after a `stop`): nothing of it may be run.
+    `thought` are words that were streamed as text and turned out to be reasoning.
     """
 
     message: Message
@@ -89,6 +104,7 @@ class Reply(msgspec.Struct, frozen=True):
     usage: Usage
     complete: bool = True
     label: str = ""
+    thought: str = ""
 
 
 ModelEvent = TextPart | ThoughtPart | Reply

@@ -12,15 +12,28 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
+import msgspec
+
+from omni_tui.config.model_settings import provider_of
 from omni_tui.models._pipe import ENDED, Pipe
-from omni_tui.models._wire import Collector, Tools, finish_of, holds_together, to_wire
-from omni_tui.models._worker import Job, ensure_litellm, loaded_litellm, the_worker
+from omni_tui.models._wire import (
+    IMAGE_TOKENS,
+    MOST_IMAGES,
+    Collector,
+    Tools,
+    finish_of,
+    holds_together,
+    to_wire,
+)
+from omni_tui.models._worker import Job, ensure_litellm, the_worker
 from omni_tui.models.base import Message, ModelError, ModelEvent, ModelRequest, Reply, TextPart, ThoughtPart
+from omni_tui.models.budget import EXPECTED_OUTPUT, Forecast
 from omni_tui.models.context import estimate
 from omni_tui.models.detect import PROVIDER_KEYS, key_in
+from omni_tui.models.facts import FREE, facts_of
 from omni_tui.protocol.events import Usage
 from omni_tui.resilience.errors import Failure, classify
 
@@ -33,7 +46,7 @@ _CLOSE_S = 2.0
 _MARGIN_S = 30.0
 _NO_KEY = "not-needed"
 """Servers of one's own speak OpenAI's protocol without keys, but its SDK insists on one."""
-_KEYLESS = frozenset({"ollama", "ollama_chat", "lm_studio", "llamafile"})
+_KEYLESS = FREE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,8 @@ class LiteLLMModel:
         context: int | None = None,
         first_token_s: float = FIRST_TOKEN_S,
         idle_s: float = IDLE_S,
+        prices: tuple[float | None, float | None] = (None, None),
+        images: bool | None = None,
     ) -> None:
         self._name = name
         self._api_base = api_base
@@ -68,8 +83,9 @@ class LiteLLMModel:
         self._context = context
         self._first_token_s = first_token_s
         self._idle_s = idle_s
+        self._prices = prices
+        self._images = images
         self._tools = Tools()
-        self._window: int | None = None
 
     @property
     def name(self) -> str:
@@ -83,16 +99,39 @@ class LiteLLMModel:
 
     def context_window(self) -> int | None:
         """Tokens the model takes, as the person or LiteLLM's table says; None if neither knows."""
-        if self._context is not None:
-            return self._context
-        if self._window is None and (litellm := loaded_litellm()) is not None:
-            self._window = _window(litellm, self._name)
-        return self._window
+        return self._context if self._context is not None else facts_of(self._name).window
 
     def count(self, request: ModelRequest) -> int:
         """Estimate a request's tokens."""
         tools = sum(40 + (len(tool.description) + len(str(tool.parameters))) // 4 for tool in request.tools)
-        return estimate(request.messages) + tools
+        pictures = sum(len(message.images) for message in request.messages) if self.takes_images else 0
+        return estimate(request.messages) + tools + min(pictures, MOST_IMAGES) * IMAGE_TOKENS
+
+    def forecast(self, request: ModelRequest) -> Forecast:
+        """Estimate what a request will use, before it is sent."""
+        sent = self.count(request)
+        answer = self._sampling.max_tokens or EXPECTED_OUTPUT
+        return Forecast(sent, answer, self._price(sent, answer))
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether pictures are sent: as the person or LiteLLM's table says; not where neither does."""
+        return bool(facts_of(self._name).images if self._images is None else self._images)
+
+    def _price(self, sent: int, answered: int) -> float | None:
+        """Return US dollars for tokens, None where the price is not known. Models of one's own are free."""
+        known = facts_of(self._name)
+        asked, told = self._prices
+        asked = known.input_price if asked is None else asked / 1e6
+        told = known.output_price if told is None else told / 1e6
+        if asked is None or told is None:
+            return 0.0 if self._is_own() else None
+        return sent * asked + answered * told
+
+    def _is_own(self) -> bool:
+        if provider_of(self._name) in FREE:
+            return True
+        return bool(self._api_base) and _is_loopback(urlsplit(self._api_base).hostname or "")
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Stream one answer. Closing it, or cancelling its reader, closes the provider's connection."""
@@ -165,12 +204,23 @@ class LiteLLMModel:
             if text:
                 pipe.put(TextPart(text))
         raw = raw or _raw_finish(stream)
-        pipe.put(_reply(stream, collector.message(), raw, shown, usage, request))
+        reply = _reply(stream, collector.message(), raw, shown, usage, request)
+        pipe.put(self._priced(reply))
+
+    def _priced(self, reply: Reply) -> Reply:
+        """Put the price to an answer where LiteLLM could not, or the person knows better."""
+        usage = reply.usage
+        if usage.cost is not None and self._prices == (None, None):
+            return reply
+        cost = self._price(usage.input, usage.output)
+        if cost is None or (cost == 0.0 and self._prices == (None, None)):
+            return reply
+        return msgspec.structs.replace(reply, usage=msgspec.structs.replace(usage, cost=cost))
 
     def _arguments(self, request: ModelRequest, provider: str) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "model": self._name,
-            "messages": to_wire(request.messages, provider, self._name),
+            "messages": to_wire(request.messages, provider, self._name, images=self.takes_images),
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_retries": 0,
@@ -229,6 +279,13 @@ class LiteLLMModel:
         provider = self._name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         midway = type(error).__name__ == "MidStreamFallbackError"
+        original = getattr(error, "original_exception", None)
+        refused = isinstance(original, Exception) and isinstance(
+            getattr(original, "status_code", None), int
+        )
+        if midway and not began and refused:
+            # For some providers LiteLLM asks only when it is first read: this is their plain refusal.
+            error, midway = cast("Exception", original), False
         timed_out = isinstance(error, TimeoutError)
         if midway and not began:
             return ModelError(
@@ -327,19 +384,6 @@ def _headers(error: BaseException) -> Mapping[str, str]:
     return {}
 
 
-def _window(litellm: ModuleType, name: str) -> int | None:
-    """Look a model up in LiteLLM's table; `get_model_info` would ask some servers over the network."""
-    table: Mapping[str, Any] = getattr(litellm, "model_cost", {})
-    for key in (name, name.partition("/")[2]):
-        entry = table.get(key)
-        tokens = (
-            entry.get("max_input_tokens") or entry.get("max_tokens") if isinstance(entry, Mapping) else None
-        )
-        if isinstance(tokens, int) and tokens > 0:
-            return tokens
-    return None
-
-
 def _host(address: str) -> str:
     parts = urlsplit(address if "//" in address else f"//{address}")
     return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or address
@@ -348,5 +392,8 @@ def _host(address: str) -> str:
 def _is_private_way(address: str) -> bool:
     """Whether a key may go there: encrypted, or not leaving this machine."""
     parts = urlsplit(address)
-    host = (parts.hostname or "").lower()
-    return parts.scheme == "https" or host in ("localhost", "::1") or host.startswith("127.")
+    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    return host.lower() in ("localhost", "::1") or host.startswith("127.")

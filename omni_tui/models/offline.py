@@ -25,6 +25,7 @@ from omni_tui.models.base import (
     ToolCall,
     ToolSpec,
 )
+from omni_tui.models.budget import Forecast
 from omni_tui.models.context import estimate, read_result
 from omni_tui.models.meta import META_NAMES
 from omni_tui.models.roles import FAILED, PLANNER, REPORTER, WORKER
@@ -80,6 +81,10 @@ class OfflineModel:
     def context_window(self) -> int | None:
         """No limit."""
         return None
+
+    def forecast(self, request: ModelRequest) -> Forecast:
+        """Rules use nothing that a budget is about."""
+        return Forecast(0, 0)
 
     def count(self, request: ModelRequest) -> int:
         """Estimate a request's tokens."""

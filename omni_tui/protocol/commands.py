@@ -8,6 +8,7 @@ from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.context import ReadSystem, SetSystem
 from omni_tui.protocol.media import CheckPart, OpenPart
+from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.offers import (
     Attachment,
     CompleteArgument,
@@ -251,6 +252,8 @@ AnyCommand = (
     | ContinueRun
     | SetMode
     | SetModel
+    | FindModels
+    | SetBudget
     | NewSession
     | OpenSession
     | BranchSession

@@ -30,6 +30,7 @@ from omni_tui.protocol.context import (
     SystemText,
 )
 from omni_tui.protocol.media import PartChecked, PartOpened
+from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
 from omni_tui.protocol.offers import (
     AttachedResource,
     Completions,
@@ -596,6 +597,10 @@ AnyEvent = (
     | MetaCalled
     | SystemChanged
     | SystemText
+    | ModelFellBack
+    | ModelStateChanged
+    | Spending
+    | ModelsFound
     | ModelMessage
     | CommandDone
     | CommandFailed

@@ -28,7 +28,9 @@ _QUOTA = re.compile(
     re.IGNORECASE,
 )
 _NO_TOOLS = re.compile(
-    r"\btools?\b.{0,60}(not|n't) support|(not|n't) support.{0,60}\btools?\b", re.IGNORECASE
+    r"\btools?\b.{0,60}(not|n't) support|(not|n't) support.{0,60}\btools?\b"
+    r"|no endpoints found that support tool|tool choice requires --",
+    re.IGNORECASE,
 )
 _REFUSED = re.compile(r"connection refused|connect call failed|errno 111|winerror 10061", re.IGNORECASE)
 
@@ -75,6 +77,8 @@ def kind_of_status(status: int | None, text: str = "") -> ErrorKind:
         return "auth"
     if status in _TRANSIENT:
         return "transient"
+    if status in (400, 404, 422, 501) and _NO_TOOLS.search(text):
+        return "tools"
     if status is not None and 400 <= status < 500:
         return "request"
     return "transient" if status is not None and status >= 500 else "permanent"
@@ -148,7 +152,7 @@ def classify(failure: Failure, *, now: float) -> ModelError:
     raw = " ".join(str(each) for each in causes(failure.error))
     status = failure.status
     kind = kind_of_status(status, raw)
-    what, todo = _words(kind, failure, raw)
+    what, todo = _words(kind, failure)
     return ModelError(
         kind, what, todo=todo, status=status, retry_after_s=retry_after_s(failure.headers, now)
     )
@@ -217,7 +221,7 @@ def _cut_words(failure: Failure, place: str) -> str:
     return f"{place} broke off in the middle of the answer: {said}"
 
 
-def _words(kind: ErrorKind, failure: Failure, raw: str) -> tuple[str, str]:
+def _words(kind: ErrorKind, failure: Failure) -> tuple[str, str]:
     said = tidy(str(failure.error), failure.secrets)
     who, status = failure.provider, failure.status
     number = f" ({status})" if status is not None else ""
@@ -243,8 +247,10 @@ def _words(kind: ErrorKind, failure: Failure, raw: str) -> tuple[str, str]:
         return _transient_words(
             who, status, number
         ), "wait a moment and send again, or choose another model"
-    if kind == "request" and _NO_TOOLS.search(raw):
-        return f"{failure.model} does not take tools{number}: {said}", "choose a model that can call tools"
+    if kind == "tools":
+        return f"{failure.model} does not take tools{number}: {said}", (
+            'choose a model that can call tools, or set tools = "text" for it'
+        )
     if kind == "request" and status == 404:
         return f"{who} does not know {failure.model}{number}: {said}", "check the model's name"
     if kind == "request":

@@ -332,6 +332,8 @@ max_tokens = 100
 [agent]
 mode = "auto"
 max_steps = 9
+[budget]
+day_tokens = 1000
 [servers.mine]
 command = "m"
 """
@@ -365,6 +367,8 @@ def test_a_project_file_may_tighten(load: Load) -> None:
         ('[keys]\napprove = "enter"', "keys.approve"),
         ('[ui]\ntheme = "x"', "ui.theme"),
         ('[servers.mine]\ncommand = "evil"', "servers.mine"),
+        ("[budget]\nday_tokens = 0", "budget.day_tokens"),
+        ("[budget]\nday_tokens = 1001", "budget.day_tokens"),
     ],
 )
 def test_a_project_file_never_loosens(load: Load, project: str, key: str) -> None:

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from omni_tui.face.messages import InsertText
+from omni_tui.face.messages import InsertText, RunAction
 from omni_tui.face.port import Refused
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import AddServer, ImportServers
@@ -29,6 +29,7 @@ _CHOICES = (
     ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("add", "Add a server by hand", "a command to run, or an address"),
     ("import", "Read an mcpServers file", "from another host; nothing starts before you allow it"),
+    ("model", "Choose a model", "by keys that are set and servers on this machine; none is used unasked"),
     ("later", "Go on without servers", "the offline model answers; /welcome comes back here"),
 )
 
@@ -100,6 +101,8 @@ class WelcomeScreen(Screen[None]):
             self.app.exit()
         else:
             self.dismiss(None)
+            if event.option_id == "model":
+                self.app.post_message(RunAction("models", ""))
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:

@@ -26,6 +26,7 @@ from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
+from omni_tui.protocol.models import ModelFellBack
 from omni_tui.protocol.tasks import CallTask, TaskProgress
 
 
@@ -118,6 +119,11 @@ class Fold:
 
     def _text(self, kind: str, event: ev.Thought | ev.Answer, item: TextItem) -> None:
         self._calm()
+        streamed = self._at.get(f"answer:{event.message}")
+        if kind == "thought" and streamed in self._open:
+            # What was streamed as an answer may turn out to be a thought; an answer will follow if not.
+            self.items[streamed].hidden = True
+            self._changed.add(streamed)
         item.ts, item.turn, item.agent = event.ts, event.turn, event.agent
         item.hidden = not event.text.strip()
         key = f"{kind}:{event.message}"
@@ -282,6 +288,11 @@ class Fold:
             self.add(NoticeItem(ts=event.ts, what=f"model: {event.name}", why=event.label))
         self.model = event.name
 
+    def _fell_back(self, event: ModelFellBack) -> None:
+        self._calm()
+        what = f"{event.to} answers in the place of {event.model}"
+        self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=event.reason, todo=event.todo))
+
     def find(self, key: str) -> int | None:
         """Return the index of an item that was added under a key."""
         return self._at.get(key)
@@ -323,4 +334,5 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.SessionOpened: Fold._opened,
     ev.ModeChanged: Fold._mode,
     ev.ModelChanged: Fold._model,
+    ModelFellBack: Fold._fell_back,
 }

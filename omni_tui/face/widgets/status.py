@@ -81,21 +81,46 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
     ]
     if overview.model:
         parts.append((7, Content.styled(overview.model.rsplit("/", 1)[-1], "$text-1")))
+    if overview.stand_in:
+        parts.append((9, Content.styled(f"→ {overview.stand_in.rsplit('/', 1)[-1]}", "$waiting")))
     if overview.label:
         parts.append((6, Content.styled(overview.label, "$waiting")))
     if overview.context is not None:
         parts.append((4, _context(overview.context, wide=wide)))
-    if overview.tokens and wide:
-        about = "~" if overview.estimated else ""
-        parts.append((2, Content.styled(f"{about}{short_number(overview.tokens)} tok", "$text-2")))
-    if overview.cost is not None:
-        parts.append((5, Content.styled(f"${overview.cost:.2f}", "$text-1")))
+    parts += _spent(overview, wide=wide)
     if overview.pending:
         count = len(overview.pending)
         text = f" {count} to approve " if wide else f" {count} "
         chip = Content.styled(text, "bold $on-colour on $waiting")
         parts.append((10, chip))
     return parts
+
+
+def _spent(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
+    """Return what the session used, and the day where it is more; a budget nearly used stands out."""
+    parts: list[tuple[int, Content]] = []
+    spending = overview.spending
+    about = "~" if overview.estimated else ""
+    if overview.tokens and wide:
+        limit = spending.session_tokens_limit if spending else 0
+        of = f"/{short_number(limit)}" if limit else ""
+        style = _near(overview.tokens, limit, "$text-2")
+        parts.append((2, Content.styled(f"{about}{short_number(overview.tokens)}{of} tok", style)))
+    if overview.cost is not None:
+        limit_cost = spending.session_cost_limit if spending else 0.0
+        of = f"/${limit_cost:g}" if limit_cost else ""
+        style = _near(overview.cost, limit_cost, "$text-1")
+        parts.append((5, Content.styled(f"${overview.cost:.2f}{of}", style)))
+    if spending is not None and wide and spending.day_tokens > overview.tokens:
+        money = f"${spending.day_cost:.2f}" if spending.day_cost else short_number(spending.day_tokens)
+        limit, used = spending.day_tokens_limit, spending.day_tokens
+        style = _near(spending.day_cost, spending.day_cost_limit, _near(used, limit, "$text-3"))
+        parts.append((1, Content.styled(f"{money} today", style)))
+    return parts
+
+
+def _near(used: float, limit: float, otherwise: str) -> str:
+    return "$waiting" if limit and used >= 0.8 * limit else otherwise
 
 
 def short_number(value: int) -> str:

@@ -1,0 +1,91 @@
+"""What is set for one model: its own table `[models."NAME"]` over `[model]`, references resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from omni_tui.config.references import Unresolved, resolve
+
+if TYPE_CHECKING:
+    from omni_tui.config.models import Config
+
+ToolsWay = Literal["auto", "native", "text", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """How one model is asked. None and "" mean that nothing is set.
+
+    `timeout` is how many seconds of silence are borne; `context` the window in tokens; prices are US
+    dollars for a million tokens. `spare_key` says whether `LLM_API_KEY` is meant for it too.
+    """
+
+    name: str
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    key: str = field(default="", repr=False)
+    api_base: str = ""
+    context: int | None = None
+    timeout: float | None = None
+    tools: ToolsWay = "auto"
+    images: bool | None = None
+    input_price: float | None = None
+    output_price: float | None = None
+    spare_key: bool = True
+
+
+_EVERYWHERE = ("temperature", "max_tokens", "top_p", "timeout")
+"""What `[model]` says for every model; the rest of it speaks of the one it names."""
+_OWN = ("context", "tools", "images", "input_price", "output_price")
+
+
+def provider_of(name: str) -> str:
+    """Return the provider in a model's name, "" where the name has none."""
+    provider, slash, _ = name.strip().partition("/")
+    return provider.lower() if slash else ""
+
+
+def model_spec(
+    name: str, config: Config, *, key: str = "", keys: Mapping[str, str] | None = None
+) -> ModelSpec:
+    """Return what is set for a model.
+
+    `key` is the resolved key of `[model]`, `keys` those of the tables, by name. `[model]`'s key and
+    address go along to models of the same provider only, so that no provider gets another's key.
+    """
+    name = name.strip()
+    base, own = config.model, config.models.get(name)
+    named = name == base.name
+    values: dict[str, object] = {each: getattr(base, each) for each in _EVERYWHERE}
+    if named:
+        values |= {each: getattr(base, each) for each in _OWN}
+    related = named or (provider_of(name) == provider_of(base.name) != "")
+    address = base.api_base if related else ""
+    if own is not None:
+        values |= {
+            each: value
+            for each in (*_EVERYWHERE, *_OWN)
+            if (value := getattr(own, each)) is not None and each in own.model_fields_set
+        }
+        address = own.api_base or address
+    related_key = key if related and not (own and own.api_base) else ""
+    secret = (keys or {}).get(name, "") or related_key
+    spare = related or base.name == "offline"
+    return ModelSpec(name, key=secret, api_base=address, spare_key=spare, **values)  # type: ignore[arg-type]
+
+
+def resolved_keys(config: Config, environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the keys of the tables `[models."NAME"]`, and why those that are missing could not be had."""
+    keys: dict[str, str] = {}
+    wrong: dict[str, str] = {}
+    for name, table in config.models.items():
+        if not table.key:
+            continue
+        try:
+            keys[name] = resolve(table.key, environ).value
+        except Unresolved as error:
+            wrong[name] = str(error)
+    return keys, wrong

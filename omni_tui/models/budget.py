@@ -1,0 +1,186 @@
+"""Budgets of tokens and money, held before they are passed: by turn, by session, by day.
+
+What a request may cost is held back before it is sent and given free when its real usage has been
+counted, so that requests made side by side cannot pass a budget together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from omni_tui.models.base import Model, ModelRequest
+from omni_tui.protocol.events import Usage
+
+EXPECTED_OUTPUT = 1_000
+"""Tokens of answer that are reckoned with where `max_tokens` does not bound it."""
+
+Span = Literal["turn", "session", "day"]
+_SPANS: tuple[Span, ...] = ("turn", "session", "day")
+
+
+class Forecast(msgspec.Struct, frozen=True):
+    """What a request is reckoned to use. `cost` is in US dollars, None where no price is known."""
+
+    input: int
+    output: int
+    cost: float | None = 0.0
+
+
+@runtime_checkable
+class Forecasting(Protocol):
+    """A model that can say beforehand what a request may cost."""
+
+    def forecast(self, request: ModelRequest) -> Forecast:
+        """Estimate a request's usage. Fast, never raises, never touches the network."""
+        ...
+
+
+def forecast(model: Model, request: ModelRequest) -> Forecast:
+    """Return what a request is reckoned to use; a model that cannot say costs nothing."""
+    if isinstance(model, Forecasting):
+        return model.forecast(request)
+    return Forecast(model.count(request), EXPECTED_OUTPUT)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Tokens and US dollars of each span; 0 is no limit."""
+
+    turn_tokens: int = 0
+    session_tokens: int = 0
+    day_tokens: int = 0
+    turn_cost: float = 0.0
+    session_cost: float = 0.0
+    day_cost: float = 0.0
+
+    def of(self, span: Span) -> tuple[int, float]:
+        """Return the tokens and the money of a span."""
+        return getattr(self, f"{span}_tokens"), getattr(self, f"{span}_cost")
+
+
+@dataclass(slots=True)
+class Sum:
+    """What was used. `unpriced` counts requests whose price is not known: `cost` is without them."""
+
+    tokens: int = 0
+    cost: float = 0.0
+    estimated: bool = False
+    unpriced: int = 0
+
+    def add(self, usage: Usage) -> None:
+        """Add one request's usage."""
+        self.tokens += usage.input + usage.output
+        self.cost += usage.cost or 0.0
+        self.estimated = self.estimated or usage.estimated
+        self.unpriced += usage.cost is None and usage.input + usage.output > 0
+
+
+class Day(Protocol):
+    """The sum of today, over all sessions and processes."""
+
+    def today(self) -> Sum:
+        """Return it."""
+        ...
+
+    def add(self, usage: Usage) -> None:
+        """Add one request's usage."""
+        ...
+
+
+class OverBudget(Exception):
+    """A request that would pass a budget: why, and what to do. Nothing was sent."""
+
+    def __init__(self, reason: str, todo: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.todo = todo
+
+
+class Budget:
+    """The budgets of one session. `count` is told of every usage, once, when it is on disk."""
+
+    def __init__(self, limits: Limits, day: Day) -> None:
+        self.limits = limits
+        self.session = Sum()
+        self._day = day
+        self._turns: dict[str, Sum] = {}
+        self._held: dict[int, tuple[str, Forecast]] = {}
+        self._next = 0
+
+    def remember(self, turn: str, usage: Usage) -> None:
+        """Take up what was used before a restart: the day has it already."""
+        self.session.add(usage)
+        self._turns.setdefault(turn, Sum()).add(usage)
+
+    def count(self, turn: str, usage: Usage) -> None:
+        """Count one request."""
+        self.remember(turn, usage)
+        self._day.add(usage)
+
+    def turn(self, turn: str) -> Sum:
+        """Return what a turn has used."""
+        return self._turns.get(turn, Sum())
+
+    def today(self) -> Sum:
+        """Return what was used today, by all sessions."""
+        return self._day.today()
+
+    def hold(self, turn: str, model: str, wanted: Forecast) -> int:
+        """Hold back what a request may use; returns the number to free it by. Raises `OverBudget`."""
+        free = wanted == Forecast(0, 0)
+        for span in () if free else _SPANS:
+            self._check(span, turn, model, wanted)
+        self._next += 1
+        self._held[self._next] = (turn, wanted)
+        return self._next
+
+    def free(self, hold: int) -> None:
+        """The request is over and counted, or was never made."""
+        self._held.pop(hold, None)
+
+    def _check(self, span: Span, turn: str, model: str, wanted: Forecast) -> None:
+        tokens, money = self.limits.of(span)
+        if not tokens and not money:
+            return
+        used = {"turn": self.turn(turn), "session": self.session, "day": self.today()}[span]
+        held = [each for of, each in self._held.values() if span != "turn" or of == turn]
+        would = used.tokens + sum(each.input + each.output for each in held) + wanted.input + wanted.output
+        if tokens and would > tokens:
+            raise OverBudget(
+                f"the next request would use about {wanted.input + wanted.output:,} tokens and pass the "
+                f"{_NAMES[span]} budget: {_about(used)}{used.tokens:,} of {tokens:,} tokens are used",
+                _todo(span, "tokens"),
+            )
+        if not money:
+            return
+        if wanted.cost is None:
+            raise OverBudget(
+                f"the price of {model} is not known, so the {_NAMES[span]} budget of ${money:g} "
+                "cannot be held",
+                f'set input_price and output_price under [models."{model}"], '
+                f"or take {span}_cost away (/budget {span}_cost 0)",
+            )
+        cost = used.cost + sum(each.cost or 0.0 for each in held) + wanted.cost
+        if cost > money:
+            raise OverBudget(
+                f"the next request may cost ${wanted.cost:.4f} and pass the {_NAMES[span]} budget: "
+                f"{_about(used)}${used.cost:.4f} of ${money:g} is used",
+                _todo(span, "cost"),
+            )
+
+
+_NAMES: dict[Span, str] = {"turn": "turn's", "session": "session's", "day": "day's"}
+
+
+def _about(used: Sum) -> str:
+    return "about " if used.estimated else "at least " if used.unpriced else ""
+
+
+def _todo(span: Span, what: str) -> str:
+    if span == "turn":
+        return (
+            f"say “continue” for another turn of the same budget, or raise it first (/budget turn_{what} …)"
+        )
+    return f"raise it (/budget {span}_{what} …, or [budget] in the config), then say “continue”"
