@@ -103,14 +103,17 @@ async def test_a_cut_answer_whose_text_was_shown_goes_to_nobody_else() -> None:
     assert host.seen(ModelFellBack) == []
 
 
-@pytest.mark.parametrize(("windows", "answered"), [((100, 50), False), ((100, 1_000), True)])
+@pytest.mark.parametrize(("windows", "answered"), [((20_000, 5_000), False), ((20_000, 100_000), True)])
 async def test_an_overflow_goes_to_a_larger_model_only(windows: tuple[int, int], answered: bool) -> None:
     over = ModelError("overflow", "too long")
-    both, (big, small) = chain([[over], [over]], [[reply("read")]], windows=windows)
+    both, (big, small) = chain([[over], [reply("a summary")], [over]], [[reply("read")]], windows=windows)
     host = FakeHost()
+    host.messages[:0] = [
+        Message(role=role, text=f"{n} " * 400) for n in range(6) for role in ("user", "assistant")
+    ]
     ended = await run_turn(host, both, turn="t", policy=QUICK)
     assert (ended.status == "done") is answered
-    assert len(big.requests) == 2, "it is tried with less first"
+    assert len(big.requests) == 3, "it is tried with less first, after a summary of what is left out"
     assert len(small.requests) == answered
 
 

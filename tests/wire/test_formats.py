@@ -157,10 +157,11 @@ async def test_an_overflow_is_asked_again_with_less(name: str) -> None:
     host = FakeHost()
     old = [Message(role=role, text=f"{n} " * 400) for n in range(6) for role in ("user", "assistant")]
     host.messages[:0] = old
-    async with double(name, [Fail(400, OVERFLOW[name]), Say("ok")]) as wire:
+    async with double(name, [Fail(400, OVERFLOW[name]), Say("numbers"), Say("ok")]) as wire:
         ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
-        assert len(wire.sent(1)) < len(wire.sent(0))
-        assert wire.sent(1)[-1].text == "do it"
+        assert len(wire.sent(2)) < len(wire.sent(0)), "after a summary of what is left out"
+        assert "numbers" in "".join(message.text for message in wire.sent(2))
+        assert wire.sent(2)[-1].text.endswith("do it")
     assert ended.status == "done"
     assert len(host.messages) == len(old) + 2, "nothing is lost from the journal"
 
