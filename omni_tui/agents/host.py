@@ -72,6 +72,19 @@ class AgentHost(Protocol):
 
 
 @runtime_checkable
+class Steerable(Protocol):
+    """A host whose person may say more while a turn runs."""
+
+    async def take_in(self, turn: str) -> None:
+        """Put what was said meanwhile before the model, as part of this turn."""
+        ...
+
+    def steps(self, turn: str) -> int:
+        """Return how many answers a model has given in this turn."""
+        ...
+
+
+@runtime_checkable
 class KeepsContext(Protocol):
     """A host that keeps windows from turn to turn, and results to be read again.
 

@@ -8,7 +8,7 @@ import logging
 from omni_tui.agents.asking import Asker
 from omni_tui.agents.calling import Caller, cancelled_results
 from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.host import AgentHost
+from omni_tui.agents.host import AgentHost, Steerable
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import Model, ModelError, Reply
 from omni_tui.models.context import steps_since_user, unanswered
@@ -73,7 +73,8 @@ class _Turn:
 
     async def _loop(self, resume: bool) -> TurnEnded:
         history = self._host.history()
-        step = steps_since_user(history)
+        host = self._host
+        step = host.steps(self._turn) if isinstance(host, Steerable) else steps_since_user(history)
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
             return self._ended("done")  # It was answered; only its end was not written down.
         if resume and (calls := unanswered(history)):
@@ -86,6 +87,8 @@ class _Turn:
             if not reply.message.calls:
                 return self._answered(reply)
             await self._caller.run(step, tools)
+            if isinstance(host, Steerable):
+                await host.take_in(self._turn)
         return self._ended(
             "limit",
             f"the agent used all {self._policy.max_steps} steps of this turn",

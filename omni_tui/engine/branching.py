@@ -42,8 +42,11 @@ async def branch(engine: Engine, turn: str, text: str) -> str:
     if text.strip():
         await runner.send(text)
     else:
-        told = msgspec.json.decode(found.told.body_json, type=Message).text if found.told else ""
-        await runner.send(found.message.text, told=told, attachments=found.message.attachments)
+        shown = found.message
+        told = Message(role="user")
+        if found.told is not None:
+            told = msgspec.json.decode(found.told.body_json, type=Message)
+        await runner.send(shown.text, told=told.text, attachments=shown.attachments, images=told.images)
     return session
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -27,6 +27,7 @@ from omni_tui.protocol.events import (
     ModelMessage,
     Notice,
     SessionTitled,
+    Steered,
     TurnEnded,
     TurnStarted,
     UserMessage,
@@ -58,6 +59,7 @@ class Conversation:
     mode: Mode | None = None
     progress: Progress = field(default_factory=Progress)
     untold: str = ""
+    steps: Counter[str] = field(default_factory=Counter)
     summaries: list[ContextSummarised] = field(default_factory=list)
 
 
@@ -241,6 +243,17 @@ class Runner:
         await self._not_parked()
         return outcome
 
+    async def take_in(self, turn: str) -> None:
+        """Put what the person has said meanwhile before the model, as part of this turn."""
+        while self._queue and (message := self._pending.get(by := self._queue[0])) is not None:
+            await self.commit(Steered(turn=turn, by=by), self.model_message(turn, message))
+            self._queue.popleft()
+            self._pending.pop(by, None)
+
+    def steps(self, turn: str) -> int:
+        """How many answers a model has given in a turn."""
+        return self._conversation.steps[turn]
+
     async def commit(self, *events: AnyEvent) -> None:
         """Journal events of the turn; returns when they are on disk."""
         await self._not_parked()
@@ -280,6 +293,7 @@ class Runner:
         for event in events:
             if isinstance(event, ModelMessage) and event.agent == "root":
                 self._conversation.messages.append(msgspec.json.decode(event.body_json, type=Message))
+                self._conversation.steps[event.turn] += event.role == "assistant"
         self._plans.remember(events)
 
 
@@ -291,8 +305,10 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
             conversation.titled = True
         elif isinstance(event, ContextSummarised):
             conversation.summaries.append(event)
-        elif isinstance(event, UserMessage | TurnStarted):
+        elif isinstance(event, UserMessage | TurnStarted | Steered):
             conversation.unfinished = event.turn
+        elif isinstance(event, ModelMessage) and event.agent == "root":
+            conversation.steps[event.turn] += event.role == "assistant"
         elif (
             isinstance(event, TurnEnded)
             and event.status != "parked"

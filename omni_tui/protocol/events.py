@@ -266,6 +266,13 @@ class UserMessage(Journalled):
     attachments: tuple[AttachedResource, ...] = ()
 
 
+class Steered(Journalled):
+    """A message sent while a turn ran is before the model now, in that turn; its own (`by`) is none."""
+
+    turn: str
+    by: str
+
+
 class TurnStarted(Journalled):
     """The agent begins to work on a message."""
 
@@ -569,6 +576,7 @@ AnyEvent = (
     | SignInChanged
     | ToolsListed
     | UserMessage
+    | Steered
     | TurnStarted
     | ThoughtDelta
     | Thought

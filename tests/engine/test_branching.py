@@ -115,3 +115,52 @@ async def test_what_cannot_be_branched_is_said(tmp_path: Path) -> None:
         assert isinstance(busy, e.CommandFailed)
         assert "running" in busy.what
         gate.set()
+
+
+# --- steering -----------------------------------------------------------------------------------
+
+
+async def test_what_is_said_while_a_turn_works_is_before_the_model_at_its_next_step(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    model = ScriptedModel([gate.wait(), reply("", ADD)], [reply("as you say")], [reply("on its own")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        first = await running.ask(c.SendMessage(text="add"))
+        second = await running.ask(c.SendMessage(text="in French"))
+        assert isinstance(first, e.CommandDone)
+        assert isinstance(second, e.CommandDone)
+        gate.set()
+        await running.until(e.TurnEnded)
+        asked = model.requests[1].messages
+        assert [message.role for message in asked][-3:] == ["assistant", "tool", "user"]
+        assert asked[-1].text == "in French"
+        [steered] = running.of(e.Steered)
+        assert (steered.turn, steered.by) == (first.id, second.id)
+        assert [event.turn for event in running.of(e.TurnStarted)] == [first.id]
+        await say(running, "later")  # nothing was left in the queue
+        assert running.of(e.TurnEnded)[0].turn == first.id
+        assert len(model.requests) == 3
+
+
+async def test_a_steered_turn_that_was_cut_off_goes_on_with_all_that_was_said(tmp_path: Path) -> None:
+    gate, never = asyncio.Event(), asyncio.Event()
+    model = ScriptedModel([gate.wait(), reply("", ADD)], [never.wait(), reply("x")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        first = await running.ask(c.SendMessage(text="add"))
+        await running.ask(c.SendMessage(text="in French"))
+        gate.set()
+        await running.until(e.Steered)
+        session = running.engine.session.journal.session
+    again = ScriptedModel([reply("", ADD)], [reply("fini")])
+    async with rig(tmp_path, model=again, mode="auto", resume=session) as running:
+        await running.connected()
+        await running.ask(c.ContinueRun())
+        ended = await running.until(e.TurnEnded, lambda event: event.status == "done")
+        assert isinstance(first, e.CommandDone)
+        assert ended.turn == first.id
+        said = [message.text for message in again.requests[0].messages if message.role == "user"]
+        assert said[-1].endswith("in French")
+        # A call of a later step with the same id is a call of its own.
+        calls = [event.call for event in running.of(e.CallProposed)]
+        assert len(set(calls)) == 2
