@@ -23,6 +23,9 @@ class ChatPolicy:
     For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
     the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
     `admit` is asked before each request and raises `TurnOver` where there may be no more.
+
+    For autonomous turns: `goal` are words to the model that go before the person's, `max_seconds` how
+    much work `admit` lets pass, for showing.
     """
 
     max_steps: int = 25
@@ -41,3 +44,5 @@ class ChatPolicy:
     spoken: bool = True
     scope: str = ""
     admit: Callable[[], None] | None = None
+    goal: str = ""
+    max_seconds: float = 0.0

@@ -35,7 +35,7 @@ class Preparer:
     def __init__(self, writer: Writer, policy: ChatPolicy) -> None:
         self._writer = writer
         self._policy = policy
-        words = policy.system or system_prompt(policy.system_prompt, policy.instructions)
+        words = policy.system or system_prompt(policy.system_prompt, policy.instructions, goal=policy.goal)
         self._system = Message(role="system", text=words)
         host = writer.host
         self._keeps = isinstance(host, KeepsContext)

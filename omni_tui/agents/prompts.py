@@ -41,9 +41,12 @@ _NOTES_LIMIT = 12_000
 _NAME_LIMIT = 100
 
 
-def system_prompt(own: str = "", instructions: Mapping[str, str] | None = None) -> str:
-    """Return the system prompt: our rules, the person's own words, and the servers' notes as data."""
-    parts = [_BASE]
+def system_prompt(own: str = "", instructions: Mapping[str, str] | None = None, *, goal: str = "") -> str:
+    """Return the system prompt: our rules, the person's own words, and the servers' notes as data.
+
+    `goal` are our words for a turn without a person at hand.
+    """
+    parts = [_BASE, goal] if goal else [_BASE]
     if own.strip():
         parts.append("The person set these rules; they come before the ones above:\n" + own.strip())
     notes = _notes(instructions or {})

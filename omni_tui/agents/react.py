@@ -13,6 +13,7 @@ from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import Model, ModelError, Reply
 from omni_tui.models.context import steps_since_user, unanswered
 from omni_tui.protocol.events import TurnEnded, TurnStatus
+from omni_tui.protocol.report import StepTaken
 from omni_tui.security.text import safe
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class _Turn:
         self._host = host
         self._turn = turn
         self._policy = policy
+        self._began = asyncio.get_running_loop().time()
         self._writer = Writer(host, turn, agent)
         self._caller = Caller(self._writer, policy)
         self._asker = Asker(self._writer, model, policy, self._caller.expect)
@@ -82,6 +84,7 @@ class _Turn:
             await self._caller.run(step, None)
         while step < self._policy.max_steps:
             step += 1
+            self._tell_step(step)
             tools = self._host.tools()
             reply = await self._asker.ask(tools)
             if not reply.message.calls:
@@ -94,6 +97,17 @@ class _Turn:
             f"the agent used all {self._policy.max_steps} steps of this turn",
             "say “continue” to let it go on",
         )
+
+    def _tell_step(self, step: int) -> None:
+        event = StepTaken(
+            turn=self._turn,
+            step=step,
+            max_steps=self._policy.max_steps,
+            elapsed_s=asyncio.get_running_loop().time() - self._began,
+            max_s=self._policy.max_seconds,
+            agent=self._writer.agent,
+        )
+        self._host.live(event)
 
     def _answered(self, reply: Reply) -> TurnEnded:
         if reply.finish == "length":

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 import msgspec
 
 from omni_tui.agents import ChatPolicy, PlanPolicy, Progress, ToolOutcome, run_orchestrated, run_turn
+from omni_tui.agents.autonomous import autonomous
 from omni_tui.agents.host import StoredResult
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
+from omni_tui.engine.report import report
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models import history_from
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
@@ -30,6 +32,8 @@ from omni_tui.protocol.events import (
     Steered,
     TurnEnded,
     TurnStarted,
+    Usage,
+    UsageChanged,
     UserMessage,
 )
 from omni_tui.protocol.offers import AttachedResource
@@ -60,7 +64,21 @@ class Conversation:
     progress: Progress = field(default_factory=Progress)
     untold: str = ""
     steps: Counter[str] = field(default_factory=Counter)
+    used: dict[str, Usage] = field(default_factory=dict)
+    """What each turn has used so far."""
     summaries: list[ContextSummarised] = field(default_factory=list)
+
+    def spent(self, event: UsageChanged) -> None:
+        """Add what a request used to its turn."""
+        so_far, more = self.used.get(event.turn, Usage()), event.usage
+        cost = None if so_far.cost is None and more.cost is None else (so_far.cost or 0) + (more.cost or 0)
+        self.used[event.turn] = Usage(
+            input=so_far.input + more.input,
+            output=so_far.output + more.output,
+            cached=so_far.cached + more.cached,
+            cost=cost,
+            estimated=so_far.estimated or more.estimated,
+        )
 
 
 class Runner:
@@ -220,10 +238,22 @@ class Runner:
             ended = await run_orchestrated(
                 self, self._plans, model, turn=turn, policy=policy, limits=self._plan_policy()
             )
+        elif mode == "auto":
+            began = asyncio.get_running_loop().time()
+            async with autonomous(policy, self._plan_policy(), self._plans.waits) as policy:
+                ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
+            if not self._parked:
+                await self._report(turn, asyncio.get_running_loop().time() - began)
         else:
             ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
         if not self._parked:
             await self._journal.commit(ended)
+
+    async def _report(self, turn: str, elapsed_s: float) -> None:
+        """Journal what an autonomous turn did, whatever the model says about it."""
+        told = await report(self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage()))
+        if told is not None:
+            await self._journal.commit(told)
 
     @staticmethod
     def model_message(turn: str, message: Message, call: str = "") -> ModelMessage:
@@ -294,6 +324,8 @@ class Runner:
             if isinstance(event, ModelMessage) and event.agent == "root":
                 self._conversation.messages.append(msgspec.json.decode(event.body_json, type=Message))
                 self._conversation.steps[event.turn] += event.role == "assistant"
+            elif isinstance(event, UsageChanged):
+                self._conversation.spent(event)
         self._plans.remember(events)
 
 
@@ -309,6 +341,8 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
             conversation.unfinished = event.turn
         elif isinstance(event, ModelMessage) and event.agent == "root":
             conversation.steps[event.turn] += event.role == "assistant"
+        elif isinstance(event, UsageChanged):
+            conversation.spent(event)
         elif (
             isinstance(event, TurnEnded)
             and event.status != "parked"

@@ -26,6 +26,7 @@ from omni_tui.protocol.events import (
     UserMessage,
 )
 from omni_tui.protocol.models import ModelFellBack, Spending
+from omni_tui.protocol.report import StepTaken
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Overview:
     """What was used by the session and by the day, as the engine counts."""
     stand_in: str = ""
     """The model that answers in the place of `model` in this turn, "" if it does itself."""
+    step: str = ""
+    """How many of its steps the running turn has taken: `3/25`."""
     running: str = ""
     """Id of the turn that runs, "" if none does."""
     parked: bool = False
@@ -64,7 +67,7 @@ class Overview:
         """Forget the conversation; servers and tools stay."""
         fresh = Overview()
         names = ("title", "opened", "context", "window", "tokens", "cost", "estimated", "running", "parked")
-        for name in (*names, "stand_in"):
+        for name in (*names, "stand_in", "step"):
             setattr(self, name, getattr(fresh, name))
         self.pending.clear()
 
@@ -79,7 +82,7 @@ class Overview:
                 self.pending[asked_key(ask)] = server
             case AskClosed(ask=ask):
                 self.pending.pop(asked_key(ask), None)
-            case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged():
+            case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken():
                 self._turns(event)
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
                 self._settings(event)
@@ -113,7 +116,10 @@ class Overview:
         elif isinstance(event, CallFinished) or event.state not in ("pending", "held"):
             self.pending.pop(event.call, None)
 
-    def _turns(self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged) -> None:
+    def _turns(self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken) -> None:
+        if isinstance(event, StepTaken):
+            self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
+            return
         if isinstance(event, UsageChanged):
             usage = event.usage
             self.tokens += usage.input + usage.output
@@ -123,7 +129,7 @@ class Overview:
             if event.context is not None:
                 self.context = event.context
         elif isinstance(event, TurnEnded):
-            self.running = ""
+            self.running = self.step = ""
             self.parked = event.status == "parked"
         else:
             self.running = event.turn

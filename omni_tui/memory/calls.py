@@ -156,6 +156,12 @@ def find(tx: Tx, turn: str, step: int, provider_call_id: str, agent: str = "root
     return _row(tx, found) if found else None
 
 
+def of_turn(tx: Tx, turn: str) -> list[tuple[str, str, str, str]]:
+    """Return call, server, tool and state of every call of a turn, in order."""
+    found = tx.execute("SELECT call, server, tool, state FROM calls WHERE turn = ? ORDER BY rowid", (turn,))
+    return [(row[0], row[1], row[2], row[3]) for row in found]
+
+
 def move(
     tx: Tx, call: str, to: CallState, *, expect: Iterable[CallState], **fields: Unpack[Fields]
 ) -> None:

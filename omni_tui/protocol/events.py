@@ -41,6 +41,7 @@ from omni_tui.protocol.offers import (
     SubscriptionsChanged,
 )
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
+from omni_tui.protocol.report import RunReport, StepTaken
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.protocol.text import JsonText, SafeText
@@ -605,6 +606,8 @@ AnyEvent = (
     | MetaCalled
     | SystemChanged
     | SystemText
+    | StepTaken
+    | RunReport
     | ModelFellBack
     | ModelStateChanged
     | Spending

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
+from omni_tui.protocol.report import RunReport
 
+_WRONG = 12
+_STATES = {"succeeded": "done", "result_rejected": "ran, result rejected", "uncertain": "outcome unknown"}
 _META = {"find_tools": "looked for tools", "read_result": "read a result again"}
 
 
@@ -21,5 +24,23 @@ def host_words(event: AnyEvent) -> tuple[str, str, tuple[str, ...]]:
                 "the system prompt was changed" if text else "the system prompt has no words of yours now"
             )
             return what, "from the next message on", tuple(text.splitlines()[:6])
+        case RunReport(states=states, calls=calls):
+            made = sum(states.values())
+            what = f"{made} call{'s' if made != 1 else ''}: {_states(states)}"
+            wrong = [call for call in calls if call.state != "succeeded"]
+            lines = [
+                f"{_STATES.get(call.state, call.state)}: {call.server} › {call.label}" for call in wrong
+            ]
+            return what, f"in {_span(event.elapsed_s)}, as the journal has it", tuple(lines[:_WRONG])
         case _:
             raise TypeError(f"no words for {type(event).__name__}")
+
+
+def _states(states: dict[str, int]) -> str:
+    ordered = sorted(states, key=lambda state: (state != "succeeded", state))
+    return ", ".join(f"{states[state]} {_STATES.get(state, state)}" for state in ordered)
+
+
+def _span(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60}:{whole % 60:02d} min"

@@ -27,6 +27,7 @@ from omni_tui.protocol import events as ev
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
 from omni_tui.protocol.models import ModelFellBack
+from omni_tui.protocol.report import RunReport
 from omni_tui.protocol.tasks import CallTask, TaskProgress
 
 
@@ -262,7 +263,7 @@ class Fold:
             NoticeItem(ts=event.ts, level=event.level, what=event.what, why=event.why, todo=event.todo)
         )
 
-    def _host(self, event: MetaCalled | ContextSummarised | SystemChanged) -> None:
+    def _host(self, event: MetaCalled | ContextSummarised | SystemChanged | RunReport) -> None:
         what, why, more = host_words(event)
         self.add(NoticeItem(ts=event.ts, what=what, why=why, more=more))
 
@@ -329,6 +330,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     MetaCalled: Fold._host,
     ContextSummarised: Fold._host,
     SystemChanged: Fold._host,
+    RunReport: Fold._host,
     ev.Notice: Fold._notice,
     ev.ConfigProblems: Fold._problems,
     ev.SessionOpened: Fold._opened,

@@ -85,6 +85,8 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         parts.append((9, Content.styled(f"→ {overview.stand_in.rsplit('/', 1)[-1]}", "$waiting")))
     if overview.label:
         parts.append((6, Content.styled(overview.label, "$waiting")))
+    if overview.step and overview.mode == "auto":
+        parts.append((3, Content.styled(f"step {overview.step}" if wide else overview.step, "$text-2")))
     if overview.context is not None:
         parts.append((4, _context(overview.context, wide=wide)))
     parts += _spent(overview, wide=wide)
