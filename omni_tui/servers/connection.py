@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import shlex
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,14 @@ import msgspec
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged, ServerState
-from omni_tui.security.text import safe, safe_line
-from omni_tui.servers.addresses import shown_url
+from omni_tui.security.text import safe
+from omni_tui.servers.activity import Activity
 from omni_tui.servers.approach import Approach, Way
 from omni_tui.servers.base import CallError, Dispatch, RawResult
-from omni_tui.servers.health import RECENT, Backoff, Breaker, Trouble
+from omni_tui.servers.health import Backoff, Breaker, Trouble
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.offers import VerbError
+from omni_tui.servers.row import row
 from omni_tui.servers.surroundings import Surroundings, cancelled_by_us, load_session
 from omni_tui.servers.task_base import Away, TaskVerbs
 from omni_tui.servers.wire import WireLog
@@ -37,7 +37,6 @@ _log = logging.getLogger(__name__)
 _LEAVE = 3.5
 """Seconds that ending a connection may take before its owner is cancelled (the transports need three)."""
 _LOG_PAUSE = 1.0
-_ACTIVITY_PAUSE = 0.05
 _NO_TROUBLE = Trouble("")
 
 
@@ -66,10 +65,7 @@ class Connection:
         self._next_try: float | None = None
         self._offer: Offer | None = None
         self._listed = False
-        self._calls = 0
-        self._last_call = 0.0
-        self._calm: asyncio.TimerHandle | None = None
-        self._stir: asyncio.TimerHandle | None = None
+        self._activity = Activity(self._follow_activity)
         self._log_timer: asyncio.TimerHandle | None = None
         self._told: ServerChanged | None = None
         self._followed: dict[str, None] = {}
@@ -104,38 +100,19 @@ class Connection:
 
     def describe(self) -> ServerChanged:
         """Return everything there is to show about it."""
-        session, offer = self._session, self._offer if self._listed else None
-        up = session is not None and session.ready
-        return ServerChanged(
-            name=self.spec.name,
-            state=self._state,
-            since=self._since,
-            label=safe_line(self.spec.name),
-            transport=session.way.transport if session else self.spec.transport,
-            target=safe_line(self._target(), limit=500),
-            source=self.spec.source,
-            reason=safe(self._trouble.what, limit=1000),
-            todo=safe(self._trouble.todo, limit=500),
-            protocol=session.protocol if session and up else "",
-            server_version=session.version if session and up else safe_line(""),
-            tools=len(offer.tools) if offer else 0,
-            prompts=len(offer.others.prompts) if offer else 0,
-            resources=len(offer.others.resources) if offer else 0,
-            latency_ms=offer.latency_ms if offer else None,
-            attempt=0 if up else self._breaker.attempt,
+        return row(
+            self.spec,
+            self._state,
+            self._since,
+            self._trouble,
+            self._session,
+            self._offer if self._listed else None,
+            self._breaker,
             next_try=self._next_try,
-            breaker=self._breaker.state,
             log_lines=len(self.log),
-            calls=self._calls,
+            calls=self._activity.calls,
             wire=self.wire.on,
         )
-
-    def _target(self) -> str:
-        if self.spec.transport == "memory":
-            return "in this process"
-        if self.spec.transport == "stdio":
-            return shlex.join([self.spec.command, *self.spec.args])
-        return shown_url(self.spec.url)
 
     # --- what can be done with it -------------------------------------------------------------
 
@@ -214,14 +191,8 @@ class Connection:
                 f": {self._trouble.what}" if self._trouble.what else ""
             )
             raise CallError(safe(what, limit=1000), sent=False, todo="Reconnect it, then call again.")
-        self._calls += 1
-        self._activity_soon()
-        try:
+        with self._activity.call():
             return await session.call(dispatch, timeout, on_progress)
-        finally:
-            self._calls -= 1
-            self._last_call = time.monotonic()
-            self._activity_soon()
 
     @property
     def followed(self) -> tuple[str, ...]:
@@ -270,7 +241,7 @@ class Connection:
             self._set("failed", Trouble(self.spec.problem, "Correct it in the config.", lasting=True))
             return None
         self._next_try = None
-        self._last_call = 0.0
+        self._activity.begin()
         self._breaker.trying()
         self._set("connecting")
         session_type = await load_session(self._around.loading)
@@ -361,7 +332,7 @@ class Connection:
             self._set("degraded", Trouble(offer.trouble, "Refresh it, or look at its log."))
         else:
             self._set(self._busy_state(), Trouble(offer.note))
-            self._activity()  # a call of the life before may still count as recent
+            self._activity.look()  # a call of the life before may still count as recent
 
     def _on_beat(self, words: str, took_ms: float) -> None:
         """Follow the heartbeat: a missed one degrades the server, an answered one mends it."""
@@ -389,26 +360,14 @@ class Connection:
             self._state, self._trouble = "disabled", Trouble("not started")
 
     def _busy_state(self) -> ServerState:
-        recent = self._last_call and time.monotonic() - self._last_call < RECENT
-        return "active" if self._calls or recent else "idle"
+        return "active" if self._activity.busy else "idle"
 
-    def _activity_soon(self) -> None:
-        """Follow the calls a moment later: a quick call is told of once, and does not wait for that."""
-        if self._stir is None and not self._closed:
-            self._stir = asyncio.get_running_loop().call_later(_ACTIVITY_PAUSE, self._activity)
-
-    def _activity(self) -> None:
+    def _follow_activity(self) -> None:
         """Follow the calls: active while one runs and for a while after, then idle."""
-        for timer in (self._calm, self._stir):
-            if timer is not None:
-                timer.cancel()
-        self._calm = self._stir = None
         if self._state in ("active", "idle"):
             self._set(self._busy_state(), self._trouble)
         else:
             self._tell()
-        if not self._calls and self._state == "active":
-            self._calm = asyncio.get_running_loop().call_later(RECENT, self._activity)
 
     def _set(self, state: ServerState, trouble: Trouble = _NO_TROUBLE) -> None:
         if state != self._state:
@@ -438,7 +397,7 @@ class Connection:
     def close(self) -> None:
         """Cancel the timers and never start again: the connection is not used any more."""
         self._closed = True
-        for timer in (self._calm, self._stir, self._log_timer):
-            if timer is not None:
-                timer.cancel()
-        self._calm = self._stir = self._log_timer = None
+        self._activity.close()
+        if self._log_timer is not None:
+            self._log_timer.cancel()
+            self._log_timer = None
