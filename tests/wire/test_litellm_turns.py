@@ -10,7 +10,7 @@ from llmock.scenarios import ToolCall as ScriptedCall
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.models.base import ToolCall
-from omni_tui.protocol.events import Answer, Retrying
+from omni_tui.protocol.events import Answer, AnswerDelta, Retrying
 from omni_tui.resilience import RetryPolicy
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, until
 from tests.wire.litellm_fixtures import MARKS, both, model, warm
@@ -84,7 +84,7 @@ async def test_stopping_a_stalled_turn_ends_it_at_once(llmock: LLMock) -> None:
     host = FakeHost()
     llmock.tool_mode("off").reply("one two three four five").stall(after_chunks=3, seconds=60)
     task = asyncio.create_task(run_turn(host, model("openai", llmock), turn="t", policy=QUICK))
-    await until(lambda: bool(host.events))
+    await until(lambda: bool(host.seen(AnswerDelta)))
     task.cancel()
     async with asyncio.timeout(5):
         ended = await task

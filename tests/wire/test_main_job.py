@@ -150,7 +150,7 @@ def test_a_model_over_http_and_a_real_server(
     llmock.add(Scripted(text="I will echo it.", tool_calls=(call,))).reply("It said **hello**.")
     env = environment(tmp_path) | {"OPENAI_API_KEY": "sk-test-0123456789abcdef"}
     terminal.start(["--config", str(config), "--state-dir", str(tmp_path / "state"), "--new"], env)
-    terminal.until("TOOLS 13")
+    terminal.until("TOOLS 16")
     terminal.type("echo hello")
     terminal.keys("Enter")
     terminal.until("all › echo", "waiting for you")
