@@ -64,6 +64,8 @@ def left_part(overview: Overview, *, wide: bool) -> Content:
     title = overview.title
     if title:
         parts.append((f"  {title}", "$text-2"))
+    if wide and overview.branched:
+        parts.append((f" · branched from {overview.branched}", "$text-3"))
     if wide and overview.opened:
         hour = time.strftime("%H:%M", time.localtime(overview.opened))
         parts.append((f" · {hour}", "$text-2"))
@@ -83,6 +85,8 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         parts.append((7, Content.styled(overview.model.rsplit("/", 1)[-1], "$text-1")))
     if overview.label:
         parts.append((6, Content.styled(overview.label, "$waiting")))
+    if overview.work.going and overview.work.total:
+        parts.append((6, _work(overview, wide=wide)))
     if overview.context is not None:
         parts.append((4, _context(overview.context, wide=wide)))
     if overview.tokens and wide:
@@ -96,6 +100,15 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         chip = Content.styled(text, "bold $on-colour on $waiting")
         parts.append((10, chip))
     return parts
+
+
+def _work(overview: Overview, *, wide: bool) -> Content:
+    """Return how far a plan is: the tasks that run now, and those that are done of all."""
+    work = overview.work
+    done = f"{work.done}/{work.total}"
+    if not wide:
+        return Content.styled(f"◐{work.running} {done}", "$running")
+    return Content.styled(f"◐ {work.running} running · {done} tasks", "$running")
 
 
 def short_number(value: int) -> str:
