@@ -107,16 +107,15 @@ def begun() -> list[AnyEvent]:
 
 def moved(task: str, state: str, ts: float = START + 44, **changes: Any) -> TaskChanged:
     """Return a task's new state."""
-    agent = {
-        ident: f"root/p{number}/{ident}" for number, (_, tasks) in enumerate(PHASES, 1) for ident, *_ in tasks
-    }
+    agent = {plan.id: plan.agent for phase in phases() for plan in phase.tasks}
     values = {"plan": "plan-1", "turn": "t1", "agent": agent.get(task, ""), "ts": ts}
     return TaskChanged(task=task, state=state, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def call(name: str, agent: str, tool: str = "search_files", **changes: Any) -> list[AnyEvent]:
     """Return a call of an agent that goes well."""
-    part = ContentPart(index=0, kind="text", text=SafeText("notes/deploy.md:12\nnotes/runbook.md:3"), size=36)
+    found = SafeText("notes/deploy.md:12\nnotes/runbook.md:3")
+    part = ContentPart(index=0, kind="text", text=found, size=36)
     asked = proposed(name, "files", tool, {"pattern": "old-host", "path": "notes"}, "read", agent=agent)
     return [
         asked,

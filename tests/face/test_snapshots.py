@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from omni_tui.face.screens.ask import AskScreen
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent, SafeText
-from tests.face import asks, scenario
+from tests.face import asks, plans, scenario
 from tests.face.conftest import Face, until
 
 Snap = Callable[..., bool]
@@ -138,6 +138,47 @@ def test_the_form_of_a_question(snap_compare: Snap) -> None:
 
     events = [scenario.ready(), *scenario.servers(), QUESTIONS["form"]]
     assert take(snap_compare, "120x40", events, "f5", then=filled)
+
+
+@pytest.mark.parametrize("size", ["80x24", "160x45"])
+def test_a_plan_that_waits(snap_compare: Snap, size: str) -> None:
+    async def armed(face: Face, pilot: Pilot[None]) -> None:
+        pane = face.app.main.pane("approvals")
+        if size == "160x45":
+            await until(pilot, lambda: pane._was_armed)  # type: ignore[attr-defined]
+
+    assert take(snap_compare, size, [*BEFORE_A_PLAN, *plans.begun(), plans.plan()], "f5", then=armed)
+
+
+BEFORE_A_PLAN = [scenario.ready(mode="orchestrator"), *scenario.servers(), scenario.conversation()[0]]
+
+
+@pytest.mark.parametrize("size", ["80x24", "160x45"])
+def test_a_plan_at_work(snap_compare: Snap, size: str) -> None:
+    asked = scenario.approval("c9", turn="t1", agent="root/p2/t4")
+    assert take(snap_compare, size, [*BEFORE_A_PLAN, *plans.running(), asked], "f4")
+
+
+def test_a_lane_unfolded(snap_compare: Snap) -> None:
+    async def unfold(face: Face, pilot: Pilot[None]) -> None:
+        view = face.app.main.pane("chat").transcript  # type: ignore[attr-defined]
+        view.focus()
+        await pilot.pause()
+        view.put_cursor(6)
+        await pilot.press("space")
+
+    assert take(snap_compare, "120x40", [*BEFORE_A_PLAN, *plans.running()], "f4", then=unfold)
+
+
+def test_another_wording(snap_compare: Snap) -> None:
+    async def reword(face: Face, pilot: Pilot[None]) -> None:
+        face.app.run_named("edit_message")
+        chat = face.app.main.pane("chat")
+        await until(pilot, lambda: chat.wording is not None)  # type: ignore[attr-defined]
+
+    assert take(
+        snap_compare, "120x40", [*BEFORE_A_PLAN, *plans.running(), *plans.ended()], "f4", then=reword
+    )
 
 
 def test_too_small(snap_compare: Snap) -> None:

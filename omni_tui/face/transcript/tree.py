@@ -112,7 +112,7 @@ def _state(item: TaskItem, role: str, now: float) -> tuple[str, str]:
     lane = item.lane
     if lane is not None and lane.fold.waiting and item.state in ("running", ""):
         return "◌ waiting for you", "waiting"
-    words = safe_line(item.state, limit=30)
+    words: str = safe_line(item.state, limit=30)
     if item.attempt > 1:
         words += f" · try {item.attempt}"
     if item.started:
