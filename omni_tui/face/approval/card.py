@@ -77,10 +77,7 @@ class Card(Widget):
         width = self.size.width
         if y >= len(self._lines):
             return Strip.blank(width, self.rich_style)
-        line = self._lines[y]
-        if line.cell_length > width:  # drawn on two rows it would leave its end behind
-            line = line.truncate(width, ellipsis=True)
-        return Visual.to_strips(self, line, width, 1, self.visual_style, pad=True)[0]
+        return Visual.to_strips(self, self._lines[y], width, 1, self.visual_style, pad=True)[0]
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw rows, and note what is now on the screen."""

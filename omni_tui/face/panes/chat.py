@@ -140,7 +140,8 @@ class ChatPane(Again):
         """Say whose lane is shown, while one is shown alone."""
         task, heads = self.transcript.alone, self.query(LaneHead)
         if task is None:
-            heads.remove()
+            if heads:
+                heads.remove()
             return
         head = heads.first() if heads else LaneHead()
         if not heads:

@@ -151,9 +151,9 @@ def _doing(item: TaskItem, width: int) -> list[Line]:
         lines = wrap([Span(told, role)], width, first=lead, rest=one(_BELOW + "  "))[:MAX_ROWS]
         last = wrap([Span(tail.strip(), "dim")], width, first=one(_BELOW + "  ")) if tail else []
         return lines + last
-    words = safe_line(" ".join(told[:800].split()), limit=400) if told else ""
-    if not words and lane is not None:
-        words = " ".join(lane.last) if item.folded or not lane.fold.items else ""
+    words: str = safe_line(" ".join(told[:800].split()), limit=400) if told else ""
+    if not words and lane is not None and item.folded and not over:
+        words = " ".join(lane.last)
     if not words and not tail:
         return []
     room = width - len(_BELOW) - 2 - cell_len(tail)
