@@ -101,11 +101,7 @@ def compose_body(item: Planned, width: int) -> Body:
             drawn += _said(label, text, width)
     for number, phase in enumerate(event.phases, 1):
         drawn += [Content(""), *_phase(number, phase, width)]
-    verdict = Content.styled(
-        "the whole plan is shown · each task has its own agent, which may use these tools and no others; "
-        "what they call still passes the approvals",
-        "$text-2",
-    )
+    verdict = Content.styled("all of it shown · agents have these tools only", "$text-2")
     return Body(head, drawn, wrap(verdict, width), [], [])
 
 
@@ -128,16 +124,20 @@ def _task(task: PlanTask, width: int, *, last: bool) -> list[Content]:
     """Draw one task as a branch of its phase; its title and its goal in full."""
     branch, under = ("└ ", "  ") if last else ("├ ", "│ ")
     room = max(8, width - len(_UNDER))
-    name = Content.assemble((f"{_line(task.id)} ", "$mine"), (_line(task.title), "$text-1"))
+    after = ", ".join(_line(each) for each in task.after)
+    name = Content.assemble(
+        (f"{_line(task.id)} ", "$mine"), (_line(task.title), "$text-1"),
+        (f"  after {after}" if after else "", "$text-2"),
+    )  # fmt: skip
     inner = wrap(name, room)
     if task.goal.strip() and task.goal.strip() != task.title.strip():
         inner += [Content.styled(row, "$text-2") for row in rows(safe(task.goal, limit=_LIMIT), room)]
-    for label, names in (("servers", task.servers), ("tools", task.tools), ("after", task.after)):
+    # A tool is written server/tool: a server is named by itself only where no tool of it is.
+    servers = [name for name in task.servers if not any(t.startswith(f"{name}/") for t in task.tools)]
+    for label, names in (("servers", servers), ("tools", task.tools)):
         words = ", ".join(_line(each) for each in names)
         if words:
             text = Content.assemble((label.ljust(LABEL), "$text-3"), (words, "$waiting"))
-            if label == "after":
-                text = Content.assemble((label.ljust(LABEL), "$text-3"), (words, "$text-2"))
             inner += hanging(text, room)
     if not task.tools and not task.servers:
         inner.append(Content.styled("no tools: it can only think and write", "$text-3"))
