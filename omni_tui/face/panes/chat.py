@@ -39,7 +39,7 @@ class ChatPane(Again):
     TITLE: ClassVar[str] = "CHAT"
     HELP: ClassVar[str] = (
         "What you and the agent said, and every call. A plan of the orchestrator stands here as a tree: "
-        "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Under each task is the lane of its agent: "
+        "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Under each task is its agent's lane: "
         "Enter or Space unfolds it, z shows it alone and Esc comes back. E says a message of yours in "
         "other words: it goes another way in a new session, and this one stays as it is."
     )
