@@ -10,7 +10,14 @@ from omni_tui.face.screens.confirm import ConfirmScreen
 from omni_tui.face.widgets.wording import Wording
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import BranchSession, Replay, SendMessage, SetMode
-from omni_tui.protocol.events import Answer, CommandDone, SessionBranched, TurnEnded, UserMessage
+from omni_tui.protocol.events import (
+    Answer,
+    CommandDone,
+    SessionBranched,
+    SessionTitled,
+    TurnEnded,
+    UserMessage,
+)
 from omni_tui.protocol.offers import AttachedResource
 from tests.face import page, plans, scenario
 from tests.face.conftest import Face, until
@@ -190,9 +197,11 @@ async def test_a_branch_says_so_in_the_bar_and_in_the_transcript() -> None:
     async with face.app.run_test(size=(160, 45)) as pilot:
         await face.settle(pilot)
         text = drawn(face.app)
-        assert "branched from notes-cleanup" in text.split("\n")[0]
+        assert "notes-cleanup · branched off" in text.split("\n")[0]
         assert "another way than in the session s-" in " ".join(text.split())
         assert "\u202e" not in text
+        face.link.emit(SessionTitled(title=SafeText("another title")))
+        await until(pilot, lambda: "another title · branched from notes-cleanup" in drawn(face.app))
 
 
 async def test_orchestrator_is_offered_as_a_mode() -> None:

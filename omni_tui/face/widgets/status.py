@@ -65,7 +65,8 @@ def left_part(overview: Overview, *, wide: bool) -> Content:
     if title:
         parts.append((f"  {title}", "$text-2"))
     if wide and overview.branched:
-        parts.append((f" · branched from {overview.branched}", "$text-3"))
+        origin = f"from {overview.branched}" if overview.branched != title else "off"
+        parts.append((f" · branched {origin}", "$text-3"))
     if wide and overview.opened:
         hour = time.strftime("%H:%M", time.localtime(overview.opened))
         parts.append((f" · {hour}", "$text-2"))
