@@ -65,10 +65,10 @@ _APP: tuple[Action, ...] = (
         "mode",
         "",
         "app",
-        "Change the mode: chat or auto",
+        "Change the mode: chat, auto or orchestrator",
         "",
         "mode",
-        "chat|auto",
+        "chat|auto|orchestrator",
     ),
     Action("model", "", "app", "Use another model from the next request on", "", "model", "NAME"),
     Action("theme", "", "app", "Change the theme", "", "theme", "NAME"),
@@ -108,7 +108,12 @@ _APPROVALS: tuple[Action, ...] = (
         palette=False,
     ),
     Action(
-        "reject", "R", "approvals", "Reject this call, or decline this question", "reject", palette=False
+        "reject",
+        "R",
+        "approvals",
+        "Reject this call or plan, or decline this question",
+        "reject",
+        palette=False,
     ),
     Action(
         "reject_why", "f", "approvals", "Reject, with words for the model", "reject, say why", palette=False

@@ -308,18 +308,26 @@ class OmniApp(Routes):
         for pane in self.main.panes:
             pane.clear_session()
 
-    def change_session(self, command: AnyCommand) -> None:
+    def change_session(self, command: AnyCommand, failed: Callable[[str], None] | None = None) -> None:
         """Ask the engine for another session and take it in when it is there."""
-        self.run_worker(self._change_session(command), group="session", exclusive=True, exit_on_error=False)
+        work = self._change_session(command, failed)
+        self.run_worker(work, group="session", exclusive=True, exit_on_error=False)
 
-    async def _change_session(self, command: AnyCommand) -> None:
+    async def _change_session(self, command: AnyCommand, failed: Callable[[str], None] | None) -> None:
         before = self.pump.session
         try:
             reply = await self.port.ask(command)
         except Refused as refused:
-            self.failed(refused.failure)
+            if failed is None:
+                self.failed(refused.failure)
+            else:
+                told = refused.failure
+                failed(" · ".join(filter(None, (told.what, told.why, told.todo))))
         except (TimeoutError, LinkClosed):
-            self.say("The engine did not answer; the session is as it was.", level="error")
+            if failed is None:
+                self.say("The engine did not answer; the session is as it was.", level="error")
+            else:
+                failed("the engine did not answer; the session is as it was")
         else:
             session = getattr(reply, "id", "")
             if self.pump.session == before and session != before:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from omni_tui.face.offers.index import OfferIndex
+from omni_tui.face.work import Work
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.context import ContextChanged
@@ -17,6 +18,7 @@ from omni_tui.protocol.events import (
     ModelChanged,
     ServerChanged,
     ServerRemoved,
+    SessionBranched,
     SessionOpened,
     SessionTitled,
     ToolsListed,
@@ -26,6 +28,7 @@ from omni_tui.protocol.events import (
     UserMessage,
 )
 from omni_tui.protocol.models import ModelFellBack, Spending
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
 from omni_tui.protocol.report import StepTaken
 
 
@@ -35,6 +38,8 @@ class Overview:
 
     ready: EngineReady | None = None
     title: str = ""
+    branched: str = ""
+    """What the session was branched off from: that one's title, or its id."""
     opened: float = 0.0
     mode: Mode = "chat"
     model: str = ""
@@ -55,7 +60,9 @@ class Overview:
     """Id of the turn that runs, "" if none does."""
     parked: bool = False
     pending: dict[str, str] = field(default_factory=dict)
-    """What waits for the person, calls and questions of servers: its key in the queue to server name."""
+    """What waits for the person, by its key in the queue: the name of the server, of a plan "plan"."""
+    work: Work = field(default_factory=Work)
+    """How far a plan is."""
     servers: dict[str, ServerChanged] = field(default_factory=dict)
     tools: dict[str, int] = field(default_factory=dict)
     """Tools listed so far by server."""
@@ -66,8 +73,18 @@ class Overview:
     def clear_session(self) -> None:
         """Forget the conversation; servers and tools stay."""
         fresh = Overview()
-        names = ("title", "opened", "context", "window", "tokens", "cost", "estimated", "running", "parked")
-        for name in (*names, "stand_in", "step"):
+        names = (
+            "title",
+            "branched",
+            "opened",
+            "context",
+            "window",
+            "tokens",
+            "cost",
+            "estimated",
+            "running",
+        )
+        for name in (*names, "parked", "stand_in", "step", "work"):
             setattr(self, name, getattr(fresh, name))
         self.pending.clear()
 
@@ -82,17 +99,16 @@ class Overview:
                 self.pending[asked_key(ask)] = server
             case AskClosed(ask=ask):
                 self.pending.pop(asked_key(ask), None)
+            case PlanProposed() | PlanDecided() | TaskChanged() | PlanEnded():
+                self._plan(event)
             case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken():
                 self._turns(event)
+            case SessionBranched(origin=origin):
+                self.branched = self.title or origin
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
                 self._settings(event)
-            case ContextChanged(agent="root"):
-                self.window = event
-            case Spending():
-                self.spending = event
-            case ModelFellBack(to=to):
-                self.stand_in = to
             case _:
+                self._models(event)
                 self.offers.apply(event)
 
     def _servers(self, event: ServerChanged | ServerRemoved | ToolsListed) -> None:
@@ -116,6 +132,22 @@ class Overview:
         elif isinstance(event, CallFinished) or event.state not in ("pending", "held"):
             self.pending.pop(event.call, None)
 
+    def _models(self, event: AnyEvent) -> None:
+        match event:
+            case ContextChanged(agent="root"):
+                self.window = event
+            case Spending():
+                self.spending = event
+            case ModelFellBack(to=to):
+                self.stand_in = to
+
+    def _plan(self, event: PlanProposed | PlanDecided | TaskChanged | PlanEnded) -> None:
+        self.work.apply(event)
+        if isinstance(event, PlanProposed) and event.asks:
+            self.pending[plan_key(event.plan)] = "plan"
+        elif not isinstance(event, TaskChanged):
+            self.pending.pop(plan_key(event.plan), None)
+
     def _turns(self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken) -> None:
         if isinstance(event, StepTaken):
             self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
@@ -126,9 +158,10 @@ class Overview:
             self.estimated = self.estimated or usage.estimated
             if usage.cost is not None:
                 self.cost = (self.cost or 0.0) + usage.cost
-            if event.context is not None:
+            if event.context is not None and event.agent == "root":
                 self.context = event.context
         elif isinstance(event, TurnEnded):
+            self.work.apply(event)
             self.running = self.step = ""
             self.parked = event.status == "parked"
         else:
@@ -167,6 +200,11 @@ class Overview:
                 self.mode = mode
             case ModelChanged(name=name, label=label):
                 self.model, self.label = name, label
+
+
+def plan_key(plan: str) -> str:
+    """Return what queue, bars and transcript know a plan by; no call's id looks so."""
+    return f"plan:{plan}"
 
 
 def asked_key(ask: str) -> str:

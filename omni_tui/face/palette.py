@@ -62,7 +62,7 @@ class Choices(Commands):
     def rows(self) -> Iterator[Row]:
         """Yield the rows."""
         face = self._face
-        for mode in ("chat", "auto"):
+        for mode in ("chat", "auto", "orchestrator"):
             yield f"mode {mode}", "", partial(face.action_mode, mode)
         for theme in face.theme_names:
             yield f"theme {theme}", "", partial(face.change_theme, theme)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
 TWICE_S = 2.0
-_MODES: tuple[Mode, ...] = ("chat", "auto")
+_MODES: tuple[Mode, ...] = ("chat", "auto", "orchestrator")
 
 
 class Verbs(Managing, Telling, Modelling):
@@ -181,8 +181,8 @@ class Verbs(Managing, Telling, Modelling):
         if session:
             self.action_sessions(session)
 
-    def change_session(self, command: AnyCommand) -> None:
-        """Ask for another session; `OmniApp` clears the panes when it comes."""
+    def change_session(self, command: AnyCommand, failed: Callable[[str], None] | None = None) -> None:
+        """Ask for another session; `OmniApp` clears the panes when it comes; `failed` gets why not."""
         raise NotImplementedError
 
     # --- servers

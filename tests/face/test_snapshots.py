@@ -6,13 +6,14 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from omni_tui.face.screens.ask import AskScreen
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent, SafeText
-from tests.face import asks, scenario
+from tests.face import asks, plans, scenario
 from tests.face.conftest import Face, until
 
 Snap = Callable[..., bool]
@@ -138,6 +139,54 @@ def test_the_form_of_a_question(snap_compare: Snap) -> None:
 
     events = [scenario.ready(), *scenario.servers(), QUESTIONS["form"]]
     assert take(snap_compare, "120x40", events, "f5", then=filled)
+
+
+BEFORE_A_PLAN = [
+    scenario.ready(mode="orchestrator"),
+    *scenario.servers(),
+    msgspec.structs.replace(scenario.conversation()[0], mode="orchestrator"),
+]
+
+
+@pytest.mark.parametrize("size", ["80x24", "160x45"])
+def test_a_plan_that_waits(snap_compare: Snap, size: str) -> None:
+    assert take(snap_compare, size, [*BEFORE_A_PLAN, *plans.begun(), plans.plan()], "f5")
+
+
+async def tick(face: Face, pilot: Pilot[None]) -> None:
+    """Bring what counts seconds up to the clock: its own timers follow the wall's."""
+    chat = face.app.main.pane("chat")
+    chat.transcript._tick()  # type: ignore[attr-defined]
+    chat._show_state()  # type: ignore[attr-defined]
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("size", ["80x24", "160x45"])
+def test_a_plan_at_work(snap_compare: Snap, size: str) -> None:
+    asked = scenario.approval("c9", turn="t1", agent="root/p2/t4")
+    assert take(snap_compare, size, [*BEFORE_A_PLAN, *plans.running(), asked], "f4", then=tick)
+
+
+def test_a_lane_unfolded(snap_compare: Snap) -> None:
+    async def unfold(face: Face, pilot: Pilot[None]) -> None:
+        view = face.app.main.pane("chat").transcript  # type: ignore[attr-defined]
+        view.focus()
+        await pilot.pause()
+        view.put_cursor(6)
+        await pilot.press("space")
+        await tick(face, pilot)
+
+    assert take(snap_compare, "120x40", [*BEFORE_A_PLAN, *plans.running()], "f4", then=unfold)
+
+
+def test_another_wording(snap_compare: Snap) -> None:
+    async def reword(face: Face, pilot: Pilot[None]) -> None:
+        face.app.run_named("edit_message")
+        chat = face.app.main.pane("chat")
+        await until(pilot, lambda: chat.wording is not None)  # type: ignore[attr-defined]
+
+    events = [*BEFORE_A_PLAN, *plans.running(), *plans.ended()]
+    assert take(snap_compare, "120x40", events, "f4", then=reword)
 
 
 def test_too_small(snap_compare: Snap) -> None:

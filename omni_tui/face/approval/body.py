@@ -60,7 +60,7 @@ def arrange(body: Body, keys: list[Content], height: int) -> tuple[list[Content]
         lines = [line for part in attempt for line in part]
         if len(lines) <= height:
             return lines, True
-    room = max(0, height - len(body.head) - len(keys) - 1)
+    room = max(0, min(height - len(body.head) - len(keys) - 1, len(body.arguments) - 1))
     left = len(body.arguments) - room
     more = Content.styled(f"… {left} more line{'' if left == 1 else 's'}: {body.more}", "$waiting")
     return [*body.head, *body.arguments[:room], more, *keys][:height], False

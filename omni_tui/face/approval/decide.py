@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 from omni_tui.face.approval.answering import Answering
 from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, why_not
+from omni_tui.face.approval.plans import Planned
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.port import Refused
 from omni_tui.protocol import AnyCommand, JsonText, LinkClosed
 from omni_tui.protocol.asks import AnswerAsk, EditAsk
 from omni_tui.protocol.commands import Decide, EditCall, Verdict
 from omni_tui.protocol.events import ApprovalRequested
+from omni_tui.protocol.plan import DecidePlan, EditPlan
 
 if TYPE_CHECKING:
     from omni_tui.face.panes.approvals import ApprovalsPane
@@ -138,11 +140,13 @@ class Decider(Answering, Pane):
 
     async def send_edit(self, item: Item, content: JsonText) -> None:
         """Put something else in the item's place; it needs its own approval then. Raises `Refused`."""
-        command: AnyCommand = (
-            EditAsk(ask=item.event.ask, digest=item.digest, content_json=content)
-            if isinstance(item, Asked)
-            else EditCall(call=item.call, digest=item.digest, arguments_json=content)
-        )
+        command: AnyCommand
+        if isinstance(item, Asked):
+            command = EditAsk(ask=item.event.ask, digest=item.digest, content_json=content)
+        elif isinstance(item, Planned):
+            command = EditPlan(plan=item.event.plan, digest=item.digest, plan_json=content)
+        else:
+            command = EditCall(call=item.call, digest=item.digest, arguments_json=content)
         await self._me.port.ask(command)
         self._me.close_inline(refocus=True)
 
@@ -198,4 +202,8 @@ def _command(item: Item, digest: str, verdict: Ruling, feedback: str) -> AnyComm
         return None if action is None else AnswerAsk(ask=item.event.ask, digest=digest, action=action)
     if verdict == "cancel":
         return None
+    if isinstance(item, Planned):
+        if verdict == "defer":
+            return None
+        return DecidePlan(plan=item.event.plan, digest=digest, verdict=verdict, feedback=feedback)
     return Decide(call=item.call, digest=digest, verdict=verdict, feedback=feedback)

@@ -19,7 +19,8 @@ from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face.approval.asks import Asked
-from omni_tui.face.approval.items import Item
+from omni_tui.face.approval.items import Item, name_of
+from omni_tui.face.approval.plans import Planned
 from omni_tui.face.port import Refused
 from omni_tui.protocol import JsonText, LinkClosed
 from omni_tui.protocol.commands import CheckArguments
@@ -65,8 +66,8 @@ class WordsLine(Input):
 class ArgumentsEditor(Vertical):
     """What would be sent, exact, as JSON. What comes out is checked, and then needs its own approval.
 
-    A call's arguments are checked against the tool's schema first; what belongs to a question is
-    checked by the engine when it takes it.
+    A call's arguments are checked against the tool's schema first; what belongs to a question, and a
+    plan, are checked by the engine when it takes them.
     """
 
     DEFAULT_CSS = """
@@ -88,8 +89,10 @@ class ArgumentsEditor(Vertical):
 
     def compose(self) -> ComposeResult:
         """What is edited, the text, what is wrong with it."""
-        what = "what belongs to" if isinstance(self._item, Asked) else "the arguments of"
-        title = f"edit {what} {self._item.server} › {self._item.label}"
+        what = "the arguments of "
+        if isinstance(self._item, Asked | Planned):
+            what = "what belongs to " if isinstance(self._item, Asked) else "the "
+        title = f"edit {what}{name_of(self._item)}"
         yield Static(Content.styled(safe_line(title), "$text-2"), markup=False)
         area = TextArea(_pretty(self._item.arguments_json), soft_wrap=True, tab_behavior="indent")
         area.cursor_blink = False
@@ -137,12 +140,14 @@ class ArgumentsEditor(Vertical):
             self.trouble(f"This is not a JSON object: {error}")
             return
         try:
-            if not isinstance(item, Asked) and (problems := await self._check(item, arguments)):
+            if isinstance(item, ApprovalRequested) and (problems := await self._check(item, arguments)):
                 self.trouble(*(f"{p.where or 'arguments'}: {p.what} {p.todo}".strip() for p in problems))
                 return
             await self._pane.send_edit(item, arguments)
         except Refused as refused:
-            self.trouble(refused.failure.what, refused.failure.why, refused.failure.todo)
+            failure = refused.failure
+            words = (failure.what, failure.why, failure.todo)
+            self.trouble(*(line for text in words for line in text.split("\n") if line.strip()))
         except (TimeoutError, LinkClosed):
             self.trouble("The engine did not answer; nothing was changed.")
 

@@ -9,6 +9,7 @@ from textual.style import Style
 
 from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, why_not, words_of
+from omni_tui.face.approval.plans import Planned
 from omni_tui.face.widgets.lines import joined
 
 _TEXT = "$text-1"
@@ -21,6 +22,7 @@ _CALL: tuple[tuple[KeyWord, ...], ...] = (
     (("edit_call", "edit", _TEXT), ("later", "later", _TEXT), ("mark", "mark", _TEXT),
      ("view_call", "whole", _TEXT)),
 )  # fmt: skip
+_PLAN = (_CALL[0], tuple(word for word in _CALL[1] if word[0] != "mark"))
 _CANCEL, _LATER = ("cancel_ask", "cancel", _TEXT), ("later", "later", _TEXT)
 _EDIT, _WHOLE = ("edit_call", "edit", _TEXT), ("view_call", "whole", _TEXT)
 _OPEN, _COPY = ("open_page", "open first", _TEXT), ("copy_call", "copy", _TEXT)
@@ -28,6 +30,8 @@ _OPEN, _COPY = ("open_page", "open first", _TEXT), ("copy_call", "copy", _TEXT)
 
 def key_words(item: Item) -> tuple[tuple[KeyWord, ...], ...]:
     """Return the keys for an item, by rows."""
+    if isinstance(item, Planned):
+        return _PLAN
     if not isinstance(item, Asked):
         return _CALL
     first: list[KeyWord] = [("reject", words_of(item).refuse, "$fail"), _CANCEL]

@@ -1,18 +1,21 @@
-"""The rows of the approvals queue, and the fold that says what waits: calls, and questions of servers."""
+"""The rows of the approvals queue, and the fold that says what waits: calls, questions, plans."""
 
 from __future__ import annotations
 
+import msgspec
 from textual.content import Content
 
 from omni_tui.face.approval.asks import Asked
-from omni_tui.face.approval.items import Item, matters, why_alone
+from omni_tui.face.approval.items import Item, matters, name_of, why_alone
+from omni_tui.face.approval.plans import Planned
 from omni_tui.face.clock import Clock
-from omni_tui.face.overview import asked_key
+from omni_tui.face.overview import asked_key, plan_key
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, CallProposed
-from omni_tui.security.text import safe
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
+from omni_tui.security.text import safe, safe_line
 
 BATCH_LIMIT = 20
 """Most calls that may be approved together."""
@@ -21,7 +24,7 @@ BATCH_LIMIT = 20
 class Queue:
     """What waits for the person, in the order it came; what was put off comes last.
 
-    An item is known by its `call`, which is the call's id, or a key of its own for a question.
+    An item is known by its `call`, which is the call's id, or a key of its own for a question or a plan.
     """
 
     def __init__(self) -> None:
@@ -29,6 +32,7 @@ class Queue:
         self._later: list[str] = []
         self._matters: dict[str, str] = {}
         self._courses: dict[str, str] = {}
+        self._tasks: dict[tuple[str, str], str] = {}
         self.marked: set[str] = set()
         self.deciding: dict[str, str] = {}
         """Items whose verdict is on its way to the engine: key to digest."""
@@ -62,7 +66,13 @@ class Queue:
         """Take one event into account; True if the rows changed."""
         match event:
             case ApprovalRequested():
-                return self._put(event)
+                return self._put(self._with_task(event))
+            case PlanProposed():
+                return self._propose(event)
+            case PlanDecided(plan=plan, verdict=verdict):
+                return self._drop(plan_key(plan), verdict)
+            case PlanEnded(plan=plan):
+                return self._drop(plan_key(plan), "over")
             case ServerAsked():
                 return self._put(Asked(event, self._courses.get(event.call, "")))
             case CallProposed():
@@ -94,6 +104,18 @@ class Queue:
         if not why and len(self.marked) >= BATCH_LIMIT and call not in self.marked:
             return f"no more than {BATCH_LIMIT} calls are approved together"
         return why
+
+    def _propose(self, event: PlanProposed) -> bool:
+        """Take a plan in, if it waits, and the names of its agents in any case."""
+        for task in (task for phase in event.phases for task in phase.tasks):
+            name = f"{safe_line(task.id, limit=40)} {safe_line(task.title, limit=120)}"
+            self._tasks[event.turn, task.agent] = name
+        return self._put(Planned(event)) if event.asks else self._drop(plan_key(event.plan), "approved")
+
+    def _with_task(self, event: ApprovalRequested) -> ApprovalRequested:
+        """Say of an agent which task it works on; its path alone says little."""
+        task = self._tasks.get((event.turn, event.agent))
+        return msgspec.structs.replace(event, agent=f"{task} ({event.agent})") if task else event
 
     def _put(self, item: Item) -> bool:
         self._items[item.call] = item
@@ -135,7 +157,7 @@ class QueueRows(RowList):
         mark = "◉" if key in self._queue.marked else str(number)
         style = "bold $on-colour on $mine" if current else "$text-2"
         badge = Content.styled(f"{mark:^3}", style)
-        name = f"{safe(item.server, lines=False)} › {item.label}"
+        name = name_of(item)
         left = (
             Content(" ")
             + badge

@@ -1,6 +1,7 @@
 """The approvals: a queue, and a card with exactly what would be sent. Decisions are made here only.
 
 Calls wait here, and what servers ask of the person: values for a form, a page to visit, their model.
+Plans wait here too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from omni_tui.face.approval.queue import Queue, QueueRows
 from omni_tui.face.clock import Clock
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
-from omni_tui.face.overview import asked_key
+from omni_tui.face.overview import asked_key, plan_key
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
@@ -34,7 +35,8 @@ class ApprovalsPane(Decider):
     TITLE = "Approvals"
     HELP = (
         "What the agent wants to do and may not do by itself, and what servers ask of you: values for a "
-        "form, a page to visit, an answer of your model. Approving counts only once the whole item "
+        "form, a page to visit, an answer of your model. A plan waits here before anything of it is done; "
+        "rejected with words, it is planned anew. Approving counts only once the whole item "
         "has stood here unchanged for a moment; Enter, Space and small letters never approve. Nothing "
         "goes back to a server before you have decided."
     )
@@ -316,7 +318,8 @@ class ApprovalsPane(Decider):
     def _empty_lines(self) -> list[Content]:
         if self.rows.keys:
             key, how = next(iter(self.queue.ended.items()), ("", ""))
-            what = "question" if key.startswith(asked_key("")) else "call"
+            kinds = {asked_key(""): "question", plan_key(""): "plan"}
+            what = next((word for start, word in kinds.items() if key.startswith(start)), "call")
             done = [Content.styled(f"That {what} is {how}.", "$text-2"), Content("")] if how else []
             choose = Content.assemble(("↑ ↓", "bold $text-2"), (" or a number chooses the next", "$text-3"))
             return [*done, choose]

@@ -10,12 +10,13 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from omni_tui.face.panes.base import Pane
+from omni_tui.face.panes.again import Again
 from omni_tui.face.port import Refused
 from omni_tui.face.transcript import TranscriptView
 from omni_tui.face.transcript.summary import duration
 from omni_tui.face.widgets.composer import Composer
 from omni_tui.face.widgets.prompt import Prompt
+from omni_tui.face.widgets.wording import LaneHead
 from omni_tui.protocol import AnyEvent, LinkClosed
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import EngineReady, UserMessage
@@ -32,10 +33,16 @@ _EMPTY = (
 _EMPTY_DEMO = ("\n  Try: ", "$text-3"), ("add 17 and 25", "$text-1")
 
 
-class ChatPane(Pane):
+class ChatPane(Again):
     """Transcript and composer."""
 
     TITLE: ClassVar[str] = "CHAT"
+    HELP: ClassVar[str] = (
+        "What you and the agent said, and every call. A plan of the orchestrator stands here as a tree: "
+        "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Under each task is its agent's lane: "
+        "Enter or Space unfolds it, z shows it alone and Esc comes back. E says a message of yours in "
+        "other words: it goes another way in a new session, and this one stays as it is."
+    )
     DEFAULT_CSS = """
     ChatPane {
         & > TranscriptView { border-left: blank $page; padding: 0 0 0 1; }
@@ -103,6 +110,7 @@ class ChatPane(Pane):
         """Forget the session. What is being written stays."""
         self.transcript.clear()
         self.composer.forget_history()
+        self.end_wording()
 
     @on(TranscriptView.Changed)
     def _changed(self, event: TranscriptView.Changed) -> None:
@@ -110,7 +118,8 @@ class ChatPane(Pane):
         fold = self.transcript.fold
         self.set_class(not fold.items, "-empty")
         self.composer.set_busy(bool(fold.turn))
-        self.count = len(fold.waiting)
+        self.count = fold.waits
+        self._show_lane()
         self._show_state()
 
     def _show_state(self) -> None:
@@ -120,13 +129,30 @@ class ChatPane(Pane):
         if below != self._below:  # an update lays out the screen, even one that changes nothing
             self._below = below
             self.query_one("#chat-state", Static).update(Content.styled(below, "$mine"))
-        if fold.waiting:
-            self.composer.show_state(f"◌ {len(fold.waiting)} to approve", "$waiting")
+        if waits := fold.waits:
+            self.composer.show_state(f"◌ {waits} to approve", "$waiting")
         elif fold.turn:
             passed = duration(max(0, int(view.now() - fold.since)))
             self.composer.show_state(f"… working {passed} · esc stops", "$running")
         else:
             self.composer.show_state("", "")
+
+    @on(TranscriptView.Zoomed)
+    def _zoomed(self, event: TranscriptView.Zoomed) -> None:
+        event.stop()
+        self._show_lane()
+
+    def _show_lane(self) -> None:
+        """Say whose lane is shown, while one is shown alone."""
+        task, heads = self.transcript.alone, self.query(LaneHead)
+        if task is None:
+            if heads:
+                heads.remove()
+            return
+        head = heads.first() if heads else LaneHead()
+        if not heads:
+            self.mount(head, before=self.transcript)
+        head.show(task)
 
     # --- writing
 
@@ -150,6 +176,10 @@ class ChatPane(Pane):
     @on(Composer.Submitted)
     def _submitted(self, event: Composer.Submitted) -> None:
         event.stop()
+        if self.wording is not None:
+            self.send_wording(event.text, event.attachments)
+            return
+        self.transcript.zoom_out()
         self.transcript.action_scroll_end()
         self._send(event.text, event.attachments)
 
@@ -184,7 +214,7 @@ class ChatPane(Pane):
 
     def close_innermost(self) -> bool:
         """Close what Escape closes first here; False if there is nothing to close."""
-        return self.composer.close_popup()
+        return self.composer.close_popup() or self.leave_wording() or self.transcript.zoom_out()
 
     def action_copy_answer(self) -> None:
         """Copy the last answer."""

@@ -13,7 +13,8 @@ from textual.widgets import Static
 
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
 from omni_tui.face.approval.asks import Asked
-from omni_tui.face.approval.items import Item, chip, compose_body, is_form, why_not, words_of
+from omni_tui.face.approval.items import Item, chip, compose_body, is_form, name_of, why_not, words_of
+from omni_tui.face.approval.plans import Planned
 from omni_tui.face.clock import Clock
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.lines import LinesView
@@ -21,7 +22,7 @@ from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.commands import ReadArguments, Verdict
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, TextPage
-from omni_tui.security.text import safe
+from omni_tui.protocol.plan import PlanDecided, PlanProposed
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 PAGE = 60_000
 _AHEAD = 60
 """Rows before the end of what is loaded at which the next page is fetched."""
+_EXACT: dict[type, str] = {Asked: "exactly as it came", Planned: "exactly as it is carried out"}
 Outcome = tuple[str, str, Verdict] | None
 
 
@@ -61,8 +63,7 @@ class WholeScreen(Screen[Outcome]):
 
     def compose(self) -> ComposeResult:
         """What it is, all of it, where one is."""
-        name = f"{safe(self.item.server, lines=False)} › {self.item.label}"
-        head = Content.styled(name, "bold $text-1") + Content("   ") + chip(self.item)
+        head = Content.styled(name_of(self.item), "bold $text-1") + Content("   ") + chip(self.item)
         yield Static(head, id="screen-title", markup=False)
         yield LinesView(id="whole")
         yield Static(id="screen-foot", markup=False)
@@ -81,7 +82,7 @@ class WholeScreen(Screen[Outcome]):
         body = compose_body(self.item, self.view.room)
         asked = isinstance(self.item, Asked)
         raw = [
-            Content.styled("exactly as it came" if asked else "exactly as it is sent", "$text-2"),
+            Content.styled(_EXACT.get(type(self.item), "exactly as it is sent"), "$text-2"),
             Content.styled(self.item.arguments_json, "$text-3"),
         ]
         head = [*body.head[1:], Content("")] if asked and len(body.head) > 1 else []
@@ -129,6 +130,13 @@ class WholeScreen(Screen[Outcome]):
 
     def apply(self, event: AnyEvent) -> None:
         """The item changed or went: nothing of this counts any more."""
+        if isinstance(event, PlanProposed | PlanDecided):
+            ours = isinstance(self.item, Planned) and event.plan == self.item.event.plan
+            same = isinstance(event, PlanProposed) and event.digest == self.item.digest
+            if ours and not same and self.is_current:
+                self.app.notify("The plan changed or was decided on; look at it again.", markup=False)
+                self.dismiss(None)
+            return
         if isinstance(event, ServerAsked | AskClosed):
             ours = isinstance(self.item, Asked) and event.ask == self.item.event.ask
             same = isinstance(event, ServerAsked) and event.digest == self.item.digest

@@ -10,12 +10,16 @@ from omni_tui.face.transcript.items import (
     CallItem,
     EndItem,
     NoticeItem,
+    PhaseItem,
+    PlanItem,
     RetryItem,
+    TaskItem,
     TextItem,
     UserItem,
 )
 from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, copied, one, wrap
 from omni_tui.face.transcript.markdown import markdown
+from omni_tui.face.transcript.tree import draw_tree
 
 MEASURE = 108
 """Widest line of a page, in cells: longer ones are hard to read."""
@@ -43,6 +47,8 @@ def draw(item: AnyItem, before: AnyItem | None, width: int, now: float) -> list[
             lines = _answer(item, width)
         case CallItem():
             lines = draw_call(item, width, now)
+        case PlanItem() | PhaseItem() | TaskItem():
+            lines = draw_tree(item, width, now, draw)
         case _:
             lines = _quiet(item, width, now)
     if before is None or not lines or _close(item, before):
@@ -64,7 +70,9 @@ def _quiet(item: AskItem | NoticeItem | EndItem | RetryItem, width: int, now: fl
 
 
 def _close(item: AnyItem, before: AnyItem) -> bool:
-    """Calls that have nothing under them stand directly under each other."""
+    """Calls that have nothing under them stand directly under each other; so does all of a plan."""
+    if isinstance(item, PhaseItem | TaskItem):
+        return isinstance(before, PlanItem | PhaseItem | TaskItem)
     return isinstance(item, CallItem) and isinstance(before, CallItem) and not has_body(before)
 
 
@@ -82,6 +90,8 @@ def estimate(item: AnyItem, width: int) -> int:
             return 1 + _rows(item.source, width)
         case CallItem():
             return 3 if item.parts or item.feedback else 1
+        case PhaseItem():
+            return 1
         case _:
             return 2
 

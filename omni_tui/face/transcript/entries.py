@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol.asks import AskOutcome, AskStage
 from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
 from omni_tui.protocol.offers import AttachedResource
+
+if TYPE_CHECKING:
+    from omni_tui.face.transcript.lanes import Lane
 
 CallStage = Literal["proposed"] | CallState
 NoticeLevel = Literal["info", "warning", "error"]
@@ -29,6 +32,7 @@ class UserItem(Item):
     """What the person said, and which resources went with it."""
 
     text: str = ""
+    turn: str = ""
     attachments: tuple[AttachedResource, ...] = ()
 
 
@@ -138,4 +142,57 @@ class AskItem(Item):
     answer: str = ""
 
 
-AnyItem = UserItem | TextItem | CallItem | AskItem | NoticeItem | EndItem | RetryItem
+@dataclass(slots=True)
+class TaskItem(Item):
+    """A task of a plan, and the lane of the agent that works on it; or a lane that belongs to no task.
+
+    `state` is as the engine says it, "" for a lane without a task. `started` and `ended` are Unix times
+    of the attempt that runs or ran last, 0 where there was none.
+    """
+
+    plan: str = ""
+    turn: str = ""
+    task: str = ""
+    title: str = ""
+    goal: str = ""
+    may_use: str = ""
+    after: str = ""
+    state: str = "waiting"
+    attempt: int = 1
+    summary: str = ""
+    reason: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    lane: Lane | None = None
+
+
+@dataclass(slots=True)
+class PhaseItem(Item):
+    """A phase of a plan."""
+
+    number: int = 1
+    title: str = ""
+    tasks: tuple[TaskItem, ...] = ()
+
+
+@dataclass(slots=True)
+class PlanItem(Item):
+    """A plan, its phases and tasks under it. Folded it stands alone; `rows` are their indexes."""
+
+    plan: str = ""
+    turn: str = ""
+    analysis: str = ""
+    why: str = ""
+    stage: Literal["asked", "going", "refused", "over"] = "asked"
+    edited: bool = False
+    said: str = ""
+    phases: int = 0
+    tasks: list[TaskItem] = field(default_factory=list)
+    rows: range = range(0)
+    counts: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+
+
+TreeItem = PlanItem | PhaseItem | TaskItem
+AnyItem = UserItem | TextItem | CallItem | AskItem | NoticeItem | EndItem | RetryItem | TreeItem

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from omni_tui.face.tasks import task_words
-from omni_tui.face.transcript import asks
+from omni_tui.face.transcript import asks, plans
 from omni_tui.face.transcript.entries import AnyItem as AnyItem
 from omni_tui.face.transcript.entries import AskItem as AskItem
 from omni_tui.face.transcript.entries import CallItem as CallItem
 from omni_tui.face.transcript.entries import CallStage as CallStage
 from omni_tui.face.transcript.entries import EndItem as EndItem
 from omni_tui.face.transcript.entries import NoticeItem as NoticeItem
+from omni_tui.face.transcript.entries import PhaseItem as PhaseItem
+from omni_tui.face.transcript.entries import PlanItem as PlanItem
 from omni_tui.face.transcript.entries import RetryItem as RetryItem
+from omni_tui.face.transcript.entries import TaskItem as TaskItem
 from omni_tui.face.transcript.entries import TextItem as TextItem
 from omni_tui.face.transcript.entries import UserItem as UserItem
 from omni_tui.face.transcript.host_words import host_words
@@ -27,8 +30,10 @@ from omni_tui.protocol import events as ev
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
 from omni_tui.protocol.models import ModelFellBack
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
 from omni_tui.protocol.report import RunReport
 from omni_tui.protocol.tasks import CallTask, TaskProgress
+from omni_tui.security.text import safe_line
 
 
 @dataclass(slots=True)
@@ -42,9 +47,11 @@ class Fold:
     mode: Mode | None = None
     model: str = ""
     running: set[int] = field(default_factory=set)
-    """Indexes of calls that run right now."""
+    """Indexes of calls and tasks that run right now."""
     waiting: set[int] = field(default_factory=set)
-    """Indexes of calls and questions that wait for the person."""
+    """Indexes of calls, questions and plans that wait for the person; those in lanes stand there."""
+    lanes: plans.Lanes = field(default_factory=plans.Lanes)
+    """What agents below the root do."""
     retrying: int | None = None
     _changed: set[int] = field(default_factory=set)
     _at: dict[str, int] = field(default_factory=dict)
@@ -60,8 +67,16 @@ class Fold:
             if event.seq in self._seen:
                 return False
             self._seen.add(event.seq)
+        index = plans.lane_of(self, event)
+        if index is not None:
+            return plans.into_lane(self, index, event, handler)
         handler(self, event)
         return True
+
+    @property
+    def waits(self) -> int:
+        """How much waits for the person, in lanes too."""
+        return len(self.waiting) + sum(len(lane.fold.waiting) for lane in self.lanes.all())
 
     def take_changes(self) -> set[int]:
         """Return the indexes of items that are new or changed, and forget them."""
@@ -86,7 +101,7 @@ class Fold:
     # --- what the person and the agent say
 
     def _user(self, event: ev.UserMessage) -> None:
-        self.add(UserItem(ts=event.ts, text=event.text, attachments=event.attachments))
+        self.add(UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments))
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
@@ -162,17 +177,22 @@ class Fold:
             self.retrying = None
 
     def _ended(self, event: ev.TurnEnded) -> None:
-        self._calm()
         if event.turn == self.turn:
             self.turn = ""
-        for index in self._streams(event.turn):
+        self.close(event.turn)
+        plans.on_turn_ended(self, event)
+        if event.status != "done":
+            self.add(EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo))
+
+    def close(self, turn: str) -> None:
+        """Nothing more arrives of a turn: what was still streaming is cut off there."""
+        self._calm()
+        for index in self._streams(turn):
             item = self.items[index]
             if isinstance(item, TextItem) and item.stream is not None:
                 item.text, item.partial, item.stream = item.stream.text, True, None
                 self._changed.add(index)
             self._open.discard(index)
-        if event.status != "done":
-            self.add(EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo))
 
     def _streams(self, turn: str) -> list[int]:
         return [i for i in self._open if (item := self.items[i]) and getattr(item, "turn", None) == turn]
@@ -279,6 +299,10 @@ class Fold:
     def _opened(self, event: ev.SessionOpened) -> None:
         self.mode, self.model = event.mode, event.model
 
+    def _branched(self, event: ev.SessionBranched) -> None:
+        what = f"from here on another way than in the session {safe_line(event.origin, limit=60)}"
+        self.add(NoticeItem(ts=event.ts, what=what))
+
     def _mode(self, event: ev.ModeChanged) -> None:
         if event.mode != self.mode:
             self.add(NoticeItem(ts=event.ts, what=f"mode: {event.mode}", why=event.covers))
@@ -334,7 +358,13 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.Notice: Fold._notice,
     ev.ConfigProblems: Fold._problems,
     ev.SessionOpened: Fold._opened,
+    ev.SessionBranched: Fold._branched,
     ev.ModeChanged: Fold._mode,
     ev.ModelChanged: Fold._model,
     ModelFellBack: Fold._fell_back,
+    ev.UsageChanged: plans.on_usage,
+    PlanProposed: plans.on_proposed,
+    PlanDecided: plans.on_decided,
+    TaskChanged: plans.on_task,
+    PlanEnded: plans.on_ended,
 }

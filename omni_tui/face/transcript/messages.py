@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from textual.message import Message
 
+from omni_tui.face.transcript.entries import UserItem
+
+
+class SayAgain(Message):
+    """The person wants to say one of their messages in other words."""
+
+    def __init__(self, item: UserItem) -> None:
+        super().__init__()
+        self.item = item
+
 
 class OpenResult(Message):
     """Show the whole result of a call. `title` says which call, `parts` how many parts it has."""

@@ -15,12 +15,22 @@ from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import CopyText
 from omni_tui.face.transcript.draw import MEASURE, draw, estimate
-from omni_tui.face.transcript.items import AnyItem, CallItem, Fold, TextItem, UserItem
+from omni_tui.face.transcript.items import (
+    AnyItem,
+    CallItem,
+    Fold,
+    PhaseItem,
+    PlanItem,
+    TaskItem,
+    TextItem,
+    UserItem,
+)
 from omni_tui.face.transcript.lines import Line, copied
 from omni_tui.face.transcript.markdown import code_blocks, warm_up
 from omni_tui.face.transcript.messages import OpenResult
-from omni_tui.face.transcript.select import SelectableView
+from omni_tui.face.transcript.plans import toggle
 from omni_tui.face.transcript.summary import result_text, size_of
+from omni_tui.face.transcript.zoom import Zooming
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import AnswerDelta, ThoughtDelta
 
@@ -52,7 +62,7 @@ _ROLES = (
 )
 
 
-class TranscriptView(SelectableView, inherit_bindings=False):
+class TranscriptView(Zooming, inherit_bindings=False):
     """The conversation: a fold over events, drawn line by line."""
 
     ROLES = "transcript"
@@ -122,6 +132,7 @@ class TranscriptView(SelectableView, inherit_bindings=False):
     def clear(self) -> None:
         """Forget everything: another session is about to be replayed."""
         self.fold = Fold()
+        self.forget_zoom()
         self.cursor, self.unread, self.following = None, 0, True
         self.screen.clear_selection()
         self.reset()
@@ -133,14 +144,15 @@ class TranscriptView(SelectableView, inherit_bindings=False):
             self._due.stop()
         self._due = False
         begun = time.perf_counter()
-        changed, known = self.fold.take_changes(), len(self.heights)
-        self.grow(len(self.fold.items))
+        changed, known = self.take_changes(), len(self.heights)
+        self.grow(len(self.items))
         near = {index + 1 for index in changed} if len(changed) < 100 else set()
         touched = [index for index in changed | near if index < known]
         for index in touched:
             self.redraw(index)
         if not self.following:
-            self.unread += sum(not self.fold.items[index].hidden for index in changed if index >= known)
+            new = [self.items[index] for index in changed if index >= known]
+            self.unread += sum(not (item.hidden or isinstance(item, PhaseItem | TaskItem)) for item in new)
         shown = self.following or known == 0 or self._in_window(touched)
         self.settle()
         if shown:
@@ -177,6 +189,8 @@ class TranscriptView(SelectableView, inherit_bindings=False):
         """Seconds pass for what runs or will be tried again."""
         for index in (*self.fold.running, *(() if self.fold.retrying is None else (self.fold.retrying,))):
             self.fold.touch(index)
+        for lane in self.fold.lanes.all():
+            lane.tick()
         self.flush()
 
     def on_mount(self) -> None:
@@ -188,7 +202,7 @@ class TranscriptView(SelectableView, inherit_bindings=False):
 
     def draw_block(self, index: int, width: int) -> list[Line]:
         """Draw one item."""
-        return draw(self.fold.items[index], self._above(index), width - 1, self.now())
+        return draw(self.items[index], self._above(index), width - 1, self.now())
 
     @property
     def fill_width(self) -> int:
@@ -197,17 +211,17 @@ class TranscriptView(SelectableView, inherit_bindings=False):
 
     def guess_rows(self, index: int, width: int) -> int:
         """Guess the rows of one item."""
-        return estimate(self.fold.items[index], width - 1)
+        return estimate(self.items[index], width - 1)
 
     def can_hold_cursor(self, index: int) -> bool:
-        """Hidden items are passed over."""
-        return not self.fold.items[index].hidden
+        """Hidden items and titles of phases are passed over."""
+        return not (self.items[index].hidden or isinstance(self.items[index], PhaseItem))
 
     def _above(self, index: int) -> AnyItem | None:
         while index > 0:
             index -= 1
-            if not self.fold.items[index].hidden:
-                return self.fold.items[index]
+            if not self.items[index].hidden:
+                return self.items[index]
         return None
 
     def now(self) -> float:
@@ -227,13 +241,18 @@ class TranscriptView(SelectableView, inherit_bindings=False):
     @property
     def current(self) -> AnyItem | None:
         """The item with the cursor."""
-        if self.cursor is None or self.cursor >= len(self.fold.items):
+        if self.cursor is None or self.cursor >= len(self.items):
             return None
-        return self.fold.items[self.cursor]
+        return self.items[self.cursor]
 
     def focus_call(self, call: str) -> bool:
         """Put the cursor on a call and bring it into view; False if it is not here."""
+        self.zoom_out()
         index = self.fold.find_call(call)
+        if index is None and (held := self.fold.lanes.by_call.get(call)) is not None:
+            task = self.fold.lanes.holders[held]
+            self.put_cursor(held)
+            index = self.shown.find_call(call) if self.zoom_into(task) else None
         if index is None:
             return False
         self.flush()
@@ -243,8 +262,8 @@ class TranscriptView(SelectableView, inherit_bindings=False):
 
     def on_focus(self) -> None:
         """The keys came here: there is always something they are on."""
-        if self.current is None and self.fold.items:
-            self.cursor = self._nearest(len(self.fold.items) - 1, -1)
+        if self.current is None and self.items:
+            self.cursor = self._nearest(len(self.items) - 1, -1)
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the person clicks; a click on what folds folds it."""
@@ -274,7 +293,7 @@ class TranscriptView(SelectableView, inherit_bindings=False):
 
     def action_transcript_end(self) -> None:
         """Go to the last item and follow what comes."""
-        self.cursor = self._nearest(len(self.fold.items) - 1, -1)
+        self.cursor = self._nearest(len(self.items) - 1, -1)
         self.action_scroll_end()
 
     def action_transcript_page_up(self) -> None:
@@ -288,10 +307,13 @@ class TranscriptView(SelectableView, inherit_bindings=False):
     def action_item_fold(self) -> None:
         """Unfold or fold the item with the cursor."""
         if (item := self.current) is not None and self.cursor is not None:
-            item.folded = not item.folded
+            if isinstance(item, PlanItem):
+                toggle(self.fold, self.cursor)
+            else:
+                item.folded = not item.folded
             if item.folded or not self.following:
                 self.following = False
-            self.fold.touch(self.cursor)
+            self.shown.touch(self.cursor)
             self.flush()
             self.show_block(self.cursor)
 
@@ -328,14 +350,14 @@ class TranscriptView(SelectableView, inherit_bindings=False):
 
     def action_copy_answer(self) -> None:
         """Copy the last answer, as Markdown."""
-        answer = self.fold.last_answer()
+        answer = self.shown.last_answer()
         self._copy(answer.source if answer is not None else "", "the last answer")
 
     def action_copy_code(self) -> None:
         """Copy the next code block of the answer with the cursor, else of the last answer."""
         item = self.current
         if not (isinstance(item, TextItem) and item.kind == "answer"):
-            item = self.fold.last_answer()
+            item = self.shown.last_answer()
         blocks = code_blocks(item.source) if item is not None else []
         if not blocks:
             self._copy("", "a code block")

@@ -64,6 +64,9 @@ def left_part(overview: Overview, *, wide: bool) -> Content:
     title = overview.title
     if title:
         parts.append((f"  {title}", "$text-2"))
+    if wide and overview.branched:
+        origin = f"from {overview.branched}" if overview.branched != title else "off"
+        parts.append((f" · branched {origin}", "$text-3"))
     if wide and overview.opened:
         hour = time.strftime("%H:%M", time.localtime(overview.opened))
         parts.append((f" · {hour}", "$text-2"))
@@ -87,6 +90,8 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         parts.append((6, Content.styled(overview.label, "$waiting")))
     if overview.step and overview.mode == "auto":
         parts.append((3, Content.styled(f"step {overview.step}" if wide else overview.step, "$text-2")))
+    if overview.work.going and overview.work.total:
+        parts.append((6, _work(overview, wide=wide)))
     if overview.context is not None:
         parts.append((4, _context(overview.context, wide=wide)))
     parts += _spent(overview, wide=wide)
@@ -123,6 +128,15 @@ def _spent(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
 
 def _near(used: float, limit: float, otherwise: str) -> str:
     return "$waiting" if limit and used >= 0.8 * limit else otherwise
+
+
+def _work(overview: Overview, *, wide: bool) -> Content:
+    """Return how far a plan is: the tasks that run now, and those that are done of all."""
+    work = overview.work
+    done = f"{work.done}/{work.total}"
+    if not wide:
+        return Content.styled(f"◐{work.running} {done}", "$running")
+    return Content.styled(f"◐ {work.running} running · {done} tasks", "$running")
 
 
 def short_number(value: int) -> str:
