@@ -15,11 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from omni_tui.config.references import is_reference
 from omni_tui.config.spec import Grant, IdpToken, LogLevel
+from omni_tui.config.tools import Seconds, TaskSeconds, ToolsSection
 
 Decision = Literal["allow", "ask", "deny"]
 AgentMode = Literal["chat", "auto", "orchestrator"]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
 STRICTNESS: dict[Decision, int] = {"allow": 0, "ask": 1, "deny": 2}
 OFFLINE = "offline"
@@ -211,18 +210,6 @@ class UiSection(Section):
     """`[ui]`: the theme's name."""
 
     theme: str = ""
-
-
-class ToolsSection(Section):
-    """`[tools]`: limits of calls. `result_limit` is the characters of one result the model gets.
-
-    `call_timeout` is how long a server may say nothing, of a call that runs as a task too;
-    `task_timeout` how long a task may take in all.
-    """
-
-    call_timeout: Seconds = 120.0
-    task_timeout: TaskSeconds = 86_400.0
-    result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
 
 
 class SamplingSection(Section):

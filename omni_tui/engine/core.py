@@ -55,7 +55,7 @@ from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection, Dispatch, Offers, Processes, Registry, ToolDefinition, sweep_leases
 from omni_tui.servers.asks import Ask, AskReply
-from omni_tui.tools import Catalogue, Schemas
+from omni_tui.tools import Catalogue, ResultCache, Schemas, ToolRules
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +77,14 @@ class Engine:
         self.log_path = str(loaded.paths.log_dir / "engine.log")
         self.pool = ThreadPoolExecutor(POOL, thread_name_prefix="omni-pool")
         self.schemas = Schemas(self.pool)
+        self.rules = ToolRules(loaded.config.tools)
         self.fanout = Fanout()
         self.shelf = Shelf()
         self.environ = environ
         self.redactor = Redactor(loaded.secrets)
         self.vault: Vault
         self.catalogue: Catalogue
+        self.cache: ResultCache
         self.registry: Registry
         self.session: LiveSession
         self.processes: Processes
@@ -116,6 +118,7 @@ class Engine:
         await loop.run_in_executor(self.pool, sweep_leases, state)
         await loop.run_in_executor(self.pool, sweep_opened, state)
         self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
+        self.cache = ResultCache(self.rules, self.catalogue.get, self.allowed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)
         self.registry = Registry(
@@ -269,6 +272,13 @@ class Engine:
         """Keyed digest of this installation."""
         return self.vault.digest(data)
 
+    def allowed(self, server: str) -> bool:
+        """Whether the person allowed a server to start."""
+        try:
+            return self.registry.get(server).spec.allowed
+        except KeyError:
+            return False
+
     def call_timeout(self, server: str) -> float:
         """Seconds without progress after which a call is given up."""
         try:
@@ -351,7 +361,7 @@ class Engine:
         return await self.session.asks.ask(ask)
 
     async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
-        await self.session.gate.goes_on(dispatch, number, asked)
+        await self.session.gate.dispatches.goes_on(dispatch, number, asked)
 
     def _on_server_event(self, event: Event) -> None:
         if isinstance(event, ServerChanged):
@@ -369,6 +379,7 @@ class Engine:
 
     async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
         await self.catalogue.update(self.registry.get(server).spec, definitions)
+        self.cache.listed(server, self.catalogue.hashes(server))
 
     def _on_listed(self, page: ToolsListed) -> None:
         if page.last and not self._frozen:

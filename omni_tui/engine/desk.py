@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 import uuid
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Any
 
 from omni_tui.agents import ToolOutcome
 from omni_tui.approvals import Gate, GrantRefused, Proposal, Refused, Resolution, Subject
+from omni_tui.engine.sending import Sending, Withdrawn
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, calls, tasks
 from omni_tui.models.base import ToolCall
-from omni_tui.protocol import Event, Mode, SafeText
-from omni_tui.protocol.events import CallProgress, CallState
+from omni_tui.protocol import Mode, SafeText
+from omni_tui.protocol.events import CallState
 from omni_tui.security.text import safe
 from omni_tui.tools import (
     MAY_BE_HALF_DONE,
@@ -26,21 +26,18 @@ from omni_tui.tools import (
     BadSchema,
     Catalogue,
     Outcome,
+    Place,
     Schemas,
     StoredResult,
     TaskBegun,
     Tasks,
     Tool,
-    ToolExecutor,
     canonical,
     model_text,
     parse_arguments,
 )
 
 logger = logging.getLogger(__name__)
-
-PER_SERVER = 4
-IN_ALL = 16
 
 
 def new_call_id() -> str:
@@ -64,28 +61,22 @@ class CallDesk:
         *,
         journal: Journal,
         gate: Gate,
-        executor: ToolExecutor,
+        sending: Sending,
         tasks: Tasks,
         catalogue: Catalogue,
         schemas: Schemas,
         subject: Callable[[str, str], Subject | None],
-        live: Callable[[Event], None],
         mode: Callable[[], Mode],
-        timeout: Callable[[str], float],
     ) -> None:
         self._journal = journal
         self._gate = gate
-        self._executor = executor
+        self._sending = sending
         self._at_servers = tasks
         self._catalogue = catalogue
         self._schemas = schemas
         self._subject = subject
-        self._live = live
         self._mode = mode
-        self._timeout = timeout
         self._tasks: dict[str, asyncio.Task[Outcome]] = {}
-        self._slots: dict[str, asyncio.Semaphore] = {}
-        self._all = asyncio.Semaphore(IN_ALL)
         self._entry = asyncio.Lock()
         self._restored: dict[tuple[str, int, str], CallRow] = {}
         self._taken_up: dict[tuple[str, int, str], tuple[str, asyncio.Task[Outcome]]] = {}
@@ -114,9 +105,14 @@ class CallDesk:
                 except (BadArguments, Refused) as error:
                     return Outcome("failed", f"Error: {error}", str(error))
                 entered = await self._enter(proposal, subject)
-        if restored is not None:
-            return await self._go_on(restored, number)
-        return await self._through(proposal, subject, entered)
+            row = restored or proposal
+            place = self._sending.place((turn, step, agent, row.server), row.server, row.tool)
+        try:
+            if restored is not None:
+                return await self._go_on(restored, number, place)
+            return await self._through(proposal, subject, entered, place)
+        finally:
+            place.leave()
 
     async def _prepare(
         self, number: str, turn: str, step: int, call: ToolCall, agent: str
@@ -167,7 +163,8 @@ class CallDesk:
             return None
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
         if data:
-            return Outcome(row.state, model_text(StoredResult.load(data).raw()))
+            state: CallState = "succeeded" if row.state == "cached" else row.state
+            return Outcome(state, model_text(StoredResult.load(data).raw()))
         if row.state == "cancelled" and await self._journal.run(
             lambda tx: tasks.load(tx, row.call, row.attempt) is not None
         ):
@@ -219,10 +216,16 @@ class CallDesk:
             await asyncio.shield(self._abandon(proposal.call, "cancelled"))
             raise
 
-    async def _through(self, proposal: Proposal, subject: Subject, entered: Resolution | None) -> Outcome:
+    async def _through(
+        self,
+        proposal: Proposal,
+        subject: Subject,
+        entered: Resolution | None,
+        place: Place | None = None,
+    ) -> Outcome:
         resolution = entered or await self._gate.resolution(proposal.call)
         await self._accept(subject, resolution)
-        return await self._after(proposal.call, proposal.server, resolution)
+        return await self._after(proposal.call, proposal.server, resolution, place)
 
     async def _accept(self, subject: Subject, resolution: Resolution) -> None:
         """Who approves a call of a tool that is new or has changed has accepted it as it is now."""
@@ -230,20 +233,20 @@ class CallDesk:
         if resolution.state == "approved" and review and "user" in resolution.decider:
             await self._catalogue.accept(subject.server, subject.tool)
 
-    async def _go_on(self, row: CallRow, number: str) -> Outcome:
+    async def _go_on(self, row: CallRow, number: str, place: Place) -> Outcome:
         """Wait for the verdict on a call that was pending before a restart, then carry it out."""
         self._tasks[row.call] = self._tasks[number]
         try:
             resolution = await self._gate.resolution(row.call)
             if (subject := self._subject(row.server, row.tool)) is not None:
                 await self._accept(subject, resolution)
-            return await self._after(row.call, row.server, resolution)
+            return await self._after(row.call, row.server, resolution, place)
         finally:
             self._tasks.pop(row.call, None)
 
-    async def _after(self, call: str, server: str, resolution: Resolution) -> Outcome:
+    async def _after(self, call: str, server: str, resolution: Resolution, place: Place | None) -> Outcome:
         while resolution.state == "approved":
-            outcome = await self._sent(call, server)
+            outcome = await self._sent(call, place)
             if outcome.state != "held":
                 return outcome
             resolution = await self._gate.resolution(call)
@@ -252,40 +255,23 @@ class CallDesk:
                 await self._accept(subject, resolution)
         return Outcome(resolution.state, _refusal(resolution), resolution.reason)
 
-    async def _sent(self, call: str, server: str) -> Outcome:
-        slots = self._slots.setdefault(server, asyncio.Semaphore(PER_SERVER))
+    async def _sent(self, call: str, place: Place | None) -> Outcome:
         try:
-            async with slots, self._all:
-                grant = self._gate.grant(call)
-                return await self._executor.execute(
-                    grant, timeout=self._timeout(server), on_progress=self._progress(call)
-                )
+            return await self._sending.send(call, place)
         except TaskBegun as begun:  # its place is free again: a task may take days
             return await self._at_servers.follow(begun)
+        except Withdrawn:
+            return Outcome("cancelled", _WORDS["cancelled"])
         except (Refused, GrantRefused, JournalBroken) as error:
             logger.warning("call %s was not sent: %s", call, error)
             await self._abandon(call, str(error))
-            return Outcome("failed", f"Nothing was sent: {error}", str(error))
+            return Outcome("failed", f"Nothing was sent: {error}", str(error), did_not_run=True)
 
     async def _abandon(self, call: str, reason: str) -> None:
         try:
             await self._gate.withdraw(call, decider="gate", reason=reason)
         except JournalBroken:
             logger.exception("call %s could not be journalled as withdrawn", call)
-
-    def _progress(self, call: str) -> Callable[[float, float | None, str], None]:
-        def report(progress: float, total: float | None, message: str) -> None:
-            self._live(
-                CallProgress(
-                    call=call,
-                    progress=progress,
-                    total=total,
-                    message=safe(message, limit=200, lines=False),
-                    ts=time.time(),
-                )
-            )
-
-        return report
 
     # --- tasks ----------------------------------------------------------------------------------
 
@@ -326,12 +312,13 @@ class CallDesk:
         if task is not None and self._at_servers.stop(call, decider=decider, reason=reason):
             await asyncio.wait([task], timeout=5)
             return True
-        withdrawn = False
+        withdrawn, row = False, self._gate.row(call)
+        on_its_way = row is not None and row.state == "approved"
         try:
             withdrawn = await self._gate.withdraw(call, decider=decider, reason=reason)
         except JournalBroken:
             logger.exception("call %s could not be journalled as cancelled", call)
-        if task is not None and not task.done() and not withdrawn:
+        if task is not None and not task.done() and (on_its_way or not withdrawn):
             task.cancel()
             await asyncio.wait([task], timeout=5)
         return withdrawn or task is not None

@@ -16,6 +16,7 @@ from omni_tui.engine.asks import Asks
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.runner import Runner, conversation_from
 from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.sending import Sending
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
 from omni_tui.protocol import AnyEvent, Event, Mode
@@ -31,7 +32,7 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection
-from omni_tui.tools import Catalogue, Schemas, Tasks, ToolExecutor
+from omni_tui.tools import Catalogue, ResultCache, Schemas, Tasks, ToolExecutor, ToolRules
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class Surroundings(Protocol):
     pool: ThreadPoolExecutor
     catalogue: Catalogue
     schemas: Schemas
+    rules: ToolRules
+    cache: ResultCache
     headless: bool
 
     def base_decisions(self) -> dict[Mode, Decision]:
@@ -76,6 +79,10 @@ class Surroundings(Protocol):
         """Tell the faces something that is true for the moment."""
         ...
 
+    def allowed(self, server: str) -> bool:
+        """Whether the person allowed a server."""
+        ...
+
     def call_timeout(self, server: str) -> float:
         """Seconds without progress after which a call is given up."""
         ...
@@ -105,7 +112,17 @@ class LiveSession:
             headless=around.headless,
         )
         executor = ToolExecutor(
-            self.gate, around.schemas, around.pool, around.connection, around.catalogue.get
+            self.gate, around.schemas, around.pool, around.connection, around.catalogue.get, around.cache
+        )
+        sending = Sending(
+            gate=self.gate,
+            executor=executor,
+            rules=around.rules,
+            cache=around.cache,
+            tool=around.catalogue.get,
+            allowed=around.allowed,
+            timeout=around.call_timeout,
+            live=around.live,
         )
         self.tasks = Tasks(
             journal,
@@ -121,14 +138,12 @@ class LiveSession:
         self.desk = CallDesk(
             journal=journal,
             gate=self.gate,
-            executor=executor,
+            sending=sending,
             tasks=self.tasks,
             catalogue=around.catalogue,
             schemas=around.schemas,
             subject=self.subject,
-            live=around.live,
             mode=lambda: self.settings.mode,
-            timeout=around.call_timeout,
         )
         sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model)
         self.asks = Asks(journal, sampler, digest=around.digest, place=self._place, clock=time.monotonic)

@@ -185,6 +185,10 @@ class Catalogue:
         """Return the tools a model is offered, in a stable order (prompt caches depend on it)."""
         return tuple(tool.spec() for tool in sorted(self.all(), key=lambda tool: tool.model_name))
 
+    def hashes(self, server: str) -> dict[str, str]:
+        """Return the definition hash of each tool of a server."""
+        return {name: tool.def_hash for name, tool in self._tools.get(server, {}).items()}
+
     def server_trust(self, server: str) -> Trust:
         """Return how a server compares with its pin; unchanged while nothing was listed."""
         for tool in self._tools.get(server, {}).values():
