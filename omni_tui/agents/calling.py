@@ -100,7 +100,7 @@ class Caller:
     async def _result(self, call: ToolCall, outcome: ToolOutcome, *, last: bool = False) -> None:
         note = self._count(call, outcome)
         message = tool_message(
-            call, outcome.text, outcome.status, limit=self._policy.result_limit, note=note
+            call, outcome.text, outcome.status, limit=self._policy.result_limit, note=outcome.note + note
         )
         self.waiting.pop(call.id, None)
         await self._writer.commit(self._writer.message(message), last=last)

@@ -14,12 +14,13 @@ class ToolOutcome(msgspec.Struct, frozen=True):
     """What became of a call. `status` is a call's state, or "invalid" if it never became one.
 
     `text` is whole and as it came: the loop bounds and frames it for the model. With `stop` the
-    person refused and wants no further word from the model.
+    person refused and wants no further word from the model. `note` is the host's word behind the result.
     """
 
     text: str
     status: str
     stop: bool = False
+    note: str = ""
 
 
 class AgentHost(Protocol):

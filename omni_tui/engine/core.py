@@ -55,7 +55,7 @@ from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection, Dispatch, Offers, Processes, Registry, ToolDefinition, sweep_leases
 from omni_tui.servers.asks import Ask, AskReply
-from omni_tui.tools import Catalogue, ResultCache, Schemas, ToolRules
+from omni_tui.tools import Catalogue, ResultCache, Routes, Schemas, ToolRules
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class Engine:
         self.vault: Vault
         self.catalogue: Catalogue
         self.cache: ResultCache
+        self.routes: Routes
         self.registry: Registry
         self.session: LiveSession
         self.processes: Processes
@@ -118,6 +119,7 @@ class Engine:
         await loop.run_in_executor(self.pool, sweep_leases, state)
         await loop.run_in_executor(self.pool, sweep_opened, state)
         self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
+        self.routes = Routes(self.rules, self.catalogue.get)
         self.cache = ResultCache(self.rules, self.catalogue.get, self.allowed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
 from omni_tui.approvals import Gate, GrantRefused, Proposal, Refused, Resolution, Subject
+from omni_tui.engine.fallback import Fallbacks, Wanted
+from omni_tui.engine.proposing import ByHand, Gone, Proposals, new_call_id
 from omni_tui.engine.sending import Sending, Withdrawn
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, calls, tasks
 from omni_tui.models.base import ToolCall
@@ -23,34 +23,19 @@ from omni_tui.security.text import safe
 from omni_tui.tools import (
     MAY_BE_HALF_DONE,
     BadArguments,
-    BadSchema,
     Catalogue,
     Outcome,
     Place,
+    Routes,
     Schemas,
     StoredResult,
     TaskBegun,
     Tasks,
-    Tool,
-    canonical,
     model_text,
-    parse_arguments,
 )
+from omni_tui.tools.routing import Pair
 
 logger = logging.getLogger(__name__)
-
-
-def new_call_id() -> str:
-    """Return an id for a call: short enough to read, unique enough for a session's lifetime."""
-    return "c-" + uuid.uuid4().hex[:12]
-
-
-@dataclass(frozen=True, slots=True)
-class ByHand:
-    """A call by hand that is ready: what is to be called with what, and what the gate knows of the tool."""
-
-    proposal: Proposal
-    subject: Subject
 
 
 class CallDesk:
@@ -65,6 +50,7 @@ class CallDesk:
         tasks: Tasks,
         catalogue: Catalogue,
         schemas: Schemas,
+        routes: Routes,
         subject: Callable[[str, str], Subject | None],
         mode: Callable[[], Mode],
     ) -> None:
@@ -73,12 +59,14 @@ class CallDesk:
         self._sending = sending
         self._at_servers = tasks
         self._catalogue = catalogue
-        self._schemas = schemas
         self._subject = subject
+        self.proposals = Proposals(catalogue, schemas, subject, routes.known)
         self._mode = mode
         self._tasks: dict[str, asyncio.Task[Outcome]] = {}
         self._entry = asyncio.Lock()
         self._restored: dict[tuple[str, int, str], CallRow] = {}
+        self._fallbacks = Fallbacks(routes, subject, self.proposals.check, new_call_id)
+        self._stand_ins: dict[str, str] = {}
         self._taken_up: dict[tuple[str, int, str], tuple[str, asyncio.Task[Outcome]]] = {}
 
     # --- from the agent -------------------------------------------------------------------------
@@ -90,7 +78,7 @@ class CallDesk:
         """
         number = new_call_id()
         outcome = await self._tracked(number, self._from_agent(number, turn, step, call, agent))
-        return ToolOutcome(outcome.text, outcome.state)
+        return ToolOutcome(outcome.text, outcome.state, note=outcome.note)
 
     async def _from_agent(self, number: str, turn: str, step: int, call: ToolCall, agent: str) -> Outcome:
         if (taken_up := self._taken_up.get((turn, step, call.id))) is not None:
@@ -101,7 +89,10 @@ class CallDesk:
                 if (earlier := await self._earlier(turn, step, call)) is not None:
                     return earlier
                 try:
-                    proposal, subject = await self._prepare(number, turn, step, call, agent)
+                    proposal, subject = await self.proposals.of_agent(number, turn, step, call, agent)
+                except Gone as gone:
+                    outcome = Outcome("failed", f"Error: {gone}", str(gone), did_not_run=True)
+                    return await self._elsewhere(outcome, number, "", (turn, step, call, agent), gone.pair)
                 except (BadArguments, Refused) as error:
                     return Outcome("failed", f"Error: {error}", str(error))
                 entered = await self._enter(proposal, subject)
@@ -109,52 +100,46 @@ class CallDesk:
             place = self._sending.place((turn, step, agent, row.server), row.server, row.tool)
         try:
             if restored is not None:
-                return await self._go_on(restored, number, place)
+                outcome = await self._go_on(restored, number, place)
+            else:
+                outcome = await self._through(proposal, subject, entered, place)
+        finally:
+            place.leave()
+        pair = (row.server, row.tool)
+        return await self._elsewhere(outcome, number, row.call, (turn, step, call, agent), pair)
+
+    async def _elsewhere(
+        self,
+        outcome: Outcome,
+        number: str,
+        sent: str,
+        origin: tuple[str, int, ToolCall, str],
+        pair: Pair,
+    ) -> Outcome:
+        """Take a call that did not run to the next server of its route, if it has one."""
+        if not outcome.did_not_run:
+            return outcome
+        turn, step, call, agent = origin
+        row = await self._journal.run(lambda tx: calls.load(tx, sent)) if sent else None
+        arguments = row.args.decode() if row is not None else call.arguments
+        wanted = Wanted(pair, arguments, turn, step, agent, call.id)
+        return await self._fallbacks.go_on(
+            outcome, wanted, lambda proposal, subject: self._stand_in(number, proposal, subject)
+        )
+
+    async def _stand_in(self, number: str, proposal: Proposal, subject: Subject) -> Outcome:
+        """Carry out a call in the place of another; who cancels that one cancels this one."""
+        self._stand_ins[number] = proposal.call
+        self._tasks[proposal.call] = self._tasks[number]
+        key = (proposal.turn, proposal.step, proposal.agent, proposal.server)
+        place = self._sending.place(key, proposal.server, proposal.tool)
+        try:
+            entered = await self._enter(proposal, subject)
             return await self._through(proposal, subject, entered, place)
         finally:
             place.leave()
-
-    async def _prepare(
-        self, number: str, turn: str, step: int, call: ToolCall, agent: str
-    ) -> tuple[Proposal, Subject]:
-        tool = self._catalogue.find(call.name)
-        if tool is None:
-            near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
-            raise Refused(f"there is no tool named {call.name}. Nearest: {near}")
-        value = parse_arguments(call.arguments)
-        unchecked = await self.check(tool, value, len(call.arguments))
-        subject = self._subject(tool.server, tool.name)
-        if subject is None:
-            raise Refused(f"{tool.server} is not connected")
-        proposal = Proposal(
-            call=number,
-            server=tool.server,
-            tool=tool.name,
-            arguments=canonical(value),
-            origin="agent",
-            turn=turn,
-            step=step,
-            agent=agent,
-            provider_call_id=call.id,
-            unchecked=unchecked,
-        )
-        return proposal, subject
-
-    async def check(self, tool: Tool, value: dict[str, object], size: int) -> str:
-        """Check arguments against the tool's schema; return why that was not possible, or "".
-
-        Raises `BadArguments` where they do not fit.
-        """
-        if not tool.definition.input_schema:
-            return ""
-        try:
-            wrong = await self._schemas.check(tool.def_hash, tool.definition.input_schema, value, size=size)
-        except BadSchema as error:
-            return str(error)
-        if wrong:
-            listed = "; ".join(f"{each.where or 'arguments'}: {each.what}" for each in wrong[:5])
-            raise BadArguments(f"the arguments do not fit the tool's schema: {listed}")
-        return ""
+            self._stand_ins.pop(number, None)
+            self._tasks.pop(proposal.call, None)
 
     async def _earlier(self, turn: str, step: int, call: ToolCall) -> Outcome | None:
         """Return what became of this very call before a restart, if it was made then."""
@@ -172,24 +157,6 @@ class CallDesk:
         return Outcome(row.state, _WORDS.get(row.state, "The call ended without a result."))
 
     # --- from the person ------------------------------------------------------------------------
-
-    def prepare_by_hand(
-        self, tool: Tool, value: dict[str, object], *, confirmed: bool, unchecked: str = ""
-    ) -> ByHand:
-        """Make ready a call by hand whose arguments have been checked. Raises `Refused`."""
-        subject = self._subject(tool.server, tool.name)
-        if subject is None:
-            raise Refused(f"{tool.server} is not connected")
-        proposal = Proposal(
-            call=new_call_id(),
-            server=tool.server,
-            tool=tool.name,
-            arguments=canonical(value),
-            origin="hand",
-            confirmed=confirmed,
-            unchecked=unchecked,
-        )
-        return ByHand(proposal, subject)
 
     def question(self, hand: ByHand) -> tuple[SafeText, ...]:
         """Return why a call by hand must be confirmed first; empty if it may go."""
@@ -265,7 +232,12 @@ class CallDesk:
         except (Refused, GrantRefused, JournalBroken) as error:
             logger.warning("call %s was not sent: %s", call, error)
             await self._abandon(call, str(error))
-            return Outcome("failed", f"Nothing was sent: {error}", str(error), did_not_run=True)
+            return Outcome(
+                "failed",
+                f"Nothing was sent: {error}",
+                str(error),
+                did_not_run=not isinstance(error, JournalBroken),
+            )
 
     async def _abandon(self, call: str, reason: str) -> None:
         try:
@@ -308,6 +280,7 @@ class CallDesk:
 
     async def cancel(self, call: str, *, decider: str = "user", reason: str = "cancelled") -> bool:
         """Cancel one call, wherever it is on its way. False if it is not here (any more)."""
+        call = self._stand_ins.get(call, call)
         task = self._tasks.get(call)
         if task is not None and self._at_servers.stop(call, decider=decider, reason=reason):
             await asyncio.wait([task], timeout=5)
@@ -339,10 +312,14 @@ class CallDesk:
 
     # --- after a restart ------------------------------------------------------------------------
 
-    async def restore(self, rows: list[CallRow], mode: Mode) -> None:
-        """Put the calls that were waiting when the app ended back into the queue."""
+    async def restore(self, rows: list[CallRow], mode: Mode, fallbacks: Mapping[str, str]) -> None:
+        """Put the calls that were waiting when the app ended back into the queue.
+
+        `fallbacks` says of those that stand in for another call, for which.
+        """
         for row in rows:
-            await self._gate.restore(row, self._subject(row.server, row.tool), mode)
+            subject = self._subject(row.server, row.tool)
+            await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[(row.turn, row.step, row.provider_call_id)] = row
 
     def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:

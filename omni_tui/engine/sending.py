@@ -19,6 +19,7 @@ from omni_tui.tools import (
     Repeats,
     ResultCache,
     Room,
+    Routes,
     Tool,
     ToolExecutor,
     ToolRules,
@@ -41,6 +42,7 @@ class Sending:
         executor: ToolExecutor,
         rules: ToolRules,
         cache: ResultCache,
+        routes: Routes,
         tool: Callable[[str, str], Tool | None],
         allowed: Callable[[str], bool],
         timeout: Callable[[str], float],
@@ -50,6 +52,7 @@ class Sending:
         self._executor = executor
         self._rules = rules
         self._cache = cache
+        self._routes = routes
         self._tool = tool
         self._allowed = allowed
         self._timeout = timeout
@@ -62,11 +65,10 @@ class Sending:
         """Take a call's place among those of its answer (`key`). It must be left in the end."""
         return self._lanes.take(key, writes=self._cache.writes(server, tool))
 
-    async def send(self, call: str, place: Place | None, *, elsewhere: bool = False) -> Outcome:
+    async def send(self, call: str, place: Place | None) -> Outcome:
         """Carry out an approved call when it is its turn. Raises what `Gate.grant` and the executor raise.
 
-        Raises `Withdrawn` if it is cancelled before that. `elsewhere`: another server can be asked
-        instead, so no time is spent on one that is not there.
+        Raises `Withdrawn` if it is cancelled before that.
         """
         row = self._gate.row(call)
         if row is None:
@@ -77,14 +79,15 @@ class Sending:
             if (found := await self._from_cache(row)) is not None:
                 return found
             async with self._room.of(row.server, row.tool):
-                return await self._out(row, elsewhere=elsewhere)
+                return await self._out(row)
         except asyncio.CancelledError:
             if self._gate.withdrawn(call):
                 raise Withdrawn from None
             raise
 
-    async def _out(self, row: CallRow, *, elsewhere: bool) -> Outcome:
+    async def _out(self, row: CallRow) -> Outcome:
         tool = self._tool(row.server, row.tool)
+        elsewhere = row.origin == "agent" and self._routes.after(row.server, row.tool) is not None
         unsent, cut = further(
             self._rules, tool, row.origin, allowed=self._allowed(row.server), elsewhere=elsewhere
         )
@@ -113,7 +116,8 @@ class Sending:
         )
         await asyncio.shield(self._gate.answer_unsent(row.call, event, kept.stored))
         self._cache.hits += 1
-        return Outcome("succeeded", kept.text)
+        note = f"\n[Omni TUI: from the cache; such results are kept for {self._cache.ttl:g} s.]"
+        return Outcome("succeeded", kept.text, note=note)
 
     def _progress(self, call: str) -> Callable[[float, float | None, str], None]:
         def report(progress: float, total: float | None, message: str) -> None:

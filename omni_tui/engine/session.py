@@ -22,6 +22,7 @@ from omni_tui.models.base import Model
 from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.events import (
     CallChanged,
+    CallProposed,
     CallState,
     ModeChanged,
     ModelChanged,
@@ -32,7 +33,7 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection
-from omni_tui.tools import Catalogue, ResultCache, Schemas, Tasks, ToolExecutor, ToolRules
+from omni_tui.tools import Catalogue, ResultCache, Routes, Schemas, Tasks, ToolExecutor, ToolRules
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Surroundings(Protocol):
     schemas: Schemas
     rules: ToolRules
     cache: ResultCache
+    routes: Routes
     headless: bool
 
     def base_decisions(self) -> dict[Mode, Decision]:
@@ -119,6 +121,7 @@ class LiveSession:
             executor=executor,
             rules=around.rules,
             cache=around.cache,
+            routes=around.routes,
             tool=around.catalogue.get,
             allowed=around.allowed,
             timeout=around.call_timeout,
@@ -142,6 +145,7 @@ class LiveSession:
             tasks=self.tasks,
             catalogue=around.catalogue,
             schemas=around.schemas,
+            routes=around.routes,
             subject=self.subject,
             mode=lambda: self.settings.mode,
         )
@@ -162,7 +166,7 @@ class LiveSession:
             conversation=conversation,
             model=self.model,
             mode=lambda: self.settings.mode,
-            tool_specs=self._around.catalogue.specs,
+            tool_specs=lambda: self._around.catalogue.specs(self._around.routes.offered),
             policy=self._around.policy,
             live=self._around.live,
         )
@@ -183,7 +187,9 @@ class LiveSession:
             )
             await self.journal.commit(ended)
         await self.asks.settle(events)
-        await self.desk.restore([row for row in waiting if row.call not in running], self.settings.mode)
+        stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
+        left = [row for row in waiting if row.call not in running]
+        await self.desk.restore(left, self.settings.mode, stand_ins)
         self.desk.take_up([row for row in waiting if row.call in running], running)
 
     async def listed(self, server: str) -> None:

@@ -7,6 +7,7 @@ from omni_tui.tools.lanes import Lanes, Place, Room
 from omni_tui.tools.registry import Catalogue, Tool, annotation_lines
 from omni_tui.tools.repeating import Repeats, further
 from omni_tui.tools.results import StoredResult, model_text, part_bytes, part_text, previews, store
+from omni_tui.tools.routes import Routes
 from omni_tui.tools.routing import NameMap, model_name
 from omni_tui.tools.rules import ToolRules
 from omni_tui.tools.schema import BadSchema, Schemas
@@ -24,6 +25,7 @@ __all__ = [
     "Repeats",
     "ResultCache",
     "Room",
+    "Routes",
     "Schemas",
     "StoredResult",
     "TaskBegun",

@@ -61,6 +61,8 @@ class Outcome:
     reason: str = ""
     did_not_run: bool = False
     """Whether the tool surely did not run, where the call failed."""
+    note: str = ""
+    """The host's word about it for the model."""
 
 
 class TaskBegun(Exception):

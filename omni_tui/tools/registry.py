@@ -181,9 +181,12 @@ class Catalogue:
         """Return the servers that have been listed."""
         return list(self._tools)
 
-    def specs(self) -> tuple[ToolSpec, ...]:
-        """Return the tools a model is offered, in a stable order (prompt caches depend on it)."""
-        return tuple(tool.spec() for tool in sorted(self.all(), key=lambda tool: tool.model_name))
+    def specs(self, chosen: Callable[[list[Tool]], list[Tool]] = list) -> tuple[ToolSpec, ...]:
+        """Return the tools a model is offered, in a stable order (prompt caches depend on it).
+
+        `chosen` leaves out what is not offered.
+        """
+        return tuple(tool.spec() for tool in sorted(chosen(self.all()), key=lambda tool: tool.model_name))
 
     def hashes(self, server: str) -> dict[str, str]:
         """Return the definition hash of each tool of a server."""

@@ -44,7 +44,7 @@ class Repeats:
     made: int = 0
 
     def after(self, error: CallError) -> int:
-        """Return how many further attempts there may be in all when one fails like this; 0 for none left."""
+        """Return how many further attempts there may be in all after such a failure; 0 for none left."""
         if error.did_not_run:
             most = self.unsent
         elif error.answered:
