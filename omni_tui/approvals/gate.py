@@ -253,7 +253,7 @@ class Gate:
         try:
             return await self.dispatches.redeem(item, grant)
         finally:
-            if item.row.state == "cancelled":
+            if item.cancelled:
                 self._settle(item, Resolution("cancelled", "stop", "cancelled before anything was sent"))
 
     def is_open(self, dispatch: Dispatch) -> bool:

@@ -19,6 +19,7 @@ from omni_tui.engine.offer_desk import OfferDesk, read_attachments
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.signin_desk import SignInDesk
+from omni_tui.engine.stats_desk import StatsDesk
 from omni_tui.engine.tool_desk import ToolDesk
 from omni_tui.engine.wire_desk import WireDesk
 from omni_tui.memory import JournalBroken, list_sessions
@@ -59,6 +60,7 @@ class Commands:
             **view.table(),
             **offers.table(),
             **AskDesk(engine).table(),
+            **StatsDesk(engine).table(),
             **MediaDesk(engine, view, offers).table(),
         }
 

@@ -10,7 +10,6 @@ import os
 import time
 import uuid
 from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -24,6 +23,7 @@ from omni_tui.engine.fanout import Fanout, Outbox
 from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.opener import sweep_opened
+from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.session import LiveSession, Settings
 from omni_tui.engine.tokens import RedactedCredentials
 from omni_tui.engine.ways import WayFile
@@ -40,6 +40,7 @@ from omni_tui.memory import (
 )
 from omni_tui.models import make_model
 from omni_tui.models.base import Model
+from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
     ConfigProblems,
@@ -75,7 +76,8 @@ class Engine:
         self.loaded = loaded
         self.headless = options.headless
         self.log_path = str(loaded.paths.log_dir / "engine.log")
-        self.pool = ThreadPoolExecutor(POOL, thread_name_prefix="omni-pool")
+        self.pool = MeteredPool(POOL, thread_name_prefix="omni-pool")
+        self.executions = Executions()
         self.schemas = Schemas(self.pool)
         self.rules = ToolRules(loaded.config.tools)
         self.fanout = Fanout()
@@ -353,6 +355,7 @@ class Engine:
     # --- callbacks ------------------------------------------------------------------------------
 
     def _committed(self, events: Sequence[AnyEvent]) -> None:
+        self.executions.take(events)
         for event in events:
             self.fanout.publish(event)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from omni_tui.face import actions
+from omni_tui.face.executing import Executing
 from omni_tui.face.managing import Managing
 from omni_tui.face.messages import CopyText, ShowServerLog
 from omni_tui.face.screens.main import PANES, MainScreen, PaneName
@@ -32,7 +33,7 @@ TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto")
 
 
-class Verbs(Managing):
+class Verbs(Managing, Executing):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port

@@ -6,6 +6,7 @@ from typing import Literal
 
 from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.execution import ClearCache, ReadStats
 from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.offers import (
     Attachment,
@@ -301,4 +302,6 @@ AnyCommand = (
     | EditPlan
     | CheckPart
     | OpenPart
+    | ClearCache
+    | ReadStats
 )

@@ -24,6 +24,7 @@ from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.execution import StatsRead
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.offers import (
     AttachedResource,
@@ -618,4 +619,5 @@ AnyEvent = (
     | Completions
     | PartChecked
     | PartOpened
+    | StatsRead
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def instead(running: Rig, answer: Answer, server: str = "demo") -> list[str]:
         assert isinstance(found, RawResult)
         return found
 
-    running.engine.registry.get(server).call_tool = call_tool  # type: ignore[assignment, method-assign]
+    running.engine.registry.get(server).call_tool = call_tool  # type: ignore[method-assign]
     return sent
 
 
@@ -69,10 +70,8 @@ async def go(running: Rig, message: str = "go") -> None:
 
 async def rows(running: Rig) -> list[CallRow]:
     numbers = [event.call for event in running.of(e.CallProposed)]
-    found = [
-        await running.engine.session.journal.run(lambda tx, call=call: calls.load(tx, call))
-        for call in numbers
-    ]
+    journal = running.engine.session.journal
+    found = [await journal.run(partial(calls.load, call=call)) for call in numbers]
     return [row for row in found if row is not None]
 
 
@@ -158,7 +157,7 @@ async def test_a_tool_has_its_own_time(tmp_path: Path) -> None:
             times[dispatch.tool] = timeout
             return text("x")
 
-        running.engine.registry.get("demo").call_tool = call_tool  # type: ignore[assignment, method-assign]
+        running.engine.registry.get("demo").call_tool = call_tool  # type: ignore[method-assign]
         await go(running)
         assert times == {"add": 7.5, "write_note": 120.0}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +16,8 @@ Calls = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans()), max_size
 
 @given(Calls, st.randoms())
 def test_a_write_runs_alone_and_in_its_place_and_reads_together(
-    calls: list[tuple[str, bool]], random
-) -> None:  # type: ignore[no-untyped-def]
+    calls: list[tuple[str, bool]], random: Random
+) -> None:
     lanes = Lanes()
     places = [(server, writes, lanes.take(server, writes=writes)) for server, writes in calls]
     left: set[int] = set()
@@ -30,8 +31,8 @@ def test_a_write_runs_alone_and_in_its_place_and_reads_together(
         waiting = set(range(len(places))) - left - set(running)
         for n in waiting:
             server, writes, _ = places[n]
-            before = [m for m in range(n) if places[m][0] == server and m not in left]
-            assert before if writes else any(places[m][1] for m in before)
+            ahead = [m for m in range(n) if places[m][0] == server and m not in left]
+            assert ahead if writes else any(places[m][1] for m in ahead)
         chosen = random.choice(running)
         places[chosen][2].leave()
         places[chosen][2].leave()
