@@ -26,6 +26,8 @@ class Card:
     held: bool = False
     edited: bool = False
     restored: bool = False
+    fallback: str = ""
+    """For what the call stands in, "" if it was wanted itself."""
 
 
 def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
@@ -42,6 +44,7 @@ def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
         turn=row.turn,
         agent=row.agent,
         risk=card.subject.risk,
+        fallback=safe(card.fallback, limit=500),
     )
 
 
@@ -58,7 +61,7 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
         label=safe_line(row.tool, limit=128),
         digest=digest,
         risk=subject.risk,
-        why=tuple(safe(reason, limit=500) for reason in card.why),
+        why=tuple(safe(reason, limit=500) for reason in (card.fallback, *card.why) if reason),
         arguments=safe_json(value, limit=CARD_LIMIT),
         arguments_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
         size=len(row.args),

@@ -16,14 +16,16 @@ from typing import Any
 
 from omni_tui.approvals import attempts
 from omni_tui.approvals.cards import Card, call_proposed, request_approval
+from omni_tui.approvals.dispatches import Dispatches
 from omni_tui.approvals.grants import Grant, GrantRefused, Mint
-from omni_tui.approvals.policy import Assessment, Decision, Facts, assess
+from omni_tui.approvals.policy import Assessment, Decision, assess
 from omni_tui.approvals.queue import OPEN, OpenCall, Refused, Resolution
-from omni_tui.approvals.subject import Proposal, Subject
-from omni_tui.memory import CallMoved, CallRow, GrantSpent, Journal, Tx, calls
+from omni_tui.approvals.subject import Proposal, Subject, facts, moved_on
+from omni_tui.memory import CallMoved, CallRow, Journal, Tx, calls
 from omni_tui.protocol import AnyEvent, Mode
-from omni_tui.protocol.events import AttemptRefused, CallChanged, CallRound, CallState
-from omni_tui.security.text import safe, safe_line
+from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
+from omni_tui.protocol.events import CallChanged, CallFinished, CallState
+from omni_tui.security.text import safe
 from omni_tui.servers.base import Dispatch
 
 logger = logging.getLogger(__name__)
@@ -50,23 +52,14 @@ class Gate:
         self._mint = Mint(clock)
         self._open: dict[str, OpenCall] = {}
         self._resolved: dict[str, Resolution] = {}
-        self._dispatched: set[Dispatch] = set()
+        self.dispatches = Dispatches(journal)
         self._verdicts = asyncio.Lock()
 
     # --- proposals ------------------------------------------------------------------------------
 
     def assess(self, proposal: Proposal, subject: Subject, mode: Mode) -> Assessment:
         """Say what would be decided on a proposal, without side effects."""
-        facts = Facts(
-            mode=mode,
-            origin=proposal.origin,
-            risk=subject.risk,
-            server_trust=subject.server_trust,
-            tool_trust=subject.tool_trust,
-            confirmed=proposal.confirmed,
-            unchecked=proposal.unchecked,
-        )
-        return assess(self._base, facts)
+        return assess(self._base, facts(proposal, subject, mode))
 
     async def propose(self, proposal: Proposal, subject: Subject, mode: Mode) -> Resolution | None:
         """Journal a proposal. Return how it ended, or None if it waits for the person now.
@@ -88,7 +81,7 @@ class Gate:
         await self._journal.commit(*events, change=lambda tx: calls.insert(tx, opened.row))
         return None
 
-    async def restore(self, row: CallRow, subject: Subject | None, mode: Mode) -> None:
+    async def restore(self, row: CallRow, subject: Subject | None, mode: Mode, fallback: str = "") -> None:
         """Put a call that was pending when the app ended back into the queue, unarmed.
 
         If its server is not connected yet, `reconsider` completes the card when it is.
@@ -100,7 +93,7 @@ class Gate:
         else:
             assessment = self.assess(proposal, subject, mode)
         opened = self._opened(proposal, subject, assessment, row=row)
-        opened.card = replace(opened.card, restored=True)
+        opened.card = replace(opened.card, restored=True, fallback=fallback)
         self._open[row.call] = opened
         await self._journal.commit(self._request(opened))
 
@@ -112,12 +105,13 @@ class Gate:
                 subject = self._lookup(server, item.row.tool)
                 if item.row.server != server or not incomplete or subject is None:
                     continue
-                if self._moved_on(item.row, subject):
+                if moved_on(item.row, subject):
                     await self._hold(item, subject)
                     continue
                 assessment = self.assess(Proposal.from_row(item.row), subject, mode)
+                was = item.card
                 card = Card(subject, assessment.why, held=assessment.held, restored=True)
-                item.card = replace(card, edited=item.card.edited)
+                item.card = replace(card, edited=was.edited, fallback=was.fallback)
                 await self._journal.commit(self._request(item))
 
     def _opened(
@@ -126,7 +120,7 @@ class Gate:
         state: CallState = "held" if assessment.held else "pending"
         if row is None:
             row = proposal.row(subject, state, self._digest(proposal.arguments))
-        card = Card(subject=subject, why=assessment.why, held=assessment.held)
+        card = Card(subject, assessment.why, held=assessment.held, fallback=proposal.fallback)
         waiter: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
         return OpenCall(row=row, card=card, digest=self._shown(row), waiter=waiter)
 
@@ -219,6 +213,10 @@ class Gate:
             raise Refused("this call is over")
         return await asyncio.shield(item.waiter)
 
+    def withdrawn(self, call: str) -> bool:
+        """Whether a call was cancelled before anything of it was sent."""
+        return (resolved := self._resolved.get(call)) is not None and resolved.state == "cancelled"
+
     def row(self, call: str) -> CallRow | None:
         """Return what is known of an open call."""
         item = self._open.get(call)
@@ -231,12 +229,7 @@ class Gate:
 
         What was approved must still be what is there: a changed definition goes back to the person.
         """
-        item = self._open.get(call)
-        if item is None or item.row.state != "approved":
-            raise Refused("this call is not approved")
-        subject = self._lookup(item.row.server, item.row.tool)
-        if subject is None or self._moved_on(item.row, subject):
-            raise Refused("the tool or its server changed after the approval")
+        item = self._as_approved(call)
         grant = self._mint.issue(
             call=call,
             attempt=item.row.attempt,
@@ -250,84 +243,65 @@ class Gate:
     async def redeem(self, grant: Grant) -> Dispatch:
         """Use a grant up: journal `dispatching`, then return what may be sent. Raises `GrantRefused`.
 
-        The bytes come from the row that the compare-and-set matched, not from memory.
+        The bytes come from the row that the compare-and-set matched, not from memory. Cancelled while
+        that is written, the call ends as cancelled, with nothing sent.
         """
         self._mint.take(grant)
         item = self._open.get(grant.call)
         if item is None or item.row.state != "approved" or item.row.nonce != grant.nonce:
             raise GrantRefused("the call of this grant is over, or was not approved")
-        event = CallChanged(
-            call=grant.call, state="dispatching", decider=item.row.decider, attempt=grant.attempt
-        )
         try:
-            arguments = await self._journal.commit(
-                *item.unwritten, event, change=lambda tx: self._consume(tx, item, grant)
-            )
-        except GrantSpent as error:
-            raise GrantRefused(str(error)) from None
-        if arguments is None:
-            raise GrantRefused("the journal gave no arguments")
-        item.row = replace(item.row, state="dispatching")
-        item.written, item.unwritten = True, ()
-        dispatch = Dispatch(grant.call, grant.attempt, item.row.server, item.row.tool, arguments)
-        self._dispatched.add(dispatch)
-        return dispatch
+            return await self.dispatches.redeem(item, grant)
+        finally:
+            if item.cancelled:
+                self._settle(item, Resolution("cancelled", "stop", "cancelled before anything was sent"))
 
     def is_open(self, dispatch: Dispatch) -> bool:
         """Whether this very dispatch came from a redeemed grant and is not over: the tap's question."""
-        return dispatch in self._dispatched
+        return dispatch in self.dispatches
 
-    async def goes_on(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
-        """Journal that a call goes on with what its server asked for, before it does.
+    async def again(self, dispatch: Dispatch, failed: AttemptRefused | AttemptFailed) -> bool:
+        """Make the next attempt of a call whose last one may be made again; True: ask for its grant.
 
-        The approval covers it: tool, arguments and server are those of the dispatch. Raises
-        `GrantRefused` for a call that is over.
-        """
-        if dispatch not in self._dispatched:
-            raise GrantRefused("this call is over")
-        await self._journal.commit(
-            CallRound(
-                call=dispatch.call,
-                round=number,
-                asked=tuple(safe_line(method, limit=80) for method in asked),
-                attempt=dispatch.attempt,
-            )
-        )
-
-    def spent(self, dispatch: Dispatch) -> None:
-        """Let nothing more be sent under a dispatch whose call is not over yet: it runs as a task."""
-        self._dispatched.discard(dispatch)
-
-    async def again(self, dispatch: Dispatch, refused: AttemptRefused) -> bool:
-        """Make the next attempt of a call whose attempt the server refused unseen; True: ask for its grant.
-
-        An approval serves for one further attempt, of the same bytes for what was approved. If that has
-        changed, the call waits for the person anew (headless it is withheld): see `resolution`. Raises
-        `Refused` where there is to be no further attempt; the call is then as it was.
+        It is of the same bytes for what was approved. If that has changed since, a call that was refused
+        unseen waits for the person anew (headless it is withheld): see `resolution`. Raises `Refused` where
+        there is to be no further attempt; the call is then as it was.
         """
         async with self._verdicts:
             item = self._open.get(dispatch.call)
-            if item is None or item.tried_again or dispatch not in self._dispatched:
+            if item is None or attempts.barred(item, failed) or dispatch not in self.dispatches:
                 raise Refused("it was tried again already, or is over")
             subject = self._lookup(dispatch.server, dispatch.tool)
             if subject is None:
                 raise Refused("the server is gone, or no longer has this tool")
-            row, card = attempts.further(item, subject, headless=self._headless)
-            told = attempts.announced(row, card, self._shown(row))
-            await self._journal.commit(refused, told, change=lambda tx: attempts.enter(tx, row))
-            self._dispatched.discard(dispatch)
-            item.row, item.card, item.digest, item.tried_again = row, card, self._shown(row), True
-            if row.state == "approved":
+            await attempts.again(
+                self._journal, item, subject, failed, shown=self._shown, headless=self._headless
+            )
+            self.dispatches.close(dispatch)
+            if item.row.state == "approved":
                 return True
-            self._resolved.pop(row.call, None)
+            self._resolved.pop(dispatch.call, None)
             item.waiter = asyncio.get_running_loop().create_future()
-            if row.state == "withheld":
+            if item.row.state == "withheld":
                 self._settle(item, Resolution("withheld", "headless", attempts.CHANGED))
             return False
 
+    async def answer_unsent(self, call: str, event: CallFinished, result: bytes) -> None:
+        """Journal that an approved call is answered from the cache, and forget it. Raises `Refused`.
+
+        What holds for a grant holds here: the call is approved, and what was approved is still there.
+        """
+        item = self._as_approved(call)
+        await self._journal.commit(
+            *item.unwritten,
+            event,
+            change=lambda tx: attempts.enter_cached(tx, item.row, result, new=not item.written),
+        )
+        self._open.pop(call, None)
+
     async def finish(self, dispatch: Dispatch, event: AnyEvent, state: CallState, result: bytes) -> None:
         """Journal the end of a call, with its whole result, and forget it."""
-        self._dispatched.discard(dispatch)
+        self.dispatches.close(dispatch)
 
         def change(tx: Tx) -> None:
             calls.move(tx, dispatch.call, state, expect=("dispatching",))
@@ -341,22 +315,6 @@ class Gate:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    @staticmethod
-    def _consume(tx: Tx, item: OpenCall, grant: Grant) -> bytes:
-        if not item.written:
-            calls.insert(tx, item.row)
-        else:
-            calls.move(tx, grant.call, "approved", expect=("approved",), nonce=grant.nonce)
-        return calls.consume(
-            tx,
-            grant.call,
-            grant.attempt,
-            grant.nonce,
-            grant.server_fp,
-            grant.def_hash,
-            grant.args_hash,
-        )
-
     def _waiting(self, call: str, digest: str) -> OpenCall:
         item = self._open.get(call)
         if item is None or item.row.state not in OPEN:
@@ -365,16 +323,21 @@ class Gate:
             raise Refused("this call changed after it was shown; look at it again")
         return item
 
-    @staticmethod
-    def _moved_on(row: CallRow, subject: Subject) -> bool:
-        return (row.server_fp, row.def_hash) != (subject.server_fp, subject.def_hash)
+    def _as_approved(self, call: str) -> OpenCall:
+        item = self._open.get(call)
+        if item is None or item.row.state != "approved":
+            raise Refused("this call is not approved")
+        subject = self._lookup(item.row.server, item.row.tool)
+        if subject is None or moved_on(item.row, subject):
+            raise Refused("the tool or its server changed after the approval")
+        return item
 
     async def _still_as_shown(self, item: OpenCall) -> None:
         """Refuse an approval of something that is not there now, or is not what was shown."""
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None:
             raise Refused(f"{item.row.server} is not connected now, or no longer has this tool")
-        if not self._moved_on(item.row, subject):
+        if not moved_on(item.row, subject):
             return
         await self._hold(item, subject)
         raise Refused("the tool or its server changed while this waited; look at it again")

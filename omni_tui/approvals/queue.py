@@ -38,4 +38,11 @@ class OpenCall:
     unwritten: tuple[AnyEvent, ...] = ()
     written: bool = True
     tried_again: bool = False
-    """Whether this approval has served for a further attempt already."""
+    """Whether this approval has served for a further attempt after a refused token."""
+    repeated: int = 0
+    """For how many further attempts after a failure this approval has served."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it has ended as cancelled."""
+        return self.row.state == "cancelled"

@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from omni_tui.approvals.policy import Origin, Trust
+from omni_tui.approvals.policy import Facts, Origin, Trust
 from omni_tui.memory import CallRow
+from omni_tui.protocol import Mode
 from omni_tui.protocol.events import CallState, Risk
 
 
@@ -66,6 +67,8 @@ class Proposal:
     provider_call_id: str = ""
     confirmed: bool = False
     unchecked: str = ""
+    fallback: str = ""
+    """For what the call stands in, in words for the card; "" if it was wanted itself."""
 
     @classmethod
     def from_row(cls, row: CallRow) -> Self:
@@ -100,3 +103,21 @@ class Proposal:
             provider_call_id=self.provider_call_id,
             created=time.time(),
         )
+
+
+def facts(proposal: Proposal, subject: Subject, mode: Mode) -> Facts:
+    """Return what a decision on a proposal may depend on."""
+    return Facts(
+        mode=mode,
+        origin=proposal.origin,
+        risk=subject.risk,
+        server_trust=subject.server_trust,
+        tool_trust=subject.tool_trust,
+        confirmed=proposal.confirmed,
+        unchecked=proposal.unchecked,
+    )
+
+
+def moved_on(row: CallRow, subject: Subject) -> bool:
+    """Whether a tool, or its server, is not any more what a call was proposed for."""
+    return (row.server_fp, row.def_hash) != (subject.server_fp, subject.def_hash)

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from omni_tui.config.models import Config, ModelTable, ServerSection
 from omni_tui.config.positions import Path, Positions
+from omni_tui.config.tools import LimitSection
 from omni_tui.protocol.events import Problem
 from omni_tui.security.text import safe_line
 
@@ -20,7 +21,6 @@ _NOT_YET: dict[Path, tuple[str, str]] = {
         "rules are not supported by this version; nothing they say would be held",
         'take them out, and set what a mode does with calls: chat, auto, orchestrator = "ask"',
     ),
-    ("tools", "routes"): ("routes are not supported by this version", "take the table out"),
     ("mcpServers",): (
         "a server is a table [servers.NAME] here",
         "to use another host's JSON file as it is, start with --mcp-config FILE",
@@ -104,7 +104,7 @@ def _words(details: ErrorDetails, path: Path) -> tuple[str, str]:
             f"{name} {details['msg']}",
             "write ${NAME} for an environment variable, or keyring:SERVICE/NAME",
         )
-    if kind in {"reach", "misplaced", "bearer", "http_url", "oauth"}:
+    if kind in {"reach", "misplaced", "bearer", "http_url", "oauth", "pattern"}:
         return f"{name} {details['msg']}" if kind != "misplaced" else f"{name}: {details['msg']}", ""
     wanted = _WANTED.get(kind)
     if wanted:
@@ -140,6 +140,8 @@ def _wrong_choice(path: Path, value: object, expected: str) -> tuple[str, str]:
 
 def _keys_at(path: Path) -> list[str]:
     """Return the keys a section knows."""
+    if path[:2] == ("tools", "limits"):
+        return list(LimitSection.model_fields) if len(path) == 3 else []
     model: type[BaseModel] = Config
     for depth, part in enumerate(path):
         if depth == 1 and path[0] in _TABLES:

@@ -179,6 +179,9 @@ _LOWER_ONLY = {
     ("tools", "call_timeout"),
     ("tools", "result_limit"),
     ("tools", "offered"),
+    ("tools", "concurrency"),
+    ("tools", "server_concurrency"),
+    ("tools", "cache_ttl"),
     ("model", "max_tokens"),
     ("sampling", "max_tokens"),
     ("sampling", "session_tokens"),
@@ -190,4 +193,5 @@ _OWNED = {
     "agent": "it would speak to the model in your name",
     "keys": "it could put another action on a key you know",
     "ui": "how it looks is yours",
+    "tools": "which calls are repeated, diverted or answered from memory is yours to say",
 }

@@ -16,11 +16,10 @@ from pydantic_core import PydanticCustomError
 from omni_tui.config.model_settings import ToolsWay
 from omni_tui.config.references import is_reference
 from omni_tui.config.spec import Grant, IdpToken, LogLevel
+from omni_tui.config.tools import Seconds, TaskSeconds, ToolsSection
 
 Decision = Literal["allow", "ask", "deny"]
 AgentMode = Literal["chat", "auto", "orchestrator"]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
 STRICTNESS: dict[Decision, int] = {"allow": 0, "ask": 1, "deny": 2}
 OFFLINE = "offline"
@@ -50,13 +49,6 @@ Folder = Annotated[str, AfterValidator(_folder)]
 def _scope(value: str) -> str:
     if not re.fullmatch(r"[\x21\x23-\x5B\x5D-\x7E]+", value):
         raise PydanticCustomError("oauth", "must be one scope: printable, without spaces and quotes")
-    return value
-
-
-def _pin(value: str) -> str:
-    server, slash, tool = value.partition("/")
-    if not (server and slash and tool):
-        raise PydanticCustomError("pin", 'must be "server/tool"')
     return value
 
 
@@ -263,22 +255,6 @@ class UiSection(Section):
     """`[ui]`: the theme's name."""
 
     theme: str = ""
-
-
-class ToolsSection(Section):
-    """`[tools]`: limits of calls, and which tools a model is offered.
-
-    `result_limit` is the characters of one result the model gets. `call_timeout` is how long a server may
-    say nothing, of a call that runs as a task too; `task_timeout` how long a task may take in all. Of
-    more than `offered` tools a request carries those that fit what was said; `pinned` ones
-    ("server/tool") are always among them.
-    """
-
-    call_timeout: Seconds = 120.0
-    task_timeout: TaskSeconds = 86_400.0
-    result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
-    offered: int = Field(default=40, ge=1, le=126)
-    pinned: list[Annotated[str, AfterValidator(_pin)]] = Field(default=[], max_length=100)
 
 
 class SamplingSection(Section):

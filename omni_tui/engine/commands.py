@@ -22,6 +22,7 @@ from omni_tui.engine.plan_desk import PlanDesk
 from omni_tui.engine.runner import Busy
 from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.signin_desk import SignInDesk
+from omni_tui.engine.stats_desk import StatsDesk
 from omni_tui.engine.tool_desk import ToolDesk
 from omni_tui.engine.wire_desk import WireDesk
 from omni_tui.memory import JournalBroken, list_sessions
@@ -62,6 +63,7 @@ class Commands:
             **view.table(),
             **offers.table(),
             **AskDesk(engine).table(),
+            **StatsDesk(engine).table(),
             **MediaDesk(engine, view, offers).table(),
             **PlanDesk(engine).table(),
             **ContextDesk(engine).table(),

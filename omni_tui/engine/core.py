@@ -10,7 +10,6 @@ import os
 import time
 import uuid
 from collections.abc import Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -25,6 +24,7 @@ from omni_tui.engine.model_room import ModelRoom
 from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.opener import sweep_opened
+from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.session import LiveSession, Settings
 from omni_tui.engine.tokens import RedactedCredentials
 from omni_tui.engine.ways import WayFile
@@ -41,6 +41,7 @@ from omni_tui.memory import (
 )
 from omni_tui.models.base import Model
 from omni_tui.models.budget import Budget
+from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
     ConfigProblems,
@@ -57,7 +58,7 @@ from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection, Dispatch, Offers, Processes, Registry, ToolDefinition, sweep_leases
 from omni_tui.servers.asks import Ask, AskReply
-from omni_tui.tools import Catalogue, Schemas
+from omni_tui.tools import Catalogue, ResultCache, Routes, Schemas, ToolRules
 from omni_tui.tools.routing import model_name
 
 logger = logging.getLogger(__name__)
@@ -78,8 +79,10 @@ class Engine:
         self.loaded = loaded
         self.headless = options.headless
         self.log_path = str(loaded.paths.log_dir / "engine.log")
-        self.pool = ThreadPoolExecutor(POOL, thread_name_prefix="omni-pool")
+        self.pool = MeteredPool(POOL, thread_name_prefix="omni-pool")
+        self.executions = Executions()
         self.schemas = Schemas(self.pool)
+        self.rules = ToolRules(loaded.config.tools)
         self.fanout = Fanout()
         self.shelf = Shelf()
         self.environ = environ
@@ -87,6 +90,8 @@ class Engine:
         self.models = ModelRoom(loaded, environ, self.live)
         self.vault: Vault
         self.catalogue: Catalogue
+        self.cache: ResultCache
+        self.routes: Routes
         self.registry: Registry
         self.session: LiveSession
         self.processes: Processes
@@ -121,6 +126,8 @@ class Engine:
         await loop.run_in_executor(self.pool, sweep_opened, state)
         await loop.run_in_executor(self.pool, self.models.days.flush)
         self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
+        self.routes = Routes(self.rules, self.catalogue.get)
+        self.cache = ResultCache(self.rules, self.catalogue.get, self.allowed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)
         self.registry = Registry(
@@ -295,6 +302,13 @@ class Engine:
         """Keyed digest of this installation."""
         return self.vault.digest(data)
 
+    def allowed(self, server: str) -> bool:
+        """Whether the person allowed a server to start."""
+        try:
+            return self.registry.get(server).spec.allowed
+        except KeyError:
+            return False
+
     def call_timeout(self, server: str) -> float:
         """Seconds without progress after which a call is given up."""
         try:
@@ -370,6 +384,7 @@ class Engine:
     # --- callbacks ------------------------------------------------------------------------------
 
     def _committed(self, events: Sequence[AnyEvent]) -> None:
+        self.executions.take(events)
         for event in events:
             self.fanout.publish(event)
             if isinstance(event, UsageChanged) and hasattr(self, "session"):
@@ -388,7 +403,7 @@ class Engine:
         return await self.session.asks.ask(ask)
 
     async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
-        await self.session.gate.goes_on(dispatch, number, asked)
+        await self.session.gate.dispatches.goes_on(dispatch, number, asked)
 
     def _on_server_event(self, event: Event) -> None:
         if isinstance(event, ServerChanged):
@@ -406,6 +421,7 @@ class Engine:
 
     async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
         await self.catalogue.update(self.registry.get(server).spec, definitions)
+        self.cache.listed(server, self.catalogue.hashes(server))
 
     def _on_listed(self, page: ToolsListed) -> None:
         if page.last and not self._frozen:

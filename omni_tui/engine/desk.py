@@ -7,56 +7,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-import uuid
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
 from omni_tui.approvals import Gate, GrantRefused, Proposal, Refused, Resolution, Subject
+from omni_tui.engine.fallback import Fallbacks, Wanted
+from omni_tui.engine.proposing import ByHand, Gone, Proposals, new_call_id
+from omni_tui.engine.sending import Sending, Withdrawn
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, calls, tasks
 from omni_tui.models.base import Image, ToolCall
 from omni_tui.models.pictures import pictures_of
-from omni_tui.protocol import Event, Mode, SafeText
-from omni_tui.protocol.events import CallProgress, CallState
+from omni_tui.protocol import Mode, SafeText
+from omni_tui.protocol.events import CallState
 from omni_tui.security.text import safe
 from omni_tui.tools import (
     MAY_BE_HALF_DONE,
     BadArguments,
-    BadSchema,
     Catalogue,
     Outcome,
+    Place,
+    Routes,
     Schemas,
     StoredResult,
     TaskBegun,
     Tasks,
-    Tool,
-    ToolExecutor,
-    canonical,
     model_text,
-    parse_arguments,
 )
+from omni_tui.tools.routing import Pair
 
 logger = logging.getLogger(__name__)
 
 _IMAGE = "[image, "
 """What `model_text` says of a picture begins so."""
-PER_SERVER = 4
-IN_ALL = 16
-
-
-def new_call_id() -> str:
-    """Return an id for a call: short enough to read, unique enough for a session's lifetime."""
-    return "c-" + uuid.uuid4().hex[:12]
-
-
-@dataclass(frozen=True, slots=True)
-class ByHand:
-    """A call by hand that is ready: what is to be called with what, and what the gate knows of the tool."""
-
-    proposal: Proposal
-    subject: Subject
 
 
 class CallDesk:
@@ -67,30 +50,27 @@ class CallDesk:
         *,
         journal: Journal,
         gate: Gate,
-        executor: ToolExecutor,
+        sending: Sending,
         tasks: Tasks,
         catalogue: Catalogue,
         schemas: Schemas,
+        routes: Routes,
         subject: Callable[[str, str], Subject | None],
-        live: Callable[[Event], None],
         mode: Callable[[], Mode],
-        timeout: Callable[[str], float],
     ) -> None:
         self._journal = journal
         self._gate = gate
-        self._executor = executor
+        self._sending = sending
         self._at_servers = tasks
         self._catalogue = catalogue
-        self._schemas = schemas
         self._subject = subject
-        self._live = live
+        self.proposals = Proposals(catalogue, schemas, subject, routes.known)
         self._mode = mode
-        self._timeout = timeout
         self._tasks: dict[str, asyncio.Task[Outcome]] = {}
-        self._slots: dict[str, asyncio.Semaphore] = {}
-        self._all = asyncio.Semaphore(IN_ALL)
         self._entry = asyncio.Lock()
         self._restored: dict[tuple[str, str, int, str], CallRow] = {}
+        self._fallbacks = Fallbacks(routes, subject, self.proposals.check, new_call_id)
+        self._stand_ins: dict[str, str] = {}
         self._taken_up: dict[tuple[str, str, int, str], tuple[str, asyncio.Task[Outcome]]] = {}
 
     # --- from the agent -------------------------------------------------------------------------
@@ -103,7 +83,7 @@ class CallDesk:
         number = new_call_id()
         outcome = await self._tracked(number, self._from_agent(number, turn, step, call, agent))
         images = await self._images(turn, step, call, agent) if _IMAGE in outcome.text else ()
-        return ToolOutcome(outcome.text, outcome.state, call=outcome.call, images=images)
+        return ToolOutcome(outcome.text, outcome.state, call=outcome.call, note=outcome.note, images=images)
 
     async def _images(self, turn: str, step: int, call: ToolCall, agent: str) -> tuple[Image, ...]:
         """Return the pictures of a call's kept result."""
@@ -122,55 +102,57 @@ class CallDesk:
                 if (earlier := await self._earlier(turn, step, call, agent)) is not None:
                     return earlier
                 try:
-                    proposal, subject = await self._prepare(number, turn, step, call, agent)
+                    proposal, subject = await self.proposals.of_agent(number, turn, step, call, agent)
+                except Gone as gone:
+                    outcome = Outcome("failed", f"Error: {gone}", str(gone), did_not_run=True)
+                    return await self._elsewhere(outcome, number, "", (turn, step, call, agent), gone.pair)
                 except (BadArguments, Refused) as error:
                     return Outcome("failed", f"Error: {error}", str(error))
                 entered = await self._enter(proposal, subject)
-        if restored is not None:
-            return await self._go_on(restored, number)
-        return await self._through(proposal, subject, entered)
-
-    async def _prepare(
-        self, number: str, turn: str, step: int, call: ToolCall, agent: str
-    ) -> tuple[Proposal, Subject]:
-        tool = self._catalogue.find(call.name)
-        if tool is None:
-            near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
-            raise Refused(f"there is no tool named {call.name}. Nearest: {near}")
-        value = parse_arguments(call.arguments)
-        unchecked = await self.check(tool, value, len(call.arguments))
-        subject = self._subject(tool.server, tool.name)
-        if subject is None:
-            raise Refused(f"{tool.server} is not connected")
-        proposal = Proposal(
-            call=number,
-            server=tool.server,
-            tool=tool.name,
-            arguments=canonical(value),
-            origin="agent",
-            turn=turn,
-            step=step,
-            agent=agent,
-            provider_call_id=call.id,
-            unchecked=unchecked,
-        )
-        return proposal, subject
-
-    async def check(self, tool: Tool, value: dict[str, object], size: int) -> str:
-        """Check arguments against the tool's schema; return why that was not possible, or "".
-
-        Raises `BadArguments` where they do not fit.
-        """
-        if not tool.definition.input_schema:
-            return ""
+            row = restored or proposal
+            place = self._sending.place((turn, step, agent, row.server), row.server, row.tool)
         try:
-            wrong = await self._schemas.check(tool.def_hash, tool.definition.input_schema, value, size=size)
-        except BadSchema as error:
-            return str(error)
-        if wrong:
-            listed = "; ".join(f"{each.where or 'arguments'}: {each.what}" for each in wrong[:5])
-            raise BadArguments(f"the arguments do not fit the tool's schema: {listed}")
-        return ""
+            if restored is not None:
+                outcome = await self._go_on(restored, number, place)
+            else:
+                outcome = await self._through(proposal, subject, entered, place)
+        finally:
+            place.leave()
+        pair = (row.server, row.tool)
+        return await self._elsewhere(outcome, number, row.call, (turn, step, call, agent), pair)
+
+    async def _elsewhere(
+        self,
+        outcome: Outcome,
+        number: str,
+        sent: str,
+        origin: tuple[str, int, ToolCall, str],
+        pair: Pair,
+    ) -> Outcome:
+        """Take a call that did not run to the next server of its route, if it has one."""
+        if not outcome.did_not_run:
+            return outcome
+        turn, step, call, agent = origin
+        row = await self._journal.run(lambda tx: calls.load(tx, sent)) if sent else None
+        arguments = row.args.decode() if row is not None else call.arguments
+        wanted = Wanted(pair, arguments, turn, step, agent, call.id)
+        return await self._fallbacks.go_on(
+            outcome, wanted, lambda proposal, subject: self._stand_in(number, proposal, subject)
+        )
+
+    async def _stand_in(self, number: str, proposal: Proposal, subject: Subject) -> Outcome:
+        """Carry out a call in the place of another; who cancels that one cancels this one."""
+        self._stand_ins[number] = proposal.call
+        self._tasks[proposal.call] = self._tasks[number]
+        key = (proposal.turn, proposal.step, proposal.agent, proposal.server)
+        place = self._sending.place(key, proposal.server, proposal.tool)
+        try:
+            entered = await self._enter(proposal, subject)
+            return await self._through(proposal, subject, entered, place)
+        finally:
+            place.leave()
+            self._stand_ins.pop(number, None)
+            self._tasks.pop(proposal.call, None)
 
     async def _earlier(self, turn: str, step: int, call: ToolCall, agent: str) -> Outcome | None:
         """Return what became of this very call before a restart, if it was made then."""
@@ -179,7 +161,8 @@ class CallDesk:
             return None
         data = await self._journal.run(lambda tx: calls.get_result(tx, row.call, row.attempt))
         if data:
-            return Outcome(row.state, model_text(StoredResult.load(data).raw()), call=row.call)
+            state: CallState = "succeeded" if row.state == "cached" else row.state
+            return Outcome(state, model_text(StoredResult.load(data).raw()), call=row.call)
         if row.state == "cancelled" and await self._journal.run(
             lambda tx: tasks.load(tx, row.call, row.attempt) is not None
         ):
@@ -187,24 +170,6 @@ class CallDesk:
         return Outcome(row.state, _WORDS.get(row.state, "The call ended without a result."))
 
     # --- from the person ------------------------------------------------------------------------
-
-    def prepare_by_hand(
-        self, tool: Tool, value: dict[str, object], *, confirmed: bool, unchecked: str = ""
-    ) -> ByHand:
-        """Make ready a call by hand whose arguments have been checked. Raises `Refused`."""
-        subject = self._subject(tool.server, tool.name)
-        if subject is None:
-            raise Refused(f"{tool.server} is not connected")
-        proposal = Proposal(
-            call=new_call_id(),
-            server=tool.server,
-            tool=tool.name,
-            arguments=canonical(value),
-            origin="hand",
-            confirmed=confirmed,
-            unchecked=unchecked,
-        )
-        return ByHand(proposal, subject)
 
     def question(self, hand: ByHand) -> tuple[SafeText, ...]:
         """Return why a call by hand must be confirmed first; empty if it may go."""
@@ -231,10 +196,16 @@ class CallDesk:
             await asyncio.shield(self._abandon(proposal.call, "cancelled"))
             raise
 
-    async def _through(self, proposal: Proposal, subject: Subject, entered: Resolution | None) -> Outcome:
+    async def _through(
+        self,
+        proposal: Proposal,
+        subject: Subject,
+        entered: Resolution | None,
+        place: Place | None = None,
+    ) -> Outcome:
         resolution = entered or await self._gate.resolution(proposal.call)
         await self._accept(subject, resolution)
-        return await self._after(proposal.call, proposal.server, resolution)
+        return await self._after(proposal.call, proposal.server, resolution, place)
 
     async def _accept(self, subject: Subject, resolution: Resolution) -> None:
         """Who approves a call of a tool that is new or has changed has accepted it as it is now."""
@@ -242,20 +213,20 @@ class CallDesk:
         if resolution.state == "approved" and review and "user" in resolution.decider:
             await self._catalogue.accept(subject.server, subject.tool)
 
-    async def _go_on(self, row: CallRow, number: str) -> Outcome:
+    async def _go_on(self, row: CallRow, number: str, place: Place) -> Outcome:
         """Wait for the verdict on a call that was pending before a restart, then carry it out."""
         self._tasks[row.call] = self._tasks[number]
         try:
             resolution = await self._gate.resolution(row.call)
             if (subject := self._subject(row.server, row.tool)) is not None:
                 await self._accept(subject, resolution)
-            return await self._after(row.call, row.server, resolution)
+            return await self._after(row.call, row.server, resolution, place)
         finally:
             self._tasks.pop(row.call, None)
 
-    async def _after(self, call: str, server: str, resolution: Resolution) -> Outcome:
+    async def _after(self, call: str, server: str, resolution: Resolution, place: Place | None) -> Outcome:
         while resolution.state == "approved":
-            outcome = await self._sent(call, server)
+            outcome = await self._sent(call, place)
             if outcome.state != "held":
                 return outcome
             resolution = await self._gate.resolution(call)
@@ -264,40 +235,28 @@ class CallDesk:
                 await self._accept(subject, resolution)
         return Outcome(resolution.state, _refusal(resolution), resolution.reason)
 
-    async def _sent(self, call: str, server: str) -> Outcome:
-        slots = self._slots.setdefault(server, asyncio.Semaphore(PER_SERVER))
+    async def _sent(self, call: str, place: Place | None) -> Outcome:
         try:
-            async with slots, self._all:
-                grant = self._gate.grant(call)
-                return await self._executor.execute(
-                    grant, timeout=self._timeout(server), on_progress=self._progress(call)
-                )
+            return await self._sending.send(call, place)
         except TaskBegun as begun:  # its place is free again: a task may take days
             return await self._at_servers.follow(begun)
+        except Withdrawn:
+            return Outcome("cancelled", _WORDS["cancelled"])
         except (Refused, GrantRefused, JournalBroken) as error:
             logger.warning("call %s was not sent: %s", call, error)
             await self._abandon(call, str(error))
-            return Outcome("failed", f"Nothing was sent: {error}", str(error))
+            return Outcome(
+                "failed",
+                f"Nothing was sent: {error}",
+                str(error),
+                did_not_run=not isinstance(error, JournalBroken),
+            )
 
     async def _abandon(self, call: str, reason: str) -> None:
         try:
             await self._gate.withdraw(call, decider="gate", reason=reason)
         except JournalBroken:
             logger.exception("call %s could not be journalled as withdrawn", call)
-
-    def _progress(self, call: str) -> Callable[[float, float | None, str], None]:
-        def report(progress: float, total: float | None, message: str) -> None:
-            self._live(
-                CallProgress(
-                    call=call,
-                    progress=progress,
-                    total=total,
-                    message=safe(message, limit=200, lines=False),
-                    ts=time.time(),
-                )
-            )
-
-        return report
 
     # --- tasks ----------------------------------------------------------------------------------
 
@@ -334,16 +293,18 @@ class CallDesk:
 
     async def cancel(self, call: str, *, decider: str = "user", reason: str = "cancelled") -> bool:
         """Cancel one call, wherever it is on its way. False if it is not here (any more)."""
+        call = self._stand_ins.get(call, call)
         task = self._tasks.get(call)
         if task is not None and self._at_servers.stop(call, decider=decider, reason=reason):
             await asyncio.wait([task], timeout=5)
             return True
-        withdrawn = False
+        withdrawn, row = False, self._gate.row(call)
+        on_its_way = row is not None and row.state == "approved"
         try:
             withdrawn = await self._gate.withdraw(call, decider=decider, reason=reason)
         except JournalBroken:
             logger.exception("call %s could not be journalled as cancelled", call)
-        if task is not None and not task.done() and not withdrawn:
+        if task is not None and not task.done() and (on_its_way or not withdrawn):
             task.cancel()
             await asyncio.wait([task], timeout=5)
         return withdrawn or task is not None
@@ -364,10 +325,14 @@ class CallDesk:
 
     # --- after a restart ------------------------------------------------------------------------
 
-    async def restore(self, rows: list[CallRow], mode: Mode) -> None:
-        """Put the calls that were waiting when the app ended back into the queue."""
+    async def restore(self, rows: list[CallRow], mode: Mode, fallbacks: Mapping[str, str]) -> None:
+        """Put the calls that were waiting when the app ended back into the queue.
+
+        `fallbacks` says of those that stand in for another call, for which.
+        """
         for row in rows:
-            await self._gate.restore(row, self._subject(row.server, row.tool), mode)
+            subject = self._subject(row.server, row.tool)
+            await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[(row.turn, row.agent, row.step, row.provider_call_id)] = row
 
     def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,8 +15,10 @@ from omni_tui.config.models import SamplingSection
 from omni_tui.engine.asks import Asks
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.plans import Plans
+from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.runner import Runner, conversation_from
 from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.sending import Sending
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
 from omni_tui.models.budget import Budget
@@ -25,6 +26,7 @@ from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.context import SystemChanged
 from omni_tui.protocol.events import (
     CallChanged,
+    CallProposed,
     CallState,
     ModeChanged,
     ModelChanged,
@@ -36,7 +38,7 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Connection
-from omni_tui.tools import Catalogue, Schemas, Tasks, ToolExecutor
+from omni_tui.tools import Catalogue, ResultCache, Routes, Schemas, Tasks, ToolExecutor, ToolRules
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +48,12 @@ _READ = 2_000
 class Surroundings(Protocol):
     """What a session needs of its engine."""
 
-    pool: ThreadPoolExecutor
+    pool: MeteredPool
     catalogue: Catalogue
     schemas: Schemas
+    rules: ToolRules
+    cache: ResultCache
+    routes: Routes
     headless: bool
 
     def base_decisions(self) -> dict[Mode, Decision]:
@@ -97,6 +102,10 @@ class Surroundings(Protocol):
         """Tell the faces something that is true for the moment."""
         ...
 
+    def allowed(self, server: str) -> bool:
+        """Whether the person allowed a server."""
+        ...
+
     def call_timeout(self, server: str) -> float:
         """Seconds without progress after which a call is given up."""
         ...
@@ -128,7 +137,18 @@ class LiveSession:
             headless=around.headless,
         )
         executor = ToolExecutor(
-            self.gate, around.schemas, around.pool, around.connection, around.catalogue.get
+            self.gate, around.schemas, around.pool, around.connection, around.catalogue.get, around.cache
+        )
+        sending = Sending(
+            gate=self.gate,
+            executor=executor,
+            rules=around.rules,
+            cache=around.cache,
+            routes=around.routes,
+            tool=around.catalogue.get,
+            allowed=around.allowed,
+            timeout=around.call_timeout,
+            live=around.live,
         )
         self.tasks = Tasks(
             journal,
@@ -144,14 +164,13 @@ class LiveSession:
         self.desk = CallDesk(
             journal=journal,
             gate=self.gate,
-            executor=executor,
+            sending=sending,
             tasks=self.tasks,
             catalogue=around.catalogue,
             schemas=around.schemas,
+            routes=around.routes,
             subject=self.subject,
-            live=around.live,
             mode=lambda: self.settings.mode,
-            timeout=around.call_timeout,
         )
         sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model, self.budget)
         self.asks = Asks(journal, sampler, digest=around.digest, place=self._place, clock=time.monotonic)
@@ -180,7 +199,7 @@ class LiveSession:
             conversation=conversation,
             model=self.model,
             mode=lambda: self.settings.mode,
-            tool_specs=self._around.catalogue.specs,
+            tool_specs=lambda: self._around.catalogue.specs(self._around.routes.offered),
             policy=self.policy,
             live=self._around.live,
             plans=self.plans,
@@ -204,7 +223,9 @@ class LiveSession:
             )
             await self.journal.commit(ended)
         await self.asks.settle(events)
-        await self.desk.restore([row for row in waiting if row.call not in running], self.settings.mode)
+        stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
+        left = [row for row in waiting if row.call not in running]
+        await self.desk.restore(left, self.settings.mode, stand_ins)
         self.desk.take_up([row for row in waiting if row.call in running], running)
 
     async def listed(self, server: str) -> None:

@@ -102,10 +102,10 @@ class ToolDesk:
         desk = self._engine.session.desk
         try:
             value = parse_arguments(command.arguments_json)
-            unchecked = await desk.check(tool, value, len(command.arguments_json))
+            unchecked = await desk.proposals.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise Refused(str(error)) from None
-        hand = desk.prepare_by_hand(tool, value, confirmed=command.confirmed, unchecked=unchecked)
+        hand = desk.proposals.by_hand(tool, value, confirmed=command.confirmed, unchecked=unchecked)
         if why := desk.question(hand):
             return ConfirmNeeded(server=tool.server, tool=tool.name, risk=tool.risk, why=why)
         return CommandDone(id=desk.start_by_hand(hand))
@@ -142,7 +142,7 @@ class ToolDesk:
         tool = self._tool(row.server, row.tool)
         try:
             value = parse_arguments(command.arguments_json)
-            await session.desk.check(tool, value, len(command.arguments_json))
+            await session.desk.proposals.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise Refused(str(error)) from None
         await session.gate.edit(command.call, command.digest, canonical(value))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from omni_tui.face import actions
 from omni_tui.face.context.verbs import Telling
+from omni_tui.face.executing import Executing
 from omni_tui.face.managing import Managing
 from omni_tui.face.messages import CopyText, ShowServerLog
 from omni_tui.face.modelling import Modelling
@@ -33,7 +34,7 @@ TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto", "orchestrator")
 
 
-class Verbs(Managing, Telling, Modelling):
+class Verbs(Managing, Telling, Modelling, Executing):
     """The `action_*` methods; `OmniApp` holds the state they work on."""
 
     port: Port

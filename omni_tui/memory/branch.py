@@ -25,7 +25,7 @@ from omni_tui.security.text import safe
 
 _OVER: frozenset[CallState] = frozenset(
     ("succeeded", "failed", "result_rejected", "rejected", "denied", "withheld", "expired", "cancelled",
-     "uncertain")
+     "uncertain", "cached")
 )  # fmt: skip
 _WHY = "it was still open where this session was branched off; the other one tells how it went on"
 
@@ -87,7 +87,8 @@ def _with_calls(tx: Tx, branch: Branch) -> Branch:
         if isinstance(event, CallProposed):
             states[event.call] = "pending"
         elif isinstance(event, CallChanged | CallFinished) and event.call in states:
-            states[event.call] = event.state
+            cached = isinstance(event, CallFinished) and event.cached_s is not None
+            states[event.call] = "cached" if cached else event.state
     for call, state in states.items():
         if state not in _OVER:
             state = "uncertain" if state == "dispatching" else "cancelled"

@@ -34,13 +34,13 @@ _SENT: frozenset[CallState] = frozenset(
 MOVES: dict[CallState, frozenset[CallState]] = {
     "pending": _NOT_SENT,
     "held": _NOT_SENT,
-    "approved": _NOT_SENT,
+    "approved": _NOT_SENT | {"cached"},
     "dispatching": _SENT | {"approved"},
     "uncertain": _SENT - {"uncertain"},
     "failed": frozenset(("approved",)),
 }
 """What `move` allows. From `dispatching` and `failed` to `approved` only as a further attempt.
-`dispatching` is no target: that is for `consume`."""
+`dispatching` is no target: that is for `consume`. What is `cached` was approved, and never sent."""
 
 
 class CallMoved(Exception):

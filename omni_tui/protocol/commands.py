@@ -7,6 +7,7 @@ from typing import Literal
 from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
 from omni_tui.protocol.context import ReadSystem, SetSystem
+from omni_tui.protocol.execution import ClearCache, ReadStats
 from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.models import FindModels, SetBudget
 from omni_tui.protocol.offers import (
@@ -307,4 +308,6 @@ AnyCommand = (
     | OpenPart
     | ReadSystem
     | SetSystem
+    | ClearCache
+    | ReadStats
 )

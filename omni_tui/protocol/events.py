@@ -17,6 +17,8 @@ from typing import ClassVar, Literal
 import msgspec
 
 from omni_tui.protocol.asks import AskClosed, ServerAsked
+from omni_tui.protocol.attempts import AttemptAhead as AttemptAhead
+from omni_tui.protocol.attempts import AttemptFailed as AttemptFailed
 from omni_tui.protocol.attempts import AttemptRefused as AttemptRefused
 from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
@@ -29,6 +31,7 @@ from omni_tui.protocol.context import (
     SystemChanged,
     SystemText,
 )
+from omni_tui.protocol.execution import StatsRead
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
 from omni_tui.protocol.offers import (
@@ -64,6 +67,7 @@ CallState = Literal[
     "expired",
     "cancelled",
     "uncertain",  # cut off: whether it ran is not known
+    "cached",  # answered from the cache: nothing was sent (of the table of calls; told as `cached_s`)
 ]
 TurnStatus = Literal["done", "stopped", "failed", "limit", "parked"]
 PartKind = Literal["text", "image", "audio", "link", "resource", "structured"]
@@ -358,7 +362,8 @@ class CallProposed(Journalled):
     """Somebody wants to call a tool. Nothing has been sent.
 
     `arguments` is a bounded, safe, pretty preview; `digest` names the exact arguments and tool
-    definition, and `size` is the length of the exact canonical JSON in bytes.
+    definition, and `size` is the length of the exact canonical JSON in bytes. `fallback` says
+    for what it stands in, where another server's tool should have answered.
     """
 
     call: str
@@ -372,6 +377,7 @@ class CallProposed(Journalled):
     turn: str = ""
     agent: str = "root"
     risk: Risk = "unknown"
+    fallback: SafeText = SafeText("")
 
 
 class ApprovalRequested(Journalled):
@@ -431,7 +437,10 @@ class CallProgress(Event):
 
 
 class CallFinished(Journalled):
-    """A call has an answer. `parts` are previews; the whole is read with `ReadResult`."""
+    """A call has an answer. `parts` are previews; the whole is read with `ReadResult`.
+
+    `cached_s`: nothing was sent, the answer is one that came that many seconds ago.
+    """
 
     call: str
     state: Literal["succeeded", "failed", "result_rejected"]
@@ -440,6 +449,7 @@ class CallFinished(Journalled):
     size: int
     reason: SafeText = SafeText("")
     attempt: int = 1
+    cached_s: float | None = None
 
 
 class CallRound(Journalled):
@@ -595,6 +605,8 @@ AnyEvent = (
     | CallTask
     | TaskProgress
     | AttemptRefused
+    | AttemptFailed
+    | AttemptAhead
     | ServerAsked
     | AskClosed
     | PlanProposed
@@ -635,4 +647,5 @@ AnyEvent = (
     | Completions
     | PartChecked
     | PartOpened
+    | StatsRead
 )

@@ -49,15 +49,24 @@ class CallError(Exception):
     """A call without a usable answer. `sent` tells whether the request may have reached the server.
 
     `sent=False`: surely nothing happened. `sent=True`: the outcome is unknown unless `answered`,
-    in which case the server itself refused (a JSON-RPC error) and said so in `what`.
+    in which case the server itself refused (a JSON-RPC error) and said so in `what`. `refused`: it was
+    turned away before it could run, by what the protocol says of such an answer.
     """
 
-    def __init__(self, what: str, *, sent: bool, answered: bool = False, todo: str = "") -> None:
+    def __init__(
+        self, what: str, *, sent: bool, answered: bool = False, todo: str = "", refused: bool = False
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.sent = sent
         self.answered = answered
         self.todo = todo
+        self.refused = refused
+
+    @property
+    def did_not_run(self) -> bool:
+        """Whether the tool surely did not run."""
+        return not self.sent or self.refused
 
 
 class TokenRenewed(CallError):
@@ -67,7 +76,7 @@ class TokenRenewed(CallError):
     """
 
     def __init__(self, status: int) -> None:
-        super().__init__("refused before running, token renewed", sent=True, answered=True)
+        super().__init__("refused before running, token renewed", sent=True, answered=True, refused=True)
         self.status = status
 
 

@@ -65,7 +65,8 @@ def _as_text(block: Any) -> dict[str, Any]:
 
 def forgotten() -> CallError:
     """Return the error for a call of a session that the server does not know any more."""
-    return CallError(FORGOTTEN, sent=True, answered=True, todo="It is reconnected; call again then.")
+    todo = "It is reconnected; call again then."
+    return CallError(FORGOTTEN, sent=True, answered=True, todo=todo, refused=True)
 
 
 def refusal_of(opening: Opening, *, http: bool) -> CallError:
@@ -95,7 +96,10 @@ def _refused_by_status(status: int) -> CallError:
         what = f"needs authorisation: {what}"
     answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
     return CallError(
-        what if answered else f"{what}; the call may or may not have run", sent=True, answered=answered
+        what if answered else f"{what}; the call may or may not have run",
+        sent=True,
+        answered=answered,
+        refused=status == HTTPStatus.TOO_MANY_REQUESTS,
     )
 
 

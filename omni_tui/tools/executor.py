@@ -1,8 +1,8 @@
 """The one place from which a tool call leaves the process. It takes a grant, and nothing else.
 
 The gate turns the grant into a dispatch (journalled, exact bytes); the connection's tap lets one
-frame with those bytes through. Whatever happens then is the end of that attempt. Only where the
-server refused it unseen, for its token, is there a further one, with a number and a grant of its own.
+frame with those bytes through. Whatever happens then is the end of that attempt. Only where surely
+nothing ran, or where the tool may be repeated, is there a further one, with a number and grant of its own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,16 @@ from typing import Any, Literal, Protocol
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant
 from omni_tui.approvals.queue import Refused
+from omni_tui.memory import JournalBroken
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.events import AttemptRefused, CallChanged, CallFinished, CallState
+from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
+from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
 from omni_tui.servers.task_base import Task, TaskStarted
+from omni_tui.tools.cache import Mark, ResultCache
 from omni_tui.tools.registry import Tool
+from omni_tui.tools.repeating import Repeats
 from omni_tui.tools.results import model_text, previews, store
 from omni_tui.tools.schema import SMALL, BadSchema, Schemas
 
@@ -59,6 +63,10 @@ class Outcome:
     text: str
     reason: str = ""
     call: str = ""
+    did_not_run: bool = False
+    """Whether the tool surely did not run, where the call failed."""
+    note: str = ""
+    """The host's word about it for the model."""
 
 
 class TaskBegun(Exception):
@@ -80,30 +88,39 @@ class ToolExecutor:
         pool: Pool,
         connection: Callable[[str], Caller],
         tool: Callable[[str, str], Tool | None],
+        cache: ResultCache | None = None,
     ) -> None:
         self._gate = gate
         self._schemas = schemas
         self._pool = pool
         self._connection = connection
         self._tool = tool
+        self._cache = cache
 
     async def execute(
-        self, grant: Grant, *, timeout: float, on_progress: Progress | None = None
+        self,
+        grant: Grant,
+        *,
+        timeout: float,
+        on_progress: Progress | None = None,
+        repeats: Repeats | None = None,
     ) -> Outcome:
         """Redeem a grant, send its call, and journal how it ended. Raises `GrantRefused`.
 
         Raises `TaskBegun` where the call goes on as a task: it has not ended then. "held" is no end:
-        the tool changed between two attempts, and the call waits for the person anew.
+        the tool changed between two attempts, and the call waits for the person anew. `repeats` says
+        what further attempts there may be.
         Cancelling this task cancels the call at the server; what it did by then is unknown, and is
         journalled as such before the cancellation goes on.
         """
+        repeats = repeats or Repeats()
         while True:
             dispatch = await self._gate.redeem(grant)
             started = time.perf_counter()
             try:
                 return await self._attempt(dispatch, timeout, on_progress, started)
-            except TokenRenewed as refused:
-                ended = await self._again(dispatch, refused, started)
+            except CallError as error:
+                ended = await self._after(dispatch, error, started, repeats)
             if ended is not None:
                 return ended
             grant = self._gate.grant(dispatch.call)
@@ -111,22 +128,22 @@ class ToolExecutor:
     async def _attempt(
         self, dispatch: Dispatch, timeout: float, on_progress: Progress | None, started: float
     ) -> Outcome:
-        """Send one attempt and journal how it ended. Raises `TokenRenewed`, which is not journalled."""
+        """Send one attempt and journal how it ended. Raises `CallError`, which is not journalled."""
+        cache = self._cache
+        mark = cache.began(self._gate.row(dispatch.call)) if cache is not None else None
         try:
             result = await self._connection(dispatch.server).call_tool(
                 dispatch, timeout=timeout, on_progress=on_progress
             )
         except KeyError:
-            return await self._failed(dispatch, CallError("the server is gone", sent=False), started)
-        except TokenRenewed:
+            raise CallError("the server is gone", sent=False) from None
+        except CallError:
             raise
-        except CallError as error:
-            return await self._failed(dispatch, error, started)
         except TaskStarted as started_as:
             raise TaskBegun(dispatch, started_as.task) from None
         except DispatchRefused as error:
             logger.error("the tap refused %s › %s: %s", dispatch.server, dispatch.tool, error)
-            return await self._failed(dispatch, CallError(str(error), sent=False), started)
+            return await asyncio.shield(self._failed(dispatch, CallError(str(error), sent=False), started))
         except asyncio.CancelledError:
             await asyncio.shield(self._cut(dispatch, "it was cancelled while it ran"))
             raise
@@ -134,7 +151,7 @@ class ToolExecutor:
             logger.exception("a call of %s › %s broke", dispatch.server, dispatch.tool)
             await self._cut(dispatch, "something went wrong inside Omni TUI; the log has the details")
             return _unknown("an internal error")
-        return await asyncio.shield(self._answered(dispatch, result, started))
+        return await asyncio.shield(self._answered(dispatch, result, started, mark))
 
     async def settle(self, dispatch: Dispatch, end: RawResult | CallError, began: float) -> Outcome:
         """Journal how a call ended that went on after it was sent. `began` is of `time.perf_counter`."""
@@ -142,39 +159,89 @@ class ToolExecutor:
             return await self._failed(dispatch, end, began)
         return await self._answered(dispatch, end, began)
 
-    async def _again(self, dispatch: Dispatch, refused: TokenRenewed, started: float) -> Outcome | None:
+    async def _after(
+        self, dispatch: Dispatch, error: CallError, started: float, repeats: Repeats
+    ) -> Outcome | None:
+        """Have a further attempt made after a pause, or return how the call stands if there is none."""
+        token = isinstance(error, TokenRenewed)
+        most = 0 if token else repeats.after(error)
+        if not (token or most):
+            return await asyncio.shield(self._failed(dispatch, error, started))
+        elapsed = (time.perf_counter() - started) * 1000
+        of = dispatch.attempt + most - repeats.made
+        if most:
+            try:
+                await repeats.wait(dispatch.attempt, most, error.what)
+            except asyncio.CancelledError:
+                await asyncio.shield(self._stopped(dispatch, error))
+                raise
+        event: AttemptRefused | AttemptFailed
+        if isinstance(error, TokenRenewed):
+            event = AttemptRefused(
+                call=dispatch.call,
+                attempt=dispatch.attempt,
+                status=error.status,
+                elapsed_ms=elapsed,
+                reason=safe(error.what),
+            )
+        else:
+            event = AttemptFailed(
+                call=dispatch.call,
+                attempt=dispatch.attempt,
+                of=of,
+                cut=not error.did_not_run,
+                elapsed_ms=elapsed,
+                reason=safe(error.what, limit=1000),
+            )
+        return await self._again(dispatch, error, event, started)
+
+    async def _again(
+        self, dispatch: Dispatch, error: CallError, event: AttemptRefused | AttemptFailed, started: float
+    ) -> Outcome | None:
         """Have the gate make a further attempt; return how the call stands if there is none to send now.
 
-        Cancelled in between, the call ends as cancelled: nothing of it ran.
+        Cancelled in between, the call ends as cancelled: nothing of this attempt ran.
         """
-        step = asyncio.ensure_future(self._next(dispatch, refused, started))
+        step = asyncio.ensure_future(self._next(dispatch, error, event, started))
         try:
             return await asyncio.shield(step)
         except asyncio.CancelledError:
             await asyncio.wait([step])
-            await asyncio.shield(
-                self._gate.withdraw(
-                    dispatch.call, decider="stop", reason="cancelled before it was sent again"
-                )
-            )
+            before = "" if error.did_not_run else "; the attempt before may have run"
+            reason = f"cancelled before it was sent again{before}"
+            await asyncio.shield(self._gate.withdraw(dispatch.call, decider="stop", reason=reason))
             raise
 
-    async def _next(self, dispatch: Dispatch, refused: TokenRenewed, started: float) -> Outcome | None:
-        event = AttemptRefused(
-            call=dispatch.call,
-            attempt=dispatch.attempt,
-            status=refused.status,
-            elapsed_ms=(time.perf_counter() - started) * 1000,
-            reason=safe(refused.what),
-        )
+    async def _next(
+        self, dispatch: Dispatch, error: CallError, event: AttemptRefused | AttemptFailed, started: float
+    ) -> Outcome | None:
         try:
             if await self._gate.again(dispatch, event):
                 return None
         except Refused:
-            return await self._failed(dispatch, refused, started)
-        return Outcome("held", "It waits for an approval.", refused.what)
+            return await self._failed(dispatch, error, started)
+        except JournalBroken as broken:
+            return _unwritten(error.what, broken, ran=not error.did_not_run)
+        return Outcome("held", "It waits for an approval.", error.what)
 
-    async def _answered(self, dispatch: Dispatch, result: RawResult, started: float) -> Outcome:
+    async def _stopped(self, dispatch: Dispatch, error: CallError) -> None:
+        """Journal the end of a call that was cancelled while it waited for its next attempt."""
+        if not error.did_not_run:
+            await self._cut(dispatch, f"{error.what}; it was not tried again, because it was cancelled")
+            return
+        reason = f"cancelled before it was tried again; nothing ran: {error.what}"
+        event = CallChanged(
+            call=dispatch.call,
+            state="cancelled",
+            decider="stop",
+            reason=safe(reason, limit=1000),
+            attempt=dispatch.attempt,
+        )
+        await self._finish(dispatch, event, "cancelled", b"")
+
+    async def _answered(
+        self, dispatch: Dispatch, result: RawResult, started: float, mark: Mark | None = None
+    ) -> Outcome:
         elapsed = (time.perf_counter() - started) * 1000
         if _is_small(result):
             stored, parts, text = _digest_result(result)
@@ -194,7 +261,10 @@ class ToolExecutor:
             reason=safe(reason, limit=1000),
             attempt=dispatch.attempt,
         )
-        await self._gate.finish(dispatch, event, state, stored)
+        if (broken := await self._finish(dispatch, event, state, stored)) is not None:
+            return _unwritten(f"it ended as {state}", broken, ran=True)
+        if state == "succeeded" and self._cache is not None:
+            self._cache.keep(mark, stored, parts, text)
         return Outcome(state, text, reason, dispatch.call)
 
     async def _check(self, dispatch: Dispatch, result: RawResult, size: int) -> str:
@@ -229,9 +299,11 @@ class ToolExecutor:
             reason=safe(error.what, limit=1000),
             attempt=dispatch.attempt,
         )
-        await self._gate.finish(dispatch, event, "failed", b"")
+        broken = await self._finish(dispatch, event, "failed", b"")
+        if broken is not None and not error.did_not_run:
+            return _unwritten("the server refused it", broken, ran=True)
         sent = "The server refused the call" if error.answered else "Nothing was sent"
-        return Outcome("failed", f"{sent}: {error.what}", error.what)
+        return Outcome("failed", f"{sent}: {error.what}", error.what, did_not_run=error.did_not_run)
 
     async def _cut(self, dispatch: Dispatch, reason: str) -> None:
         event: AnyEvent = CallChanged(
@@ -241,7 +313,28 @@ class ToolExecutor:
             reason=safe(reason, limit=1000),
             attempt=dispatch.attempt,
         )
-        await self._gate.finish(dispatch, event, "uncertain", b"")
+        await self._finish(dispatch, event, "uncertain", b"")
+
+    async def _finish(
+        self, dispatch: Dispatch, event: AnyEvent, state: CallState, stored: bytes
+    ) -> JournalBroken | None:
+        """Journal an end. Return what was wrong if that could not be done; it has ended all the same."""
+        try:
+            await self._gate.finish(dispatch, event, state, stored)
+        except JournalBroken as error:
+            logger.error("the end of call %s (%s) could not be written: %s", dispatch.call, state, error)
+            return error
+        finally:
+            if self._cache is not None:
+                self._cache.touched(dispatch.server, dispatch.tool)
+        return None
+
+
+def _unwritten(how: str, error: JournalBroken, *, ran: bool) -> Outcome:
+    """Say that a call was sent and that its end is not on disk: after a restart it counts as unknown."""
+    ends = "do not repeat it" if ran else "nothing of it ran"
+    text = f"The call was sent ({how}), but its end could not be written down: {error}; {ends}."
+    return Outcome("uncertain", text, str(error))
 
 
 def _unknown(reason: str) -> Outcome:

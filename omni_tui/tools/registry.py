@@ -100,6 +100,7 @@ class Catalogue:
         self._names = NameMap()
         self._generation = 0
         self._offer: tuple[ToolSpec, ...] | None = None
+        self._chosen: Callable[[list[Tool]], list[Tool]] = list
 
     async def allow(self, spec: ServerSpec) -> None:
         """Remember the person's consent to starting exactly this server."""
@@ -183,16 +184,22 @@ class Catalogue:
         """Return the servers that have been listed."""
         return list(self._tools)
 
-    def specs(self) -> tuple[ToolSpec, ...]:
+    def specs(self, chosen: Callable[[list[Tool]], list[Tool]] = list) -> tuple[ToolSpec, ...]:
         """Return the tools a model may be offered, in a stable order (prompt caches depend on it).
 
-        The same objects until a listing changes: what was counted or indexed of them stays so.
+        `chosen` leaves out what is not offered. The same objects until a listing changes: what was
+        counted or indexed of them stays so.
         """
-        if self._offer is None:
+        if self._offer is None or self._chosen != chosen:
+            self._chosen = chosen
             self._offer = tuple(
-                tool.spec() for tool in sorted(self.all(), key=lambda tool: tool.model_name)
+                tool.spec() for tool in sorted(chosen(self.all()), key=lambda tool: tool.model_name)
             )
         return self._offer
+
+    def hashes(self, server: str) -> dict[str, str]:
+        """Return the definition hash of each tool of a server."""
+        return {name: tool.def_hash for name, tool in self._tools.get(server, {}).items()}
 
     def server_trust(self, server: str) -> Trust:
         """Return how a server compares with its pin; unchanged while nothing was listed."""

@@ -95,7 +95,7 @@ class Tasks:
     async def follow(self, begun: TaskBegun) -> Outcome:
         """Keep the task of a call that was just sent, and follow it to its end."""
         dispatch, task = begun.dispatch, begun.task
-        self._gate.spent(dispatch)
+        self._gate.dispatches.close(dispatch)
         row = self._gate.row(dispatch.call)
         saved = SavedTask(task.id, time.time(), task.ttl, task.poll)
         run = self._run(dispatch, task, saved, row.server_fp if row else "", late=0.0)

@@ -97,6 +97,9 @@ class StateLine(Widget):
                 return Content.styled(f"◌ waiting for you in the approvals{why}", "$waiting")
             return self._in_progress()
         took = f"{duration(call.finished.elapsed_ms)}" if call.finished is not None else ""
+        if call.finished is not None and call.finished.cached_s is not None:
+            age = duration(call.finished.cached_s * 1000)
+            return Content.styled(f"✓ from the cache · {age} old", "$done")
         if call.state == "succeeded":
             return Content.styled(f"✓ {took}", "$done")
         words = [_SAID.get(call.state, call.state), took, call.reason]

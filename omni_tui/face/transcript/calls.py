@@ -50,6 +50,8 @@ def state_of(item: CallItem, now: float) -> tuple[str, str]:
         case "dispatching":
             passed = int(now - item.started)
             return f"… {_progress(item)}{duration(passed) if passed else 'running'}", "running"
+        case "succeeded" if item.cached_s is not None:
+            return f"✓ from the cache · {duration(item.cached_s)} old", "done"
         case "succeeded":
             return f"✓ {duration(item.elapsed_ms / 1000)}", "done"
         case "failed" | "result_rejected":
@@ -84,6 +86,7 @@ def _head(item: CallItem, width: int, now: float) -> list[Line]:
         for word, on in (
             ("by hand", item.origin == "hand"),
             ("edited", item.edited),
+            ("fallback", bool(item.fallback)),
             (item.agent, item.agent != "root"),
         )
         if on
@@ -165,7 +168,9 @@ def _summary(item: CallItem) -> tuple[str, str]:
 def _opened(item: CallItem, width: int) -> list[Line]:
     """Arguments and result in full, as far as the engine's preview goes."""
     lines = _arguments(item, width)
-    for text in filter(None, (item.reason if item.state != "succeeded" else "", item.feedback)):
+    for text in filter(
+        None, (item.fallback, item.reason if item.state != "succeeded" else "", item.feedback)
+    ):
         lines += wrap([Span(text, "result")], width, first=one("  └ ", "result-mark"), rest=one("    "))
     if not item.parts:
         return lines

@@ -79,6 +79,9 @@ class CallItem(Item):
     message: str = ""
     parts: tuple[ContentPart, ...] = ()
     result_size: int = 0
+    cached_s: float | None = None
+    """How old its result is, where that came from the cache."""
+    fallback: str = ""
 
     @property
     def running(self) -> bool:

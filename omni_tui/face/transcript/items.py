@@ -212,6 +212,7 @@ class Fold:
             origin=event.origin,
             risk=event.risk,
             agent=event.agent,
+            fallback=event.fallback,
         )
         if self.find_call(event.call) is None:
             self.add(item, f"call:{event.call}")
@@ -248,6 +249,16 @@ class Fold:
             call.progress, call.total, call.message = event.progress, event.total, event.message
             self._changed.add(index)
 
+    def _ahead(self, event: ev.AttemptAhead) -> None:
+        index = self.find_call(event.call)
+        if index is not None and self._call(index).running:
+            call = self._call(index)
+            call.progress = None
+            call.message = (
+                f"try {event.attempt} of {event.of} in {event.delay_s:.1f} s, after: {event.reason}"
+            )
+            self._changed.add(index)
+
     def _task(self, event: CallTask | TaskProgress) -> None:
         index = self.find_call(event.call)
         if index is not None and self._call(index).running:
@@ -261,7 +272,7 @@ class Fold:
             return
         call = self._call(index)
         call.parts, call.elapsed_ms, call.result_size = event.parts, event.elapsed_ms, event.size
-        call.reason, call.attempt = event.reason, event.attempt
+        call.reason, call.attempt, call.cached_s = event.reason, event.attempt, event.cached_s
         self._state(index, event.state)
 
     def _state(self, index: int, state: CallStage) -> None:
@@ -346,6 +357,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.CallChanged: Fold._moved,
     ev.CallProgress: Fold._progress,
     CallTask: Fold._task,
+    ev.AttemptAhead: Fold._ahead,
     TaskProgress: Fold._task,
     ev.CallFinished: Fold._finished,
     ev.CallRound: asks.on_round,

@@ -1,0 +1,112 @@
+"""What may be on the wire now: grants used up in the journal, and the dispatches that came of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from omni_tui.approvals.grants import Grant, GrantRefused
+from omni_tui.approvals.queue import OpenCall
+from omni_tui.memory import GrantSpent, Journal, Tx, calls
+from omni_tui.protocol.events import CallChanged, CallRound
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers.base import Dispatch
+
+
+class Dispatches:
+    """The open dispatches of one gate. The tap asks here before it lets a frame through."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._open: set[Dispatch] = set()
+
+    def __contains__(self, dispatch: object) -> bool:
+        """Whether this very dispatch came from a redeemed grant and is not over."""
+        return dispatch in self._open
+
+    def close(self, dispatch: Dispatch) -> None:
+        """Let nothing more be sent under a dispatch; its call may go on all the same, as a task."""
+        self._open.discard(dispatch)
+
+    async def redeem(self, item: OpenCall, grant: Grant) -> Dispatch:
+        """Journal `dispatching` and return what may be sent. Raises `GrantRefused`.
+
+        The bytes come from the row that the compare-and-set matched, not from memory. Cancelled while
+        that is being written, the call ends as cancelled: nobody has the dispatch, so nothing is sent.
+        """
+        writing = asyncio.ensure_future(self._consumed(item, grant))
+        try:
+            arguments = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            ending = asyncio.ensure_future(self._give_back(item, writing))
+            while not ending.done():  # cancelled again, it ends all the same
+                try:
+                    await asyncio.shield(ending)
+                except asyncio.CancelledError:
+                    continue
+            raise
+        dispatch = Dispatch(grant.call, grant.attempt, item.row.server, item.row.tool, arguments)
+        self._open.add(dispatch)
+        return dispatch
+
+    async def _consumed(self, item: OpenCall, grant: Grant) -> bytes:
+        event = CallChanged(
+            call=grant.call, state="dispatching", decider=item.row.decider, attempt=grant.attempt
+        )
+        try:
+            arguments = await self._journal.commit(
+                *item.unwritten, event, change=lambda tx: _consume(tx, item, grant)
+            )
+        except GrantSpent as error:
+            raise GrantRefused(str(error)) from None
+        if arguments is None:
+            raise GrantRefused("the journal gave no arguments")
+        item.row = replace(item.row, state="dispatching")
+        item.written, item.unwritten = True, ()
+        return arguments
+
+    async def _give_back(self, item: OpenCall, writing: asyncio.Future[bytes]) -> None:
+        """Wait for what is being written, and end the call if it was. Raises what the journal raises."""
+        await asyncio.wait([writing])
+        if writing.cancelled() or writing.exception() is not None:
+            return
+        event = CallChanged(
+            call=item.row.call,
+            state="cancelled",
+            decider="stop",
+            reason=safe("cancelled before anything was sent"),
+            attempt=item.row.attempt,
+        )
+        await self._journal.commit(
+            event, change=lambda tx: calls.move(tx, item.row.call, "cancelled", expect=("dispatching",))
+        )
+        item.row = replace(item.row, state="cancelled")
+
+    async def goes_on(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
+        """Journal a further round of a dispatch. Raises `GrantRefused` for one that is over."""
+        if dispatch not in self._open:
+            raise GrantRefused("this call is over")
+        await self._journal.commit(
+            CallRound(
+                call=dispatch.call,
+                round=number,
+                asked=tuple(safe_line(method, limit=80) for method in asked),
+                attempt=dispatch.attempt,
+            )
+        )
+
+
+def _consume(tx: Tx, item: OpenCall, grant: Grant) -> bytes:
+    if not item.written:
+        calls.insert(tx, item.row)
+    else:
+        calls.move(tx, grant.call, "approved", expect=("approved",), nonce=grant.nonce)
+    return calls.consume(
+        tx,
+        grant.call,
+        grant.attempt,
+        grant.nonce,
+        grant.server_fp,
+        grant.def_hash,
+        grant.args_hash,
+    )

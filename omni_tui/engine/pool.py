@@ -1,0 +1,60 @@
+"""The one bounded pool for blocking work, and how full it is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from omni_tui.protocol.execution import PoolDepth
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class MeteredPool(ThreadPoolExecutor):
+    """A thread pool that knows its depth."""
+
+    def __init__(self, size: int, thread_name_prefix: str = "") -> None:
+        super().__init__(size, thread_name_prefix=thread_name_prefix)
+        self._size = size
+        self._lock = threading.Lock()
+        self._open = 0
+        self._running = 0
+        self._most_queued = 0
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Have work done, and count it from now to its end."""
+
+        def counted() -> _T:
+            with self._lock:
+                self._running += 1
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                with self._lock:
+                    self._running -= 1
+
+        with self._lock:
+            self._open += 1
+            self._most_queued = max(self._most_queued, self._open - self._size)
+        try:
+            future = super().submit(counted)
+        except RuntimeError:
+            self._over(None)
+            raise
+        future.add_done_callback(self._over)
+        return future
+
+    def _over(self, _future: object) -> None:
+        with self._lock:
+            self._open -= 1
+
+    def depth(self) -> PoolDepth:
+        """Return how full it is now."""
+        with self._lock:
+            queued = max(0, self._open - self._size)
+            return PoolDepth(
+                queued=queued, running=self._running, size=self._size, most_queued=self._most_queued
+            )

@@ -1,0 +1,176 @@
+"""Which of several servers answers for a tool, and who stands in for whom."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omni_tui.models.base import ToolCall
+from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import commands as c
+from omni_tui.protocol import events as e
+from omni_tui.servers.base import CallError
+from tests.engine.rig import Rig, rig
+from tests.engine.test_execution import AWAY, CUT, RAN, go, instead, rows, text, told
+
+CALL = ToolCall("p", "fast__write_note", '{"name":"a","text":"x"}')
+ROUTE = '\n[tools.routes]\n"write_*" = ["fast", "slow", "last"]\n"echo" = ["slow", "fast"]\n'
+
+
+def servers(folder: Path) -> str:
+    table = '[servers.{0}]\ncommand = "{1}"\nargs = ["-m", "omni_tui.demo.server", "{2}"]\n'
+    for name in ("fast", "slow"):
+        (folder / name).mkdir(parents=True)
+    return "".join(table.format(name, sys.executable, folder / name) for name in ("fast", "slow")) + ROUTE
+
+
+@asynccontextmanager
+async def routed(folder: Path, model: ScriptedModel, mode: str = "auto") -> AsyncIterator[Rig]:
+    async with rig(folder, model=model, mode=mode, demo=False, config=servers(folder)) as running:
+        await running.connected("fast")
+        await running.connected("slow")
+        yield running
+
+
+async def test_a_tool_with_a_route_is_offered_once_by_the_first_that_is_there(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("one")], [reply("two")])
+    async with routed(tmp_path, model) as running:
+        await go(running)
+        names = {tool.name for tool in model.requests[0].tools}
+        assert {"fast__write_note", "slow__echo", "fast__add", "slow__add"} <= names
+        assert not {"slow__write_note", "fast__echo"} & names
+        await running.ask(c.DisconnectServer(server="fast"))
+        running.engine.catalogue.remove("fast")
+        await go(running)
+        names = {tool.name for tool in model.requests[1].tools}
+        assert "slow__write_note" in names
+        assert "fast__write_note" not in names
+
+
+async def test_the_next_server_stands_in_for_a_call_that_did_not_run(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", CALL)], [reply("done")])
+    async with routed(tmp_path, model) as running:
+        fast = instead(running, lambda *_: AWAY, "fast")
+        slow = instead(running, lambda *_: text("written"), "slow")
+        await go(running)
+        assert (fast, slow) == (["write_note"], ["write_note"])
+        first, second = await rows(running)
+        assert (first.state, second.state) == ("failed", "succeeded")
+        assert first.args == second.args
+        assert first.call != second.call
+        proposed = running.of(e.CallProposed)[1]
+        assert "fast › write_note" in proposed.fallback
+        (answer,) = told(model)
+        assert "written" in answer
+        assert "fast could not be asked" in answer
+        assert "slow" in answer
+
+
+@pytest.mark.parametrize("error", [CUT, RAN])
+async def test_a_call_that_may_have_run_goes_nowhere_else(tmp_path: Path, error: CallError) -> None:
+    model = ScriptedModel([reply("", CALL)], [reply("done")])
+    async with routed(tmp_path, model) as running:
+        instead(running, lambda *_: error, "fast")
+        slow = instead(running, lambda *_: text("written"), "slow")
+        await go(running)
+        assert slow == []
+        assert len(await rows(running)) == 1
+
+
+async def test_a_server_that_is_gone_is_stood_in_for(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("one")], [reply("", CALL)], [reply("done")])
+    async with routed(tmp_path, model) as running:
+        slow = instead(running, lambda *_: text("written"), "slow")
+        await go(running)
+        stream = model.stream
+
+        async def then_gone(request: Any) -> Any:
+            async for event in stream(request):
+                running.engine.catalogue.remove("fast")
+                yield event
+
+        model.stream = then_gone  # type: ignore[method-assign]
+        await go(running)
+        assert slow == ["write_note"]
+        (row,) = await rows(running)
+        assert (row.server, row.state) == ("slow", "succeeded")
+        assert "fast could not be asked" in told(model, 2)[-1]
+
+
+async def test_the_stand_in_is_asked_about_and_the_card_says_for_what(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", CALL)], [reply("done")])
+    async with routed(tmp_path, model, "chat") as running:
+        instead(running, lambda *_: AWAY, "fast")
+        slow = instead(running, lambda *_: text("written"), "slow")
+        await running.ask(c.SendMessage(text="go"))
+        first = await running.until(e.ApprovalRequested)
+        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        second = await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
+        assert slow == []
+        assert "stands in for fast › write_note" in second.why[0]
+        await running.ask(c.Decide(call=second.call, digest=second.digest, verdict="reject"))
+        await running.until(e.TurnEnded)
+        assert slow == []
+        assert [row.state for row in await rows(running)] == ["failed", "rejected"]
+
+
+async def test_stopping_while_the_stand_in_waits_leaves_nothing_in_the_queue(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", CALL)])
+    async with routed(tmp_path, model, "chat") as running:
+        instead(running, lambda *_: AWAY, "fast")
+        await running.ask(c.SendMessage(text="go"))
+        first = await running.until(e.ApprovalRequested)
+        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
+        await running.ask(c.StopRun())
+        await running.until(e.TurnEnded)
+        assert running.engine.session.gate.pending() == []
+        assert [row.state for row in await rows(running)] == ["failed", "cancelled"]
+
+
+async def test_a_stand_in_that_waits_over_a_restart_still_says_for_what(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", CALL)])
+    async with routed(tmp_path, model, "chat") as running:
+        instead(running, lambda *_: AWAY, "fast")
+        await running.ask(c.SendMessage(text="go"))
+        first = await running.until(e.ApprovalRequested)
+        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
+    text_of = (tmp_path / "config.toml").read_text()
+    async with rig(tmp_path, model=model, mode="chat", demo=False, config=text_of) as running:
+        again = await running.until(e.ApprovalRequested, lambda event: event.restored)
+        assert "stands in for fast › write_note" in again.why[0]
+
+
+async def test_arguments_that_do_not_fit_the_stand_in_go_nowhere(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", CALL)], [reply("done")])
+    async with routed(tmp_path, model) as running:
+        instead(running, lambda *_: AWAY, "fast")
+        slow = instead(running, lambda *_: text("written"), "slow")
+        tools = running.engine.catalogue._tools["slow"]
+        tool = tools["write_note"]
+        schema = {"type": "object", "properties": {"name": {"type": "integer"}}}
+        other = replace(tool.definition, input_schema=schema)
+        tools["write_note"] = replace(tool, definition=other, def_hash="another")
+        await go(running)
+        assert slow == []
+        assert len(await rows(running)) == 1
+        assert "slow was not asked instead" in told(model)[0]
+
+
+async def test_a_server_outside_the_route_is_never_asked(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", ToolCall("p", "fast__add", '{"a":1,"b":2}'))], [reply("done")])
+    async with routed(tmp_path, model) as running:
+        running.engine.session.desk._sending.backoff = replace(
+            running.engine.session.desk._sending.backoff, delays=(0.0,)
+        )
+        instead(running, lambda *_: AWAY, "fast")
+        slow = instead(running, lambda *_: text("x"), "slow")
+        await go(running)
+        assert slow == []

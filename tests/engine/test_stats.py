@@ -1,0 +1,60 @@
+"""How calls went, how full the pool is, and emptying the cache on request."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from omni_tui.engine.pool import MeteredPool
+from omni_tui.face.executing import stats_lines
+from omni_tui.models.base import ToolCall
+from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import events as e
+from omni_tui.protocol.execution import ClearCache, ReadStats, StatsRead
+from tests.engine.rig import rig
+from tests.engine.test_execution import ECHO, go, instead, text
+
+
+async def test_calls_are_counted_and_the_cache_is_emptied_on_request(tmp_path: Path) -> None:
+    again = [ToolCall(f"r{n}", "demo__echo", '{"text":"x"}') for n in range(3)]
+    model = ScriptedModel(
+        [reply("", ECHO)], [reply("", again[0])], [reply("a")], [reply("", again[1])], [reply("b")]
+    )
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        sent = instead(running, lambda *_: text("x"))
+        await go(running)
+        stats = await running.ask(ReadStats())
+        assert isinstance(stats, StatsRead)
+        (row,) = stats.tools
+        assert (row.server, row.total, row.succeeded, row.cached) == ("demo", 2, 1, 1)
+        assert (stats.cache_entries, stats.cache_hits) == (1, 1)
+        assert stats.pool.size == 8
+        assert "2 calls, 1 cached" in stats_lines(stats)[0]
+        refused = await running.ask(ClearCache(server="nobody"))
+        assert isinstance(refused, e.CommandFailed)
+        done = await running.ask(ClearCache(server="demo"))
+        assert isinstance(done, e.CommandDone)
+        assert done.text == "1 result was dropped from the cache"
+        await go(running)
+        assert sent == ["echo", "echo"]
+
+
+def test_the_pool_tells_its_depth() -> None:
+    pool, begun, go_on = MeteredPool(2), threading.Barrier(3), threading.Event()
+
+    def work() -> None:
+        begun.wait(10)
+        go_on.wait(10)
+
+    first = [pool.submit(work) for _ in range(2)]
+    begun.wait(10)
+    waiting = [pool.submit(lambda: None) for _ in range(3)]
+    depth = pool.depth()
+    assert (depth.running, depth.queued, depth.most_queued, depth.size) == (2, 3, 3, 2)
+    go_on.set()
+    for future in (*first, *waiting):
+        future.result(10)
+    pool.shutdown(wait=True)
+    depth = pool.depth()
+    assert (depth.running, depth.queued, depth.most_queued) == (0, 0, 3)
