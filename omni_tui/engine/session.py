@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from omni_tui.approvals import Decision, Gate, Subject, since
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.asks import Asks
 from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.runner import Runner, conversation_from
 from omni_tui.engine.sampling import Sampler
 from omni_tui.engine.sending import Sending
@@ -43,7 +43,7 @@ _READ = 2_000
 class Surroundings(Protocol):
     """What a session needs of its engine."""
 
-    pool: ThreadPoolExecutor
+    pool: MeteredPool
     catalogue: Catalogue
     schemas: Schemas
     rules: ToolRules

@@ -60,7 +60,8 @@ class Executing(InTurn):
         from omni_tui.face.results.errors import ASKING, words_of
 
         try:
-            return await self.port.ask(command)
+            reply: AnyEvent = await self.port.ask(command)
+            return reply
         except ASKING as error:
             self._tell(words_of(error), "error")
             return None
