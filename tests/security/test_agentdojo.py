@@ -73,7 +73,7 @@ class Theatre:
         for _ in range(self._approvals):
             await self._approve(before)
 
-        def settled(_event: AnyEvent) -> bool:
+        def settled(_event: e.Event) -> bool:
             seen, obeyed = running.seen[before:], self._model.obeyed[known:]
             if obeyed:
                 return _over(seen) >= 1 + sum(map(len, obeyed))
