@@ -1,8 +1,9 @@
 """What all tests share: nobody's own configuration, and no test skipped that must not be.
 
-`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,conformance`) that must be there: a test that is
-skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules` has npm
-servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (see `tests/wire/conformance_suite.py`).
+`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,conformance,agentdojo`) that must be there: a test
+that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules` has
+npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (see `tests/wire/conformance_suite.py`),
+`OMNI_TUI_AGENTDOJO` one with AgentDojo (see `tests/security/dojo.py`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.security import dojo
 from tests.wire import conformance_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"node": "node", "npm": "npm", "redis": "redis-server", "tmux": "tmux", "git": "git"}
 REQUIRED = frozenset(part for part in os.environ.get("OMNI_TUI_REQUIRE", "").split(",") if part)
 _OWN = re.compile(
-    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM|CONFORMANCE)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
+    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM|CONFORMANCE|AGENTDOJO)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
 )
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -61,6 +63,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if tool == "conformance":
                 if conformance_suite.command() is None:
                     pytest.skip("conformance suite or a Node 22 for it is not installed")
+            elif tool == "agentdojo":
+                if dojo.folder() is None:
+                    pytest.skip("agentdojo is not installed; OMNI_TUI_AGENTDOJO names its folder")
             elif shutil.which(PROGRAMS.get(tool, tool)) is None:
                 pytest.skip(f"{tool} is not installed")
 
