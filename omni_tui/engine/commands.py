@@ -24,6 +24,7 @@ from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.signin_desk import SignInDesk
 from omni_tui.engine.stats_desk import StatsDesk
 from omni_tui.engine.tool_desk import ToolDesk
+from omni_tui.engine.welcome import replay, welcome
 from omni_tui.engine.wire_desk import WireDesk
 from omni_tui.memory import JournalBroken, list_sessions
 from omni_tui.models.attachments import with_attachments
@@ -73,12 +74,12 @@ class Commands:
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
         """Carry out one command and answer it; never raises for what it was asked."""
         if isinstance(command, c.Hello):
-            await self._engine.welcome(outbox, command.cursor, command.request)
+            await welcome(self._engine, outbox, command.cursor, command.request)
             for notice in self._engine.notices:
                 outbox.offer(notice)
             return
         if isinstance(command, c.Replay):
-            await self._engine.replay(outbox, command.after, command.request)
+            await replay(self._engine, outbox, command.after, command.request)
             return
         reply = await self._answer(command)
         if reply is not None:

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import gc
 import logging
-import os
 import time
 import uuid
 from collections.abc import Coroutine, Mapping, Sequence
@@ -14,20 +13,19 @@ from typing import Any
 
 import msgspec
 
-from omni_tui import __version__
 from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.config.models import SamplingSection
-from omni_tui.engine.fanout import Fanout, Outbox
+from omni_tui.engine.fanout import Fanout
 from omni_tui.engine.model_room import ModelRoom
-from omni_tui.engine.offer_desk import followed
 from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.opener import sweep_opened
 from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.session import LiveSession, Settings
 from omni_tui.engine.tokens import RedactedCredentials
 from omni_tui.engine.ways import WayFile
+from omni_tui.engine.welcome import ready
 from omni_tui.memory import (
     Credentials,
     Journal,
@@ -44,10 +42,7 @@ from omni_tui.models.budget import Budget
 from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
-    ConfigProblems,
-    EngineReady,
     Notice,
-    ReplayDone,
     ServerChanged,
     ServerRemoved,
     ToolsListed,
@@ -64,7 +59,6 @@ from omni_tui.tools.routing import model_name
 logger = logging.getLogger(__name__)
 
 POOL = 8
-_PAGE = 500
 
 
 class StartFailed(Exception):
@@ -232,7 +226,7 @@ class Engine:
             self.session = await self._open_session(former)
             raise
         finally:
-            self.live(self.ready())
+            self.live(ready(self))
             self.live(self.models.spending(self.session.budget))
 
     # --- what a session needs (Surroundings) ----------------------------------------------------
@@ -323,64 +317,6 @@ class Engine:
             msgspec.structs.replace(event, ts=event.ts or time.time(), session=event.session or session)
         )
 
-    # --- faces ----------------------------------------------------------------------------------
-
-    def ready(self) -> EngineReady:
-        """Say who this engine is and what it is set to."""
-        model = self.session.model()
-        paths = self.loaded.paths
-        return EngineReady(
-            version=__version__,
-            pid=os.getpid(),
-            session=self.session.journal.session,
-            ts=time.time(),
-            head=self.session.journal.head,
-            log_path=self.log_path,
-            state_dir=str(paths.state_dir),
-            config_path=str(paths.config_file),
-            first_run=self.loaded.first_run and not self.registry.names(),
-            encryption=safe_line(self.vault.kind),
-            mode=self.session.settings.mode,
-            model=safe_line(model.name),
-            model_label=safe_line(model.label),
-            resumed=self.session.resumed,
-            demo=self.options.demo,
-        )
-
-    async def welcome(self, outbox: Outbox, cursor: int, request: int) -> None:
-        """Tell a face the state of everything, then the journal after its cursor."""
-        outbox.offer(self.ready())
-        outbox.offer(self.models.spending(self.session.budget))
-        if self.loaded.problems:
-            outbox.offer(ConfigProblems(problems=self.loaded.problems, ts=time.time()))
-        for server in self.registry.snapshot():
-            outbox.offer(self._with_trust(server))
-        for sign_in in self.registry.sign_ins.snapshot():
-            outbox.offer(sign_in)
-        for name in self.catalogue.servers():
-            for page in self.catalogue.pages(name):
-                outbox.offer(page)
-        for name in self.shelf.servers():
-            for offers in self.shelf.pages(name):
-                outbox.offer(offers)
-            outbox.offer(followed(self, name))
-        if (context := self.session.runner.memo.context) is not None:
-            outbox.offer(context)
-        await self.replay(outbox, cursor, request)
-
-    async def replay(self, outbox: Outbox, after: int, request: int) -> None:
-        """Send the journalled events after a cursor; from then on they come as they happen."""
-        async with outbox.replay:
-            outbox.begin_replay()
-            journal = self.session.journal
-            while (page := await journal.read(after, _PAGE)) or outbox.skipped > after:
-                await outbox.room()
-                for event in page:
-                    outbox.replayed(event)
-                after = page[-1].seq if page else outbox.skipped
-            outbox.end_replay(after)
-            outbox.replayed(ReplayDone(request=request, head=after))
-
     # --- callbacks ------------------------------------------------------------------------------
 
     def _committed(self, events: Sequence[AnyEvent]) -> None:
@@ -407,12 +343,13 @@ class Engine:
 
     def _on_server_event(self, event: Event) -> None:
         if isinstance(event, ServerChanged):
-            event = self._with_trust(event)
+            event = self.with_trust(event)
         elif isinstance(event, ServerRemoved):
             self.catalogue.remove(event.name)
         self.live(event)
 
-    def _with_trust(self, event: ServerChanged) -> ServerChanged:
+    def with_trust(self, event: ServerChanged) -> ServerChanged:
+        """Return a server's state with what is known of its trust."""
         trust = self._server_trust.get(event.name, "unchanged")
         return msgspec.structs.replace(event, trust=trust)
 
@@ -436,7 +373,7 @@ class Engine:
             self._server_trust[page.server] = trust
             for event in self.registry.snapshot():
                 if event.name == page.server:
-                    self.live(self._with_trust(event))
+                    self.live(self.with_trust(event))
 
     def _on_gone(self, server: str) -> None:
         self.catalogue.remove(server)

@@ -1,0 +1,119 @@
+"""What is said in a turn: the person's words, thoughts, answers, and what they cost."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from omni_tui.protocol.base import Event, Journalled
+from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.offers import AttachedResource
+from omni_tui.protocol.text import JsonText, SafeText
+from omni_tui.protocol.values import TurnStatus, Usage
+
+
+class UserMessage(Journalled):
+    """What the person said. Always on disk before anything is done about it."""
+
+    turn: str
+    text: SafeText
+    attachments: tuple[AttachedResource, ...] = ()
+
+
+class Steered(Journalled):
+    """A message sent while a turn ran is before the model now, in that turn; its own (`by`) is none."""
+
+    turn: str
+    by: str
+
+
+class TurnStarted(Journalled):
+    """The agent begins to work on a message."""
+
+    turn: str
+    mode: Mode
+    model: SafeText
+    agent: str = "root"
+
+
+class ThoughtDelta(Event):
+    """More of a thought that is being streamed."""
+
+    turn: str
+    message: str
+    text: SafeText
+    agent: str = "root"
+
+
+class Thought(Journalled):
+    """A whole thought; replaces its deltas."""
+
+    turn: str
+    message: str
+    text: SafeText
+    agent: str = "root"
+
+
+class AnswerDelta(Event):
+    """More of an answer that is being streamed."""
+
+    turn: str
+    message: str
+    text: SafeText
+    agent: str = "root"
+
+
+class Answer(Journalled):
+    """A whole answer in Markdown; replaces its deltas. `partial`: the stream broke or was stopped."""
+
+    turn: str
+    message: str
+    text: SafeText
+    partial: bool = False
+    label: SafeText = SafeText("")
+    agent: str = "root"
+
+
+class Retrying(Event):
+    """A model request failed and will be sent again."""
+
+    turn: str
+    attempt: int
+    of: int
+    delay_s: float
+    reason: SafeText
+    agent: str = "root"
+
+
+class UsageChanged(Journalled):
+    """What one model request used. Panes sum these. `context` is the share of the window in use, 0 to 1."""
+
+    turn: str
+    usage: Usage
+    context: float | None = None
+    agent: str = "root"
+
+
+class TurnEnded(Journalled):
+    """The turn is over (or parked)."""
+
+    turn: str
+    status: TurnStatus
+    reason: SafeText = SafeText("")
+    todo: SafeText = SafeText("")
+    steps: int = 0
+
+
+class ModelMessage(Journalled):
+    """One message of the model's history, exact, for the next request. Never leaves the engine.
+
+    `role` is system, user, assistant or tool; `body_json` is the provider-neutral message.
+    """
+
+    public: ClassVar[bool] = False
+    internal: ClassVar[bool] = True
+
+    turn: str
+    role: str
+    body_json: JsonText
+    call: str = ""
+    agent: str = "root"

@@ -1,0 +1,94 @@
+"""Answers to one command each, with its `request` number."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from omni_tui.protocol.base import Reply
+from omni_tui.protocol.text import JsonText, SafeText
+from omni_tui.protocol.values import PartKind, Problem, Risk, SessionInfo
+
+
+class CommandDone(Reply):
+    """The command was carried out; `text` says what, where that helps."""
+
+    text: SafeText = SafeText("")
+    id: str = ""
+
+
+class CommandFailed(Reply):
+    """The command was refused or went wrong; nothing was lost."""
+
+    what: SafeText
+    why: SafeText = SafeText("")
+    todo: SafeText = SafeText("")
+
+
+class ConfirmNeeded(Reply):
+    """A call by hand to a destructive or changed tool: ask once more, then send `confirmed=True`."""
+
+    server: str
+    tool: str
+    risk: Risk
+    why: tuple[SafeText, ...]
+
+
+class ToolDetails(Reply):
+    """Everything about one tool. Schemas are exact; "" where the server gives none."""
+
+    server: str
+    tool: str
+    label: SafeText
+    title: SafeText
+    description: SafeText
+    risk: Risk
+    annotations: tuple[SafeText, ...]
+    input_schema_json: JsonText
+    output_schema_json: JsonText = JsonText("")
+    trust: Literal["unchanged", "new", "changed"] = "unchanged"
+    model_name: str = ""
+
+
+class ArgumentsChecked(Reply):
+    """What is wrong with arguments; `where` is a JSON Pointer ("" is the whole). Empty: they fit."""
+
+    problems: tuple[Problem, ...]
+
+
+class TextPage(Reply):
+    """A page of a long text, made safe. `total` and `offset` count characters of the safe text."""
+
+    call: str
+    part: int
+    offset: int
+    total: int
+    text: SafeText
+    kind: PartKind = "text"
+    mime: SafeText = SafeText("")
+
+
+class FileSaved(Reply):
+    """A file was written."""
+
+    path: str
+    size: int
+
+
+class ServerLog(Reply):
+    """The last lines of a server's stderr and of the connection's own history."""
+
+    server: str
+    lines: tuple[SafeText, ...]
+    dropped: int = 0
+
+
+class SessionsListed(Reply):
+    """All saved sessions, newest first."""
+
+    sessions: tuple[SessionInfo, ...]
+
+
+class ReplayDone(Reply):
+    """All journalled events up to `head` have been sent."""
+
+    head: int
