@@ -6,9 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.events import Problem, Reply
+from omni_tui.protocol.base import Reply
 from omni_tui.protocol.settings import ServerSettings
 from omni_tui.protocol.text import SafeText
+from omni_tui.protocol.values import Problem
 
 WireKind = Literal["request", "answer", "error", "note", "broken"]
 

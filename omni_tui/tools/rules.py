@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from omni_tui.config.tools import LimitSection, ToolsSection
+if TYPE_CHECKING:
+    from omni_tui.config.tools import LimitSection, ToolsSection
 
 
 @lru_cache(1024)
@@ -35,8 +37,8 @@ def _exactness(pattern: str) -> tuple[int, str]:
 class ToolRules:
     """`[tools]` of the configuration, asked about one tool at a time."""
 
-    def __init__(self, section: ToolsSection | None = None) -> None:
-        self.section = section or ToolsSection()
+    def __init__(self, section: ToolsSection) -> None:
+        self.section = section
 
     def _best(self, patterns: Iterable[str], server: str, tool: str) -> str | None:
         return max((each for each in patterns if names(each, server, tool)), key=_exactness, default=None)

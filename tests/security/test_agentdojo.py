@@ -115,7 +115,9 @@ def _over(seen: Sequence[AnyEvent]) -> int:
 
 def config(suite: str, state: Path, hints: str) -> str:
     args = [str(dojo.SERVER), str(dojo.folder()), "serve", suite, str(state), hints]
-    return f"[servers.{suite}]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps(args)}\n"
+    server = f"[servers.{suite}]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps(args)}\n"
+    # What a case before this one read is of another environment.
+    return f"{server}[tools]\ncache_ttl = 0\n"
 
 
 async def play(
