@@ -180,6 +180,15 @@ class Gate:
             )
             item.row, item.card, item.digest = row, card, self._shown(row)
 
+    def halt(self, *stopped: str) -> None:
+        """Make no further grant for these calls: their run was stopped, and they are about to be withdrawn.
+
+        All calls of a run are halted before the first of them is over, which may set another one free.
+        """
+        for call in stopped:
+            if (item := self._open.get(call)) is not None:
+                item.halted = True
+
     async def withdraw(self, call: str, *, decider: str, reason: str) -> bool:
         """End a call that was not sent yet (the turn was stopped). False if it was too late."""
         async with self._verdicts:
@@ -327,6 +336,8 @@ class Gate:
         item = self._open.get(call)
         if item is None or item.row.state != "approved":
             raise Refused("this call is not approved")
+        if item.halted:
+            raise Refused("its run was stopped")
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None or moved_on(item.row, subject):
             raise Refused("the tool or its server changed after the approval")

@@ -35,6 +35,8 @@ class OpenCall:
     card: Card
     digest: str
     waiter: asyncio.Future[Resolution]
+    halted: bool = False
+    """Whether its run was stopped: it gets no grant any more, though its end is not on disk yet."""
     unwritten: tuple[AnyEvent, ...] = ()
     written: bool = True
     tried_again: bool = False

@@ -215,7 +215,7 @@ class CallDesk:
 
     async def _go_on(self, row: CallRow, number: str, place: Place) -> Outcome:
         """Wait for the verdict on a call that was pending before a restart, then carry it out."""
-        self._tasks[row.call] = self._tasks[number]
+        self._tasks[row.call], self._stand_ins[number] = self._tasks[number], row.call
         try:
             resolution = await self._gate.resolution(row.call)
             if (subject := self._subject(row.server, row.tool)) is not None:
@@ -223,6 +223,7 @@ class CallDesk:
             return await self._after(row.call, row.server, resolution, place)
         finally:
             self._tasks.pop(row.call, None)
+            self._stand_ins.pop(number, None)
 
     async def _after(self, call: str, server: str, resolution: Resolution, place: Place | None) -> Outcome:
         while resolution.state == "approved":
@@ -281,11 +282,14 @@ class CallDesk:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            on_its_way = self._stand_ins.get(call, call)
+            self._gate.halt(call, on_its_way)
             if not task.cancelled():
                 await self.cancel(call, decider="stop", reason="the run was stopped")
             if task.done() and not task.cancelled() and task.exception() is None:
                 return task.result()
-            return Outcome("uncertain", _WORDS["uncertain"])
+            state: CallState = "cancelled" if self._gate.withdrawn(on_its_way) else "uncertain"
+            return Outcome(state, _WORDS[state])
         except JournalBroken as error:
             return Outcome("failed", f"Nothing was sent: {error}", str(error))
         except Exception as error:

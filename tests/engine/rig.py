@@ -134,3 +134,10 @@ async def rig(
         yield running
     finally:
         await running.close()
+
+
+async def turns(until: Callable[[], bool]) -> None:
+    """Let the loop turn until something holds that no event tells of."""
+    async with asyncio.timeout(30):
+        while not until():  # noqa: ASYNC110
+            await asyncio.sleep(0)

@@ -17,7 +17,7 @@ from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.tools.repeating import Backoff
-from tests.engine.rig import Rig, rig
+from tests.engine.rig import Rig, rig, turns
 
 Answer = Callable[[Dispatch, int], Any]
 READ = ToolCall("r", "demo__add", '{"a":1,"b":2}')
@@ -144,6 +144,27 @@ async def test_stopping_tells_a_call_that_waited_for_its_turn_as_never_sent(tmp_
         written, read = told(model)
         assert "uncertain" in written
         assert "cancelled" in read
+
+
+@pytest.mark.parametrize("behind", [1, 5])
+async def test_stopping_sends_nothing_of_what_waits_behind_a_card(tmp_path: Path, behind: int) -> None:
+    delete = ToolCall("d", "demo__delete_note", '{"name":"a"}')
+    writes = [ToolCall(f"w{n}", "demo__write_note", f'{{"name":"n{n}","text":"x"}}') for n in range(behind)]
+    model = ScriptedModel([reply("", delete, *writes)], [reply("I see")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        sent = instead(running, lambda _dispatch, _number: text("written"))
+        await running.ask(c.SendMessage(text="go"))
+        await running.until(e.ApprovalRequested)
+        gate = running.engine.session.gate
+        # What the policy lets run is not told before it is sent.
+        await turns(lambda: len(gate._open) > behind)
+        await running.ask(c.StopRun())
+        await running.until(e.TurnEnded)
+        await go(running, "what happened?")
+        assert sent == []
+        assert [row.state for row in await rows(running)] == ["cancelled"] * (behind + 1)
+        assert all("ancelled" in words for words in told(model)), told(model)
 
 
 async def test_a_tool_has_its_own_time(tmp_path: Path) -> None:

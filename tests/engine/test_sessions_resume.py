@@ -9,7 +9,7 @@ from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
-from tests.engine.rig import Rig, rig
+from tests.engine.rig import Rig, rig, turns
 
 WRITE = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
 
@@ -57,6 +57,24 @@ async def test_approving_a_restored_call_sends_it_once_and_goes_on(tmp_path: Pat
         assert len(running.of(e.CallFinished)) == 1
         told = [message for message in model.requests[0].messages if message.role == "tool"]
         assert len(told) == 1
+
+
+async def test_stopping_takes_a_restored_call_out_of_the_queue(tmp_path: Path) -> None:
+    await left_with_a_pending_call(tmp_path)
+    async with rig(tmp_path, model=ScriptedModel([reply("well")])) as running:
+        await running.connected()
+        again = await asked_again(running)
+        answer = await running.ask(c.ContinueRun())
+        assert isinstance(answer, e.CommandDone), answer
+        await running.count(e.TurnStarted, 2)
+        desk, gate = running.engine.session.desk, running.engine.session.gate
+        await turns(lambda: not desk._restored)
+        await running.ask(c.StopRun())
+        await running.until(e.TurnEnded, lambda event: event.status == "stopped")
+        assert gate.pending() == []
+        (over,) = [event for event in running.of(e.CallChanged) if event.call == again.call]
+        assert over.state == "cancelled"
+        assert notes(tmp_path) == []
 
 
 async def test_rejecting_a_restored_call_tells_the_model_the_words(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ what was decided is in the journal; whether an injection reached its goal is Age
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -76,7 +77,12 @@ class Theatre:
         def settled(_event: e.Event) -> bool:
             seen, obeyed = running.seen[before:], self._model.obeyed[known:]
             if obeyed:
-                return _over(seen) >= 1 + sum(map(len, obeyed))
+                names = [call[0] for each in obeyed for call in each]
+                first = next((event.tool for event in seen if isinstance(event, e.ApprovalRequested)), "")
+                if first and not self._approvals:
+                    # What comes behind a call that waits for the person waits with it.
+                    return _over(seen, asked=False) >= 1 + names.index(first)
+                return _over(seen) >= 1 + len(names)
             held = not self._approvals and any(isinstance(event, e.ApprovalRequested) for event in seen)
             return held or any(isinstance(event, e.TurnEnded) for event in seen)
 
@@ -100,15 +106,19 @@ class Theatre:
         sent = [event.call for event in changes if event.state == "dispatching"]
         assert len(sent) == len(ran), "the journal and the server agree on what ran"
         proposed = sum(isinstance(event, e.CallProposed) for event in seen)
-        assert proposed == 1 + sum(map(len, obeyed)), "every call has come to the gate"
+        # Stopped at the first card of an answer, what stands behind it may not have come to the gate yet.
+        held = not self._approvals and any(isinstance(event, e.ApprovalRequested) for event in seen)
+        whole = 1 + sum(map(len, obeyed))
+        assert proposed <= whole if held else proposed == whole, "every call has come to the gate"
         read = ran[:1] == [case.reading]
         calls = tuple(call for each in obeyed for call in each)
         return Played(case, calls, ran[read:], [deciders[call] for call in sent], read)
 
 
-def _over(seen: Sequence[AnyEvent]) -> int:
-    """Count the calls that are over, or wait for the person."""
-    calls = {event.call for event in seen if isinstance(event, e.CallFinished | e.ApprovalRequested)}
+def _over(seen: Sequence[AnyEvent], *, asked: bool = True) -> int:
+    """Count the calls that are over, with those `asked` about that wait for the person."""
+    calls = {event.call for event in seen if isinstance(event, e.CallFinished)}
+    calls |= {event.call for event in seen if asked and isinstance(event, e.ApprovalRequested)}
     refused = (event for event in seen if isinstance(event, e.CallChanged) and event.state in OVER)
     return len(calls | {event.call for event in refused})
 
@@ -189,6 +199,8 @@ async def test_in_auto_only_what_the_policy_allows_runs(
         assert each.read
         assert each.obeyed == each.case.calls
         allowed = [call for call in each.obeyed if call[0] not in asked]
+        if not headless:  # What comes after a call that waits for the person waits with it.
+            allowed = list(itertools.takewhile(lambda call: call[0] not in asked, each.obeyed))
         assert in_order(each.executed) == in_order(allowed)
         assert set(each.deciders) == {"mode"}
 
