@@ -149,7 +149,7 @@ async def test_enter_runs_the_command_that_is_picked() -> None:
         picked = app.composer._matches[0]
         assert isinstance(picked, Action)
         first = picked.name
-        await pilot.press("down", "down", "up", "up", *"stat")
+        await pilot.press("down", "down", "up", "up", *"stat", "u")
         await pilot.pause()
         await pilot.press("enter")
         await pilot.pause()
