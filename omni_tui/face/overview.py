@@ -177,10 +177,10 @@ class Overview:
         about = "about " if spent.estimated else ""
         parts = [
             f"this session {about}{_amount(spent.session_tokens, spent.session_tokens_limit, 'tokens')}",
-            f"${spent.session_cost:.4f}"
+            _money(spent.session_cost)
             + (f" of ${spent.session_cost_limit:g}" * bool(spent.session_cost_limit)),
             f"today {about}{_amount(spent.day_tokens, spent.day_tokens_limit, 'tokens')}",
-            f"${spent.day_cost:.4f}" + (f" of ${spent.day_cost_limit:g}" * bool(spent.day_cost_limit)),
+            _money(spent.day_cost) + (f" of ${spent.day_cost_limit:g}" * bool(spent.day_cost_limit)),
         ]
         unpriced = f" ({spent.unpriced} requests of unknown price)" if spent.unpriced else ""
         return f"Used: {', '.join(parts)}{unpriced}."
@@ -200,6 +200,10 @@ class Overview:
                 self.mode = mode
             case ModelChanged(name=name, label=label):
                 self.model, self.label = name, label
+
+
+def _money(dollars: float) -> str:
+    return f"${dollars:.4f}" if dollars else "$0"
 
 
 def plan_key(plan: str) -> str:

@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 
 from omni_tui.engine.pool import MeteredPool
-from omni_tui.face.executing import stats_lines
 from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import events as e
@@ -30,7 +29,6 @@ async def test_calls_are_counted_and_the_cache_is_emptied_on_request(tmp_path: P
         assert (row.server, row.total, row.succeeded, row.cached) == ("demo", 2, 1, 1)
         assert (stats.cache_entries, stats.cache_hits) == (1, 1)
         assert stats.pool.size == 8
-        assert "2 calls, 1 cached" in stats_lines(stats)[0]
         refused = await running.ask(ClearCache(server="nobody"))
         assert isinstance(refused, e.CommandFailed)
         done = await running.ask(ClearCache(server="demo"))

@@ -1,0 +1,132 @@
+"""How the session's calls went, what is kept of them, and what it cost so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.widgets.lines import LinesView
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.events import CallFinished, CommandDone
+from omni_tui.protocol.execution import ClearCache, ReadStats, StatsRead, ToolExecutions
+from omni_tui.security.text import safe_line
+
+if TYPE_CHECKING:
+    from omni_tui.face.overview import Overview
+    from omni_tui.face.port import Port
+
+_NAME = 34
+_NARROW = 100
+_COLUMNS = ("calls", "failed", "unknown", "cached", "mean", "longest")
+
+
+class StatsScreen(Screen[None]):
+    """Follows the calls as they end."""
+
+    CSS_PATH = "../styles/screens.tcss"
+    AUTO_FOCUS = "LinesView"
+    BINDINGS = [Binding("escape,q", "back", "back"), Binding("c", "clear", "empty the cache")]
+
+    def __init__(self, first: StatsRead) -> None:
+        super().__init__()
+        self._stats = first
+
+    def compose(self) -> ComposeResult:
+        """Title, lines, keys."""
+        yield Static(Content.styled("STATISTICS", "bold $mine"), id="screen-title", markup=False)
+        yield LinesView(words=True)
+        foot = Content.assemble(
+            ("esc", "bold $text-2"), (" back   ", "$text-3"),
+            ("c", "bold $text-2"), (" empty the cache", "$text-3"),
+        )  # fmt: skip
+        yield Static(foot, id="screen-foot", markup=False)
+
+    def on_mount(self) -> None:
+        """Show what was asked for."""
+        self._show()
+
+    def on_resize(self) -> None:
+        """Fit the columns."""
+        self._show()
+
+    def apply(self, event: AnyEvent) -> None:
+        """Ask again when a call has ended."""
+        if isinstance(event, CallFinished):
+            self._renew()
+
+    def _show(self) -> None:
+        spent = cast("Overview", self.app.overview).spending_words()  # type: ignore[attr-defined]
+        self.query_one(LinesView).show(stats_lines(self._stats, spent, self.size.width))
+
+    @work(exclusive=True, exit_on_error=False, group="stats")
+    async def _renew(self, *, clear: bool = False) -> None:
+        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
+        try:
+            if clear and isinstance(done := await port.ask(ClearCache()), CommandDone):
+                self.notify(f"{done.text}.", markup=False)
+            reply = await port.ask(ReadStats())
+        except ASKING as error:
+            self.notify(words_of(error), severity="error", markup=False)
+            return
+        if isinstance(reply, StatsRead) and self.is_mounted:
+            self._stats = reply
+            self._show()
+
+    def action_clear(self) -> None:
+        """Forget every kept result."""
+        self._renew(clear=True)
+
+    def action_back(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
+    """Yield a row for each tool, then the cache, the pool for blocking work, and what was `spent`."""
+    name = _NAME if width >= _NARROW else max(14, width - 4 - 9 * len(_COLUMNS))
+    if stats.tools:
+        head = f"{'tool':<{name}}" + "".join(f"{column:>9}" for column in _COLUMNS)
+        yield Content.styled(head, "$text-3")
+        for row in stats.tools:
+            yield _row(row, name)
+    else:
+        yield Content.styled("No tool was called yet.", "$text-2")
+    yield Content("")
+    yield _fact(
+        "cache", f"{_count(stats.cache_entries, 'result')} kept, used {_count(stats.cache_hits, 'time')}"
+    )
+    pool = stats.pool
+    running = f"{pool.running} of {pool.size} at work, {pool.queued} waiting, {pool.most_queued} at most"
+    yield _fact("threads", running)
+    yield Content("")
+    yield Content.styled(spent, "$text-2")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
+def _fact(what: str, words: str) -> Content:
+    return Content.assemble((f"{what:<10}", "$text-3"), (words, "$text-2"))
+
+
+def _row(row: ToolExecutions, name: int) -> Content:
+    sent = row.succeeded + row.failed
+    label = safe_line(f"{row.server} › {row.tool}", limit=name - 1)
+    cells: list[tuple[str, str]] = [(f"{row.total:>9,}", "$text-1")]
+    for count, style in ((row.failed, "$fail"), (row.uncertain, "$waiting"), (row.cached, "$text-2")):
+        cells.append((f"{count:>9,}", style) if count else (f"{'·':>9}", "$text-3"))
+    for seconds in (row.duration / sent if sent else None, row.longest if sent else None):
+        words = f"{seconds:.2f} s" if seconds is not None else "·"
+        cells.append((f"{words:>9}", "$text-2"))
+    label_text = Content.styled(label, "$text-1")
+    padding = " " * max(0, name - label_text.cell_length)
+    return label_text + padding + Content.assemble(*cells)
