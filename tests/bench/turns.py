@@ -151,7 +151,10 @@ async def milliseconds(work: Awaitable[None], clock: Clock) -> float:
 async def compare(running: Rig, model: Asked, answer: tuple[int, int], clock: Clock, found: Pairs) -> None:
     """Measure a turn beside LiteLLM alone."""
     model.answer = answer
-    ways = [(found.ours, lambda: turn(running)), (found.bare, lambda: bare(model))]
+    ways: list[tuple[list[float], Callable[[], Awaitable[None]]]] = [
+        (found.ours, lambda: turn(running)),
+        (found.bare, lambda: bare(model)),
+    ]
     for times, way in ways if len(found.ours) % 2 else reversed(ways):
         times.append(await milliseconds(way(), clock))
         # LiteLLM writes its logs when the answer is over.
@@ -197,8 +200,8 @@ async def turns_over_http(folder: Path, base: str, rounds: int) -> list[str]:
     for size, pairs in found.items():
         ours, control = pairs.medians()
         print(
-            f"  after {size:>5,} messages  engine {ours:6.1f} ms  bare LiteLLM {control:6.1f} ms, its quartiles "
-            f"{pairs.spread:4.1f} apart  own overhead {pairs.more:+6.1f}  ratio {ours / control:.2f}"
+            f"  after {size:>5,} messages  engine {ours:6.1f} ms  bare LiteLLM {control:6.1f} ms, "
+            f"quartiles {pairs.spread:4.1f}  own overhead {pairs.more:+6.1f}  ratio {ours / control:.2f}"
         )
         if pairs.more > budget > pairs.spread:
             missed.append(f"a turn after {size:,} messages")

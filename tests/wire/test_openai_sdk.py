@@ -86,6 +86,7 @@ async def test_messages_that_are_no_json_are_left_to_the_sdk(walked: Counter[str
         made = await async_maybe_transform(asked, CompletionCreateParamsStreaming)
     finally:
         _openai.ours.reset(mark)
+    assert made is not None
     assert made["messages"] == [{"role": "user", "content": "hello"}]
 
 
