@@ -7,8 +7,8 @@ LiteLLM gets is equal to the letter: it is what the engine asked with the time b
 
 - a turn: an answer of one chunk, after a history of 0 to 1,000 messages (negative where what is spared
   LiteLLM is more than what is added);
-- a chunk: a long answer that comes all at once, less a turn (wall clock), and one of 200 chunks a second
-  (processor time of the whole process, less a turn), where every chunk wakes whoever waits for it;
+- a chunk: a long answer less a turn, in processor time of the whole process, once where all of it comes at
+  once and once at 200 chunks a second, where every chunk wakes whoever waits for it;
 - a history: the whole turn with a model that answers at once, after 10 to 1,000 messages, beside the
   same after none.
 
@@ -212,22 +212,22 @@ async def chunks_over_http(folder: Path, base: str, rounds: int) -> list[str]:
     """Print what a chunk costs on top of LiteLLM; return what is over its budget."""
     missed, model = [], Asked(base)
     paced = max(rounds // 4, 5)
-    ways: dict[str, tuple[tuple[int, int], int, Clock]] = {
-        "all at once, wall clock": ((CHUNKS, 0), rounds, time.perf_counter),
-        f"{1000 // EVERY_MS} a second, processor": ((PACED, EVERY_MS), paced, time.process_time),
+    ways: dict[str, tuple[tuple[int, int], int]] = {
+        "all at once": ((CHUNKS, 0), rounds),
+        f"{1000 // EVERY_MS} a second": ((PACED, EVERY_MS), paced),
     }
     async with engine(folder / "chunks", model, 0) as running:
         await bare(model)
-        for title, (answer, times, clock) in ways.items():
+        for title, (answer, times) in ways.items():
             short, long = Pairs(), Pairs()
             for _ in range(times):
-                await compare(running, model, (1, 0), clock, short)
-                await compare(running, model, answer, clock, long)
+                await compare(running, model, (1, 0), time.process_time, short)
+                await compare(running, model, answer, time.process_time, long)
             more = answer[0] - 1
             own = (long.more - short.more) / more * 1000
             control = (long.medians()[1] - short.medians()[1]) / more * 1000
             print(
-                f"{answer[0]} chunks, {title:25} own overhead {own:+6.1f} µs a chunk   bare LiteLLM "
+                f"{answer[0]} chunks, {title:12} own overhead {own:+6.1f} µs a chunk   bare LiteLLM "
                 f"{control:6.1f} µs   {own / control:+.2f} of it   (budget {CHUNK_SHARE})"
             )
             if own > CHUNK_SHARE * control > long.spread / more * 1000:
