@@ -223,15 +223,16 @@ class Runner:
 
     async def _one(self, turn: str, *, resume: bool) -> None:
         model = self._model()
-        if (message := self._pending.pop(turn, None)) is not None:
-            await self.commit(self.model_message(turn, message))
-        elif resume and self._conversation.untold:
-            told = Message(role="user", text=self._conversation.untold)
+        message = self._pending.pop(turn, None)
+        if message is None and resume and self._conversation.untold:
+            message = Message(role="user", text=self._conversation.untold)
             self._conversation.untold = ""
-            await self.commit(self.model_message(turn, told))
         # A turn that is gone on with keeps the mode it began in.
         mode = (self._conversation.mode if resume else None) or self._mode()
-        await self.commit(TurnStarted(turn=turn, mode=mode, model=safe_line(model.name)))
+        started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
+        # In one flush of the disk: a turn that has begun has been told what it is about.
+        told = () if message is None else (self.model_message(turn, message),)
+        await self.commit(*told, started)
         policy = self._policy()
         if mode == "orchestrator":
             self._plans.begin(turn)

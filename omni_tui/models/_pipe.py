@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 
 from omni_tui.models.base import ModelError, ModelEvent, Reply, TextPart, ThoughtPart
 
 logger = logging.getLogger(__name__)
+
+INTERVAL_S = 1 / 60
+"""Waking the reader costs more than a part is worth; nothing is drawn more often than this."""
 
 
 class _Ended:
@@ -28,16 +32,41 @@ class Pipe:
         self._lock = threading.Lock()
         self._ready = asyncio.Event()
         self._told = False
+        self._woken = -INTERVAL_S
+        self._reminded = False
         self.asked = False
         """Whether the provider has been asked: then there is a connection to close."""
 
     def put(self, item: ModelEvent | ModelError | _Ended) -> None:
-        """Add an item, from any thread."""
+        """Add an item, from any thread. Text that follows text closely is told a moment later."""
         with self._lock:
             self._items.append(item)
-            if self._told:
+            if self._told or (isinstance(item, TextPart | ThoughtPart) and self._later()):
                 return
-            self._told = True
+            self._told, self._woken = True, time.monotonic()
+        self._wake()
+
+    def _later(self) -> bool:
+        """Whether the reader was woken just now, and will be again in time by the loop of who puts."""
+        wait = self._woken + INTERVAL_S - time.monotonic()
+        if wait <= 0 or self._reminded:
+            return wait > 0
+        try:
+            asyncio.get_running_loop().call_later(wait, self._remind)
+        except RuntimeError:  # A thread without a loop.
+            return False
+        self._reminded = True
+        return True
+
+    def _remind(self) -> None:
+        with self._lock:
+            self._reminded = False
+            if self._told or not self._items:
+                return
+            self._told, self._woken = True, time.monotonic()
+        self._wake()
+
+    def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._ready.set)
         except RuntimeError:

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from types import ModuleType
 
 from omni_tui.loading import without_collections
-from omni_tui.models._gemini import mend
+from omni_tui.models import _gemini, _openai
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ class Job:
         return self.done.done()
 
     def _start(self) -> None:
+        # What is called here is called in a copy of its caller's context, which the task gets a copy of.
+        _openai.ours.set(True)
         self._task = asyncio.get_running_loop().create_task(self._work)
         self._task.add_done_callback(self._finish)
 
@@ -125,7 +127,8 @@ def ensure_litellm() -> ModuleType:
         with without_collections():
             import litellm
 
-            mend()
+            _gemini.mend()
+            _openai.mend()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)
