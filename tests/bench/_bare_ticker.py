@@ -1,4 +1,4 @@
-"""A Textual app that does nothing but tick, as the control of one that works: `python -m tests.bench._bare_ticker`."""
+"""A Textual app that does nothing but tick: the control of one that works. See `tests.bench._ticks`."""
 
 from __future__ import annotations
 

@@ -62,6 +62,8 @@ class ToolTree(Tree[Spot]):
         super().__init__(Text(""))
         self._index = index
         self._heads: dict[str, TreeNode[Spot]] = {}
+        self._bringing = self._stale = False
+        self._room = 8
 
     def on_mount(self) -> None:
         """Draw servers at the left edge, tools a little further in."""
@@ -74,15 +76,42 @@ class ToolTree(Tree[Spot]):
         """Draw these servers anew; the cursor stays on its tool."""
         spot = self.cursor_node.data if self.cursor_node is not None else None
         known = self._index.names
+        self._bringing, replaced = True, set()
         for name in [*(name for name in known if name in changed), *changed.difference(known)]:
-            self._bring(name)
-        if spot is not None and spot.server in changed:
+            if self._same_tools(name):
+                self._heads[name].refresh()
+            else:
+                replaced.add(name)
+                self._bring(name)
+        self._bringing = False
+        if self._stale:
+            self._invalidate()
+        if spot is not None and spot.server in replaced:
             self._return_to(spot)
-        self.refresh()
+
+    def _same_tools(self, name: str) -> bool:
+        """True if a server's node has the tools that it should have: then only its state is news."""
+        node, tools = self._heads.get(name), self._index.tools(name)
+        if node is None or name not in self._index or bool(node.children) != bool(tools):
+            return False
+        spots = [child.data for child in node.children if child.data is not None]
+        shown = [spot.tool for spot in spots if spot.tool is not None]
+        more = spots[-1].start if spots else 0
+        return shown == tools[: len(shown)] and (more or len(tools)) == len(shown)
+
+    def _invalidate(self) -> None:
+        """Forget the lines; once for all that `bring` changes, as every node asks for it."""
+        self._stale = self._bringing
+        if not self._bringing:
+            super()._invalidate()
+
+    def get_label_width(self, node: TreeNode[Spot]) -> int:
+        """Every label is as wide as there is room: no need to draw them all to know the widest."""
+        return self._room
 
     def _bring(self, name: str) -> None:
         node = self._heads.get(name)
-        if name not in self._index.names:
+        if name not in self._index:
             if node is not None:
                 self._heads.pop(name).remove()
             return
@@ -92,12 +121,15 @@ class ToolTree(Tree[Spot]):
             node = self._heads[name] = self.root.add(Text(""), Spot(name))
         was_open = node.is_expanded
         node.allow_expand = count > 0
-        node.remove_children()
+        if node.children:
+            node.remove_children()
         if count and (was_open or (fresh and count <= _OPEN_UP_TO)):
             self._add_tools(node, 0)
-            node.expand()
-        elif not count:
+            if not was_open:
+                node.expand()
+        elif not count and was_open:
             node.collapse()
+        node.refresh()
 
     def _return_to(self, spot: Spot) -> None:
         node = self._heads.get(spot.server)
@@ -128,6 +160,7 @@ class ToolTree(Tree[Spot]):
 
     def on_resize(self) -> None:
         """The marks stand at the right edge, wherever that is now."""
+        self._room = max(self.scrollable_content_region.width, 8)
         self._invalidate()
 
     def reach(self, node: TreeNode[Spot]) -> None:
