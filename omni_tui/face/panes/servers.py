@@ -200,7 +200,7 @@ class ServersPane(SignInKeys, Pane):
         self.refresh_bindings()
 
     def _tick(self) -> None:
-        self._rows.refresh()
+        self._rows.news({name for name, one in self.servers.items() if one.next_try is not None})
         if self.chosen is not None and self.chosen.breaker == "open":
             self._show_details()
 
