@@ -28,7 +28,7 @@ async def test_the_app_lives_through_it_and_leaves_nothing(tmp_path: Path) -> No
     assert (len(GOOD), len(BAD)) == (30, 20)
     write_config(tmp_path)
     command = [sys.executable, "-m", "tests.chaos._fleet_app", str(tmp_path)]
-    ticks = await asyncio.to_thread(watched, command, LIMIT_S, **environment())
+    ticks = await asyncio.to_thread(lambda: watched(command, LIMIT_S, **environment()))
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["wrong"] == []
     for phase in ("idle", "chaos"):

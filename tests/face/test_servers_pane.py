@@ -73,7 +73,12 @@ async def test_a_batch_of_news_is_drawn_once(monkeypatch: pytest.MonkeyPatch) ->
         assert isinstance(pane, ServersPane)
         drawn: list[int] = []
         redraw = pane._redraw
-        monkeypatch.setattr(pane, "_redraw", lambda: (drawn.append(1), redraw())[1])
+
+        def counted() -> None:
+            drawn.append(1)
+            redraw()
+
+        monkeypatch.setattr(pane, "_redraw", counted)
         for number in range(100):
             pane.apply(server(name=f"s{number % 10}", label=SafeText(f"s{number % 10}"), attempt=number))
         assert drawn == []

@@ -13,7 +13,10 @@ from textual.geometry import Region
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
-_Mixed = Widget if TYPE_CHECKING else object  # styles are inherited from the first base that is a widget
+if TYPE_CHECKING:
+    _Mixed = Widget
+else:  # styles are inherited from the first base that is a widget, which is to be the view
+    _Mixed = object
 
 
 class CalmScrollBar(ScrollBar):
