@@ -57,9 +57,11 @@ def test_a_process_that_is_gone_is_no_trouble() -> None:
 def test_only_a_system_that_is_busy_is_asked_again(
     number: int, done: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    duplicate = os.dup
+
     def refuse(_descriptor: int, _data: bytes) -> int:
         raise OSError(number, "no")
 
-    monkeypatch.setattr(priority.os, "open", lambda *_: os.dup(2))
-    monkeypatch.setattr(priority.os, "write", refuse)
+    monkeypatch.setattr(os, "open", lambda *_: duplicate(2))
+    monkeypatch.setattr(os, "write", refuse)
     assert priority.yield_session(1) is done
