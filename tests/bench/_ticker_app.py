@@ -39,7 +39,7 @@ class TickerApp(OmniApp):
 
     def _tick(self) -> None:
         self.ticks += 1
-        self.ticker.update(Content(f"<{self.phase}:{self.ticks}>"))
+        self.ticker.update(Content(f"<{self.phase}:{self.ticks}>"), layout=False)
         if self.phase == "begin" and self.ticks >= BEGIN_TICKS:
             self._enter("idle")
         if self.phase == "idle" and self.ticks >= IDLE_TICKS:

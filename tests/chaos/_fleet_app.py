@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textual.content import Content
+
 from omni_tui.face.app import OmniApp
 from omni_tui.face.options import FaceOptions
 from omni_tui.face.port import Refused
@@ -35,6 +37,7 @@ from omni_tui.protocol.events import (
     ServerChanged,
     ToolsListed,
 )
+from tests.bench._stretches import Stretches
 from tests.bench._ticker_app import TickerApp
 from tests.chaos.fleet import ACTIONS, BAD, CALLS, GOOD, RESTARTED, SEED, UPSET, rounds, running, tag
 
@@ -58,10 +61,16 @@ class FleetApp(TickerApp):
         self._engine = 0
         self._did: Counter[str] = Counter()
         self._wrong: list[str] = []
+        self._stretches = Stretches(lambda: self.phase)
+
+    def on_mount(self) -> None:
+        """Measure the loop. (Textual calls the handlers of the classes above too.)"""
+        self._stretches.watch()
 
     def _tick(self) -> None:
         self.ticks += 1
-        self.ticker.update(f"<{self.phase}:{self.ticks}>")
+        # As long as it is wide: a new layout of the whole screen for every tick would be the ticker's own.
+        self.ticker.update(Content(f"<{self.phase}:{self.ticks}>"), layout=False)
 
     def deliver(self, event: AnyEvent) -> None:
         """Note what is waited for."""
@@ -89,6 +98,7 @@ class FleetApp(TickerApp):
         except Exception as error:  # whatever it is, the report says so and the test reads it
             self._wrong.append(f"{self.phase}: " + "".join(traceback.format_exception(error)))
         report |= {"did": self._did, "wrong": self._wrong}
+        report |= {"stretch_ms": self._stretches.longest, "work_ms": self._stretches.total}
         (self._folder / "report.json").write_text(json.dumps(report))
         self._enter("done")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from omni_tui.face.panes.servers import ServersPane, _details
+from omni_tui.face.panes.servers import ServerRows, ServersPane, _details
 from omni_tui.protocol import SafeText
-from omni_tui.protocol.events import ServerChanged
+from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from tests.face import scenario
 from tests.face.conftest import Face
 
@@ -63,3 +63,34 @@ async def test_who_comes_before_the_servers_finds_the_first_one_chosen() -> None
         face.link.emit(server())
         await face.settle(pilot)
         assert [one.name for one in (pane.chosen,) if one] == ["w"]
+
+
+async def test_a_batch_of_news_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    face = Face(scenario.ready(), server())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        pane = face.app.main.pane("servers")
+        assert isinstance(pane, ServersPane)
+        drawn: list[int] = []
+        redraw = pane._redraw
+
+        def counted() -> None:
+            drawn.append(1)
+            redraw()
+
+        monkeypatch.setattr(pane, "_redraw", counted)
+        for number in range(100):
+            pane.apply(server(name=f"s{number % 10}", label=SafeText(f"s{number % 10}"), attempt=number))
+        assert drawn == []
+        await face.settle(pilot)
+        assert drawn == [1]
+        assert len(pane.servers) == 11
+
+
+async def test_a_server_that_goes_is_not_drawn_any_more() -> None:
+    face = Face(scenario.ready(), server(), server(name="x", label=SafeText("x")))
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        rows = face.app.main.query_one(ServerRows)
+        face.app.main.pane("servers").apply(ServerRemoved(name="w"))
+        assert rows.keys == ["x"]

@@ -334,3 +334,50 @@ async def test_nothing_takes_the_keys_from_the_filter() -> None:
         await pilot.press("d")
         assert pane.query_one(Input).value == "ed"
         assert not pane.query_one(Tree).has_focus
+
+
+async def test_a_server_that_only_changes_its_state_keeps_its_nodes_and_asks_for_no_layout() -> None:
+    async with shown(*TWO) as (pilot, pane, app):
+        tree = pane.query_one(ToolTree)
+        before = [node.id for head in tree.root.children for node in (head, *head.children)]
+        layouts = tree._layout_updates
+        pane.apply(server("git", "failed"))
+        pane.apply(listed("git", GIT, 2))
+        await until(pilot, lambda: "failed" in app.seen(), "the new state")
+        assert [node.id for head in tree.root.children for node in (head, *head.children)] == before
+        assert tree._layout_updates == layouts
+
+
+async def test_a_batch_of_news_builds_the_lines_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with shown(*TWO) as (pilot, pane, app):
+        tree = pane.query_one(ToolTree)
+        built: list[int] = []
+        build = tree._build
+
+        def counted() -> None:
+            built.append(1)
+            build()
+
+        monkeypatch.setattr(tree, "_build", counted)
+        for number in range(30):
+            name = f"s{number:02}"
+            pane.apply(server(name))
+            pane.apply(listed(name, [tool(name, f"tool_{n}") for n in range(20)]))
+        await until(pilot, lambda: len(tree.root.children) == 32, "all servers")
+        await pilot.pause()
+        assert len(built) <= 2, "one for the batch, one if a scroll bar appears"
+        assert tree.virtual_size.height == 2 + 5 + 30 * 21
+        await pilot.press("home", "end")
+        await pilot.pause()
+        assert "tool_19" in app.seen()
+
+
+async def test_lines_that_move_are_drawn_where_they_are_now() -> None:
+    async with shown(*TWO) as (pilot, pane, app):
+        pane.apply(listed("files", (), 2))
+        await until(pilot, lambda: "edit_file" not in app.seen(), "the empty list")
+        rows = app.seen().splitlines()
+        assert [row.strip() for row in rows[3:6]][:2] == ["▸ files", "▾ git"]
+        pane.apply(listed("files", FILES, 3))
+        await until(pilot, lambda: "edit_file" in app.seen(), "the tools again")
+        assert app.seen().splitlines()[7].strip() == "▾ git"

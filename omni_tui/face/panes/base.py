@@ -17,7 +17,8 @@ class Pane(Vertical):
     """One of the four panes. Its contents are a fold over the engine's events."""
 
     TITLE: ClassVar[str] = ""
-    count: reactive[int] = reactive(0)
+    count: reactive[int] = reactive(0, repaint=False)
+    """How many things are in it; its title says so."""
 
     @property
     def port(self) -> Port:

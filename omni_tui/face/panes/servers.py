@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widgets import Static
 
@@ -41,6 +42,7 @@ class ServerRows(RowList):
         self.servers = servers
         self.clock: Clock | None = None
         self._drawn: dict[str, tuple[tuple[object, ...], Strip]] = {}
+        self._width = 0
 
     @property
     def _time(self) -> float:
@@ -54,6 +56,17 @@ class ServerRows(RowList):
     def render_row(self, key: str, width: int, number: int) -> Content:
         """Return glyph, name and what there is to say, milliseconds at the right edge."""
         return server_row(self.servers[key], width, self._column, self._time)
+
+    def news(self, names: set[str]) -> None:
+        """Draw the rows of these servers with the next frame; all if the names need another width."""
+        column, self._width = self._width, self._column
+        if column != self._width:
+            self.refresh()
+            return
+        top = round(self.scroll_offset.y)
+        lines = [index - top for index, key in enumerate(self.keys) if key in names]
+        if seen := [Region(0, y, self.size.width, 1) for y in lines if 0 <= y < self.size.height]:
+            self.refresh(*seen)
 
     def render_line(self, y: int) -> Strip:
         """Draw one row, unless it would look as it did: one server's news redraws the whole list."""
@@ -118,6 +131,8 @@ class ServersPane(SignInKeys, Pane):
         super().__init__(id=id)
         self.servers: dict[str, ServerChanged] = {}
         self.sign_ins: dict[str, SignInChanged] = {}
+        self._news: set[str] = set()
+        self._due = False
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
@@ -143,9 +158,10 @@ class ServersPane(SignInKeys, Pane):
         return None if key is None else self.servers.get(key)
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event into account."""
+        """Take one event into account; drawn with the next frame."""
         if isinstance(event, ServerChanged):
             self.servers[event.name] = event
+            self._news.add(event.name)
         elif isinstance(event, ServerRemoved):
             self.servers.pop(event.name, None)
             self.sign_ins.pop(event.name, None)
@@ -153,12 +169,19 @@ class ServersPane(SignInKeys, Pane):
             self.sign_in_changed(event)
         elif not isinstance(event, EngineReady):
             return
-        if self.is_mounted and self.children:
+        if not self.is_mounted or not self.children:
+            return
+        if isinstance(event, ServerRemoved):  # a row of nobody must not be drawn
             self._redraw()
+        elif not self._due:
+            self._due = True
+            self.call_after_refresh(self._redraw)
 
     def _redraw(self) -> None:
-        rows = self._rows
-        rows.refresh()
+        self._due = False
+        rows, news = self._rows, self._news
+        self._news = set()
+        rows.news(news)
         if rows.keys != list(rows.servers):
             rows.set_keys(list(rows.servers))
         if rows.selected is None and rows.keys and self.has_focus_within:
@@ -177,7 +200,7 @@ class ServersPane(SignInKeys, Pane):
         self.refresh_bindings()
 
     def _tick(self) -> None:
-        self._rows.refresh()
+        self._rows.news({name for name, one in self.servers.items() if one.next_try is not None})
         if self.chosen is not None and self.chosen.breaker == "open":
             self._show_details()
 

@@ -44,6 +44,9 @@ class ToolIndex:
         """Servers in the order in which they were first heard of."""
         return list(dict.fromkeys((*self.servers, *self._tools)))
 
+    def __contains__(self, server: str) -> bool:
+        return server in self.servers or server in self._tools
+
     @property
     def count(self) -> int:
         """How many tools are known."""

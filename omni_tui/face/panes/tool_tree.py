@@ -7,16 +7,23 @@ from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
+from textual.cache import LRUCache
+from textual.geometry import Size
+from textual.reactive import Reactive
+from textual.strip import Strip
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from omni_tui.face.panes.tool_index import ToolIndex
+from omni_tui.face.widgets.scrollbar import CalmScrolling
 from omni_tui.protocol.events import ToolSummary
 from omni_tui.security.text import safe_line
 
 CHUNK = 100
 """Tools of one server that are added to the tree at once."""
 _OPEN_UP_TO = 40
+_KEPT = 2_000
+"""Drawn lines that are kept: a server that comes and goes moves those below it away and back."""
 
 _STATES = {
     "connecting": "connecting",
@@ -38,7 +45,7 @@ class Spot:
     start: int = 0
 
 
-class ToolTree(Tree[Spot]):
+class ToolTree(CalmScrolling, Tree[Spot]):
     """Servers with their tools. Tools are added when a server is opened, some at a time."""
 
     DEFAULT_CSS = """
@@ -58,10 +65,16 @@ class ToolTree(Tree[Spot]):
         "tools--destroys",
     }
 
+    virtual_size: Reactive[Size] = Reactive(Size(0, 0))
+    """How large it would be as a whole; where it has a fixed height that is no reason for a new layout."""
+
     def __init__(self, index: ToolIndex) -> None:
         super().__init__(Text(""))
         self._index = index
         self._heads: dict[str, TreeNode[Spot]] = {}
+        self._bringing = self._stale = False
+        self._room = 8
+        self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(_KEPT)
 
     def on_mount(self) -> None:
         """Draw servers at the left edge, tools a little further in."""
@@ -74,15 +87,59 @@ class ToolTree(Tree[Spot]):
         """Draw these servers anew; the cursor stays on its tool."""
         spot = self.cursor_node.data if self.cursor_node is not None else None
         known = self._index.names
+        self._bringing, replaced = True, set()
         for name in [*(name for name in known if name in changed), *changed.difference(known)]:
-            self._bring(name)
-        if spot is not None and spot.server in changed:
+            if self._same_tools(name):
+                self._heads[name].refresh()
+            else:
+                replaced.add(name)
+                self._bring(name)
+        self._bringing = False
+        if self._stale:
+            self._invalidate()
+        if spot is not None and spot.server in replaced:
             self._return_to(spot)
-        self.refresh()
+
+    def _same_tools(self, name: str) -> bool:
+        """True if a server's node has the tools that it should have: then only its state is news."""
+        node, tools = self._heads.get(name), self._index.tools(name)
+        if node is None or name not in self._index or bool(node.children) != bool(tools):
+            return False
+        spots = [child.data for child in node.children if child.data is not None]
+        shown = [spot.tool for spot in spots if spot.tool is not None]
+        more = spots[-1].start if spots else 0
+        return shown == tools[: len(shown)] and (more or len(tools)) == len(shown)
+
+    def _invalidate(self) -> None:
+        """Forget the lines; once for all that `bring` changes, as every node asks for it."""
+        self._stale = self._bringing
+        if self._bringing:
+            return
+        self._clear_line_cache()
+        self._updates += 1
+        self.root._reset()
+        self.refresh(layout=self._grows)
+
+    @property
+    def _grows(self) -> bool:
+        """Whether it is as high as it has lines: where there are no tools, with words below."""
+        height = self.styles.height
+        return height is None or height.is_auto
+
+    def watch_virtual_size(self, size: Size) -> None:
+        """Tell the scroll bar; ask for a new layout only where the height follows the lines."""
+        if self._grows:
+            self.refresh(layout=True)
+        elif self.is_attached:
+            self._scroll_update(size)
+
+    def get_label_width(self, node: TreeNode[Spot]) -> int:
+        """Every label is as wide as there is room: no need to draw them all to know the widest."""
+        return self._room
 
     def _bring(self, name: str) -> None:
         node = self._heads.get(name)
-        if name not in self._index.names:
+        if name not in self._index:
             if node is not None:
                 self._heads.pop(name).remove()
             return
@@ -92,12 +149,15 @@ class ToolTree(Tree[Spot]):
             node = self._heads[name] = self.root.add(Text(""), Spot(name))
         was_open = node.is_expanded
         node.allow_expand = count > 0
-        node.remove_children()
+        if node.children:
+            node.remove_children()
         if count and (was_open or (fresh and count <= _OPEN_UP_TO)):
             self._add_tools(node, 0)
-            node.expand()
-        elif not count:
+            if not was_open:
+                node.expand()
+        elif not count and was_open:
             node.collapse()
+        node.refresh()
 
     def _return_to(self, spot: Spot) -> None:
         node = self._heads.get(spot.server)
@@ -128,6 +188,7 @@ class ToolTree(Tree[Spot]):
 
     def on_resize(self) -> None:
         """The marks stand at the right edge, wherever that is now."""
+        self._room = max(self.scrollable_content_region.width, 8)
         self._invalidate()
 
     def reach(self, node: TreeNode[Spot]) -> None:
@@ -139,6 +200,34 @@ class ToolTree(Tree[Spot]):
         node.remove()
         self._add_tools(parent, spot.start)
         self.call_after_refresh(setattr, self, "cursor_line", line)
+
+    def notify_style_update(self) -> None:
+        """Other colours: no line is as it was."""
+        self._strips.clear()
+        super().notify_style_update()
+
+    def _render_line(self, y: int, x1: int, x2: int, base_style: Style) -> Strip:
+        """Draw a line, unless one was drawn before that has to look the same."""
+        lines = self._tree_lines
+        if y >= len(lines):
+            return super()._render_line(y, x1, x2, base_style)
+        node = lines[y].node
+        hovered = self.hover_line >= 0 and any(one._hover for one in lines[y].path)
+        marks = (y == self.cursor_line, y == self.hover_line, hovered, self._pseudo_class_state)
+        looks = (y, node.id, x1, x2, base_style, self._room, *marks, *self._words(node))
+        strip = self._strips.get(looks)
+        if strip is None:
+            strip = self._strips[looks] = super()._render_line(y, x1, x2, base_style)
+        return strip
+
+    def _words(self, node: TreeNode[Spot]) -> tuple[object, ...]:
+        """Return all that a label is made of."""
+        spot = node.data
+        if spot is None or spot.tool is not None:
+            return (spot,)
+        server = self._index.servers.get(spot.server)
+        news = (server.state, server.label) if server is not None else ()
+        return spot, len(self._index.tools(spot.server)), node.is_expanded, bool(node.children), *news
 
     def render_label(self, node: TreeNode[Spot], base_style: Style, style: Style) -> Text:
         """Draw a server with its state, or a tool with what it may do at the right edge."""

@@ -171,6 +171,7 @@ class ToolsPane(Pane):
         self._wait: Timer | None = None
         self._typed = 0.0
         self._query = ""
+        self._said: Content | None = Content("")
 
     def compose(self) -> ComposeResult:
         """Title, filter, tree, matches, and what to do where there is nothing."""
@@ -219,10 +220,13 @@ class ToolsPane(Pane):
         changed, self.index.changed = self.index.changed, set()
         self.query_one(ToolTree).bring(changed)
         self.query_one(PaneTitle).count = self.index.count
-        empty = self.query_one("#tools-empty", Static)
-        empty.display = not self.index.count
-        self.query_one(ToolTree).styles.height = "1fr" if self.index.count else "auto"
-        empty.update(self._empty_words())
+        words = None if self.index.count else self._empty_words()
+        if words != self._said:  # an update lays out the screen, even one that changes nothing
+            self._said = words
+            empty = self.query_one("#tools-empty", Static)
+            empty.display = words is not None
+            self.query_one(ToolTree).styles.height = "auto" if words is not None else "1fr"
+            empty.update(words or "")
         if self._query:
             self._search()
 

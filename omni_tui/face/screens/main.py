@@ -173,7 +173,7 @@ class MainScreen(Screen[None]):
                 action=f"app.show_{name}",
                 key=self._key_of(f"show_{name}"),
                 name=name,
-                count=counts.get(name, 0),
+                count=counts.get(name, 0) if self.folded else 0,
                 current=name == self.current,
                 waiting=name == "approvals" and bool(overview.pending),
             )

@@ -23,6 +23,7 @@ from textual.widget import Widget
 
 from omni_tui.face.transcript.heights import Heights
 from omni_tui.face.transcript.lines import Line
+from omni_tui.face.widgets.scrollbar import CalmScrolling
 
 _ROW_BITS = 24
 _KEEP = 400
@@ -35,7 +36,7 @@ class _Drawn:
     strips: list[Strip | None] = field(default_factory=list)
 
 
-class LineView(ScrollView):
+class LineView(CalmScrolling, ScrollView):
     """Base of line views. A subclass says what block `index` is: `draw_block` and `guess_rows`."""
 
     ROLES: ClassVar[str] = ""

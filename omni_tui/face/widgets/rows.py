@@ -13,8 +13,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
+from omni_tui.face.widgets.scrollbar import CalmScrolling
 
-class RowList(ScrollView, can_focus=True):
+
+class RowList(CalmScrolling, ScrollView, can_focus=True):
     """Rows named by keys. `selected` is the key under the cursor, None if there is none.
 
     Subclasses draw a row in `render_row`. The cursor stays on its row whatever is added or removed;

@@ -16,7 +16,7 @@ import threading
 from types import TracebackType
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers import reaper
+from omni_tui.servers import priority, reaper
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
@@ -107,6 +107,7 @@ class StdioTransport:
         self._server_log = log
         self._child: Child | None = None
         self._stopping: asyncio.Task[None] | None = None
+        self._yields = False
         self._death: int | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -138,6 +139,8 @@ class StdioTransport:
         """Start the program and see to it that it will be ended. Blocks; runs in a thread."""
         self._processes.prepare()
         process = self._spawn()
+        priority.yield_process(process.pid)
+        self._yields = priority.yield_session(process.pid)
         try:
             self._processes.register(process.pid)
         except BaseException:
@@ -204,6 +207,10 @@ class StdioTransport:
 
     async def _follow(self, child: Child) -> None:
         """End the stream as soon as the process is gone, though a grandchild may still hold the pipe."""
+        tries = 0
+        while not self._yields and tries < priority.TRIES and not await child.wait(priority.AGAIN_S):
+            self._yields = priority.yield_session(child.pid)
+            tries += 1
         await child.exited.wait()
         if self._stopping is None:
             self._death = child.returncode
