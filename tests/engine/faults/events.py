@@ -135,7 +135,8 @@ class Events:
         if self.post_status or stream is None:
             self.acknowledge(handler, self.post_status or 404)
             return
-        if not self.hold:
+        held = self.hold  # it may be set while this one is answered
+        if not held:
             self.acknowledge(handler, 202)
         if frame.get("method") == "tools/call" and self.drop_at_call:
             self.drop()
@@ -143,7 +144,7 @@ class Events:
             pass
         elif "id" in frame and "method" in frame and frame["method"] not in self.deaf:
             self.send(stream, self.answer(frame))
-        if self.hold:
+        if held:
             self.release.wait(20)
             self.acknowledge(handler, 202)
 
