@@ -377,6 +377,7 @@ class Engine:
 
     def _on_gone(self, server: str) -> None:
         self.catalogue.remove(server)
+        self.cache.clear(server)  # it may come back started anew, or for another account
         for page in self.shelf.remove(server):
             self.live(page)
 
