@@ -336,6 +336,7 @@ class Engine:
         return self.session.gate.is_open(dispatch)
 
     async def _ask(self, ask: Ask) -> AskReply:
+        self.cache.clear(ask.server)  # what hangs on an answer is no other call's result
         return await self.session.asks.ask(ask)
 
     async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
