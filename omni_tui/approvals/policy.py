@@ -38,6 +38,8 @@ class Facts:
     confirmed: bool = False
     unchecked: str = ""
     """Why the arguments could not be checked against the schema; "" if they were."""
+    unplanned: bool = False
+    """Whether it stands in for a call of a plan's agent, which the approved plan gave other tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def assess(base: dict[Mode, Decision], facts: Facts) -> Assessment:
     held = "changed" in (facts.server_trust, facts.tool_trust)
     if facts.unchecked:
         why.append(f"the arguments could not be checked: {facts.unchecked}")
+    if facts.unplanned:
+        why.append("the plan does not name this tool for this agent; it stands in for another")
     if facts.origin == "hand":
         return _by_hand(facts, why, held)
     return _by_agent(base[facts.mode], facts, why, held)

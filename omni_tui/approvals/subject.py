@@ -115,6 +115,7 @@ def facts(proposal: Proposal, subject: Subject, mode: Mode) -> Facts:
         tool_trust=subject.tool_trust,
         confirmed=proposal.confirmed,
         unchecked=proposal.unchecked,
+        unplanned=bool(proposal.fallback) and proposal.agent != "root",
     )
 
 

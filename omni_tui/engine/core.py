@@ -336,6 +336,7 @@ class Engine:
         return self.session.gate.is_open(dispatch)
 
     async def _ask(self, ask: Ask) -> AskReply:
+        self.cache.clear(ask.server)  # what hangs on an answer is no other call's result
         return await self.session.asks.ask(ask)
 
     async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
@@ -377,6 +378,7 @@ class Engine:
 
     def _on_gone(self, server: str) -> None:
         self.catalogue.remove(server)
+        self.cache.clear(server)  # it may come back started anew, or for another account
         for page in self.shelf.remove(server):
             self.live(page)
 

@@ -339,6 +339,12 @@ class CallDesk:
             await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[(row.turn, row.agent, row.step, row.provider_call_id)] = row
 
+    async def leave_restored(self) -> None:
+        """Take back what came back after a restart: its turn is not gone on with."""
+        rows, self._restored = list(self._restored.values()), {}
+        for row in rows:
+            await self._gate.withdraw(row.call, decider="stop", reason="its turn was not gone on with")
+
     def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
         """Go on asking after the calls that ran as tasks when the app ended."""
         for row in rows:

@@ -18,9 +18,9 @@ _MOMENTARY = (AnswerDelta, ThoughtDelta, CallProgress, TaskProgress)
 class Outbox:
     """Events on their way to one face.
 
-    When it is full, deltas and progress are dropped; if a journalled event does not fit either,
-    all further ones are, until the face has caught up and is told where to read on. While the
-    journal is being replayed, as it is from the beginning, journalled events are left to the
+    When it is full, and during a replay, deltas and progress are dropped; if a journalled event does
+    not fit either, all further ones are, until the face has caught up and is told where to read on.
+    While the journal is being replayed, as it is from the beginning, journalled events are left to the
     replay, so that they arrive once and in order; `skipped` is the highest number left to it.
     """
 
@@ -52,8 +52,8 @@ class Outbox:
             if self._lagging:
                 return
             self._last = max(self._last, event.seq)
-        elif full and isinstance(event, _MOMENTARY):
-            return
+        elif isinstance(event, _MOMENTARY) and (full or self._replaying):
+            return  # during a replay it would stand before everything that the replay tells
         self._queue.append(event)
         self._wake.set()
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -54,7 +54,7 @@ class Conversation:
     """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s.
 
     Of the turn that was cut off: its id, the mode it began in, how far its plan has come, and what the
-    person said where the model was not told yet.
+    person said where the model was not told yet. `queued` is what was said behind it, by turn.
     """
 
     messages: list[Message]
@@ -63,6 +63,7 @@ class Conversation:
     mode: Mode | None = None
     progress: Progress = field(default_factory=Progress)
     untold: str = ""
+    queued: dict[str, str] = field(default_factory=dict)
     steps: Counter[str] = field(default_factory=Counter)
     used: dict[str, Usage] = field(default_factory=dict)
     """What each turn has used so far."""
@@ -151,6 +152,9 @@ class Runner:
             events.append(SessionTitled(title=safe_line(text, limit=48)))
         if self._conversation.unfinished:
             events += self._plans.left_behind()
+            events += _untold(self._conversation.queued)
+            self._conversation.queued = {}
+            await self._desk.leave_restored()
         await self._journal.commit(*events)
         self._plans.remember(events)
         self._conversation.unfinished = ""
@@ -169,16 +173,23 @@ class Runner:
         self._conversation.unfinished = ""
         self._resuming.add(turn)
         self._queue.appendleft(turn)
+        for behind, text in self._conversation.queued.items():
+            self._queue.append(behind)
+            self._pending[behind] = Message(role="user", text=text)
+        self._conversation.queued = {}
         self._go()
 
     async def stop(self) -> bool:
         """Stop the running turn and drop what is queued behind it. False if nothing ran."""
+        dropped = [turn for turn in self._queue if self._pending.pop(turn, None) is not None]
         self._queue.clear()
         task = self._task
         if task is None or task.done():
             return False
         task.cancel()
         await asyncio.wait([task], timeout=_STOP_S)
+        if dropped:
+            await self._journal.commit(*_untold(dropped))
         return True
 
     async def park(self) -> None:
@@ -338,21 +349,38 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
             conversation.titled = True
         elif isinstance(event, ContextSummarised):
             conversation.summaries.append(event)
-        elif isinstance(event, UserMessage | TurnStarted | Steered):
-            conversation.unfinished = event.turn
         elif isinstance(event, ModelMessage) and event.agent == "root":
             conversation.steps[event.turn] += event.role == "assistant"
         elif isinstance(event, UsageChanged):
             conversation.spent(event)
-        elif (
-            isinstance(event, TurnEnded)
-            and event.status != "parked"
-            and conversation.unfinished == event.turn
-        ):
-            conversation.unfinished = ""
+        _follow(conversation, event)
+    if conversation.queued and not conversation.unfinished:
+        conversation.unfinished = next(iter(conversation.queued))
+        conversation.queued.pop(conversation.unfinished)
     if conversation.unfinished:
         _take_up(conversation, events)
     return conversation
+
+
+def _follow(conversation: Conversation, event: AnyEvent) -> None:
+    """Follow which turn is worked on, and what was said that waits behind it."""
+    if isinstance(event, UserMessage):
+        conversation.queued[event.turn] = event.text
+    elif isinstance(event, TurnStarted):
+        conversation.queued.pop(event.turn, None)
+        conversation.unfinished = event.turn
+    elif isinstance(event, Steered):
+        conversation.queued.pop(event.by, None)
+    elif isinstance(event, TurnEnded) and event.status != "parked":
+        conversation.queued.pop(event.turn, None)
+        if conversation.unfinished == event.turn:
+            conversation.unfinished = ""
+
+
+def _untold(turns: Iterable[str]) -> list[AnyEvent]:
+    """Return the events that close what was said but never reached the model."""
+    reason, todo = safe("the model was not told this"), safe("send it again if it still counts")
+    return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]
 
 
 def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:

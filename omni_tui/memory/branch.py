@@ -19,6 +19,8 @@ from omni_tui.protocol.events import (
     CallProposed,
     CallState,
     ModelMessage,
+    TurnEnded,
+    TurnStarted,
     UserMessage,
 )
 from omni_tui.security.text import safe
@@ -55,6 +57,7 @@ def cut(tx: Tx, turn: str) -> Branch:
     ends: list[AnyEvent] = []
     message: UserMessage | None = None
     told: ModelMessage | None = None
+    begun = False
     for seq, body in tx.execute("SELECT seq, body FROM events ORDER BY seq"):
         try:
             event = decode_event(tx.open(body, f"events/{seq}/body"))
@@ -65,24 +68,44 @@ def cut(tx: Tx, turn: str) -> Branch:
                 message = event
             else:
                 before.append(event)
-        elif told is not None:
+        elif begun:
             if isinstance(event, CallChanged | CallFinished):
                 ends.append(event)
-        elif isinstance(event, ModelMessage) and event.turn == turn and event.role == "user":
-            told = event
+        elif begun := _begins(event, turn):
+            told = event if isinstance(event, ModelMessage) else None
         elif not isinstance(event, UserMessage):  # said while another turn was still being worked on
             since.append(event)
     if message is None:
         raise NoSuchMessage(f"this session has no message {turn[:40]}")
-    events = [*before, *since] if told is not None else before
+    events = [*before, *since] if begun else before
     known = {event.call for event in events if isinstance(event, CallProposed)}
     # How a call ended that was still running is true here too.
     events += [event for event in ends if getattr(event, "call", "") in known]
     return _with_calls(tx, Branch(message, told, events))
 
 
+def _begins(event: AnyEvent, turn: str) -> bool:
+    """Whether the model is told the message of a turn here, or the message was dropped here untold."""
+    if isinstance(event, ModelMessage):
+        return event.turn == turn and event.role == "user"
+    return isinstance(event, TurnEnded) and event.turn == turn
+
+
+def _open_turn(events: list[AnyEvent]) -> str:
+    """Return the turn that was still being worked on, "" if none was."""
+    turn = ""
+    for event in events:
+        if isinstance(event, TurnStarted):
+            turn = event.turn
+        elif isinstance(event, TurnEnded) and event.turn == turn:
+            turn = ""
+    return turn
+
+
 def _with_calls(tx: Tx, branch: Branch) -> Branch:
     states: dict[str, CallState] = {}
+    if open_turn := _open_turn(branch.events):
+        branch.events.append(TurnEnded(turn=open_turn, status="stopped", reason=safe(_WHY)))
     for event in branch.events:
         if isinstance(event, CallProposed):
             states[event.call] = "pending"

@@ -250,7 +250,8 @@ def _which(clause: str, hits: Sequence[Hit]) -> Question:
 
 def _list(head: str, tools: Sequence[ToolSpec]) -> str:
     lines = [
-        f"{at}. `{tool.name}` {tool.description.splitlines()[0][:100]}" for at, tool in enumerate(tools, 1)
+        f"{at}. `{tool.name}` {tool.description.partition(chr(10))[0][:100]}".rstrip()
+        for at, tool in enumerate(tools, 1)
     ]
     return "\n".join((head, "", *lines))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
@@ -403,3 +404,21 @@ async def test_nobody_is_asked_where_nobody_is(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=config("legacy", str(lines)), headless=True) as running:
         await running.connected("s")
         assert advertised(lines).isdisjoint({"elicitation", "sampling"})
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_result_that_hangs_on_an_answer_is_not_kept_for_another_call(
+    tmp_path: Path, era: str
+) -> None:
+    calls = [ToolCall("1", "s__form", "{}")]
+    model = ScriptedModel([reply("", *calls)], [reply("", *calls)], [reply("done")])
+    more = '[agent]\nmode = "auto"\n[tools]\ncacheable = ["s/*"]\n'
+    async with rig(tmp_path, demo=False, model=model, config=config(era, more=more)) as running:
+        await running.connected("s")
+        await running.ask(c.SendMessage(text="go"))
+        for number, name in enumerate(("Ada", "Bo"), 1):
+            asked_for = await asked(running, number)
+            await answer(running, asked_for, "accept", {"name": name})
+        await running.until(e.TurnEnded)
+        assert [event.cached_s for event in running.of(e.CallFinished)] == [None, None]
+        assert "Bo" in running.of(e.CallFinished)[1].parts[0].text

@@ -89,6 +89,24 @@ async def test_a_message_that_waited_behind_another_keeps_what_came_before_it(tm
         assert texts(events) == ["one", "first", "two, in other words", "anew"]
 
 
+async def test_a_message_that_was_dropped_keeps_what_came_before_it(tmp_path: Path) -> None:
+    never = asyncio.Event()
+    model = ScriptedModel([TextPart("fir"), never.wait()], [reply("anew")])
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="one"))
+        await running.until(e.AnswerDelta)
+        dropped = await running.ask(c.SendMessage(text="two"))
+        assert isinstance(dropped, e.CommandDone)
+        await running.ask(c.StopRun())
+        await branched(running, dropped.id)
+        await running.until(e.TurnEnded, lambda event: event.status == "done")
+        events = await running.engine.session.journal.read(0, 1_000)
+        assert texts(events) == ["one", "fir", "two", "anew"]
+        ended = [event.status for event in events if isinstance(event, e.TurnEnded)]
+        assert ended == ["stopped", "done"]
+
+
 async def test_what_was_open_there_is_closed_here(tmp_path: Path) -> None:
     async with rig(tmp_path, model=ScriptedModel([reply("hi")], [reply("ho")])) as running:
         await running.connected()

@@ -338,3 +338,16 @@ async def test_a_write_in_between_fetches_anew(tmp_path: Path) -> None:
         sent = instead(running, lambda _, n: text(str(n)))
         await go(running)
         assert sent == ["echo", "write_note", "echo"]
+
+
+async def test_a_new_connection_fetches_anew(tmp_path: Path) -> None:
+    """It may be another account's by then, or a process that remembers nothing."""
+    model = ScriptedModel([reply("", ECHO)], [reply("done")], [reply("", ECHO)], [reply("done")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await go(running)
+        before = len(running.seen)
+        await running.ask(c.ReconnectServer(server="demo"))
+        await running.until(e.ToolsListed, lambda page: bool(page.tools), after=before)
+        await go(running, "again")
+        assert [row.state for row in await rows(running)] == ["succeeded", "succeeded"]

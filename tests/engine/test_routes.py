@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -174,3 +175,19 @@ async def test_a_server_outside_the_route_is_never_asked(tmp_path: Path) -> None
         slow = instead(running, lambda *_: text("x"), "slow")
         await go(running)
         assert slow == []
+
+
+async def test_a_stand_in_for_a_call_of_a_plans_agent_is_asked_about(tmp_path: Path) -> None:
+    """The plan that was approved says which tools its agents have; a route adds none unasked."""
+    async with routed(tmp_path, ScriptedModel(), "orchestrator") as running:
+        instead(running, lambda *_: AWAY, "fast")
+        slow = instead(running, lambda *_: text("written"), "slow")
+        desk = running.engine.session.desk
+        call = asyncio.ensure_future(desk.by_agent("t-1", 1, CALL, "root/t1"))
+        asked = await running.until(e.ApprovalRequested)
+        assert asked.server == "slow"
+        assert any("the plan does not name this tool" in why for why in asked.why)
+        assert slow == []
+        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        assert (await call).status == "succeeded"
+        assert slow == ["write_note"]

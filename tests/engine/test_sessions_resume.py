@@ -183,3 +183,74 @@ async def test_a_held_call_approved_after_a_restart_accepts_the_change_too(tmp_p
         assert isinstance(answer, e.CommandDone), answer
         await running.until(e.CallFinished)
         assert running.engine.catalogue.server_trust("demo") == "unchanged"
+
+
+async def left_with_a_call_and_a_message_behind_it(folder: Path) -> None:
+    async with rig(folder, model=ScriptedModel([reply("", WRITE)])) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write a note"))
+        await running.until(e.ApprovalRequested)
+        await running.ask(c.SendMessage(text="and be quick"))
+
+
+async def approve_restored(running: Rig) -> e.AnyEvent:
+    await running.connected()
+    await turns(lambda: running.engine.session.gate.pending() != [])
+    card = (await asked_again(running)).call
+    while True:
+        again = [event for event in running.of(e.ApprovalRequested) if event.call == card][-1]
+        answer = await running.ask(c.Decide(call=card, digest=again.digest, verdict="approve"))
+        if not isinstance(answer, e.CommandFailed):
+            return answer
+        seen = len(running.of(e.ApprovalRequested))
+        await running.count(e.ApprovalRequested, seen + 1)
+
+
+async def test_a_message_that_waited_behind_a_call_does_not_take_its_place(tmp_path: Path) -> None:
+    await left_with_a_call_and_a_message_behind_it(tmp_path)
+    model = ScriptedModel([reply("written")], [reply("quickly")])
+    async with rig(tmp_path, model=model) as running:
+        await approve_restored(running)
+        await turns(
+            lambda: len([event for event in running.of(e.TurnEnded) if event.status == "done"]) == 2
+        )
+        assert len(notes(tmp_path)) == 1
+        assert model.requests[0].messages[-1].role == "tool"
+        assert model.requests[1].messages[-1].text == "and be quick"
+        assert running.engine.session.runner.unfinished == ""
+
+
+async def test_what_is_said_in_the_place_of_going_on_takes_restored_calls_back(tmp_path: Path) -> None:
+    await left_with_a_call_and_a_message_behind_it(tmp_path)
+    model = ScriptedModel([reply("hello")])
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        again = await asked_again(running)
+        await running.ask(c.SendMessage(text="never mind"))
+        await running.until(e.TurnEnded, lambda event: event.status == "done")
+        assert running.engine.session.gate.pending() == []
+        (over,) = [event for event in running.of(e.CallChanged) if event.call == again.call]
+        assert over.state == "cancelled"
+        texts = [message.text for message in model.requests[0].messages]
+        assert "and be quick" not in texts
+        (dropped,) = [event for event in running.of(e.TurnEnded) if event.status == "stopped"]
+        assert "was not told" in dropped.reason
+    async with rig(tmp_path, model=ScriptedModel()) as running:
+        assert running.engine.session.runner.unfinished == ""
+        assert running.engine.session.gate.pending() == []
+    assert notes(tmp_path) == []
+
+
+async def test_stopping_says_of_messages_that_waited_that_they_were_not_told(tmp_path: Path) -> None:
+    async with rig(tmp_path, model=ScriptedModel([reply("", WRITE)])) as running:
+        await running.connected()
+        await running.ask(c.SendMessage(text="write a note"))
+        await running.until(e.ApprovalRequested)
+        queued = await running.ask(c.SendMessage(text="and another"))
+        assert isinstance(queued, e.CommandDone)
+        await running.ask(c.StopRun())
+        ended = await running.until(e.TurnEnded, lambda event: event.turn == queued.id)
+        assert ended.status == "stopped"
+        assert "was not told" in ended.reason
+    async with rig(tmp_path, model=ScriptedModel()) as running:
+        assert running.engine.session.runner.unfinished == ""

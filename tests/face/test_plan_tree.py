@@ -147,6 +147,14 @@ def test_a_turn_that_ends_leaves_no_stream_open_in_any_lane() -> None:
 # --- on the screen
 
 
+async def test_what_was_left_while_it_ran_does_not_seem_to_run() -> None:
+    app = ChatApp([*plans.running(), TurnEnded(turn="t1", status="parked", ts=2_000.0)])
+    async with app.run_test(size=(100, 60)) as pilot:
+        await pilot.pause()
+        assert not [line for line in app.rows() if "running" in line]
+        assert [line for line in app.rows() if "parked ·" in line]
+
+
 @pytest.mark.parametrize("size", [(108, 40), (80, 24), (44, 24)], ids=["wide", "narrow", "tiny"])
 async def test_the_tree_tells_states_without_colour(size: tuple[int, int]) -> None:
     app = ChatApp(plans.running())

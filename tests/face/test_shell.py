@@ -33,8 +33,10 @@ from omni_tui.protocol.commands import (
 from omni_tui.protocol.events import (
     CommandDone,
     Lagged,
+    ModeChanged,
     ServerChanged,
     SessionOpened,
+    SessionTitled,
     TurnStarted,
     UserMessage,
 )
@@ -87,6 +89,20 @@ async def test_panes_fold_by_width(width: int, shown: int) -> None:
             assert "F5 approvals 2" in line
         if shown == 0:
             assert "Too small" in screen_text(face.app)
+
+
+async def test_a_long_title_gives_way_to_the_mode_and_the_model() -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await face.settle(pilot)
+        face.link.emit(SessionTitled(title=SafeText("a title of some length (31 more characters) " * 2)))
+        face.link.emit(ModeChanged(mode="orchestrator", covers=SafeText("")))
+        await face.settle(pilot)
+        line = bar(face.app, StatusBar)
+        assert "ORCHESTRATOR" in line
+        assert face.app.overview.model.rsplit("/", 1)[-1] in line
+        assert "a title" in line
+        assert len(line) <= 80
 
 
 async def test_too_low_says_so_in_one_line() -> None:

@@ -140,7 +140,7 @@ def test_a_retry_counts_down_hides_the_half_answer_and_goes_when_it_worked() -> 
     [
         ("pending", "◌ waiting for you"),
         ("held", "◌ held for you"),
-        ("approved", "… approved"),
+        ("approved", "… approved, in line"),
         ("dispatching", "… 4 s"),
         ("rejected", "⊘ rejected"),
         ("denied", "⊘ denied by policy"),

@@ -10,7 +10,7 @@ import pytest
 from omni_tui.demo.tools import TOOLS
 from omni_tui.models import make_model
 from omni_tui.models._arguments import fill
-from omni_tui.models._plan import Planner
+from omni_tui.models._plan import Planner, Question
 from omni_tui.models.base import Message, ModelRequest, Reply, TextPart, ThoughtPart, ToolSpec
 from omni_tui.models.context import tool_message
 from omni_tui.models.offline import LABEL, OfflineModel
@@ -402,3 +402,12 @@ def test_the_ranker_is_deterministic_and_finds_names_first() -> None:
     assert ranker.search("read a note")[0].tool.name == "demo__read_note"
     assert ranker.search("read a note") == ranker.search("read a note")
     assert Ranker(()).search("anything") == []
+
+
+def test_tools_without_a_description_can_be_asked_about() -> None:
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}}
+    step = Planner((ToolSpec("a__put_text", "", schema), ToolSpec("b__put_text", "\n", schema))).resolve(
+        "put text"
+    )
+    assert isinstance(step, Question)
+    assert "1. `a__put_text`\n2. `b__put_text`" in step.text

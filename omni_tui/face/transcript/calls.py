@@ -46,7 +46,7 @@ def state_of(item: CallItem, now: float) -> tuple[str, str]:
         case "held":
             return "◌ held for you", "waiting"
         case "proposed" | "approved":
-            return "… approved" if item.state == "approved" else "… proposed", "state-quiet"
+            return "… approved, in line" if item.state == "approved" else "… proposed", "state-quiet"
         case "dispatching":
             passed = int(now - item.started)
             return f"… {_progress(item)}{duration(passed) if passed else 'running'}", "running"

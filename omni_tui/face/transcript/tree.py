@@ -67,7 +67,7 @@ def _stage(item: PlanItem) -> tuple[str, str]:
         failed = any(task.state in ("failed", "skipped", "stopped") for task in item.tasks)
         return f"{'✗' if failed else '●'} {item.counts}{took}", "failed" if failed else "done"
     done = sum(task.state == "done" for task in item.tasks)
-    running = sum(task.state == "running" for task in item.tasks)
+    running = sum(task.state == "running" and not task.ended for task in item.tasks)
     words = f"◐ {done}/{len(item.tasks)} done" + (f" · {running} running" if running else "")
     return words, "running"
 
@@ -113,6 +113,8 @@ def _state(item: TaskItem, role: str, now: float) -> tuple[str, str]:
     if lane is not None and lane.fold.waiting and item.state in ("running", ""):
         return "◌ waiting for you", "waiting"
     words: str = safe_line(item.state, limit=30)
+    if item.state == "running" and item.ended:
+        words, role = "parked", "dim"  # its turn was left, and goes on with /continue
     if item.attempt > 1:
         words += f" · try {item.attempt}"
     if item.started:

@@ -10,6 +10,10 @@ from textual.widget import Widget
 from omni_tui.face.overview import Overview
 
 _BLOCKS = 8
+_STAYS = 7
+"""The weight from which on a piece stays and the title is cut: how calls are decided, which model."""
+_TITLE = 16
+"""Cells that the left part may be cut to for that."""
 _MODE_STYLE = {
     "chat": "bold $on-colour on $running",
     "auto": "bold $on-colour on $waiting",
@@ -49,9 +53,11 @@ class StatusBar(Widget):
         while True:
             right = gap.join(text for _weight, text in parts)
             room = width - left.cell_length - right.cell_length
-            if room >= 2 or len(parts) <= 1:
+            lightest = min(parts, key=lambda part: part[0])
+            stays = lightest[0] >= _STAYS and right.cell_length + _TITLE <= width
+            if room >= 2 or len(parts) <= 1 or stays:
                 break
-            parts.remove(min(parts, key=lambda part: part[0]))
+            parts.remove(lightest)
         if room < 2:
             left = left.truncate(max(0, width - right.cell_length - 2), ellipsis=True)
             room = max(1, width - left.cell_length - right.cell_length)
