@@ -74,8 +74,11 @@ class TinyProcess:
                     async for item in heard:
                         finished = isinstance(item, Reply)
                         yield item
-            except ModelError as error:
-                finished = error.status == _ANSWERED
+            except _Refused:
+                finished = True
+                raise
+            except _Silence:
+                running.end()
                 raise
             finally:
                 if not finished:
@@ -94,13 +97,18 @@ class TinyProcess:
             try:
                 popen = await asyncio.to_thread(_start, command, environment)
             except OSError as error:
-                raise _error("permanent", f"its process does not start: {error}", "see omni-tui doctor") from error
+                what = f"its process does not start: {error}"
+                raise _error("permanent", what, "omni-tui doctor may say more") from error
             self._running = _Running(popen)
         return self._running
 
 
-_ANSWERED = 400
-"""Status of an error that the process itself gave as its answer: it does nothing any more."""
+class _Refused(ModelError):
+    """The process's own answer to a request: it does nothing any more."""
+
+
+class _Silence(ModelError):
+    """The process has said nothing for too long."""
 
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -123,7 +131,8 @@ async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | Rep
                 items = await pipe.take(patience_s + _PATIENCE_MARGIN_S)
         except TimeoutError:
             what = f"it said nothing for {patience_s:.0f} seconds"
-            raise _error("cut" if began else "transient", what, "send again when the machine is less busy") from None
+            todo = "send again when the machine is less busy"
+            raise _error("cut" if began else "transient", what, todo, of=_Silence) from None
         for item in items:
             if isinstance(item, ModelError):
                 raise item
@@ -237,9 +246,8 @@ class _Running:
                 self._spoke = True
                 pipe.put(TextPart(str(message["text"])))
             elif "error" in message:
-                error = _error("request", f"it refused the request: {message['error']}", "ask in other words")
-                error.status = _ANSWERED
-                pipe.put(error)
+                what = f"it refused the request: {message['error']}"
+                pipe.put(_error("request", what, "ask in other words", of=_Refused))
             else:
                 finish: Finish = "length" if message["done"] == "length" else "stop"
                 usage = Usage(input=int(message["input"]), output=int(message["output"]), cost=0.0)
@@ -257,5 +265,5 @@ def _death(code: int, *, began: bool) -> ModelError:
     return _error("cut" if began else "transient", f"its process {how}", "send again")
 
 
-def _error(kind: ErrorKind, what: str, todo: str) -> ModelError:
-    return ModelError(kind, f"the tiny local model does not answer: {what}", todo=todo)
+def _error(kind: ErrorKind, what: str, todo: str, *, of: type[ModelError] = ModelError) -> ModelError:
+    return of(kind, f"the tiny local model does not answer: {what}", todo=todo)

@@ -22,13 +22,13 @@ ANSWER = "answer"
 CANDIDATES = 5
 """Tools it chooses among."""
 
-_REQUEST_BYTES = 1_000
-_BEFORE_BYTES = 240
+_REQUEST_BYTES = 700
+_BEFORE_BYTES = 160
 _BEFORE = 4
 _RESULT_BYTES = 600
 """Bytes, since a token is a byte at worst: whatever is sent fits its window of 2,048 tokens."""
 
-_MOST_WORDS = 40
+_MOST_WORDS = 30
 _LONGEST_SPAN = 8
 _EDGES = " \t\n\"'“”‘’«».,;:!?()"
 _KEPT = frozenset(
@@ -97,11 +97,15 @@ def wanted(tool: ToolSpec, request: str) -> dict[str, Any]:
     said = set(words(request))
     required = whole.get("required", [])
     properties = {
-        key: _copied(_slim(schema), request)
+        key: _slim(schema)
         for key, schema in whole["properties"].items()
         if key in required or said & set(words(key))
     }
-    return _object(properties)
+    found = spans(request)
+    if not found:
+        return _object(properties)
+    copied = {key: {"$ref": "#/$defs/said"} if _is_text(each) else each for key, each in properties.items()}
+    return {**_object(copied), "$defs": {"said": {"type": "string", "enum": found}}}
 
 
 def its_arguments(request: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -133,12 +137,8 @@ def _slim(schema: Any) -> dict[str, Any]:
     return slim
 
 
-def _copied(schema: dict[str, Any], request: str) -> dict[str, Any]:
-    """Let a text be only what stands in the request, where that is short enough to say so."""
-    if schema.get("type") == "string" and "enum" not in schema and "const" not in schema:
-        found = spans(request)
-        return {"enum": found} if found else {"type": "string"}
-    return schema
+def _is_text(schema: Mapping[str, Any]) -> bool:
+    return schema.get("type") == "string" and "enum" not in schema and "const" not in schema
 
 
 def spans(request: str) -> list[str]:
@@ -178,7 +178,7 @@ def words_on(messages: Sequence[Message], own: str, most: int, temperature: floa
         for message in said[-_BEFORE - 1 : -1]
     ]
     last = [{"role": message.role, "content": request_of(message)} for message in said[-1:]]
-    system = cut(own, 300) if own else _SYSTEM
+    system = cut(own, 200) if own else _SYSTEM
     return {
         "messages": [{"role": "system", "content": system}, *turns, *last],
         "max_tokens": most,

@@ -3,7 +3,8 @@
 `python -I -S tiny_server.py MODEL_FILE [FOLDER]`, where FOLDER holds the package `xllamacpp`. It imports
 nothing of ours, so that it starts fast and in isolation. One JSON object a line on the standard streams:
 
-    in   {"id": 1, "messages": [...] or "prompt": "...", "max_tokens": 64, "temperature": 0, "schema": {...}}
+    in   {"id": 1, "messages": [...], "max_tokens": 64, "temperature": 0, "schema": {...}}
+                                                   or "prompt": "..."; a schema is not needed
          {"stop": 1}                               stops it and everything before it
     out  {"ready": true}                           once, when the model is loaded
          {"id": 1, "text": "..."}                  more of the answer

@@ -1,0 +1,73 @@
+"""In the place of the package `xllamacpp`: the "model" is a JSON file that says how to behave.
+
+`answers` are given one after the other, the last again and again; `log` is a file that gets each request.
+`mode`: "endless" goes on until it is told to stop, "deaf" does not listen to that, "mute" says nothing,
+"dies" says something and ends by the signal in `signal`, "gone" does so at once; "no memory" and "broken"
+fail to load.
+"""
+
+import json
+import os
+import threading
+import time
+
+
+class _Any:
+    def __getattr__(self, name):
+        made = _Any()
+        setattr(self, name, made)
+        return made
+
+
+class CommonParams(_Any):
+    pass
+
+
+class Server:
+    def __init__(self, params):
+        with open(params.model.path, encoding="utf-8") as file:
+            self._how = json.load(file)
+        if self.mode == "no memory":
+            raise MemoryError
+        if self.mode == "broken":
+            raise RuntimeError("Failed to init server")
+        assert len(params.api_keys[0]) == 64
+        assert os.stat(os.path.dirname(params.hostnames[0])).st_mode & 0o777 == 0o700
+        self._asked = 0
+
+    @property
+    def mode(self):
+        return self._how.get("mode", "")
+
+    def handle_chat_completions(self, body, take):
+        self._handle(body, take, lambda text: {"delta": {"content": text}})
+
+    def handle_completions(self, body, take):
+        self._handle(body, take, lambda text: {"text": text})
+
+    def _handle(self, body, take, choice):
+        if "log" in self._how:
+            with open(self._how["log"], "a", encoding="utf-8") as file:
+                file.write(json.dumps({"environ": sorted(os.environ), **body}) + "\n")
+        if self.mode == "mute":
+            threading.Event().wait()
+        if self.mode == "gone":
+            os.kill(os.getpid(), self._how["signal"])
+        answers = self._how["answers"]
+        answer = answers[min(self._asked, len(answers) - 1)]
+        self._asked += 1
+        if isinstance(answer, dict):
+            take(answer)
+            return
+        while True:
+            for text in (answer[: len(answer) // 2], answer[len(answer) // 2 :]):
+                if take({"choices": [{"finish_reason": None, **choice(text)}]}) and self.mode != "deaf":
+                    return
+            if self.mode == "dies":
+                os.kill(os.getpid(), self._how["signal"])
+            if self.mode not in ("endless", "deaf"):
+                break
+            time.sleep(0.002)
+        usage = {"prompt_tokens": 20, "completion_tokens": 5}
+        take({"choices": [{"finish_reason": self._how.get("finish", "stop"), **choice("")}]})
+        take({"choices": [], "usage": usage})
