@@ -43,7 +43,9 @@ _FATAL = {
 class TinyProcess:
     """Starts the process when it is needed. `command` says how; it may raise `ModelError`."""
 
-    def __init__(self, command: Callable[[], Sequence[str]], environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, command: Callable[[], Sequence[str]], environ: Mapping[str, str] = os.environ
+    ) -> None:
         self._command = command
         self._environ = environ
         self._running: _Running | None = None
@@ -175,10 +177,11 @@ class _Running:
         data = json.dumps(message).encode() + b"\n"
         if len(data) > _MOST_SENT:
             raise _error("request", "the request is too long for it", "send less")
+        stdin = self.popen.stdin
         # Its end is told by the reading thread.
-        with contextlib.suppress(OSError, ValueError):
-            if self.popen.stdin is not None:
-                os.write(self.popen.stdin.fileno(), data)
+        with self._lock, contextlib.suppress(OSError):
+            if stdin is not None and not stdin.closed:
+                os.write(stdin.fileno(), data)
 
     async def quiet(self, number: int, pipe: Pipe) -> None:
         """Stop a request; kill the process if it does not stop at once."""
@@ -204,8 +207,11 @@ class _Running:
         self._killed = True
         with contextlib.suppress(OSError):
             self.popen.kill()
-        if self.popen.stdin is not None:
-            with contextlib.suppress(OSError):
+        self._close_input()
+
+    def _close_input(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            if self.popen.stdin is not None:
                 self.popen.stdin.close()
 
     # --- the thread -----------------------------------------------------------------------------
@@ -223,6 +229,7 @@ class _Running:
                     logger.warning("the tiny model's process said something strange", exc_info=True)
                     self.popen.kill()
                     break
+        self._close_input()
         code = self.popen.wait()
         logger.info("the tiny model's process ended with %s", code)
         with self._lock:

@@ -110,7 +110,9 @@ def wanted(tool: ToolSpec, request: str) -> dict[str, Any]:
 
 def its_arguments(request: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Ask for a tool's arguments, by examples; a question put that way it goes on with best."""
-    shots = "".join(_shot(asked, tool, values) + json.dumps(values) + "\n\n" for asked, tool, values in _EXAMPLES)
+    shots = "".join(
+        _shot(asked, tool, values) + json.dumps(values) + "\n\n" for asked, tool, values in _EXAMPLES
+    )
     return {
         "prompt": shots + _shot(cut(request, 600), name, schema["properties"]),
         "max_tokens": 160,

@@ -12,6 +12,12 @@ import threading
 import time
 
 
+def _die(number):
+    os.kill(os.getpid(), number)
+    # Another thread gets the signal: this one says nothing more until then.
+    threading.Event().wait()
+
+
 class _Any:
     def __getattr__(self, name):
         made = _Any()
@@ -52,7 +58,7 @@ class Server:
         if self.mode == "mute":
             threading.Event().wait()
         if self.mode == "gone":
-            os.kill(os.getpid(), self._how["signal"])
+            _die(self._how["signal"])
         answers = self._how["answers"]
         answer = answers[min(self._asked, len(answers) - 1)]
         self._asked += 1
@@ -64,7 +70,7 @@ class Server:
                 if take({"choices": [{"finish_reason": None, **choice(text)}]}) and self.mode != "deaf":
                     return
             if self.mode == "dies":
-                os.kill(os.getpid(), self._how["signal"])
+                _die(self._how["signal"])
             if self.mode not in ("endless", "deaf"):
                 break
             time.sleep(0.002)
