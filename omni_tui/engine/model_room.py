@@ -101,9 +101,9 @@ class ModelRoom:
         listed += suggest_all(self._environ)
         if look:
             listed += await look_around()
-        listed.append(Suggestion(_OFFLINE, "built-in rules: no key, no network", costs_money=False))
         if tiny_is_there():
             listed.append(Suggestion(TINY, f"{TINY_LABEL}: no key, no network", costs_money=False))
+        listed.append(Suggestion(_OFFLINE, "built-in rules: no key, no network", costs_money=False))
         return tuple(self._choice(each, current) for each in _once(listed))
 
     def _choice(self, found: Suggestion, current: str) -> ModelChoice:

@@ -15,7 +15,7 @@ from typing import Any
 from omni_tui.models._plan import bare
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, ToolSpec
-from omni_tui.models.rank import words
+from omni_tui.models.rank import word_set, words
 from omni_tui.models.schema import for_provider
 
 ANSWER = "answer"
@@ -31,16 +31,18 @@ _RESULT_BYTES = 600
 _MOST_WORDS = 30
 _LONGEST_SPAN = 8
 _EDGES = " \t\n\"'“”‘’«».,;:!?()"
-_KEPT = frozenset(
-    "type enum const properties required items anyOf minimum maximum minItems maxItems".split()
-)
+_KEPT = word_set("type enum const properties required items anyOf minimum maximum minItems maxItems")
 _SYSTEM = "You are a helpful assistant. Answer in one or two short sentences."
 _EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("Send a mail to Ann saying see you at noon", "send_mail", {"to": "Ann", "body": "see you at noon"}),
     ("Remove the folder holidays", "remove_folder", {"name": "holidays"}),
     ("Multiply 4 by 12", "multiply", {"x": 4, "y": 12}),
-    ("Create a page named plans with the words buy paint", "create_page", {"name": "plans", "text": "buy paint"}),
-)  # fmt: skip
+    (
+        "Create a page named plans with the words buy paint",
+        "create_page",
+        {"name": "plans", "text": "buy paint"},
+    ),
+)
 
 
 def cut(text: str, most: int) -> str:
@@ -190,7 +192,8 @@ def words_on(messages: Sequence[Message], own: str, most: int, temperature: floa
 
 def words_on_result(request: str, result: str, temperature: float) -> dict[str, Any]:
     """Ask what a result means for a request."""
-    asked = f"Question: {cut(request, 400)}\nResult: {cut(result, _RESULT_BYTES)}\n\nSay the result in one sentence."
+    shown = f"Question: {cut(request, 400)}\nResult: {cut(result, _RESULT_BYTES)}"
+    asked = f"{shown}\n\nSay the result in one sentence."
     return {
         "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": asked}],
         "max_tokens": 60,

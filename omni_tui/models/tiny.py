@@ -24,7 +24,6 @@ from omni_tui.models._plan import bare
 from omni_tui.models._quoting import failures, quotes
 from omni_tui.models._tiny_process import TinyProcess
 from omni_tui.models._tiny_prompts import (
-    ANSWER,
     CANDIDATES,
     aliases,
     its_arguments,

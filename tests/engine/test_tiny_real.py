@@ -61,7 +61,7 @@ async def test_it_answers_in_words_and_a_call_of_it_waits_in_the_gate(tmp_path: 
         await running.ask(c.StopRun())
 
 
-async def test_it_is_among_the_models_with_its_label_and_never_first(
+async def test_it_is_among_the_models_with_its_label_and_is_not_chosen_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nobody() -> list[object]:
@@ -71,9 +71,9 @@ async def test_it_is_among_the_models_with_its_label_and_never_first(
     async with rig(tmp_path, demo=False) as running:
         found = await running.ask(FindModels())
         assert isinstance(found, ModelsFound)
-        assert [(each.name, each.costs_money) for each in found.models] == [
-            ("offline", False),
-            ("tiny", False),
-        ]
-        assert tiny.LABEL in found.models[1].because
+        there = {each.name: each for each in found.models}
+        assert list(there) == ["tiny", "offline"]
+        assert tiny.LABEL in there["tiny"].because
+        assert not there["tiny"].costs_money
+        assert there["offline"].current
         assert running.engine.session.model().name == "offline"

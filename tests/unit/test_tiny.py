@@ -220,7 +220,7 @@ async def test_it_says_that_it_cannot_plan(machine: Machine, role: str) -> None:
 
 
 async def test_of_a_long_conversation_it_reads_an_end_that_always_fits(machine: Machine) -> None:
-    talk = [Message(role, "语言 " * 5_000) for role in ("user", "assistant") * 20]  # type: ignore[arg-type]
+    talk = [Message(role, "语言 " * 5_000) for role in ("user", "assistant") * 20]
     asked = ModelRequest((Message("system", "你 " * 900), *talk, Message("user", "字 " * 9_000)), ())
     await hear(machine.model(), asked)
     (sent,) = machine.asked()
@@ -264,7 +264,7 @@ async def test_one_that_does_not_stop_is_killed_and_started_again(machine: Machi
 async def test_cancelling_the_reader_stops_it_too(machine: Machine) -> None:
     model = machine.model(mode="mute")
     task = asyncio.create_task(hear(model, request(Message("user", "hi"))))
-    while not machine.asked():
+    while not machine.asked():  # noqa: ASYNC110
         await asyncio.sleep(0)
     pid = machine.process.pid
     assert pid is not None

@@ -6,20 +6,28 @@
 fail to load.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import threading
 import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+Json = dict[str, Any]
+Take = Callable[[Json], bool]
 
 
-def _die(number):
+def _die(number: int) -> NoReturn:
     os.kill(os.getpid(), number)
     # Another thread gets the signal: this one says nothing more until then.
-    threading.Event().wait()
+    while True:
+        threading.Event().wait()
 
 
 class _Any:
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         made = _Any()
         setattr(self, name, made)
         return made
@@ -30,9 +38,9 @@ class CommonParams(_Any):
 
 
 class Server:
-    def __init__(self, params):
+    def __init__(self, params: Any) -> None:
         with open(params.model.path, encoding="utf-8") as file:
-            self._how = json.load(file)
+            self._how: Json = json.load(file)
         if self.mode == "no memory":
             raise MemoryError
         if self.mode == "broken":
@@ -42,16 +50,16 @@ class Server:
         self._asked = 0
 
     @property
-    def mode(self):
-        return self._how.get("mode", "")
+    def mode(self) -> str:
+        return str(self._how.get("mode", ""))
 
-    def handle_chat_completions(self, body, take):
+    def handle_chat_completions(self, body: Json, take: Take) -> None:
         self._handle(body, take, lambda text: {"delta": {"content": text}})
 
-    def handle_completions(self, body, take):
+    def handle_completions(self, body: Json, take: Take) -> None:
         self._handle(body, take, lambda text: {"text": text})
 
-    def _handle(self, body, take, choice):
+    def _handle(self, body: Json, take: Take, choice: Callable[[str], Json]) -> None:
         if "log" in self._how:
             with open(self._how["log"], "a", encoding="utf-8") as file:
                 file.write(json.dumps({"environ": sorted(os.environ), **body}) + "\n")
