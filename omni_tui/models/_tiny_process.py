@@ -49,6 +49,7 @@ class TinyProcess:
         self._command = command
         self._environ = environ
         self._running: _Running | None = None
+        self._starting: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._number = 0
 
@@ -93,16 +94,21 @@ class TinyProcess:
             self._running = None
 
     async def _ready(self) -> _Running:
-        if self._running is None or not self._running.alive:
-            command = self._command()
-            environment = {name: self._environ[name] for name in _HANDED_ON if name in self._environ}
-            try:
-                popen = await asyncio.to_thread(_start, command, environment)
-            except OSError as error:
-                what = f"its process does not start: {error}"
-                raise _error("permanent", what, "omni-tui doctor may say more") from error
-            self._running = _Running(popen)
+        while self._running is None or not self._running.alive:
+            if self._starting is None or self._starting.done():
+                self._starting = asyncio.create_task(self._start(self._command()))
+            # Whoever waits for it may give up; the process is then there for the next.
+            await asyncio.shield(self._starting)
         return self._running
+
+    async def _start(self, command: Sequence[str]) -> None:
+        environment = {name: self._environ[name] for name in _HANDED_ON if name in self._environ}
+        try:
+            popen = await asyncio.to_thread(_spawn, command, environment)
+        except OSError as error:
+            what = f"its process does not start: {error}"
+            raise _error("permanent", what, "omni-tui doctor may say more") from error
+        self._running = _Running(popen)
 
 
 class _Refused(ModelError):
@@ -113,7 +119,7 @@ class _Silence(ModelError):
     """The process has said nothing for too long."""
 
 
-def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl+C in the terminal is for the app, which then ends it.
     return subprocess.Popen(
         list(command),
@@ -184,12 +190,13 @@ class _Running:
                 os.write(stdin.fileno(), data)
 
     async def quiet(self, number: int, pipe: Pipe) -> None:
-        """Stop a request; kill the process if it does not stop at once."""
+        """Stop a request; kill the process if it does not stop at once.
+
+        One that is still loading is left to it: it generates nothing yet, and will not begin to.
+        """
         if not self.alive:
             return
         self.send({"stop": number})
-        if not self._loaded:
-            return  # It generates nothing yet, and will not begin to.
         stopped = False
         try:
             async with asyncio.timeout(STOP_S):
@@ -197,6 +204,7 @@ class _Running:
                     items = await pipe.take(_PATIENCE_MARGIN_S)
                     stopped = any(isinstance(item, Reply | ModelError) for item in items)
         except TimeoutError:
+            stopped = not self._loaded
             logger.info("the tiny model did not stop by itself within %s s", STOP_S)
         finally:
             if not stopped:

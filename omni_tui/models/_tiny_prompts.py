@@ -1,8 +1,8 @@
 """What the tiny local model is asked. It reads little and follows less, so every question is small.
 
 Its template knows no tools, so a call is made in two questions, each answered in JSON that cannot be
-otherwise: which of a few tools, then the values of that one. Texts can only be copied out of the
-request: what it would make up, it cannot say.
+otherwise: which of a few tools, then the values of that one. Texts and numbers can only be copied out
+of the request: what it would make up, it cannot say.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _RESULT_BYTES = 600
 _MOST_WORDS = 30
 _LONGEST_SPAN = 8
 _EDGES = " \t\n\"'“”‘’«».,;:!?()"
+_NUMBER = re.compile(r"(?<![\w.])-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?![\w]|\.[0-9])")
 _KEPT = word_set("type enum const properties required items anyOf minimum maximum minItems maxItems")
 _SYSTEM = "You are a helpful assistant. Answer in one or two short sentences."
 _EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -103,11 +104,13 @@ def wanted(tool: ToolSpec, request: str) -> dict[str, Any]:
         for key, schema in whole["properties"].items()
         if key in required or said & set(words(key))
     }
-    found = spans(request)
-    if not found:
-        return _object(properties)
-    copied = {key: {"$ref": "#/$defs/said"} if _is_text(each) else each for key, each in properties.items()}
-    return {**_object(copied), "$defs": {"said": {"type": "string", "enum": found}}}
+    found: dict[str, list[Any]] = {"text": list(spans(request)), "number": list(numbers(request))}
+    found["integer"] = [number for number in found["number"] if isinstance(number, int)]
+    copied = {
+        key: {"$ref": f"#/$defs/{kind}"} if found.get(kind := _kind(each)) else each
+        for key, each in properties.items()
+    }
+    return {**_object(copied), "$defs": {kind: {"enum": said} for kind, said in found.items() if said}}
 
 
 def its_arguments(request: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -141,8 +144,18 @@ def _slim(schema: Any) -> dict[str, Any]:
     return slim
 
 
-def _is_text(schema: Mapping[str, Any]) -> bool:
-    return schema.get("type") == "string" and "enum" not in schema and "const" not in schema
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Return what is copied for a value of this schema, "" if its schema says itself what it may be."""
+    kind = schema.get("type")
+    if not isinstance(kind, str) or "enum" in schema or "const" in schema:
+        return ""
+    return "text" if kind == "string" else kind
+
+
+def numbers(request: str) -> list[int | float]:
+    """Return the numbers that a request names in digits."""
+    found = (float(each) if "." in each else int(each) for each in _NUMBER.findall(request))
+    return list(dict.fromkeys(found))
 
 
 def spans(request: str) -> list[str]:

@@ -22,7 +22,7 @@ from omni_tui.config.model_settings import ModelSpec
 from omni_tui.demo.tools import TOOLS
 from omni_tui.models import make_model, tiny, tiny_server
 from omni_tui.models._tiny_process import TinyProcess
-from omni_tui.models._tiny_prompts import aliases, cut, spans, wanted
+from omni_tui.models._tiny_prompts import aliases, cut, numbers, spans, wanted
 from omni_tui.models.base import (
     Message,
     ModelError,
@@ -276,6 +276,35 @@ async def test_cancelling_the_reader_stops_it_too(machine: Machine) -> None:
     assert gone(pid)
 
 
+async def test_stopped_while_it_loads_it_goes_on_loading_and_answers_the_next(machine: Machine) -> None:
+    model = machine.model("Now.", slow=0.5)
+    task = asyncio.create_task(hear(model, request(Message("user", "alpha"))))
+    while machine.process.pid is None:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    pid = machine.process.pid
+    before = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - before < 0.2
+    _, reply = await hear(model, request(Message("user", "omega")))
+    assert (reply.message.text, machine.process.pid) == ("Now.", pid)
+    assert [asked["messages"][-1]["content"] for asked in machine.asked()] == ["omega"]
+
+
+async def test_given_up_before_it_runs_it_is_started_once_all_the_same(machine: Machine) -> None:
+    model = machine.model("Now.")
+    task = asyncio.create_task(hear(model, request(Message("user", "alpha"))))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    _, reply = await hear(model, request(Message("user", "omega")))
+    assert reply.message.text == "Now."
+    assert [asked["messages"][-1]["content"] for asked in machine.asked()] == ["omega"]
+
+
 async def test_requests_take_turns(machine: Machine) -> None:
     model = machine.model("One.", "Two.", "Three.")
     asked = request(Message("user", "hi"))
@@ -442,8 +471,22 @@ def test_texts_can_only_be_copied_out_of_the_request() -> None:
     assert spans("word " * 31) == []
     tool = next(tool for tool in DEMO if tool.name == "demo__write_note")
     schema = wanted(tool, said)
-    assert schema["$defs"]["said"]["enum"] == found
+    assert schema["$defs"] == {"text": {"enum": found}}
     assert set(schema["required"]) == {"name", "text"}
+
+
+def test_numbers_are_copied_too_and_whole_ones_where_only_those_fit() -> None:
+    assert numbers("Add 17 and -2.5, not v1.2.3, 3x or 10.0.0.1, and 17 again.") == [17, -2.5]
+    assert numbers("twelve and thirty " + "9" * 50) == []
+    count = next(tool for tool in DEMO if tool.name == "demo__slow_count")
+    schema = wanted(count, "Count to 3 with a delay of 0.5")
+    assert schema["$defs"]["integer"]["enum"] == [3]
+    assert schema["$defs"]["number"]["enum"] == [3, 0.5]
+    assert schema["properties"] == {
+        "to": {"$ref": "#/$defs/integer"},
+        "delay_s": {"$ref": "#/$defs/number"},
+    }
+    assert wanted(count, "Count slowly")["properties"]["to"]["type"] == "integer"
 
 
 def test_what_the_request_does_not_name_is_left_out() -> None:

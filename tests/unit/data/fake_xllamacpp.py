@@ -1,6 +1,7 @@
 """In the place of the package `xllamacpp`: the "model" is a JSON file that says how to behave.
 
-`answers` are given one after the other, the last again and again; `log` is a file that gets each request.
+`answers` are given one after the other, the last again and again; `log` is a file that gets each request,
+`slow` the seconds that loading takes.
 `mode`: "endless" goes on until it is told to stop, "deaf" does not listen to that, "mute" says nothing,
 "dies" says something and ends by the signal in `signal`, "gone" does so at once; "no memory" and "broken"
 fail to load.
@@ -41,6 +42,7 @@ class Server:
     def __init__(self, params: Any) -> None:
         with open(params.model.path, encoding="utf-8") as file:
             self._how: Json = json.load(file)
+        time.sleep(self._how.get("slow", 0))
         if self.mode == "no memory":
             raise MemoryError
         if self.mode == "broken":
