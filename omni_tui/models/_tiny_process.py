@@ -94,11 +94,13 @@ class TinyProcess:
             self._running = None
 
     async def _ready(self) -> _Running:
-        while self._running is None or not self._running.alive:
+        if self._running is None or not self._running.alive:
             if self._starting is None or self._starting.done():
                 self._starting = asyncio.create_task(self._start(self._command()))
             # Whoever waits for it may give up; the process is then there for the next.
             await asyncio.shield(self._starting)
+        if self._running is None:
+            raise _error("transient", "its process was ended", "send again")
         return self._running
 
     async def _start(self, command: Sequence[str]) -> None:
