@@ -235,7 +235,7 @@ def _tiny(loaded: Loaded) -> Iterable[Finding]:
         return
     missing = " and ".join(parts().missing) or "the model's file"
     todo = " and then ".join(INSTALL)
-    yield Finding("tiny model", "bad" if used else "note", f"not installed: {missing} is missing", todo)
+    yield Finding("tiny model", "bad" if used else "note", f"not installed; missing: {missing}", todo)
 
 
 def startup_files(folders: Iterable[str]) -> list[Path]:

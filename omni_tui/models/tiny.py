@@ -109,7 +109,7 @@ def command() -> list[str]:
         missing = " and ".join(found.missing)
         raise ModelError(
             "permanent",
-            f"the tiny local model is not installed: {missing} is missing",
+            f"the tiny local model is not installed; missing: {missing}",
             todo=" and then ".join(INSTALL),
         )
     if not found.model.is_file():

