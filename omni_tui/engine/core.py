@@ -18,6 +18,7 @@ from omni_tui.approvals import Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.fanout import Fanout
+from omni_tui.engine.gathering import Gathering
 from omni_tui.engine.model_room import ModelRoom
 from omni_tui.engine.offer_pages import LABEL, Shelf
 from omni_tui.engine.opener import sweep_opened
@@ -87,6 +88,7 @@ class Engine:
         self.cache: ResultCache
         self.routes: Routes
         self.registry: Registry
+        self.gathering: Gathering
         self.session: LiveSession
         self.processes: Processes
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -137,6 +139,7 @@ class Engine:
             asker=None if self.headless else self._ask,
             on_round=self._on_round,
         )
+        self.gathering = Gathering(self.registry, self.catalogue)
         self.session = await self._resume_or_begin()
         for spec in self.loaded.servers:
             allowed = spec.allowed or await self.catalogue.allowed(spec)
@@ -260,14 +263,6 @@ class Engine:
             parallel=agent.parallel,
             max_requests=agent.max_requests,
             max_minutes=agent.max_minutes,
-        )
-
-    def connecting(self) -> bool:
-        """Whether a server is on its way to be connected, or its tools are not listed yet."""
-        listed = set(self.catalogue.servers())
-        return any(
-            server.state == "connecting" or (server.tools and server.name not in listed)
-            for server in self.registry.snapshot()
         )
 
     def connection(self, server: str) -> Connection:

@@ -1,6 +1,6 @@
 """The engine's own process: started with a socket and the launch options, ended with its face.
 
-`python -m omni_tui.engine.host FD OPTIONS_JSON`
+The face starts it with the number of its end of a channel, and the options as JSON (`links.process`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from typing import Any
 
@@ -131,7 +130,3 @@ class Watch:
         if not self._left.wait(LEAVE_S - 1.5):
             self._engine.processes.kill_all(deadline=1.0)
             os._exit(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

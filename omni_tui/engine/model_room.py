@@ -11,12 +11,15 @@ import msgspec
 from omni_tui.config.load import Loaded
 from omni_tui.config.model_settings import ModelSpec, provider_of
 from omni_tui.engine.model_files import DayBook, ModelWays
-from omni_tui.models import make_model
+from omni_tui.models import TINY_NAMES, make_model
 from omni_tui.models.base import Model
 from omni_tui.models.budget import Budget, Limits
 from omni_tui.models.chain import Breakers, Chain
 from omni_tui.models.detect import LOCAL_BASES, Suggestion, look_around, suggest_all
 from omni_tui.models.facts import FREE
+from omni_tui.models.tiny import LABEL as TINY_LABEL
+from omni_tui.models.tiny import NAME as TINY
+from omni_tui.models.tiny import installed as tiny_is_there
 from omni_tui.protocol.base import Event
 from omni_tui.protocol.events import Notice
 from omni_tui.protocol.models import ModelChoice, ModelStateChanged, Spending
@@ -98,6 +101,8 @@ class ModelRoom:
         listed += suggest_all(self._environ)
         if look:
             listed += await look_around()
+        if tiny_is_there():
+            listed.append(Suggestion(TINY, f"{TINY_LABEL}: no key, no network", costs_money=False))
         listed.append(Suggestion(_OFFLINE, "built-in rules: no key, no network", costs_money=False))
         return tuple(self._choice(each, current) for each in _once(listed))
 
@@ -143,7 +148,7 @@ class ModelRoom:
 
 
 def _is_free(name: str) -> bool:
-    return name == _OFFLINE or provider_of(name) in FREE
+    return name == _OFFLINE or name in TINY_NAMES or provider_of(name) in FREE
 
 
 def _once(listed: Sequence[Suggestion]) -> list[Suggestion]:

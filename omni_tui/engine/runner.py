@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
@@ -98,6 +98,7 @@ class Runner:
         live: Callable[[Event], None],
         plans: Plans,
         plan_policy: Callable[[], PlanPolicy],
+        gathered: Callable[[], Awaitable[None]],
         pool: Executor | None = None,
     ) -> None:
         self.memo = Memo(journal, conversation.summaries, pool)
@@ -111,6 +112,7 @@ class Runner:
         self._live = live
         self._plans = plans
         self._plan_policy = plan_policy
+        self._gathered = gathered
         self._queue: deque[str] = deque()
         self._pending: dict[str, Message] = {}
         self._resuming: set[str] = set()
@@ -244,6 +246,8 @@ class Runner:
         # In one flush of the disk: a turn that has begun has been told what it is about.
         told = () if message is None else (self.model_message(turn, message),)
         await self.commit(*told, started)
+        if not await self._tools_are_there(turn):
+            return
         policy = self._policy()
         if mode == "orchestrator":
             self._plans.begin(turn)
@@ -260,6 +264,21 @@ class Runner:
             ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
         if not self._parked:
             await self._journal.commit(ended)
+
+    async def _tools_are_there(self, turn: str) -> bool:
+        """Wait for servers that were started a moment ago. False if the turn was stopped meanwhile."""
+        try:
+            await self._gathered()
+        except asyncio.CancelledError:
+            if self._parked:
+                raise
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+            await self._journal.commit(
+                TurnEnded(turn=turn, status="stopped", reason=safe("stopped by you"))
+            )
+            return False
+        return True
 
     async def _report(self, turn: str, elapsed_s: float) -> None:
         """Journal what an autonomous turn did, whatever the model says about it."""

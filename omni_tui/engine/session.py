@@ -14,6 +14,7 @@ from omni_tui.approvals import Decision, Gate, Subject, since
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.asks import Asks
 from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.gathering import Gathering
 from omni_tui.engine.plans import Plans
 from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.runner import Runner, conversation_from
@@ -54,6 +55,7 @@ class Surroundings(Protocol):
     rules: ToolRules
     cache: ResultCache
     routes: Routes
+    gathering: Gathering
     headless: bool
 
     def base_decisions(self) -> dict[Mode, Decision]:
@@ -66,10 +68,6 @@ class Surroundings(Protocol):
 
     def plan_policy(self) -> PlanPolicy:
         """How plans are handled."""
-        ...
-
-    def connecting(self) -> bool:
-        """Whether a server is on its way to be connected."""
         ...
 
     def connection(self, server: str) -> Connection:
@@ -190,7 +188,7 @@ class LiveSession:
             catalogue=self._around.catalogue,
             digest=self._around.digest,
             waits=lambda: bool(self.gate.pending()),
-            connecting=self._around.connecting,
+            connecting=self._around.gathering.going_on,
             headless=self._around.headless,
         )
         self.runner = Runner(
@@ -204,6 +202,7 @@ class LiveSession:
             live=self._around.live,
             plans=self.plans,
             plan_policy=self._around.plan_policy,
+            gathered=self._around.gathering.over,
             pool=self._around.pool,
         )
         self.resumed = bool(events)

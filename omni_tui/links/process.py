@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 
+import omni_tui
 from omni_tui.links.frames import read_frame
 from omni_tui.protocol import (
     MAX_FRAME,
@@ -26,6 +28,14 @@ from omni_tui.protocol import (
 from omni_tui.protocol.commands import Goodbye
 
 LEAVE_S = 6.0
+
+_HOME = str(Path(omni_tui.__file__).parent.parent)
+_HOST = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from omni_tui.engine.host import main; sys.exit(main(sys.argv[2:]))"
+)
+"""The engine is of the same package as we are, and nothing is imported from the folder the app runs in:
+`python -m` looks there first, and a project may have any module lie about."""
 
 
 class EngineProcess:
@@ -57,7 +67,7 @@ def spawn_engine(options: LaunchOptions) -> EngineProcess:
     argument = msgspec.json.encode(options).decode()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "omni_tui.engine.host", str(theirs.fileno()), argument],
+            [sys.executable, "-P", "-c", _HOST, _HOME, str(theirs.fileno()), argument],
             pass_fds=(theirs.fileno(),),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 OFFLINE_NAMES = frozenset({"", "offline", "offline/rules"})
+TINY_NAMES = frozenset({"tiny", "tiny/smollm2"})
 
 
 def make_model(
@@ -32,7 +33,8 @@ def make_model(
     memory: WayMemory | None = None,
     on_text: Callable[[str, str], None] | None = None,
 ) -> Model:
-    """Return a model: "" and "offline" are the built-in rules, others are LiteLLM's names.
+    """Return a model: "" and "offline" are the built-in rules, "tiny" is the small model that can be
+    installed beside the app, others are LiteLLM's names.
 
     The key of `spec` wins over what stands in `environ`. What is found out about how it takes tools
     goes to `memory`; `on_text` is told its name and why. Nothing is loaded and nothing is asked over
@@ -44,6 +46,15 @@ def make_model(
         from omni_tui.models.offline import OfflineModel
 
         return OfflineModel()
+    if spec.name.strip().lower() in TINY_NAMES:
+        from omni_tui.models.tiny import TinyModel
+
+        return TinyModel(
+            temperature=spec.temperature,
+            max_tokens=spec.max_tokens,
+            patience_s=spec.timeout,
+            tools=spec.tools != "none",
+        )
     from omni_tui.models.litellm import FIRST_TOKEN_S, IDLE_S, LiteLLMModel, Sampling
 
     if not spec.spare_key:

