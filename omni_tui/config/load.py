@@ -23,6 +23,7 @@ from omni_tui.config.positions import Path
 from omni_tui.config.references import Unresolved, resolve
 from omni_tui.config.servers import configured_servers, demo_spec, in_the_clear
 from omni_tui.config.spec import ServerSpec
+from omni_tui.config.tools import unknown_servers
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
 
@@ -92,6 +93,8 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     if options.demo:
         demo = demo_spec(paths.state_dir)
         servers[demo.name] = demo
+    for where, name in unknown_servers(config.tools, servers.keys()):
+        notes.append(problem(where, f"no server {name} is configured, so this does nothing yet"))
     key = _model_key(config, base, environ, mistakes)
     keys = _model_keys(config, environ, mistakes)
     redis = _redis(environ, mistakes)

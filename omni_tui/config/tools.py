@@ -5,10 +5,13 @@ A *pattern* is `server/tool`, each half a name or a glob of `*` and `?`, matched
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
+
+from omni_tui.config.patterns import fits
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
@@ -90,3 +93,18 @@ class ToolsSection(BaseModel):
     routes: dict[ToolName, Route] = {}
     cacheable: list[Pattern] = []
     cache_ttl: float = Field(default=300.0, ge=0, le=86_400)
+
+
+def unknown_servers(section: ToolsSection, servers: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield what names a server that is not configured: the key it stands at, and the name or glob."""
+    patterns = [
+        *(("tools.pinned", pattern) for pattern in section.pinned),
+        *(("tools.limits", pattern) for pattern in section.limits),
+        *(("tools.retry", pattern) for pattern in section.retry),
+        *(("tools.cacheable", pattern) for pattern in section.cacheable),
+    ]
+    named = [(where, pattern.partition("/")[0]) for where, pattern in patterns]
+    named += [("tools.routes", server) for route in section.routes.values() for server in route]
+    for where, server in dict.fromkeys(named):
+        if not any(fits(server, name) for name in servers):
+            yield where, server

@@ -91,7 +91,8 @@ class Asks:
             logger.exception("a question of %s could not be written down", ask.server)
             return AskReply("cancel", reason="it could not be written to disk")
         except asyncio.CancelledError:
-            await asyncio.shield(self._withdraw(one, "server", "the server does not wait for it any more"))
+            over = "nobody waits for the answer any more: what it was asked for has ended"
+            await asyncio.shield(self._withdraw(one, "", over))
             raise
         finally:
             self._forget(one)

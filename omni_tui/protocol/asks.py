@@ -67,8 +67,8 @@ class ServerAsked(Journalled):
 class AskClosed(Journalled):
     """A question is over. On disk before the answer goes to the server.
 
-    `decider` is `user`, `policy`, `headless`, `server`, `restart` or `stop`; `answer` is what was sent,
-    bounded.
+    `decider` is `user`, `policy`, `headless`, `server`, `restart`, `stop`, or "" where nobody waits any
+    more; `answer` is what was sent, bounded.
     """
 
     ask: str

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from omni_tui.config.load import Loaded, load_config
+from omni_tui.config.tools import ToolsSection, unknown_servers
 from omni_tui.protocol import LaunchOptions
 
 
@@ -68,3 +69,19 @@ def test_a_project_may_lower_limits(tmp_path: Path) -> None:
     loaded = load(tmp_path, "", "[tools]\nconcurrency = 2\ncache_ttl = 0\n")
     assert loaded.problems == ()
     assert (loaded.config.tools.concurrency, loaded.config.tools.cache_ttl) == (2, 0)
+
+
+def test_names_of_servers_that_are_not_configured_are_noted() -> None:
+    section = ToolsSection.model_validate(
+        {
+            "routes": {"get": ["one", "nosuch"]},
+            "retry": {"nosuch/*": 1, "on?/get": 1},
+            "limits": {"*/get": {"timeout": 3.0}},
+            "pinned": ["two/a"],
+        }
+    )
+    assert list(unknown_servers(section, ["one"])) == [
+        ("tools.pinned", "two"),
+        ("tools.retry", "nosuch"),
+        ("tools.routes", "nosuch"),
+    ]

@@ -131,7 +131,7 @@ class ChatPane(Again):
             self.query_one("#chat-state", Static).update(Content.styled(below, "$mine"))
         if waits := fold.waits:
             self.composer.show_state(f"◌ {waits} to approve", "$waiting")
-        elif fold.turn:
+        elif fold.turn and not self.screen.has_class("-engine-stopped"):
             passed = duration(max(0, int(view.now() - fold.since)))
             self.composer.show_state(f"… working {passed} · esc stops", "$running")
         else:

@@ -24,8 +24,8 @@ _WORDS = {
     "cancelled": ("⊘ cancelled", "state-quiet"),
     "withdrawn": ("⊘ withdrawn", "state-quiet"),
 }
-_BY = {"user": "", "policy": " by policy", "headless": ": nobody there to ask", "restart": " by a restart",
-       "stop": ": stopped", "server": " by the server"}  # fmt: skip
+_BY = {"": "", "user": "", "policy": " by policy", "headless": ": nobody there to ask",
+       "restart": " by a restart", "stop": ": stopped", "server": " by the server"}  # fmt: skip
 
 
 # --- folding
