@@ -333,7 +333,8 @@ async def test_a_server_that_withdraws_its_question_takes_it_out_of_the_queue(tm
     async with rig(tmp_path, demo=False, config=config("legacy")) as running:
         await call(running, "withdraw")
         closed = await running.until(AskClosed)
-        assert (closed.outcome, closed.decider) == ("withdrawn", "server")
+        assert (closed.outcome, closed.decider) == ("withdrawn", "")
+        assert "nobody waits" in closed.reason
 
 
 async def test_a_server_that_goes_takes_its_questions_with_it(tmp_path: Path) -> None:
