@@ -96,6 +96,35 @@ async def test_malformed_arguments_are_told_to_the_model(name: str) -> None:
     assert sent[-2].calls == (("demo__add", {}),), "what cannot be read is sent back as an empty object"
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [(name, text) for name in NAMES for text in ('"17 and 25"', "[17, 25]", "17") if name != "ollama"]
+    + [("ollama", '"17 and 25"')],
+)
+async def test_arguments_that_are_no_object_are_told_to_the_model(name: str, arguments: str) -> None:
+    host = FakeHost(add)
+    async with double(name, [Say("x", (("demo__add", arguments),)), Say("y", (ADD,)), Say("42")]) as wire:
+        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        sent = wire.sent(1)
+    assert (ended.status, ended.reason) == ("done", "")
+    assert len(host.calls) == 1
+    assert_one_result_each(host.messages)
+    assert "not a JSON object" in sent[-1].results[0]
+    assert sent[-2].calls == (("demo__add", {}),)
+
+
+async def test_a_call_that_litellm_cannot_read_is_asked_for_again_and_never_run() -> None:
+    host = FakeHost(add)
+    script = [Say("x", (("demo__add", "[17, 25]"),)), Say("y", (ADD,)), Say("42")]
+    async with double("ollama", script) as wire:
+        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+    assert ended.status == "done"
+    assert len(host.calls) == 1
+    assert [event.partial for event in host.seen(Answer)] == [True, False, False]
+    assert len(host.seen(Retrying)) == 1
+    assert_one_result_each(host.messages)
+
+
 @every
 async def test_an_unknown_tool_is_told_with_the_nearest(name: str) -> None:
     host = FakeHost(add)
