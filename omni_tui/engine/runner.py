@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 
 import msgspec
 
-from omni_tui.agents import ChatPolicy, PlanPolicy, Progress, ToolOutcome, run_orchestrated, run_turn
+from omni_tui.agents import ChatPolicy, PlanPolicy, ToolOutcome, run_orchestrated, run_turn
 from omni_tui.agents.autonomous import autonomous
 from omni_tui.agents.host import StoredResult
+from omni_tui.engine.conversation import Conversation
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
 from omni_tui.engine.report import report
 from omni_tui.memory import Journal, JournalBroken
-from omni_tui.models import history_from
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
-from omni_tui.protocol.context import ContextSummarised
 from omni_tui.protocol.events import (
     ModelMessage,
     Notice,
@@ -47,39 +45,6 @@ _STOP_S = 3.0
 
 class Busy(Exception):
     """Something that cannot be done while a turn runs; the text says what to do."""
-
-
-@dataclass(slots=True)
-class Conversation:
-    """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s.
-
-    Of the turn that was cut off: its id, the mode it began in, how far its plan has come, and what the
-    person said where the model was not told yet. `queued` is what was said behind it, by turn.
-    """
-
-    messages: list[Message]
-    titled: bool = False
-    unfinished: str = ""
-    mode: Mode | None = None
-    progress: Progress = field(default_factory=Progress)
-    untold: str = ""
-    queued: dict[str, str] = field(default_factory=dict)
-    steps: Counter[str] = field(default_factory=Counter)
-    used: dict[str, Usage] = field(default_factory=dict)
-    """What each turn has used so far."""
-    summaries: list[ContextSummarised] = field(default_factory=list)
-
-    def spent(self, event: UsageChanged) -> None:
-        """Add what a request used to its turn."""
-        so_far, more = self.used.get(event.turn, Usage()), event.usage
-        cost = None if so_far.cost is None and more.cost is None else (so_far.cost or 0) + (more.cost or 0)
-        self.used[event.turn] = Usage(
-            input=so_far.input + more.input,
-            output=so_far.output + more.output,
-            cached=so_far.cached + more.cached,
-            cost=cost,
-            estimated=so_far.estimated or more.estimated,
-        )
 
 
 class Runner:
@@ -360,59 +325,7 @@ class Runner:
         self._plans.remember(events)
 
 
-def conversation_from(events: list[AnyEvent]) -> Conversation:
-    """Fold a journal into the conversation so far."""
-    conversation = Conversation(messages=history_from(events))
-    for event in events:
-        if isinstance(event, SessionTitled):
-            conversation.titled = True
-        elif isinstance(event, ContextSummarised):
-            conversation.summaries.append(event)
-        elif isinstance(event, ModelMessage) and event.agent == "root":
-            conversation.steps[event.turn] += event.role == "assistant"
-        elif isinstance(event, UsageChanged):
-            conversation.spent(event)
-        _follow(conversation, event)
-    if conversation.queued and not conversation.unfinished:
-        conversation.unfinished = next(iter(conversation.queued))
-        conversation.queued.pop(conversation.unfinished)
-    if conversation.unfinished:
-        _take_up(conversation, events)
-    return conversation
-
-
-def _follow(conversation: Conversation, event: AnyEvent) -> None:
-    """Follow which turn is worked on, and what was said that waits behind it."""
-    if isinstance(event, UserMessage):
-        conversation.queued[event.turn] = event.text
-    elif isinstance(event, TurnStarted):
-        conversation.queued.pop(event.turn, None)
-        conversation.unfinished = event.turn
-    elif isinstance(event, Steered):
-        conversation.queued.pop(event.by, None)
-    elif isinstance(event, TurnEnded) and event.status != "parked":
-        conversation.queued.pop(event.turn, None)
-        if conversation.unfinished == event.turn:
-            conversation.unfinished = ""
-
-
 def _untold(turns: Iterable[str]) -> list[AnyEvent]:
     """Return the events that close what was said but never reached the model."""
     reason, todo = safe("the model was not told this"), safe("send it again if it still counts")
     return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]
-
-
-def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
-    """Fold what belongs to the turn that was cut off."""
-    turn = conversation.unfinished
-    conversation.progress = Progress(turn)
-    for event in events:
-        if getattr(event, "turn", "") != turn:
-            continue
-        conversation.progress.apply(event)
-        if isinstance(event, UserMessage):
-            conversation.untold = event.text
-        elif isinstance(event, TurnStarted):
-            conversation.mode = conversation.mode or event.mode
-        elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
-            conversation.untold = ""

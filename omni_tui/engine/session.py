@@ -13,11 +13,12 @@ from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import Decision, Gate, Subject, since
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.asks import Asks
+from omni_tui.engine.conversation import conversation_from
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.gathering import Gathering
 from omni_tui.engine.plans import Plans
 from omni_tui.engine.pool import MeteredPool
-from omni_tui.engine.runner import Runner, conversation_from
+from omni_tui.engine.runner import Runner
 from omni_tui.engine.sampling import Sampler
 from omni_tui.engine.sending import Sending
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks

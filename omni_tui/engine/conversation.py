@@ -1,0 +1,107 @@
+"""What a session's journal says of its conversation: the messages, and the turn that was cut off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from omni_tui.agents import Progress
+from omni_tui.models import history_from
+from omni_tui.models.base import Message
+from omni_tui.protocol import AnyEvent, Mode
+from omni_tui.protocol.context import ContextSummarised
+from omni_tui.protocol.events import (
+    ModelMessage,
+    SessionTitled,
+    Steered,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+    UsageChanged,
+    UserMessage,
+)
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s.
+
+    Of the turn that was cut off: its id, the mode it began in, how far its plan has come, and what the
+    person said where the model was not told yet. `queued` is what was said behind it, by turn.
+    """
+
+    messages: list[Message]
+    titled: bool = False
+    unfinished: str = ""
+    mode: Mode | None = None
+    progress: Progress = field(default_factory=Progress)
+    untold: str = ""
+    queued: dict[str, str] = field(default_factory=dict)
+    steps: Counter[str] = field(default_factory=Counter)
+    used: dict[str, Usage] = field(default_factory=dict)
+    """What each turn has used so far."""
+    summaries: list[ContextSummarised] = field(default_factory=list)
+
+    def spent(self, event: UsageChanged) -> None:
+        """Add what a request used to its turn."""
+        so_far, more = self.used.get(event.turn, Usage()), event.usage
+        cost = None if so_far.cost is None and more.cost is None else (so_far.cost or 0) + (more.cost or 0)
+        self.used[event.turn] = Usage(
+            input=so_far.input + more.input,
+            output=so_far.output + more.output,
+            cached=so_far.cached + more.cached,
+            cost=cost,
+            estimated=so_far.estimated or more.estimated,
+        )
+
+
+def conversation_from(events: list[AnyEvent]) -> Conversation:
+    """Fold a journal into the conversation so far."""
+    conversation = Conversation(messages=history_from(events))
+    for event in events:
+        if isinstance(event, SessionTitled):
+            conversation.titled = True
+        elif isinstance(event, ContextSummarised):
+            conversation.summaries.append(event)
+        elif isinstance(event, ModelMessage) and event.agent == "root":
+            conversation.steps[event.turn] += event.role == "assistant"
+        elif isinstance(event, UsageChanged):
+            conversation.spent(event)
+        _follow(conversation, event)
+    if conversation.queued and not conversation.unfinished:
+        conversation.unfinished = next(iter(conversation.queued))
+        conversation.queued.pop(conversation.unfinished)
+    if conversation.unfinished:
+        _take_up(conversation, events)
+    return conversation
+
+
+def _follow(conversation: Conversation, event: AnyEvent) -> None:
+    """Follow which turn is worked on, and what was said that waits behind it."""
+    if isinstance(event, UserMessage):
+        conversation.queued[event.turn] = event.text
+    elif isinstance(event, TurnStarted):
+        conversation.queued.pop(event.turn, None)
+        conversation.unfinished = event.turn
+    elif isinstance(event, Steered):
+        conversation.queued.pop(event.by, None)
+    elif isinstance(event, TurnEnded) and event.status != "parked":
+        conversation.queued.pop(event.turn, None)
+        if conversation.unfinished == event.turn:
+            conversation.unfinished = ""
+
+
+def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
+    """Fold what belongs to the turn that was cut off."""
+    turn = conversation.unfinished
+    conversation.progress = Progress(turn)
+    for event in events:
+        if getattr(event, "turn", "") != turn:
+            continue
+        conversation.progress.apply(event)
+        if isinstance(event, UserMessage):
+            conversation.untold = event.text
+        elif isinstance(event, TurnStarted):
+            conversation.mode = conversation.mode or event.mode
+        elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
+            conversation.untold = ""
