@@ -27,6 +27,8 @@ def app(arguments: argparse.Namespace) -> int:
             todo="Without one, use: omni-tui run PROMPT, servers, tools or call (see omni-tui --help).",
             status=Exit.USAGE,
         )
+    if not sys.stderr.isatty():  # Textual draws there, and what goes wrong is in the log
+        os.dup2(sys.stdout.fileno(), 2)
     with own_state(launch_options(arguments)) as options:
         status, demo = _run(options, arguments.theme)
     if not demo:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.security.pty_app import app
+
 
 def omni(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -167,3 +169,24 @@ def test_doctor_reports_what_is_wrong(tmp_path: Path) -> None:
     assert done.returncode == 1
     levels = {each["name"]: each["level"] for each in json.loads(done.stdout)}
     assert levels["server none"] == levels["Redis"] == "bad"
+
+
+def test_the_app_without_a_terminal_says_what_to_use_instead() -> None:
+    done = omni("demo")
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+    assert "omni-tui run" in done.stderr
+
+
+def test_the_app_is_seen_where_its_errors_go_elsewhere(
+    clean_environment: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "errors"
+    start = (
+        "import os, sys; os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 2);"
+        "os.execv(sys.executable, [sys.executable, '-m', 'omni_tui', *sys.argv[2:]])"
+    )
+    with app(str(elsewhere), "demo", program=("-c", start)) as face:
+        face.ready()
+        face.leave()
+    assert elsewhere.read_bytes() == b""
