@@ -178,9 +178,7 @@ def test_the_app_without_a_terminal_says_what_to_use_instead() -> None:
     assert "omni-tui run" in done.stderr
 
 
-def test_the_app_is_seen_where_its_errors_go_elsewhere(
-    clean_environment: Path, tmp_path: Path
-) -> None:
+def test_the_app_is_seen_where_its_errors_go_elsewhere(clean_environment: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "errors"
     start = (
         "import os, sys; os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 2);"
