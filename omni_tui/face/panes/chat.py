@@ -27,7 +27,7 @@ _EMPTY = (
     ("Write below what you want done. ", "$text-2"),
     ("Before a tool is called you see with what, and decide.\n\n", "$text-2"),
     ("  /      ", "$mine"), ("commands\n", "$text-2"),
-    ("  F3     ", "$mine"), ("call a tool by hand, without the agent\n", "$text-2"),
+    ("  F3     ", "$mine"), ("call a tool by hand\n", "$text-2"),
     ("  F1     ", "$mine"), ("every key\n", "$text-2"),
 )  # fmt: skip
 _EMPTY_DEMO = ("\n  Try: ", "$text-3"), ("add 17 and 25", "$text-1")
