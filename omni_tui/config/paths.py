@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from omni_tui.config.light import APP_NAME, default_config_file, default_state_dir
 
 PROJECT_FILE = ".omni-tui.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(msgspec.Struct, frozen=True):
     """The folders and files of one start. None of them need exist.
 
     `project_file` is None unless a project folder was named. `state_dir` holds what must survive

@@ -8,16 +8,15 @@ table. A pane with keys of its own adds them with `add()` when it is imported, a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from textual.binding import Binding, BindingType
 
 Target = Literal["app", "servers", "tools", "chat", "composer", "approvals", "screen"]
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """One thing a person can do.
 
     `name` is the method (`action_<name>` on the target), the binding's id and the key in `[keys]`;

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
+
+import msgspec
 
 from omni_tui.face import actions
 
@@ -28,8 +29,7 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class KeyProblem:
+class KeyProblem(msgspec.Struct, frozen=True):
     """One line of `[keys]` that was not taken."""
 
     name: str

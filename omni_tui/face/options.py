@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class FaceOptions:
+class FaceOptions(msgspec.Struct, frozen=True):
     """Options of one start of the face. Empty means: not given.
 
     Paths are absolute. `theme` (from the command line) goes before the config file's, that before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from omni_tui.face.offers.index import OfferIndex
 from omni_tui.face.work import Work
@@ -32,8 +32,7 @@ from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskCha
 from omni_tui.protocol.report import StepTaken
 
 
-@dataclass
-class Overview:
+class Overview(msgspec.Struct):
     """The state of the whole, small. Money in US dollars, context as a share of the window (0 to 1)."""
 
     ready: EngineReady | None = None
@@ -59,16 +58,16 @@ class Overview:
     running: str = ""
     """Id of the turn that runs, "" if none does."""
     parked: bool = False
-    pending: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, str] = msgspec.field(default_factory=dict)
     """What waits for the person, by its key in the queue: the name of the server, of a plan "plan"."""
-    work: Work = field(default_factory=Work)
+    work: Work = msgspec.field(default_factory=Work)
     """How far a plan is."""
-    servers: dict[str, ServerChanged] = field(default_factory=dict)
-    tools: dict[str, int] = field(default_factory=dict)
+    servers: dict[str, ServerChanged] = msgspec.field(default_factory=dict)
+    tools: dict[str, int] = msgspec.field(default_factory=dict)
     """Tools listed so far by server."""
-    offers: OfferIndex = field(default_factory=OfferIndex)
+    offers: OfferIndex = msgspec.field(default_factory=OfferIndex)
     """Prompts and resources of all servers."""
-    _pages: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _pages: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
     def clear_session(self) -> None:
         """Forget the conversation; servers and tools stay."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import TurnEnded
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
 
 
-@dataclass(slots=True)
-class Work:
+class Work(msgspec.Struct):
     """The plan that is carried out now: its tasks and their states. `going` names it, "" for none."""
 
     going: str = ""
-    states: dict[str, str] = field(default_factory=dict)
-    _plans: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    states: dict[str, str] = msgspec.field(default_factory=dict)
+    _plans: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""

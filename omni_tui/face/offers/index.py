@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.offers import (
@@ -18,25 +19,23 @@ from omni_tui.protocol.offers import (
 Offer = PromptSummary | ResourceSummary | TemplateSummary
 
 
-@dataclass(slots=True)
-class ServerOffers:
+class ServerOffers(msgspec.Struct):
     """What one server offers, with the words that are searched, in lower case."""
 
     generation: int = -1
-    entries: list[Offer] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
+    entries: list[Offer] = msgspec.field(default_factory=list)
+    words: list[str] = msgspec.field(default_factory=list)
     subscribable: bool = False
     completes: bool = False
 
 
-@dataclass
-class OfferIndex:
+class OfferIndex(msgspec.Struct):
     """Everything on offer, by server. `changed` are followed resources with news nobody has read."""
 
-    servers: dict[str, ServerOffers] = field(default_factory=dict)
-    followed: dict[str, frozenset[str]] = field(default_factory=dict)
-    changed: set[tuple[str, str]] = field(default_factory=set)
-    _coming: dict[str, ServerOffers] = field(default_factory=dict)
+    servers: dict[str, ServerOffers] = msgspec.field(default_factory=dict)
+    followed: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    changed: set[tuple[str, str]] = msgspec.field(default_factory=set)
+    _coming: dict[str, ServerOffers] = msgspec.field(default_factory=dict)
 
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; returns whether it changed what is on offer or followed."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol.asks import AskOutcome, AskStage
@@ -17,8 +18,7 @@ CallStage = Literal["proposed"] | CallState
 NoticeLevel = Literal["info", "warning", "error"]
 
 
-@dataclass(slots=True)
-class Item:
+class Item(msgspec.Struct):
     """One thing in the transcript. `hidden` takes no room; `folded` shows its beginning only."""
 
     ts: float = 0.0
@@ -27,7 +27,6 @@ class Item:
     agent: str = "root"
 
 
-@dataclass(slots=True)
 class UserItem(Item):
     """What the person said, and which resources went with it."""
 
@@ -36,7 +35,6 @@ class UserItem(Item):
     attachments: tuple[AttachedResource, ...] = ()
 
 
-@dataclass(slots=True)
 class TextItem(Item):
     """A thought or an answer. While `stream` is there it is still arriving."""
 
@@ -53,7 +51,6 @@ class TextItem(Item):
         return self.stream.text if self.stream is not None else self.text
 
 
-@dataclass(slots=True)
 class CallItem(Item):
     """A call and what became of it. `arguments` is the engine's safe preview of them (pretty JSON)."""
 
@@ -99,7 +96,6 @@ class CallItem(Item):
         return any(part.truncated for part in self.parts)
 
 
-@dataclass(slots=True)
 class NoticeItem(Item):
     """Something the person should know. Lines of `more` follow it, one each."""
 
@@ -110,7 +106,6 @@ class NoticeItem(Item):
     more: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
 class EndItem(Item):
     """A turn that did not end as it should."""
 
@@ -119,7 +114,6 @@ class EndItem(Item):
     todo: str = ""
 
 
-@dataclass(slots=True)
 class RetryItem(Item):
     """A request to the model that will be sent again; `due` is Unix time."""
 
@@ -130,7 +124,6 @@ class RetryItem(Item):
     reason: str = ""
 
 
-@dataclass(slots=True)
 class AskItem(Item):
     """What a server asked of the person, and what came of it. `outcome` is "" while it waits."""
 
@@ -145,7 +138,6 @@ class AskItem(Item):
     answer: str = ""
 
 
-@dataclass(slots=True)
 class TaskItem(Item):
     """A task of a plan, and the lane of the agent that works on it; or a lane that belongs to no task.
 
@@ -169,7 +161,6 @@ class TaskItem(Item):
     lane: Lane | None = None
 
 
-@dataclass(slots=True)
 class PhaseItem(Item):
     """A phase of a plan."""
 
@@ -178,7 +169,6 @@ class PhaseItem(Item):
     tasks: tuple[TaskItem, ...] = ()
 
 
-@dataclass(slots=True)
 class PlanItem(Item):
     """A plan, its phases and tasks under it. Folded it stands alone; `rows` are their indexes."""
 
@@ -190,7 +180,7 @@ class PlanItem(Item):
     edited: bool = False
     said: str = ""
     phases: int = 0
-    tasks: list[TaskItem] = field(default_factory=list)
+    tasks: list[TaskItem] = msgspec.field(default_factory=list)
     rows: range = range(0)
     counts: str = ""
     started: float = 0.0

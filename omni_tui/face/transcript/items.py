@@ -6,8 +6,9 @@ Taking an event costs the same whatever came before it: it changes one item and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from omni_tui.face.tasks import task_words
 from omni_tui.face.transcript import asks, plans
@@ -36,27 +37,26 @@ from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.security.text import safe_line
 
 
-@dataclass(slots=True)
-class Fold:
+class Fold(msgspec.Struct):
     """The transcript's items and which of them changed since `take_changes`."""
 
-    items: list[AnyItem] = field(default_factory=list)
+    items: list[AnyItem] = msgspec.field(default_factory=list)
     turn: str = ""
     """The running turn, "" if none."""
     since: float = 0.0
     mode: Mode | None = None
     model: str = ""
-    running: set[int] = field(default_factory=set)
+    running: set[int] = msgspec.field(default_factory=set)
     """Indexes of calls and tasks that run right now."""
-    waiting: set[int] = field(default_factory=set)
+    waiting: set[int] = msgspec.field(default_factory=set)
     """Indexes of calls, questions and plans that wait for the person; those in lanes stand there."""
-    lanes: plans.Lanes = field(default_factory=plans.Lanes)
+    lanes: plans.Lanes = msgspec.field(default_factory=plans.Lanes)
     """What agents below the root do."""
     retrying: int | None = None
-    _changed: set[int] = field(default_factory=set)
-    _at: dict[str, int] = field(default_factory=dict)
-    _open: set[int] = field(default_factory=set)
-    _seen: set[int] = field(default_factory=set)
+    _changed: set[int] = msgspec.field(default_factory=set)
+    _at: dict[str, int] = msgspec.field(default_factory=dict)
+    _open: set[int] = msgspec.field(default_factory=set)
+    _seen: set[int] = msgspec.field(default_factory=set)
 
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; return whether it is shown. A journalled event counts once."""

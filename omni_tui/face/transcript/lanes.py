@@ -7,8 +7,9 @@ task changes only when the agent does something else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from omni_tui.face.transcript.entries import AnyItem, CallItem, TextItem
 from omni_tui.face.transcript.lines import Line, Span, Spans
@@ -25,8 +26,7 @@ STREAM_ROWS = 8
 Drawer = Callable[[AnyItem, AnyItem | None, int, float], list[Line]]
 
 
-@dataclass(slots=True)
-class Lane:
+class Lane(msgspec.Struct):
     """What an agent below the root thought, called and answered. `agent` is its path."""
 
     fold: Fold
@@ -38,9 +38,9 @@ class Lane:
     """What it did last: a mark and words."""
     alone: bool = False
     """Whether the view shows this lane and nothing else."""
-    _news: set[int] = field(default_factory=set)
-    _stale: set[int] = field(default_factory=set)
-    _drawn: dict[int, list[Line]] = field(default_factory=dict)
+    _news: set[int] = msgspec.field(default_factory=set)
+    _stale: set[int] = msgspec.field(default_factory=set)
+    _drawn: dict[int, list[Line]] = msgspec.field(default_factory=dict)
     _width: int = 0
 
     def note_changes(self) -> None:

@@ -9,9 +9,9 @@ person looks at stays where it is when an estimate above it turns out wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+import msgspec
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -30,10 +30,9 @@ _KEEP = 400
 """Drawn blocks kept in memory; those used longest ago go first."""
 
 
-@dataclass(slots=True)
-class _Drawn:
+class _Drawn(msgspec.Struct):
     lines: list[Line]
-    strips: list[Strip | None] = field(default_factory=list)
+    strips: list[Strip | None] = msgspec.field(default_factory=list)
 
 
 class LineView(CalmScrolling, ScrollView):

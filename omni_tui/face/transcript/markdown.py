@@ -7,10 +7,10 @@ leads to, HTML and images are shown as what they are. The parser is imported at 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.cells import cell_len
 
 from omni_tui.face.transcript.code import highlight
@@ -50,8 +50,7 @@ def _parser() -> MarkdownIt:
     return parser.enable(["table", "strikethrough"])
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(msgspec.Struct):
     """Where a block stands: what is before its first line and before the others, and its role."""
 
     first: Spans
@@ -69,10 +68,9 @@ class _Place:
         )
 
 
-@dataclass(slots=True)
-class _Page:
+class _Page(msgspec.Struct):
     width: int
-    lines: list[Line] = field(default_factory=list)
+    lines: list[Line] = msgspec.field(default_factory=list)
 
     def blocks(self, tokens: Sequence[Token], place: _Place) -> None:
         """Write blocks that follow each other in one place."""

@@ -7,8 +7,9 @@ of its lane, which its task holds; an agent that no plan speaks of gets a lane o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from omni_tui.face.overview import plan_key
 from omni_tui.face.transcript.entries import CallItem, PhaseItem, PlanItem, TaskItem
@@ -33,13 +34,12 @@ _BY_CALL = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class Lanes:
+class Lanes(msgspec.Struct):
     """Where the lanes are: indexes of their tasks by turn and agent, and by the calls made in them."""
 
-    by_agent: dict[tuple[str, str], int] = field(default_factory=dict)
-    by_call: dict[str, int] = field(default_factory=dict)
-    holders: dict[int, TaskItem] = field(default_factory=dict)
+    by_agent: dict[tuple[str, str], int] = msgspec.field(default_factory=dict)
+    by_call: dict[str, int] = msgspec.field(default_factory=dict)
+    holders: dict[int, TaskItem] = msgspec.field(default_factory=dict)
 
     def all(self) -> Iterator[Lane]:
         """Yield every lane in which something has happened."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+import msgspec
 
 LARGE_PASTE = 8_000
 """Longer pastes, in characters, are held aside: wrapping a megabyte at every key would freeze the keys."""
@@ -12,11 +13,10 @@ MAX_HISTORY = 500
 _MARK = re.compile(r"⟦paste (\d+): [^⟧\n]*⟧")
 
 
-@dataclass(slots=True)
-class History:
+class History(msgspec.Struct):
     """What was sent before, oldest first, and the place in it while the person looks through it."""
 
-    entries: list[str] = field(default_factory=list)
+    entries: list[str] = msgspec.field(default_factory=list)
     at: int | None = None
     draft: str = ""
 
@@ -47,11 +47,10 @@ class History:
         return self.draft
 
 
-@dataclass(slots=True)
-class Pastes:
+class Pastes(msgspec.Struct):
     """Large pastes, each with a short mark that stands for it in the text."""
 
-    held: dict[int, str] = field(default_factory=dict)
+    held: dict[int, str] = msgspec.field(default_factory=dict)
 
     def shorten(self, text: str) -> str:
         """Return the text itself, or the mark of a text too large to edit."""

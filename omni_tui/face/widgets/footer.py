@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
@@ -12,8 +11,7 @@ from omni_tui.face.keys import show_key
 from omni_tui.face.widgets.lines import joined
 
 
-@dataclass(frozen=True, slots=True)
-class Tab:
+class Tab(msgspec.Struct, frozen=True):
     """A pane in the bottom bar: its key, its name, its count and whether it is the one shown."""
 
     action: str
@@ -24,8 +22,7 @@ class Tab:
     waiting: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(msgspec.Struct, frozen=True):
     """A key and what it does now. `action` runs on a click; the heaviest leave first when it is narrow."""
 
     key: str

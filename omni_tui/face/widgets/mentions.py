@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+import msgspec
 
 from omni_tui.protocol.offers import MAX_ATTACHMENTS, Attachment
 
@@ -23,11 +24,10 @@ def typed_mention(before: str) -> str | None:
     return None if found is None else found[1]
 
 
-@dataclass(slots=True)
-class Mentions:
+class Mentions(msgspec.Struct):
     """Resources that were picked, each with the mark that stands for it in the text."""
 
-    held: dict[str, Attachment] = field(default_factory=dict)
+    held: dict[str, Attachment] = msgspec.field(default_factory=dict)
 
     def mark(self, server: str, uri: str, label: str) -> str:
         """Return the mark of a resource."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from textual.app import App
 
 from omni_tui.face import actions
@@ -25,7 +25,7 @@ def with_names(text: str, app: App[Any]) -> tuple[Action, ...] | None:
     if typed is None or action is None or action.argument != "SERVER" or overview is None:
         return None
     return tuple(
-        dataclasses.replace(
+        msgspec.structs.replace(
             action, slash=f"{action.slash} {name}", argument="", description=server.state.replace("_", " ")
         )
         for name, server in overview.servers.items()
