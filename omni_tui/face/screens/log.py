@@ -65,9 +65,10 @@ class LogScreen(Screen[None]):
             self._lines = reply.lines
             view.show(Content.styled(line, "$text-1") for line in reply.lines)
             view.scroll_end(animate=False)
-            gone = f"{reply.dropped} older lines are gone · " if reply.dropped else ""
-            empty = "" if reply.lines else "it wrote nothing so far · "
-            self._say(f"{empty}{gone}{len(reply.lines)} lines")
+            gone = f"{reply.dropped} older gone · " if reply.dropped else ""
+            count = len(reply.lines)
+            empty = "" if count else "it wrote nothing so far · "
+            self._say(f"{empty}{gone}{count} {'line' if count == 1 else 'lines'}")
 
     def _say(self, words: str) -> None:
         foot = Content.assemble(
