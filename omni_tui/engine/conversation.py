@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 
 from omni_tui.agents import Progress
 from omni_tui.models import history_from
 from omni_tui.models.base import Message
-from omni_tui.protocol import AnyEvent, Mode
+from omni_tui.protocol import AnyEvent, Mode, SafeText
 from omni_tui.protocol.context import ContextSummarised
 from omni_tui.protocol.events import (
     ModelMessage,
@@ -20,6 +21,10 @@ from omni_tui.protocol.events import (
     UsageChanged,
     UserMessage,
 )
+from omni_tui.security.text import safe_line
+
+TITLE_WIDTH = 48
+"""Characters of a session's title."""
 
 
 @dataclass(slots=True)
@@ -53,6 +58,14 @@ class Conversation:
             cost=cost,
             estimated=so_far.estimated or more.estimated,
         )
+
+
+def title_of(text: str) -> SafeText:
+    """Return the title that a session gets from its first message: its first words on one line."""
+    words = textwrap.shorten(text[: 10 * TITLE_WIDTH], TITLE_WIDTH, placeholder=" …")
+    if words in ("", "…"):  # its first word alone is longer
+        words = text.strip()[: TITLE_WIDTH - 1] + "…"
+    return safe_line(words)
 
 
 def conversation_from(events: list[AnyEvent]) -> Conversation:

@@ -14,7 +14,7 @@ import msgspec
 from omni_tui.agents import ChatPolicy, PlanPolicy, ToolOutcome, run_orchestrated, run_turn
 from omni_tui.agents.autonomous import autonomous
 from omni_tui.agents.host import StoredResult
-from omni_tui.engine.conversation import Conversation
+from omni_tui.engine.conversation import Conversation, title_of
 from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
@@ -116,7 +116,7 @@ class Runner:
         events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments)]
         if not self._conversation.titled:
             self._conversation.titled = True
-            events.append(SessionTitled(title=safe_line(text, limit=48)))
+            events.append(SessionTitled(title=title_of(text)))
         if self._conversation.unfinished:
             events += self._plans.left_behind()
             events += _untold(self._conversation.queued)
