@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from dataclasses import fields
 from typing import Any
 
 from omni_tui.cli.failures import Exit
@@ -62,7 +61,7 @@ def _problem_json(problem: Problem) -> dict[str, str]:
 
 
 def _path(loaded: Loaded, as_json: bool) -> int:
-    paths = {field.name: _text(getattr(loaded.paths, field.name)) for field in fields(Paths)}
+    paths = {name: _text(getattr(loaded.paths, name)) for name in Paths.__struct_fields__}
     if as_json:
         say_json(paths)
     else:

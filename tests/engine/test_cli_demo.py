@@ -171,13 +171,6 @@ def test_doctor_reports_what_is_wrong(tmp_path: Path) -> None:
     assert levels["server none"] == levels["Redis"] == "bad"
 
 
-def test_the_app_without_a_terminal_says_what_to_use_instead() -> None:
-    done = omni("demo")
-    assert done.returncode == 2
-    assert "needs a terminal" in done.stderr
-    assert "omni-tui run" in done.stderr
-
-
 def test_the_app_is_seen_where_its_errors_go_elsewhere(clean_environment: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "errors"
     start = (
