@@ -125,16 +125,29 @@ class Database:
         new = not os.path.lexists(path)
         os.close(open_private(path, os.O_RDWR | os.O_CREAT))
         sync_dir(path.parent)
-        if not new:
-            self._look_before_opening()
+        if new:
+            self._begin(session, vault)
+            return
+        self._look_before_opening()
         try:
-            self._open(session, vault, new=new)
+            self._open(session, vault, new=False)
         except JournalDamaged as damaged:
             self._salvage(session, vault, str(damaged))
             try:
                 self._open(session, vault, new=False)
             except JournalDamaged as again:
                 raise JournalBroken(_hopeless(path, str(again))) from again
+
+    def _begin(self, session: str, vault: Vault) -> None:
+        try:
+            self._open(session, vault, new=True)
+        except BaseException as error:
+            # Nothing was saved in it, and what is left of it would look like a session that was lost.
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.path}{end}").unlink(missing_ok=True)
+            if isinstance(error, JournalDamaged):
+                raise JournalBroken(f"the session in {self.path} cannot be begun: {error}") from error
+            raise
 
     def _look_before_opening(self) -> None:
         """Keep copies of what opening would lose. Raises `JournalBroken` for an empty file."""

@@ -30,12 +30,14 @@ def check_regular(descriptor: int, path: str | os.PathLike[str]) -> None:
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file for reading. Raises `NoFile` for a pipe, a folder or a device, and any other `OSError`.
 
-    A pipe that the shell made for this command (`<(…)` is `/dev/fd/63`) is read as one.
+    `/dev/null` is an empty file, and a pipe that the shell made for this command (`<(…)` is
+    `/dev/fd/63`) is read as one.
     """
-    made_by_the_shell = os.fspath(path).startswith("/dev/fd/")
+    name = os.fspath(path)
+    made_by_the_shell = name.startswith("/dev/fd/")
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if made_by_the_shell else os.O_NONBLOCK))
     try:
-        if not made_by_the_shell:
+        if not made_by_the_shell and name != os.devnull:
             check_regular(descriptor, path)
         return open(descriptor, "rb")
     except BaseException:
