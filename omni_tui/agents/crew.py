@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from omni_tui.agents.asking import CUT_NOTE
 from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.lanes import Lane, Meter
+from omni_tui.agents.lanes import Lane
+from omni_tui.agents.meter import Meter
 from omni_tui.agents.plan import Offer, Phase, Task
 from omni_tui.agents.progress import OVER, PlanRecord, Progress, TaskRecord
 from omni_tui.agents.react import run_turn

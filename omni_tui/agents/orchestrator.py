@@ -16,7 +16,8 @@ from omni_tui.agents.asking import Asker
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.crew import Around, Crew, changed
 from omni_tui.agents.host import AgentHost
-from omni_tui.agents.lanes import Lane, Meter
+from omni_tui.agents.lanes import Lane
+from omni_tui.agents.meter import Meter
 from omni_tui.agents.plan import Plan
 from omni_tui.agents.plan_host import PlanHost, PlanPolicy
 from omni_tui.agents.planning import Answer as Direct

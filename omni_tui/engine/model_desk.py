@@ -36,4 +36,4 @@ class ModelDesk:
         engine.models.set_limit(engine.session.budget, command.key, command.value)
         engine.live(engine.models.spending(engine.session.budget))
         limit = f"{command.value:g}" if command.value else "no limit"
-        return CommandDone(text=safe(f"{command.key} is {limit} until you leave; say “continue” to go on"))
+        return CommandDone(text=safe(f"{command.key} is {limit} until you leave; {GO_ON} to go on"))

@@ -8,7 +8,7 @@ from omni_tui.protocol.base import Event, Journalled
 from omni_tui.protocol.commands import Mode
 from omni_tui.protocol.offers import AttachedResource
 from omni_tui.protocol.text import JsonText, SafeText
-from omni_tui.protocol.values import TurnStatus, Usage
+from omni_tui.protocol.values import TurnLimit, TurnStatus, Usage
 
 
 class UserMessage(Journalled):
@@ -94,13 +94,14 @@ class UsageChanged(Journalled):
 
 
 class TurnEnded(Journalled):
-    """The turn is over (or parked)."""
+    """The turn is over (or parked). `limit` says which limit was reached where that is the status."""
 
     turn: str
     status: TurnStatus
     reason: SafeText = SafeText("")
     todo: SafeText = SafeText("")
     steps: int = 0
+    limit: TurnLimit = ""
 
 
 class ModelMessage(Journalled):

@@ -81,6 +81,7 @@ from omni_tui.protocol.values import Risk as Risk
 from omni_tui.protocol.values import ServerState as ServerState
 from omni_tui.protocol.values import SessionInfo as SessionInfo
 from omni_tui.protocol.values import ToolSummary as ToolSummary
+from omni_tui.protocol.values import TurnLimit as TurnLimit
 from omni_tui.protocol.values import TurnStatus as TurnStatus
 from omni_tui.protocol.values import Usage as Usage
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.agents.lanes import Meter
+from omni_tui.agents.meter import Meter
 from omni_tui.agents.writer import TurnOver
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.models.context import read_result
