@@ -127,12 +127,15 @@ class Commands:
 
     async def _set_mode(self, command: c.SetMode) -> AnyEvent:
         await self._engine.session.set_mode(command.mode, COVERS[command.mode])
-        return CommandDone(text=safe(COVERS[command.mode]))
+        words, runs = COVERS[command.mode], self._engine.session.runner.mode
+        if runs is not None and runs != command.mode:
+            words += f"; what was sent before stays in {runs} mode, and gets no freer by this change"
+        return CommandDone(text=safe(words))
 
     async def _set_model(self, command: c.SetModel) -> AnyEvent:
         self._engine.models.breakers.reset(command.name)
         await self._engine.session.set_model(command.name)
-        return CommandDone(text=safe(f"{command.name} answers from the next request on"))
+        return CommandDone(text=safe(f"{command.name} answers from your next message on"))
 
     async def _new_session(self, command: c.NewSession) -> AnyEvent:
         await self._engine.switch_session()

@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import msgspec
 
@@ -19,6 +20,7 @@ from omni_tui.engine.desk import CallDesk
 from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
 from omni_tui.engine.report import report
+from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.window import Window
@@ -47,6 +49,15 @@ class Busy(Exception):
     """Something that cannot be done while a turn runs; the text says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A message that no turn has taken yet, with the mode and the model it was sent under."""
+
+    message: Message
+    mode: Mode
+    model: str
+
+
 class Runner:
     """The turns of one session; the `AgentHost` of the agent loop."""
 
@@ -57,7 +68,8 @@ class Runner:
         desk: CallDesk,
         conversation: Conversation,
         model: Callable[[], Model],
-        mode: Callable[[], Mode],
+        settings: Callable[[], tuple[Mode, str]],
+        turns: TurnModes,
         tool_specs: Callable[[], tuple[ToolSpec, ...]],
         policy: Callable[[], ChatPolicy],
         live: Callable[[Event], None],
@@ -71,7 +83,8 @@ class Runner:
         self._desk = desk
         self._conversation = conversation
         self._model = model
-        self._mode = mode
+        self._settings = settings
+        self._turns = turns
         self._tool_specs = tool_specs
         self._policy = policy
         self._live = live
@@ -79,9 +92,10 @@ class Runner:
         self._plan_policy = plan_policy
         self._gathered = gathered
         self._queue: deque[str] = deque()
-        self._pending: dict[str, Message] = {}
+        self._pending: dict[str, _Waiting] = {}
         self._resuming: set[str] = set()
         self._turn = ""
+        self._runs_under: tuple[Mode, str] = settings()
         self._task: asyncio.Task[None] | None = None
         self._parked = False
 
@@ -89,6 +103,11 @@ class Runner:
     def running(self) -> bool:
         """Whether a turn runs now."""
         return self._task is not None and not self._task.done()
+
+    @property
+    def mode(self) -> Mode | None:
+        """The mode of the turn that runs now, None if none does."""
+        return self._runs_under[0] if self.running else None
 
     @property
     def unfinished(self) -> str:
@@ -113,7 +132,9 @@ class Runner:
         turn = "t-" + uuid.uuid4().hex[:12]
         message = Message(role="user", text=told or text, images=images)
         shown = safe(text, limit=MAX_MESSAGE)
-        events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments)]
+        mode, model = self._settings()
+        self._turns.sent(turn, mode)
+        events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments, mode=mode)]
         if not self._conversation.titled:
             self._conversation.titled = True
             events.append(SessionTitled(title=title_of(text)))
@@ -126,7 +147,7 @@ class Runner:
         self._plans.remember(events)
         self._conversation.unfinished = ""
         self._queue.append(turn)
-        self._pending[turn] = message
+        self._pending[turn] = _Waiting(message, mode, model)
         self._go()
         return turn
 
@@ -139,10 +160,12 @@ class Runner:
             raise Busy("there is nothing to go on with")
         self._conversation.unfinished = ""
         self._resuming.add(turn)
+        self._turns.sent(turn, self._turns.mode(turn))
         self._queue.appendleft(turn)
         for behind, text in self._conversation.queued.items():
+            mode, model = self._turns.mode(behind), self._settings()[1]
             self._queue.append(behind)
-            self._pending[behind] = Message(role="user", text=text)
+            self._pending[behind] = _Waiting(Message(role="user", text=text), mode, model)
         self._conversation.queued = {}
         self._go()
 
@@ -201,12 +224,14 @@ class Runner:
 
     async def _one(self, turn: str, *, resume: bool) -> None:
         model = self._model()
-        message = self._pending.pop(turn, None)
+        waiting = self._pending.pop(turn, None)
+        message = waiting.message if waiting is not None else None
         if message is None and resume and self._conversation.untold:
             message = Message(role="user", text=self._conversation.untold)
             self._conversation.untold = ""
-        # A turn that is gone on with keeps the mode it began in.
-        mode = (self._conversation.mode if resume else None) or self._mode()
+        # What is done is what the message was sent for: a later change of mode can only tighten it.
+        mode = self._turns.mode(turn)
+        self._runs_under = mode, self._settings()[1]
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
         # In one flush of the disk: a turn that has begun has been told what it is about.
         told = () if message is None else (self.model_message(turn, message),)
@@ -270,9 +295,14 @@ class Runner:
         return outcome
 
     async def take_in(self, turn: str) -> None:
-        """Put what the person has said meanwhile before the model, as part of this turn."""
-        while self._queue and (message := self._pending.get(by := self._queue[0])) is not None:
-            await self.commit(Steered(turn=turn, by=by), self.model_message(turn, message))
+        """Put what the person has said meanwhile before the model, as part of this turn.
+
+        What was said under another mode or for another model begins a turn of its own.
+        """
+        while self._queue and (waiting := self._pending.get(by := self._queue[0])) is not None:
+            if (waiting.mode, waiting.model) != self._runs_under:
+                return
+            await self.commit(Steered(turn=turn, by=by), self.model_message(turn, waiting.message))
             self._queue.popleft()
             self._pending.pop(by, None)
 

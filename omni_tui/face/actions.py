@@ -69,7 +69,7 @@ _APP: tuple[Action, ...] = (
         "mode",
         "chat|auto|orchestrator",
     ),
-    Action("model", "", "app", "Use another model from the next request on", "", "model", "NAME"),
+    Action("model", "", "app", "Use another model from your next message on", "", "model", "NAME"),
     Action("theme", "", "app", "Change the theme", "", "theme", "NAME"),
     Action("new_session", "", "app", "Begin an empty session", "", "clear"),
     Action("sessions", "", "app", "Open a saved session", "", "sessions", "ID"),

@@ -63,7 +63,7 @@ class SetMode(Command):
 
 
 class SetModel(Command):
-    """Use another model from the next request on (`offline`, or a LiteLLM name)."""
+    """Use another model from the next message on (`offline`, or a LiteLLM name)."""
 
     name: str
 
