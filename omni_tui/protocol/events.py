@@ -165,6 +165,18 @@ class Lagged(Event):
     after: int
 
 
+class JournalHead(Event):
+    """How far the session's journal has come: `head` is the number of its last public event.
+
+    Sent soon after events were written, whatever else a face was sent. A face that has another session,
+    or has not seen that event, asks for what it missed with `Replay`.
+    """
+
+    public: ClassVar[bool] = False
+
+    head: int
+
+
 # --- servers and tools ------------------------------------------------------------------------
 
 
@@ -223,6 +235,7 @@ AnyEvent = (
     | Notice
     | ConfigProblems
     | Lagged
+    | JournalHead
     | ServerChanged
     | ServerRemoved
     | SignInChanged
