@@ -53,6 +53,7 @@ class Commands:
             c.SendMessage: self._send,
             c.StopRun: self._stop,
             c.ContinueRun: self._continue,
+            c.SendNow: self._send_now,
             c.SetMode: self._set_mode,
             c.SetModel: self._set_model,
             c.NewSession: self._new_session,
@@ -132,6 +133,10 @@ class Commands:
 
     async def _continue(self, command: c.ContinueRun) -> AnyEvent:
         self._engine.session.runner.resume()
+        return CommandDone()
+
+    async def _send_now(self, command: c.SendNow) -> AnyEvent:
+        self._engine.gathering.send_at_once()
         return CommandDone()
 
     async def _set_mode(self, command: c.SetMode) -> AnyEvent:

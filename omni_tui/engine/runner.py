@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from omni_tui.agents.autonomous import autonomous
 from omni_tui.agents.host import StoredResult
 from omni_tui.engine.conversation import Conversation, title_of
 from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.gathering import Gathering
 from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
 from omni_tui.engine.report import report
@@ -26,6 +27,7 @@ from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
 from omni_tui.protocol.events import (
+    AwaitingTools,
     ModelMessage,
     Notice,
     SessionTitled,
@@ -75,7 +77,7 @@ class Runner:
         live: Callable[[Event], None],
         plans: Plans,
         plan_policy: Callable[[], PlanPolicy],
-        gathered: Callable[[], Awaitable[None]],
+        gathering: Gathering,
         pool: Executor | None = None,
     ) -> None:
         self.memo = Memo(journal, conversation.summaries, pool)
@@ -90,7 +92,8 @@ class Runner:
         self._live = live
         self._plans = plans
         self._plan_policy = plan_policy
-        self._gathered = gathered
+        self._gathering = gathering
+        self._missing: tuple[str, ...] = ()
         self._queue: deque[str] = deque()
         self._pending: dict[str, _Waiting] = {}
         self._resuming: set[str] = set()
@@ -253,12 +256,19 @@ class Runner:
         else:
             ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
         if not self._parked:
-            await self._journal.commit(ended)
+            missing = tuple(safe_line(name) for name in self._missing)
+            await self._journal.commit(msgspec.structs.replace(ended, missing=missing))
 
     async def _tools_are_there(self, turn: str) -> bool:
-        """Wait for servers that were started a moment ago. False if the turn was stopped meanwhile."""
+        """Wait for servers that are connecting. False if the turn was stopped meanwhile."""
+
+        def tell(servers: tuple[str, ...], until: float) -> None:
+            names = tuple(safe_line(name) for name in servers)
+            self._live(AwaitingTools(turn=turn, servers=names, until=until))
+
         try:
-            await self._gathered()
+            await self._gathering.over(tell)
+            self._missing = self._gathering.missing()
         except asyncio.CancelledError:
             if self._parked:
                 raise
@@ -286,6 +296,7 @@ class Runner:
 
     def tools(self) -> tuple[ToolSpec, ...]:
         """The tools on offer now."""
+        self._missing = self._gathering.missing()
         return self._tool_specs()
 
     async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:

@@ -209,7 +209,7 @@ class LiveSession:
             live=self._around.live,
             plans=self.plans,
             plan_policy=self._around.plan_policy,
-            gathered=self._around.gathering.over,
+            gathering=self._around.gathering,
             pool=self._around.pool,
         )
         self.resumed = bool(events)

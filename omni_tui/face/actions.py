@@ -57,6 +57,15 @@ _APP: tuple[Action, ...] = (
         "interrupt", "ctrl+c", "app", "Copy the selection, else stop the run", palette=False, priority=True
     ),
     Action("stop", "", "app", "Stop the run", "stop", "stop"),
+    Action(
+        "send_now",
+        "ctrl+g",
+        "app",
+        "Send at once what waits for servers that are connecting",
+        "",
+        "send-now",
+        priority=True,
+    ),
     Action("continue", "", "app", "Go on with a turn that was parked", "", "continue"),
     Action("quit", "ctrl+q", "app", "Leave Omni TUI", "", "quit", priority=True),
     Action("restart", "ctrl+r", "app", "Start the engine again after it stopped", palette=False),

@@ -39,6 +39,17 @@ class TurnStarted(Journalled):
     agent: str = "root"
 
 
+class AwaitingTools(Event):
+    """A message waits for servers that are connecting, until then (Unix seconds) at the latest.
+
+    Sent again when the servers change; of none when the wait is over.
+    """
+
+    turn: str
+    servers: tuple[SafeText, ...]
+    until: float
+
+
 class ThoughtDelta(Event):
     """More of a thought that is being streamed."""
 
@@ -98,13 +109,14 @@ class UsageChanged(Journalled):
 
 
 class TurnEnded(Journalled):
-    """The turn is over (or parked)."""
+    """The turn is over (or parked). `missing` are servers whose tools the model did not have."""
 
     turn: str
     status: TurnStatus
     reason: SafeText = SafeText("")
     todo: SafeText = SafeText("")
     steps: int = 0
+    missing: tuple[SafeText, ...] = ()
 
 
 class ModelMessage(Journalled):

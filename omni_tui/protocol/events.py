@@ -38,6 +38,7 @@ from omni_tui.protocol.context import (
 )
 from omni_tui.protocol.conversation import Answer as Answer
 from omni_tui.protocol.conversation import AnswerDelta as AnswerDelta
+from omni_tui.protocol.conversation import AwaitingTools as AwaitingTools
 from omni_tui.protocol.conversation import ModelMessage as ModelMessage
 from omni_tui.protocol.conversation import Retrying as Retrying
 from omni_tui.protocol.conversation import Steered as Steered
@@ -243,6 +244,7 @@ AnyEvent = (
     | UserMessage
     | Steered
     | TurnStarted
+    | AwaitingTools
     | ThoughtDelta
     | Thought
     | AnswerDelta
