@@ -13,6 +13,8 @@ from omni_tui.tools import Catalogue
 
 PATIENCE_S = 10.0
 """How long a message waits for the tools of servers that are connecting."""
+BACK_S = 20.0
+"""How long a further attempt of a call waits for its server to be connected again."""
 _SOON_S = 2.0
 """A server that failed and is tried again so soon counts as connecting."""
 _LOOK_S = 0.05
@@ -69,6 +71,14 @@ class Gathering:
         finally:
             if told:
                 tell((), 0.0)
+
+    async def back(self, server: str, tool: str) -> None:
+        """Return when a server that is on its way back has listed a tool, or does not come back soon."""
+        deadline = time.monotonic() + BACK_S
+        while self._catalogue.get(server, tool) is None and time.monotonic() < deadline:
+            if server not in self.missing():
+                return
+            await asyncio.sleep(_LOOK_S)
 
     def _waited_for(self) -> tuple[str, ...]:
         return tuple(name for name in self.missing() if name not in self._given_up)

@@ -139,7 +139,13 @@ class LiveSession:
             headless=around.headless,
         )
         executor = ToolExecutor(
-            self.gate, around.schemas, around.pool, around.connection, around.catalogue.get, around.cache
+            self.gate,
+            around.schemas,
+            around.pool,
+            around.connection,
+            around.catalogue.get,
+            around.cache,
+            around.gathering.back,
         )
         sending = Sending(
             gate=self.gate,
