@@ -12,7 +12,9 @@ from omni_tui.models.base import Message
 from omni_tui.protocol import AnyEvent, Mode, SafeText
 from omni_tui.protocol.context import ContextSummarised
 from omni_tui.protocol.events import (
+    ModeChanged,
     ModelMessage,
+    SessionOpened,
     SessionTitled,
     Steered,
     TurnEnded,
@@ -31,14 +33,15 @@ TITLE_WIDTH = 48
 class Conversation:
     """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s.
 
-    Of the turn that was cut off: its id, the mode it began in, how far its plan has come, and what the
+    Of the turn that was cut off: its id, how far its plan has come, and what the
     person said where the model was not told yet. `queued` is what was said behind it, by turn.
     """
 
     messages: list[Message]
     titled: bool = False
     unfinished: str = ""
-    mode: Mode | None = None
+    modes: dict[str, Mode] = field(default_factory=dict)
+    """The mode each message was sent in, by turn."""
     progress: Progress = field(default_factory=Progress)
     untold: str = ""
     queued: dict[str, str] = field(default_factory=dict)
@@ -70,7 +73,7 @@ def title_of(text: str) -> SafeText:
 
 def conversation_from(events: list[AnyEvent]) -> Conversation:
     """Fold a journal into the conversation so far."""
-    conversation = Conversation(messages=history_from(events))
+    conversation = Conversation(messages=history_from(events), modes=_modes(events))
     for event in events:
         if isinstance(event, SessionTitled):
             conversation.titled = True
@@ -87,6 +90,20 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
     if conversation.unfinished:
         _take_up(conversation, events)
     return conversation
+
+
+def _modes(events: list[AnyEvent]) -> dict[str, Mode]:
+    """Return the mode of each turn; a journal of an earlier version tells it by what was set then."""
+    modes: dict[str, Mode] = {}
+    now: Mode = "chat"
+    for event in events:
+        if isinstance(event, SessionOpened | ModeChanged):
+            now = event.mode
+        elif isinstance(event, UserMessage):
+            modes[event.turn] = event.mode or now
+        elif isinstance(event, TurnStarted) and event.agent == "root":
+            modes[event.turn] = event.mode
+    return modes
 
 
 def _follow(conversation: Conversation, event: AnyEvent) -> None:
@@ -114,7 +131,5 @@ def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
         conversation.progress.apply(event)
         if isinstance(event, UserMessage):
             conversation.untold = event.text
-        elif isinstance(event, TurnStarted):
-            conversation.mode = conversation.mode or event.mode
         elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
             conversation.untold = ""

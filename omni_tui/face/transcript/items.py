@@ -24,7 +24,7 @@ from omni_tui.face.transcript.entries import RetryItem as RetryItem
 from omni_tui.face.transcript.entries import TaskItem as TaskItem
 from omni_tui.face.transcript.entries import TextItem as TextItem
 from omni_tui.face.transcript.entries import UserItem as UserItem
-from omni_tui.face.transcript.host_words import host_words
+from omni_tui.face.transcript.host_words import host_words, missing_words
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
@@ -53,6 +53,8 @@ class Fold(msgspec.Struct):
     lanes: plans.Lanes = msgspec.field(default_factory=plans.Lanes)
     """What agents below the root do."""
     retrying: int | None = None
+    awaits: ev.AwaitingTools | None = None
+    """What the message that runs still waits for, before it goes to the model."""
     _changed: set[int] = msgspec.field(default_factory=set)
     _at: dict[str, int] = msgspec.field(default_factory=dict)
     _open: set[int] = msgspec.field(default_factory=set)
@@ -179,10 +181,17 @@ class Fold(msgspec.Struct):
     def _ended(self, event: ev.TurnEnded) -> None:
         if event.turn == self.turn:
             self.turn = ""
+        self.awaits = None
         self.close(event.turn)
         plans.on_turn_ended(self, event)
         if event.status != "done":
             self.add(EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo))
+        if event.missing:
+            what, why, todo = missing_words(event.missing)
+            self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=why, todo=todo))
+
+    def _awaiting(self, event: ev.AwaitingTools) -> None:
+        self.awaits = event if event.servers else None
 
     def close(self, turn: str) -> None:
         """Nothing more arrives of a turn: what was still streaming is cut off there."""
@@ -349,6 +358,7 @@ class Fold(msgspec.Struct):
 _HANDLERS: dict[type, Callable[..., None]] = {
     ev.UserMessage: Fold._user,
     ev.TurnStarted: Fold._started,
+    ev.AwaitingTools: Fold._awaiting,
     ev.ThoughtDelta: Fold._delta,
     ev.AnswerDelta: Fold._delta,
     ev.Thought: Fold._thought,
