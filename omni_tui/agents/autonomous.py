@@ -25,7 +25,8 @@ async def autonomous(
     """Give the policy of an autonomous turn, which lasts as long as the block.
 
     Requests and time of work are those of `limits`; each ends the turn as "limit", to be continued,
-    the time also in the middle of a call or an answer. Time in which something waits for the person, which `waits` tells, is not counted.
+    the time also in the middle of a call or an answer. Time in which something waits for the person, which
+    `waits` tells, is not counted.
     """
     meter = Meter(limits.max_requests, limits.max_minutes, waits)
     seconds = limits.max_minutes * 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from omni_tui.agents.writer import TurnOver
@@ -35,6 +35,7 @@ class Meter:
         self._clock = clock
         self._last = clock()
         self._spent = 0.0
+        self._paused = False
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -51,7 +52,7 @@ class Meter:
             clock.cancel()
 
     async def _watch(self, owner: asyncio.Task[Any]) -> None:
-        while self.late() is None:
+        while self.late() is None:  # noqa: ASYNC110
             await asyncio.sleep(min(_TICK_S, max(_LEAST_S, self.left_s)))
         owner.cancel()
 
@@ -64,7 +65,7 @@ class Meter:
     def tick(self) -> None:
         """Count the time since the last tick."""
         now = self._clock()
-        if not self._waits():
+        if not (self._paused or self._waits()):
             self._spent += now - self._last
         self._last = now
 
@@ -91,9 +92,16 @@ class Meter:
             )
         return None
 
-    def pass_over(self) -> None:
-        """Leave out the time since the last tick: the person was thinking."""
-        self._last = self._clock()
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count no time within this block: the person is thinking."""
+        self.tick()
+        self._paused = True
+        try:
+            yield
+        finally:
+            self.tick()
+            self._paused = False
 
     @property
     def left_s(self) -> float:

@@ -132,7 +132,7 @@ class Commands:
         return CommandDone(text=safe("stopped" if stopped else "nothing was running"))
 
     async def _continue(self, command: c.ContinueRun) -> AnyEvent:
-        self._engine.session.runner.resume()
+        await self._engine.session.runner.go_on()
         return CommandDone()
 
     async def _send_now(self, command: c.SendNow) -> AnyEvent:

@@ -245,7 +245,7 @@ class Engine:
         One that cannot be opened is refused before anything of the former has ended. If it breaks while
         it is read, the former is opened again: there always is a session.
         """
-        former = self.session.journal.session
+        former, said = self.session.journal.session, len(self.notices)
         if session == former:
             raise StartFailed("that session is open already")
         journal = await self._open_journal(session or new_session_id(), new=not session)
@@ -259,13 +259,15 @@ class Engine:
         finally:
             self.live(ready(self))
             self.live(self.models.spending(self.session.budget))
+            for notice in self.notices[said:]:
+                self.live(notice)
 
     # --- what a session needs (Surroundings) ----------------------------------------------------
 
     def base_decisions(self) -> dict[Mode, Decision]:
         """What each mode does when nothing else decides, from the config."""
         policy = self.loaded.config.policy
-        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.orchestrator}
+        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.of_plans}
 
     def policy(self) -> ChatPolicy:
         """Limits and prompt of a turn."""
@@ -288,6 +290,7 @@ class Engine:
         agent = self.loaded.config.agent
         return PlanPolicy(
             plan=self.loaded.config.policy.plan,
+            calls=self.loaded.config.policy.of_plans,
             parallel=agent.parallel,
             max_requests=agent.max_requests,
             max_minutes=agent.max_minutes,

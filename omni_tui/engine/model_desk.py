@@ -8,6 +8,7 @@ from typing import Any
 
 from omni_tui.approvals import Refused
 from omni_tui.engine.core import Engine
+from omni_tui.models.budget import GO_ON
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.models import FindModels, ModelsFound, SetBudget

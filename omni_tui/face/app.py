@@ -359,6 +359,8 @@ class OmniApp(Routes):
             text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
             self.query_one_stopped().update(Content(text))
             self.overview.running = ""
+            for pane in self.main.panes:
+                pane.engine_stopped()
         self.main.update_bars()
 
     def query_one_stopped(self) -> Static:

@@ -106,10 +106,10 @@ class Overview(msgspec.Struct):
                 self.pending.pop(asked_key(ask), None)
             case PlanProposed() | PlanDecided() | TaskChanged() | PlanEnded():
                 self._plan(event)
-            case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken():
+            case (
+                UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken() | JournalFailed()
+            ):
                 self._turns(event)
-            case JournalFailed():
-                self.running = self.step = ""
             case SessionBranched(origin=origin):
                 self.branched = self.title or origin
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
@@ -155,7 +155,9 @@ class Overview(msgspec.Struct):
         elif not isinstance(event, TaskChanged):
             self.pending.pop(plan_key(event.plan), None)
 
-    def _turns(self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken) -> None:
+    def _turns(
+        self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken | JournalFailed
+    ) -> None:
         if isinstance(event, StepTaken):
             self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
             return
@@ -167,6 +169,8 @@ class Overview(msgspec.Struct):
                 self.cost = (self.cost or 0.0) + usage.cost
             if event.context is not None and event.agent == "root":
                 self.context = event.context
+        elif isinstance(event, JournalFailed):
+            self.running = self.step = ""
         elif isinstance(event, TurnEnded):
             self.work.apply(event)
             self.running = self.step = ""

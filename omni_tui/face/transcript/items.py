@@ -59,6 +59,7 @@ class Fold(msgspec.Struct):
     _at: dict[str, int] = msgspec.field(default_factory=dict)
     _open: set[int] = msgspec.field(default_factory=set)
     _seen: set[int] = msgspec.field(default_factory=set)
+    _parked: dict[str, int] = msgspec.field(default_factory=dict)
 
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; return whether it is shown. A journalled event counts once."""
@@ -108,6 +109,18 @@ class Fold(msgspec.Struct):
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
             self.turn, self.since = event.turn, event.ts
+        plans.on_turn_started(self, event.turn)
+        if (parked := self._parked.pop(event.turn, None)) is not None:
+            # It goes on: that it was parked is no news any more, and no command is needed.
+            self.items[parked].hidden = True
+            self.touch(parked)
+
+    def engine_stopped(self, ts: float) -> None:
+        """Take note that nothing more comes: what ran stands still since `ts`."""
+        if self.turn:
+            self.close(self.turn)
+            plans.stand_still(self, self.turn, ts)
+            self.turn = ""
 
     def _delta(self, event: ev.ThoughtDelta | ev.AnswerDelta) -> None:
         self._calm()
@@ -184,8 +197,11 @@ class Fold(msgspec.Struct):
         self.awaits = None
         self.close(event.turn)
         plans.on_turn_ended(self, event)
-        if event.status != "done":
-            self.add(EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo))
+        if event.status != "done" or event.reason:
+            item = EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo)
+            index = self.add(item)
+            if event.status == "parked":
+                self._parked[event.turn] = index
         if event.missing:
             what, why, todo = missing_words(event.missing)
             self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=why, todo=todo))
