@@ -88,7 +88,8 @@ class OmniApp(Routes):
         self._connect = link if callable(link) else None
         self._restart = restart or self._connect
         self.pump = Pump(self)
-        self.port: Port = FacePort(self.link, self)
+        self._own_port = FacePort(self.link, self)
+        self.port: Port = self._own_port
         self._engine_gone = False
         self._greeted = False
         self._complaints: list[str] = []
@@ -217,18 +218,22 @@ class OmniApp(Routes):
             connect = self._restart if self._engine_gone else self._connect
             if connect is None:
                 return
-            kept = self.link.kept if isinstance(self.link, _NoLink) else []
+            before = self.link
             try:
                 self.link = await connect()
             except Exception as error:
                 _log.exception("the engine did not start")
-                self.stopped(safe_line(str(error) or type(error).__name__))
+                if isinstance(before, _NoLink):
+                    before.kept.clear()
+                why = safe_line(str(error) or type(error).__name__)
+                self._own_port.fail(LinkClosed(why))
+                self.stopped(why)
                 return
-            old, self.port = self.port, FacePort(self.link, self)
-            del old
+            port = FacePort(self.link, self)
+            if isinstance(before, _NoLink):
+                port.take_over(self._own_port, before.kept)
+            self._own_port = self.port = port
             self._set_gone("")
-            for command in kept:
-                self.port.send(command)
         await self.pump.run(self.link, self.port)  # type: ignore[arg-type]
 
     async def run_async(self, **options: Any) -> None:
