@@ -179,9 +179,8 @@ def _servers(loaded: Loaded) -> Iterable[Finding]:
 def _redis(loaded: Loaded) -> Iterable[Finding]:
     """Redis is not asked: what nothing uses is neither fine nor broken."""
     if loaded.redis is not None:
-        what = (
-            f"REDIS_HOST names {loaded.redis.host}:{loaded.redis.port}; nothing in this version uses Redis"
-        )
+        where = f"{loaded.redis.host}:{loaded.redis.port}"
+        what = f"REDIS_HOST names {where}; nothing in this version uses Redis"
         yield Finding("Redis", "note", what, "unset REDIS_HOST, or leave it: it does nothing yet")
 
 

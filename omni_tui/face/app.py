@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
@@ -25,6 +26,7 @@ from omni_tui.face.pump import FacePort, Pump
 from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.turns import EngineGone
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, EngineReady, Notice
 from omni_tui.protocol.offers import ResourceUpdated
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 Connect = Callable[[], Awaitable[Link]]
 _log = logging.getLogger(__name__)
 _STYLES = Path(__file__).parent / "styles"
+_LIVE = ("connecting", "active", "idle", "degraded", "needs_sign_in")
+"""States of a server that its engine keeps up."""
 _LEVELS = {"info": "information", "warning": "warning", "error": "error"}
 
 
@@ -362,7 +366,25 @@ class OmniApp(Routes):
             text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
             self.query_one_stopped().update(Content(text))
             self.overview.running = ""
+            self._servers_ended()
+            for screen in self.screen_stack[1:]:
+                screen.post_message(EngineGone())
         self.main.update_bars()
+
+    def _servers_ended(self) -> None:
+        """No server outlives its engine: no row may say otherwise."""
+        for server in list(self.overview.servers.values()):
+            if server.state in _LIVE:
+                self.deliver(
+                    msgspec.structs.replace(
+                        server,
+                        state="failed",
+                        reason=safe_line("it ended with the engine"),
+                        todo=safe_line("Start the engine again."),
+                        next_try=None,
+                        latency_ms=None,
+                    )
+                )
 
     def query_one_stopped(self) -> Static:
         """Return the bar."""

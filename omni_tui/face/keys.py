@@ -60,11 +60,12 @@ def check_keys(table: Mapping[str, str]) -> tuple[dict[str, str], list[KeyProble
 
 def is_key(text: str) -> bool:
     """Whether this names a key, with or without modifiers: `A`, `f5`, `ctrl+x`, `alt+enter`, `slash`."""
-    *modifiers, last = (
-        text.split("+") if not text.endswith("+") else [*text[:-1].strip("+").split("+"), "+"]
-    )
-    wrong = [one for one in modifiers if one and one not in _MODIFIERS]
-    return not wrong and ((len(last) == 1 and last.isprintable()) or last in _named_keys())
+    plus = text == "+" or text.endswith("++")
+    *modifiers, last = text.removesuffix("+").split("+") if plus else text.split("+")
+    if plus:
+        modifiers, last = [one for one in (*modifiers, last) if one], "+"
+    known = (len(last) == 1 and last.isprintable()) or last in _named_keys()
+    return known and set(modifiers) <= _MODIFIERS
 
 
 @cache

@@ -42,6 +42,10 @@ class FormReady(Message):
     """The form of a screen is there and has the keys."""
 
 
+class EngineGone(Message):
+    """To every open screen: nobody answers any more, and what was asked gets no answer."""
+
+
 class FormScreen(Screen[_Result]):
     """A screen whose form may come later than the screen; what is typed meanwhile is kept for it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def load(tmp_path: Path, text: str = "", environ: dict[str, str] | None = None, 
     ("options", "where"),
     [({"mode": "yolo"}, "command line: --mode"), ({"api_base": "ftp://x"}, "command line: --api-base")],
 )
-def test_a_mistaken_flag_is_named(tmp_path: Path, options: dict[str, str], where: str) -> None:
+def test_a_mistaken_flag_is_named(tmp_path: Path, options: dict[str, Any], where: str) -> None:
     assert [each.where for each in load(tmp_path, **options).problems] == [where]
 
 

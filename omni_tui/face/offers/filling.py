@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from omni_tui.face.form.form import ArgumentsForm
 from omni_tui.face.offers.fields import FieldsForm, Suggested
-from omni_tui.face.turns import FormScreen
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol import JsonText
 
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ class FillingScreen(FormScreen[None]):
             self.say("✗ fill in what is marked", "$fail")
             return None
         return arguments
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self.say("✗ the engine stopped; what is written here stays", "$fail")
 
     def say(self, words: str, style: str) -> None:
         """Say something beside the keys."""

@@ -20,7 +20,7 @@ from omni_tui.face.form.nodes import ArrayNode, Node
 from omni_tui.face.form.widgets import Row
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.turns import FormScreen
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.asks import AnswerAsk, AskAction, AskClosed, ServerAsked
 from omni_tui.security.text import safe, safe_line
@@ -116,6 +116,11 @@ class AskScreen(FormScreen[None]):
         )
 
     # --- what is said
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._say("✗ the engine stopped; what is written here stays", "$fail")
 
     def _say(self, words: str, style: str) -> None:
         said, self._said_of = self.query_one("#ask-said", Static), self.form.arguments_json

@@ -16,7 +16,7 @@ from omni_tui.face.form.controls import Grow, Picked
 from omni_tui.face.form.rows import FormRow
 from omni_tui.face.form.server import FIELDS, field_of, pairs, replaced, settings_of, texts_of
 from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.turns import FormScreen
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol.events import Problem
 from omni_tui.protocol.manage import CheckServer, EditServer, KeepSecret, ReadServer
 from omni_tui.protocol.settings import KEPT, SecretPlace, ServerSettings
@@ -254,6 +254,11 @@ class ServerScreen(FormScreen[None]):
             self.dismiss(None)
 
     # --- words
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._say("✗ the engine stopped; what is written here stays", "$fail")
 
     def _say(self, words: str, style: str) -> None:
         self.query_one("#server-said", Static).update(Content.styled(safe(words, limit=600), style))

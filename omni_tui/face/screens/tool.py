@@ -24,7 +24,7 @@ from omni_tui.face.results.tabs import TabLine
 from omni_tui.face.results.view import ResultView
 from omni_tui.face.screens.tool_bar import hints
 from omni_tui.face.tasks import task_words
-from omni_tui.face.turns import FormScreen
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
@@ -308,6 +308,14 @@ class ToolScreen(FormScreen[None]):
         bars.remove()
         self._to_form()
         return True
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._hint("✗ the engine stopped; what is written here stays", "$fail")
+        if self.running is not None:
+            words = "✗ the engine stopped · what became of the call is known when it is started again"
+            self.query_one(StateLine).say(Content.styled(words, "$fail"))
 
     def _hint(self, words: str, style: str) -> None:
         self.query_one("#tool-hint", Static).update(Content.styled(words, style) if words else Content(""))
