@@ -21,6 +21,8 @@ class ChatPolicy:
     `pinned`: model names of tools that are always among them. `budget`: what may be used, None for no
     limit.
 
+    `max_calls`: calls of one answer that are carried out; of the rest the model is told.
+
     For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
     the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
     `admit` is asked before each request and raises `TurnOver` where there may be no more.
@@ -39,6 +41,7 @@ class ChatPolicy:
     budget: Budget | None = None
     malformed_tries: int = 2
     same_calls: int = 3
+    max_calls: int = 32
     max_rejections: int = 5
     stop_grace_s: float = 5.0
     system: str = ""

@@ -12,7 +12,7 @@ from omni_tui.agents.host import AgentHost, Steerable
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import Model, ModelError, Reply
 from omni_tui.models.budget import GO_ON
-from omni_tui.models.context import steps_since_user, unanswered
+from omni_tui.models.context import last_calls, steps_since_user, unanswered
 from omni_tui.protocol.events import TurnEnded, TurnLimit, TurnStatus
 from omni_tui.protocol.report import StepTaken
 from omni_tui.security.text import safe
@@ -83,7 +83,7 @@ class _Turn:
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
             return self._ended("done")  # It was answered; only its end was not written down.
         if resume and (calls := unanswered(history)):
-            self._caller.expect(calls)
+            self._caller.expect(calls, answer=last_calls(history))
             await self._caller.run(step, None)
         while step < self._policy.max_steps:
             step += 1

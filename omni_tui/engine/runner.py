@@ -186,13 +186,13 @@ class Runner:
         dropped = [turn for turn in self._queue if self._pending.pop(turn, None) is not None]
         self._queue.clear()
         task = self._task
-        if task is None or task.done():
-            return False
-        task.cancel()
-        await asyncio.wait([task], timeout=_STOP_S)
+        running = task is not None and not task.done()
+        if task is not None and running:
+            task.cancel()
+            await asyncio.wait([task], timeout=_STOP_S)
         if dropped:
             await self._journal.commit(*_untold(dropped))
-        return True
+        return running
 
     async def park(self) -> None:
         """Leave everything as it stands, to be gone on with later: nothing is refused or withdrawn."""

@@ -25,6 +25,7 @@ from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
 from omni_tui.models.budget import GO_ON, Budget
+from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.context import SystemChanged
 from omni_tui.protocol.events import (
@@ -58,6 +59,7 @@ class Surroundings(Protocol):
     cache: ResultCache
     routes: Routes
     gathering: Gathering
+    executions: Executions
     headless: bool
 
     def base_decisions(self) -> dict[Mode, Decision]:
@@ -189,6 +191,7 @@ class LiveSession:
     async def start(self) -> None:
         """Read the journal, settle what a crash left open, and be ready for turns."""
         events = await self._whole()
+        self._around.executions.begin(events)
         self._fold(events)
         waiting, running = await self._settle()
         conversation = conversation_from(events)

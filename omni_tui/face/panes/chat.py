@@ -21,7 +21,7 @@ from omni_tui.face.widgets.prompt import Prompt
 from omni_tui.face.widgets.wording import LaneHead
 from omni_tui.protocol import AnyEvent, LinkClosed
 from omni_tui.protocol.commands import SendMessage
-from omni_tui.protocol.events import EngineReady, UserMessage
+from omni_tui.protocol.events import CommandDone, EngineReady, TurnEnded, UserMessage
 from omni_tui.protocol.offers import Attachment
 
 _EMPTY = (
@@ -78,6 +78,8 @@ class ChatPane(Again):
     ) -> None:
         super().__init__(id=id, classes=f"-empty {classes}")
         self._lean = lean
+        self._unstarted: dict[str, str] = {}
+        """Messages sent from here, by turn, as they were typed."""
 
     def compose(self) -> ComposeResult:
         """The page, one line on what goes on, the composer."""
@@ -115,6 +117,8 @@ class ChatPane(Again):
         """Take one event into account."""
         if isinstance(event, UserMessage):
             self.composer.remember(event.text)
+        elif isinstance(event, TurnEnded) and event.turn in self._unstarted:
+            self.call_next(self._take_back, event.turn)
         elif isinstance(event, EngineReady) and event.demo:
             self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *_EMPTY_DEMO))
         self.transcript.apply(event)
@@ -126,6 +130,7 @@ class ChatPane(Again):
     def clear_session(self) -> None:
         """Forget the session. What is being written stays."""
         self.transcript.clear()
+        self._unstarted.clear()
         self.composer.forget_history()
         self.end_wording()
 
@@ -215,8 +220,11 @@ class ChatPane(Again):
         if attachments:
             self.composer.note(f"reading {len(attachments)} attached …")
         try:
-            await self.port.ask(SendMessage(text=text, attachments=attachments))
+            done = await self.port.ask(SendMessage(text=text, attachments=attachments))
             self.composer.note("")
+            if isinstance(done, CommandDone):
+                self._unstarted[done.id] = text
+                self._take_back(done.id)
         except Refused as error:
             failure = error.failure
             self.composer.give_back(
@@ -226,6 +234,11 @@ class ChatPane(Again):
             self.composer.give_back(text, str(error) or "the engine is gone")
         except TimeoutError:
             self.composer.give_back(text, "the engine did not answer; it may still have arrived")
+
+    def _take_back(self, turn: str) -> None:
+        """Put a message that was stopped while it was queued back into the composer, as it was typed."""
+        if self.transcript.fold.untold(turn) and (text := self._unstarted.pop(turn, None)) is not None:
+            self.composer.take_back(text)
 
     @on(Prompt.Scroll)
     def _scroll(self, event: Prompt.Scroll) -> None:

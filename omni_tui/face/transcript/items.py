@@ -104,11 +104,14 @@ class Fold(msgspec.Struct):
     # --- what the person and the agent say
 
     def _user(self, event: ev.UserMessage) -> None:
-        self.add(UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments))
+        item = UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments)
+        item.stage = "queued" if self.turn else ""
+        self.add(item, f"user:{event.turn}")
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
             self.turn, self.since = event.turn, event.ts
+            self._dequeued(event.turn)
         plans.on_turn_started(self, event.turn)
         if (parked := self._parked.pop(event.turn, None)) is not None:
             # It goes on: that it was parked is no news any more, and no command is needed.
@@ -121,6 +124,25 @@ class Fold(msgspec.Struct):
             self.close(self.turn)
             plans.stand_still(self, self.turn, ts)
             self.turn = ""
+
+    def _steered(self, event: ev.Steered) -> None:
+        self._dequeued(event.by)
+
+    def _dequeued(self, turn: str, stage: Literal["", "untold"] = "") -> bool:
+        """A queued message waits no longer. False if it did not."""
+        index = self._at.get(f"user:{turn}")
+        item = self.items[index] if index is not None else None
+        if index is None or not isinstance(item, UserItem) or item.stage != "queued":
+            return False
+        item.stage = stage
+        self._changed.add(index)
+        return True
+
+    def untold(self, turn: str) -> bool:
+        """Whether the message of a turn was queued, and no model will be told of it."""
+        index = self._at.get(f"user:{turn}")
+        item = self.items[index] if index is not None else None
+        return isinstance(item, UserItem) and item.stage == "untold"
 
     def _delta(self, event: ev.ThoughtDelta | ev.AnswerDelta) -> None:
         self._calm()
@@ -192,6 +214,8 @@ class Fold(msgspec.Struct):
             self.retrying = None
 
     def _ended(self, event: ev.TurnEnded) -> None:
+        if event.turn != self.turn and event.status == "stopped" and self._dequeued(event.turn, "untold"):
+            return
         if event.turn == self.turn:
             self.turn = ""
         self.awaits = None
@@ -375,6 +399,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.UserMessage: Fold._user,
     ev.TurnStarted: Fold._started,
     ev.AwaitingTools: Fold._awaiting,
+    ev.Steered: Fold._steered,
     ev.ThoughtDelta: Fold._delta,
     ev.AnswerDelta: Fold._delta,
     ev.Thought: Fold._thought,
