@@ -112,6 +112,12 @@ class _Turn:
     def _answered(self, reply: Reply) -> TurnEnded:
         if reply.finish == "length":
             return self._ended("limit", "the answer reached the model's output limit", "say “continue”")
+        if reply.finish == "window":
+            return self._ended(
+                "limit",
+                "the model's window was full before its answer was finished",
+                "begin a new session, or choose a model with a larger window",
+            )
         if reply.finish == "filtered":
             return self._ended(
                 "failed", "the provider's content filter cut the answer", "ask in other words"

@@ -316,11 +316,16 @@ class Engine:
 
     def _committed(self, events: Sequence[AnyEvent]) -> None:
         self.executions.take(events)
+        used = False
         for event in events:
             self.fanout.publish(event)
             if isinstance(event, UsageChanged) and hasattr(self, "session"):
                 self.session.budget.count(event.turn, event.usage)
-                self.spawn(self._spent(), "the day's usage")
+                used = True
+        if used:
+            # At once: who listens to the end of a turn only must have heard it.
+            self.live(self.models.spending(self.session.budget))
+            self.spawn(self._spent(), "the day's usage")
 
     async def _spent(self) -> None:
         """Bring what was used to the day's file, and tell the faces."""

@@ -184,3 +184,17 @@ def _todo(span: Span, what: str) -> str:
             f"say “continue” for another turn of the same budget, or raise it first (/budget turn_{what} …)"
         )
     return f"raise it (/budget {span}_{what} …, or [budget] in the config), then say “continue”"
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """Return the usage of two requests together."""
+    if other == Usage():
+        return one
+    costs = [usage.cost for usage in (one, other) if usage.cost is not None]
+    return Usage(
+        input=one.input + other.input,
+        output=one.output + other.output,
+        cached=one.cached + other.cached,
+        cost=sum(costs) if len(costs) == 2 else None,
+        estimated=one.estimated or other.estimated,
+    )
