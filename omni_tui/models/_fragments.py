@@ -28,6 +28,9 @@ class Opened:
     def arguments(self) -> str:
         """Return the text of the arguments, as it was meant."""
         text = "".join(self.pieces)
+        half = text[: len(text) // 2]
+        if half + half == text and not _is_whole(text) and _is_whole(half):
+            text = half
         if not _is_whole(text) and len(self.pieces) > 1:
             last = self.pieces[-1]
             again = "".join(self.pieces[:-1]) == last

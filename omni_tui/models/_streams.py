@@ -411,6 +411,9 @@ class _OpenAI:
         chunk = {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
         yield chunk if usage is None else {**chunk, "usage": usage}
         if isinstance(reason, str) and reason:
+            if "tool_calls" in delta and "message" not in choice:
+                # Calls may follow in a chunk like this one: only the mark at the end says that none did.
+                self._reader.doubted = True
             self._finish = {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
             self._reader.finish = reason
 

@@ -6,14 +6,14 @@ import hashlib
 import re
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from omni_tui.models._fragments import Fragments, as_text
 from omni_tui.models._streams import parts_of
 from omni_tui.models._thinking import Thinking, divide
-from omni_tui.models.base import Finish, Message, ModelRequest, ToolCall, ToolSpec
+from omni_tui.models.base import UNFINISHED, Finish, Message, ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.context import arguments_of
 from omni_tui.models.schema import for_provider
 
@@ -288,3 +288,35 @@ def holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
         if isinstance(required, list) and any(key not in arguments for key in required):
             return False
     return True
+
+
+class End(NamedTuple):
+    """How a stream ended: the reason, whether that is an end, and whether it is one for calls too."""
+
+    reason: str
+    whole: bool
+    surely: bool
+
+
+class Judged(NamedTuple):
+    """A message, why it ends, and whether it is complete: else nothing of it may be run."""
+
+    message: Message
+    finish: Finish
+    complete: bool
+
+
+def judge(collector: Collector, end: End, tools: Mapping[str, ToolSpec]) -> Judged:
+    """Judge whether an answer is whole.
+
+    A reason that is not "tool_calls" is believed for calls only if they hold together; one that says
+    that the answer was cut short is the end of no call.
+    """
+    finish = finish_of(end.reason)
+    message = collector.message(whole=end.whole and finish not in UNFINISHED)
+    if not message.calls:
+        return Judged(message, finish, end.whole)
+    complete = end.surely and finish not in UNFINISHED
+    if finish != "tool_calls" and not holds_together(message, tools):
+        complete = False
+    return Judged(message, "tool_calls" if finish == "stop" else finish, complete)

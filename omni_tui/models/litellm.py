@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,14 +24,13 @@ from omni_tui.models._wire import (
     IMAGE_TOKENS,
     MOST_IMAGES,
     Collector,
+    End,
     Tools,
-    finish_of,
-    holds_together,
+    judge,
     to_wire,
 )
 from omni_tui.models._worker import Job, ensure_litellm, the_worker
 from omni_tui.models.base import (
-    UNFINISHED,
     Message,
     ModelError,
     ModelEvent,
@@ -228,7 +227,16 @@ class LiteLLMModel:
             raise failed
         _put(pipe, *collector.rest())
         end = _end_of(exchange, raw or _raw_finish(stream), shown)
-        pipe.put(self._priced(_reply(stream, collector, end, usage, request, exchange)))
+        judged = judge(collector, end, {tool.name: tool for tool in request.tools})
+        told = exchange.reader.told if exchange.reader is not None else Told()
+        reply = Reply(
+            message=judged.message,
+            finish=judged.finish,
+            usage=_usage(stream, judged.message, usage, self.count(request), told),
+            complete=judged.complete,
+            thought=collector.late_thought(),
+        )
+        pipe.put(self._priced(reply))
 
     def _lost(self, request: ModelRequest, collector: Collector, exchange: Exchange) -> Usage | None:
         """Return what a request used that broke off: as far as it was told, the rest is estimated."""
@@ -409,81 +417,37 @@ def _raw_finish(stream: Any) -> str | None:
     )
 
 
-class _End(NamedTuple):
-    """How a stream ended: the reason, whether it is whole, and whether that holds for calls too."""
-
-    reason: str
-    whole: bool
-    surely: bool
-
-
-def _end_of(exchange: Exchange, raw: str | None, shown: str | None) -> _End:
+def _end_of(exchange: Exchange, raw: str | None, shown: str | None) -> End:
     """Say how a stream ended. Without an end of its own it was cut off, whatever LiteLLM says."""
     reader = exchange.reader
     if reader is not None and reader.known:
-        return _End(reader.finish, reader.finished, reader.surely_finished)
-    return _End(raw or shown or "", raw is not None, raw is not None)
-
-
-def _reply(
-    stream: Any,
-    collector: Collector,
-    end: _End,
-    usage: Any,
-    request: ModelRequest,
-    exchange: Exchange,
-) -> Reply:
-    """Judge whether an answer is whole, and close it.
-
-    A reason that is not "tool_calls" is believed for calls only if they hold together; one that says
-    that the answer was cut short is the end of no call.
-    """
-    tools = {tool.name: tool for tool in request.tools}
-    finish = finish_of(end.reason)
-    message = collector.message(whole=end.whole and finish not in UNFINISHED)
-    complete = end.whole
-    if message.calls:
-        complete = end.surely and finish not in UNFINISHED
-        if finish != "tool_calls" and not holds_together(message, tools):
-            complete = False
-        finish = "tool_calls" if finish == "stop" else finish
-    told = exchange.reader.told if exchange.reader is not None else Told()
-    return Reply(
-        message=message,
-        finish=finish,
-        usage=_usage(stream, message, usage, request, told),
-        complete=complete,
-        thought=collector.late_thought(),
-    )
+        return End(reader.finish, reader.finished, reader.surely_finished)
+    return End(raw or shown or "", raw is not None, raw is not None)
 
 
 def _said(message: Message) -> int:
     return estimate([msgspec.structs.replace(message, text=message.raw or message.text)])
 
 
-def _usage(stream: Any, message: Message, usage: Any, request: ModelRequest, told: Told) -> Usage:
-    """Return the provider's own numbers; what LiteLLM or we had to guess is marked as estimated."""
+def _usage(stream: Any, message: Message, usage: Any, sent: int, told: Told) -> Usage:
+    """Return the provider's own numbers; what we had to guess is marked as estimated."""
     cost = getattr(usage, "cost", None)
     cost = float(cost) if isinstance(cost, int | float) and cost > 0 else None
-    if told.input is not None or told.output is not None:
-        return Usage(
-            input=told.input or estimate(request.messages),
-            output=told.output or _said(message),
-            cached=told.cached or 0,
-            cost=cost,
-            estimated=told.input is None or told.output is None,
-        )
-    counted = any(
-        getattr(chunk, "usage", None) is not None for chunk in getattr(stream, "chunks", None) or ()
-    )
-    details = getattr(usage, "prompt_tokens_details", None)
-    sent, answered = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    if told.input is None and told.output is None:
+        chunks = getattr(stream, "chunks", None) or ()
+        if any(getattr(chunk, "usage", None) is not None for chunk in chunks):
+            details = getattr(usage, "prompt_tokens_details", None)
+            told = Told(
+                getattr(usage, "prompt_tokens", None) or None,
+                getattr(usage, "completion_tokens", None) or None,
+                getattr(details, "cached_tokens", None),
+            )
     return Usage(
-        input=sent or estimate(request.messages),
-        output=answered or _said(message),
-        cached=getattr(details, "cached_tokens", None) or 0,
+        input=told.input or sent,
+        output=told.output or _said(message),
+        cached=told.cached or 0,
         cost=cost,
-        estimated=not (counted and sent and answered),
+        estimated=told.input is None or told.output is None,
     )
 
 

@@ -21,6 +21,7 @@ from omni_tui.models.base import ErrorKind, ModelError
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _OVERFLOW = re.compile(
     r"context[ _-]?(length|window)|maximum context|prompt is too long|too many (input )?tokens"
+    r"|exceeds? the available context|exceed_context_size"
     r"|input (is )?too long|exceeds? the (model'?s )?(maximum|max|limit).{0,40}tokens?",
     re.IGNORECASE,
 )
