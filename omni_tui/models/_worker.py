@@ -139,6 +139,7 @@ def ensure_litellm() -> ModuleType:
             its = logging.getLogger(name)
             its.handlers.clear()
             its.propagate = True
+            its.setLevel(logging.WARNING)
         _litellm = litellm
         return litellm
 

@@ -191,10 +191,10 @@ class LiteLLMModel:
         except Exception as error:
             if isinstance(error, ModelError):
                 raise
-            logger.info("the request to %s failed", self._name, exc_info=True)
             failed = self._problem(exchange, collector) or self._error(
                 error, began=collector.began, exchange=exchange
             )
+            logger.info("the request to %s failed: %s", self._name, failed.what, exc_info=True)
             failed.usage = self._lost(request, collector, exchange)
             raise failed from error
         finally:
