@@ -117,6 +117,13 @@ class _Turn:
         if reply.finish == "length":
             reason = "the answer reached the model's output limit"
             return self._ended("limit", reason, f"{GO_ON}, or raise max_tokens under [model]", "output")
+        if reply.finish == "window":
+            return self._ended(
+                "limit",
+                "the model's window was full before its answer was finished",
+                "begin a new session, or choose a model with a larger window",
+                "output",
+            )
         if reply.finish == "filtered":
             return self._ended(
                 "failed", "the provider's content filter cut the answer", "ask in other words"

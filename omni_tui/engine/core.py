@@ -347,6 +347,7 @@ class Engine:
 
     def _committed(self, events: Sequence[AnyEvent]) -> None:
         self.executions.take(events)
+        used = False
         for event in events:
             self.fanout.publish(event)
             if event.public:
@@ -354,7 +355,11 @@ class Engine:
                 self._tell_head_soon()
             if isinstance(event, UsageChanged) and hasattr(self, "session"):
                 self.session.budget.count(event.turn, event.usage)
-                self.spawn(self._spent(), "the day's usage")
+                used = True
+        if used:
+            # At once: who listens to the end of a turn only must have heard it.
+            self.live(self.models.spending(self.session.budget))
+            self.spawn(self._spent(), "the day's usage")
 
     def _tell_head_soon(self) -> None:
         """Say how far the journal has come, so that a face that missed something can ask for it."""

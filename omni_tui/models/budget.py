@@ -185,3 +185,17 @@ def _todo(span: Span, what: str) -> str:
     if span == "turn":
         return f"{GO_ON} in another turn of the same budget, or raise it first (/budget turn_{what} …)"
     return f"raise it (/budget {span}_{what} …, or [budget] in the config), then {GO_ON}"
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """Return the usage of two requests together."""
+    if other == Usage():
+        return one
+    costs = [usage.cost for usage in (one, other) if usage.cost is not None]
+    return Usage(
+        input=one.input + other.input,
+        output=one.output + other.output,
+        cached=one.cached + other.cached,
+        cost=sum(costs) if len(costs) == 2 else None,
+        estimated=one.estimated or other.estimated,
+    )
