@@ -126,6 +126,7 @@ def _tool_json(tool: ToolDetails) -> dict[str, Any]:
         "name": tool.tool,
         "description": tool.description,
         "input_schema": json.loads(tool.input_schema_json or "{}"),
+        **({"not_checked": list(tool.not_checked)} if tool.not_checked else {}),
     }
 
 

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import JsonText
+from omni_tui.protocol import commands as c
+from omni_tui.protocol import events as e
 from tests.engine.faults.harness import Harness, connected
+from tests.engine.rig import rig
 
 LISTS = str(Path(__file__).parent / "faults" / "lists.py")
 ERAS = ["legacy", "modern"]
@@ -276,3 +280,23 @@ async def test_prompts_that_cannot_be_listed_are_said_and_cost_no_tool(tmp_path:
         idle = await servers.reach("lists", "idle")
         assert idle.tools == 1
         assert idle.reason == "refuses to list its prompts: database is locked"
+
+
+async def test_a_reading_tool_with_one_keyword_that_cannot_be_checked_stays_a_reading_tool(
+    tmp_path: Path,
+) -> None:
+    properties = {"q": {"type": "string", "pattern": "^(?=a)a"}, "n": {"type": "integer"}}
+    reads = {"inputSchema": {**OBJECT, "properties": properties}, "annotations": {"readOnlyHint": True}}
+    spec = lists(tmp_path, "legacy", tools=[{"result": {"tools": [{"name": "look", **reads}]}}])
+    config = f"[servers.lists]\ncommand = {json.dumps(spec.command)}\nargs = {json.dumps(spec.args)}\n"
+    async with rig(tmp_path, demo=False, config=config) as running:
+        await running.until(e.ToolsListed, lambda page: bool(page.tools))
+        about = await running.ask(c.DescribeTool(server="lists", tool="look"))
+        assert isinstance(about, e.ToolDetails)
+        assert about.not_checked == ('/q: pattern "^(?=a)a"',)
+        call = c.CallTool(server="lists", tool="look", arguments_json=JsonText('{"q": "b"}'))
+        assert isinstance(await running.ask(call), e.CommandDone)
+        wrong = c.CallTool(server="lists", tool="look", arguments_json=JsonText('{"n": "b"}'))
+        refused = await running.ask(wrong)
+        assert isinstance(refused, e.CommandFailed)
+        assert "/n" in refused.what
