@@ -109,6 +109,14 @@ async def test_unresolved_reference_is_said_and_nothing_runs(tmp_path: Path) -> 
         assert not servers.processes.groups
 
 
+async def test_a_server_that_cannot_start_is_not_waiting_to_be_allowed(tmp_path: Path) -> None:
+    spec = fault(problem="asks for the transport 'ws'", source="imported", allowed=False)
+    async with connected(tmp_path, spec) as servers:
+        failed = servers.last("good")
+        assert (failed.state, failed.reason) == ("failed", "asks for the transport 'ws'")
+        assert failed.todo == "It is defined in the imported file."
+
+
 @pytest.mark.parametrize("mode", ["good", "modern"])
 async def test_change_of_the_list_is_followed_once_for_a_burst(tmp_path: Path, mode: str) -> None:
     async with connected(tmp_path, fault(mode)) as servers:
