@@ -145,7 +145,7 @@ class Engine:
             allowed = spec.allowed or await self.catalogue.allowed(spec)
             self.registry.add(dataclasses.replace(spec, allowed=allowed))
         if self.options.connect == "all":
-            await self.registry.start()
+            await self.registry.start(self.options.only)
         self._say_what_is_odd(store)
 
     async def stop(self) -> None:
