@@ -24,6 +24,7 @@ from omni_tui.config.models import Config, ServerSection
 from omni_tui.config.servers import server_spec
 from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.protocol.events import Problem
+from omni_tui.security.files import open_regular
 
 _TABLES = ("mcpServers", "servers", "context_servers", "mcp.servers", "mcpServers.servers")
 _JSONC = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)
@@ -97,7 +98,7 @@ def _section(entry: Entry) -> ServerSection:
 
 def _read(file: FilePath) -> Any:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             data = opened.read(LARGEST_FILE + 1)
     except OSError as error:
         raise NotUsable(f"cannot be read: {error.strerror or type(error).__name__}") from error
