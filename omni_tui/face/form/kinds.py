@@ -71,9 +71,13 @@ def read_text(text: str, takes: frozenset[str]) -> Json:
         if opens in takes:
             raise
         return text
+    return value if fits(value, takes) else text
+
+
+def fits(value: Json, takes: frozenset[str]) -> bool:
+    """Whether a value is of one of the types; a whole number is a number too."""
     kind = type_of(value)
-    fits = kind in takes or (kind == "integer" and "number" in takes)
-    return value if fits else text
+    return kind in takes or (kind == "integer" and "number" in takes)
 
 
 def written(value: str, takes: frozenset[str]) -> bool:

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from omni_tui.face.form.exact import Json, NotJson, Number, parse, pretty, string_literal
-from omni_tui.face.form.kinds import read_text, type_of, written
+from omni_tui.face.form.kinds import fits, read_text, written
 from omni_tui.face.form.schema import ABSENT, Absent, Field
 from omni_tui.security.text import hidden
 
@@ -191,7 +191,7 @@ class Leaf(Node):
         text = pretty(value)
         if isinstance(value, str) and plain(value) and written(value, self.field.takes):
             text = value
-        if isinstance(value, str) or type_of(value) in self.field.takes:
+        if isinstance(value, str) or fits(value, self.field.takes):
             self.state, self.text = ("empty" if value == "" else "set"), "" if value == "" else text
             return True
         return False
