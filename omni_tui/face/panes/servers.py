@@ -142,6 +142,7 @@ class ServersPane(SignInKeys, Pane):
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
         self._told = False
+        self._wanted = ""
         self._due = False
 
     def compose(self) -> ComposeResult:
@@ -198,6 +199,9 @@ class ServersPane(SignInKeys, Pane):
             rows.set_keys(list(rows.servers))
         if rows.selected is None and rows.keys and self.has_focus_within:
             rows.select(rows.keys[0])
+        if self._wanted in rows.keys:
+            rows.select(self._wanted)
+            self._wanted = ""
         self.count = len(rows.servers)
         self.query_one(PaneTitle).count = self.count
         self.set_class(not rows.servers, "-empty")
@@ -207,6 +211,11 @@ class ServersPane(SignInKeys, Pane):
             self.query_one("#server-empty", Static).update(_empty_words(told=self._told))
         self._show_details()
         self.refresh_bindings()
+
+    def stand_on(self, server: str) -> None:
+        """Put the cursor on a server, as soon as there is a row of it."""
+        self._wanted = server
+        self._redraw()
 
     def _tick(self) -> None:
         self._rows.news({name for name, one in self.servers.items() if one.next_try is not None})

@@ -14,7 +14,15 @@ from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face.form.controls import Grow, Picked
 from omni_tui.face.form.rows import FormRow
-from omni_tui.face.form.server import FIELDS, field_of, pairs, replaced, settings_of, texts_of
+from omni_tui.face.form.server import (
+    FIELDS,
+    field_of,
+    pairs,
+    replaced,
+    settings_of,
+    split_line,
+    texts_of,
+)
 from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol.events import Problem
@@ -31,8 +39,11 @@ PAUSE_S = 0.2
 """Seconds without a change after which what is typed is checked."""
 
 
-class ServerScreen(FormScreen[None]):
-    """Fills, checks while one types, and sends; `server` is "" for a new one."""
+class ServerScreen(FormScreen[str]):
+    """Fills, checks while one types, and sends; `server` is "" for a new one.
+
+    Its result is the name of the server that was saved, "" if none was.
+    """
 
     CSS_PATH = "../styles/manage.tcss"
     AUTO_FOCUS = ""
@@ -52,6 +63,7 @@ class ServerScreen(FormScreen[None]):
         self._visited: set[str] = set()
         self._problems: tuple[Problem, ...] = ()
         self._first: dict[str, str] = {}
+        self._command = ""
         self._leaving = False
 
     @property
@@ -103,6 +115,7 @@ class ServerScreen(FormScreen[None]):
         self._row("name").fixed = bool(self._server)
         self._row("save").fixed = bool(self._unsaved)
         self._first = self._texts()
+        self._command = self._first["command"]
         self._lay_out()
         self._told_at_first()
 
@@ -142,8 +155,24 @@ class ServerScreen(FormScreen[None]):
             row = next((row for row in self.query(FormRow) if row.has_focus_within), None)
             if row is not None:
                 self._visited.add(row.field.name)
+            self._take_apart()
             self._lay_out()
             self._check()
+
+    def _take_apart(self) -> None:
+        """Put the words of a command line that was pasted into `command` where they belong."""
+        row = self._row("command")
+        before, self._command = self._command, row.value
+        if before.strip() or len(row.value) < 2 or self._row("args").value.strip():
+            return
+        parts = split_line(row.value)
+        if parts is None or (parts["env"] and self._row("env").value.strip()):
+            return
+        self._command = parts["command"]
+        for name, text in parts.items():
+            if text:
+                self._row(name).fill(text)
+        self._say("The command line was taken apart: program, arguments and variables.", "$text-2")
 
     @on(Grow)
     def _grown(self, event: Grow) -> None:
@@ -211,7 +240,7 @@ class ServerScreen(FormScreen[None]):
             self._say(words_of(error), "$fail")
             return
         self.app.notify(safe_line(getattr(reply, "text", ""), limit=400), markup=False)
-        self.dismiss(None)
+        self.dismiss(command.name)
 
     def _secret(self) -> tuple[SecretPlace, str] | None:
         """Return where the first secret in the clear stands, None if nowhere."""
@@ -251,7 +280,7 @@ class ServerScreen(FormScreen[None]):
             self._leaving = True
             self._say("What you typed is not saved. esc once more leaves it, F9 saves it.", "$waiting")
         else:
-            self.dismiss(None)
+            self.dismiss("")
 
     # --- words
 
