@@ -66,11 +66,12 @@ def arrange(
         [body.head, [_BLANK], body.arguments, body.verdict, body.origin[:1], [_BLANK], keys],
         [body.head, body.arguments, body.verdict, keys],
     ]
-    if all(painted(line) for line in (*body.head, *body.arguments, *body.verdict)):
-        for attempt in attempts:
-            lines = [line for part in attempt for line in part]
-            if len(lines) <= height:
+    for attempt in attempts:
+        lines = [line for part in attempt for line in part]
+        if len(lines) <= height:
+            if all(painted(line) for line in (*body.head, *body.arguments, *body.verdict)):
                 return lines, True
+            break
     return _cut(body, keys, width, height, painted), False
 
 
