@@ -30,6 +30,7 @@ from tests.face.random_cards import Maker, Table, cells, missing, missing_of_edi
 from tests.face.scenario import approval
 
 CARDS = int(os.environ.get("OMNI_TUI_CARDS", "200"))
+pytestmark = pytest.mark.timeout(max(120, CARDS))
 SIZES = 8
 """How many sizes are tried; the cards are shared out among them."""
 
@@ -78,7 +79,7 @@ def painted(widget: Widget) -> str:
 def not_found(arguments: Table, text: str) -> list[list[str]]:
     """Return for each argument that is not in the cells what is missing of it."""
     seen = cells(text)
-    if len(arguments) == 3 and arguments[0][0] in ("oldText", "old_str", "search"):
+    if len({key for key, _value in arguments}) == 3 and arguments[0][0] in ("oldText", "old_str", "search"):
         edit = missing_of_edit(arguments, seen)
         lost = [edit, edit, missing(*arguments[2], seen)]
     else:

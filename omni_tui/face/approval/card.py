@@ -72,6 +72,15 @@ class Card(Widget):
         self._arming.paint(None)
         self.rearrange()
 
+    def on_show(self) -> None:
+        """What was not to be seen has to be looked at first."""
+        self._arming.paint(None)
+        self.refresh()
+
+    def on_hide(self) -> None:
+        """Nothing is painted any more."""
+        self._arming.paint(None)
+
     def render_line(self, y: int) -> Strip:
         """Draw one row."""
         width = self.size.width
@@ -92,7 +101,9 @@ class Card(Widget):
         if self.item is None:
             self._arming.paint(None)
         elif crop.height >= self.outer_size.height:
-            self._arming.paint(Painted(self.item.call, self.item.digest, self._whole))
+            place = self.region
+            where = place.x, place.y, place.width, place.height
+            self._arming.paint(Painted(self.item.call, self.item.digest, self._whole, where))
         return strips
 
     def on_mouse_down(self, event: events.MouseDown) -> None:

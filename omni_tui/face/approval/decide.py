@@ -173,7 +173,7 @@ class Decider(Answering, Pane):
             return
         from omni_tui.face.screens.whole import WholeScreen
 
-        self.app.push_screen(WholeScreen(item, pane.clock), self._seen)
+        self.app.push_screen(WholeScreen(item, pane.clock, pane.stillness), self._seen)
 
     def _seen(self, verdict: tuple[str, str, Verdict] | None) -> None:
         if verdict is not None:
@@ -188,7 +188,7 @@ class Decider(Answering, Pane):
             return
         from omni_tui.face.screens.batch import BatchScreen
 
-        self.app.push_screen(BatchScreen(items), self._approve_all)
+        self.app.push_screen(BatchScreen(items, pane.clock, pane.stillness), self._approve_all)
 
     def _approve_all(self, verdicts: list[tuple[str, str]] | None) -> None:
         for call, digest in verdicts or ():

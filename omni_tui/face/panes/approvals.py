@@ -12,13 +12,13 @@ from textual.content import Content
 from textual.widget import Widget
 
 from omni_tui.face import actions
-from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
+from omni_tui.face.approval.arming import BURST_S, Arming, Press
 from omni_tui.face.approval.card import Card
 from omni_tui.face.approval.decide import Decider, Ruling
 from omni_tui.face.approval.items import Item, is_form, to_copy, why_not
 from omni_tui.face.approval.keys import allowed, key_lines
 from omni_tui.face.approval.queue import Queue, QueueRows
-from omni_tui.face.clock import Clock
+from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
 from omni_tui.face.overview import asked_key, plan_key
@@ -54,7 +54,8 @@ class ApprovalsPane(Decider):
         """Title, queue, card. The line for words and the editor are made when they are needed."""
         clock: Clock = self.app.clock  # type: ignore[attr-defined]
         self.clock = clock
-        self.arming = Arming(clock)
+        self.stillness: Stillness = self.app.stillness  # type: ignore[attr-defined]
+        self.arming = Arming(clock, self.stillness)
         yield PaneTitle(self.TITLE)
         yield QueueRows(self.queue, clock)
         yield Card(self.arming, self._key_lines, self._empty_lines)
@@ -63,7 +64,6 @@ class ApprovalsPane(Decider):
         """Ages count on while something waits; coming back from elsewhere starts the quiet time again."""
         self._ages = self.set_interval(1.0, self.rows.refresh, pause=True)
         self._watch = self.set_interval(0.1, self._follow_arming, pause=True)
-        self.app.app_resume_signal.subscribe(self, lambda _app: self.arming.disturb())
         self.redraw()
 
     @property
@@ -253,8 +253,7 @@ class ApprovalsPane(Decider):
     @on(Card.Pressed)
     def _clicked(self, event: Card.Pressed) -> None:
         item = self.shown
-        same = item is not None and Painted(item.call, item.digest, event.painted.whole) == event.painted
-        if not same or item is None:
+        if item is None or (item.call, item.digest) != (event.painted.call, event.painted.digest):
             self.flash("it changed under the mouse; look again")
         elif event.action == "approve" and not event.painted.whole:
             self.action_view_call()
