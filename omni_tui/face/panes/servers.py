@@ -17,7 +17,7 @@ from omni_tui.face.panes.signin import SignInKeys, sign_in_lines
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.commands import AllowServer, DisconnectServer, ReconnectServer, RefreshServer
+from omni_tui.protocol.commands import DisconnectServer, ReconnectServer, RefreshServer
 from omni_tui.protocol.events import EngineReady, ServerChanged, ServerRemoved
 from omni_tui.protocol.signin import SignInChanged
 
@@ -269,9 +269,13 @@ class ServersPane(SignInKeys, Pane):
             self.post_message(RunAction(kind, self.chosen.name))
 
     def action_server_allow(self) -> None:
-        """Consent to starting the chosen server."""
+        """Show what the chosen server would start; it is allowed there, not here."""
         if self.chosen is not None:
-            self.port.send(AllowServer(server=self.chosen.name))
+            from omni_tui.face.screens.consent import ConsentScreen
+
+            app = self.app
+            screen = ConsentScreen(self.chosen.name, app.clock, app.stillness)  # type: ignore[attr-defined]
+            app.push_screen(screen)
 
     def action_server_edit(self) -> None:
         """Open the form with the chosen server's settings."""
