@@ -23,6 +23,7 @@ from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
 from omni_tui.face.overview import asked_key, plan_key
 from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 
@@ -49,6 +50,7 @@ class ApprovalsPane(Decider):
         self._held: tuple[Press, Ruling] | None = None
         self._was_armed = False
         self.said = ""
+        self._keys_elsewhere = Soon(self, lambda: self.card.rearrange())
 
     def compose(self) -> ComposeResult:
         """Title, queue, card. The line for words and the editor are made when they are needed."""
@@ -154,7 +156,7 @@ class ApprovalsPane(Decider):
         self.queue.ended = {}
         self.arming.disturb()
         self._watch.pause()
-        self.call_after_refresh(self.card.rearrange)
+        self._keys_elsewhere.ask()
 
     def on_resize(self) -> None:
         """Another size, another picture."""

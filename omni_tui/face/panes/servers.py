@@ -15,6 +15,7 @@ from omni_tui.face.messages import RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.signin import SignInKeys, sign_in_lines
 from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import DisconnectServer, ReconnectServer, RefreshServer
@@ -132,7 +133,7 @@ class ServersPane(SignInKeys, Pane):
         self.servers: dict[str, ServerChanged] = {}
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
-        self._due = False
+        self._drawing = Soon(self, self._redraw)
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
@@ -173,12 +174,11 @@ class ServersPane(SignInKeys, Pane):
             return
         if isinstance(event, ServerRemoved):  # a row of nobody must not be drawn
             self._redraw()
-        elif not self._due:
-            self._due = True
-            self.call_after_refresh(self._redraw)
+        else:
+            self._drawing.ask()
 
     def _redraw(self) -> None:
-        self._due = False
+        self._drawing.done()
         rows, news = self._rows, self._news
         self._news = set()
         rows.news(news)

@@ -17,6 +17,7 @@ from omni_tui.face.approval.calls import compose_body
 from omni_tui.face.approval.held import HeldDecision
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class BatchScreen(Screen[Outcome]):
         self.typed = ""
         self.arming = Arming(clock, stillness)
         self._decision = HeldDecision(self.arming, self.set_timer)
+        self._drawing = Soon(self, self._fill)
 
     def compose(self) -> ComposeResult:
         """Title, all calls, what is still to do."""
@@ -67,12 +69,12 @@ class BatchScreen(Screen[Outcome]):
     def on_mount(self) -> None:
         """Lay the calls out at this width."""
         self.set_interval(0.1, self._look)
-        self.call_after_refresh(self._fill)
+        self._drawing.ask()
 
     def on_resize(self) -> None:
         """Lay them out again."""
         self._decision.disturb()
-        self.call_after_refresh(self._fill)
+        self._drawing.ask()
 
     def on_screen_resume(self) -> None:
         """Back from elsewhere."""

@@ -19,6 +19,7 @@ from omni_tui.face.approval.visible import identifier, visible
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.face.widgets.lines import LinesView, wrap
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
 from omni_tui.protocol.consent import LaunchRead
 
@@ -44,6 +45,7 @@ class ConsentScreen(Screen[None]):
         self.launch: LaunchRead | None = None
         self.arming = Arming(clock, stillness)
         self._decision = HeldDecision(self.arming, self.set_timer)
+        self._drawing = Soon(self, self._draw)
         self._said = "asking …"
 
     def compose(self) -> ComposeResult:
@@ -118,7 +120,7 @@ class ConsentScreen(Screen[None]):
     def on_resize(self) -> None:
         """Another size, another picture."""
         self._decision.disturb()
-        self.call_after_refresh(self._draw)
+        self._drawing.ask()
 
     def on_screen_resume(self) -> None:
         """Back from elsewhere."""

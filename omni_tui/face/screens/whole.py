@@ -19,6 +19,7 @@ from omni_tui.face.approval.plans import Planned
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.commands import ReadArguments, Verdict
@@ -55,6 +56,7 @@ class WholeScreen(Screen[Outcome]):
         self.item = item
         self.arming = Arming(clock, stillness)
         self._decision = HeldDecision(self.arming, self.set_timer)
+        self._drawing = Soon(self, self._draw)
         self._read = 0
         self._rest = ""
         self._total: int | None = None
@@ -73,7 +75,7 @@ class WholeScreen(Screen[Outcome]):
         self.set_interval(0.1, self._look)
         if self._all_here:
             self._read = self._total = len(self.item.arguments_json)
-            self.call_after_refresh(self._draw)
+            self._drawing.ask()
         else:
             self._fetch()
 
@@ -197,7 +199,7 @@ class WholeScreen(Screen[Outcome]):
         """Another size, another picture."""
         self._decision.disturb()
         if self._all_here:
-            self.call_after_refresh(self._draw)
+            self._drawing.ask()
 
     def on_screen_resume(self) -> None:
         """Back from elsewhere."""
