@@ -12,11 +12,15 @@ from omni_tui.protocol.values import TurnStatus, Usage
 
 
 class UserMessage(Journalled):
-    """What the person said. Always on disk before anything is done about it."""
+    """What the person said. Always on disk before anything is done about it.
+
+    `mode` is the mode it was sent in: it says what its turn may do, and whether a plan is asked for.
+    """
 
     turn: str
     text: SafeText
     attachments: tuple[AttachedResource, ...] = ()
+    mode: Mode | None = None
 
 
 class Steered(Journalled):
