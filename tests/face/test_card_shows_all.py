@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -18,9 +19,12 @@ from textual.geometry import Region
 from textual.widget import Widget
 
 from omni_tui.face.approval.arming import Arming
+from omni_tui.face.approval.blocks import key_name
+from omni_tui.face.approval.body import Body, arrange
 from omni_tui.face.approval.calls import compose_body
 from omni_tui.face.approval.card import Card
 from omni_tui.face.approval.keys import key_lines
+from omni_tui.face.approval.visible import identifier
 from omni_tui.face.themes import fallback_variables
 from omni_tui.face.widgets.lines import LinesView
 from omni_tui.protocol import JsonText
@@ -137,3 +141,103 @@ async def test_the_whole_view_paints_every_leaf_and_the_exact_text(part: int) ->
             assert not_found(arguments, text) == []
             assert cells(item.arguments_json) in cells(text)
     say(f"{cards} whole views at {width}x{height}: every leaf painted")
+
+
+def test_a_card_says_under_which_mode_its_call_waits() -> None:
+    plain = compose_body(approval("c1"), 80)
+    under = compose_body(msgspec.structs.replace(approval("c1"), mode="orchestrator"), 80)
+    assert not any("mode because" in line.plain for line in plain.head)
+    assert any("asked in orchestrator mode because" in line.plain for line in under.head)
+
+
+@pytest.mark.parametrize(
+    "odd", ["\u200d", "\u200c", "\u200b", "\u202e", "\u00a0", "\u3000", "\ufe0f", "\U000e0061"]
+)
+@pytest.mark.parametrize(
+    "where", ["value", "key", "deep", "edit", "block", "server", "tool", "why", "target"]
+)
+def test_what_does_not_show_is_marked_wherever_it_stands_on_a_card(odd: str, where: str) -> None:
+    word = f"क{odd}ष"
+    arguments: dict[str, object] = {
+        "key": {word: 1},
+        "deep": {"a": [{"b": word}] * 40},
+        "edit": {"oldText": word, "newText": "x"},
+        "block": {"a": f"x\n{word}"},
+    }.get(where, {"a": word if where == "value" else "plain"})
+    item = approval("c1", arguments)
+    changed: dict[str, object] = {
+        "server": {"server": word},
+        "tool": {"label": word},
+        "why": {"why": (word,)},
+        "target": {"target": word},
+    }.get(where, {})  # type: ignore[assignment]
+    body = compose_body(msgspec.structs.replace(item, **changed), 200)
+    lines = [*body.head, *body.arguments, *body.verdict, *body.origin, *body.says]
+    text = "\n".join(line.plain for line in lines)
+    assert odd not in text
+    code = f"<U+{ord(odd):04X}>"
+    assert code in text or json.dumps(word)[1:-1] in text
+    if where in ("value", "key", "deep", "edit", "block"):
+        assert json.dumps(word)[1:-1] in text, "how it is sent stands there too"
+        assert "sent exactly so" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("github", "github"),
+        ("gіthub", "gі<U+0456>thub"),
+        ("ｇithub", "ｇ<U+FF47>ithub"),
+        ("раураl", "р<U+0440>а<U+0430>у<U+0443>р<U+0440>а<U+0430>l"),
+        ("файлы", "файлы"),
+        ("été", "été"),
+        ("git‐hub", "git‐<U+2010>hub"),
+        ("aжb", "aж<U+0436>b"),
+    ],
+)
+def test_letters_that_pass_for_others_are_marked_in_names(name: str, shown: str) -> None:
+    assert identifier(name) == shown
+    item = msgspec.structs.replace(approval("c1"), server=name)
+    assert shown in compose_body(item, 200).head[0].plain
+
+
+def test_a_line_that_does_not_fit_its_row_makes_no_card_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = Body([Content("head")], [Content("x" * 50)], [Content("all 1 shown")], [], [], blocks=[(1, 1)])
+    lines, whole = arrange(body, [], (40, 20), lambda line: line.cell_length <= 40)
+    assert not whole
+    assert not any("all 1 shown" in line.plain for line in lines)
+    assert any("1 more line" in line.plain for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("path", "path"), ("a.b[0]", "a.b[0]"), ("$filter", "$filter"), ("", '""'), ("a b", '"a b"'),
+        ("path: /tmp", '"path: /tmp"'), ("sent as", '"sent as"'), ('a"b', '"a\\"b"'),
+        ("a\u200bb", '"a\\u200bb"'),
+        ("a<U+200B>b", '"a<U+200B>b"'), ("… 3 more lines", '"… 3 more lines"'), ("a\nb", '"a\\nb"'),
+    ],
+)  # fmt: skip
+def test_keys_that_could_be_misread_are_quoted(key: str, shown: str) -> None:
+    assert key_name(key).plain == shown
+
+
+def test_arguments_nested_too_deep_are_shown_as_the_text_that_is_sent() -> None:
+    text = '{"a":' + "[" * 400 + "1" + "]" * 400 + "}"
+    item = msgspec.structs.replace(approval("c1"), arguments_json=JsonText(text), size=len(text))
+    body = compose_body(item, 60)
+    assert "".join(line.plain for line in body.arguments) == text
+    assert "as the text that is sent" in body.verdict[0].plain
+
+
+def test_no_row_of_a_value_begins_where_names_begin() -> None:
+    value = {
+        "deep": {"a": ["x" * 30 + "path  /etc/passwd"] * 9},
+        "long": "y" * 300,
+        "lines": "z" * 90 + "\n" + "z" * 90,
+    }
+    text = json.dumps(value)
+    item = msgspec.structs.replace(approval("c1"), arguments_json=JsonText(text), size=len(text))
+    for width in range(24, 120):
+        starts = {line.plain.split(" ")[0] for line in compose_body(item, width).arguments}
+        assert starts <= {"", *value}

@@ -40,7 +40,7 @@ def compose_body(item: ApprovalRequested, width: int) -> Body:
     if head[0].cell_length > width:
         head = [*wrap(name, width), *wrap(badge, width)]
     for number, why in enumerate(item.why or ("nothing allows it",)):
-        lead = "asked because " if number == 0 else "and because "
+        lead = _asked(item) if number == 0 else "and because "
         head += wrap(Content.styled(f"{lead}{visible(why)}", "$text-2"), width)
     arguments = parse(item.arguments_json) if item.complete else None
     if arguments is not None:
@@ -53,6 +53,11 @@ def compose_body(item: ApprovalRequested, width: int) -> Body:
         drawn, verdict, counts = _as_text(item, width), _verdict_of_text(item), []
     says = _says(item, width)
     return Body(head, drawn, wrap(verdict, width), _origin(item, width), says, blocks=counts)
+
+
+def _asked(item: ApprovalRequested) -> str:
+    """Say under which mode it waits, where that is known."""
+    return f"asked in {item.mode} mode because " if item.mode else "asked because "
 
 
 def _as_text(item: ApprovalRequested, width: int) -> list[Content]:

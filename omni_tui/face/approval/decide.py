@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 Ruling: TypeAlias = Verdict | Literal["cancel"]
 """What a person says about an item; `cancel` is for questions, `defer` is not told to servers."""
 _DONE = {"approve": "approved", "reject": "rejected", "defer": "put off"}
-_ANSWERED = {"approve": "answered", "reject": "declined", "cancel": "cancelled", "defer": "put off"}
+ANSWERED = "answered"
+_ANSWERED = {"approve": ANSWERED, "reject": "declined", "cancel": "cancelled", "defer": "put off"}
 _ACTIONS: dict[str, Literal["accept", "decline", "cancel"]] = {
     "approve": "accept", "reject": "decline", "cancel": "cancel",
 }  # fmt: skip

@@ -46,17 +46,33 @@ def identifier(text: str) -> SafeText:
     shown = visible(text)
     if shown.isascii():
         return shown
-    mixed = any("a" <= one.lower() <= "z" for one in text)
-    return SafeText("".join(one + _name_of(one) if _passes(one, mixed) else one for one in shown))
+    letters = [one for one in text if one.isalpha()]
+    latin = any(one.isascii() for one in letters)
+    foreign = any(not one.isascii() and not _looks_latin(one) and not _is_latin(one) for one in letters)
+    doubtful = latin or not foreign
+    return SafeText("".join(one + _name_of(one) if _passes(one, latin, doubtful) else one for one in shown))
 
 
-def _passes(one: str, mixed: bool) -> bool:
-    """True for a letter that is drawn like an ASCII one, or a strange script among Latin letters."""
+def _passes(one: str, latin: bool, doubtful: bool) -> bool:
+    """True for what is drawn like an ASCII character, and for a strange letter among Latin ones.
+
+    A word of another script that no Latin word could be mistaken for (`doubtful` is False) is as it is.
+    """
     if one.isascii():
         return False
-    if one in _LOOKALIKES or (one.isalnum() and unicodedata.normalize("NFKC", one).isascii()):
+    if not one.isalpha():
+        return _looks_latin(one)
+    if unicodedata.normalize("NFKC", one).isascii():
         return True
-    return mixed and one.isalpha() and not unicodedata.name(one, "").startswith("LATIN")
+    return (doubtful and _looks_latin(one)) or (latin and not _is_latin(one))
+
+
+def _looks_latin(one: str) -> bool:
+    return one in _LOOKALIKES or (one.isalnum() and unicodedata.normalize("NFKC", one).isascii())
+
+
+def _is_latin(one: str) -> bool:
+    return unicodedata.name(one, "").startswith("LATIN")
 
 
 def _name(found: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Press
 from omni_tui.face.approval.card import Card
-from omni_tui.face.approval.decide import Decider, Ruling
+from omni_tui.face.approval.decide import ANSWERED, Decider, Ruling
 from omni_tui.face.approval.items import Item, is_form, to_copy, why_not
 from omni_tui.face.approval.keys import allowed, key_lines
 from omni_tui.face.approval.queue import Queue, QueueRows
@@ -26,6 +26,7 @@ from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.asks import ServerAsked
 
 _RULINGS: dict[str, Ruling] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
 
@@ -96,6 +97,14 @@ class ApprovalsPane(Decider):
             self.forget_drafts()
             if self.is_mounted and self.children:
                 self.redraw()
+                self._follow_question(event)
+
+    def _follow_question(self, event: AnyEvent) -> None:
+        """A question the person has just answered, and that goes on, is on the card again; not armed."""
+        if isinstance(event, ServerAsked) and self.rows.selected is None and self.has_focus_within:
+            key = asked_key(event.ask)
+            if self.queue.ended.get(key) == ANSWERED:
+                self.rows.select(key)
 
     def clear_session(self) -> None:
         """Another session: nothing of this one waits any more."""
