@@ -186,8 +186,8 @@ def _inside(value: Node) -> Iterator[str]:
             if isinstance(item, list):
                 yield from _json_inside(item)
     else:
-        for item in value:
-            yield from _json_inside(item)
+        for one in value:
+            yield from _json_inside(one)
 
 
 def _json_inside(value: Node) -> Iterator[str]:

@@ -10,6 +10,7 @@ import os
 import random
 import re
 import sys
+from typing import Any
 
 import msgspec
 import pytest
@@ -165,12 +166,12 @@ def test_what_does_not_show_is_marked_wherever_it_stands_on_a_card(odd: str, whe
         "block": {"a": f"x\n{word}"},
     }.get(where, {"a": word if where == "value" else "plain"})
     item = approval("c1", arguments)
-    changed: dict[str, object] = {
+    changed: dict[str, Any] = {
         "server": {"server": word},
         "tool": {"label": word},
         "why": {"why": (word,)},
         "target": {"target": word},
-    }.get(where, {})  # type: ignore[assignment]
+    }.get(where, {})
     body = compose_body(msgspec.structs.replace(item, **changed), 200)
     lines = [*body.head, *body.arguments, *body.verdict, *body.origin, *body.says]
     text = "\n".join(line.plain for line in lines)

@@ -102,7 +102,7 @@ def _origin(item: ApprovalRequested, width: int) -> list[Content]:
 
 
 def _says(item: ApprovalRequested, width: int) -> list[Content]:
-    text = visible(" ".join(item.description.split()))
+    text: str = visible(" ".join(item.description.split()))
     if not text:
         return []
     if len(text) > 400:

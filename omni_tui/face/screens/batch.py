@@ -168,7 +168,10 @@ class BatchScreen(Screen[Outcome]):
         if why := self._missing() or self._decision.why_not("not yet: wait a moment, then press A"):
             self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
             return
-        self._decision.hold(lambda: self.dismiss([(item.call, item.digest) for item in self.items]))
+        self._decision.hold(self._approve_all)
+
+    def _approve_all(self) -> None:
+        self.dismiss([(item.call, item.digest) for item in self.items])
 
     def action_back(self) -> None:
         """Back; nothing is approved."""
