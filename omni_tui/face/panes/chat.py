@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on, work
@@ -10,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from omni_tui.face import actions
 from omni_tui.face.panes.again import Again
 from omni_tui.face.port import Refused
 from omni_tui.face.transcript import TranscriptView
@@ -31,6 +33,17 @@ _EMPTY = (
     ("  F1     ", "$mine"), ("every key\n", "$text-2"),
 )  # fmt: skip
 _EMPTY_DEMO = ("\n  Try: ", "$text-3"), ("add 17 and 25", "$text-1")
+
+
+_SHORT_NAME = 12
+"""A server's name up to this length is shown in the composer's corner."""
+
+
+def _awaits_words(servers: Sequence[str], left_s: int, key: str) -> str:
+    """Say what a message waits for, how long still, and how it goes out at once."""
+    short = len(servers) == 1 and len(servers[0]) <= _SHORT_NAME
+    what = servers[0] if short else f"{len(servers)} server{'s' if len(servers) > 1 else ''}"
+    return f"◌ waits for {what} {left_s} s · {key} sends"
 
 
 class ChatPane(Again):
@@ -106,6 +119,10 @@ class ChatPane(Again):
             self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *_EMPTY_DEMO))
         self.transcript.apply(event)
 
+    def engine_stopped(self) -> None:
+        """Stop the clocks of what ran."""
+        self.transcript.engine_stopped()
+
     def clear_session(self) -> None:
         """Forget the session. What is being written stays."""
         self.transcript.clear()
@@ -131,11 +148,20 @@ class ChatPane(Again):
             self.query_one("#chat-state", Static).update(Content.styled(below, "$mine"))
         if waits := fold.waits:
             self.composer.show_state(f"◌ {waits} to approve", "$waiting")
+        elif fold.awaits is not None and not self.screen.has_class("-engine-stopped"):
+            left = max(0, round(fold.awaits.until - view.now()))
+            words = _awaits_words(fold.awaits.servers, left, self._key_of("send_now"))
+            self.composer.show_state(words, "$running")
         elif fold.turn and not self.screen.has_class("-engine-stopped"):
             passed = duration(max(0, int(view.now() - fold.since)))
             self.composer.show_state(f"… working {passed} · esc stops", "$running")
         else:
             self.composer.show_state("", "")
+
+    def _key_of(self, action: str) -> str:
+        """Return the key of an action, as it is set now."""
+        found = (key for key, active in self.screen.active_bindings.items() if active.binding.id == action)
+        return next(found, f"/{actions.get(action).slash}")
 
     @on(TranscriptView.Zoomed)
     def _zoomed(self, event: TranscriptView.Zoomed) -> None:
