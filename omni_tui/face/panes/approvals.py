@@ -336,8 +336,9 @@ class ApprovalsPane(Decider):
         return [
             Content.styled("Nothing waits for you.", "$text-2"),
             Content(""),
-            Content.styled("When a call needs your word, it is", "$text-3"),
-            Content.styled("shown here exactly as it would be sent.", "$text-3"),
+            Content.styled(
+                "A call that needs approval is shown here exactly as it would be sent.", "$text-3"
+            ),
         ]
 
     def _key(self, name: str) -> str:
