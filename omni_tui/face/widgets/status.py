@@ -120,10 +120,7 @@ def _spent(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         of = f"/{short_number(limit)}" if limit else ""
         style = _near(overview.tokens, limit, "$text-2")
         parts.append((2, Content.styled(f"{about}{short_number(overview.tokens)}{of} tok", style)))
-    paid = (
-        short_money(overview.cost or 0.0, unpriced=overview.unpriced) if overview.cost is not None else ""
-    )
-    if overview.cost is not None and paid:
+    if overview.cost is not None and (paid := short_money(overview.cost, unpriced=overview.unpriced)):
         limit_cost = spending.session_cost_limit if spending else 0.0
         of = f"/${limit_cost:g}" if limit_cost else ""
         style = _near(overview.cost, limit_cost, "$text-1")
