@@ -162,7 +162,7 @@ class Caller:
         return ""
 
     def _end(self, reason: str, todo: str) -> None:
-        self._over = self._over or TurnOver("limit", reason, todo)
+        self._over = self._over or TurnOver("limit", reason, todo, "repeats")
 
     def _judge_step(self, bad: bool) -> None:
         self._malformed = self._malformed + 1 if bad else 0

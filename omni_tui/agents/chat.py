@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from omni_tui.agents.writer import TurnOver
 from omni_tui.models.budget import Budget
 from omni_tui.models.context import RESULT_LIMIT
 from omni_tui.resilience.retry import RetryPolicy
@@ -27,7 +28,7 @@ class ChatPolicy:
     `admit` is asked before each request and raises `TurnOver` where there may be no more.
 
     For autonomous turns: `goal` are words to the model that go before the person's, `max_seconds` how
-    much work `admit` lets pass, for showing.
+    much work `admit` lets pass, for showing. `late` tells a cancelled turn whether its time was used.
     """
 
     max_steps: int = 25
@@ -47,5 +48,6 @@ class ChatPolicy:
     spoken: bool = True
     scope: str = ""
     admit: Callable[[], None] | None = None
+    late: Callable[[], TurnOver | None] | None = None
     goal: str = ""
     max_seconds: float = 0.0

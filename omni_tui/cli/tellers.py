@@ -111,7 +111,7 @@ class TextTeller:
 
 def _ended(event: TurnEnded) -> str:
     lines = []
-    if event.status != "done":
+    if event.status != "done" or event.reason:
         lines.append(f"{event.status}: {event.reason} {event.todo}".rstrip())
     if event.missing:
         names = ", ".join(event.missing)

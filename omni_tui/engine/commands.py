@@ -132,7 +132,7 @@ class Commands:
         return CommandDone(text=safe("stopped" if stopped else "nothing was running"))
 
     async def _continue(self, command: c.ContinueRun) -> AnyEvent:
-        self._engine.session.runner.resume()
+        await self._engine.session.runner.go_on()
         return CommandDone()
 
     async def _send_now(self, command: c.SendNow) -> AnyEvent:
@@ -174,7 +174,7 @@ class Commands:
 
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(engine.pool, list_sessions, state, engine.vault)
-        return SessionsListed(sessions=tuple(found[:500]))
+        return SessionsListed(sessions=tuple(found.sessions[:500]), unreadable=len(found.unreadable))
 
 
 def failed(what: str, why: str = "", todo: str = "") -> CommandFailed:

@@ -19,6 +19,7 @@ from omni_tui.protocol.events import (
     Steered,
     TurnEnded,
     TurnStarted,
+    TurnStatus,
     Usage,
     UsageChanged,
     UserMessage,
@@ -40,6 +41,8 @@ class Conversation:
     messages: list[Message]
     titled: bool = False
     unfinished: str = ""
+    ended: TurnStatus | None = None
+    """How the last turn ended, None if none has."""
     modes: dict[str, Mode] = field(default_factory=dict)
     """The mode each message was sent in, by turn."""
     progress: Progress = field(default_factory=Progress)
@@ -117,6 +120,7 @@ def _follow(conversation: Conversation, event: AnyEvent) -> None:
         conversation.queued.pop(event.by, None)
     elif isinstance(event, TurnEnded) and event.status != "parked":
         conversation.queued.pop(event.turn, None)
+        conversation.ended = event.status
         if conversation.unfinished == event.turn:
             conversation.unfinished = ""
 

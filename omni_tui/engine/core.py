@@ -44,6 +44,7 @@ from omni_tui.models.budget import Budget
 from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
+    JournalFailed,
     JournalHead,
     Notice,
     ServerChanged,
@@ -210,7 +211,7 @@ class Engine:
                 raise StartFailed(
                     f"there is no such session: {session}; `omni-tui sessions list` shows those there are"
                 )
-            return await Journal.open(path, session, self.vault, self._committed)
+            return await Journal.open(path, session, self.vault, self._committed, self._journal_failed)
         except (JournalBusy, JournalBroken, ValueError, OSError) as error:
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
 
@@ -229,6 +230,7 @@ class Engine:
             live.settings.model = config.model.name
         if self.options.mode:
             live.settings.mode = config.agent.mode
+        self._say_what_is_lost(journal)
         return live
 
     async def _close_session(self) -> None:
@@ -243,7 +245,7 @@ class Engine:
         One that cannot be opened is refused before anything of the former has ended. If it breaks while
         it is read, the former is opened again: there always is a session.
         """
-        former = self.session.journal.session
+        former, said = self.session.journal.session, len(self.notices)
         if session == former:
             raise StartFailed("that session is open already")
         journal = await self._open_journal(session or new_session_id(), new=not session)
@@ -257,13 +259,15 @@ class Engine:
         finally:
             self.live(ready(self))
             self.live(self.models.spending(self.session.budget))
+            for notice in self.notices[said:]:
+                self.live(notice)
 
     # --- what a session needs (Surroundings) ----------------------------------------------------
 
     def base_decisions(self) -> dict[Mode, Decision]:
         """What each mode does when nothing else decides, from the config."""
         policy = self.loaded.config.policy
-        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.orchestrator}
+        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.of_plans}
 
     def policy(self) -> ChatPolicy:
         """Limits and prompt of a turn."""
@@ -286,6 +290,7 @@ class Engine:
         agent = self.loaded.config.agent
         return PlanPolicy(
             plan=self.loaded.config.policy.plan,
+            calls=self.loaded.config.policy.of_plans,
             parallel=agent.parallel,
             max_requests=agent.max_requests,
             max_minutes=agent.max_minutes,
@@ -342,6 +347,7 @@ class Engine:
 
     def _committed(self, events: Sequence[AnyEvent]) -> None:
         self.executions.take(events)
+        used = False
         for event in events:
             self.fanout.publish(event)
             if event.public:
@@ -349,7 +355,11 @@ class Engine:
                 self._tell_head_soon()
             if isinstance(event, UsageChanged) and hasattr(self, "session"):
                 self.session.budget.count(event.turn, event.usage)
-                self.spawn(self._spent(), "the day's usage")
+                used = True
+        if used:
+            # At once: who listens to the end of a turn only must have heard it.
+            self.live(self.models.spending(self.session.budget))
+            self.spawn(self._spent(), "the day's usage")
 
     def _tell_head_soon(self) -> None:
         """Say how far the journal has come, so that a face that missed something can ask for it."""
@@ -366,6 +376,9 @@ class Engine:
         """Bring what was used to the day's file, and tell the faces."""
         await asyncio.get_running_loop().run_in_executor(self.pool, self.models.days.flush)
         self.live(self.models.spending(self.session.budget))
+
+    def _journal_failed(self, why: str) -> None:
+        self.live(JournalFailed(what=safe(why, limit=1000)))
 
     def _authority(self, dispatch: Dispatch) -> bool:
         return self.session.gate.is_open(dispatch)
@@ -436,9 +449,15 @@ class Engine:
         # Said once, at the first start; `doctor` says it always. The demo's folder is thrown away.
         if self.vault.warning and self._first_start and not self.options.demo:
             self._notify(self.vault.warning)
+        if self.vault.missing:
+            self._notify(self.vault.missing)
         if store.problem:
             self._notify(store.problem)
         for note in self.loaded.notes:
             self._notify(f"{note.where}: {note.what}")
-        if damaged := self.session.journal.damaged:
+
+    def _say_what_is_lost(self, journal: Journal) -> None:
+        if journal.damage:
+            self._notify(f"{journal.damage}.")
+        if damaged := journal.damaged:
             self._notify(f"{damaged} saved events of this session cannot be read and are left out")

@@ -24,12 +24,12 @@ from omni_tui.engine.report import report
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
+from omni_tui.models.budget import GO_ON
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
 from omni_tui.protocol.events import (
     AwaitingTools,
     ModelMessage,
-    Notice,
     SessionTitled,
     Steered,
     TurnEnded,
@@ -154,13 +154,22 @@ class Runner:
         self._go()
         return turn
 
-    def resume(self) -> None:
-        """Go on with the turn that was cut off. Raises `Busy` if there is none, or one runs."""
+    async def go_on(self) -> None:
+        """Go on with the turn that was cut off, else with what the last one left undone.
+
+        For the latter the model is told to continue, in a turn of its own. Raises `Busy` if a turn runs,
+        or if there is nothing to go on with.
+        """
         if self.running:
-            raise Busy("a turn is running; stop it first (Esc)")
-        turn = self._conversation.unfinished
-        if not turn:
-            raise Busy("there is nothing to go on with")
+            raise Busy("a turn is running already; it can be stopped with Esc")
+        if self._conversation.unfinished:
+            self._resume(self._conversation.unfinished)
+        elif self._conversation.ended in ("limit", "stopped", "failed"):
+            await self.send("continue")
+        else:
+            raise Busy("there is nothing to go on with: the last turn is done")
+
+    def _resume(self, turn: str) -> None:
         self._conversation.unfinished = ""
         self._resuming.add(turn)
         self._turns.sent(turn, self._turns.mode(turn))
@@ -201,7 +210,7 @@ class Runner:
                 turn=turn,
                 status="parked",
                 reason=safe("the app was left while this ran"),
-                todo=safe("/continue goes on with it"),
+                todo=safe(f"{GO_ON} to go on with it"),
             )
             try:
                 await self._journal.commit(ended)
@@ -219,9 +228,8 @@ class Runner:
             self._turn = turn = self._queue.popleft()
             try:
                 await self._one(turn, resume=turn in self._resuming)
-            except JournalBroken as error:
-                self._live(Notice(level="error", what=safe("The run ended."), why=safe(str(error))))
-                return
+            except JournalBroken:
+                return  # the engine has said so
             finally:
                 self._resuming.discard(turn)
 
@@ -257,6 +265,7 @@ class Runner:
             ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
         if not self._parked:
             missing = tuple(safe_line(name) for name in self._missing)
+            self._conversation.ended = ended.status
             await self._journal.commit(msgspec.structs.replace(ended, missing=missing))
 
     async def _tools_are_there(self, turn: str) -> bool:

@@ -24,7 +24,7 @@ from omni_tui.engine.sending import Sending
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
-from omni_tui.models.budget import Budget
+from omni_tui.models.budget import GO_ON, Budget
 from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.context import SystemChanged
@@ -234,7 +234,7 @@ class LiveSession:
                 turn=conversation.unfinished,
                 status="parked",
                 reason=safe("the app ended while this ran"),
-                todo=safe("/continue goes on with it"),
+                todo=safe(f"{GO_ON} to go on with it"),
             )
             await self.journal.commit(ended)
         await self.asks.settle(events)

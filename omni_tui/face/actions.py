@@ -66,7 +66,14 @@ _APP: tuple[Action, ...] = (
         "send-now",
         priority=True,
     ),
-    Action("continue", "", "app", "Go on with a turn that was parked", "", "continue"),
+    Action(
+        "continue",
+        "",
+        "app",
+        "Continue where the last turn left off",
+        "",
+        "continue",
+    ),
     Action("quit", "ctrl+q", "app", "Leave Omni TUI", "", "quit", priority=True),
     Action("restart", "ctrl+r", "app", "Start the engine again after it stopped", palette=False),
     Action(

@@ -28,7 +28,7 @@ from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
 from omni_tui.face.turns import EngineGone
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
-from omni_tui.protocol.events import CommandFailed, EngineReady, Notice
+from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
 from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.text import safe_line
 
@@ -270,6 +270,8 @@ class OmniApp(Routes):
             except Exception:
                 _log.exception("%s could not take %s", type(taker).__name__, type(event).__name__)
         match event:
+            case JournalFailed(what=what):
+                self.notify(what, title="Not saved", severity="error", markup=False, timeout=30)
             case Notice(level="error" as level, what=what, why=why, todo=todo):
                 # Warnings stand in the conversation; a toast over what is being read is for errors.
                 text = "\n".join(safe_line(line, limit=400) for line in (what, why, todo) if line)
@@ -366,6 +368,8 @@ class OmniApp(Routes):
             text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
             self.query_one_stopped().update(Content(text))
             self.overview.running = ""
+            for pane in self.main.panes:
+                pane.engine_stopped()
             self._servers_ended()
             for screen in self.screen_stack[1:]:
                 screen.post_message(EngineGone())

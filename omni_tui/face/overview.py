@@ -16,6 +16,7 @@ from omni_tui.protocol.events import (
     CallChanged,
     CallFinished,
     EngineReady,
+    JournalFailed,
     ModeChanged,
     ModelChanged,
     ServerChanged,
@@ -109,7 +110,9 @@ class Overview(msgspec.Struct):
                 self.pending.pop(asked_key(ask), None)
             case PlanProposed() | PlanDecided() | TaskChanged() | PlanEnded():
                 self._plan(event)
-            case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken():
+            case (
+                UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken() | JournalFailed()
+            ):
                 self._turns(event)
             case SessionBranched(origin=origin):
                 self.branched = self.title or origin
@@ -156,7 +159,9 @@ class Overview(msgspec.Struct):
         elif not isinstance(event, TaskChanged):
             self.pending.pop(plan_key(event.plan), None)
 
-    def _turns(self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken) -> None:
+    def _turns(
+        self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken | JournalFailed
+    ) -> None:
         if isinstance(event, StepTaken):
             self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
             return
@@ -170,6 +175,8 @@ class Overview(msgspec.Struct):
                 self.unpriced = True
             if event.context is not None and event.agent == "root":
                 self.context = event.context
+        elif isinstance(event, JournalFailed):
+            self.running = self.step = ""
         elif isinstance(event, TurnEnded):
             self.work.apply(event)
             self.running = self.step = ""

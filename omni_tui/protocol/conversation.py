@@ -8,7 +8,7 @@ from omni_tui.protocol.base import Event, Journalled
 from omni_tui.protocol.commands import Mode
 from omni_tui.protocol.offers import AttachedResource
 from omni_tui.protocol.text import JsonText, SafeText
-from omni_tui.protocol.values import TurnStatus, Usage
+from omni_tui.protocol.values import TurnLimit, TurnStatus, Usage
 
 
 class UserMessage(Journalled):
@@ -109,13 +109,18 @@ class UsageChanged(Journalled):
 
 
 class TurnEnded(Journalled):
-    """The turn is over (or parked). `missing` are servers whose tools the model did not have."""
+    """The turn is over (or parked).
+
+    `limit` says which limit was reached where that is the status; `missing` are servers whose tools the
+    model did not have.
+    """
 
     turn: str
     status: TurnStatus
     reason: SafeText = SafeText("")
     todo: SafeText = SafeText("")
     steps: int = 0
+    limit: TurnLimit = ""
     missing: tuple[SafeText, ...] = ()
 
 

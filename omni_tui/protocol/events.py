@@ -82,6 +82,7 @@ from omni_tui.protocol.values import Risk as Risk
 from omni_tui.protocol.values import ServerState as ServerState
 from omni_tui.protocol.values import SessionInfo as SessionInfo
 from omni_tui.protocol.values import ToolSummary as ToolSummary
+from omni_tui.protocol.values import TurnLimit as TurnLimit
 from omni_tui.protocol.values import TurnStatus as TurnStatus
 from omni_tui.protocol.values import Usage as Usage
 
@@ -149,6 +150,13 @@ class Notice(Event):
     level: Literal["info", "warning", "error"]
     what: SafeText
     why: SafeText = SafeText("")
+    todo: SafeText = SafeText("")
+
+
+class JournalFailed(Event):
+    """The session can no longer be saved: nothing more is sent to servers, and what ran is over."""
+
+    what: SafeText
     todo: SafeText = SafeText("")
 
 
@@ -234,6 +242,7 @@ AnyEvent = (
     | ModeChanged
     | ModelChanged
     | Notice
+    | JournalFailed
     | ConfigProblems
     | Lagged
     | JournalHead

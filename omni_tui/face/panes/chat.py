@@ -123,6 +123,10 @@ class ChatPane(Again):
             self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *_EMPTY_DEMO))
         self.transcript.apply(event)
 
+    def engine_stopped(self) -> None:
+        """Stop the clocks of what ran."""
+        self.transcript.engine_stopped()
+
     def clear_session(self) -> None:
         """Forget the session. What is being written stays."""
         self.transcript.clear()
