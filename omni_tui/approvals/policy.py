@@ -72,7 +72,8 @@ def assess(base: dict[Mode, Decision], facts: Facts) -> Assessment:
     """
     why: list[str] = []
     if facts.server_trust == "changed":
-        why.append("the way this server is started or reached has changed since you last used it")
+        what = "the way this server is started or reached, or what it says about its use,"
+        why.append(f"{what} has changed since you last used it")
     if facts.tool_trust == "changed":
         why.append("the server has changed this tool's definition since you last used it")
     if facts.tool_trust == "new":

@@ -52,7 +52,8 @@ def _print_check(loaded: Loaded) -> None:
         tell(f"{each.where}: {each.what}")
     if loaded.problems:
         count = len(loaded.problems)
-        tell(f"{count} mistake{'s' if count > 1 else ''}; until then every call asks first")
+        after = "until then every call asks first" if loaded.serious else "the servers named do not start"
+        tell(f"{count} mistake{'s' if count > 1 else ''}; {after}")
     elif loaded.first_run:
         say(f"there is no config file yet; it would be {loaded.paths.config_file}")
     else:

@@ -32,12 +32,14 @@ class Layer:
 
     `values` are in the shape of a file and valid. `broken` are servers whose settings have
     mistakes: they are listed, with the reason, and never started on a part of their settings.
+    `confined` are those of the problems that concern such a server alone.
     """
 
     where: str
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    confined: list[Problem] = field(default_factory=list)
     text: str = ""
 
 
@@ -103,11 +105,13 @@ def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[Path, Prob
             Config.model_validate(layer.values)
         except ValidationError as mistake:
             for path, what in told(mistake):
-                if what.where + what.what not in seen:
-                    seen.add(what.where + what.what)
+                fresh = what.where + what.what not in seen
+                seen.add(what.where + what.what)
+                if fresh:
                     layer.problems.append(what)
                 if len(path) >= 2 and path[0] == "servers":
                     layer.broken.setdefault(str(path[1]), f"{what.what} ({what.where})")
+                    layer.confined += [what] if fresh else []
                     path = path[:2]
                 without(layer.values, path)
         else:

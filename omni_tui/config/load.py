@@ -48,10 +48,11 @@ class Loaded:
     """A configuration to run on.
 
     With `problems`, every decision that would allow asks instead; and the model is the offline
-    one, unless all that is wrong is that a project's file asked for too much. `notes` are worth
-    telling and change nothing. `secrets` are resolved values, for redaction. `model_keys` are those of
-    single models, by name. `origins` says for each `(section, key)` that is not at its default which
-    file and line, or layer, set it.
+    one, unless all that is wrong is that a project's file asked for too much. Those that are `confined`
+    to the settings of a server cost that server only. `notes` are worth telling and change nothing.
+    `secrets` are resolved values, for redaction. `model_keys` are those of single models, by name.
+    `origins` says for each `(section, key)` that is not at its default which file and line, or layer,
+    set it.
     """
 
     config: Config
@@ -66,6 +67,12 @@ class Loaded:
     redis: RedisSettings | None = None
     secrets: frozenset[str] = frozenset()
     origins: Mapping[Path, str] | None = None
+    confined: tuple[Problem, ...] = ()
+
+    @property
+    def serious(self) -> tuple[Problem, ...]:
+        """The problems that concern more than a single server."""
+        return tuple(each for each in self.problems if each not in self.confined)
 
     def model(self, name: str) -> ModelSpec:
         """Return what is set for a model of this name."""
@@ -104,8 +111,10 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     key = _model_key(config, base, environ, mistakes, places)
     keys = _model_keys(config, environ, mistakes, places)
     redis = _redis(environ, mistakes)
+    confined = (*user.confined, *project.confined)
+    serious = any(each not in confined for each in mistakes)
     return Loaded(
-        config=_cautious(config, mistakes=bool(mistakes), refused=bool(refused)),
+        config=_cautious(config, mistakes=serious, refused=bool(refused)),
         servers=tuple(servers.values()),
         problems=(*mistakes, *refused),
         first_run=_is_first_run(options, paths),
@@ -117,6 +126,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         redis=redis,
         secrets=frozenset(_secrets(servers.values(), (key, *keys.values()), redis)),
         origins=origins,
+        confined=confined,
     )
 
 
@@ -197,6 +207,7 @@ def _secrets(
         candidates += [spec.headers[name] for name in spec.secret_headers]
         candidates += [spec.headers[name].removeprefix("Bearer ") for name in spec.secret_headers]
         candidates += spec.oauth.secrets() if spec.oauth else ()
+        candidates += spec.secrets
     yield from (value for value in candidates if value)
 
 

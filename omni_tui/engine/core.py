@@ -152,7 +152,7 @@ class Engine:
             allowed = spec.allowed or await self.catalogue.allowed(spec)
             self.registry.add(dataclasses.replace(spec, allowed=allowed))
         if self.options.connect == "all":
-            await self.registry.start()
+            await self.registry.start(self.options.only)
         self._say_what_is_odd(store)
 
     async def stop(self) -> None:
@@ -273,7 +273,10 @@ class Engine:
         """Limits and prompt of a turn."""
         agent, tools = self.loaded.config.agent, self.loaded.config.tools
         instructions = {
-            name: text for name in self.registry.names() if (text := self.registry.get(name).instructions)
+            name: text
+            for name in self.registry.names()
+            # Of a changed server nothing is said that nobody has looked at yet.
+            if (text := self.registry.get(name).instructions) and self.catalogue.heard_before(name)
         }
         return ChatPolicy(
             max_steps=agent.max_steps,
@@ -406,7 +409,8 @@ class Engine:
         self.spawn(self._listed(server, definitions), f"tools of {server}")
 
     async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
-        await self.catalogue.update(self.registry.get(server).spec, definitions)
+        connection = self.registry.get(server)
+        await self.catalogue.update(connection.spec, definitions, connection.instructions)
         self.cache.listed(server, self.catalogue.hashes(server))
 
     def _on_listed(self, page: ToolsListed) -> None:

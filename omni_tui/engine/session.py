@@ -303,7 +303,7 @@ class LiveSession:
             "changed": f"changed since {since(seen)}",
         }
         if tool.server_trust == "changed":
-            trust = "the way it is started or reached has changed"
+            trust = "how it is started, or what it says about its use, has changed"
         else:
             trust = words[tool.trust]
         spec = connection.spec

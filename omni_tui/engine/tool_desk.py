@@ -84,6 +84,7 @@ class ToolDesk:
             output_schema_json=output if definition.output_schema else exact_json_empty(),
             trust=tool.trust,
             model_name=tool.model_name,
+            not_checked=await self._engine.schemas.not_checked(tool.def_hash, definition.input_schema),
         )
 
     async def _check(self, command: c.CheckArguments) -> AnyEvent:

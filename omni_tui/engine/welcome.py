@@ -47,8 +47,8 @@ async def welcome(engine: Engine, outbox: Outbox, cursor: int, request: int) -> 
     """Tell a face the state of everything, then the journal after its cursor."""
     outbox.offer(ready(engine))
     outbox.offer(engine.models.spending(engine.session.budget))
-    if engine.loaded.problems:
-        outbox.offer(ConfigProblems(problems=engine.loaded.problems, ts=time.time()))
+    if engine.loaded.serious:
+        outbox.offer(ConfigProblems(problems=engine.loaded.serious, ts=time.time()))
     for server in engine.registry.snapshot():
         outbox.offer(engine.with_trust(server))
     for sign_in in engine.registry.sign_ins.snapshot():
