@@ -231,7 +231,7 @@ class Asker:
         try:
             self._hold = self._policy.budget.hold(self._writer.turn, self._model.name, wanted)
         except OverBudget as over:
-            raise TurnOver("limit", over.reason, over.todo) from None
+            raise TurnOver("limit", over.reason, over.todo, "budget") from None
 
     def _lost(self, used: Usage | None) -> list[AnyEvent]:
         """Return the price of an answer that began and broke off: providers count it too.

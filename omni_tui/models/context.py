@@ -65,6 +65,11 @@ def unanswered(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
     return ()
 
 
+def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
+    """Return all the calls of the last assistant message."""
+    return next((message.calls for message in reversed(messages) if message.role == "assistant"), ())
+
+
 def missing_result(call: ToolCall, state: str) -> Message:
     """Return the result of a call that never got one, in the host's words."""
     words = _MISSING.get(state, _MISSING["uncertain"])

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import structlog
 
+from omni_tui.security.files import open_log
+
 FILE = "engine.log"
 _MAX_BYTES = 5 * 1024 * 1024
 
@@ -38,9 +40,7 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
             super().emit(without_contents(record))
 
     def _open(self):  # type: ignore[no-untyped-def]
-        descriptor = os.open(
-            self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        descriptor = open_log(Path(self.baseFilename))
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 

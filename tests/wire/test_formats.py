@@ -256,7 +256,7 @@ async def test_the_output_limit_ends_the_turn_with_words(name: str) -> None:
     host = FakeHost()
     async with double(name, [Say("one two", length=True)]) as wire:
         ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
-    assert (ended.status, ended.todo) == ("limit", "say “continue”")
+    assert (ended.status, ended.todo) == ("limit", "type /continue, or raise max_tokens under [model]")
 
 
 # --- what is said -------------------------------------------------------------------------------
