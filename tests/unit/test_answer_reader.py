@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -212,7 +213,8 @@ VALUES = st.one_of(
 ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b", "c"]), VALUES, max_size=3)
 
 
-class Manner(NamedTuple):
+@dataclass(frozen=True)
+class Manner:
     """How a server writes its calls."""
 
     index: str
