@@ -31,6 +31,7 @@ from omni_tui.models.habits import Habits, KnownModels, Unkept, is_about_order, 
 from omni_tui.models.message_order import in_order, is_strict
 from omni_tui.models.origin import origin_of, returned, takes_reasoning
 from omni_tui.models.refused_tools import ToolsSetAside, is_about_schemas, refused_tools
+from omni_tui.models.thoughts import Thoughts
 from omni_tui.models.window_lookup import Found, look_up
 from omni_tui.models.wire_messages import IMAGE_TOKENS, MOST_IMAGES, to_wire
 from omni_tui.models.wire_tools import Tools, family_of
@@ -290,7 +291,7 @@ class LiteLLMModel:
         raw: str | None = None
         shown: str | None = None
         usage: Any = None
-        reasoning: list[str] = []
+        thoughts = Thoughts()
         chunks = aiter(stream)
         while True:
             async with asyncio.timeout(self._idle_s if collector.began else self._first_token_s):
@@ -305,24 +306,29 @@ class LiteLLMModel:
             choice = chunk.choices[0]
             shown = choice.finish_reason or shown
             thought, text = collector.add(choice.delta)
-            if isinstance(more := getattr(choice.delta, "reasoning_content", None), str):
-                reasoning.append(more)
+            thoughts.add(choice.delta)
             if thought:
                 pipe.put(ThoughtPart(thought))
             if text:
                 pipe.put(TextPart(text))
         raw = raw or _raw_finish(stream)
-        message = self._kept(collector.message(), "".join(reasoning), request)
+        message = self._kept(collector.message(), thoughts, request)
         reply = _reply(stream, message, raw, shown, usage, request)
         pipe.put(self._priced(reply))
 
-    def _kept(self, message: Message, reasoning: str, request: ModelRequest) -> Message:
+    def _kept(self, message: Message, thoughts: Thoughts, request: ModelRequest) -> Message:
         """Return a message as it is kept: its origin, what was thought, the server's names in its calls."""
         tools = self._tools_for(self._provider(ensure_litellm()))
         calls = tuple(
             msgspec.structs.replace(call, arguments=tools.real(request, call)) for call in message.calls
         )
-        return msgspec.structs.replace(message, calls=calls, reasoning=reasoning, origin=self._here)
+        return msgspec.structs.replace(
+            message,
+            calls=calls,
+            thinking=(*message.thinking, *thoughts.blocks),
+            reasoning=thoughts.text,
+            origin=self._here,
+        )
 
     def _priced(self, reply: Reply) -> Reply:
         """Put the price to an answer where LiteLLM could not, or the person knows better."""

@@ -12,6 +12,7 @@ import msgspec
 
 from omni_tui.models.base import Message, ToolCall
 from omni_tui.models.origin import returned, unsigned_id
+from omni_tui.models.thoughts import DETAILS, SIGNED_TEXT
 
 MOST_IMAGES = 8
 """Pictures in one request; of more, the newest are sent."""
@@ -71,12 +72,31 @@ def to_wire(
             named = zip(message.calls, ids.calls(message), strict=True)
             wire["tool_calls"] = [_call(call, ident, arguments) for call, ident in named]
         if message.role == "assistant":
-            if claude and message.thinking:
-                wire["thinking_blocks"] = [dict(block) for block in message.thinking]
-            elif reasoning and (message.reasoning or fill):
-                wire["reasoning_content"] = _whole(message.reasoning) or NO_REASONING
+            wire |= _thoughts(message, provider, claude=claude, reasoning=reasoning, fill=fill)
         out.append(wire)
     return out
+
+
+def _thoughts(
+    message: Message, provider: str, *, claude: bool, reasoning: bool, fill: bool
+) -> dict[str, Any]:
+    """Return what goes back of the thoughts that led to a message, under the names its provider reads."""
+    details = [dict(block) for block in message.thinking if _kind(block).startswith(DETAILS)]
+    if details and provider == "openrouter":
+        return {"reasoning_details": details}
+    if provider in GEMINI:
+        signed = [block["signature"] for block in message.thinking if _kind(block) == SIGNED_TEXT]
+        return {"provider_specific_fields": {"thought_signatures": signed}} if signed else {}
+    blocks = [dict(block) for block in message.thinking if "thinking" in _kind(block)]
+    if claude and blocks:
+        return {"thinking_blocks": blocks}
+    if reasoning and (message.reasoning or fill):
+        return {"reasoning_content": _whole(message.reasoning) or NO_REASONING}
+    return {}
+
+
+def _kind(block: dict[str, Any]) -> str:
+    return str(block.get("type", ""))
 
 
 def _without_twins(messages: Sequence[Message]) -> list[Message]:
