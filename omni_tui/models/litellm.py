@@ -142,6 +142,8 @@ class LiteLLMModel:
         if self._context is not None or settled or not self._looks_left or not self._is_own():
             return
         provider = provider_of(self._name)
+        if provider not in FREE and facts_of(self._name).window:
+            return
         address = self._api_base or self._usual_address(provider)
         if not address:
             return

@@ -246,7 +246,7 @@ class _Normaliser:
                 out = _both(branch, out)
         if self._family == "gemini":
             out = _for_gemini(out, notes)
-        elif self._family == "local" and out.keys().isdisjoint(("const", "not")):
+        elif self._family == "local" and "not" not in out:
             types = _types(out) or _shown_types(out)
             out["type"] = types[0] if len(types) == 1 else types
             if "array" in types:
@@ -277,6 +277,10 @@ def _for_gemini(out: Schema, notes: list[str]) -> Schema:
         out["items"] = {"type": "string"}
     for key in ("not", "if", "then", "else", "contains", "propertyNames", "examples", "default"):
         out.pop(key, None)
+    if "required" in out:
+        out["required"] = [key for key in out["required"] if key in _properties(out)]
+        if not out["required"]:
+            del out["required"]
     return out
 
 
@@ -296,8 +300,8 @@ def _gemini_choices(out: Schema) -> None:
 def _shown_types(out: Schema) -> list[str]:
     """Return the types that a schema without one has by what stands in it; any, where nothing does."""
     found = [kind for kind, key in (("object", "properties"), ("array", "items")) if key in out]
-    if "enum" in out:
-        found = _types_of(out["enum"])
+    if constants := _constants(out):
+        found = _types_of(constants)
     for key in ("anyOf", "oneOf"):
         found += [kind for branch in out.get(key, []) for kind in _types(branch)]
     return list(dict.fromkeys(found)) or [*_TYPES[:2], "boolean", "object", "array", "null"]
@@ -394,10 +398,10 @@ def _either(one: Schema, other: Schema) -> Schema:
     values, more = _constants(one), _constants(other)
     if values and more:
         rest = {key: value for key, value in {**other, **one}.items() if key not in ("const", "enum")}
-        if (kinds := list(dict.fromkeys([*_types(one), *_types(other)]))) and _types(one) and _types(other):
-            rest["type"] = kinds[0] if len(kinds) == 1 else kinds
-        else:
-            rest.pop("type", None)
+        kinds = list(
+            dict.fromkeys([*(_types(one) or _types_of(values)), *(_types(other) or _types_of(more))])
+        )
+        rest["type"] = kinds[0] if len(kinds) == 1 else kinds
         return {**rest, "enum": list({_exact(each): each for each in (*values, *more)}.values())}
     if {} in (one, other):
         return {}

@@ -30,9 +30,12 @@ class Found(NamedTuple):
 async def look_up(
     provider: str, address: str, model: str, *, key: str = "", timeout_s: float = TIMEOUT_S
 ) -> Found | None:
-    """Return the window of a model as its server tells it, None if it does not tell. Never raises."""
+    """Return the window of a model as its server tells it, None if it does not tell. Never raises.
+
+    Nobody is asked but servers that run on machines of people's own, and who speaks OpenAI's protocol.
+    """
     server = _Server(address, key)
-    ways = _WAYS.get(provider, _ANY)
+    ways = _WAYS.get(provider, ())
     try:
         async with asyncio.timeout(timeout_s):
             for way in ways:
@@ -98,7 +101,10 @@ async def _llama_cpp(server: _Server, model: str) -> Found | None:
 
 async def _listed(server: _Server, model: str) -> Found | None:
     """Read the list of models in OpenAI's shape, where vLLM and many proxies write the window."""
-    entries = _entries(await server.json("/v1/models"), "data")
+    return _in_list(_entries(await server.json("/v1/models"), "data"), model)
+
+
+def _in_list(entries: list[dict[str, Any]], model: str) -> Found | None:
     for entry in entries:
         if entry.get("id") != model and len(entries) > 1:
             continue
@@ -108,14 +114,32 @@ async def _listed(server: _Server, model: str) -> Found | None:
     return None
 
 
+async def _unknown(server: _Server, model: str) -> Found | None:
+    """Ask a server that only says that it speaks OpenAI's protocol: its list tells whose it is."""
+    entries = _entries(await server.json("/v1/models"), "data")
+    if (found := _in_list(entries, model)) is not None:
+        return found
+    owners = {str(entry.get("owned_by", "")).lower() for entry in entries}
+    for way in (way for owner, ways in _OWNERS.items() if owner in owners for way in ways):
+        if (found := await way(server, model)) is not None:
+            return found
+    return None
+
+
 _Way = Callable[["_Server", str], Awaitable[Found | None]]
-_ANY: tuple[_Way, ...] = (_listed, _llama_cpp, _lm_studio, _lm_studio_new, _ollama)
+_OWNERS: Mapping[str, tuple[_Way, ...]] = {
+    "llamacpp": (_llama_cpp,),
+    "organization_owner": (_lm_studio, _lm_studio_new),
+    "organization-owner": (_lm_studio, _lm_studio_new),
+    "library": (_ollama,),
+}
 _WAYS: Mapping[str, tuple[_Way, ...]] = {
     "ollama": (_ollama,),
     "ollama_chat": (_ollama,),
     "lm_studio": (_lm_studio, _lm_studio_new, _listed),
     "llamafile": (_llama_cpp, _listed),
     "hosted_vllm": (_listed,),
+    "openai": (_unknown,),
 }
 
 

@@ -70,9 +70,12 @@ class Tools:
         if self._bare:
             schema = bare(schema)
         names = PropertyNames(schema)
+        # LiteLLM drops words at the top of a schema on some ways; the tool's own are always read.
+        words = str(schema.pop("description", ""))
+        said = tool.description[:_DESCRIPTION]
         function = {
             "name": tool.name,
-            "description": tool.description[:_DESCRIPTION],
+            "description": said if words in said else f"{said}\n\n{words}".strip(),
             "parameters": names.schema(schema),
         }
         return _Shown(tool, {"type": "function", "function": _encodable(function)}, names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_LEAST, _MOST = 256, 100_000_000
+_LEAST, _MOST = 1_024, 100_000_000
 _NUMBER = r"(?P<n>\d[\d,_. ]*\d|\d+)"
 _PATTERNS = tuple(
     re.compile(pattern.replace("N", _NUMBER), re.IGNORECASE)

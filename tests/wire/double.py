@@ -290,7 +290,8 @@ class Double:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lengths = [line for line in head.splitlines() if line.lower().startswith("content-length")]
         body = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b"{}"
-        if "/api/show" in head.splitlines()[0]:  # LiteLLM asks Ollama about the model
+        asked = head.splitlines()[0]
+        if asked.startswith("GET ") or "/api/show" in asked:  # about the model, not of it
             await self._plain(writer, 404, b"{}")
             return
         self.heads.append(head)
