@@ -30,15 +30,15 @@ def is_strict(provider: str, address: str = "") -> bool:
 def in_order(messages: Sequence[Message], *, strict: bool, system: bool = True) -> list[Message]:
     """Return closed messages so that the roles take turns, nothing of what was said left out.
 
-    Messages of one role side by side become one. With `strict`, an answer stands between a result and
-    the person's next message, the first message is the person's, and so is the last one unless it is a
-    result. Without `system` what the system prompt says stands before the person's first words.
+    Messages of one role side by side become one; the first message is the person's, and so is the last
+    one unless it is a result. With `strict`, an answer stands between a result and the person's next
+    message. Without `system` what the system prompt says stands before the person's first words.
     """
     head, rest = _head(messages)
     out = _alternating(rest, strict=strict)
-    if strict and out and out[0].role != "user":
+    if out and out[0].role != "user":
         out.insert(0, Message("user", BEGIN))
-    if strict and out and out[-1].role == "assistant":
+    if out and out[-1].role == "assistant":
         out.append(Message("user", GO_ON))
     if not head:
         return out
