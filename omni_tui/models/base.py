@@ -13,7 +13,10 @@ import msgspec
 from omni_tui.protocol.events import Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
-Finish = Literal["stop", "tool_calls", "length", "filtered"]
+Finish = Literal["stop", "tool_calls", "length", "window", "filtered"]
+"""`length`: the output limit was reached; `window`: the model's window is full."""
+UNFINISHED: frozenset[Finish] = frozenset({"length", "window", "filtered"})
+"""Reasons to stop that are no end: a call that came before them may be half of one, or not be meant."""
 ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", "tools", "permanent"]
 """`tools`: the model takes none in its provider's way; `cut`: the answer broke off; `request`: refused."""
 
@@ -73,6 +76,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     images: tuple[Image, ...] = ()
     reasoning: str = ""
     origin: str = ""
+    raw: str = ""
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -118,6 +122,7 @@ class ModelError(Exception):
 
     `detail` are the provider's words as they came, to be searched and never shown. `window` is the
     number of tokens that the provider says it takes, None where it does not say.
+    `usage` is what it used all the same, None where nothing is known to have been used.
     """
 
     def __init__(
@@ -130,6 +135,7 @@ class ModelError(Exception):
         retry_after_s: float | None = None,
         detail: str = "",
         window: int | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(what)
         self.kind: ErrorKind = kind
@@ -139,6 +145,7 @@ class ModelError(Exception):
         self.retry_after_s = retry_after_s
         self.detail = detail
         self.window = window
+        self.usage = usage
 
 
 class Model(Protocol):

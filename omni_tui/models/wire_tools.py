@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from omni_tui.models.base import ModelRequest, ToolCall, ToolSpec
+from omni_tui.models.context import plain_arguments
 from omni_tui.models.origin import is_elsewhere
 from omni_tui.models.property_names import PropertyNames
 from omni_tui.models.schema import Family, bare, for_provider
@@ -49,6 +52,15 @@ class Tools:
         used = dict.fromkeys(wire_name(call.name) for message in request.messages for call in message.calls)
         return [self._write(ToolSpec(name, "Not available now.", {"type": "object"})).wire for name in used]
 
+    def specs(self, request: ModelRequest) -> dict[str, ToolSpec]:
+        """Return the tools on offer as the model was shown them, by name."""
+        return {
+            tool.name: msgspec.structs.replace(
+                tool, parameters=self._one(tool).wire["function"]["parameters"]
+            )
+            for tool in request.tools
+        }
+
     def shown(self, request: ModelRequest, call: ToolCall) -> str:
         """Return the arguments of a call with the names that the model was shown."""
         tool = _named(request, call.name)
@@ -57,7 +69,8 @@ class Tools:
     def real(self, request: ModelRequest, call: ToolCall) -> str:
         """Return the arguments of a call with the names that the server knows."""
         tool = _named(request, call.name)
-        return self._one(tool).names.real(call.arguments) if tool is not None else call.arguments
+        names = self._one(tool).names if tool is not None else None
+        return names.real(plain_arguments(call.arguments)) if names else call.arguments
 
     def _one(self, tool: ToolSpec) -> _Shown:
         known = self._shown.get(id(tool))
