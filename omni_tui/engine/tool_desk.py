@@ -132,7 +132,7 @@ class ToolDesk:
         if command.stop and command.verdict == "reject":
             await session.runner.stop()
         elif orphan and not session.runner.running and session.runner.unfinished:
-            session.runner.resume()
+            await session.runner.go_on()
         return CommandDone()
 
     async def _edit(self, command: c.EditCall) -> AnyEvent:

@@ -120,6 +120,15 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
     return words, empty
 
 
+def _empty_words(*, told: bool) -> Content:
+    """Say why there is no row: nobody has told of servers yet, or there are none."""
+    if not told:
+        return Content.styled("Waiting for the engine …", "$text-2")
+    return Content.assemble(
+        ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
+    )
+
+
 class ServersPane(SignInKeys, Pane):
     """The servers of this session and what to do about them."""
 
@@ -133,6 +142,7 @@ class ServersPane(SignInKeys, Pane):
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
         self._wanted = ""
+        self._told = False
         self._due = False
 
     def compose(self) -> ComposeResult:
@@ -168,7 +178,9 @@ class ServersPane(SignInKeys, Pane):
             self.sign_ins.pop(event.name, None)
         elif isinstance(event, SignInChanged):
             self.sign_in_changed(event)
-        elif not isinstance(event, EngineReady):
+        elif isinstance(event, EngineReady):
+            self._told = True
+        else:
             return
         if not self.is_mounted or not self.children:
             return
@@ -196,10 +208,7 @@ class ServersPane(SignInKeys, Pane):
         waits = any(s.next_try is not None and s.state == "failed" for s in rows.servers.values())
         (self._ticker.resume if waits else self._ticker.pause)()
         if not rows.servers:
-            words = Content.assemble(
-                ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
-            )
-            self.query_one("#server-empty", Static).update(words)
+            self.query_one("#server-empty", Static).update(_empty_words(told=self._told))
         self._show_details()
         self.refresh_bindings()
 

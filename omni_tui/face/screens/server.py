@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face.form.controls import Grow, Picked
@@ -25,6 +24,7 @@ from omni_tui.face.form.server import (
     texts_of,
 )
 from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol.events import Problem
 from omni_tui.protocol.manage import CheckServer, EditServer, KeepSecret, ReadServer
 from omni_tui.protocol.settings import KEPT, SecretPlace, ServerSettings
@@ -39,7 +39,7 @@ PAUSE_S = 0.2
 """Seconds without a change after which what is typed is checked."""
 
 
-class ServerScreen(Screen[str]):
+class ServerScreen(FormScreen[str]):
     """Fills, checks while one types, and sends; `server` is "" for a new one.
 
     Its result is the name of the server that was saved, "" if none was.
@@ -88,6 +88,7 @@ class ServerScreen(Screen[str]):
         else:
             self._fill(ServerSettings())
             self._row("name").enter()
+            self.form_is_ready()
 
     def _row(self, name: str) -> FormRow:
         return self.query_one(f"#form-{name}", FormRow)
@@ -98,11 +99,13 @@ class ServerScreen(Screen[str]):
             reply = await self._port.ask(ReadServer(server=self._server))
         except ASKING as error:
             self._say(words_of(error), "$fail")
+            self.form_is_ready()
             return
         assert isinstance(reply, ServerRead)
         self._revision, self._fixed, self._unsaved = reply.revision, reply.fixed, reply.unsaved
         self._fill(reply.settings)
         self._row("command" if reply.settings.command else "url").enter()
+        self.form_is_ready()
         self._foot()
 
     def _fill(self, settings: ServerSettings) -> None:
@@ -280,6 +283,11 @@ class ServerScreen(Screen[str]):
             self.dismiss("")
 
     # --- words
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._say("✗ the engine stopped; what is written here stays", "$fail")
 
     def _say(self, words: str, style: str) -> None:
         self.query_one("#server-said", Static).update(Content.styled(safe(words, limit=600), style))
