@@ -222,7 +222,7 @@ def _cautious(config: Config, *, mistakes: bool, refused: bool) -> Config:
     """Take back what must not be relied on where something in the files is not as it should be."""
     if not (mistakes or refused):
         return config
-    own = config.policy.model_dump()
+    own = {**config.policy.model_dump(), "orchestrator": config.policy.of_plans}
     asking = ASK_FOR_EVERYTHING.model_dump()
     strict = {mode: max(own[mode], asking[mode], key=lambda name: STRICTNESS[name]) for mode in own}
     changed: dict[str, object] = {"policy": PolicySection(**strict)}
