@@ -142,15 +142,9 @@ class ServersPane(SignInKeys, Pane):
         self.servers: dict[str, ServerChanged] = {}
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
-<<<<<<< HEAD
         self._wanted = ""
         self._told = False
-        self._due = False
-=======
-        self._told = False
-        self._wanted = ""
         self._drawing = Soon(self, self._redraw)
->>>>>>> main
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
