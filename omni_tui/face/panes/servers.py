@@ -144,7 +144,7 @@ class ServersPane(SignInKeys, Pane):
         self._news: set[str] = set()
         self._wanted = ""
         self._told = False
-        self._drawing = Soon(self, self._redraw)
+        self._drawing = Soon(self, lambda: self._redraw())
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
