@@ -145,9 +145,9 @@ class ServersPane(SignInKeys, Pane):
         self.servers: dict[str, ServerChanged] = {}
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
-        self._told = False
         self._wanted = ""
-        self._drawing = Soon(self, self._redraw)
+        self._told = False
+        self._drawing = Soon(self, lambda: self._redraw())
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
