@@ -31,6 +31,9 @@ from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
+    from textual.app import App
+    from textual.driver import Driver
+
     from omni_tui.face.port import Port
 
 Connect = Callable[[], Awaitable[Link]]
@@ -169,6 +172,15 @@ class OmniApp(Routes):
         """Give every role of ours a colour, whatever the theme."""
         return fallback_variables()
 
+    def get_driver_class(self) -> type[Driver]:
+        """Use our own driver where Textual would use the one of a Unix terminal."""
+        chosen = super().get_driver_class()
+        if chosen.__module__ != "textual.drivers.linux_driver":
+            return chosen
+        from omni_tui.face.driver import TerminalDriver
+
+        return TerminalDriver
+
     def get_default_screen(self) -> Screen[Any]:
         """Begin on the main screen."""
         return MainScreen()
@@ -177,7 +189,13 @@ class OmniApp(Routes):
 
     def on_mount(self) -> None:
         """The first frame comes first; the engine after it."""
+        self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._begin)
+
+    def _resumed(self, _app: App[Any]) -> None:
+        """Back from the background or from an editor: draw it all, and nothing is armed."""
+        self.on_app_focus()
+        self.refresh(layout=True)
 
     def on_app_focus(self) -> None:
         """The terminal got the focus back: whatever could be approved has to be looked at again."""

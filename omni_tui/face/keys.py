@@ -26,6 +26,7 @@ _NAMES = {
     "right": "→",
     "plus": "+",
     "minus": "-",
+    "underscore": "_",
 }
 
 

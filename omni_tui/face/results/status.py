@@ -163,6 +163,7 @@ class ConfirmBar(Widget, can_focus=True):
     def on_mount(self) -> None:
         """Take the keys: this answers what the person just asked for."""
         self.focus()
+        self.app.app_resume_signal.subscribe(self, lambda _app: self._arming.disturb())
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
