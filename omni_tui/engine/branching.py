@@ -46,7 +46,7 @@ async def branch(engine: Engine, turn: str, text: str) -> str:
         told = Message(role="user")
         if found.told is not None:
             told = msgspec.json.decode(found.told.body_json, type=Message)
-        await runner.send(shown.text, told=told.text, attachments=shown.attachments, images=told.images)
+        await runner.send(shown.words, told=told.text, attachments=shown.attachments, images=told.images)
     return session
 
 

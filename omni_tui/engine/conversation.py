@@ -65,7 +65,7 @@ def title_of(text: str) -> SafeText:
     words = textwrap.shorten(text[: 10 * TITLE_WIDTH], TITLE_WIDTH, placeholder=" …")
     if words in ("", "…"):  # its first word alone is longer
         words = text.strip()[: TITLE_WIDTH - 1] + "…"
-    return safe_line(words)
+    return safe_line(words, joined=True)
 
 
 def conversation_from(events: list[AnyEvent]) -> Conversation:
@@ -92,7 +92,7 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
 def _follow(conversation: Conversation, event: AnyEvent) -> None:
     """Follow which turn is worked on, and what was said that waits behind it."""
     if isinstance(event, UserMessage):
-        conversation.queued[event.turn] = event.text
+        conversation.queued[event.turn] = event.words
     elif isinstance(event, TurnStarted):
         conversation.queued.pop(event.turn, None)
         conversation.unfinished = event.turn
@@ -113,7 +113,7 @@ def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
             continue
         conversation.progress.apply(event)
         if isinstance(event, UserMessage):
-            conversation.untold = event.text
+            conversation.untold = event.words
         elif isinstance(event, TurnStarted):
             conversation.mode = conversation.mode or event.mode
         elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":

@@ -113,7 +113,11 @@ class Runner:
         turn = "t-" + uuid.uuid4().hex[:12]
         message = Message(role="user", text=told or text, images=images)
         shown = safe(text, limit=MAX_MESSAGE)
-        events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments)]
+        events: list[AnyEvent] = [
+            UserMessage(
+                turn=turn, text=shown, attachments=attachments, written=text if text != shown else ""
+            )
+        ]
         if not self._conversation.titled:
             self._conversation.titled = True
             events.append(SessionTitled(title=title_of(text)))

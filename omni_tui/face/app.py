@@ -281,7 +281,9 @@ class OmniApp(Routes):
         match event:
             case Notice(level="error" as level, what=what, why=why, todo=todo):
                 # Warnings stand in the conversation; a toast over what is being read is for errors.
-                text = "\n".join(safe_line(line, limit=400) for line in (what, why, todo) if line)
+                text = "\n".join(
+                    safe_line(line, limit=400, joined=True) for line in (what, why, todo) if line
+                )
                 self.notify(text, severity=_LEVELS[level], timeout=8.0, markup=False)  # type: ignore[arg-type]
             case EngineReady():
                 self._greet(event)
@@ -314,7 +316,7 @@ class OmniApp(Routes):
     def _name_terminal(self) -> None:
         waiting = len(self.overview.pending)
         parts = ("omni", self.overview.title, f"{waiting} to approve" if waiting else "")
-        name = safe_line(" · ".join(part for part in parts if part), limit=80)
+        name = safe_line(" · ".join(part for part in parts if part), limit=80, joined=True)
         if name != self._named:
             self._named = name
             if self._driver is not None and not self.is_headless and not self.is_web:

@@ -12,11 +12,20 @@ from omni_tui.protocol.values import TurnStatus, Usage
 
 
 class UserMessage(Journalled):
-    """What the person said. Always on disk before anything is done about it."""
+    """What the person said. Always on disk before anything is done about it.
+
+    `text` is what is shown; `written` is what was written where the two differ (a tab, a control).
+    """
 
     turn: str
     text: SafeText
     attachments: tuple[AttachedResource, ...] = ()
+    written: str = ""
+
+    @property
+    def words(self) -> str:
+        """The message to the character: what the model gets, and what comes back for editing."""
+        return self.written or self.text
 
 
 class Steered(Journalled):

@@ -18,7 +18,9 @@ from tests.face import scenario
 from tests.face.conftest import Face, until
 
 ALL = actions.all_actions()
-BY_KEY = [one for one in ALL if one.target in ("app", "servers", "tools") and one.keys and one.name != "quit"]
+BY_KEY = [
+    one for one in ALL if one.target in ("app", "servers", "tools") and one.keys and one.name != "quit"
+]
 
 
 class Seen:
@@ -68,7 +70,9 @@ async def _happened(pilot: Pilot[None], seen: Seen, action: Action) -> None:
     try:
         await until(pilot, lambda: seen.calls > 0 and seen.lost == 0)
     except AssertionError:
-        raise AssertionError(f"{action.name}: {seen.calls} calls, {seen.lost} of them not awaited") from None
+        raise AssertionError(
+            f"{action.name}: {seen.calls} calls, {seen.lost} of them not awaited"
+        ) from None
 
 
 async def test_every_slash_command_runs_its_action() -> None:

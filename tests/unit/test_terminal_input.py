@@ -91,7 +91,14 @@ def test_keys_before_and_after_a_paste_stay_keys(clock: list[float]) -> None:
 
 @pytest.mark.parametrize(
     "burst",
-    ["first line\rsecond line\rthird line", "/quit\r", "rm -rf\n", "hello\tworld\r", "می\u200cخواهم\r", "jjjjjj"],
+    [
+        "first line\rsecond line\rthird line",
+        "/quit\r",
+        "rm -rf\n",
+        "hello\tworld\r",
+        "می\u200cخواهم\r",
+        "jjjjjj",
+    ],
 )
 def test_what_comes_in_one_burst_is_text(burst: str) -> None:
     assert read(burst) == [f"paste {burst!r}"]
@@ -110,7 +117,9 @@ def test_what_comes_in_one_burst_is_text(burst: str) -> None:
     ],
 )
 def test_keys_stay_keys(typed: str, keys: list[str]) -> None:
-    assert [one.replace("MouseDown", "MouseMove").replace("MouseUp", "MouseMove") for one in read(typed)] == keys
+    assert [
+        one.replace("MouseDown", "MouseMove").replace("MouseUp", "MouseMove") for one in read(typed)
+    ] == keys
 
 
 def test_a_burst_with_colours_keeps_them_and_presses_none_of_its_keys() -> None:

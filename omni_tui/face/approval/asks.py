@@ -163,7 +163,7 @@ def said_lines(message: str, width: int) -> list[Content]:
     """Return the server's words, quoted as its own."""
     if not message.strip():
         return []
-    text = f"“{safe(message, limit=200_000)}”"
+    text = f"“{safe(message, limit=200_000, joined=False)}”"
     margin = Content.styled("says".ljust(LABEL), "$text-2")
     lines = [Content.styled(row, "$text-1") for row in rows(text, width - LABEL)]
     return [margin + lines[0], *(Content(" " * LABEL) + line for line in lines[1:])]
@@ -290,7 +290,7 @@ def _review(event: ServerAsked, width: int) -> Drawn:
     text = pairs[0][1] if pairs and [key for key, _value in pairs] == ["text"] else None
     if pairs is None:
         lines += _as_text(event, width)
-    elif type(text) is str and text.strip() and not hidden(text) and not _FAR.search(text):
+    elif type(text) is str and text.strip() and not hidden(text, joined=False) and not _FAR.search(text):
         lines += [Content.styled(row, "$text-1") for row in rows(text, width)]
     else:
         lines += argument_lines(pairs, width)
@@ -298,7 +298,7 @@ def _review(event: ServerAsked, width: int) -> Drawn:
 
 
 def _as_text(event: ServerAsked, width: int) -> list[Content]:
-    text = safe(event.content, limit=200_000)
+    text = safe(event.content, limit=200_000, joined=False)
     return [Content.styled(row, "$text-1") for row in rows(text, width)]
 
 

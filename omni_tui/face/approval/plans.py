@@ -66,7 +66,7 @@ class Planned:
     @property
     def arguments(self) -> SafeText:
         """The plan, safe."""
-        return safe(self.event.plan_json, limit=_LIMIT)
+        return safe(self.event.plan_json, limit=_LIMIT, joined=False)
 
     @property
     def arguments_json(self) -> JsonText:
@@ -106,7 +106,10 @@ def compose_body(item: Planned, width: int) -> Body:
 
 
 def _said(label: str, text: str, width: int) -> list[Content]:
-    lines = [Content.styled(row, "$text-1") for row in rows(safe(text, limit=_LIMIT), width - LABEL)]
+    lines = [
+        Content.styled(row, "$text-1")
+        for row in rows(safe(text, limit=_LIMIT, joined=False), width - LABEL)
+    ]
     margin = Content.styled(label.ljust(LABEL), "$text-2")
     return [margin + lines[0], *(Content(" " * LABEL) + line for line in lines[1:])]
 
@@ -131,7 +134,10 @@ def _task(task: PlanTask, width: int, *, last: bool) -> list[Content]:
     )  # fmt: skip
     inner = wrap(name, room)
     if task.goal.strip() and task.goal.strip() != task.title.strip():
-        inner += [Content.styled(row, "$text-2") for row in rows(safe(task.goal, limit=_LIMIT), room)]
+        inner += [
+            Content.styled(row, "$text-2")
+            for row in rows(safe(task.goal, limit=_LIMIT, joined=False), room)
+        ]
     # A tool is written server/tool: a server is named by itself only where no tool of it is.
     servers = [name for name in task.servers if not any(t.startswith(f"{name}/") for t in task.tools)]
     for label, names in (("servers", servers), ("tools", task.tools)):

@@ -119,7 +119,7 @@ def exact(value: Value) -> str:
 
 def differs(value: Value) -> bool:
     """True if showing the value makes something visible that is not in it."""
-    return isinstance(value, str) and hidden(value) > 0
+    return isinstance(value, str) and hidden(value, joined=False) > 0
 
 
 def change_in(value: Value) -> tuple[str, str, Pairs] | None:

@@ -101,7 +101,7 @@ class ChatPane(Again):
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
         if isinstance(event, UserMessage):
-            self.composer.remember(event.text)
+            self.composer.remember(event.words)
         elif isinstance(event, EngineReady) and event.demo:
             self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *_EMPTY_DEMO))
         self.transcript.apply(event)

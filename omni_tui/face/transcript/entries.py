@@ -33,6 +33,7 @@ class UserItem(Item):
     text: str = ""
     turn: str = ""
     attachments: tuple[AttachedResource, ...] = ()
+    words: str = ""
 
 
 class TextItem(Item):

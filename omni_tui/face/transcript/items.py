@@ -101,7 +101,9 @@ class Fold(msgspec.Struct):
     # --- what the person and the agent say
 
     def _user(self, event: ev.UserMessage) -> None:
-        self.add(UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments))
+        item = UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments)
+        item.words = event.words
+        self.add(item)
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
