@@ -101,8 +101,8 @@ def tool_message(
     """Return the message that answers a call.
 
     What a server wrote stays as it is, is cut to `limit` characters (head and tail) and framed as data,
-    and characters in it that do not show are counted; what the host wrote is told as the host's. `note` is the host's word behind it,
-    `ref` the id under which the journal keeps the whole.
+    and characters in it that do not show are counted; what the host wrote is told as the host's.
+    `note` is the host's word behind it, `ref` the id under which the journal keeps the whole.
     """
     size = 0
     if status in FROM_SERVER:

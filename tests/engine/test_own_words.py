@@ -1,4 +1,4 @@
-"""The person's words reach the model to the character, also after a restart, a branch, a change of prompt."""
+"""The person's words reach the model to the character, also after a branch or a change of prompt."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_the_model_gets_what_was_written_and_gets_it_again(tmp_path: Path,
         assert hidden(said.text) == 0
         await branched(running, turn)
         assert told(model) == text
-        await branched(running, turn, text + "!")
+        await branched(running, running.of(e.UserMessage)[-1].turn, text + "!")
         assert told(model) == text + "!"
 
 

@@ -46,7 +46,8 @@ anything = st.text(st.characters(exclude_categories=()), max_size=60)
 """Any code point, lone surrogates included."""
 
 NASTY = (
-    "ميक्ष\u200c\U0001f3f4\U000e0067a1é<U+202E>…日 \n\r\t😀👩ก\u0e47\u20e3\u0301\U00010a0f\x1b\x9b\u202e\u200d\ufe0f\ufffe\U000e0041"
+    "ميक्ष\u200c\U0001f3f4\U000e0067"
+    "a1é<U+202E>…日 \n\r\t😀👩ก\u0e47\u20e3\u0301\U00010a0f\x1b\x9b\u202e\u200d\ufe0f\ufffe\U000e0041"
     "\U0001fbff\ud800"
 )
 nasty = st.text(NASTY, max_size=60)

@@ -1,4 +1,4 @@
-"""What the bytes of a terminal come to: a paste is one paste however it is cut, and nothing in it is a key."""
+"""What the bytes of a terminal come to: a paste is one paste, however it is cut, and presses no key."""
 
 from __future__ import annotations
 
