@@ -36,9 +36,9 @@ BURST = 6
 """Characters in one read from which on it can be a paste."""
 BURST_PRINTABLE = 5
 """How many of them have to be printable: held arrows, Enter and backspace stay keys."""
-FOLLOWS_S = 0.03
+FOLLOWS_S = 0.005
 """What comes this soon after a paste belongs to it."""
-LARGE, FOLLOWS_LARGE_S = 1000, 0.15
+LARGE, FOLLOWS_LARGE_S = 1000, 0.05
 """The same for a read this large: it is a piece of a longer paste."""
 UNFINISHED_S = 1.0
 """How long to wait for the rest of a bracketed paste before taking what is there."""
@@ -129,7 +129,10 @@ class GuardedParser(XTermParser):
         end = begun.start() if begun else len(data)
         text = ""
         at = 0
-        for sequence in _SEQUENCE.finditer(data, 0, end):
+        while burst and (key := _SEQUENCE.match(data, at, end)) and not _STYLE.fullmatch(key.group()):
+            at = key.end()  # a key before the text, such as the one that leads to where it belongs
+            yield from super().feed(key.group())
+        for sequence in _SEQUENCE.finditer(data, at, end):
             text += data[at : sequence.start()]
             at = sequence.end()
             if sequence.group() == _END:

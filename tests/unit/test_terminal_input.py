@@ -131,8 +131,12 @@ def test_the_mouse_within_a_burst_is_the_mouse() -> None:
     assert came == ["paste 'hello '", "MouseMove", "paste 'world\\r'"]
 
 
+def test_a_key_before_a_burst_is_a_key() -> None:
+    assert read("\x1bOShello world\r") == ["f4", "paste 'hello world\\r'"]
+
+
 def test_the_last_piece_of_a_long_paste_belongs_to_it(clock: list[float]) -> None:
-    assert text_of(read("x" * 4096, "\r", clock=clock, apart=0.05)) == "x" * 4096 + "\r"
+    assert text_of(read("x" * 4096, "\r", clock=clock, apart=0.03)) == "x" * 4096 + "\r"
     clock[0] += 10
     assert read("hello world", "\r", clock=clock, apart=0.3)[1] == "enter"
 
