@@ -13,16 +13,16 @@ from typing import Literal
 
 from omni_tui import __version__
 from omni_tui.cli.failures import Exit
+from omni_tui.cli.key_table import key_problems
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import say, say_json
-from omni_tui.config.load import Loaded, RedisSettings, load_config
+from omni_tui.config.load import Loaded, load_config
 from omni_tui.config.secrets import references
 
 LITELLM = "1.106.2"
 """The one version that is known to be good; two releases of that year were poisoned."""
 
 _OLDEST_SQLITE = (3, 37)
-_WAIT_S = 2.0
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 
 
@@ -111,17 +111,48 @@ def _database(loaded: Loaded) -> Iterable[Finding]:
 
 
 def _key_store(loaded: Loaded) -> Iterable[Finding]:
-    import keyring
+    from omni_tui.memory import VaultRefused
+    from omni_tui.memory.keys import PASSPHRASE, find_keys
 
-    if os.environ.get("OMNI_TUI_PASSPHRASE"):
-        yield Finding("key store", "ok", "a passphrase (OMNI_TUI_PASSPHRASE)")
+    try:
+        found = find_keys(loaded.paths.state_dir, os.environ, make=False)
+    except (VaultRefused, OSError) as error:
+        yield Finding("key store", "bad", str(error))
         return
-    name = type(keyring.get_keyring()).__module__.rpartition(".")[2]
-    if name in {"fail", "null", "chainer"}:
-        what = "no system keyring; a key file of mode 0600 is used"
-        yield Finding("key store", "note", what, "set OMNI_TUI_PASSPHRASE, or unlock a keyring")
+    if found.missing:
+        yield Finding("key store", "bad", found.missing)
+    if not found.keys:
+        what = "no key yet; one is made when the first session is saved"
+        yield Finding(
+            "key store", "note", what, f"for one that is not a file, set {PASSPHRASE} or use a keyring"
+        )
+    elif found.advice:
+        what = f"a key file of mode 0600 ({loaded.paths.state_dir / 'vault.key'})"
+        yield Finding("key store", "note", what, f"set {PASSPHRASE}, or unlock a keyring")
     else:
-        yield Finding("key store", "ok", f"the system keyring ({name})")
+        yield Finding("key store", "ok", f"the {found.keys[0].kind}")
+
+
+def _saved_sessions(loaded: Loaded) -> Iterable[Finding]:
+    """Say of sessions that cannot be read how many there are, without making a key or opening one."""
+    from omni_tui.memory import Vault, VaultRefused, list_sessions
+    from omni_tui.memory.keys import find_keys
+
+    state = loaded.paths.state_dir
+    if not (state / "sessions").is_dir():
+        return
+    try:
+        keys = find_keys(state, os.environ, make=False).keys
+    except (VaultRefused, OSError):
+        return  # said of the key store
+    if not keys:
+        return
+    found = list_sessions(state, Vault(keys[0], tuple(keys[1:])))
+    if found.unreadable:
+        what = f"{len(found.unreadable)} of {len(found.unreadable) + len(found.sessions)} cannot be read"
+        yield Finding("sessions", "bad", what, "omni-tui sessions list says which and why")
+    else:
+        yield Finding("sessions", "ok", f"{len(found.sessions)} saved")
 
 
 def _folders(loaded: Loaded) -> Iterable[Finding]:
@@ -133,8 +164,9 @@ def _folders(loaded: Loaded) -> Iterable[Finding]:
 
 
 def _configuration(loaded: Loaded) -> Iterable[Finding]:
-    if loaded.problems:
-        what = f"{len(loaded.problems)} mistakes in {loaded.paths.config_file}"
+    mistakes = len(loaded.problems) + len(key_problems(loaded))
+    if mistakes:
+        what = f"{mistakes} mistake{'s' if mistakes > 1 else ''} in {loaded.paths.config_file}"
         yield Finding("config", "bad", what, "omni-tui config check explains them")
     elif loaded.first_run:
         yield Finding("config", "note", f"none yet ({loaded.paths.config_file})", "try: omni-tui demo")
@@ -176,35 +208,11 @@ def _servers(loaded: Loaded) -> Iterable[Finding]:
 
 
 def _redis(loaded: Loaded) -> Iterable[Finding]:
-    if loaded.redis is None:
-        return
-    where = f"{loaded.redis.host}:{loaded.redis.port}"
-    why = _ping(loaded.redis)
-    todo = "start it, or correct REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD" if why else ""
-    yield Finding(
-        "Redis", "bad" if why else "ok", f"{where} does not answer: {why}" if why else where, todo
-    )
-
-
-def _ping(settings: RedisSettings) -> str:
-    """Return why Redis does not answer, "" if it does."""
-    import redis
-
-    client = redis.Redis(
-        host=settings.host,
-        port=settings.port,
-        db=settings.db,
-        password=settings.password or None,
-        socket_connect_timeout=_WAIT_S,
-        socket_timeout=_WAIT_S,
-    )
-    try:
-        client.ping()
-    except (redis.RedisError, OSError) as error:
-        return str(error)
-    finally:
-        client.close()
-    return ""
+    """Redis is not asked: what nothing uses is neither fine nor broken."""
+    if loaded.redis is not None:
+        where = f"{loaded.redis.host}:{loaded.redis.port}"
+        what = f"REDIS_HOST names {where}; nothing in this version uses Redis"
+        yield Finding("Redis", "note", what, "unset REDIS_HOST, or leave it: it does nothing yet")
 
 
 def _litellm(loaded: Loaded) -> Iterable[Finding]:
@@ -261,6 +269,7 @@ _CHECKS: tuple[Callable[[Loaded], Iterable[Finding]], ...] = (
     _clipboard,
     _database,
     _key_store,
+    _saved_sessions,
     _folders,
     _configuration,
     _references,

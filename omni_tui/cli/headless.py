@@ -26,6 +26,7 @@ from omni_tui.protocol.events import (
     CommandDone,
     ConfirmNeeded,
     ContentPart,
+    JournalFailed,
     ServerChanged,
     TextPage,
     ToolDetails,
@@ -126,6 +127,7 @@ def _tool_json(tool: ToolDetails) -> dict[str, Any]:
         "name": tool.tool,
         "description": tool.description,
         "input_schema": json.loads(tool.input_schema_json or "{}"),
+        **({"not_checked": list(tool.not_checked)} if tool.not_checked else {}),
     }
 
 
@@ -136,7 +138,8 @@ async def call(arguments: argparse.Namespace) -> int:
     because a rule or the tool's nature forbids it.
     """
     watch = _Watch()
-    async with engine(launch_options(arguments, headless=True), watch.heard) as driver:
+    options = launch_options(arguments, headless=True, only=(arguments.server,))
+    async with engine(options, watch.heard) as driver:
         await driver.connected([arguments.server])
         _must_be_there(driver, arguments.server, arguments.tool)
         details = await driver.ask_for(
@@ -197,6 +200,7 @@ class _Watch:
     def __init__(self) -> None:
         self.finished: dict[str, CallFinished] = {}
         self.changed: dict[str, CallChanged] = {}
+        self.unsaved = ""
 
     def heard(self, event: AnyEvent) -> None:
         """Take note of an event."""
@@ -204,6 +208,8 @@ class _Watch:
             self.finished[event.call] = event
         elif isinstance(event, CallChanged):
             self.changed[event.call] = event
+        elif isinstance(event, JournalFailed):
+            self.unsaved = event.what
         elif isinstance(event, CallProgress) and is_screen(sys.stderr):
             of = "" if event.total is None else f" of {event.total:g}"
             tell(f"{event.progress:g}{of} {event.message}".rstrip())
@@ -227,9 +233,11 @@ async def _outcome(driver: Driver, watch: _Watch, call: str) -> bool:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, cancel)
     try:
-        await driver.until(lambda: watch.is_over(call))
+        await driver.until(lambda: watch.is_over(call) or bool(watch.unsaved))
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+    if watch.unsaved and not watch.is_over(call):
+        raise Failure("what became of the call cannot be told", why=watch.unsaved)
     return bool(cancelled)
 
 

@@ -60,6 +60,7 @@ class ServerDesk:
         name = self._known(command.server)
         spec = self._engine.registry.get(name).spec
         await self._engine.catalogue.allow(spec)
+        self._engine.session.turns.allowed(name)
         await self._engine.registry.allow(name)
         return CommandDone()
 
@@ -86,6 +87,7 @@ class ServerDesk:
         for secret in secrets_of(spec):
             self._engine.redactor.add(secret)
         self._engine.registry.add(spec)
+        self._engine.session.turns.allowed(spec.name)
         await self._engine.registry.reconnect(spec.name)
         return CommandDone(text=safe(f"{spec.name} was added"))
 
@@ -127,6 +129,7 @@ class ServerDesk:
             raise Refused("; ".join(f"{each.where}: {each.what}" for each in imported.problems[:3]))
         fresh = [spec for spec in imported.servers if spec.name not in self._engine.registry.names()]
         for spec in fresh:
+            self._engine.session.turns.allowed(spec.name)
             allowed = await self._engine.catalogue.allowed(spec)
             self._engine.registry.add(dataclasses.replace(spec, allowed=allowed))
         skipped = len(imported.servers) - len(fresh)

@@ -57,7 +57,23 @@ _APP: tuple[Action, ...] = (
         "interrupt", "ctrl+c", "app", "Copy the selection, else stop the run", palette=False, priority=True
     ),
     Action("stop", "", "app", "Stop the run", "stop", "stop"),
-    Action("continue", "", "app", "Go on with a turn that was parked", "", "continue"),
+    Action(
+        "send_now",
+        "ctrl+g",
+        "app",
+        "Send at once what waits for servers that are connecting",
+        "",
+        "send-now",
+        priority=True,
+    ),
+    Action(
+        "continue",
+        "",
+        "app",
+        "Continue where the last turn left off",
+        "",
+        "continue",
+    ),
     Action(
         "suspend",
         "ctrl+z",
@@ -78,7 +94,7 @@ _APP: tuple[Action, ...] = (
         "mode",
         "chat|auto|orchestrator",
     ),
-    Action("model", "", "app", "Use another model from the next request on", "", "model", "NAME"),
+    Action("model", "", "app", "Use another model from your next message on", "", "model", "NAME"),
     Action("theme", "", "app", "Change the theme", "", "theme", "NAME"),
     Action("new_session", "", "app", "Begin an empty session", "", "clear"),
     Action("sessions", "", "app", "Open a saved session", "", "sessions", "ID"),

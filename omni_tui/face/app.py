@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
@@ -25,8 +26,9 @@ from omni_tui.face.pump import FacePort, Pump
 from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.turns import EngineGone
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
-from omni_tui.protocol.events import CommandFailed, EngineReady, Notice
+from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
 from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.text import safe_line
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 Connect = Callable[[], Awaitable[Link]]
 _log = logging.getLogger(__name__)
 _STYLES = Path(__file__).parent / "styles"
+_LIVE = ("connecting", "active", "idle", "degraded", "needs_sign_in")
+"""States of a server that its engine keeps up."""
 _LEVELS = {"info": "information", "warning": "warning", "error": "error"}
 
 
@@ -91,7 +95,8 @@ class OmniApp(Routes):
         self._connect = link if callable(link) else None
         self._restart = restart or self._connect
         self.pump = Pump(self)
-        self.port: Port = FacePort(self.link, self)
+        self._own_port = FacePort(self.link, self)
+        self.port: Port = self._own_port
         self._engine_gone = False
         self._greeted = False
         self._complaints: list[str] = []
@@ -235,18 +240,22 @@ class OmniApp(Routes):
             connect = self._restart if self._engine_gone else self._connect
             if connect is None:
                 return
-            kept = self.link.kept if isinstance(self.link, _NoLink) else []
+            before = self.link
             try:
                 self.link = await connect()
             except Exception as error:
                 _log.exception("the engine did not start")
-                self.stopped(safe_line(str(error) or type(error).__name__))
+                if isinstance(before, _NoLink):
+                    before.kept.clear()
+                why = safe_line(str(error) or type(error).__name__)
+                self._own_port.fail(LinkClosed(why))
+                self.stopped(why)
                 return
-            old, self.port = self.port, FacePort(self.link, self)
-            del old
+            port = FacePort(self.link, self)
+            if isinstance(before, _NoLink):
+                port.take_over(self._own_port, before.kept)
+            self._own_port = self.port = port
             self._set_gone("")
-            for command in kept:
-                self.port.send(command)
         await self.pump.run(self.link, self.port)  # type: ignore[arg-type]
 
     async def run_async(self, **options: Any) -> None:
@@ -279,6 +288,8 @@ class OmniApp(Routes):
             except Exception:
                 _log.exception("%s could not take %s", type(taker).__name__, type(event).__name__)
         match event:
+            case JournalFailed(what=what):
+                self.notify(what, title="Not saved", severity="error", markup=False, timeout=30)
             case Notice(level="error" as level, what=what, why=why, todo=todo):
                 # Warnings stand in the conversation; a toast over what is being read is for errors.
                 text = "\n".join(
@@ -377,7 +388,27 @@ class OmniApp(Routes):
             text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
             self.query_one_stopped().update(Content(text))
             self.overview.running = ""
+            for pane in self.main.panes:
+                pane.engine_stopped()
+            self._servers_ended()
+            for screen in self.screen_stack[1:]:
+                screen.post_message(EngineGone())
         self.main.update_bars()
+
+    def _servers_ended(self) -> None:
+        """No server outlives its engine: no row may say otherwise."""
+        for server in list(self.overview.servers.values()):
+            if server.state in _LIVE:
+                self.deliver(
+                    msgspec.structs.replace(
+                        server,
+                        state="failed",
+                        reason=safe_line("it ended with the engine"),
+                        todo=safe_line("Start the engine again."),
+                        next_try=None,
+                        latency_ms=None,
+                    )
+                )
 
     def query_one_stopped(self) -> Static:
         """Return the bar."""

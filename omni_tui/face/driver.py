@@ -21,11 +21,11 @@ import re
 import selectors
 import signal
 from codecs import getincrementaldecoder
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 
 from textual import events
-from textual._parser import ParseEOF, ParseError, ParseTimeout, Peek1, Read1, TokenCallback
+from textual._parser import ParseEOF, ParseError, ParseTimeout, Peek1, Read1
 from textual._time import get_time
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
@@ -156,7 +156,7 @@ class GuardedParser(XTermParser):
 
     # --- a bracketed paste
 
-    def parse(self, token_callback: TokenCallback) -> Generator[Read1 | Peek1, str, None]:
+    def parse(self, token_callback: Callable[[Message], None]) -> Generator[Read1 | Peek1, str, None]:
         """Pass everything on to Textual's parser but what stands between the marks of a paste."""
 
         def out(token: Message) -> None:
@@ -192,7 +192,7 @@ class GuardedParser(XTermParser):
                 buffer, last = [], ""
 
     def _finish(
-        self, inner: Generator[Read1 | Peek1, str, None], out: TokenCallback, text: str
+        self, inner: Generator[Read1 | Peek1, str, None], out: Callable[[Message], None], text: str
     ) -> Read1 | Peek1:
         self._inside = False
         out(events.Paste(_clean(text)))
@@ -236,7 +236,7 @@ class TerminalDriver(LinuxDriver):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
                 loop.add_signal_handler(number, partial(self._app.exit, return_code=128 + number))
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def run_input_thread(self) -> None:
         """Wait for input and pass it on; this is Textual's own loop with another parser and decoder."""

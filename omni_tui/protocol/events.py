@@ -38,6 +38,7 @@ from omni_tui.protocol.context import (
 )
 from omni_tui.protocol.conversation import Answer as Answer
 from omni_tui.protocol.conversation import AnswerDelta as AnswerDelta
+from omni_tui.protocol.conversation import AwaitingTools as AwaitingTools
 from omni_tui.protocol.conversation import ModelMessage as ModelMessage
 from omni_tui.protocol.conversation import Retrying as Retrying
 from omni_tui.protocol.conversation import Steered as Steered
@@ -81,6 +82,7 @@ from omni_tui.protocol.values import Risk as Risk
 from omni_tui.protocol.values import ServerState as ServerState
 from omni_tui.protocol.values import SessionInfo as SessionInfo
 from omni_tui.protocol.values import ToolSummary as ToolSummary
+from omni_tui.protocol.values import TurnLimit as TurnLimit
 from omni_tui.protocol.values import TurnStatus as TurnStatus
 from omni_tui.protocol.values import Usage as Usage
 
@@ -151,6 +153,13 @@ class Notice(Event):
     todo: SafeText = SafeText("")
 
 
+class JournalFailed(Event):
+    """The session can no longer be saved: nothing more is sent to servers, and what ran is over."""
+
+    what: SafeText
+    todo: SafeText = SafeText("")
+
+
 class ConfigProblems(Event):
     """The configuration has mistakes; the engine runs on what it understood, asking for everything."""
 
@@ -163,6 +172,18 @@ class Lagged(Event):
     public: ClassVar[bool] = False
 
     after: int
+
+
+class JournalHead(Event):
+    """How far the session's journal has come: `head` is the number of its last public event.
+
+    Sent soon after events were written, whatever else a face was sent. A face that has another session,
+    or has not seen that event, asks for what it missed with `Replay`.
+    """
+
+    public: ClassVar[bool] = False
+
+    head: int
 
 
 # --- servers and tools ------------------------------------------------------------------------
@@ -221,8 +242,10 @@ AnyEvent = (
     | ModeChanged
     | ModelChanged
     | Notice
+    | JournalFailed
     | ConfigProblems
     | Lagged
+    | JournalHead
     | ServerChanged
     | ServerRemoved
     | SignInChanged
@@ -230,6 +253,7 @@ AnyEvent = (
     | UserMessage
     | Steered
     | TurnStarted
+    | AwaitingTools
     | ThoughtDelta
     | Thought
     | AnswerDelta

@@ -9,6 +9,7 @@ import pytest
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.context import SetSystem
 from omni_tui.security.text import hidden
 from tests.engine.rig import rig
 from tests.engine.test_branching import branched, say
@@ -48,7 +49,7 @@ async def test_the_systems_words_are_the_persons(tmp_path: Path) -> None:
     words = "Tabs:\tkeep.\nمی\u200cخواهم"
     async with rig(tmp_path, model=model) as running:
         await running.connected()
-        await running.ask(c.SetSystem(text=words))
+        await running.ask(SetSystem(text=words))
         await say(running, "hello")
         assert words in model.requests[-1].messages[0].text
         await running.ask(c.OpenSession(session=running.engine.session.journal.session))

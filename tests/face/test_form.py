@@ -229,6 +229,36 @@ async def test_omitted_empty_and_null_are_chosen_on_purpose() -> None:
         assert form.arguments_json == '{"note":"x"}'
 
 
+async def test_a_map_is_filled_in_by_keys_and_values() -> None:
+    env = {"type": "object", "additionalProperties": {"type": "string"}}
+    async with shown(schema(env=env, last={"type": "string"})) as (pilot, form, app):
+        await pilot.press("plus", "down", "down", *"HOME", "down", *"/root")
+        assert form.arguments_json == '{"env":{"HOME":"/root"}}'
+        await pilot.press("up", "up", "up", "plus")
+        assert len(form.query(GroupRow)) == 3
+        assert_safe(app)
+
+
+async def test_a_field_of_two_types_takes_plain_text_and_says_which_it_takes() -> None:
+    either = {"type": ["string", "integer"], "description": "a name or a number"}
+    async with shown(schema(who=either)) as (pilot, form, _app):
+        assert "text or integer · a name or a number" in row(form, "who").render().plain
+        await pilot.press(*"Ada")
+        assert form.arguments_json == '{"who":"Ada"}'
+        await pilot.press("backspace", "backspace", "backspace", *"12")
+        assert form.arguments_json == '{"who":12}'
+
+
+async def test_a_name_that_is_cut_stands_in_full_below() -> None:
+    name = "a_name_that_is_longer_than_its_column_is_wide"
+    parts = {name: {"type": "string"}, "x" + name: {"type": "array", "items": {"type": "string"}}}
+    async with shown(of_properties(parts)) as (_pilot, form, _app):
+        for each in parts:
+            first, *below = row(form, each).render().plain.splitlines()
+            assert each not in first
+            assert any(each in line for line in below)
+
+
 async def test_choices_by_arrows_and_letters() -> None:
     async with shown(real("everything", "get-annotated-message")) as (pilot, form, _):
         assert isinstance(form.screen.focused, ChoiceBar)

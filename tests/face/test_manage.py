@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from omni_tui.face import actions
 from omni_tui.face.form.rows import FormRow
+from omni_tui.face.panes.servers import ServerRows
 from omni_tui.face.screens.confirm import ConfirmScreen
 from omni_tui.face.screens.server import ServerScreen
 from omni_tui.face.screens.wire import FrameRows, WireScreen
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import ReconnectServer, RemoveServer
-from omni_tui.protocol.events import CommandDone, FileSaved, Problem
+from omni_tui.protocol.events import CommandDone, FileSaved, Problem, ServerChanged
 from omni_tui.protocol.manage import (
     CheckServer,
     DisableServer,
@@ -123,6 +125,44 @@ async def test_a_new_server_by_address_checked_while_typing(size: tuple[int, int
         [sent] = face.link.sent(EditServer)
         assert (sent.name, sent.new, sent.save) == ("web", True, True)
         assert sent.settings == ServerSettings(url="https://x/")
+
+
+async def test_a_pasted_command_line_is_taken_apart() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await opened(face, pilot, "n")
+        await pilot.press(*"web", "enter", "enter")
+        assert row(face, "command").has_focus_within
+        line = "$ API_URL=https://x npx -y @scope/server '/two words'"
+        face.app.post_message(events.Paste(line))
+        await until(pilot, lambda: row(face, "command").value == "npx")
+        assert row(face, "args").value == "-y @scope/server '/two words'"
+        assert row(face, "env").value == "API_URL=https://x"
+        assert "was taken apart" in text_of(face)
+
+
+async def test_what_is_typed_into_the_command_stays_there() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await opened(face, pilot, "n")
+        await pilot.press(*"web", "enter", "enter", *"my", "space", *"app")
+        await pilot.pause()
+        assert (row(face, "command").value, row(face, "args").value) == ("my app", "")
+
+
+async def test_after_a_server_was_added_the_cursor_stands_on_it() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await opened(face, pilot, "n")
+        await pilot.press(*"web", "enter", "enter", *"x")
+        await pilot.press("f9")
+        await until(pilot, lambda: face.app.screen is face.app.main)
+        web = SafeText("web")
+        told = ServerChanged(name="web", label=web, state="connecting", since=0.0, transport="stdio",
+                             target=SafeText("x"), source="user")  # fmt: skip
+        face.link.emit(told)
+        rows = face.app.main.query_one(ServerRows)
+        await until(pilot, lambda: rows.selected == "web")
 
 
 async def test_a_refusal_of_the_engine_leaves_what_was_typed() -> None:

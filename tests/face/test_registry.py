@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Generator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from textual.command import CommandList
+from textual.dom import DOMNode
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.panes import approvals, chat, servers, tools  # noqa: F401 - they add their actions
+from omni_tui.face.screens.main import PaneName
 from tests.face import scenario
 from tests.face.conftest import Face, until
 
@@ -111,11 +113,11 @@ async def test_every_key_runs_its_action() -> None:
         await face.settle(pilot)
         for action in BY_KEY:
             if action.target != "app":
-                face.app.go(action.target)
+                face.app.go(cast("PaneName", action.target))
                 await pilot.press("home")
             seen = _watch(face, action)
             owner = face.app.owner_of(action)
-            if not owner.check_action(action.name, ()):  # type: ignore[union-attr]
+            if isinstance(owner, DOMNode) and not owner.check_action(action.name, ()):
                 continue  # not of the server the cursor is on, or the engine runs
             await pilot.press(action.keys.split(",")[0])
             await _happened(pilot, seen, action)

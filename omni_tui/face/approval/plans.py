@@ -19,6 +19,12 @@ from omni_tui.security.text import safe, safe_line
 _LIMIT = 200_000
 _SIDE = "  "
 _UNDER = "     "
+_CALLS = {
+    "": "",
+    "ask": " · each of their calls is asked about",
+    "deny": " · their calls are denied by the policy",
+    "allow": " · with the plan you allow their calls, but not destructive ones, which are asked about",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,9 @@ def compose_body(item: Planned, width: int) -> Body:
             drawn += _said(label, text, width)
     for number, phase in enumerate(event.phases, 1):
         drawn += [Content(""), *_phase(number, phase, width)]
-    verdict = Content.styled("all of it shown · agents have these tools only", "$text-2")
+    verdict = Content.styled(
+        f"all of it shown · agents have these tools only{_CALLS[event.calls]}", "$text-2"
+    )
     return Body(head, drawn, wrap(verdict, width), [], [])
 
 

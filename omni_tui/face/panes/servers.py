@@ -120,6 +120,15 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
     return words, empty
 
 
+def _empty_words(*, told: bool) -> Content:
+    """Say why there is no row: nobody has told of servers yet, or there are none."""
+    if not told:
+        return Content.styled("Waiting for the engine …", "$text-2")
+    return Content.assemble(
+        ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
+    )
+
+
 class ServersPane(SignInKeys, Pane):
     """The servers of this session and what to do about them."""
 
@@ -132,6 +141,8 @@ class ServersPane(SignInKeys, Pane):
         self.servers: dict[str, ServerChanged] = {}
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
+        self._told = False
+        self._wanted = ""
         self._due = False
 
     def compose(self) -> ComposeResult:
@@ -167,7 +178,9 @@ class ServersPane(SignInKeys, Pane):
             self.sign_ins.pop(event.name, None)
         elif isinstance(event, SignInChanged):
             self.sign_in_changed(event)
-        elif not isinstance(event, EngineReady):
+        elif isinstance(event, EngineReady):
+            self._told = True
+        else:
             return
         if not self.is_mounted or not self.children:
             return
@@ -186,18 +199,23 @@ class ServersPane(SignInKeys, Pane):
             rows.set_keys(list(rows.servers))
         if rows.selected is None and rows.keys and self.has_focus_within:
             rows.select(rows.keys[0])
+        if self._wanted in rows.keys:
+            rows.select(self._wanted)
+            self._wanted = ""
         self.count = len(rows.servers)
         self.query_one(PaneTitle).count = self.count
         self.set_class(not rows.servers, "-empty")
         waits = any(s.next_try is not None and s.state == "failed" for s in rows.servers.values())
         (self._ticker.resume if waits else self._ticker.pause)()
         if not rows.servers:
-            words = Content.assemble(
-                ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
-            )
-            self.query_one("#server-empty", Static).update(words)
+            self.query_one("#server-empty", Static).update(_empty_words(told=self._told))
         self._show_details()
         self.refresh_bindings()
+
+    def stand_on(self, server: str) -> None:
+        """Put the cursor on a server, as soon as there is a row of it."""
+        self._wanted = server
+        self._redraw()
 
     def _tick(self) -> None:
         self._rows.news({name for name, one in self.servers.items() if one.next_try is not None})

@@ -27,7 +27,7 @@ from omni_tui.face.results.history import CallHistory
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.events import ServerChanged, ToolSummary
+from omni_tui.protocol.events import EngineReady, ServerChanged, ToolSummary
 from omni_tui.security.text import safe_line
 
 DELAY = 0.05
@@ -172,6 +172,7 @@ class ToolsPane(Pane):
         self._typed = 0.0
         self._query = ""
         self._said: Content | None = Content("")
+        self._told = False
 
     def compose(self) -> ComposeResult:
         """Title, filter, tree, matches, and what to do where there is nothing."""
@@ -203,6 +204,9 @@ class ToolsPane(Pane):
         if self.index.apply(event):
             self.count = self.index.count
             self._draw_soon()
+        elif isinstance(event, EngineReady):
+            self._told = True
+            self._draw_soon()
         elif not isinstance(event, ServerChanged):
             self.history.apply(event)
 
@@ -232,7 +236,9 @@ class ToolsPane(Pane):
 
     def _empty_words(self) -> Content:
         states = {server.state for server in self.index.servers.values()}
-        if not states:
+        if not (states or self._told):
+            words = "Waiting for the engine …"
+        elif not states:
             words = "No server yet, so no tools. ctrl+p finds “add server” and “import servers”."
         elif "connecting" in states:
             words = "Tools appear here as their servers connect."
