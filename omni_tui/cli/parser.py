@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -62,6 +63,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command's own arguments.
     """
     parser = build_parser()
+    if odd := _not_utf8(sys.argv[1:] if argv is None else argv):
+        parser.error(odd)
     arguments, further = parser.parse_known_args(argv)
     _take_further(parser, arguments, further)
     for name, value in _GLOBAL_DEFAULTS.items():
@@ -74,6 +77,26 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.new and arguments.session:
         parser.error("--new and --session exclude each other: begin a session, or open that one")
     return arguments
+
+
+_FOLDERS = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+
+
+def _not_utf8(words: Sequence[str]) -> str:
+    """Say which word is not UTF-8: nothing that is sent or written down can hold it."""
+    named = [("argument", word) for word in words]
+    named += [
+        (f"environment variable {name}", value)
+        for name, value in os.environ.items()
+        if name in _FOLDERS or name.startswith("OMNI_TUI_")
+    ]
+    for what, text in named:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            shown = text[:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            return f"the {what} is not UTF-8 text: {shown}"
+    return ""
 
 
 def _take_further(parser: Parser, arguments: argparse.Namespace, further: list[str]) -> None:

@@ -35,7 +35,7 @@ class ServerLog:
     @property
     def last_words(self) -> SafeText:
         """The last line that the server itself wrote, "" if it wrote none since `begin`."""
-        return safe_line(self._last.decode("utf-8", "replace").strip(), limit=200)
+        return safe_line(self._last.decode("utf-8", "replace").strip(), limit=200, joined=True)
 
     def begin(self) -> None:
         """Forget the server's last words: another process starts."""
@@ -77,7 +77,9 @@ class ServerLog:
 
     def lines(self) -> list[SafeText]:
         """Return all lines, made safe to show."""
-        return [safe_line(line.decode("utf-8", "replace"), limit=MAX_LINE) for line in self._lines]
+        return [
+            safe_line(line.decode("utf-8", "replace"), limit=MAX_LINE, joined=True) for line in self._lines
+        ]
 
     def _add(self, line: bytes) -> None:
         self._lines.append(line)

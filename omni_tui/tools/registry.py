@@ -18,6 +18,7 @@ from omni_tui.protocol.events import Risk, ToolsListed, ToolSummary
 from omni_tui.security.text import safe, safe_line, strip_invisible
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.tools.routing import NameMap, model_name
+from omni_tui.tools.visible import visible_schema
 
 PAGE = 100
 _DESCRIPTION = 4096
@@ -56,7 +57,7 @@ class Tool:
             label=safe_line(definition.name, limit=128),
             model_name=self.model_name,
             title=safe_line(definition.title, limit=128),
-            description=safe_line(definition.description, limit=300),
+            description=safe_line(definition.description, limit=300, joined=True),
             risk=self.risk,
             trust=self.trust,
             exposed=not self.held,
@@ -78,6 +79,7 @@ class Tool:
         if self.held:
             description = "(Its definition has changed; calls wait until the person has reviewed it.)"
             parameters = _wordless(parameters)
+        parameters = visible_schema(parameters)
         return ToolSpec(
             name=self.model_name,
             description=description[:_DESCRIPTION],
