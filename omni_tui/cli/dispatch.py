@@ -58,6 +58,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _headless(arguments: argparse.Namespace) -> int:
+    if arguments.command == "servers" and arguments.action == "log":
+        from omni_tui.cli.server_log import server_log
+
+        return server_log(arguments)
     from omni_tui.cli import headless
 
     commands: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {

@@ -65,13 +65,23 @@ def _server_json(server: ServerChanged) -> dict[str, Any]:
         "prompts": server.prompts,
         "resources": server.resources,
         "latency_ms": server.latency_ms,
-        "error": server.reason or None,
+        "error": _why(server) or None,
     }
+
+
+def _why(server: ServerChanged) -> str:
+    """Say what is the matter with a server, also with one that is still being tried."""
+    if server.state == "connecting":
+        return str(server.reason) or "still connecting"
+    if server.state == "failed" and server.next_try is not None:
+        return f"{server.reason}; it is tried again"
+    return str(server.reason)
 
 
 def _server_row(server: ServerChanged) -> tuple[str, ...]:
     latency = "" if server.latency_ms is None else f"{server.latency_ms:.0f} ms"
-    remark = f"{server.reason}. {server.todo}".rstrip(". ") if server.todo else str(server.reason)
+    why = _why(server)
+    remark = f"{why}. {server.todo}".rstrip(". ") if server.todo else why
     counts = str(server.tools) if server.state in {"active", "idle", "degraded"} else ""
     return server.label, server.state, server.transport, server.protocol, counts, latency, remark
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from omni_tui.config.explain import problem
@@ -93,6 +93,11 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     if options.demo:
         demo = demo_spec(paths.state_dir)
         servers[demo.name] = demo
+    if options.connect_timeout:
+        limit = options.connect_timeout
+        servers = {
+            name: replace(spec, connect_timeout=limit, first_start=0.0) for name, spec in servers.items()
+        }
     for where, name in unknown_servers(config.tools, servers.keys()):
         notes.append(problem(where, f"no server {name} is configured, so this does nothing yet"))
     key = _model_key(config, base, environ, mistakes)

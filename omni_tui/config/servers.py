@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
+from omni_tui.config.launchers import FIRST_START, fetches
 from omni_tui.config.layers import Layer
 from omni_tui.config.models import Config, ServerSection
 from omni_tui.config.oauth import oauth_spec
@@ -67,6 +68,7 @@ def server_spec(
         web=section.transport,
         heartbeat=section.heartbeat,
         connect_timeout=section.connect_timeout,
+        first_start=_first_start(section),
         call_timeout=section.call_timeout or config.tools.call_timeout,
         tasks=section.tasks,
         task_timeout=section.task_timeout or config.tools.task_timeout,
@@ -123,6 +125,12 @@ def demo_spec(state_dir: FilePath) -> ServerSpec:
         command=sys.executable,
         args=("-I", "-S", str(program), str(state_dir / "notes")),
     )
+
+
+def _first_start(section: ServerSection) -> float:
+    """Return the longer time for a first start; what the person has set holds for every start."""
+    waits = "connect_timeout" not in section.model_fields_set and fetches(section.command, section.args)
+    return FIRST_START if waits else 0.0
 
 
 def _refuse(name: str, section: ServerSection, source: Source) -> None:

@@ -65,6 +65,8 @@ class ServerSpec:
     web: Literal["auto", "http", "sse"] = "auto"
     inside: Any = field(default=None, repr=False)
     connect_timeout: float = 30.0
+    first_start: float = 0.0
+    """Seconds for connecting while it has not yet been connected, where that may take longer; 0 if not."""
     list_timeout: float = 30.0
     call_timeout: float = 120.0
     heartbeat: float = 30.0

@@ -6,6 +6,7 @@ from omni_tui.memory.credentials import Credentials
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault, VaultRefused
 from omni_tui.memory.journal import Journal
 from omni_tui.memory.private import PlaceRefused
+from omni_tui.memory.server_logs import LogEntry, ServerLogs
 from omni_tui.memory.session import (
     delete_session,
     last_unclean,
@@ -26,12 +27,14 @@ __all__ = [
     "Journal",
     "JournalBroken",
     "JournalBusy",
+    "LogEntry",
     "NoSuchMessage",
     "PinnedTool",
     "PlaceRefused",
     "SavedTask",
     "SealBroken",
     "Sealer",
+    "ServerLogs",
     "ServerTrust",
     "TaskKnown",
     "TrustStore",

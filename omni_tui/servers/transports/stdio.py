@@ -17,7 +17,7 @@ from types import TracebackType
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import priority, reaper
-from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.health import Trouble, TroubleError, see_log
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.transports.answers import OpenRequests
@@ -183,14 +183,14 @@ class StdioTransport:
         if self._child is None:
             return None
         if self._reader.fault:
-            return Trouble(self._reader.fault, "Look at its log; the server is at fault.")
+            return Trouble(self._reader.fault, f"The server is at fault. {see_log(self._spec.name)}")
         if self._death is None:
             return None
         words = self._server_log.last_words
         how = f"exited with code {self._death}"
         if self._death < 0:
             how = f"was ended by {_signal_name(-self._death)}"
-        return Trouble(f"it {how}" + (f": {words}" if words else ""), "Look at its log for more.")
+        return Trouble(f"it {how}" + (f": {words}" if words else ""), see_log(self._spec.name))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         try:
