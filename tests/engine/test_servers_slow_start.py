@@ -146,12 +146,10 @@ def test_only_who_has_not_set_a_time_gets_another(tmp_path: Path) -> None:
         '[servers.c]\ncommand = "node"\nargs = ["x"]\n'
     )
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"d": {"command": "uvx", "args": ["x"]}}}))
-    where = {
-        "config": str(config),
-        "mcp_config": str(tmp_path / "mcp.json"),
-        "state_dir": str(tmp_path / "s"),
-    }
-    specs = {spec.name: spec for spec in load_config(LaunchOptions(**where), {}).servers}
+    where = LaunchOptions(
+        config=str(config), mcp_config=str(tmp_path / "mcp.json"), state_dir=str(tmp_path / "s")
+    )
+    specs = {spec.name: spec for spec in load_config(where, {}).servers}
     assert {name: spec.first_start for name, spec in specs.items()} == {
         "a": FIRST_START,
         "b": 0.0,

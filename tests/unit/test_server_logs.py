@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from omni_tui.servers.log import ServerLog
 KEY = bytes(range(32))
 
 
-def logs(folder: Path, key: bytes = KEY, **more: object) -> ServerLogs:
-    return ServerLogs(folder, Vault(FoundKey("key file", key)), **more)  # type: ignore[arg-type]
+def logs(folder: Path, key: bytes = KEY, redact: Callable[[str], str] = str) -> ServerLogs:
+    return ServerLogs(folder, Vault(FoundKey("key file", key)), redact)
 
 
 def written(folder: Path, name: str = "files") -> list[str | None]:
@@ -23,9 +24,9 @@ def written(folder: Path, name: str = "files") -> list[str | None]:
     return [None if entry.start else entry.line for entry in entries]
 
 
-def add(folder: Path, *lines: bytes | None, name: str = "files", **more: object) -> None:
-    writer = logs(folder, **more)
-    writer.add(name, lines)
+def add(folder: Path, *lines: bytes | None, redact: Callable[[str], str] = str) -> None:
+    writer = logs(folder, redact=redact)
+    writer.add("files", lines)
     writer.close()
 
 
