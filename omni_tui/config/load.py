@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 
 from omni_tui.config.explain import problem
 from omni_tui.config.importers import import_servers
+from omni_tui.config.inherit import passwords
 from omni_tui.config.layers import (
     Layer,
     environment_layer,
@@ -114,7 +115,12 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         model_key=key,
         model_keys=keys,
         redis=redis,
-        secrets=frozenset(_secrets(servers.values(), (key, *keys.values()), redis)),
+        secrets=frozenset(
+            [
+                *_secrets(servers.values(), (key, *keys.values()), redis),
+                *(word for spec in servers.values() for word in passwords(spec.inherit, environ)),
+            ]
+        ),
         origins=origins,
     )
 

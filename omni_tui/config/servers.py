@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
+from omni_tui.config.inherit import checked
 from omni_tui.config.launchers import FIRST_START, fetches
 from omni_tui.config.layers import Layer
 from omni_tui.config.models import Config, ServerSection
@@ -81,12 +82,19 @@ def server_spec(
     try:
         _refuse(name, section, source)
         env, secret_env = _resolved(section.env, environ)
+        inherit = checked(section.inherit, source)
         headers, secret_headers = _headers(section, environ)
         oauth = oauth_spec(section, environ)
     except Unresolved as error:
         return replace(spec, problem=str(error))
     return replace(
-        spec, env=env, secret_env=secret_env, headers=headers, secret_headers=secret_headers, oauth=oauth
+        spec,
+        env=env,
+        secret_env=secret_env,
+        inherit=inherit,
+        headers=headers,
+        secret_headers=secret_headers,
+        oauth=oauth,
     )
 
 
