@@ -32,6 +32,7 @@ from omni_tui.protocol.events import (
     ToolSummary,
 )
 from omni_tui.protocol.tasks import CallTask, TaskProgress
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json
 
 _RAW = -2
@@ -103,11 +104,18 @@ async def tools(arguments: argparse.Namespace) -> int:
     if arguments.json:
         say_json([_tool_json(tool) for tool in details])
     elif found:
-        rows = [(tool.server, tool.label, tool.risk, _first_line(tool.description)) for tool in found]
+        rows = [
+            (identifier(tool.server), tool.label, tool.risk, _first_line(tool.description))
+            for tool in found
+        ]
         say(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), rows))
     else:
         tell("no tool has these words" if arguments.query else "there are no tools")
     return Exit.FAILED if broken else Exit.DONE
+
+
+def _tool_row(tool: ToolSummary) -> tuple[str, ...]:
+    return identifier(tool.server), tool.label, tool.risk, _first_line(tool.description)
 
 
 def _matches(tool: ToolSummary, words: list[str]) -> bool:

@@ -12,6 +12,7 @@ from omni_tui.config.inherit import EVERY_SERVER, SSH_AGENT, has_credentials, in
 from omni_tui.config.load import Loaded, load_config
 from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.protocol import LaunchOptions
+from omni_tui.servers.transports.stdio import environment
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 NEEDED = {
@@ -48,6 +49,14 @@ KEPT_BACK = {
 
 def test_a_server_gets_what_it_needs_and_nothing_else() -> None:
     assert inherited(ServerSpec(name="x"), NEEDED | KEPT_BACK) == NEEDED
+
+
+def test_what_its_settings_say_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    given = environment(ServerSpec(name="x", env={"TZ": "UTC", "A": "1"}), {"MARK": "m"})
+    assert (given["TZ"], given["A"], given["MARK"]) == ("UTC", "1", "m")
+    assert "OPENAI_API_KEY" not in given
 
 
 def test_exported_functions_are_kept_back() -> None:
