@@ -85,6 +85,7 @@ class Tool:
             parameters=parameters,
             read_only=self.risk == "read",
             title="" if self.held else strip_invisible(self.definition.title)[0][:200],
+            label=f"{identifier(self.server)} › {identifier(self.definition.name)}",
         )
 
 
