@@ -8,12 +8,14 @@ import json
 import os
 import time
 from datetime import datetime
+from pathlib import Path
 
 from omni_tui.cli.failures import Exit, Failure
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import say, say_json, tell
 from omni_tui.config.load import load_config
 from omni_tui.memory import LogEntry, PlaceRefused, ServerLogs, Vault, VaultRefused
+from omni_tui.memory.server_logs import FOLDER
 from omni_tui.security.text import safe_line
 
 _PAUSE_S = 0.25
@@ -24,31 +26,48 @@ def server_log(arguments: argparse.Namespace) -> int:
     loaded = load_config(launch_options(arguments), os.environ)
     state = loaded.paths.state_dir
     known = {spec.name for spec in loaded.servers}
-    try:
-        logs = ServerLogs(state, Vault.open(state)) if state.is_dir() else None
-        entries, broken = logs.read(arguments.name) if logs is not None else ([], 0)
-    except FileNotFoundError:
-        assert logs is not None
-        entries, broken = [], 0
-        _must_be_known(arguments.name, known | set(logs.names()))
-    except (VaultRefused, PlaceRefused, OSError) as error:
-        raise Failure("the logs of servers cannot be read", why=str(error)) from None
+    logs = _logs(state)
+    entries, broken = _read(logs, arguments.name, known) if logs is not None else ([], 0)
     if logs is None:
         _must_be_known(arguments.name, known)
     if broken:
-        tell(
-            f"{broken} parts of this log cannot be read: they were sealed with another key, or are damaged"
-        )
+        tell(f"{broken} parts of this log cannot be read: sealed with another key, or damaged")
     if not entries and not arguments.follow:
         raise Failure(
-            f"{arguments.name} has no log yet",
-            why=f"it has written nothing since {state} is used",
-            todo="Start it first: omni-tui servers",
+            f"{arguments.name} has no log" if broken else f"{arguments.name} has no log yet",
+            why="nothing of it can be read" if broken else f"it has written nothing since {state} is used",
+            todo="" if broken else "Start it first: omni-tui servers",
         )
     _print(entries, as_json=arguments.json, one_by_one=arguments.follow)
     if arguments.follow:
-        _follow(logs or ServerLogs(state, Vault.open(state)), arguments, entries)
+        while logs is None:
+            time.sleep(_PAUSE_S)
+            logs = _logs(state)
+        _follow(logs, arguments, entries)
     return Exit.DONE
+
+
+def _logs(state: Path) -> ServerLogs | None:
+    """Return the saved logs, None if there are none: then no key is made. Raises `Failure`."""
+    if not (state / FOLDER).is_dir():
+        return None
+    try:
+        vault = Vault.open(state)
+    except (VaultRefused, PlaceRefused, OSError) as error:
+        raise Failure("the logs of servers cannot be read", why=str(error)) from None
+    if vault.missing:
+        tell(f"omni-tui: {vault.missing}")
+    return ServerLogs(state, vault)
+
+
+def _read(logs: ServerLogs, name: str, known: set[str]) -> tuple[list[LogEntry], int]:
+    try:
+        return logs.read(name)
+    except FileNotFoundError:
+        _must_be_known(name, known | set(logs.names()))
+        return [], 0
+    except OSError as error:
+        raise Failure(f"the log of {name} cannot be read", why=str(error)) from None
 
 
 def _must_be_known(name: str, known: set[str]) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from omni_tui.agents import ToolOutcome
+from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -26,7 +28,10 @@ async def test_what_was_found_is_told_in_the_words_of_people() -> None:
 
 
 async def test_a_loop_is_told_in_the_words_of_people() -> None:
-    host = FakeHost("ok")
+    async def same(_call: ToolCall) -> ToolOutcome:
+        return ToolOutcome("nothing new", "succeeded")
+
+    host = FakeHost(same)
     host.specs = (ZEBRA,)
     model = ScriptedModel(*([reply("", call(f"c{n}", "zoo__feed_zebra", "{}"))] for n in range(8)))
     over = await play(host, model)
