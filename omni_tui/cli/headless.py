@@ -101,7 +101,7 @@ async def tools(arguments: argparse.Namespace) -> int:
         details = await _describe(driver, found) if arguments.json else []
         broken = driver.broken()
     for server in broken:
-        tell(f"{server.label}: {server.state}: {server.reason}. Its tools are not listed.")
+        tell(f"{server.label}: {server.state}: {_why(server)}. Its tools are not listed.")
     if arguments.json:
         say_json([_tool_json(tool) for tool in details])
     elif found:

@@ -267,7 +267,8 @@ class Connection:
     @property
     def _limit(self) -> float:
         """Seconds that connecting may take now."""
-        first = 0.0 if self._approach.has_worked else self.spec.first_start
+        known = self._approach.has_worked and self._breaker.attempt == 0
+        first = 0.0 if known else self.spec.first_start
         return max(self.spec.connect_timeout, first)
 
     def _again(self) -> Trouble:
