@@ -145,6 +145,7 @@ def _tool_json(tool: ToolDetails) -> dict[str, Any]:
         "name": tool.tool,
         "description": tool.description,
         "input_schema": json.loads(tool.input_schema_json or "{}"),
+        **({"not_checked": list(tool.not_checked)} if tool.not_checked else {}),
     }
 
 
@@ -155,7 +156,8 @@ async def call(arguments: argparse.Namespace) -> int:
     because a rule or the tool's nature forbids it.
     """
     watch = _Watch()
-    async with engine(launch_options(arguments, headless=True), watch.heard) as driver:
+    options = launch_options(arguments, headless=True, only=(arguments.server,))
+    async with engine(options, watch.heard) as driver:
         await driver.connected([arguments.server])
         _must_be_there(driver, arguments.server, arguments.tool)
         details = await driver.ask_for(

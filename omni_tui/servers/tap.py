@@ -2,8 +2,8 @@
 
 The gate of the approvals decides; this tap makes sure that nothing else, by mistake of ours or of
 the SDK, puts a call on the wire: it sits between the SDK's session and the transport. It also takes
-each answer to a passed call off the wire as it came, so that the SDK neither rejects a sloppy
-result nor spends time on a large one, trims listings, and notices the end of the stream.
+each answer to a passed call, and each page of a list, off the wire as it came, so that the SDK neither
+rejects a sloppy one nor spends time on a large one, and notices the end of the stream.
 """
 
 from __future__ import annotations
@@ -22,19 +22,13 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
 
 from omni_tui.servers.base import Dispatch, DispatchRefused
-from omni_tui.servers.listing import trim
+from omni_tui.servers.listing import LISTS, Page
 from omni_tui.servers.wire import Noted, WireLog
 
 if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, WriteStream
 
 _CALL = "tools/call"
-_LISTS = {
-    "tools/list": "tools",
-    "prompts/list": "prompts",
-    "resources/list": "resources",
-    "resources/templates/list": "resourceTemplates",
-}
 _STAND_IN: dict[str, Any] = {"content": [], "resultType": "complete"}
 
 
@@ -74,6 +68,7 @@ class Opening:
 
 
 _current: ContextVar[Opening | None] = ContextVar("dispatch", default=None)
+_page: ContextVar[Page | None] = ContextVar("page", default=None)
 
 
 def current() -> Opening | None:
@@ -100,9 +95,8 @@ class Tap:
         self._authority = authority
         self._on_end = on_end
         self._passed: dict[RequestId, Opening] = {}
-        self._lists: dict[RequestId, str] = {}
+        self._lists: dict[RequestId, Page] = {}
         self._heard = time.monotonic()
-        self.trimmed = 0
 
     @property
     def quiet(self) -> float:
@@ -131,6 +125,18 @@ class Tap:
             _current.reset(token)
             if opening.request is not None:
                 self._passed.pop(opening.request, None)
+
+    @contextlib.contextmanager
+    def listing(self, kind: str) -> Iterator[Page]:
+        """Return the page that the answer to the list request sent inside of this block fills."""
+        page = Page(kind)
+        token = _page.set(page)
+        try:
+            yield page
+        finally:
+            _page.reset(token)
+            for request in [request for request, each in self._lists.items() if each is page]:
+                del self._lists[request]
 
     def again(self, opening: Opening) -> None:
         """Let the same call through once more: its answer asked for input, which is to be given.
@@ -169,8 +175,11 @@ class Tap:
         message = item.message
         if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
             return
-        if isinstance(message, JSONRPCRequest) and message.method in _LISTS:
-            self._lists[coerce_request_id(message.id)] = _LISTS[message.method]
+        if isinstance(message, JSONRPCRequest) and message.method in LISTS:
+            kind = LISTS[message.method]
+            asked = _page.get()
+            page = asked if asked is not None and asked.kind == kind else Page(kind)
+            self._lists[coerce_request_id(message.id)] = page
         if message.method == _CALL:
             if not isinstance(message, JSONRPCRequest):
                 raise DispatchRefused("a tools/call without an id was about to be sent")
@@ -206,7 +215,7 @@ class Tap:
         self._passed[opening.request] = opening
 
     def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
-        """Take a call's answer off the wire, and cut a listing to size."""
+        """Take a call's answer, or the page of a list, off the wire."""
         self._heard = time.monotonic()
         if isinstance(item, Exception) or not isinstance(item.message, JSONRPCResponse | JSONRPCError):
             return item
@@ -215,18 +224,15 @@ class Tap:
             return item
         request = coerce_request_id(message.id)
         opening = self._passed.get(request)
-        kind = self._lists.pop(request, "")
+        page = self._lists.pop(request, None)
         if isinstance(message, JSONRPCError):
             if opening is not None:
                 opening.refusal = message
             return item
         if opening is not None:
             opening.answer = message.result
-            stand_in = JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN))
-            return SessionMessage(stand_in, item.metadata)
-        if kind:
-            self.trimmed += trim(message.result, kind)
-        return item
+            return _answered(item, message.id, dict(_STAND_IN))
+        return item if page is None else _answered(item, message.id, page.take(message.result))
 
     def unsent(self, item: SessionMessage) -> None:
         """Note that a frame met a closed transport: nothing of it was sent."""
@@ -248,6 +254,10 @@ class Tap:
     def ended(self) -> None:
         """Note that the server's stream is over."""
         self._on_end()
+
+
+def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) -> SessionMessage:
+    return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=request, result=result), item.metadata)
 
 
 class GuardedReader:
