@@ -22,6 +22,7 @@ from omni_tui.servers.listing import MAX_TOOLS, LeftOut, in_words
 from omni_tui.servers.offering import list_offers
 from omni_tui.servers.offers import Offers
 from omni_tui.servers.pages import Walk
+from omni_tui.servers.transports.answers import error_words
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -97,7 +98,7 @@ async def _list_tools(client: Client, tap: Tap, server: str, timeout: float, off
     except MCPError as error:
         if error.code == types.CONNECTION_CLOSED:
             raise
-        offer.trouble = f"refuses to list its tools: {error.message}"
+        offer.trouble = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
     except (ValidationError, RuntimeError, ValueError) as error:
         _log.info("the tool list of %s breaks the specification: %s", server, error)
         offer.trouble = "its list of tools breaks the specification"
