@@ -22,7 +22,7 @@ from omni_tui.servers.auth.callback import PATH
 from omni_tui.servers.auth.fetch import Fetcher, Resolve, refusal, resolve
 from omni_tui.servers.auth.provider import Challenge
 from omni_tui.servers.auth.records import Record, Store
-from omni_tui.servers.auth.urls import AuthTrouble, Boundary
+from omni_tui.servers.auth.urls import AuthTrouble, Boundary, same_issuer
 
 _REFUSED = (400, 401, 403)
 
@@ -139,7 +139,12 @@ class Account:
             on_url(url, provider)
 
         async def wait() -> AuthorizationCodeResult:
-            return await on_callback()
+            result = await on_callback()
+            metadata = provider.context.oauth_metadata
+            named = str(metadata.issuer) if metadata else ""
+            if result.iss and named and same_issuer(result.iss, named):
+                result.iss = named  # the SDK (2.3.0) compares them letter by letter
+            return result
 
         memory = sdk.Memory(record, self._clock, changed)
         provider = sdk.browser_sign_in(

@@ -128,6 +128,8 @@ class Fetcher:
         headers = httpx2.Headers(request.headers)
         headers["Host"] = request.url.netloc.decode("ascii")
         headers["Accept-Encoding"] = "identity"
+        # The SDK (2.3.0) asks for tokens without it, and some then answer with a form (GitHub).
+        headers.setdefault("Accept", "application/json")
         pinned = httpx2.Request(
             request.method,
             request.url.copy_with(host=host),
