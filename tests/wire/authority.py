@@ -201,10 +201,8 @@ class Authority:
 
     async def _token(self, request: Request) -> Response:
         answer = await self._answer(request)
-        form_only = (
-            "application/json" not in request.headers.get("accept", "") or self.forms_only == "always"
-        )
-        if self.forms_only and form_only:
+        unasked = "application/json" not in request.headers.get("accept", "")
+        if self.forms_only == "always" or (self.forms_only and unasked):
             return Response(urlencode(json.loads(bytes(answer.body))), media_type="text/plain")
         return answer
 

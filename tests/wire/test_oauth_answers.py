@@ -170,6 +170,7 @@ def test_only_a_registration_loses_its_scope() -> None:
         json={"redirect_uris": ["x"], "scope": "a", "client_name": "n"},
     )
     again = without_scope(registration, httpx2.Response(400, **refused))
-    assert again is not None and again.content == b'{"redirect_uris":["x"],"client_name":"n"}'
+    assert again is not None
+    assert again.content == b'{"redirect_uris":["x"],"client_name":"n"}'
     assert without_scope(again, httpx2.Response(400, **refused)) is None
     assert without_scope(registration, httpx2.Response(500, **refused)) is None
