@@ -15,6 +15,7 @@ import mcp_types as types
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import CallError, RawResult
 from omni_tui.servers.tap import Opening
+from omni_tui.servers.transports.reasons import named
 
 CUT = "the connection was cut; the call may or may not have run"
 FORGOTTEN = "the server has forgotten this session, as after a restart; nothing was run"
@@ -80,19 +81,18 @@ def refusal_of(opening: Opening, *, http: bool) -> CallError:
     if http and error.code == types.CONNECTION_CLOSED:
         return CallError(CUT, sent=True)
     if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
-        return CallError("its answer could not be read; the call has probably run", sent=True)
+        return CallError(
+            safe(opening.words) or "its answer could not be read; the call has probably run", sent=True
+        )
     if http and error.message in STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
-        return _refused_by_status(opening.status)
+        return _refused_by_status(opening.status, opening.words)
     what = f"{safe(error.message, limit=4000)} (error {error.code})"
     return CallError(what, sent=True, answered=True)
 
 
-def _refused_by_status(status: int) -> CallError:
-    try:
-        what = f"the server answered {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        what = f"the server answered {status}"
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+def _refused_by_status(status: int, words: str) -> CallError:
+    what = f"the server answered {named(status)}" + (f": {safe(words)}" if words else "")
+    if status == HTTPStatus.UNAUTHORIZED:
         what = f"needs authorisation: {what}"
     answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
     return CallError(

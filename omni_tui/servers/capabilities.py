@@ -31,6 +31,8 @@ _DEBOUNCE = 0.2
 _RELIST_PAUSE = 2.0
 """Seconds between two listings that a server asked for; sooner only after a quiet time."""
 _LISTEN_FIRST, _LISTEN_LAST = 1.0, 60.0
+_LISTEN_STEADY = 60.0
+"""Seconds after which a stream of changes that ended counts as one that had been of use."""
 
 
 @dataclass(slots=True)
@@ -193,6 +195,7 @@ async def listen(client: Client, changed: Callable[[], None], timeout: float) ->
     delay = _LISTEN_FIRST
     first = True
     while True:
+        begun, told = time.monotonic(), False
         try:
             opening = client.listen(
                 tools_list_changed=tools, prompts_list_changed=prompts, resources_list_changed=resources
@@ -201,8 +204,9 @@ async def listen(client: Client, changed: Callable[[], None], timeout: float) ->
                 deadline.reschedule(None)
                 if not first:
                     changed()
-                delay, first = _LISTEN_FIRST, False
+                first = False
                 async for _ in events:
+                    told = True
                     changed()
         except ListenNotSupportedError:
             return
@@ -212,5 +216,8 @@ async def listen(client: Client, changed: Callable[[], None], timeout: float) ->
             if error.code in (types.METHOD_NOT_FOUND, types.CONNECTION_CLOSED):
                 return
             _log.info("a stream of change events was refused: %s", error)
+        # A server that ends each stream at once would otherwise be listed anew every second.
+        if told or time.monotonic() - begun >= _LISTEN_STEADY:
+            delay = _LISTEN_FIRST
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))
         delay = min(_LISTEN_LAST, delay * 2)

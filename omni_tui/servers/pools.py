@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
-from omni_tui.servers.addresses import is_loopback
+from omni_tui.servers.addresses import is_loopback, shown_url
 
 LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=15.0)
 """Bounds of one pool. An event stream holds a connection for as long as it lives."""
@@ -115,6 +115,16 @@ def proxy_for(url: httpx2.URL) -> str:
     if not proxy or proxy_bypass(host):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def proxy_of(url: str) -> str:
+    """Return the proxy that makes the connections to a URL, as it may be shown; "" for none."""
+    try:
+        address = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return ""
+    proxy = "" if is_loopback(address.host) else proxy_for(address)
+    return shown_url(proxy) if proxy else ""
 
 
 def _why(error: Exception) -> str:

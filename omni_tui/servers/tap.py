@@ -52,10 +52,11 @@ class Opening:
     """One dispatch while its call runs, and what became of its frame.
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
-    both as they came. The HTTP transport adds `status` (of the response to this very request) and
-    `unsent` (no connection could be made, so surely nothing was sent), the sign-in `renewed` (its
-    token was refused, and there is another one), and `forgotten` says that the server refused it
-    because it does not know our session. `rounds`: how often the server has asked for input and the
+    both as they came. The HTTP transport adds `status` (of the response to this very request), `words`
+    (of an error response, or why an answer cannot be read) and `unsent` (no connection could be made, so
+    surely nothing was sent), the sign-in `renewed` (its token was refused, and there is another one), and
+    `forgotten` says that the server refused it because it does not know our session. `rounds`: how
+    often the server has asked for input and the
     same call was let through again, with the answers.
     """
 
@@ -66,6 +67,7 @@ class Opening:
         self.answer: dict[str, Any] | None = None
         self.refusal: JSONRPCError | None = None
         self.status = 0
+        self.words = ""
         self.unsent = False
         self.renewed = False
         self.forgotten = False
@@ -156,7 +158,7 @@ class Tap:
             self._passed.pop(opening.request, None)
         opening.passed = opening.unsent = opening.renewed = opening.forgotten = False
         opening.answer = opening.refusal = opening.request = None
-        opening.status = 0
+        opening.status, opening.words = 0, ""
 
     def guard(
         self, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]

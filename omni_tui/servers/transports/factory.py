@@ -96,6 +96,10 @@ def kinds() -> list[str]:
 
 
 register("stdio", lambda spec, needs: StdioTransport(spec, needs.processes, needs.log))
-register("http", lambda spec, needs: HttpTransport(spec, needs.on_lost, auth=needs.auth))
-register("sse", lambda spec, needs: SseTransport(spec, needs.on_lost, auth=needs.auth))
+register(
+    "http", lambda spec, needs: HttpTransport(spec, needs.on_lost, auth=needs.auth, on_odd=needs.log.note)
+)
+register(
+    "sse", lambda spec, needs: SseTransport(spec, needs.on_lost, auth=needs.auth, on_odd=needs.log.note)
+)
 register("memory", lambda spec, needs: MemoryTransport(spec))

@@ -54,7 +54,7 @@ def encode(message: JSONRPCMessage) -> bytes:
 
 def parse(line: bytes) -> JSONRPCMessage:
     """Read one line. Raises `JunkLine`."""
-    body = _load(line)
+    body = load(line)
     if not isinstance(body, dict):
         raise JunkLine("not a JSON object")
     try:
@@ -75,7 +75,7 @@ def _message(body: dict[str, Any]) -> JSONRPCMessage:
     return JSONRPCError(jsonrpc=version, id=body.get("id"), error=body["error"])
 
 
-def _load(line: bytes) -> Any:
+def load(line: bytes) -> Any:
     """Parse JSON. A large line is checked first, and parsed without collections of garbage in between."""
     if len(line) < _LARGE:
         try:

@@ -28,7 +28,8 @@ from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.transports.client import open_client
 from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, parse
 from omni_tui.servers.transports.posts import Outbox
-from omni_tui.servers.transports.web import WebTransport, check, explain, explain_status
+from omni_tui.servers.transports.reasons import explain, explain_status
+from omni_tui.servers.transports.web import WebTransport, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,15 +55,21 @@ class SseTransport(WebTransport):
     `on_lost` is also called when the event stream ends.
     """
 
+    reads_events = True
+
     def __init__(
-        self, spec: ServerSpec, on_lost: Callable[[], None], *, auth: httpx2.Auth | None = None
+        self,
+        spec: ServerSpec,
+        on_lost: Callable[[], None],
+        *,
+        auth: httpx2.Auth | None = None,
+        on_odd: Callable[[str], None] = lambda _what: None,
     ) -> None:
-        super().__init__(spec, on_lost, auth=auth)
+        super().__init__(spec, on_lost, auth=auth, on_odd=on_odd)
         self._fault: Trouble | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: Outbox | None = None
         self._stack = contextlib.AsyncExitStack()
-        self.junk = 0
         self.absent = False
 
     async def __aenter__(self) -> TransportStreams:
@@ -166,7 +173,7 @@ class SseTransport(WebTransport):
             raise TroubleError(Trouble(what, "Use that address if it is the server meant."))
         if status >= HTTPStatus.BAD_REQUEST:
             self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _DOORS
-            raise TroubleError(explain_status(status, self._spec))
+            raise TroubleError(explain_status(status, self._spec, self._words))
         if kind != "text/event-stream":
             what = f"no event stream at {shown_url(self._spec.url)}: the answer is {kind or 'untyped'}"
             raise TroubleError(Trouble(what, "Check the path of the URL, which often ends in /sse."))
