@@ -45,20 +45,16 @@ def event(body: object, *, end: bytes = b"\n") -> bytes:
     return b"event: message" + end + b"data: " + data + end + end
 
 
-async def read(
-    stream: Pieces, kind: str, request: httpx2.Request = CALL, **headers: str
-) -> tuple[bytes, list[str], httpx2.Response]:
+async def read(stream: Pieces, kind: str, **headers: str) -> tuple[bytes, list[str]]:
     odd: list[str] = []
-    response = httpx2.Response(
-        200, stream=stream, headers={"content-type": kind, **headers}, request=request
-    )
-    response = judged(request, response, odd.append)
-    return await response.aread(), odd, response
+    response = httpx2.Response(200, stream=stream, headers={"content-type": kind, **headers}, request=CALL)
+    response = judged(CALL, response, odd.append)
+    return await response.aread(), odd
 
 
 async def answer(body: bytes, kind: str = "application/json", **headers: str) -> Any:
     """Return the one message that comes of a body."""
-    found, _, _ = await read(Pieces(body), kind, **headers)
+    found, _ = await read(Pieces(body), kind, **headers)
     if "event-stream" in kind:
         found = found.partition(b"data: ")[2]
     return json.loads(found)
@@ -150,22 +146,19 @@ async def test_an_answer_has_a_bound_however_it_is_packed(kind: str, packed: str
         body = gzip.compress(body) if way == "gzip" else zlib.compress(body)
     pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
     stream = Pieces(*pieces)
-    found, odd, _ = await read(stream, kind, **headers)
+    found, odd = await read(stream, kind, **headers)
     assert b"it is longer than 16 MiB" in found
     assert len(found) < 1000
     assert odd
 
 
-async def test_a_long_answer_within_the_bound_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    big = {
-        "jsonrpc": "2.0",
-        "id": 7,
-        "result": {"content": [{"type": "text", "text": "y" * (MAX_LINE - 200)}]},
-    }
-    assert (await answer(gzip.compress(text(big)), **{"content-encoding": "gzip"})) == big
-    found, _ = await events(
-        b"data: ", *[text(big)[at : at + 99_999] for at in range(0, MAX_LINE, 99_999)], b"\n\n"
-    )
+async def test_a_long_answer_within_the_bound_is_whole() -> None:
+    part = {"type": "text", "text": "y" * (MAX_LINE - 200)}
+    big = {"jsonrpc": "2.0", "id": 7, "result": {"content": [part]}}
+    written = text(big)
+    assert (await answer(gzip.compress(written), **{"content-encoding": "gzip"})) == big
+    pieces = [written[at : at + 99_999] for at in range(0, len(written), 99_999)]
+    found, _ = await events(b"data: ", *pieces, b"\n\n")
     assert found == [big]
 
 
@@ -210,7 +203,7 @@ async def test_a_stream_reads_the_same_however_it_is_cut(end: bytes) -> None:
 
 async def test_ids_and_retries_of_events_go_on_without_their_junk() -> None:
     stream = b"id: 1\nretry: 5\ndata: junk\n\nid: 2\ndata:\n\nevent: other\ndata: {}\n\n"
-    found, odd, _ = await read(Pieces(stream), "text/event-stream")
+    found, odd = await read(Pieces(stream), "text/event-stream")
     response = httpx2.Response(
         200, content=found, headers={"content-type": "text/event-stream"}, request=CALL
     )
