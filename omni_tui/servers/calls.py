@@ -15,6 +15,7 @@ import mcp_types as types
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import CallError, RawResult
 from omni_tui.servers.tap import Opening
+from omni_tui.servers.transports.answers import MalformedAnswer, error_words
 from omni_tui.servers.transports.reasons import named
 
 CUT = "the connection was cut; the call may or may not have run"
@@ -86,8 +87,17 @@ def refusal_of(opening: Opening, *, http: bool) -> CallError:
         )
     if http and error.message in STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
         return _refused_by_status(opening.status, opening.words)
-    what = f"{safe(error.message, limit=4000)} (error {error.code})"
-    return CallError(what, sent=True, answered=True)
+    if isinstance(opening.refusal, MalformedAnswer) and not opening.refusal.answered:
+        return CallError(safe(error.message, limit=4000), sent=True)
+    if error.code == types.URL_ELICITATION_REQUIRED:  # its data is the page to visit, shown on its own
+        return CallError(
+            f"{safe(error.message, limit=4000)} (error {error.code})", sent=True, answered=True
+        )
+    return CallError(error_words(error, _safe), sent=True, answered=True)
+
+
+def _safe(text: str) -> str:
+    return safe(text, limit=4000)
 
 
 def _refused_by_status(status: int, words: str) -> CallError:

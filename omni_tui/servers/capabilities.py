@@ -20,6 +20,7 @@ from omni_tui.servers.base import ToolDefinition
 from omni_tui.servers.listing import MAX_ENTRIES, MAX_TOOLS
 from omni_tui.servers.offering import Walk, list_offers
 from omni_tui.servers.offers import Offers
+from omni_tui.servers.transports.answers import error_words
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -123,7 +124,7 @@ async def _list_tools(client: Client, server: str, timeout: float, offer: Offer)
     except MCPError as error:
         if error.code == types.CONNECTION_CLOSED:
             raise
-        offer.trouble = f"refuses to list its tools: {error.message}"
+        offer.trouble = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
         return
     except (ValidationError, RuntimeError, ValueError) as error:
         _log.info("the tool list of %s breaks the specification: %s", server, error)

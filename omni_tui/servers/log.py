@@ -11,6 +11,8 @@ from omni_tui.security.text import safe_line
 
 MAX_LINES = 5000
 MAX_BYTES = 512 * 1024
+ODD_LINES = 50
+"""How many lines that are no messages are repeated in one life; the others are counted."""
 MAX_LINE = 2000
 """Longest line that is kept, in bytes; the rest of a longer one is cut off."""
 
@@ -27,6 +29,7 @@ class ServerLog:
         self._size = 0
         self._partial = b""
         self._last = b""
+        self._odd = 0
         self._on_growth = on_growth
 
     def __len__(self) -> int:
@@ -40,6 +43,7 @@ class ServerLog:
     def begin(self) -> None:
         """Forget the server's last words: another process starts."""
         self._partial = self._last = b""
+        self._odd = 0
 
     def take_over(self, former: ServerLog) -> None:
         """Begin with the lines of another log."""
@@ -74,6 +78,15 @@ class ServerLog:
         """Add a line of our own, with the time."""
         self._add(f"[{time.strftime('%H:%M:%S')}] {text}".encode("utf-8", "replace"))
         self._on_growth()
+
+    def odd(self, line: bytes, why: str) -> None:
+        """Note something on standard output that is no message, or an answer of an odd form."""
+        self._odd += 1
+        if self._odd <= ODD_LINES:
+            text = line[:MAX_LINE].decode("utf-8", "replace").strip()
+            self.note(f"on its standard output, {why}: {text}")
+        elif str(self._odd).rstrip("0") == "1":  # 100, 1,000, 10,000 …
+            self.note(f"{self._odd:,} lines so far on its standard output that are no messages")
 
     def lines(self) -> list[SafeText]:
         """Return all lines, made safe to show."""

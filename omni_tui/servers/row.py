@@ -54,6 +54,7 @@ def row(
         log_lines=log_lines,
         calls=calls,
         wire=wire,
+        odd=session.junk if session else 0,
     )
 
 

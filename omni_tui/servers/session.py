@@ -43,6 +43,7 @@ from omni_tui.servers.processes import Processes
 from omni_tui.servers.tap import Tap
 from omni_tui.servers.task_wire import TasksExtension, only_as_tasks
 from omni_tui.servers.task_wire import Verbs as TaskVerbs
+from omni_tui.servers.transports.answers import error_words
 from omni_tui.servers.transports.factory import Needs, make
 from omni_tui.servers.verbs import Verbs, log_line
 from omni_tui.servers.wire import WireLog
@@ -245,7 +246,7 @@ class Session:
         if trouble is not None:
             return trouble
         if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
-            return Trouble(f"refuses to connect: {safe_line(error.message)} (error {error.code})")
+            return Trouble(f"refuses to connect: {error_words(error.error, safe_line)}")
         if error is None or isinstance(error, MCPError | asyncio.CancelledError):
             return Trouble("it closed the connection", "Look at its log.")
         _log.warning("the connection to %s failed", self._spec.name, exc_info=error)

@@ -72,7 +72,6 @@ def test_messages_are_read(line: bytes, kind: type[Any]) -> None:
     [
         b"{",
         b"{}",
-        b'{"jsonrpc":"1.0","id":1,"result":{}}',
         b'{"jsonrpc":"2.0","id":1,"result":[]}',
         b'{"jsonrpc":"2.0","id":{},"result":{}}',
         b'{"jsonrpc":"2.0","id":1}',

@@ -25,8 +25,9 @@ from mcp.shared.message import SessionMessage
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.addresses import shown_url
 from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.transports.answers import OpenRequests
 from omni_tui.servers.transports.client import open_client
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, parse
+from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, read
 from omni_tui.servers.transports.posts import Outbox
 from omni_tui.servers.transports.reasons import explain, explain_status
 from omni_tui.servers.transports.web import WebTransport, check
@@ -180,16 +181,16 @@ class SseTransport(WebTransport):
         self.absent = False
 
     async def _take(self, data: str, inward: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
-        try:
-            message = parse(data.encode("utf-8", "replace"))
-        except JunkLine:
-            self.junk += 1
-            return
-        if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
-            if message.id is None:
-                message.id = self._outbox.only_one()
-            self._outbox.answered(message.id)
-        await inward.send(SessionMessage(message))
+        requests = self._outbox.requests if self._outbox is not None else OpenRequests()
+        for message in read(data.encode("utf-8", "replace"), requests):
+            if isinstance(message, JunkLine):
+                self.odd(f"an event was left out: {message}")
+                continue
+            if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+                if message.id is None:
+                    message.id = self._outbox.only_one()
+                self._outbox.answered(message.id)
+            await inward.send(SessionMessage(message))
 
     def in_session(self, request: httpx2.Request) -> bool:
         """Return whether a request names a session: the endpoint's address does."""

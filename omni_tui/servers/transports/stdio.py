@@ -20,6 +20,7 @@ from omni_tui.servers import priority, reaper
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
+from omni_tui.servers.transports.answers import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
 
 INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
@@ -113,8 +114,8 @@ class StdioTransport:
 
     @property
     def junk(self) -> int:
-        """Lines on standard output so far that were no messages."""
-        return self._reader.junk if self._child else 0
+        """What came on standard output so far that was no message, or an answer of an odd form."""
+        return self._reader.odd if self._child else 0
 
     @property
     def pid(self) -> int | None:
@@ -153,8 +154,9 @@ class StdioTransport:
         child = self._child = Child(process)
         pipes = (child.process.stdin, child.process.stdout, child.process.stderr)
         stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
-        self._reader = LineReader(stdout)
-        self._writer = FrameWriter(stdin, self._reader.finish)
+        requests = OpenRequests()
+        self._reader = LineReader(stdout, requests, self._server_log.odd)
+        self._writer = FrameWriter(stdin, self._reader.finish, requests)
         self._errors = ErrorReader(stderr, self._server_log)
         self._watcher = asyncio.create_task(self._follow(child), name=f"exit of {self._spec.name}")
         return child
