@@ -224,9 +224,7 @@ class ServerSection(Section):
             how = "only one of them" if self.command else "one of them"
             raise PydanticCustomError("reach", "needs `command` or `url`, " + how)
         misplaced = (
-            ("args", "env", "cwd")
-            if self.url
-            else ("headers", "auth", "token", "oauth", "transport", "heartbeat")
+            ("args", "env", "cwd") if self.url else ("headers", "auth", "token", "oauth", "transport")
         )
         for key in misplaced:
             if key in self.model_fields_set:

@@ -10,12 +10,16 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.security import arguments
 from omni_tui.security.redaction import MASK
 
+_SCHEMES = ("bearer", "basic", "token")
+
 
 def secret_values(spec: ServerSpec) -> list[str]:
     """Return every value of a server that must not be seen anywhere."""
-    headers = [spec.headers[name] for name in spec.secret_headers]
-    found = [spec.env[name] for name in spec.secret_env]
-    found += [*headers, *(value.removeprefix("Bearer ") for value in headers)]
+    found = [value for name, value in spec.env.items() if name in spec.secret_env or names_a_secret(name)]
+    for name, value in spec.headers.items():
+        if name in spec.secret_headers or names_a_secret(name):
+            scheme, _, rest = value.partition(" ")
+            found += [value, rest] if scheme.lower() in _SCHEMES else [value]
     found += spec.oauth.secrets() if spec.oauth else ()
     found += arguments.secret_values(spec.args)
     found += _in_address(spec.url)

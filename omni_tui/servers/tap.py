@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from types import TracebackType
@@ -19,10 +20,18 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
+from mcp_types import (
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
 
 from omni_tui.servers.base import Dispatch, DispatchRefused
 from omni_tui.servers.listing import trim
+from omni_tui.servers.own_secrets import OwnSecrets
 from omni_tui.servers.wire import Noted, WireLog
 
 if TYPE_CHECKING:
@@ -35,6 +44,9 @@ _LISTS = {
     "resources/list": "resources",
     "resources/templates/list": "resourceTemplates",
 }
+_GREETINGS = ("initialize", "server/discover")
+_MOST_REQUESTS = 2000
+"""Requests without an answer, and with one, that are remembered each."""
 _STAND_IN: dict[str, Any] = {"content": [], "resultType": "complete"}
 
 
@@ -87,7 +99,9 @@ class Tap:
     """Guards the two streams of one connection to `server`.
 
     `authority` is asked last, once per frame, whether the dispatch still stands. `on_end` is called
-    when the server's stream ends. `wire` notes what passes, while it is on.
+    when the server's stream ends. `wire` notes what passes, while it is on. `secrets` are taken out of
+    whatever the server says. `on_odd` gets words for an answer that is not used. `version` is the
+    protocol version that the server answered `initialize` with.
     """
 
     def __init__(
@@ -96,11 +110,19 @@ class Tap:
         authority: Callable[[Dispatch], bool],
         on_end: Callable[[], None] = lambda: None,
         wire: WireLog | None = None,
+        *,
+        secrets: OwnSecrets | None = None,
+        on_odd: Callable[[str], None] = lambda _what: None,
     ) -> None:
         self.wire = wire if wire is not None else WireLog()
         self._server = server
         self._authority = authority
         self._on_end = on_end
+        self._secrets = secrets
+        self._on_odd = on_odd
+        self._waiting: OrderedDict[RequestId, str] = OrderedDict()
+        self._answered: OrderedDict[RequestId, None] = OrderedDict()
+        self.version: str | None = None
         self._passed: dict[RequestId, Opening] = {}
         self._lists: dict[RequestId, str] = {}
         self._heard = time.monotonic()
@@ -171,12 +193,38 @@ class Tap:
         message = item.message
         if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
             return
-        if isinstance(message, JSONRPCRequest) and message.method in _LISTS:
-            self._lists[coerce_request_id(message.id)] = _LISTS[message.method]
         if message.method == _CALL:
             if not isinstance(message, JSONRPCRequest):
                 raise DispatchRefused("a tools/call without an id was about to be sent")
             self._check_call(message)
+        if isinstance(message, JSONRPCRequest):
+            self._asked(coerce_request_id(message.id), message.method)
+
+    def _asked(self, request: RequestId, method: str) -> None:
+        if method in _LISTS:
+            self._lists[request] = _LISTS[method]
+        self._answered.pop(request, None)
+        self._waiting[request] = method
+        if len(self._waiting) > _MOST_REQUESTS:
+            self._waiting.popitem(last=False)
+
+    def _is_listing(self, message: JSONRPCMessage) -> bool:
+        """Whether a message is an answer that names tools and the like, which must stay exact."""
+        if not isinstance(message, JSONRPCResponse):
+            return False
+        method = self._waiting.get(coerce_request_id(message.id), "")
+        return method in _LISTS or method in _GREETINGS
+
+    def _is_second(self, request: RequestId) -> bool:
+        """Note an answer; return whether its request had one before: the first one counts."""
+        if request in self._answered:
+            self._on_odd(f"the request {str(request)[:40]} was answered again; the first answer counts")
+            return True
+        if self._waiting.pop(request, None) is not None:
+            self._answered[request] = None
+            if len(self._answered) > _MOST_REQUESTS:
+                self._answered.popitem(last=False)
+        return False
 
     def _check_call(self, message: JSONRPCRequest) -> None:
         opening = _current.get()
@@ -210,12 +258,20 @@ class Tap:
     def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         """Take a call's answer off the wire, and cut a listing to size."""
         self._heard = time.monotonic()
-        if isinstance(item, Exception) or not isinstance(item.message, JSONRPCResponse | JSONRPCError):
+        if isinstance(item, Exception):
             return item
         message = item.message
-        if message.id is None:
+        if self._secrets is not None and not self._is_listing(message):
+            _take_out(message, self._secrets)
+        if not isinstance(message, JSONRPCResponse | JSONRPCError) or message.id is None:
             return item
         request = coerce_request_id(message.id)
+        if isinstance(message, JSONRPCResponse) and self._waiting.get(request) == "initialize":
+            self.version = str(message.result.get("protocolVersion", ""))
+        if self._is_second(request):
+            return SessionMessage(
+                JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN)), item.metadata
+            )
         opening = self._passed.get(request)
         kind = self._lists.pop(request, "")
         if isinstance(message, JSONRPCError):
@@ -250,6 +306,17 @@ class Tap:
     def ended(self) -> None:
         """Note that the server's stream is over."""
         self._on_end()
+
+
+def _take_out(message: JSONRPCMessage, secrets: OwnSecrets) -> None:
+    """Take secrets out of a message, in place."""
+    if isinstance(message, JSONRPCError):
+        error = message.error
+        error.message, error.data = secrets.hide(error.message), secrets.hide_in(error.data)
+    elif isinstance(message, JSONRPCResponse):
+        message.result = secrets.hide_in(message.result)
+    elif message.params is not None:
+        message.params = secrets.hide_in(message.params)
 
 
 class GuardedReader:

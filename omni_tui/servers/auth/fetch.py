@@ -20,7 +20,7 @@ from http import HTTPStatus
 import httpx2
 
 from omni_tui.servers.auth.urls import AuthTrouble, Boundary, Origin
-from omni_tui.servers.pools import Lease, ProxyUnusable, lease
+from omni_tui.servers.pools import CertificatesUnusable, Lease, ProxyUnusable, lease
 
 MAX_BODY = 1024 * 1024
 """Longest answer, in bytes."""
@@ -104,6 +104,8 @@ class Fetcher:
                 self._sockets[origin] = lease(url)
             except ProxyUnusable as error:
                 raise AuthTrouble(str(error), "Correct it, or exclude the host in NO_PROXY.") from None
+            except CertificatesUnusable as error:
+                raise AuthTrouble(str(error), "Correct it, or unset it, and start again.") from None
         return self._sockets[origin]
 
     async def _hosts(self, request: httpx2.Request, origin: Origin, *, proxied: bool) -> list[str]:

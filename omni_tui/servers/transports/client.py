@@ -14,7 +14,7 @@ import httpx2
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.health import Trouble, TroubleError
-from omni_tui.servers.pools import ProxyUnusable, lease, proxy_of
+from omni_tui.servers.pools import CertificatesUnusable, ProxyUnusable, lease, proxy_of
 from omni_tui.servers.tap import current
 from omni_tui.servers.transports.bodies import judged, tells_events
 from omni_tui.servers.transports.errors import read_refusal, with_id, words_of
@@ -78,7 +78,7 @@ class Client(httpx2.AsyncClient):
         self._ears = ears
         self._pauses = StreamPauses()
         self._resumptions = StreamPauses(free=5, longest=2.0)
-        self._probed = False
+        self._tls: bool | None = None
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request; see `httpx2.AsyncClient.send`."""
@@ -125,10 +125,11 @@ class Client(httpx2.AsyncClient):
         """Whether a request in the clear broke because the port speaks TLS. Asked once, of nobody known."""
         broke = isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError)
         url = request.url
-        if self._ears.met or self._probed or not broke or url.scheme != "http" or proxy_of(str(url)):
+        if self._ears.met or not broke or url.scheme != "http" or proxy_of(str(url)):
             return False
-        self._probed = True
-        return await speaks_tls(url.host, url.port or 80)
+        if self._tls is None:
+            self._tls = await speaks_tls(url.host, url.port or 80)
+        return self._tls
 
     def _unless_lost(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         """Return the answer, or the one form of it that says that our session is unknown."""
@@ -159,6 +160,9 @@ def open_client(
         sockets = lease(url)
     except ProxyUnusable as error:
         todo = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
+        raise TroubleError(Trouble(str(error), todo, lasting=True)) from None
+    except CertificatesUnusable as error:
+        todo = "Correct it, or unset it, and start again."
         raise TroubleError(Trouble(str(error), todo, lasting=True)) from None
     return Client(
         ears,

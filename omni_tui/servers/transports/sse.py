@@ -65,8 +65,9 @@ class SseTransport(WebTransport):
         *,
         auth: httpx2.Auth | None = None,
         on_odd: Callable[[str], None] = lambda _what: None,
+        hide: Callable[[str], str] = str,
     ) -> None:
-        super().__init__(spec, on_lost, auth=auth, on_odd=on_odd)
+        super().__init__(spec, on_lost, auth=auth, on_odd=on_odd, hide=hide)
         self._fault: Trouble | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: Outbox | None = None

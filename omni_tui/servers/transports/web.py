@@ -46,6 +46,7 @@ class WebTransport(Ears):
 
     `on_lost` is called when no connection to the host can be made any more; a request that breaks in the
     middle fails alone. `auth` signs every request. `on_odd` gets words for what came and was no message.
+    `hide` takes our secrets out of the server's words.
     """
 
     web = True
@@ -58,11 +59,13 @@ class WebTransport(Ears):
         *,
         auth: httpx2.Auth | None = None,
         on_odd: Callable[[str], None] = lambda _what: None,
+        hide: Callable[[str], str] = str,
     ) -> None:
         self._spec = spec
         self._on_lost = on_lost
         self._auth = auth
         self._on_odd = on_odd
+        self._hide = hide
         self._error: Exception | None = None
         self._status = 0
         self._words = ""
@@ -84,7 +87,7 @@ class WebTransport(Ears):
 
     def refused(self, words: str) -> None:
         """Take note of the words of an error response."""
-        self._words = words
+        words = self._words = self._hide(words)
         if (opening := current()) is not None:
             opening.words = words
 
