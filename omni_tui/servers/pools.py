@@ -103,8 +103,8 @@ def lease(url: httpx2.URL) -> Lease:
             )
         except OSError as error:
             named = "SSL_CERT_FILE" if certificates[0] else "SSL_CERT_DIR"
-            empty = isinstance(error, ssl.SSLError) or not error.strerror
-            why = "it holds no certificate" if empty else error.strerror
+            words = "" if isinstance(error, ssl.SSLError) else error.strerror
+            why = words or "it holds no certificate"
             raise CertificatesUnusable(
                 f"{named} names {certificates[0] or certificates[1]}, which cannot be used: {why.lower()}"
             ) from None

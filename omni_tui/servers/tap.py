@@ -65,7 +65,8 @@ class Opening:
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
     both as they came. The HTTP transport adds `status` (of the response to this very request), `words`
-    (of an error response, or why an answer cannot be read) and `unsent` (no connection could be made, so
+    (of an error response, or why an answer cannot be read), `cut` (the answer broke off, so that an error
+    "connection closed" is none of the server's) and `unsent` (no connection could be made, so
     surely nothing was sent), the sign-in `renewed` (its token was refused, and there is another one), and
     `forgotten` says that the server refused it because it does not know our session. `rounds`: how
     often the server has asked for input and the
@@ -80,6 +81,7 @@ class Opening:
         self.refusal: JSONRPCError | None = None
         self.status = 0
         self.words = ""
+        self.cut = False
         self.unsent = False
         self.renewed = False
         self.forgotten = False
@@ -180,7 +182,7 @@ class Tap:
             self._passed.pop(opening.request, None)
         opening.passed = opening.unsent = opening.renewed = opening.forgotten = False
         opening.answer = opening.refusal = opening.request = None
-        opening.status, opening.words = 0, ""
+        opening.status, opening.words, opening.cut = 0, "", False
 
     def guard(
         self, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]

@@ -16,11 +16,11 @@ class Web:
     """What the server does, and what it has seen: `frames` (decoded bodies) and `headers` of each request.
 
     `status`: answer every request with this status. `call_status`: only calls, with `call_words`.
-    `session`: the id that a request must carry after `initialize`, "" for none; `lost`: status, code and words for one that does
-    not. `deaf`: methods that get no answer for long. `location`: redirect there. `sse`: answer in
-    an event stream. `cut`: close the connection in the middle of a call's answer. `close`: close it after
-    each answer. `deaf_to_farewells`: do not answer DELETE. `nameless`: answer calls with an error of
-    these `words` that has no id.
+    `session`: the id that a request must carry after `initialize`, "" for none; `lost`: status, code
+    and words for one that does not. `deaf`: methods that get no answer for long. `location`: redirect
+    there. `sse`: answer in an event stream. `cut`: close the connection in the middle of a call's
+    answer. `close`: close it after each answer. `deaf_to_farewells`: do not answer DELETE. `nameless`:
+    answer calls with an error of these `words` that has no id.
     """
 
     def __init__(self, port: int = 0) -> None:
