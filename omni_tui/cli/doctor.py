@@ -111,17 +111,48 @@ def _database(loaded: Loaded) -> Iterable[Finding]:
 
 
 def _key_store(loaded: Loaded) -> Iterable[Finding]:
-    import keyring
+    from omni_tui.memory import VaultRefused
+    from omni_tui.memory.keys import PASSPHRASE, find_keys
 
-    if os.environ.get("OMNI_TUI_PASSPHRASE"):
-        yield Finding("key store", "ok", "a passphrase (OMNI_TUI_PASSPHRASE)")
+    try:
+        found = find_keys(loaded.paths.state_dir, os.environ, make=False)
+    except (VaultRefused, OSError) as error:
+        yield Finding("key store", "bad", str(error))
         return
-    name = type(keyring.get_keyring()).__module__.rpartition(".")[2]
-    if name in {"fail", "null", "chainer"}:
-        what = "no system keyring; a key file of mode 0600 is used"
-        yield Finding("key store", "note", what, "set OMNI_TUI_PASSPHRASE, or unlock a keyring")
+    if found.missing:
+        yield Finding("key store", "bad", found.missing)
+    if not found.keys:
+        what = "no key yet; one is made when the first session is saved"
+        yield Finding(
+            "key store", "note", what, f"for one that is not a file, set {PASSPHRASE} or use a keyring"
+        )
+    elif found.advice:
+        what = f"a key file of mode 0600 ({loaded.paths.state_dir / 'vault.key'})"
+        yield Finding("key store", "note", what, f"set {PASSPHRASE}, or unlock a keyring")
     else:
-        yield Finding("key store", "ok", f"the system keyring ({name})")
+        yield Finding("key store", "ok", f"the {found.keys[0].kind}")
+
+
+def _saved_sessions(loaded: Loaded) -> Iterable[Finding]:
+    """Say of sessions that cannot be read how many there are, without making a key or opening one."""
+    from omni_tui.memory import Vault, VaultRefused, list_sessions
+    from omni_tui.memory.keys import find_keys
+
+    state = loaded.paths.state_dir
+    if not (state / "sessions").is_dir():
+        return
+    try:
+        keys = find_keys(state, os.environ, make=False).keys
+    except (VaultRefused, OSError):
+        return  # said of the key store
+    if not keys:
+        return
+    found = list_sessions(state, Vault(keys[0], tuple(keys[1:])))
+    if found.unreadable:
+        what = f"{len(found.unreadable)} of {len(found.unreadable) + len(found.sessions)} cannot be read"
+        yield Finding("sessions", "bad", what, "omni-tui sessions list says which and why")
+    else:
+        yield Finding("sessions", "ok", f"{len(found.sessions)} saved")
 
 
 def _folders(loaded: Loaded) -> Iterable[Finding]:
@@ -261,6 +292,7 @@ _CHECKS: tuple[Callable[[Loaded], Iterable[Finding]], ...] = (
     _clipboard,
     _database,
     _key_store,
+    _saved_sessions,
     _folders,
     _configuration,
     _references,

@@ -14,7 +14,7 @@ from omni_tui.cli.output import tell
 from omni_tui.cli.tellers import JsonTeller, TextTeller
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import SendMessage, StopRun
-from omni_tui.protocol.events import CallChanged, CommandDone, TurnEnded
+from omni_tui.protocol.events import CallChanged, CommandDone, JournalFailed, TurnEnded
 from omni_tui.protocol.plan import PlanDecided
 
 _STOP_S = 10.0
@@ -45,6 +45,8 @@ async def run(arguments: argparse.Namespace) -> int:
         assert isinstance(reply, CommandDone)
         await _until_over(driver, turn, reply.id)
         turn.leaving = True  # that servers are ended now is no part of the run
+    if reply.id not in turn.ended and turn.unsaved:
+        raise Failure("the run ended", why=turn.unsaved)
     return turn.status(reply.id)
 
 
@@ -60,7 +62,7 @@ async def _until_over(driver: Driver, turn: _Turn, name: str) -> None:
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    over = asyncio.ensure_future(driver.until(lambda: name in turn.ended))
+    over = asyncio.ensure_future(driver.until(lambda: turn.is_over(name)))
     stopping = asyncio.ensure_future(interrupts.wait())
     try:
         await asyncio.wait({over, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -82,6 +84,7 @@ class _Turn:
     def __init__(self, teller: JsonTeller | TextTeller) -> None:
         self._tell = teller.tell
         self.ended: dict[str, TurnEnded] = {}
+        self.unsaved = ""
         self.withheld = False
         self.cancelled = False
         self.leaving = False
@@ -90,12 +93,18 @@ class _Turn:
         """Take in one event."""
         if isinstance(event, TurnEnded):
             self.ended[event.turn] = event
+        elif isinstance(event, JournalFailed):
+            self.unsaved = event.what
         elif (isinstance(event, CallChanged) and event.state == "withheld") or (
             isinstance(event, PlanDecided) and event.decider == "headless"
         ):
             self.withheld = True
         if not self.leaving:
             self._tell(event)
+
+    def is_over(self, name: str) -> bool:
+        """Whether the turn ended, or its end can not be written down any more."""
+        return name in self.ended or bool(self.unsaved)
 
     def status(self, name: str) -> Exit:
         """Return the exit status of the turn."""

@@ -8,22 +8,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omni_tui.cli.driver import engine
 from omni_tui.cli.failures import Exit, Failure
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import say, say_json, table
+from omni_tui.cli.output import say, say_json, table, tell
 from omni_tui.cli.tellers import JsonTeller, TextTeller
 from omni_tui.config.paths import find_paths
 from omni_tui.memory import (
+    JournalBroken,
     JournalBusy,
     PlaceRefused,
+    SavedSession,
+    SavedSessions,
     Vault,
     VaultRefused,
     delete_session,
     list_sessions,
     session_path,
 )
-from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import SessionInfo
 
 
@@ -42,23 +43,36 @@ def _state(arguments: argparse.Namespace) -> Path:
 
 
 async def _list(arguments: argparse.Namespace) -> int:
+    """Print the saved sessions; 1 if there are some that cannot be read."""
     state = _state(arguments)
-    found = _saved(state) if (state / "sessions").is_dir() else []
+    there = (state / "sessions").is_dir()
+    found = list_sessions(state, _vault(state)) if there else SavedSessions([], {})
     if arguments.json:
-        say_json([_as_json(info) for info in found])
-    elif found:
-        rows = [(info.id, _when(info.updated), str(info.events), _open(info), info.title) for info in found]
-        say(table(("ID", "LAST USED", "EVENTS", "", "TITLE"), rows))
-    else:
+        say_json([_as_json(info) for info in found.sessions])
+    elif found.sessions:
+        say(table(("ID", "LAST USED", "EVENTS", "", "TITLE"), [_row(info) for info in found.sessions]))
+    elif not found.unreadable:
         say(f"no sessions are saved in {state}")
+    if found.unreadable:
+        tell(f"omni-tui: {len(found.unreadable)} saved sessions cannot be read; they are kept as they are:")
+        for session, why in found.unreadable.items():
+            tell(f"  {session}: {why}")
+        return Exit.FAILED
     return Exit.DONE
 
 
-def _saved(state: Path) -> list[SessionInfo]:
+def _row(info: SessionInfo) -> tuple[str, ...]:
+    return info.id, _when(info.updated), str(info.events), _open(info), info.title
+
+
+def _vault(state: Path) -> Vault:
     try:
-        return list_sessions(state, Vault.open(state))
+        vault = Vault.open(state)
     except (VaultRefused, PlaceRefused, OSError) as error:
         raise Failure("the saved sessions cannot be read", why=str(error)) from None
+    if vault.missing:
+        tell(f"omni-tui: {vault.missing}")
+    return vault
 
 
 def _as_json(info: SessionInfo) -> dict[str, Any]:
@@ -81,20 +95,22 @@ def _open(info: SessionInfo) -> str:
 
 
 async def _show(arguments: argparse.Namespace) -> int:
+    """Print what stands in a session, read from a copy: nothing of it is opened, mended or set aside."""
     _must_exist(arguments)
-    teller = TextTeller()
-
-    def heard(event: AnyEvent) -> None:
-        if not event.journalled:
-            return
-        if arguments.json:
-            JsonTeller().tell(event)
-        elif text := teller.told(event):
-            say(text)
-
-    options = launch_options(arguments, headless=True, connect=False, resume=arguments.id)
-    async with engine(options, heard):
-        pass  # the engine has told all of it by the time it is ready
+    state = _state(arguments)
+    saved = SavedSession(session_path(state, arguments.id), arguments.id, _vault(state))
+    text, frames = TextTeller(), JsonTeller()
+    try:
+        for event in saved:
+            if arguments.json:
+                frames.tell(event)
+            elif told := text.told(event):
+                say(told)
+    except (JournalBusy, JournalBroken, OSError) as error:
+        raise Failure("the session cannot be read", why=str(error)) from None
+    if saved.unread:
+        tell(f"omni-tui: {saved.unread} saved events of this session cannot be read and are left out")
+        return Exit.FAILED
     return Exit.DONE
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omni_tui.config.servers import name_problem
+from omni_tui.security.files import open_regular
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -198,7 +199,8 @@ def _parsed(path: Path) -> tuple[TOMLDocument, bytes]:
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:
+            data = file.read()
         return tomlkit.parse(data), data
     except FileNotFoundError:
         return tomlkit.document(), b""

@@ -21,6 +21,7 @@ from omni_tui.config.models import Config, ServerSection
 from omni_tui.config.servers import server_spec
 from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.protocol.events import Problem
+from omni_tui.security.files import open_regular
 
 _TYPES = {
     "stdio": "stdio",
@@ -85,7 +86,7 @@ def import_servers(
 
 def _read(file: FilePath) -> Any:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             data = opened.read(LARGEST_FILE + 1)
     except OSError as error:
         raise _NotUsable(f"cannot be read: {error.strerror or type(error).__name__}") from error

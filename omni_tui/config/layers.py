@@ -19,6 +19,7 @@ from omni_tui.config.models import STRICTNESS, Config
 from omni_tui.config.positions import Path, Positions
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
+from omni_tui.security.files import open_regular
 
 LARGEST_FILE = 1 << 20
 
@@ -42,7 +43,7 @@ def read_layer(file: FilePath, *, required: bool) -> Layer:
     """Read and judge a TOML file. A file that is not there is an empty layer, or a mistake if required."""
     layer = Layer(where=str(file))
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             data = opened.read(LARGEST_FILE + 1)
         if len(data) > LARGEST_FILE:
             raise ValueError(f"it is longer than {LARGEST_FILE} bytes")

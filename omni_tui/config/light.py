@@ -11,6 +11,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from omni_tui.security.files import open_regular
+
 APP_NAME = "omni-tui"
 CONFIG_NAME = "config.toml"
 _LARGEST = 1 << 20
@@ -46,7 +48,7 @@ def default_state_dir() -> Path:
 def read_ui(config_path: str | os.PathLike[str]) -> UiSettings:
     """Read `[ui] theme` and `[keys]`. Anything missing or mistaken is left out; never raises."""
     try:
-        with open(config_path, "rb") as file:
+        with open_regular(config_path) as file:
             text = file.read(_LARGEST).decode("utf-8", "replace")
     except (OSError, ValueError):
         return UiSettings()

@@ -155,7 +155,7 @@ class Commands:
 
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(engine.pool, list_sessions, state, engine.vault)
-        return SessionsListed(sessions=tuple(found[:500]))
+        return SessionsListed(sessions=tuple(found.sessions[:500]), unreadable=len(found.unreadable))
 
 
 def failed(what: str, why: str = "", todo: str = "") -> CommandFailed:

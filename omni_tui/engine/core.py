@@ -43,6 +43,7 @@ from omni_tui.models.budget import Budget
 from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
+    JournalFailed,
     Notice,
     ServerChanged,
     ServerRemoved,
@@ -196,7 +197,7 @@ class Engine:
         config = self.loaded.config
         try:
             path = session_path(self.loaded.paths.state_dir, session)
-            journal = await Journal.open(path, session, self.vault, self._committed)
+            journal = await Journal.open(path, session, self.vault, self._committed, self._journal_failed)
             settings = Settings(config.agent.mode, config.model.name)
             live = LiveSession(self, journal, settings)
             await live.start()
@@ -207,6 +208,7 @@ class Engine:
             live.settings.model = config.model.name
         if self.options.mode:
             live.settings.mode = config.agent.mode
+        self._say_what_is_lost(journal)
         return live
 
     async def _close_session(self) -> None:
@@ -327,6 +329,9 @@ class Engine:
         await asyncio.get_running_loop().run_in_executor(self.pool, self.models.days.flush)
         self.live(self.models.spending(self.session.budget))
 
+    def _journal_failed(self, why: str) -> None:
+        self.live(JournalFailed(what=safe(why, limit=1000)))
+
     def _authority(self, dispatch: Dispatch) -> bool:
         return self.session.gate.is_open(dispatch)
 
@@ -396,9 +401,15 @@ class Engine:
         # Said once, at the first start; `doctor` says it always. The demo's folder is thrown away.
         if self.vault.warning and self._first_start and not self.options.demo:
             self._notify(self.vault.warning)
+        if self.vault.missing:
+            self._notify(self.vault.missing)
         if store.problem:
             self._notify(store.problem)
         for note in self.loaded.notes:
             self._notify(f"{note.where}: {note.what}")
-        if damaged := self.session.journal.damaged:
+
+    def _say_what_is_lost(self, journal: Journal) -> None:
+        if journal.damage:
+            self._notify(f"{journal.damage}.")
+        if damaged := journal.damaged:
             self._notify(f"{damaged} saved events of this session cannot be read and are left out")

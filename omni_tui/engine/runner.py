@@ -25,7 +25,6 @@ from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
 from omni_tui.protocol.events import (
     ModelMessage,
-    Notice,
     SessionTitled,
     Steered,
     TurnEnded,
@@ -193,9 +192,8 @@ class Runner:
             self._turn = turn = self._queue.popleft()
             try:
                 await self._one(turn, resume=turn in self._resuming)
-            except JournalBroken as error:
-                self._live(Notice(level="error", what=safe("The run ended."), why=safe(str(error))))
-                return
+            except JournalBroken:
+                return  # the engine has said so
             finally:
                 self._resuming.discard(turn)
 

@@ -26,7 +26,7 @@ from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
-from omni_tui.protocol.events import CommandFailed, EngineReady, Notice
+from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
 from omni_tui.protocol.offers import ResourceUpdated
 from omni_tui.security.text import safe_line
 
@@ -261,6 +261,8 @@ class OmniApp(Routes):
             except Exception:
                 _log.exception("%s could not take %s", type(taker).__name__, type(event).__name__)
         match event:
+            case JournalFailed(what=what):
+                self.notify(what, title="Not saved", severity="error", markup=False, timeout=30)
             case Notice(level="error" as level, what=what, why=why, todo=todo):
                 # Warnings stand in the conversation; a toast over what is being read is for errors.
                 text = "\n".join(safe_line(line, limit=400) for line in (what, why, todo) if line)

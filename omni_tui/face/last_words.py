@@ -8,6 +8,8 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from omni_tui.security.files import open_log
+
 FILE = "face.log"
 
 
@@ -21,8 +23,7 @@ def record(state_dir: str) -> str:
     path = Path(state_dir) / "log" / FILE
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
+        with os.fdopen(open_log(path), "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{datetime.now(UTC).isoformat()}\n{traceback.format_exc()}\n")
     except OSError:
         return ""

@@ -14,6 +14,7 @@ from omni_tui.protocol.events import (
     CallChanged,
     CallFinished,
     EngineReady,
+    JournalFailed,
     ModeChanged,
     ModelChanged,
     ServerChanged,
@@ -102,6 +103,8 @@ class Overview(msgspec.Struct):
                 self._plan(event)
             case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken():
                 self._turns(event)
+            case JournalFailed():
+                self.running = self.step = ""
             case SessionBranched(origin=origin):
                 self.branched = self.title or origin
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():

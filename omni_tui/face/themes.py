@@ -16,6 +16,8 @@ from pathlib import Path
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
+from omni_tui.security.files import open_regular
+
 DEFAULT = "omni-dark"
 _LARGEST = 100_000
 _COLOURS = (
@@ -104,7 +106,7 @@ def load_theme(path: Path) -> Theme:
     """Read one theme file. Raises `BadTheme`."""
     file = path.name
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             table = tomllib.loads(stream.read(_LARGEST).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadTheme(file, "", _reason(error)) from None

@@ -6,7 +6,9 @@ from omni_tui.memory.credentials import Credentials
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault, VaultRefused
 from omni_tui.memory.journal import Journal
 from omni_tui.memory.private import PlaceRefused
+from omni_tui.memory.reading import SavedSession
 from omni_tui.memory.session import (
+    SavedSessions,
     delete_session,
     last_unclean,
     list_sessions,
@@ -29,6 +31,8 @@ __all__ = [
     "NoSuchMessage",
     "PinnedTool",
     "PlaceRefused",
+    "SavedSession",
+    "SavedSessions",
     "SavedTask",
     "SealBroken",
     "Sealer",

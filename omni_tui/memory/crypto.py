@@ -85,11 +85,18 @@ class FoundKey:
 
 
 class Vault:
-    """The master keys of this installation. New bodies use one; old ones open with any that is here."""
+    """The master keys of this installation. New bodies use one; old ones open with any that is here.
 
-    def __init__(self, current: FoundKey, others: tuple[FoundKey, ...] = (), warning: str = "") -> None:
+    `warning` says what is weak about where the key lies, `missing` which keys that were used before are
+    not here; both "" where there is nothing to say.
+    """
+
+    def __init__(
+        self, current: FoundKey, others: tuple[FoundKey, ...] = (), *, warning: str = "", missing: str = ""
+    ) -> None:
         self.kind = current.kind
         self.warning = warning
+        self.missing = missing
         self._current = Sealer(current.key)
         self._sealers = {sealer.id: sealer for sealer in (Sealer(each.key) for each in others)}
         self._sealers[self._current.id] = self._current
@@ -99,15 +106,15 @@ class Vault:
         """Find or make the master key that belongs to `state_dir`; may take seconds, so not on the loop.
 
         `environ` (the process's own by default) may hold `OMNI_TUI_PASSPHRASE`. Raises
-        `VaultRefused` for a wrong passphrase or a damaged key file, `OSError` for a folder that
-        cannot be used.
+        `VaultRefused` for a wrong passphrase, a damaged key file, or a key that is needed and not
+        here; `OSError` for a folder that cannot be used.
         """
         from omni_tui.memory.keys import find_keys
 
         private_dir(state_dir)
         with FileLock(state_dir / "vault.lock"):
-            keys, warning = find_keys(state_dir, os.environ if environ is None else environ)
-        return cls(keys[0], tuple(keys[1:]), warning)
+            found = find_keys(state_dir, os.environ if environ is None else environ)
+        return cls(found.keys[0], tuple(found.keys[1:]), warning=found.advice, missing=found.missing)
 
     @property
     def id(self) -> str:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
-from omni_tui.memory.crypto import SealBroken, Vault
+from omni_tui.memory.crypto import Vault
+from omni_tui.memory.reading import saved_events
 from omni_tui.memory.sqlite import JournalBroken, Tx
 from omni_tui.memory.writer import Append, Ask, Close, Settled, Writer, settle
-from omni_tui.protocol import AnyEvent, ProtocolError, decode_event
+from omni_tui.protocol import AnyEvent
 
 logger = logging.getLogger(__name__)
 
@@ -27,37 +28,52 @@ class Journal:
     """One open session. Made by `open`; used from one event loop.
 
     `head` is the number of the last event on disk, `broken` the words why nothing can be written
-    any more ("" while it can), `damaged` how many saved events were met that cannot be read,
-    `recovered` whether the session was not closed the last time.
+    any more ("" while it can), `damaged` how many saved events were met that are missing or cannot be
+    read, `damage` the words for what opening found broken ("" if nothing was), `recovered` whether the
+    session was not closed the last time.
     """
 
-    def __init__(self, session: str, on_commit: Callable[[Sequence[AnyEvent]], None]) -> None:
+    def __init__(
+        self,
+        session: str,
+        on_commit: Callable[[Sequence[AnyEvent]], None],
+        on_broken: Callable[[str], None] | None,
+    ) -> None:
         self.session = session
         self.head = 0
         self.broken = ""
+        self.damage = ""
         self.recovered = False
         self._on_commit = on_commit
+        self._on_broken = on_broken
         self._damaged: set[int] = set()
         self._writer: Writer
         self._closing: asyncio.Future[object] | None = None
 
     @classmethod
     async def open(
-        cls, path: Path, session: str, vault: Vault, on_commit: Callable[[Sequence[AnyEvent]], None]
+        cls,
+        path: Path,
+        session: str,
+        vault: Vault,
+        on_commit: Callable[[Sequence[AnyEvent]], None],
+        on_broken: Callable[[str], None] | None = None,
     ) -> Journal:
         """Open the session in `path`, or begin it there.
 
-        `on_commit` is called in the event loop with the events that have just reached the disk.
+        `on_commit` is called in the event loop with the events that have just reached the disk, and
+        `on_broken` with the reason, once, when nothing can be written any more.
         Raises `JournalBusy` if it is open elsewhere, `JournalBroken` if it cannot be read or
         written, `OSError` for a folder that cannot be used.
         """
-        journal = cls(session, on_commit)
+        journal = cls(session, on_commit, on_broken)
         loop = asyncio.get_running_loop()
         writer = Writer(path, session, vault, loop, journal)
         journal._writer = writer
         writer.start()
         try:
-            journal.head, journal.recovered = await asyncio.shield(writer.opened)
+            opened = await asyncio.shield(writer.opened)
+            journal.head, journal.recovered, journal.damage = opened.head, opened.crashed, opened.damage
         except asyncio.CancelledError:
             # It may open all the same; then it has to be closed again.
             writer.put(Close(False, loop.create_future()))
@@ -66,7 +82,7 @@ class Journal:
 
     @property
     def damaged(self) -> int:
-        """How many saved events were met that cannot be read."""
+        """How many saved events were met that are missing or cannot be read."""
         return len(self._damaged)
 
     # --- writing --------------------------------------------------------------------------------
@@ -116,15 +132,15 @@ class Journal:
 
     def _read(self, tx: Tx, after: int, limit: int) -> list[AnyEvent]:
         events: list[AnyEvent] = []
-        for seq, body in tx.execute("SELECT seq, body FROM events WHERE seq > ? ORDER BY seq", (after,)):
+        for seq, event in saved_events(tx, after):
+            if isinstance(event, str):
+                if seq not in self._damaged:
+                    logger.warning("event %d of session %s: %s", seq, self.session, event)
+                    self._damaged.add(seq)
+                continue
+            events.append(event)
             if len(events) >= limit:
                 break
-            try:
-                events.append(decode_event(tx.open(body, f"events/{seq}/body")))
-            except (SealBroken, ProtocolError) as error:
-                if seq not in self._damaged:
-                    logger.warning("event %d of session %s cannot be read: %s", seq, self.session, error)
-                    self._damaged.add(seq)
         return events
 
     async def run(self, fn: Callable[[Tx], _T]) -> _T:
@@ -165,6 +181,8 @@ class Journal:
     def broke(self, why: str) -> None:
         """Take note that nothing can be written any more (called by the writer in the loop's thread)."""
         self.broken = why
+        if self._on_broken is not None:
+            self._on_broken(why)
 
     def _usable(self) -> None:
         if self._closing is not None:

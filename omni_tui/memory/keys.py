@@ -1,7 +1,7 @@
 """Where the master key lives: the system's keyring, else a passphrase, else a file of mode 0600.
 
 `vault.json` beside the sessions remembers which keys were ever used, never the keys. So a wrong
-passphrase is told from a new one, and a key that is missing today is named instead of passed over.
+passphrase is told from a new one, and a key that is missing today is named instead of replaced.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -76,45 +77,103 @@ def known_ids(state_dir: Path) -> frozenset[str]:
         return frozenset()
 
 
-def find_keys(state_dir: Path, environ: Mapping[str, str]) -> tuple[list[FoundKey], str]:
-    """Return the keys that are here, the one to use first, and what must be said about it.
+@dataclass(frozen=True, slots=True)
+class KeysFound:
+    """The keys that are here, the one to use first, and what must be said about them.
 
-    Makes a key where none is. Call it under the vault's lock. Raises `VaultRefused`.
+    `advice` is about where the key lies (once is enough), `missing` about keys that are not here (at
+    every start). Both "" where there is nothing to say.
+    """
+
+    keys: list[FoundKey]
+    advice: str = ""
+    missing: str = ""
+
+
+def find_keys(state_dir: Path, environ: Mapping[str, str], *, make: bool = True) -> KeysFound:
+    """Find the keys of a state folder, making one if none is here and none was needed before.
+
+    With `make` false nothing is made or written, and `keys` may be empty. Call it under the vault's
+    lock. Raises `VaultRefused` for a wrong passphrase or a damaged key, and if what is saved here needs
+    a key that is not here: a new one would only hide that.
     """
     records = _read(state_dir / "vault.json").keys
+    key_path = state_dir / "vault.key"
+    passphrase = environ.get(PASSPHRASE, "")
+    recorded = next((each for each in records if each.kind == "passphrase"), None)
+    begin = make and not (records and _anything_saved(state_dir))
+    another = make and (key_path.exists() or bool(passphrase and recorded))
     found: list[FoundKey] = []
     why = ""
     try:
-        found.append(FoundKey("keyring", _bounded(_keyring_key)))
+        if key := _bounded(lambda: _keyring_key(make=begin or another)):
+            found.append(FoundKey("keyring", key))
+        else:
+            why = "the system keyring has no key of Omni TUI"
     except _NoKeyring as error:
         why = str(error)
-    passphrase = environ.get(PASSPHRASE, "")
-    recorded = next((each for each in records if each.kind == "passphrase"), None)
-    if passphrase and (recorded or not found):
+    if passphrase and (recorded or (make and not found)):
         found.append(FoundKey("passphrase", _passphrase_key(passphrase, recorded, records)))
-    key_path = state_dir / "vault.key"
-    file_key = _file_key(key_path, make=not found)
+    file_key = _file_key(key_path, make=begin and not found)
     if file_key:
         found.append(FoundKey("key file", file_key))
-    _remember(state_dir / "vault.json", records, found)
-    return found, _warning(found, records, why, key_path)
+    absent = _absent(records, found)
+    if not found and make:
+        raise VaultRefused(_refusal(state_dir, absent, why))
+    if make:
+        _remember(state_dir / "vault.json", records, found)
+    advice = _advice(key_path, why) if found and found[0].kind == "key file" else ""
+    return KeysFound(found, advice, _missing(absent, why))
 
 
-def _warning(found: list[FoundKey], records: list[KeyRecord], why: str, key_path: Path) -> str:
+def _anything_saved(state_dir: Path) -> bool:
+    """Whether the folder holds something that was sealed with one of its keys."""
+    if any((state_dir / name).exists() for name in ("trust.json", "credentials.json")):
+        return True
+    return any((state_dir / "sessions").glob("*.db"))
+
+
+def _absent(records: list[KeyRecord], found: list[FoundKey]) -> list[str]:
+    """Return the kinds of the keys that were used here and are not here now."""
     here = {Sealer(each.key).id for each in found}
-    missing = sorted({each.kind for each in records if each.id not in here})
-    parts = []
-    if found[0].kind == "key file":
-        parts.append(
-            f"What you save is encrypted, but the key lies beside it in {key_path}, because {why}. Set "
-            f"{PASSPHRASE} or use a system keyring, so that a copy of the folder alone is of no use."
-        )
-    if missing:
-        parts.append(
-            f"Sessions saved with the key from the {' and the '.join(missing)} cannot be read now, because "
-            "that key is not here. They are kept as they are."
-        )
-    return " ".join(parts)
+    return sorted({each.kind for each in records if each.id not in here})
+
+
+def _advice(key_path: Path, why: str) -> str:
+    return (
+        f"What you save is encrypted, but the key lies beside it in {key_path}, because {why}. Set "
+        f"{PASSPHRASE} or use a system keyring, so that a copy of the folder alone is of no use."
+    )
+
+
+def _missing(absent: list[str], why: str) -> str:
+    if not absent:
+        return ""
+    return (
+        f"Sessions saved with the key from the {' and the '.join(absent)} cannot be read now, because "
+        f"that key is not here{_reason(absent, why)}. They are kept as they are. {_remedy(absent)}"
+    )
+
+
+def _refusal(state_dir: Path, absent: list[str], why: str) -> str:
+    return (
+        f"what is saved in {state_dir} was encrypted with the key from the {' and the '.join(absent)}, and "
+        f"that key is not here{_reason(absent, why)}. {_remedy(absent)} To start with nothing saved "
+        "instead, name another folder with --state-dir."
+    )
+
+
+def _reason(absent: list[str], why: str) -> str:
+    return f" ({why})" if why and "keyring" in absent else ""
+
+
+def _remedy(absent: list[str]) -> str:
+    ways = {
+        "keyring": "Unlock the system keyring, or log in where it runs",
+        "passphrase": f"Set {PASSPHRASE} to the passphrase that was used",
+        "key file": "Put the file vault.key back",
+    }
+    return "; ".join(ways[kind] for kind in absent) + "."
 
 
 # --- the record -------------------------------------------------------------------------------------
@@ -194,11 +253,13 @@ def _decoded(text: bytes | str, what: str) -> bytes:
     return key
 
 
-def _keyring_key() -> bytes:
-    """Return the key from a keyring that is known to be good, making one if there is none."""
+def _keyring_key(*, make: bool) -> bytes:
+    """Return the key from a keyring that is known to be good; b"" if it has none and none is to be made."""
     backend = _good_backend()
     try:
         kept = backend.get_password(_SERVICE, _ACCOUNT)
+        if not kept and not make:
+            return b""
         if not kept:
             backend.set_password(_SERVICE, _ACCOUNT, base64.b64encode(os.urandom(KEY_SIZE)).decode())
             # Read back: another program may have made one at the same moment, and a store may lie.

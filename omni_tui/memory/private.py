@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from omni_tui.security.files import NoFile, check_regular
+
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.02
@@ -48,15 +50,22 @@ def private_dir(path: Path) -> Path:
 def open_private(path: Path, flags: int) -> int:
     """Open a file of this user without following a link, mode 0600, and return its descriptor.
 
-    A mode that is too wide is repaired. Raises `PlaceRefused` if it is a link or somebody else's.
+    A mode that is too wide is repaired. Raises `PlaceRefused` if it is a link, somebody else's, or no
+    regular file: a pipe would wait for ever.
     """
     try:
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if path.is_symlink():
             raise PlaceRefused(f"{path} is a symbolic link; move it away") from error
+        if path.exists() and not path.is_file():
+            raise PlaceRefused(f"{path} is no file; move it away") from error
         raise
     try:
+        try:
+            check_regular(fd, path)
+        except NoFile as error:
+            raise PlaceRefused(f"{path}: {error.strerror}; move it away") from error
         found = os.fstat(fd)
         _check_owner(path, found)
         if found.st_mode & 0o077:

@@ -7,8 +7,8 @@ marks a session that was cut off, or that has something left to decide.
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import re
 import secrets
 import sqlite3
@@ -17,14 +17,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from omni_tui.memory.crypto import SealBroken, Vault
 from omni_tui.memory.keys import known_ids
-from omni_tui.memory.private import FileLock, private_dir, read_private, sync_dir
+from omni_tui.memory.private import FileLock, open_private, private_dir, sync_dir
 from omni_tui.memory.sqlite import JournalBusy, Tx, erase_key
-from omni_tui.memory.writer import count_open_calls, read_title
+from omni_tui.memory.writer import count_open_calls, read_title, read_told
 from omni_tui.protocol.events import SessionInfo
 from omni_tui.security.text import safe_line
 
@@ -58,18 +59,39 @@ def session_path(state_dir: Path, session: str) -> Path:
     return state_dir / "sessions" / f"{session}.db"
 
 
-def list_sessions(state_dir: Path, vault: Vault) -> list[SessionInfo]:
-    """Return the saved sessions, last used first. Those that cannot be read are left out.
+@dataclass(frozen=True, slots=True)
+class SavedSessions:
+    """The sessions of a state folder, last used first, and those that cannot be read, with the reason."""
+
+    sessions: list[SessionInfo]
+    unreadable: dict[str, str]
+
+
+def list_sessions(state_dir: Path, vault: Vault) -> SavedSessions:
+    """Return the saved sessions.
 
     Opens nothing for writing. Takes about a millisecond for each, so not on the event loop.
     """
-    found = []
+    found: list[SessionInfo] = []
+    unreadable: dict[str, str] = {}
     for session in _saved(state_dir):
         try:
             found.append(_info(state_dir, session, vault))
         except _UNREADABLE as error:
-            logger.info("session %s is not listed: %s", session, error)
-    return sorted(found, key=lambda info: info.updated, reverse=True)
+            unreadable[session] = _why_unreadable(session_path(state_dir, session), error)
+            logger.info("session %s cannot be read: %s", session, error)
+    return SavedSessions(sorted(found, key=lambda info: info.updated, reverse=True), unreadable)
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    if isinstance(error, SealBroken):
+        return "the key it was saved with is not here, or its file is damaged"
+    try:
+        if path.stat().st_size == 0:
+            return "its file is empty"
+    except OSError:
+        return "its file cannot be used"
+    return f"its file cannot be read: {error}" if isinstance(error, OSError) else "its file is damaged"
 
 
 def last_unclean(state_dir: Path) -> str | None:
@@ -111,10 +133,12 @@ def delete_session(state_dir: Path, session: str) -> bool:
     if not lock.acquire(0.5):
         raise JournalBusy(f"session {session} is open; close it first")
     try:
-        for each in (path, path.with_name(f"{path.name}.damaged")):
-            _erase(each)
-        for each in path.parent.glob(f"{session}.db*"):
-            each.unlink()
+        files = sorted(path.parent.glob(f"{session}.db*"))
+        for each in files:
+            if not each.name.endswith(("-wal", "-shm", "-journal")):
+                _erase(each)
+        for each in files:
+            each.unlink(missing_ok=True)
     finally:
         lock.release(remove=True)
     sync_dir(path.parent)
@@ -156,8 +180,7 @@ def _info(state_dir: Path, session: str, vault: Vault) -> SessionInfo:
 
 
 def _info_from_lock(path: Path, session: str, vault: Vault) -> SessionInfo:
-    sealed = bytes.fromhex(read_private(path).split(b"\n")[1].decode())
-    info = json.loads(vault.unseal(sealed, f"info of {session}"))
+    info = read_told(path, session, vault)
     return SessionInfo(
         id=session,
         title=safe_line(info["title"]),
@@ -184,7 +207,11 @@ def _info_from_file(path: Path, session: str, vault: Vault, *, alone: bool) -> S
 
 
 def _reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open for reading. `immutable`: it was closed cleanly, so that there is no log to look at."""
+    """Open for reading. `immutable`: it was closed cleanly, so that there is no log to look at.
+
+    Raises `PlaceRefused` for what is no file of this user, before SQLite would wait for it.
+    """
+    os.close(open_private(path, os.O_RDONLY))
     options = "mode=ro&immutable=1" if immutable else "mode=ro"
     return sqlite3.connect(
         f"file:{quote(str(path))}?{options}", uri=True, isolation_level=None, timeout=1.0

@@ -16,6 +16,8 @@ from typing import Any
 
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault
 from omni_tui.memory.private import open_private, private_dir, sync_dir
+from omni_tui.memory.salvage import JournalDamaged, keep_copies, salvage
+from omni_tui.memory.wal import log_state
 
 SCHEMA_VERSION = 2
 
@@ -97,8 +99,10 @@ class Tx:
         """Encrypt a body for this place in this session (`context`: table, row, column)."""
         return self._sealer.seal(data, f"{self._session}/{context}")
 
-    def open(self, sealed: bytes, context: str) -> bytes:
-        """Return what was sealed for this place. Raises `SealBroken`."""
+    def open(self, sealed: Value, context: str) -> bytes:
+        """Return what was sealed for this place. Raises `SealBroken`, for what is no sealed body too."""
+        if not isinstance(sealed, bytes):
+            raise SealBroken("a saved body is missing")
         return self._sealer.unseal(sealed, f"{self._session}/{context}")
 
 
@@ -106,30 +110,94 @@ class Database:
     """The open file of one session. Everything but the constructor's caller stays in one thread.
 
     `crashed`: it was not closed the last time. `closed`: how it was closed (`new`, `open` after a
-    crash, `parked`, `clean`).
+    crash, `parked`, `clean`). `damage`: what was found broken at opening and what was done about it,
+    "" if nothing was.
     """
 
     def __init__(self, path: Path, session: str, vault: Vault) -> None:
-        """Open or create. Raises `JournalBroken`, `OSError`. The caller holds the session's lock."""
+        """Open or create. Raises `JournalBroken`, `OSError`. The caller holds the session's lock.
+
+        A damaged file is replaced by one with all that can be read of it, and kept beside it.
+        """
         self.path = path
+        self.damage = ""
         private_dir(path.parent)
+        new = not os.path.lexists(path)
         os.close(open_private(path, os.O_RDWR | os.O_CREAT))
         sync_dir(path.parent)
-        self.connection = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+        if new:
+            self._begin(session, vault)
+            return
+        self._look_before_opening()
+        try:
+            self._open(session, vault, new=False)
+        except JournalDamaged as damaged:
+            self._salvage(session, vault, str(damaged))
+            try:
+                self._open(session, vault, new=False)
+            except JournalDamaged as again:
+                raise JournalBroken(_hopeless(path, str(again))) from again
+
+    def _begin(self, session: str, vault: Vault) -> None:
+        try:
+            self._open(session, vault, new=True)
+        except BaseException as error:
+            # Nothing was saved in it, and what is left of it would look like a session that was lost.
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.path}{end}").unlink(missing_ok=True)
+            if isinstance(error, JournalDamaged):
+                raise JournalBroken(f"the session in {self.path} cannot be begun: {error}") from error
+            raise
+
+    def _look_before_opening(self) -> None:
+        """Keep copies of what opening would lose. Raises `JournalBroken` for an empty file."""
+        if self.path.stat().st_size == 0:
+            raise JournalBroken(
+                f"the session's file {self.path} is empty: what it held is lost, or nothing was saved in "
+                "it. It is left as it is; start a new session, or restore the file from a backup"
+            )
+        if lost := log_state(self.path).lost:
+            kept = keep_copies(self.path)
+            self.damage = (
+                f"the session's write-ahead log is damaged: its last {lost} writes cannot be read. "
+                f"The file and its log were kept as {kept}"
+            )
+
+    def _open(self, session: str, vault: Vault, *, new: bool) -> None:
+        self.connection = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
         try:
             self._configure()
-            self.closed = "new" if self._is_new() else str(self._meta("closed"))
-            if self.closed == "new":
+            if new:
                 self._create(session, vault)
+            elif self._is_new():
+                raise JournalBroken(
+                    f"the session's file {self.path} holds nothing: its write-ahead log is missing. It is "
+                    "left as it is; start a new session, or restore both from a backup"
+                )
+            self.closed = "new" if new else str(self._meta("closed"))
             sealer = self._check(session, vault)
             self.tx = Tx(self.connection, sealer, session)
             self.set_meta("closed", "open")
         except sqlite3.Error as error:
             self.connection.close()
-            raise self._refused(error) from error
+            if _code(error) in _DAMAGED:
+                raise JournalDamaged(str(error)) from error
+            raise JournalBroken(f"the session in {self.path} cannot be opened: {reason(error)}") from error
         except BaseException:
             self.connection.close()
             raise
+
+    def _salvage(self, session: str, vault: Vault, what: str) -> None:
+        try:
+            saved = salvage(self.path, session, vault, _SCHEMA, SCHEMA_VERSION)
+        except sqlite3.Error as error:
+            raise JournalBroken(_hopeless(self.path, f"{what}; {reason(error)}")) from error
+        if saved is None:
+            raise JournalBroken(_hopeless(self.path, f"{what}; its key cannot be read, or is not here"))
+        self.damage = (
+            f"the session's file was damaged ({what}): {saved.read} saved events could be read. "
+            f"The damaged file is kept as {saved.kept}"
+        )
 
     @property
     def crashed(self) -> bool:
@@ -177,6 +245,8 @@ class Database:
         }.items():
             self.set_meta(name, value)
         self.connection.execute("COMMIT")
+        # The key must not stand in the log alone: whoever loses the log would lose all.
+        self.checkpoint(whole=True)
 
     def _migrate(self) -> None:
         """Bring the file of an older version up to this one, wholly or not at all."""
@@ -198,10 +268,10 @@ class Database:
             )
         if self._meta("session") != session:
             raise JournalBroken(f"{self.path} holds another session; give the file its own name back")
-        if self.crashed:
+        if self.closed != "new":
             (verdict,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
-                raise self._quarantined(str(verdict))
+                raise JournalDamaged(str(verdict).strip().splitlines()[-1])
         try:
             sealer = vault.unwrap(self._meta("key"), f"key of {session}")
         except SealBroken:
@@ -211,23 +281,6 @@ class Database:
             ) from None
         self._migrate()
         return sealer
-
-    def _refused(self, error: sqlite3.Error) -> JournalBroken:
-        if _code(error) in _DAMAGED:
-            return self._quarantined(str(error))
-        return JournalBroken(f"the session in {self.path} cannot be opened: {reason(error)}")
-
-    def _quarantined(self, what: str) -> JournalBroken:
-        """Put a damaged file aside, so that the next start does not meet it again."""
-        self.connection.close()
-        aside = self.path.with_name(self.path.name + ".damaged")
-        for end in ("", "-wal", "-shm"):
-            old = Path(f"{self.path}{end}")
-            if old.exists():
-                old.replace(f"{aside}{end}")
-        return JournalBroken(
-            f"the session's file is damaged ({what}); it was kept as {aside}. Start a new session"
-        )
 
     def _meta(self, name: str) -> Any:
         row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
@@ -240,6 +293,16 @@ class Database:
     def created(self) -> float:
         """Return when the session began, in Unix seconds."""
         return float(self._meta("created"))
+
+    def last_moment(self) -> float:
+        """Return the time of the last event in Unix seconds, 0 if there is none."""
+        found = self.connection.execute("SELECT ts FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return float(found[0]) if found else 0.0
+
+    def told(self) -> int:
+        """Return how many events there were when it was closed the last time, 0 if that is not known."""
+        found = self._meta("events")
+        return found if isinstance(found, int) else 0
 
     def head(self) -> int:
         """Return the number of the last event."""
@@ -256,6 +319,7 @@ class Database:
     def close(self, state: str) -> None:
         """Close, recording how (`clean` or `parked`)."""
         try:
+            self.set_meta("events", self.head())
             self.set_meta("closed", state)
             self.checkpoint(whole=True)
         finally:
@@ -264,6 +328,13 @@ class Database:
     def abandon(self) -> None:
         """Close without writing anything: the next start finds it as after a crash."""
         self.connection.close()
+
+
+def _hopeless(path: Path, what: str) -> str:
+    return (
+        f"the session's file {path} is damaged ({what}). It is left as it is; start a new session, or "
+        "restore the file from a backup"
+    )
 
 
 def erase_key(path: Path) -> None:

@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from omni_tui.memory.crypto import SealBroken, Vault
-from omni_tui.memory.private import FileLock, private_dir
+from omni_tui.memory.private import FileLock, private_dir, read_private
 from omni_tui.memory.sqlite import Database, JournalBroken, JournalBusy, Tx, is_fatal, reason
 from omni_tui.protocol import AnyEvent, encode_record
 from omni_tui.protocol.events import SessionOpened, SessionTitled
@@ -73,6 +73,18 @@ Job = Append | Ask | Close
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """What opening found: number of the last event, whether the last use ended in a crash, and damage.
+
+    `damage`: words for the person about what is lost or was mended, "" if nothing was.
+    """
+
+    head: int
+    crashed: bool
+    damage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """How one job ended: what its caller gets, or the exception it gets."""
 
@@ -113,9 +125,10 @@ class Writer(threading.Thread):
         self._renamed = False
         self._told = 0.0
         self._moment = 0.0
+        self._expected = 0
         self._dirty = False
-        self.opened: asyncio.Future[tuple[int, bool]] = loop.create_future()
-        """Head and whether the last use ended in a crash; or `JournalBusy`, `JournalBroken`, `OSError`."""
+        self.opened: asyncio.Future[Opened] = loop.create_future()
+        """What was found; or `JournalBusy`, `JournalBroken`, `OSError`."""
 
     def put(self, job: Job) -> None:
         """Queue a job."""
@@ -131,7 +144,7 @@ class Writer(threading.Thread):
             self._lock.release(remove=not self._path.exists())
             self._call(_open_with, self.opened, error)
             return
-        self._call(_open_with, self.opened, (self._head, self._database.crashed))
+        self._call(_open_with, self.opened, Opened(self._head, self._database.crashed, self._damage()))
         while not isinstance(job := self._next(), Close):
             try:
                 if isinstance(job, Ask):
@@ -150,9 +163,22 @@ class Writer(threading.Thread):
                 f"session {self._session} is open in another omni-tui; "
                 "close it there, or start a new session"
             )
+        self._expected = events_told(self._path.with_suffix(".lock"), self._session, self._vault)
         self._database = Database(self._path, self._session, self._vault)
+        self._expected = max(self._expected, self._database.told())
         self._head = self._database.head()
+        self._moment = self._database.last_moment()
         self._tell(force=True)
+
+    def _damage(self) -> str:
+        """Say what opening found broken; a log that is gone is known by what was told of it."""
+        parts = [self._database.damage] if self._database.damage else []
+        if self._head < self._expected:
+            parts.append(
+                f"the last {self._expected - self._head} of {self._expected} saved events are not in the "
+                "file any more"
+            )
+        return ". ".join(parts)
 
     def _close(self, job: Close) -> None:
         error: Exception | None = None
@@ -364,7 +390,26 @@ def count_open_calls(tx: Tx) -> int:
     return int(found[0])
 
 
-def _open_with(answer: asyncio.Future[tuple[int, bool]], value: tuple[int, bool] | Exception) -> None:
+def read_told(path: Path, session: str, vault: Vault) -> dict[str, Any]:
+    """Return what the owner of a session left in its lock's file for a list of sessions.
+
+    That is `title`, `created`, `updated`, `events` and `open_calls`.
+    Raises `OSError`, `SealBroken`, `ValueError`, `IndexError` for a file that says nothing readable.
+    """
+    sealed = bytes.fromhex(read_private(path).split(b"\n")[1].decode())
+    told: dict[str, Any] = json.loads(vault.unseal(sealed, f"info of {session}"))
+    return told
+
+
+def events_told(path: Path, session: str, vault: Vault) -> int:
+    """Return how many events the last owner said there are, 0 if it was closed or nothing is known."""
+    try:
+        return int(read_told(path, session, vault)["events"])
+    except (OSError, SealBroken, ValueError, LookupError, TypeError):
+        return 0
+
+
+def _open_with(answer: asyncio.Future[Opened], value: Opened | Exception) -> None:
     if answer.done():
         return
     if isinstance(value, Exception):

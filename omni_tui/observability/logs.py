@@ -10,6 +10,8 @@ from pathlib import Path
 
 import structlog
 
+from omni_tui.security.files import open_log
+
 FILE = "engine.log"
 _MAX_BYTES = 5 * 1024 * 1024
 
@@ -18,9 +20,7 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
     """A rotating file with mode 0600 from its first byte."""
 
     def _open(self):  # type: ignore[no-untyped-def]
-        descriptor = os.open(
-            self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        descriptor = open_log(Path(self.baseFilename))
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
 
 

@@ -151,6 +151,13 @@ class Notice(Event):
     todo: SafeText = SafeText("")
 
 
+class JournalFailed(Event):
+    """The session can no longer be saved: nothing more is sent to servers, and what ran is over."""
+
+    what: SafeText
+    todo: SafeText = SafeText("")
+
+
 class ConfigProblems(Event):
     """The configuration has mistakes; the engine runs on what it understood, asking for everything."""
 
@@ -223,6 +230,7 @@ AnyEvent = (
     | ModeChanged
     | ModelChanged
     | Notice
+    | JournalFailed
     | ConfigProblems
     | Lagged
     | ServerChanged

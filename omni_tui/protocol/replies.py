@@ -86,6 +86,8 @@ class SessionsListed(Reply):
     """All saved sessions, newest first."""
 
     sessions: tuple[SessionInfo, ...]
+    unreadable: int = 0
+    """Saved sessions that cannot be read, because of their key or their file."""
 
 
 class ReplayDone(Reply):

@@ -320,6 +320,18 @@ async def test_a_destructive_tool_needs_yes(engine: Script) -> None:
     assert await headless.call(parse(["call", "s", "add", "--yes"])) == 0
 
 
+async def test_a_session_that_can_no_longer_be_saved_ends_a_run_and_a_call_in_words(engine: Script) -> None:
+    broke = e.JournalFailed(what=S("the disk is full"))
+    engine(lambda command: [e.CommandDone(id="t1"), broke] if isinstance(command, c.SendMessage) else [])
+    with pytest.raises(Failure, match="the run ended: the disk is full") as caught:
+        await run(parse(["run", "x"]))
+    assert caught.value.status == 1
+    engine(tool(e.CommandDone(id="c1"), broke), *LISTED)
+    with pytest.raises(Failure, match="what became of the call cannot be told: the disk is full") as caught:
+        await headless.call(parse(["call", "s", "add", "a=1"]))
+    assert caught.value.status == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

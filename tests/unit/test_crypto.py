@@ -187,13 +187,13 @@ def test_a_keyring_that_gets_lost_is_named_and_its_bodies_stay_for_later(
     without = Vault.open(state, {})
     assert without.kind == "key file"
     assert "the system keyring refused (locked)" in without.warning
-    assert "saved with the key from the keyring cannot be read now" in without.warning
+    assert "saved with the key from the keyring cannot be read now" in without.missing
     with pytest.raises(SealBroken, match="another key"):
         without.unseal(sealed, "c")
     own = without.seal(b"y", "c")
     ring.fails = False
     again = Vault.open(state, {})
-    assert (again.kind, again.warning) == ("keyring", "")
+    assert (again.kind, again.warning, again.missing) == ("keyring", "", "")
     assert (again.unseal(sealed, "c"), again.unseal(own, "c")) == (b"x", b"y")
 
 
@@ -238,7 +238,63 @@ def test_a_wrong_passphrase_is_refused_and_changes_nothing(tmp_path: Path) -> No
 def test_leaving_the_passphrase_out_is_said(tmp_path: Path) -> None:
     state = tmp_path / "state"
     Vault.open(state, {keys.PASSPHRASE: "right"})
-    assert "saved with the key from the passphrase" in Vault.open(state, {}).warning
+    vault = Vault.open(state, {})
+    assert "saved with the key from the passphrase" in vault.missing
+    assert keys.PASSPHRASE in vault.missing
+
+
+@pytest.mark.parametrize("saved", ["sessions/0192f3a4-5b6c-7d8e-9f00-112233445566.db", "trust.json"])
+@pytest.mark.parametrize("kind", ["keyring", "passphrase", "key file"])
+def test_no_new_key_hides_what_was_saved_with_one_that_is_not_here(
+    tmp_path: Path, ring: Ring, kind: str, saved: str
+) -> None:
+    state = tmp_path / "state"
+    ring.fails = kind != "keyring"
+    first = Vault.open(state, {keys.PASSPHRASE: "right"} if kind == "passphrase" else {})
+    assert first.kind == kind
+    (state / saved).parent.mkdir(exist_ok=True)
+    (state / saved).write_bytes(b"sealed")
+    ring.fails = True
+    (state / "vault.key").unlink(missing_ok=True)
+    before = {path.name for path in state.iterdir()}
+    with pytest.raises(
+        VaultRefused, match=f"encrypted with the key from the {kind}, and that key is not here"
+    ):
+        Vault.open(state, {})
+    assert {path.name for path in state.iterdir()} == before
+    # A passphrase of one's own is a way on, and says what stays shut.
+    if kind != "passphrase":
+        assert kind in Vault.open(state, {keys.PASSPHRASE: "another"}).missing
+
+
+def test_an_emptied_keyring_gets_no_new_key_beside_what_was_saved(tmp_path: Path, ring: Ring) -> None:
+    state = tmp_path / "state"
+    Vault.open(state, {})
+    (state / "trust.json").write_bytes(b"sealed")
+    ring.kept.clear()
+    with pytest.raises(VaultRefused, match="has no key of Omni TUI"):
+        Vault.open(state, {})
+    assert ring.kept == {}
+
+
+def test_a_key_file_moves_into_a_keyring_that_came_later(tmp_path: Path, ring: Ring) -> None:
+    state = tmp_path / "state"
+    ring.fails = True
+    sealed = Vault.open(state, {}).seal(b"x", "c")
+    (state / "trust.json").write_bytes(b"sealed")
+    ring.fails = False
+    vault = Vault.open(state, {})
+    assert (vault.kind, vault.missing) == ("keyring", "")
+    assert vault.unseal(sealed, "c") == b"x"
+
+
+def test_looking_for_keys_makes_none(tmp_path: Path, ring: Ring) -> None:
+    found = keys.find_keys(tmp_path, {}, make=False)
+    assert (found.keys, found.missing) == ([], "")
+    ring.fails = True
+    assert keys.find_keys(tmp_path, {keys.PASSPHRASE: "x"}, make=False).keys == []
+    assert list(tmp_path.iterdir()) == []
+    assert ring.kept == {}
 
 
 @pytest.mark.parametrize("name", ["vault.key", "vault.json"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -143,42 +142,6 @@ async def test_an_event_of_a_newer_version_is_left_out(path: Path) -> None:
         await journal.run(rewrite)
         assert texts(await journal.read(0, 10)) == ["old"]
         assert journal.damaged == 1
-
-
-async def test_a_damaged_file_is_put_aside_in_words_and_does_not_stop_the_next_start(path: Path) -> None:
-    async with opened(path, clean=False) as journal:
-        for n in range(200):
-            journal.post(said("x" * 200 + str(n)))
-    raw(path, "UPDATE meta SET value = 'open' WHERE name = 'closed'")
-    data = bytearray(path.read_bytes())
-    data[4096:] = os.urandom(len(data) - 4096)
-    path.write_bytes(data)
-    with pytest.raises(JournalBroken, match=r"damaged .* kept as .*\.damaged"):
-        await Journal.open(path, SESSION, VAULT, ignore)
-    assert path.with_name(path.name + ".damaged").read_bytes() == bytes(data)
-    async with opened(path) as journal:
-        assert journal.head == 0
-
-
-async def test_damage_that_opening_does_not_meet_is_found_after_a_crash(path: Path) -> None:
-    async with opened(path) as journal:
-        for n in range(400):
-            journal.post(said("x" * 200 + str(n)))
-    raw(path, "UPDATE meta SET value = 'open' WHERE name = 'closed'")
-    data = bytearray(path.read_bytes())
-    leaves = [at for at in range(0, len(data), 4096) if data[at] == 13]
-    middle = leaves[len(leaves) // 2]
-    data[middle : middle + 100] = bytes(100)
-    path.write_bytes(data)
-    with pytest.raises(JournalBroken, match="damaged"):
-        await Journal.open(path, SESSION, VAULT, ignore)
-
-
-async def test_a_file_that_is_no_database_is_put_aside(path: Path) -> None:
-    path.parent.mkdir(mode=0o700)
-    path.write_bytes(b"something else entirely" * 500)
-    with pytest.raises(JournalBroken, match="damaged"):
-        await Journal.open(path, SESSION, VAULT, ignore)
 
 
 async def test_a_session_of_another_key_stays_untouched(path: Path) -> None:

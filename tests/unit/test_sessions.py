@@ -153,7 +153,7 @@ async def test_sessions_are_listed_last_used_first_with_what_stands_in_them(
         change=lambda tx: calls.insert(tx, ROW),
     )
     await first.close(False)
-    listed = list_sessions(state, vault)
+    listed = list_sessions(state, vault).sessions
     assert [(info.id, info.title, info.events, info.open_calls) for info in listed] == [
         (first.session, "renamed<U+001B>", 3, 1),
         (second.session, "second", 1, 0),
@@ -171,7 +171,7 @@ async def test_an_open_session_is_listed_without_opening_its_database(
 
     with monkeypatch.context() as patch:
         patch.setattr(sqlite3, "connect", never)
-        (info,) = list_sessions(state, vault)
+        (info,) = list_sessions(state, vault).sessions
     assert (info.id, info.title, info.events) == (journal.session, "open now", 1)
     await journal.commit(UserMessage(turn="t", text=safe("still writes")))
     await journal.close(True)
@@ -186,7 +186,7 @@ async def test_a_title_that_was_taken_back_is_not_listed(state: Path, vault: Vau
     with pytest.raises(LookupError):
         await journal.commit(SessionTitled(title=safe("taken back")), change=fail)
     await journal.commit(UserMessage(turn="t", text=safe("x")))
-    assert [info.title for info in list_sessions(state, vault)] == ["first"]
+    assert [info.title for info in list_sessions(state, vault).sessions] == ["first"]
     await journal.close(True)
 
 
@@ -198,7 +198,7 @@ async def test_what_cannot_be_read_is_left_out(state: Path, vault: Vault) -> Non
     foreign = await begin(state, Vault(FoundKey("keyring", b"k" * 32)), "of another key")
     await foreign.close(True)
     (state / "sessions" / "notes.db").write_bytes(b"")
-    assert [info.title for info in list_sessions(state, vault)] == ["good"]
+    assert [info.title for info in list_sessions(state, vault).sessions] == ["good"]
 
 
 async def test_listing_changes_no_session(state: Path, vault: Vault) -> None:
@@ -210,7 +210,7 @@ async def test_listing_changes_no_session(state: Path, vault: Vault) -> None:
 
 
 def test_no_folder_is_no_session(state: Path, vault: Vault) -> None:
-    assert list_sessions(state, vault) == []
+    assert list_sessions(state, vault).sessions == []
     assert last_unclean(state) is None
     assert delete_session(state, new_session_id()) is False
 
@@ -245,14 +245,14 @@ def test_a_session_that_another_process_has_open_is_passed_over_until_it_dies(
     other = Other(state)
     try:
         assert last_unclean(state) is None
-        (info,) = list_sessions(state, vault)
+        (info,) = list_sessions(state, vault).sessions
         assert (info.id, info.title) == (other.session, "held")
         with pytest.raises(JournalBusy):
             delete_session(state, other.session)
     finally:
         other.kill()
     assert last_unclean(state) == other.session
-    (info,) = list_sessions(state, vault)
+    (info,) = list_sessions(state, vault).sessions
     assert (info.title, info.events, info.open_calls) == ("held", 2, 1)
     assert last_unclean(state) == other.session
 

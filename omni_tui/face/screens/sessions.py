@@ -72,6 +72,10 @@ class SessionsScreen(Screen[str]):
             rows.set_keys(list(rows.sessions))
             rows.action_go(0)
             words = "enter opens · esc back" if rows.sessions else "no saved sessions yet · esc back"
+            if reply.unreadable:
+                words = (
+                    f"{reply.unreadable} more cannot be read (omni-tui sessions list says why) · {words}"
+                )
             foot.update(Content.styled(words, "$text-3"))
 
     @on(RowList.Chosen)

@@ -289,6 +289,9 @@ class Fold(msgspec.Struct):
 
     # --- the rest
 
+    def _journal_failed(self, event: ev.JournalFailed) -> None:
+        self.add(NoticeItem(ts=event.ts, level="error", what=event.what, todo=event.todo))
+
     def _notice(self, event: ev.Notice) -> None:
         self.add(
             NoticeItem(ts=event.ts, level=event.level, what=event.what, why=event.why, todo=event.todo)
@@ -368,6 +371,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     SystemChanged: Fold._host,
     RunReport: Fold._host,
     ev.Notice: Fold._notice,
+    ev.JournalFailed: Fold._journal_failed,
     ev.ConfigProblems: Fold._problems,
     ev.SessionOpened: Fold._opened,
     ev.SessionBranched: Fold._branched,

@@ -1,0 +1,204 @@
+"""A damaged session's file: what SQL can read of it is put into a new one, and the old one is kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from filecmp import cmp
+from pathlib import Path
+from typing import Any, Protocol
+
+from omni_tui.memory.crypto import SealBroken, Vault
+from omni_tui.memory.private import open_private, sync_dir
+from omni_tui.security.files import open_regular
+
+_GIVE_UP = 20_000
+"""Rows in succession that cannot be read, after which no more are looked for."""
+_LARGEST = 1 << 36
+_TABLES = {"events": 5, "calls": 17, "results": 4, "tasks": 3}
+"""The tables of a session, and how many columns a row of each has."""
+
+
+class JournalDamaged(Exception):
+    """SQLite found a session's file damaged; the text says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What became of a damaged file: events that were read, and where the damaged file is kept."""
+
+    read: int
+    kept: Path
+
+
+class Executes(Protocol):
+    """What runs SQL: a connection, or a transaction of one."""
+
+    def execute(self, sql: str, params: tuple[int | str, ...] = (), /) -> sqlite3.Cursor:
+        """Run one statement."""
+        ...
+
+
+def keep_copies(path: Path) -> Path:
+    """Copy a session's file and its log to a name that is not taken, and return that of the file.
+
+    Copies that are there already are not made again. Nobody may have the session open. Raises `OSError`.
+    """
+    kept, there = _name_for(path)
+    if there:
+        return kept
+    for end in ("", "-wal"):
+        source = Path(f"{path}{end}")
+        if source.exists():
+            with (
+                source.open("rb") as old,
+                os.fdopen(
+                    open_private(Path(f"{kept}{end}"), os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb"
+                ) as new,
+            ):
+                shutil.copyfileobj(old, new)
+                new.flush()
+                os.fsync(new.fileno())
+    sync_dir(path.parent)
+    return kept
+
+
+def readable_copy(path: Path, copy: Path) -> None:
+    """Copy a session's file and log for SQL to read.
+
+    Where the file was cut off, zeros stand for what is missing: SQLite reads nothing of a file that is
+    shorter than its first page says. Nobody may have the session open. Raises `OSError`.
+    """
+    for end in ("", "-wal"):
+        if Path(f"{path}{end}").exists():
+            target = open_private(Path(f"{copy}{end}"), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with open_regular(f"{path}{end}") as old, os.fdopen(target, "wb") as new:
+                shutil.copyfileobj(old, new)
+    with copy.open("r+b") as file:
+        head = file.read(32)
+        # Page size and number of pages: https://www.sqlite.org/fileformat2.html, section 1.3.
+        size, pages = int.from_bytes(head[16:18]) or 0, int.from_bytes(head[28:32])
+        whole = (65536 if size == 1 else size) * pages
+        if head.startswith(b"SQLite format 3\0") and file.seek(0, os.SEEK_END) < whole <= _LARGEST:
+            file.truncate(whole)
+
+
+def salvage(path: Path, session: str, vault: Vault, schema: str, version: int) -> Salvage | None:
+    """Replace the damaged file at `path` by one with all rows that SQL can read.
+
+    `schema` are the statements that make the tables of a session, `version` their number.
+    None, and nothing is changed, if the session's key cannot be read: without it the rows are noise.
+    The caller holds the session's lock. Raises `OSError`, `sqlite3.Error` if the new file cannot be made.
+    """
+    kept = keep_copies(path)
+    new, work = path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.work")
+    _remove(new)
+    _remove(work)
+    try:
+        readable_copy(path, work)
+        with closing(sqlite3.connect(work, isolation_level=None)) as damaged:
+            meta = _meta(damaged)
+            try:
+                vault.unwrap(meta["key"], f"key of {session}")
+            except (KeyError, TypeError, SealBroken):
+                _remove(kept)
+                return None
+            os.close(open_private(new, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+            read = _write(new, schema, {**meta, "schema": version}, damaged)
+    except BaseException:
+        _remove(new)
+        _remove(kept)
+        raise
+    finally:
+        _remove(work)
+    # In this order: a new file beside the log of the old one would be read as one.
+    for end in ("-wal", "-shm"):
+        Path(f"{path}{end}").unlink(missing_ok=True)
+    new.replace(path)
+    sync_dir(path.parent)
+    return Salvage(read, kept)
+
+
+def rows(connection: Executes, table: str, after: int = 0) -> Iterator[tuple[Any, ...]]:
+    """Yield `(rowid, *columns)` of a table in order, passing over rows that cannot be read."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchall():
+        return
+    after_that = f"SELECT rowid, * FROM {table} WHERE rowid > ? ORDER BY rowid"
+    at, missed = after, 0
+    while missed < _GIVE_UP:
+        try:
+            for row in connection.execute(after_that, (at,)):
+                if row[0] > at:  # a damaged page can hold any number
+                    at, missed = row[0], 0
+                    yield row
+        except sqlite3.DatabaseError:
+            at, missed = at + 1, missed + 1
+            yield from _one(connection, table, at)
+        else:
+            return
+
+
+def _one(connection: Executes, table: str, at: int) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(f"SELECT rowid, * FROM {table} WHERE rowid = ?", (at,)).fetchall()
+    except sqlite3.DatabaseError:
+        return []
+
+
+def _meta(connection: sqlite3.Connection) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("schema", "session", "created", "key", "key_id", "title", "closed", "events"):
+        try:
+            row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        except sqlite3.DatabaseError:
+            continue
+        if row is not None:
+            found[name] = row[0]
+    return found
+
+
+def _write(path: Path, schema: str, meta: dict[str, Any], damaged: sqlite3.Connection) -> int:
+    """Make the new file and return how many events it has."""
+    events = 0
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous=FULL").close()
+        connection.execute("BEGIN")
+        for statement in filter(str.strip, schema.split(";")):
+            connection.execute(statement)
+        for name, value in {"title": b"", "created": 0.0, **meta, "closed": "open"}.items():
+            connection.execute("INSERT INTO meta VALUES (?, ?)", (name, value))
+        for table, width in _TABLES.items():
+            marks = ", ".join("?" * width)
+            for row in rows(damaged, table):
+                if len(row) == width + 1:
+                    done = connection.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row[1:])
+                    events += done.rowcount if table == "events" else 0
+        connection.execute("COMMIT")
+    return events
+
+
+def _name_for(path: Path) -> tuple[Path, bool]:
+    """Return where the copies of a file belong, and whether they are there already."""
+    number = 1
+    while True:
+        name = path.with_name(f"{path.name}.damaged{'' if number == 1 else f'.{number}'}")
+        if not any(Path(f"{name}{end}").exists() for end in ("", "-wal")):
+            return name, False
+        if all(_same(Path(f"{path}{end}"), Path(f"{name}{end}")) for end in ("", "-wal")):
+            return name, True
+        number += 1
+
+
+def _same(one: Path, other: Path) -> bool:
+    if not one.exists() or not other.exists():
+        return one.exists() == other.exists()
+    return cmp(one, other, shallow=False)
+
+
+def _remove(path: Path) -> None:
+    for end in ("", "-wal", "-shm", "-journal"):
+        Path(f"{path}{end}").unlink(missing_ok=True)

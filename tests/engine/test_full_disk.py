@@ -1,0 +1,147 @@
+"""A disk that refuses, and files that are none: it is said, nothing is sent, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from omni_tui.memory import Journal, SavedSession, Vault, list_sessions, session_path
+from omni_tui.models.base import ToolCall
+from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import commands as c
+from omni_tui.protocol import events as e
+from tests.engine.rig import rig, turns
+
+
+async def no_room(journal: Journal) -> None:
+    """Let the database grow no more."""
+    await journal.run(
+        lambda tx: tx.execute(
+            f"PRAGMA max_page_count={tx.execute('PRAGMA page_count').fetchone()[0]}"
+        ).close()
+    )
+
+
+async def test_a_disk_that_fills_in_the_middle_of_a_turn_is_said_at_once(tmp_path: Path) -> None:
+    call = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
+    model = ScriptedModel([reply("x" * 40_000, call), reply("never asked for")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await no_room(running.engine.session.journal)
+        await running.ask(c.SendMessage(text="write a note"))
+        failed = await running.until(e.JournalFailed)
+        assert "the disk is full" in failed.what
+        assert "nothing more is sent to servers" in failed.what
+        await turns(lambda: not running.engine.session.runner.running)
+        assert running.of(e.CallFinished) == []
+    assert [path for path in (tmp_path / "notes").rglob("*") if path.is_file()] == []
+
+
+def test_a_run_on_a_full_disk_ends_in_words_and_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    """For real: the system refuses the engine's files past a size, whatever the engine is at by then."""
+    config = tmp_path / "config.toml"
+    config.write_text("")
+    ended = {}
+    for kilobytes in (46, 50, 54):
+        state = tmp_path / str(kilobytes)
+        done = subprocess.run(
+            [sys.executable, "-m", "omni_tui", "run", f"add 1 and 2 {'x' * 9000}", "--mode", "auto",
+             "--config", str(config), "--state-dir", str(state)],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (kilobytes * 1024, resource.RLIM_INFINITY)  # noqa: B023
+            ),
+        )  # fmt: skip
+        ended[kilobytes] = done.returncode
+        assert done.returncode in (0, 1), done.stderr
+        assert "Traceback" not in done.stderr
+        if done.returncode:
+            assert "the disk reported an error" in done.stderr
+        vault = Vault.open(state, {})
+        for info in list_sessions(state, vault).sessions:
+            saved = SavedSession(session_path(state, info.id), info.id, vault)
+            assert len(list(saved)) == info.events
+            assert saved.unread == 0
+        assert list_sessions(state, vault).unreadable == {}
+    assert 1 in ended.values(), ended
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("log/engine.log", "pipe"),
+        ("log/engine.log", "link"),
+        ("vault.key", "pipe"),
+        ("vault.key", "folder"),
+        ("vault.json", "pipe"),
+        ("vault.lock", "link"),
+        ("trust.json", "pipe"),
+    ],
+)
+def test_something_else_in_the_place_of_a_file_is_named_and_holds_no_command_up(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    place = tmp_path / "state" / name
+    place.parent.mkdir(parents=True, mode=0o700)
+    (tmp_path / "state").chmod(0o700)
+    elsewhere = tmp_path / "elsewhere"
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        elsewhere.write_bytes(b"mine")
+        place.symlink_to(elsewhere)
+    config = tmp_path / "config.toml"
+    config.write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "omni_tui", "run", "hello", "--config", str(config), "--state-dir",
+         str(tmp_path / "state")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )  # fmt: skip
+    assert done.returncode == (0 if name == "trust.json" else 1), done.stderr
+    assert str(place) in done.stderr or str(place.parent) in done.stderr
+    assert "Traceback" not in done.stderr
+    if kind == "link":
+        assert elsewhere.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+@pytest.mark.parametrize("option", ["--config", "--mcp-config"])
+def test_a_configuration_that_is_no_file_is_named_and_holds_no_command_up(
+    tmp_path: Path, option: str, kind: str
+) -> None:
+    place = tmp_path / "place"
+    os.mkfifo(place) if kind == "pipe" else place.mkdir()
+    for command in (["config", "check"], ["servers"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "omni_tui", *command, option, str(place), "--state-dir",
+             str(tmp_path / "state")],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert str(place) in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_projects_file_that_is_a_pipe_holds_no_command_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".omni-tui.toml")
+    done = subprocess.run(
+        [sys.executable, "-m", "omni_tui", "config", "check", "--project", str(tmp_path), "--state-dir",
+         str(tmp_path / "state")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )  # fmt: skip
+    assert "it is a pipe, not a file" in done.stdout + done.stderr
