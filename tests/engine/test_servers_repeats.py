@@ -42,6 +42,7 @@ class Seen:
     def __init__(self) -> None:
         self.url = ""
         self.gets = 0
+        self.stream = b""
         self.opened = threading.Event()
 
 
@@ -49,6 +50,7 @@ class Seen:
 def web(answer: Answer, stream: bytes = b"") -> Iterator[Seen]:
     """Serve over streamable HTTP, with a session; `stream` is all that each stream of the server's says."""
     seen = Seen()
+    seen.stream = stream
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -59,7 +61,7 @@ def web(answer: Answer, stream: bytes = b"") -> Iterator[Seen]:
         def do_GET(self) -> None:
             seen.gets += 1
             seen.opened.set()
-            self.reply(200, "text/event-stream", stream)
+            self.reply(200, "text/event-stream", seen.stream)
 
         def do_DELETE(self) -> None:
             self.reply(200, "text/plain", b"")
@@ -312,3 +314,31 @@ async def test_a_stream_that_ends_at_once_is_not_opened_all_the_time(tmp_path: P
                 await servers.call("w", "twice")
             assert seen.opened.wait(10)
         assert seen.gets <= 3  # without a pause between them there were hundreds
+
+
+async def test_an_answer_that_goes_on_in_another_stream_is_fetched_there(tmp_path: Path) -> None:
+    def answer(message: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
+        if message["method"] != "tools/call":
+            return as_json(message)
+        seen.stream = b"id: 2\ndata: " + frames(message)[0] + b"\n\n"
+        return "text/event-stream", b"id: 1\nretry: 10\ndata:\n\n", {}
+
+    with web(answer) as seen:
+        async with connected(tmp_path, behind(seen.url)) as servers:
+            await servers.reach("w", "idle")
+            assert (await servers.call("w", "twice")).content[0]["text"] == "first"
+
+
+async def test_an_answer_that_breaks_off_is_no_error_of_the_servers(tmp_path: Path) -> None:
+    def answer(message: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
+        if message["method"] != "tools/call":
+            return as_json(message)
+        return "text/event-stream", b"data: hello\n\n", {}
+
+    with web(answer) as seen:
+        async with connected(tmp_path, behind(seen.url)) as servers:
+            await servers.reach("w", "idle")
+            with pytest.raises(CallError) as caught:
+                await servers.call("w", "twice")
+            assert caught.value.what == "the connection was cut; the call may or may not have run"
+            assert not caught.value.answered

@@ -174,3 +174,9 @@ def test_only_a_registration_loses_its_scope() -> None:
     assert again.content == b'{"redirect_uris":["x"],"client_name":"n"}'
     assert without_scope(again, httpx2.Response(400, **refused)) is None
     assert without_scope(registration, httpx2.Response(500, **refused)) is None
+
+
+async def test_a_token_of_the_sign_in_does_not_come_back(authority: Authority, tmp_path: Path) -> None:
+    async with running(tmp_path, spec(authority)) as servers:
+        await signed_in(servers)
+        assert await word(servers, f"<{next(iter(authority.tokens))}>") == "<[redacted]>"
