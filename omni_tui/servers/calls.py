@@ -79,7 +79,7 @@ def refusal_of(opening: Opening, *, http: bool) -> CallError:
     """
     assert opening.refusal is not None
     error = opening.refusal.error
-    if http and error.code == types.CONNECTION_CLOSED and opening.cut:
+    if http and error.code == types.CONNECTION_CLOSED:
         return CallError(CUT, sent=True)
     if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
         return CallError(

@@ -117,6 +117,7 @@ class Session:
         self._transport = make(
             way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper, hide=secrets.hide)
         )
+        self._tap.direct = not self._transport.web
         self._line = Line(
             spec,
             self._tap,

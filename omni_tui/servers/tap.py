@@ -32,6 +32,8 @@ from mcp_types import (
 from omni_tui.servers.base import Dispatch, DispatchRefused
 from omni_tui.servers.listing import trim
 from omni_tui.servers.own_secrets import OwnSecrets
+from omni_tui.servers.transports.answers import MalformedAnswer
+from omni_tui.servers.transports.server_codes import as_the_servers
 from omni_tui.servers.wire import Noted, WireLog
 
 if TYPE_CHECKING:
@@ -65,8 +67,7 @@ class Opening:
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
     both as they came. The HTTP transport adds `status` (of the response to this very request), `words`
-    (of an error response, or why an answer cannot be read), `cut` (the answer broke off, so that an error
-    "connection closed" is none of the server's) and `unsent` (no connection could be made, so
+    (of an error response, or why an answer cannot be read) and `unsent` (no connection could be made, so
     surely nothing was sent), the sign-in `renewed` (its token was refused, and there is another one), and
     `forgotten` says that the server refused it because it does not know our session. `rounds`: how
     often the server has asked for input and the
@@ -81,7 +82,6 @@ class Opening:
         self.refusal: JSONRPCError | None = None
         self.status = 0
         self.words = ""
-        self.cut = False
         self.unsent = False
         self.renewed = False
         self.forgotten = False
@@ -103,7 +103,8 @@ class Tap:
     `authority` is asked last, once per frame, whether the dispatch still stands. `on_end` is called
     when the server's stream ends. `wire` notes what passes, while it is on. `secrets` are taken out of
     whatever the server says. `on_odd` gets words for an answer that is not used. `version` is the
-    protocol version that the server answered `initialize` with.
+    protocol version that the server answered `initialize` with. `direct`: all errors that come are the
+    server's own, none the SDK's.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Tap:
         self._waiting: OrderedDict[RequestId, str] = OrderedDict()
         self._answered: OrderedDict[RequestId, None] = OrderedDict()
         self.version: str | None = None
+        self.direct = False
         self._passed: dict[RequestId, Opening] = {}
         self._lists: dict[RequestId, str] = {}
         self._heard = time.monotonic()
@@ -182,7 +184,7 @@ class Tap:
             self._passed.pop(opening.request, None)
         opening.passed = opening.unsent = opening.renewed = opening.forgotten = False
         opening.answer = opening.refusal = opening.request = None
-        opening.status, opening.words, opening.cut = 0, "", False
+        opening.status, opening.words = 0, ""
 
     def guard(
         self, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]
@@ -209,6 +211,13 @@ class Tap:
         self._waiting[request] = method
         if len(self._waiting) > _MOST_REQUESTS:
             self._waiting.popitem(last=False)
+
+    def _clean(self, message: JSONRPCMessage) -> None:
+        """Take out of a message, in place, what must not go on: our secrets, and codes of the SDK's."""
+        if self._secrets is not None and not self._is_listing(message):
+            _take_out(message, self._secrets)
+        if self.direct and isinstance(message, JSONRPCError) and not isinstance(message, MalformedAnswer):
+            message.error = as_the_servers(message.error)
 
     def _is_listing(self, message: JSONRPCMessage) -> bool:
         """Whether a message is an answer that names tools and the like, which must stay exact."""
@@ -263,8 +272,7 @@ class Tap:
         if isinstance(item, Exception):
             return item
         message = item.message
-        if self._secrets is not None and not self._is_listing(message):
-            _take_out(message, self._secrets)
+        self._clean(message)
         if not isinstance(message, JSONRPCResponse | JSONRPCError) or message.id is None:
             return item
         request = coerce_request_id(message.id)

@@ -342,3 +342,36 @@ async def test_an_answer_that_breaks_off_is_no_error_of_the_servers(tmp_path: Pa
                 await servers.call("w", "twice")
             assert caught.value.what == "the connection was cut; the call may or may not have run"
             assert not caught.value.answered
+
+
+# --- errors of their own ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_commonest_code_of_errors_means_no_lost_connection(
+    tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [sys.argv[0], "tools/list"])  # for the one in our own process
+    with reached(way) as spec:
+        if way == "stdio":
+            spec = program("tools/list")
+        async with connected(tmp_path, spec) as servers:
+            told = await servers.reach("w", "degraded", "failed")
+            assert told.state == "degraded"
+            assert told.reason == "refuses to list its tools: the database is down (error -32000)"
+
+
+async def test_a_ping_that_is_refused_is_a_sign_of_life(tmp_path: Path) -> None:
+    async with connected(tmp_path, program("ping", heartbeat=0.2)) as servers:
+        first = await servers.reach("w", "idle")
+        for _ in range(3):
+            await servers.until(lambda first=first: servers.last("w").latency_ms != first.latency_ms)  # type: ignore[misc]
+            first = servers.last("w")
+        assert servers.states("w") == ["connecting", "idle"]
+
+
+async def test_a_program_of_another_protocol_version_is_not_started_again(tmp_path: Path) -> None:
+    async with connected(tmp_path, program("future")) as servers:
+        failed = await servers.reach("w", "failed")
+        assert failed.reason.startswith("speaks the protocol in version 2031-01-01 only; Omni TUI speaks ")
+        assert failed.next_try is None

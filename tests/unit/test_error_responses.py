@@ -11,7 +11,7 @@ import pytest
 from omni_tui.servers.transports.errors import read_refusal, with_id, words_of
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/mcp")
-ERROR = {"code": -32000, "message": "Bad Request: No valid session ID provided"}
+ERROR = {"code": -32050, "message": "Bad Request: No valid session ID provided"}
 
 
 def _response(status: int, body: bytes, kind: str = "application/json") -> httpx2.Response:

@@ -189,7 +189,7 @@ async def test_an_event_that_is_no_message_does_not_cost_the_answer(junk: bytes)
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 async def test_a_stream_reads_the_same_however_it_is_cut(end: bytes) -> None:
-    bare = {"jsonrpc": "2.0", "error": {"code": -32000, "message": "no"}}
+    bare = {"jsonrpc": "2.0", "error": {"code": -32050, "message": "no"}}
     stream = b"\xef\xbb\xbf: hi" + end + end + b"id: 4" + end + b"data:" + end + end
     stream += event(b"junk", end=end) + event(NOTE, end=end) + event(bare, end=end)
     whole, odd = await events(stream)
@@ -259,3 +259,9 @@ async def test_bytes_between_us_and_the_server_stay_whole() -> None:
     body = {**ANSWER, "result": awkward}
     assert await answer(json.dumps(body).encode()) == body
     assert (await events(event(json.dumps(body).encode())))[0] == [body]
+
+
+@pytest.mark.parametrize("code", [-32000, -32001, -32700])
+async def test_an_error_of_the_server_is_not_taken_for_one_of_the_sdk(code: int) -> None:
+    said = await answer(text({"jsonrpc": "2.0", "id": 7, "error": {"code": code, "message": "no disk"}}))
+    assert said["error"] == {"code": 0, "message": f"no disk (error {code})"}

@@ -35,6 +35,7 @@ from omni_tui.servers.transports.answers import (
     unreadable,
 )
 from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, load
+from omni_tui.servers.transports.server_codes import as_the_servers
 
 _EVENTS = "text/event-stream"
 _JSON = "application/json"
@@ -96,7 +97,6 @@ class _Reader:
     def __init__(self, asked: JSONRPCRequest | None, odd: Callable[[str], None]) -> None:
         self.key: RequestId | None = None if asked is None else asked.id
         self.odd = odd
-        self.answered = asked is None
         self._requests = OpenRequests()
         if asked is not None:
             self._requests.asked(asked)
@@ -107,9 +107,7 @@ class _Reader:
         found: list[JSONRPCMessage] = []
         for each in body if isinstance(body, list) else [body]:
             try:
-                message = message_of(self._with_id(each), self._requests)
-                self.answered |= isinstance(message, JSONRPCResponse | JSONRPCError)
-                found.append(message)
+                found.append(message_of(self._with_id(each), self._requests))
             except Stray as stray:
                 self.odd(f"left out of an answer: {stray}")
         return found
@@ -125,7 +123,6 @@ class _Reader:
         """Return the error that the request gets whose answer cannot be read."""
         assert self.key is not None
         self.odd(f"an answer could not be read: {why}")
-        self.answered = True
         return written(unreadable(self.key, why))
 
     def refused(self, what: str) -> bytes:
@@ -136,8 +133,6 @@ class _Reader:
 
 def written(message: JSONRPCMessage) -> bytes:
     """Return a message as JSON in one line; what cannot be read is also told to the call that waits."""
-    if isinstance(message, JSONRPCResponse | JSONRPCError):
-        _cut(False)
     if isinstance(message, MalformedAnswer) and not message.answered and (opening := current()) is not None:
         opening.words = message.error.message
     body: dict[str, Any] = {"jsonrpc": "2.0"}
@@ -150,17 +145,11 @@ def written(message: JSONRPCMessage) -> bytes:
     elif isinstance(message, JSONRPCResponse):
         body["result"] = message.result
     else:
-        error = message.error
+        error = message.error if isinstance(message, MalformedAnswer) else as_the_servers(message.error)
         body["error"] = {"code": error.code, "message": error.message}
         if error.data is not None:
             body["error"]["data"] = error.data
     return to_json(body)
-
-
-def _cut(cut: bool) -> None:
-    """Note for the call in whose course this is read whether its answer broke off."""
-    if (opening := current()) is not None:
-        opening.cut = cut
 
 
 class _Unpacked(httpx2.AsyncByteStream):
@@ -175,7 +164,6 @@ class _Unpacked(httpx2.AsyncByteStream):
             async for piece in self._response.aiter_bytes():
                 yield piece
         except (httpx2.TransportError, httpx2.DecodingError) as error:
-            _cut(True)
             raise httpx2.StreamError(str(error)) from error
 
     async def aclose(self) -> None:
@@ -241,8 +229,6 @@ class _Events(_Unpacked):
                 yield _event([], self._reader.unreadable(_TOO_LONG))
                 return
         rest = [*self._take(lines.rest()), *self._take(b"")]
-        if not self._reader.answered:
-            _cut(True)
         if rest:
             yield b"".join(rest)
 

@@ -94,9 +94,8 @@ class Client(httpx2.AsyncClient):
             if await self._met_tls(request, error):
                 error = TlsExpected("the port speaks TLS", request=request)
             opening = current()
-            if opening is not None:
-                opening.cut = True
-                opening.unsent = opening.unsent or isinstance(error, NOT_SENT)
+            if opening is not None and isinstance(error, NOT_SENT):
+                opening.unsent = True
             self._ears.failed(error)
             if request.method != "POST":
                 raise error

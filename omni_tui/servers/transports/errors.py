@@ -8,6 +8,9 @@ import json
 import re
 
 import httpx2
+from mcp_types import ErrorData
+
+from omni_tui.servers.transports.server_codes import AMBIGUOUS, as_the_servers
 
 _LONGEST = 64 * 1024
 """Longest body that is looked at, in bytes; the words of a refusal are short."""
@@ -111,14 +114,21 @@ async def beginning(response: httpx2.Response) -> httpx2.Response:
 
 
 def _mended(text: bytes) -> bytes | None:
-    """Return a JSON-RPC error with its missing `id`, None for everything else."""
+    """Return a JSON-RPC error with its missing `id`, and as the server's own; None for everything else."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(body, dict) or "error" not in body or "id" in body or "method" in body:
+    if not isinstance(body, dict) or "error" not in body or "method" in body:
         return None
-    return json.dumps({"jsonrpc": "2.0", **body, "id": None}).encode()
+    error = body["error"]
+    ambiguous = isinstance(error, dict) and error.get("code") in AMBIGUOUS
+    if ambiguous and isinstance(error.get("message"), str):
+        theirs = as_the_servers(ErrorData(code=error["code"], message=error["message"]))
+        body["error"] = {**error, "code": theirs.code, "message": theirs.message}
+    elif "id" in body:
+        return None
+    return json.dumps({"jsonrpc": "2.0", "id": None, **body}).encode()
 
 
 def _instead(response: httpx2.Response, body: bytes) -> httpx2.Response:

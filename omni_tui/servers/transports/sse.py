@@ -25,11 +25,12 @@ from mcp.shared.message import SessionMessage
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.addresses import shown_url
 from omni_tui.servers.health import Trouble, TroubleError
-from omni_tui.servers.transports.answers import OpenRequests
+from omni_tui.servers.transports.answers import MalformedAnswer, OpenRequests
 from omni_tui.servers.transports.client import open_client
 from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, read
 from omni_tui.servers.transports.posts import Outbox
 from omni_tui.servers.transports.reasons import explain, explain_status
+from omni_tui.servers.transports.server_codes import as_the_servers
 from omni_tui.servers.transports.web import WebTransport, check
 
 if TYPE_CHECKING:
@@ -191,6 +192,8 @@ class SseTransport(WebTransport):
                 if message.id is None:
                     message.id = self._outbox.only_one()
                 self._outbox.answered(message.id)
+                if isinstance(message, types.JSONRPCError) and not isinstance(message, MalformedAnswer):
+                    message.error = as_the_servers(message.error)
             await inward.send(SessionMessage(message))
 
     def in_session(self, request: httpx2.Request) -> bool:

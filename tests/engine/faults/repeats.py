@@ -1,6 +1,8 @@
 """A program that says things twice, repeats what it was trusted with, or never answers a ping.
 
-`repeats.py [silent]`: with `silent` it answers no ping. The token that it repeats is in `ITS_TOKEN`.
+`repeats.py [silent|future|METHOD]`: with `silent` it answers no ping, with `future` it speaks a protocol
+version that nobody knows yet, with the name of a method it answers that
+with the error -32000. The token that it repeats is in `ITS_TOKEN`.
 """
 
 from __future__ import annotations
@@ -42,9 +44,11 @@ def answers_to(message: dict[str, Any], token: str) -> list[dict[str, Any]]:
     method, request = message.get("method"), message.get("id")
     if request is None:
         return []
+    if method in sys.argv[1:]:
+        return [{"id": request, "error": {"code": -32000, "message": "the database is down"}}]
     if method == "initialize":
         about = {"capabilities": {"tools": {}, "logging": {}}, "serverInfo": {"name": "r", "version": "1"}}
-        version = message["params"]["protocolVersion"]
+        version = "2031-01-01" if "future" in sys.argv else message["params"]["protocolVersion"]
         return [{"id": request, "result": {"protocolVersion": version, **about}}]
     if method == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object"}} for name in NAMES]
