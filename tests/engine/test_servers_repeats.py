@@ -8,12 +8,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from omni_tui.config.spec import ServerSpec
@@ -266,31 +267,28 @@ def test_fruitless_streams_get_rarer(stream: bytes) -> None:
     assert sum(1 for at in range(len(waited)) if sum(waited[: at + 1]) < 55) <= 7
 
 
-class _Once:
+class _Once(httpx2.AsyncByteStream):
     """A stream of one piece."""
 
     def __init__(self, piece: bytes) -> None:
         self.piece = piece
 
-    async def __aiter__(self) -> Any:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         yield self.piece
-
-    async def aclose(self) -> None:
-        return None
 
 
 async def test_a_stream_of_use_sets_the_pause_back() -> None:
     now = [0.0]
     pauses = StreamPauses(lambda: now[0])
     for _ in range(5):
-        pauses.watched(_Once(b""))  # type: ignore[arg-type]
+        pauses.watched(_Once(b""))
     assert pauses.seconds > 1
-    async for _ in pauses.watched(_Once(b'event: message\r\ndata: {"jsonrpc"')):  # type: ignore[arg-type]
+    async for _ in pauses.watched(_Once(b'event: message\r\ndata: {"jsonrpc"')):
         pass
     assert pauses.seconds == 0
     for _ in range(5):
-        pauses.watched(_Once(b""))  # type: ignore[arg-type]
-    steady = pauses.watched(_Once(b""))  # type: ignore[arg-type]
+        pauses.watched(_Once(b""))
+    steady = pauses.watched(_Once(b""))
     now[0] += STEADY
     await steady.aclose()
     assert pauses.seconds == 0
@@ -301,7 +299,7 @@ async def test_the_rest_of_an_answer_is_asked_for_soon() -> None:
     waited = []
     for _ in range(20):
         waited.append(pauses.seconds)
-        pauses.watched(_Once(b""))  # type: ignore[arg-type]
+        pauses.watched(_Once(b""))
     assert waited[:6] == [0.0] * 6
     assert max(waited) == 2.0
 

@@ -1,8 +1,8 @@
 """A program that says things twice, repeats what it was trusted with, or never answers a ping.
 
 `repeats.py [silent|future|METHOD]`: with `silent` it answers no ping, with `future` it speaks a protocol
-version that nobody knows yet, with the name of a method it answers that
-with the error -32000. The token that it repeats is in `ITS_TOKEN`.
+version that nobody knows yet, with the name of a method it answers that with the error -32000. The
+token that it repeats is in `ITS_TOKEN`.
 """
 
 from __future__ import annotations
