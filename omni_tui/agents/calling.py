@@ -134,7 +134,8 @@ class Caller:
         self._seen[key] += 1
         if self._seen[key] > self._policy.same_calls:
             self._end(
-                f"the model made the same call of {call.name} {self._seen[key]} times with the same result",
+                f"the model made the same call of {self._shown(call)} {self._seen[key]} times "
+                "with the same result",
                 "say how to go on, or ask in another way",
             )
         if self._seen[key] == self._policy.same_calls:
@@ -143,6 +144,11 @@ class Caller:
                 "result. Do not make it again: try something else, or answer with what you have.]"
             )
         return ""
+
+    def _shown(self, call: ToolCall) -> str:
+        """Return what people call the tool of a call."""
+        tools = self._writer.host.tools()
+        return next((tool.shown for tool in tools if tool.name == call.name), call.name)
 
     def _end(self, reason: str, todo: str) -> None:
         self._over = self._over or TurnOver("limit", reason, todo)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from omni_tui.config.explain import problem
 from omni_tui.config.importers import import_servers
+from omni_tui.config.inherit import passwords
 from omni_tui.config.layers import (
     Layer,
     environment_layer,
@@ -94,6 +95,11 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     if options.demo:
         demo = demo_spec(paths.state_dir)
         servers[demo.name] = demo
+    if options.connect_timeout:
+        limit = options.connect_timeout
+        servers = {
+            name: replace(spec, connect_timeout=limit, first_start=0.0) for name, spec in servers.items()
+        }
     for where, name in unknown_servers(config.tools, servers.keys()):
         notes.append(problem(where, f"no server {name} is configured, so this does nothing yet"))
     key = _model_key(config, base, environ, mistakes)
@@ -110,7 +116,12 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         model_key=key,
         model_keys=keys,
         redis=redis,
-        secrets=frozenset(_secrets(servers.values(), (key, *keys.values()), redis)),
+        secrets=frozenset(
+            [
+                *_secrets(servers.values(), (key, *keys.values()), redis),
+                *(word for spec in servers.values() for word in passwords(spec.inherit, environ)),
+            ]
+        ),
         origins=origins,
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from omni_tui.config.shown import shown_command
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged, ServerState
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.addresses import shown_url
 from omni_tui.servers.health import Breaker, Trouble
@@ -36,7 +37,7 @@ def row(
         name=spec.name,
         state=state,
         since=since,
-        label=safe_line(spec.name),
+        label=identifier(spec.name),
         transport=session.way.transport if session else spec.transport,
         target=safe_line(_target(spec), limit=500),
         source=spec.source,

@@ -35,7 +35,7 @@ from omni_tui.servers.calls import (
 )
 from omni_tui.servers.capabilities import Offer, Relister, changes_lists, list_all, listen
 from omni_tui.servers.following import Follower
-from omni_tui.servers.health import Trouble, TroubleError, root_cause
+from omni_tui.servers.health import Trouble, TroubleError, give_longer, root_cause, see_log
 from omni_tui.servers.heartbeat import Heartbeat, Missed
 from omni_tui.servers.hosting import roots_callback, set_log_level
 from omni_tui.servers.log import ServerLog
@@ -247,16 +247,14 @@ class Session:
             return self._lost
         if isinstance(error, TimeoutError) and not self._connected:
             limit = f"{self._spec.connect_timeout:g} s"
-            return Trouble(
-                f"did not answer initialize within {limit}", "Look at its log, or raise connect_timeout."
-            )
+            return Trouble(f"did not answer initialize within {limit}", give_longer(self._spec))
         trouble = self._no_common_version(error) or self._transport.trouble()
         if trouble is not None:
             return trouble
         if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
             return Trouble(f"refuses to connect: {error_words(error.error, safe_line)}")
         if error is None or isinstance(error, MCPError | asyncio.CancelledError):
-            return Trouble("it closed the connection", "Look at its log.")
+            return Trouble("it closed the connection", see_log(self._spec.name))
         if isinstance(error, ValidationError):
             return Trouble(f"breaks the protocol while connecting: {odd_fields(error)}", _AT_FAULT)
         _log.warning("the connection to %s failed", self._spec.name, exc_info=error)

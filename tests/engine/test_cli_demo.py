@@ -181,3 +181,23 @@ def test_the_app_is_seen_where_its_errors_go_elsewhere(clean_environment: Path, 
         face.ready()
         face.leave()
     assert elsewhere.read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("servers",), ("run", "hello", "--demo"), ("config", "path"), ("doctor",)]
+)
+def test_a_deleted_folder_is_said_in_a_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, "-m", "omni_tui", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "omni-tui: the folder you started this in was deleted\n"
+        "Change to a folder that is there (cd), then start again.\n"
+    )

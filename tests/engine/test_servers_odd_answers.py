@@ -189,7 +189,8 @@ FRAMES = {
     b'content-length:33\n\n{"jsonrpc":"2.0","method":"efgh"}\n',
     "headers and lines": b'Content-Length: 33\r\nX: y\r\n\r\n{"jsonrpc":"2.0","method":"abcd"}\n\n'
     b'{"jsonrpc":"2.0","method":"efgh"}\n',
-    "marks": b'\xef\xbb\xbf{"jsonrpc":"2.0","method":"abcd"}\r\n\xef\xbb\xbf{"jsonrpc":"2.0","method":"efgh"}',
+    "marks": b'\xef\xbb\xbf{"jsonrpc":"2.0","method":"abcd"}\r\n'
+    b'\xef\xbb\xbf{"jsonrpc":"2.0","method":"efgh"}',
     "a body with line feeds": b'Content-Length: 34\r\n\r\n{"jsonrpc":"2.0",\n"method":"abcd"}'
     b'Content-Length: 33\r\n\r\n{"jsonrpc":"2.0","method":"efgh"}',
 }

@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 
 class PaneTitle(Widget):
-    """`SERVERS 4 · 1 failed`. Lit while its pane has the keys (`.-lit`, set by style from `:focus-within`)."""
+    """`SERVERS 4 · 1 failed`. Lit while its pane has the keys (`.-lit`, by style from `:focus-within`)."""
 
     DEFAULT_CSS = """
     PaneTitle { height: 1; width: 1fr; padding: 0 1 0 2; }

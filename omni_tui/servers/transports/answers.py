@@ -79,19 +79,20 @@ def message_of(body: Any, requests: OpenRequests) -> JSONRPCMessage:
         raise Stray("not a JSON object")
     key = _id(body.get("id"))
     answers = "result" in body or "error" in body
-    try:
-        if "method" in body and not (answers and requests.method(key)):
-            return _asking(body, key)
-    except (ValidationError, TypeError) as error:
-        raise Stray("not a JSON-RPC message") from error
+    if "method" in body and not (answers and requests.method(key)):
+        return _asking(body, key)
     if body.get("error") is not None and not _empty_error(body):
         return _error(body["error"], key, requests)
     if key is None:
         raise Stray("a result without the id of a request" if answers else "not a JSON-RPC message")
+    return _result(body, key, requests.method(key))
+
+
+def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMessage:
+    answers = "result" in body or "error" in body
     result = body.get("result")
     if isinstance(result, dict):
         return JSONRPCResponse(jsonrpc="2.0", id=key, result=result)
-    method = requests.method(key)
     if method in _WITHOUT_RESULT and answers:
         return JSONRPCResponse(jsonrpc="2.0", id=key, result={})
     if not method:
@@ -129,11 +130,14 @@ def error_words(error: ErrorData, words: Callable[[str], str] = str, *, with_cod
 
 def _asking(body: Mapping[str, Any], key: RequestId | None) -> JSONRPCMessage:
     params = {"params": body["params"]} if body.get("params") not in (None, []) else {}
-    if key is not None:
-        return JSONRPCRequest(jsonrpc="2.0", id=key, method=body["method"], **params)
-    if body.get("id") is not None:
-        raise Stray("a request whose id is neither text nor a whole number")
-    return JSONRPCNotification(jsonrpc="2.0", method=body["method"], **params)
+    try:
+        if key is not None:
+            return JSONRPCRequest(jsonrpc="2.0", id=key, method=body["method"], **params)
+        if body.get("id") is None:
+            return JSONRPCNotification(jsonrpc="2.0", method=body["method"], **params)
+    except (ValidationError, TypeError) as error:
+        raise Stray("not a JSON-RPC message") from error
+    raise Stray("a request whose id is neither text nor a whole number")
 
 
 def _empty_error(body: Mapping[str, Any]) -> bool:

@@ -69,7 +69,7 @@ def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]
         if len(line) < _LARGE and (found := _pieces(line, requests)):
             return found
         key = _id_of_broken(line)
-        if requests.method(key):
+        if key is not None and requests.method(key):
             return [unreadable(key, str(junk))]
         return [junk]
     return _messages(body, requests)

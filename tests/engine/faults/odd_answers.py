@@ -36,7 +36,7 @@ for line in sys.stdin:
         continue
     if method == "initialize":
         about = {"name": "odd", "version": "1"}
-        caps = {"tools": {}, "logging": {}}
+        caps: dict[str, Any] = {"tools": {}, "logging": {}}
         version = params["protocolVersion"]
         send(
             {
