@@ -39,7 +39,7 @@ async def test_tls_to_a_port_without_it(tmp_path: Path, kind: str) -> None:
     with serving() as web:
         url = web.url.replace("http:", "https:")
         why, todo, next_try = await reason(tmp_path, server(url, web=kind))
-        assert why == f"{url} answers, but not with TLS"
+        assert why == f"that port does not speak TLS: {url}"
         assert todo.startswith("Write http://")
         assert next_try is None
 
@@ -49,7 +49,7 @@ async def test_no_tls_to_a_port_with_it(tmp_path: Path, kind: str) -> None:
     with tls(identity(tmp_path)) as web:
         url = f"http://127.0.0.1:{web.port}/mcp"
         why, todo, next_try = await reason(tmp_path, server(url, web=kind))
-        assert why == f"{url} is asked in the clear, but that port speaks TLS"
+        assert why == f"that port speaks TLS, and was asked in the clear: {url}"
         assert todo == "Write https:// in its URL."
         assert next_try is None
 
@@ -57,7 +57,7 @@ async def test_no_tls_to_a_port_with_it(tmp_path: Path, kind: str) -> None:
 async def test_versions_of_tls_that_have_nothing_in_common(tmp_path: Path) -> None:
     with tls(identity(tmp_path), oldest=True) as web:
         why, _, next_try = await reason(tmp_path, server(web.url))
-        assert why == f"{web.url} speaks no version of TLS that is safe enough, or no cipher in common"
+        assert why == f"no safe version of TLS, or no cipher, in common with {web.url}"
         assert next_try is None
 
 

@@ -85,7 +85,8 @@ JSON = "application/json"
     ("body", "kind", "words"),
     [
         (b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no seat"}}', JSON, "no seat"),
-        (b'{"error":"forbidden","error_description":"no plan"}', JSON, "forbidden: no plan"),
+        (b'{"error":"forbidden","error_description":"no plan"}', JSON, "no plan"),
+        (b'{"error":"no_seat","error_description":"no plan"}', JSON, "no_seat: no plan"),
         (
             b'{"title":"Blocked","detail":"where you are"}',
             "application/problem+json",

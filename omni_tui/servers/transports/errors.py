@@ -63,6 +63,8 @@ def words_of(response: httpx2.Response) -> str:
         elif text.isprintable() or kind.startswith("text/"):
             said = text
     said = " ".join(said.split())
+    if said.lower().startswith(f"{response.reason_phrase.lower()}: "):
+        said = said[len(response.reason_phrase) + 2 :]
     phrase = f"{response.status_code} {response.reason_phrase}".strip().lower()
     if said.lower() in (phrase, response.reason_phrase.lower(), str(response.status_code)):
         said = ""

@@ -108,7 +108,7 @@ def explain(error: Exception, url: str) -> Trouble:
             "a header of the config is not valid HTTP", "Correct it in the config.", lasting=True
         )
     if isinstance(error, TlsExpected):
-        what = f"{shown} is asked in the clear, but that port speaks TLS"
+        what = f"that port speaks TLS, and was asked in the clear: {shown}"
         return Trouble(what, "Write https:// in its URL.", lasting=True)
     causes = list(_chain(error))
     for cause in causes:
@@ -154,13 +154,13 @@ def _tls(error: ssl.SSLError, shown: str) -> Trouble:
         return Trouble(what, todo, lasting=True)
     reason = error.reason or ""
     if reason in _NOT_TLS:
-        what = f"{shown} answers, but not with TLS"
+        what = f"that port does not speak TLS: {shown}"
         return Trouble(what, "Write http:// if it is on this machine; else check the port.", lasting=True)
     if reason in _NO_VERSION:
-        what = f"{shown} speaks no version of TLS that is safe enough, or no cipher in common"
+        what = f"no safe version of TLS, or no cipher, in common with {shown}"
         return Trouble(what, "Whoever runs the server has to update its TLS settings.", lasting=True)
     if reason in _WANTS_CERTIFICATE:
-        what = f"{shown} wants a client certificate, and Omni TUI has none to show"
+        what = f"wants a client certificate, and Omni TUI has none to show: {shown}"
         return Trouble(what, "Use another address of it, or a proxy that shows one.", lasting=True)
     words = reason.replace("_", " ").lower() or "it broke off"
     return Trouble(f"no secure connection to {shown}: {words}", "It is tried again.")
