@@ -44,6 +44,7 @@ class Seen:
         self.url = ""
         self.gets = 0
         self.stream = b""
+        self.farewell = gzip.compress(b"")
         self.opened = threading.Event()
 
 
@@ -65,7 +66,7 @@ def web(answer: Answer, stream: bytes = b"") -> Iterator[Seen]:
             self.reply(200, "text/event-stream", seen.stream)
 
         def do_DELETE(self) -> None:
-            self.reply(200, "text/plain", b"")
+            self.reply(200, "text/plain", seen.farewell, content_encoding="gzip")
 
         def do_POST(self) -> None:
             message = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -248,6 +249,25 @@ async def test_an_answer_that_unpacks_to_more_than_the_bound_fails_alone(tmp_pat
             assert not caught.value.answered
             assert (await servers.call("w", "twice")).content[0]["text"] == "first"
             assert servers.last("w").state in ("idle", "active")
+
+
+async def test_nobody_reads_what_comes_in_answer_to_a_farewell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    whole = httpx2.Response.aread
+
+    async def aread(self: httpx2.Response) -> bytes:
+        content = await whole(self)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(httpx2.Response, "aread", aread)
+    with web(as_json) as seen:
+        seen.farewell = gzip.compress(b"x" * (4 * MAX_LINE))
+        async with connected(tmp_path, behind(seen.url)) as servers:
+            await servers.reach("w", "idle")
+    assert max(read) < MAX_LINE
 
 
 # --- streams that end at once -------------------------------------------------------------------

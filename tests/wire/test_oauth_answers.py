@@ -12,7 +12,7 @@ import pytest
 from omni_tui.memory import Credentials, Vault
 from omni_tui.servers.auth.answers import mended, without_scope
 from omni_tui.servers.auth.urls import same_issuer
-from tests.wire.authority import Authority, browse, serving
+from tests.wire.authority import Authority, Client, browse, serving
 from tests.wire.test_oauth import page, running, signed_in, spec, told, word
 
 
@@ -180,3 +180,21 @@ async def test_a_token_of_the_sign_in_does_not_come_back(authority: Authority, t
     async with running(tmp_path, spec(authority)) as servers:
         await signed_in(servers)
         assert await word(servers, f"<{next(iter(authority.tokens))}>") == "<[redacted]>"
+
+
+@pytest.mark.parametrize(("resource", "own", "configured"), [("/", "", ""), ("", "/", "/"), ("", "", "/")])
+async def test_a_machine_finds_its_issuer_with_and_without_the_last_slash(
+    authority: Authority, tmp_path: Path, resource: str, own: str, configured: str
+) -> None:
+    base = authority.base
+    authority.clients["machine"] = Client(secret="s3cret")
+    authority.resource = {"authorization_servers": [base + resource]}
+    authority.names = base + own
+    given = {"grant": "client_credentials", "client_id": "machine", "client_secret": "s3cret"}
+    one = spec(authority, issuer=base + configured, **given)
+    async with running(tmp_path, one) as servers:
+        await servers.reach("w", "idle")
+        assert await word(servers) == "hello"
+        (access,) = authority.tokens
+        assert (await servers.registry.sign_out("w")).endswith("its server was told")
+        assert authority.revoked == [(access, "access_token")]

@@ -21,6 +21,7 @@ import httpx2
 
 from omni_tui.servers.auth.urls import AuthTrouble, Boundary, Origin
 from omni_tui.servers.pools import CertificatesUnusable, Lease, ProxyUnusable, lease
+from omni_tui.servers.transports.reasons import tls_trouble
 
 MAX_BODY = 1024 * 1024
 """Longest answer, in bytes."""
@@ -90,11 +91,8 @@ class Fetcher:
                 raise AuthTrouble(
                     f"the answer of {origin.host} broke off ({type(failure).__name__})", passing=True
                 ) from None
-        why = (
-            "its certificate cannot be verified"
-            if "certificate" in str(error).lower()
-            else "nothing answers"
-        )
+        found = tls_trouble(error, str(request.url)) if error is not None else None
+        why = found.what if found is not None else "nothing answers"
         raise AuthTrouble(f"{origin.host} could not be reached: {why}", passing=True)
 
     def _lease(self, url: httpx2.URL, origin: Origin) -> Lease:

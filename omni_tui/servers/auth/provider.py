@@ -177,13 +177,14 @@ class KeySignIn(PrivateKeyJWTOAuthProvider):
 
 def _select(advertised: list[str], issuer: str, *, bound: bool) -> str:
     """Choose an authorisation server; credentials that were given for one are never led to another."""
-    same = next((each for each in advertised if issuer and same_issuer(each, issuer)), None)
-    if same is None and bound:
+    if issuer and any(same_issuer(each, issuer) for each in advertised):
+        return issuer  # in the form of the config, with which the SDK (2.3.0) compares the metadata's
+    if bound:
         raise AuthTrouble(
             f"the server now names another authorisation server ({advertised[0][:200]}) than {issuer}",
             "If that is right, sign out first, or correct issuer in the config.",
         )
-    return same or advertised[0]
+    return advertised[0]
 
 
 def browser_sign_in(

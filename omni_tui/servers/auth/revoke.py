@@ -17,7 +17,7 @@ async def revoke(spec: ServerSpec, record: Record) -> bool:
     The access token is named too: RFC 7009 lets a server leave it valid when its refresh token goes.
     """
     oauth = spec.oauth or OAuthSpec()
-    if oauth.grant != "authorization_code":
+    if oauth.grant == "cross_app" or oauth.private_key:
         return False
 
     async def kept() -> None:

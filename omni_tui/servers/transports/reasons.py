@@ -110,13 +110,10 @@ def explain(error: Exception, url: str) -> Trouble:
     if isinstance(error, TlsExpected):
         what = f"that port speaks TLS, and was asked in the clear: {shown}"
         return Trouble(what, "Write https:// in its URL.", lasting=True)
+    known = tls_trouble(error, url) or _proxied(error, url, shown)
+    if known is not None:
+        return known
     causes = list(_chain(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLError):
-            return _tls(cause, shown)
-    proxied = _proxied(error, url, shown)
-    if proxied is not None:
-        return proxied
     if isinstance(error, httpx2.ConnectTimeout):
         return Trouble(f"nothing answers at {shown}", "Check the address and the network.")
     if any(isinstance(cause, socket.gaierror) for cause in causes):
@@ -125,6 +122,14 @@ def explain(error: Exception, url: str) -> Trouble:
         return Trouble(f"nothing listens at {shown}", "Start the server, or check the address.")
     said = str(error) or _said(causes)
     return Trouble(f"the connection to {shown} broke: {said}", "It is tried again.")
+
+
+def tls_trouble(error: Exception, url: str) -> Trouble | None:
+    """Say what was wrong with TLS, None if nothing was."""
+    for cause in _chain(error):
+        if isinstance(cause, ssl.SSLError):
+            return _tls(cause, shown_url(url))
+    return None
 
 
 def _proxied(error: Exception, url: str, shown: str) -> Trouble | None:
