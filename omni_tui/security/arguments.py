@@ -11,9 +11,10 @@ from omni_tui.security.redaction import MASK, MIN_LENGTH, names_a_secret, token_
 _NAMED = re.compile(r"(-{0,2}[A-Za-z][\w.-]{0,80})=(.+)", re.DOTALL)
 _HEADER = re.compile(r"([A-Za-z][\w-]{0,80}):[ \t]*(\S.*)", re.DOTALL)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://")
+_DEEPEST = 3
 _SCHEME = re.compile(r"(?i:bearer|basic|token)[ \t]+(\S+)")
 _REFERENCE = re.compile(r"\$\{[^{}]{1,200}\}|\$\w{1,200}|keyring:\S{1,200}")
-_SHORT_FLAG = re.compile(r"(?i)--?(?:key|pat|pwd|pass|pin|auth|authorization|dsn|bearer|connection-string)")
+_SHORT_FLAG = re.compile(r"(?i)--?(?:key|pat|pwd|pass|pin|authorization|dsn|bearer|connection-string)")
 _NO_SECRET = re.compile(r"(?i)true|false|yes|no|on|off|none|null|auto|default|\d{1,20}|[./~]\S*")
 
 
@@ -49,15 +50,17 @@ def shown(arguments: Sequence[str]) -> list[str]:
     return masked
 
 
-def _inside(argument: str) -> Iterator[str]:
+def _inside(argument: str, depth: int = 0) -> Iterator[str]:
     """Yield the secrets that one argument holds by itself."""
     yield from token_shapes(argument)
     for pattern in (_NAMED, _HEADER):
         parts = pattern.fullmatch(argument)
         if parts and (_names(parts[1]) or _SHORT_FLAG.fullmatch(parts[1])):
             yield from _value(parts[2])
-        elif parts and pattern is _NAMED:  # as in --env=NAME=value and --url=scheme://user:password@host
-            yield from _inside(parts[2])
+        elif (
+            parts and pattern is _NAMED and depth < _DEEPEST
+        ):  # as in --env=NAME=value and --url=scheme://user:password@host
+            yield from _inside(parts[2], depth + 1)
     if _URL.match(argument):
         yield from _in_url(argument)
 

@@ -49,12 +49,14 @@ GITHUB = "ghp_" + "a1B2" * 9
         ("serve --password-file /run/secrets/p", []),
         ("serve --token ./token.txt", []),
         ("serve --auth none --no-password true", []),
+        ("serve --auth basic-auth-of-old", []),
         ("npx -y @modelcontextprotocol/server-filesystem /home/me", []),
         ("docker run -e GITHUB_TOKEN image", []),
         ("serve --keyspace production --tokenizer cl100k_base", []),
         ("serve https://x.example/mcp?page=1#token", []),
         ("serve 'http://['", []),
         ("", []),
+        ("a=" * 50_000, []),
     ],
 )
 def test_secrets_are_found_and_only_they_are_hidden(line: str, secrets: list[str]) -> None:

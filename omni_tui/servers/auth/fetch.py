@@ -20,7 +20,7 @@ from http import HTTPStatus
 import httpx2
 
 from omni_tui.servers.auth.urls import AuthTrouble, Boundary, Origin
-from omni_tui.servers.pools import CertificatesUnusable, Lease, ProxyUnusable, lease
+from omni_tui.servers.pools import CertificatesUnusable, Lease, ProxyUnusable, lease, proxy_of
 from omni_tui.servers.transports.reasons import tls_trouble
 
 MAX_BODY = 1024 * 1024
@@ -92,7 +92,8 @@ class Fetcher:
                     f"the answer of {origin.host} broke off ({type(failure).__name__})", passing=True
                 ) from None
         found = tls_trouble(error, str(request.url)) if error is not None else None
-        why = found.what if found is not None else "nothing answers"
+        blamed = f"the proxy {proxy_of(str(request.url))} cannot be reached" if sockets.proxied else ""
+        why = found.what if found is not None else blamed or "nothing answers"
         raise AuthTrouble(f"{origin.host} could not be reached: {why}", passing=True)
 
     def _lease(self, url: httpx2.URL, origin: Origin) -> Lease:

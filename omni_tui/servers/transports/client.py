@@ -121,7 +121,8 @@ class Client(httpx2.AsyncClient):
         if response.status_code < HTTPStatus.BAD_REQUEST:
             return response
         response = await read_refusal(response)
-        self._ears.refused(words_of(response))
+        if request.method == "POST" or self._ears.reads_events:
+            self._ears.refused(words_of(response))
         if request.method == "POST" and response.status_code in STATUSES:
             response = self._unless_lost(request, response)
         return with_id(response)
