@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from starlette.responses import Response
 
 from omni_tui.memory import Credentials, Vault
 from omni_tui.servers.auth.answers import mended, without_scope
@@ -198,3 +199,17 @@ async def test_a_machine_finds_its_issuer_with_and_without_the_last_slash(
         (access,) = authority.tokens
         assert (await servers.registry.sign_out("w")).endswith("its server was told")
         assert authority.revoked == [(access, "access_token")]
+
+
+async def test_a_server_that_registers_nobody_asks_for_a_client_of_your_own(
+    authority: Authority, tmp_path: Path
+) -> None:
+    authority.bent = {"/register": lambda: Response(status_code=404)}
+    async with running(tmp_path, spec(authority)) as servers:
+        await servers.reach("w", "needs_sign_in")
+        await servers.registry.sign_ins.begin(servers.registry.get("w").spec)
+        await servers.until(lambda: bool(told(servers).reason))
+        assert told(servers).reason == (
+            "the authorisation server does not register apps by itself. "
+            "Register one there, and set client_id for it."
+        )

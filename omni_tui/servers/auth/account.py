@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
-from mcp.client.auth import OAuthFlowError
+from mcp.client.auth import OAuthFlowError, OAuthRegistrationError
 from mcp.shared.auth import AuthorizationCodeResult
 from pydantic import ValidationError
 
@@ -25,6 +25,7 @@ from omni_tui.servers.auth.records import Record, Store
 from omni_tui.servers.auth.urls import AuthTrouble, Boundary, same_issuer
 
 _REFUSED = (400, 401, 403)
+_NO_SUCH_PLACE = (404, 405, 501)
 
 
 class Account:
@@ -246,6 +247,12 @@ class Account:
         async with Fetcher(boundary, self._lookup) as fetcher:
             try:
                 yield fetcher
+            except OAuthRegistrationError as error:
+                status = fetcher.last.status_code if fetcher.last is not None else 0
+                if status in _NO_SUCH_PLACE:
+                    what = "the authorisation server does not register apps by itself"
+                    raise AuthTrouble(what, "Register one there, and set client_id for it.") from None
+                raise AuthTrouble(_words(error, fetcher.last)) from None
             except OAuthFlowError as error:
                 raise AuthTrouble(_words(error, fetcher.last)) from None
             except (ValidationError, ValueError, httpx2.HTTPError):
