@@ -24,6 +24,7 @@ from omni_tui.config.places import Places
 from omni_tui.config.positions import Path
 from omni_tui.config.references import Unresolved, resolve
 from omni_tui.config.servers import configured_servers, demo_spec, in_the_clear
+from omni_tui.config.shown import secret_values
 from omni_tui.config.spec import ServerSpec
 from omni_tui.config.tools import unknown_servers
 from omni_tui.protocol import LaunchOptions
@@ -214,11 +215,7 @@ def _secrets(
     """Yield every value that must not be seen: what references gave, and literals that look secret."""
     candidates = [*keys, redis.password if redis else ""]
     for spec in servers:
-        candidates += [spec.env[name] for name in spec.secret_env]
-        candidates += [spec.headers[name] for name in spec.secret_headers]
-        candidates += [spec.headers[name].removeprefix("Bearer ") for name in spec.secret_headers]
-        candidates += spec.oauth.secrets() if spec.oauth else ()
-        candidates += spec.secrets
+        candidates += secret_values(spec)
     yield from (value for value in candidates if value)
 
 

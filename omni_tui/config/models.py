@@ -228,7 +228,7 @@ class ServerSection(Section):
         misplaced = (
             ("args", "env", "inherit", "cwd")
             if self.url
-            else ("headers", "auth", "token", "oauth", "transport", "heartbeat")
+            else ("headers", "auth", "token", "oauth", "transport")
         )
         for key in misplaced:
             if key in self.model_fields_set:

@@ -19,6 +19,7 @@ from omni_tui.config.oauth import oauth_spec
 from omni_tui.config.references import Unresolved, has_reference, names_a_secret, resolve
 from omni_tui.config.secrets import places_of
 from omni_tui.config.spec import ServerSpec, Source
+from omni_tui.security.arguments import secret_values
 
 LONGEST_NAME = 64
 DEMO_NAME = "demo"
@@ -188,7 +189,7 @@ def _resolved(
             unresolved.append(f"{name}: {error}")
             continue
         plain[name] = found.value
-        if found.secret or names_a_secret(name):
+        if found.secret or names_a_secret(name) or secret_values([found.value]):
             secret.add(name)
     if unresolved:
         raise Unresolved("; ".join(unresolved))

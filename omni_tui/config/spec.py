@@ -56,8 +56,8 @@ class ServerSpec:
     `secret_headers` name the keys whose values came from a reference and must not be shown, hashed in the
     clear or logged. Times are in seconds. `mode` "legacy" skips the modern probe. `web` says how a `url`
     is spoken to: streamable HTTP, the older SSE, or what the server turns out to understand. `inside` is
-    an `MCPServer` of this process, of a plugin or a test. `heartbeat` is after how much silence a server
-    behind a URL is asked for a sign of life, 0 for never.
+    an `MCPServer` of this process, of a plugin or a test. `heartbeat` is after how much silence it is
+    asked for a sign of life, 0 for never.
     """
 
     name: str

@@ -360,9 +360,10 @@ class Connection:
             return
         if words:
             self.log.note(f"missed a heartbeat: {words}")
-            self._set(
-                "degraded", Trouble(words, "It is asked again; after a second miss it is reconnected.")
-            )
+            todo = "It is asked again; after a second miss it is reconnected."
+            if self.spec.transport == "stdio":
+                todo = "It is asked again. Reconnect it to start it anew."
+            self._set("degraded", Trouble(words, todo))
         else:
             self._offer.latency_ms = took_ms
             self._set_by_offer(self._offer)

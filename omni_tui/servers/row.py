@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
+from omni_tui.config.shown import shown_command
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.identifiers import identifier
@@ -63,5 +63,5 @@ def _target(spec: ServerSpec) -> str:
     if spec.transport == "memory":
         return "in this process"
     if spec.transport == "stdio":
-        return shlex.join([spec.command, *spec.args])
+        return shown_command(spec)
     return shown_url(spec.url)

@@ -64,7 +64,7 @@ def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]
     becomes an error for its request, if that is open.
     """
     try:
-        body = _load(line)
+        body = load(line)
     except JunkLine as junk:
         if len(line) < _LARGE and (found := _pieces(line, requests)):
             return found
@@ -166,7 +166,7 @@ def _id_of_broken(line: bytes) -> RequestId | None:
     return int(found[1]) if found[1] else found[2].decode("utf-8", "replace")
 
 
-def _load(line: bytes) -> Any:
+def load(line: bytes) -> Any:
     """Parse JSON. A large line is checked first, and parsed without collections of garbage in between."""
     if len(line) < _LARGE:
         try:
