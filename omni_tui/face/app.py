@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -15,7 +16,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face import actions, last_words
-from omni_tui.face.clock import Clock, SystemClock
+from omni_tui.face.clock import Clock, Stillness, SystemClock
 from omni_tui.face.collecting import Collector
 from omni_tui.face.egress import EgressFilter
 from omni_tui.face.keys import check_keys
@@ -26,6 +27,7 @@ from omni_tui.face.pump import FacePort, Pump
 from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.told import KEPT, Told
 from omni_tui.face.turns import EngineGone
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
@@ -35,6 +37,7 @@ from omni_tui.security.text import safe_line
 if TYPE_CHECKING:
     from textual.app import App
     from textual.driver import Driver
+    from textual.notifications import SeverityLevel
 
     from omni_tui.face.port import Port
 
@@ -86,9 +89,11 @@ class OmniApp(Routes):
     ) -> None:
         self.options = options or FaceOptions()
         self.clock: Clock = clock or SystemClock()
+        self.stillness = Stillness(self.clock)
         self.overview = Overview()
         self.wants_demo = False
         self._keymap_user: dict[str, str] = {}
+        self.told: deque[Told] = deque(maxlen=KEPT)
         super().__init__()
         self._filters.append(EgressFilter())
         self.link: Link = _NoLink() if callable(link) else link
@@ -194,20 +199,26 @@ class OmniApp(Routes):
 
     def on_mount(self) -> None:
         """The first frame comes first; the engine after it."""
+        self._follow_the_screen()
         self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._begin)
 
     def _resumed(self, _app: App[Any]) -> None:
-        """Back from the background or from an editor: draw it all, and nothing is armed."""
-        self.on_app_focus()
+        """Back from the background or from an editor: draw it all. (Nothing is armed: see below.)"""
         self.refresh(layout=True)
 
     def on_app_focus(self) -> None:
         """The terminal got the focus back: whatever could be approved has to be looked at again."""
-        for place in (self.main.pane("approvals"), self.screen):
-            arming = getattr(place, "arming", None)
-            if arming is not None:
-                arming.disturb()
+        self.stillness.disturb()
+
+    def on_resize(self) -> None:
+        """Another size: nothing on the screen stands where it stood, even before it is laid out anew."""
+        self.stillness.disturb()
+
+    def _follow_the_screen(self) -> None:
+        """Whatever opens, closes or changes the look of everything starts the quiet time again."""
+        for signal in (self.screen_change_signal, self.theme_changed_signal, self.app_resume_signal):
+            signal.subscribe(self, lambda _what: self.stillness.disturb(), immediate=True)
 
     def _fatal_error(self) -> None:
         """Say one sentence; Textual would print a traceback with the values of variables in it."""
@@ -274,6 +285,20 @@ class OmniApp(Routes):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`restart` is there only when there is something to start."""
         return self._engine_gone if action == "restart" else True
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show a toast, and keep its words for `/messages`."""
+        words = "\n".join(filter(None, (title, message)))
+        self.told.append(Told(self.clock.time(), severity, words))
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     # --- what the pump tells
 
