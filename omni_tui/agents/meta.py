@@ -45,7 +45,7 @@ class MetaTools:
             {"name": tool.name, "description": " ".join(tool.description.split())[:_DESCRIBED]}
             for tool in found
         ]
-        names = ", ".join(tool.name for tool in found)
+        names = ", ".join(tool.shown for tool in found)
         await self._tell(call="find_tools", asked=query, answer=names or "nothing fits")
         if not rows:
             return ToolOutcome(

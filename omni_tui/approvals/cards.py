@@ -9,6 +9,7 @@ from omni_tui.approvals.subject import Subject
 from omni_tui.memory import CallRow
 from omni_tui.protocol import JsonText, Mode, SafeText
 from omni_tui.protocol.events import ApprovalRequested, CallProposed
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, hidden, safe, safe_json, safe_line
 
 CARD_LIMIT = 48_000
@@ -38,7 +39,7 @@ def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
         call=row.call,
         server=row.server,
         tool=row.tool,
-        label=safe_line(row.tool, limit=128),
+        label=identifier(row.tool),
         arguments=safe_json(json.loads(row.args), limit=_PREVIEW, joined=False),
         size=len(row.args),
         digest=digest,
@@ -60,7 +61,7 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
         call=row.call,
         server=row.server,
         tool=row.tool,
-        label=safe_line(row.tool, limit=128),
+        label=identifier(row.tool),
         digest=digest,
         risk=subject.risk,
         why=tuple(safe(reason, limit=500, joined=False) for reason in (card.fallback, *card.why) if reason),

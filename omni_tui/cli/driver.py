@@ -31,7 +31,7 @@ _R = TypeVar("_R", bound=Reply)
 SETTLED = {"not_allowed", "active", "idle", "needs_sign_in", "degraded", "failed", "disabled"}
 BROKEN = {"needs_sign_in", "degraded", "failed"}
 START_TIMEOUT = 60.0
-SETTLE_TIMEOUT = 120.0
+SETTLE_TIMEOUT = 300.0
 
 
 class Driver:

@@ -21,6 +21,7 @@ from omni_tui.models.pictures import MOST, picture
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol import offers as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import hidden, safe, safe_line
 from omni_tui.servers import PromptReply, ReadContent, VerbError
 
@@ -239,7 +240,7 @@ async def read_attachments(
     shown = tuple(
         o.AttachedResource(
             server=safe_line(one.server, limit=80),
-            label=safe_line(one.name, limit=128),
+            label=identifier(one.name),
             address=safe_line(one.uri, limit=500),
             size=len(one.text),
             truncated=len(one.text) > limit,

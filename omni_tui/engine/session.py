@@ -12,6 +12,7 @@ from typing import Protocol
 from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import Decision, Gate, Subject, since
 from omni_tui.config.models import SamplingSection
+from omni_tui.config.shown import shown_target
 from omni_tui.engine.asks import Asks
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.engine.desk import CallDesk
@@ -318,7 +319,7 @@ class LiveSession:
             risk=tool.risk,
             title=tool.definition.title,
             description=tool.definition.description,
-            target=spec.url or " ".join((spec.command, *spec.args)),
+            target=shown_target(spec),
             transport=spec.transport,
             trust_words=trust,
         )
@@ -329,7 +330,7 @@ class LiveSession:
             spec = self._around.connection(server).spec
         except KeyError:
             return "", ""
-        return spec.url or " ".join((spec.command, *spec.args)), spec.transport
+        return shown_target(spec), spec.transport
 
     async def _whole(self) -> list[AnyEvent]:
         events: list[AnyEvent] = []

@@ -32,6 +32,7 @@ from omni_tui.face.turns import EngineGone
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
 from omni_tui.protocol.offers import ResourceUpdated
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
@@ -324,7 +325,7 @@ class OmniApp(Routes):
             case EngineReady():
                 self._greet(event)
             case ResourceUpdated() if event_is_news:
-                self.say(f"{event.server} › {event.label} has changed.")
+                self.say(f"{identifier(event.server)} › {event.label} has changed.")
             case _:
                 pass
 

@@ -235,6 +235,7 @@ def estimate(messages: Sequence[Message]) -> int:
         total += 4 + _size(message.text) // 4
         for call in message.calls:
             total += 8 + (_size(call.name) + _size(call.arguments)) // 4
+        total += _size(message.reasoning) // 4
         for block in message.thinking:
             total += sum(_size(value) for value in block.values() if isinstance(value, str)) // 4
     return total

@@ -15,6 +15,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.models.base import ToolSpec
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import Risk, ToolsListed, ToolSummary
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line, strip_invisible
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.tools.routing import NameMap, model_name
@@ -54,7 +55,7 @@ class Tool:
         return ToolSummary(
             server=definition.server,
             name=definition.name,
-            label=safe_line(definition.name, limit=128),
+            label=identifier(definition.name),
             model_name=self.model_name,
             title=safe_line(definition.title, limit=128),
             description=safe_line(definition.description, limit=300, joined=True),
@@ -86,6 +87,7 @@ class Tool:
             parameters=parameters,
             read_only=self.risk == "read",
             title="" if self.held else strip_invisible(self.definition.title)[0][:200],
+            label=f"{identifier(self.server)} › {identifier(self.definition.name)}",
         )
 
 

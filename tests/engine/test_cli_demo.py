@@ -254,6 +254,26 @@ def test_a_reader_that_leaves_ends_a_run_quietly(clean_environment: Path, words:
     assert "Traceback" not in said
 
 
+@pytest.mark.parametrize(
+    "words", [(), ("servers",), ("run", "hello", "--demo"), ("config", "path"), ("doctor",)]
+)
+def test_a_deleted_folder_is_said_in_a_sentence(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", sys.executable, "-m", "omni_tui", *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "omni-tui: the folder you started this in was deleted\n"
+        "Change to a folder that is there (cd), then start again.\n"
+    )
+
+
 def test_a_call_starts_the_server_it_needs_and_no_other(clean_environment: Path, tmp_path: Path) -> None:
     server = Path(__file__).parent / "faults" / "server.py"
     servers = {

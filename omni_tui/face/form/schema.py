@@ -174,7 +174,7 @@ def read_schema(text: str) -> Field:
     if not isinstance(document, dict):
         return Field("", {}, {}, required=True, why_raw="the schema is not an object")
     field = read(document, document, name="", required=True, level=0)
-    if field.kind == "raw" and not field.why_raw and types_of(field.schema) in ([], ["object"]):
+    if field.kind == "raw" and not field.why_raw and set(types_of(field.schema)) <= {"object", "null"}:
         free = {} if "properties" in field.schema else {"additionalProperties": True}
         schema: Schema = {**free, **field.schema, "properties": {}}
         return Field("", schema, document, "object", required=True)
