@@ -259,7 +259,7 @@ def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> s
         return call.problem
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
-        near = difflib.get_close_matches(call.name, [tool.name for tool in tools], n=3, cutoff=0.0)
+        near = difflib.get_close_matches(call.name[:200], [tool.name for tool in tools], n=3, cutoff=0.0)
         hint = f" The nearest names are: {', '.join(near)}." if near else " There are no tools now."
         what = (
             f"{json.dumps(call.name)} was not called: {scope}."
