@@ -51,7 +51,15 @@ async def test_a_tool_that_is_refused_is_set_aside_with_words_and_the_rest_goes_
     assert told[0][2]
 
 
-@pytest.mark.parametrize("words", ["messages.3.content: s__odd was called", "model s__other not found"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "messages.3.content: s__odd was called",
+        "model s__other not found",
+        "Function call `s__odd` in the 4. content block is missing a `thought_signature`.",
+        "`tool_use` ids were found without `tool_result` blocks: s__odd",
+    ],
+)
 async def test_other_refusals_set_no_tool_aside(words: str) -> None:
     async with double("openai", [Fail(400, words)]) as wire:
         await fail(wire.model(), ModelRequest(ASK.messages, (ADD, ODD)))
