@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterable
 from functools import lru_cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_tui.approvals.policy import Trust
+from omni_tui.config.launch import program_of
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory import PinnedTool, TrustStore
 from omni_tui.servers.base import ToolDefinition
@@ -36,7 +36,7 @@ def fingerprint(spec: ServerSpec) -> str:
         headers = {k.lower(): "" if k in spec.secret_headers else v for k, v in spec.headers.items()}
         signs_in = [spec.oauth.grant, spec.oauth.client_id, spec.oauth.issuer] if spec.oauth else None
         return _digest(["http", spec.url, headers, *([signs_in] if signs_in else [])])
-    found = shutil.which(spec.command, path=spec.env.get("PATH")) or spec.command
+    found = program_of(spec) or spec.command
     env = {name: "" if name in spec.secret_env else value for name, value in spec.env.items()}
     return _digest(["stdio", str(Path(found).resolve()), list(spec.args), spec.cwd, env])
 

@@ -166,7 +166,7 @@ def _refusal(path: tuple[str, ...], value: Any, base: Config) -> str:
     """Say why a project may not set this, or "" if it may."""
     section, key = path
     if section == "policy":
-        return _looser(STRICTNESS[value], STRICTNESS[getattr(base.policy, key)])
+        return _looser(STRICTNESS[value], STRICTNESS[base.policy.decisions()[key]])
     if path == ("agent", "mode"):
         return "" if value in {"chat", base.agent.mode} else "the mode it asks for covers more than yours"
     if path in _LOWER_ONLY:

@@ -158,6 +158,7 @@ class ModelRoom:
             day_cost=today.cost,
             estimated=session.estimated or today.estimated,
             unpriced=today.unpriced,
+            session_unpriced=session.unpriced,
             session_tokens_limit=limits.session_tokens,
             session_cost_limit=limits.session_cost,
             day_tokens_limit=limits.day_tokens,

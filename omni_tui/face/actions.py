@@ -107,7 +107,7 @@ _SERVERS: tuple[Action, ...] = (
     Action("server_connect", "c", "servers", "Connect this server now", "connect"),
     Action("server_disconnect", "d", "servers", "Disconnect this server", "disconnect"),
     Action("server_refresh", "r", "servers", "List this server's tools again", "refresh"),
-    Action("server_allow", "y", "servers", "Allow this server to start", "allow"),
+    Action("server_allow", "y", "servers", "Look at what this server starts, and allow it", "allow"),
     Action("server_offers", "p", "servers", "Show this server's prompts and resources", "offers"),
     Action("server_add", "n", "servers", "Add a server", "new", palette=False),
     Action("server_remove", "delete", "servers", "Forget this server", palette=False),

@@ -15,7 +15,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face import actions, last_words
-from omni_tui.face.clock import Clock, SystemClock
+from omni_tui.face.clock import Clock, Stillness, SystemClock
 from omni_tui.face.collecting import Collector
 from omni_tui.face.egress import EgressFilter
 from omni_tui.face.keys import check_keys
@@ -83,6 +83,7 @@ class OmniApp(Routes):
     ) -> None:
         self.options = options or FaceOptions()
         self.clock: Clock = clock or SystemClock()
+        self.stillness = Stillness(self.clock)
         self.overview = Overview()
         self.wants_demo = False
         self._keymap_user: dict[str, str] = {}
@@ -182,14 +183,21 @@ class OmniApp(Routes):
 
     def on_mount(self) -> None:
         """The first frame comes first; the engine after it."""
+        self._follow_the_screen()
         self.call_after_refresh(self._begin)
 
     def on_app_focus(self) -> None:
         """The terminal got the focus back: whatever could be approved has to be looked at again."""
-        for place in (self.main.pane("approvals"), self.screen):
-            arming = getattr(place, "arming", None)
-            if arming is not None:
-                arming.disturb()
+        self.stillness.disturb()
+
+    def on_resize(self) -> None:
+        """Another size: nothing on the screen stands where it stood, even before it is laid out anew."""
+        self.stillness.disturb()
+
+    def _follow_the_screen(self) -> None:
+        """Whatever opens, closes or changes the look of everything starts the quiet time again."""
+        for signal in (self.screen_change_signal, self.theme_changed_signal, self.app_resume_signal):
+            signal.subscribe(self, lambda _what: self.stillness.disturb(), immediate=True)
 
     def _fatal_error(self) -> None:
         """Say one sentence; Textual would print a traceback with the values of variables in it."""

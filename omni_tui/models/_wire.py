@@ -90,7 +90,9 @@ class Collector:
         """
         calls: list[ToolCall] = []
         seen: set[str] = set()
-        for call in self._fragments.calls:
+        for call in sorted(self._fragments.calls, key=lambda call: call.slot):
+            if not call.name and not call.pieces:
+                continue
             ident = call.id if call.id and call.id not in seen else f"call_{uuid.uuid4().hex[:24]}"
             seen.add(ident)
             calls.append(ToolCall(ident, call.name, call.arguments()))

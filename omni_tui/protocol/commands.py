@@ -153,10 +153,20 @@ class DisconnectServer(Command):
     server: str
 
 
-class AllowServer(Command):
-    """Consent to starting a server of a project folder or an imported file."""
+class ReadLaunch(Command):
+    """Ask for `LaunchRead`: what exactly would be started, before the person consents to it."""
 
     server: str
+
+
+class AllowServer(Command):
+    """Consent to starting a server of a project folder or an imported file.
+
+    With a `digest` (from `LaunchRead`) only to exactly what that named.
+    """
+
+    server: str
+    digest: str = ""
 
 
 class RefreshServer(Command):
@@ -271,6 +281,7 @@ AnyCommand = (
     | CancelCall
     | ReconnectServer
     | DisconnectServer
+    | ReadLaunch
     | AllowServer
     | RefreshServer
     | AddServer

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from omni_tui.protocol import wire
+from omni_tui.protocol import consent, wire
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.attempts import AttemptAhead as AttemptAhead
 from omni_tui.protocol.attempts import AttemptFailed as AttemptFailed
@@ -304,6 +304,7 @@ AnyEvent = (
     | wire.WireText
     | wire.ServerRead
     | wire.ServerChecked
+    | consent.LaunchRead
     | OffersListed
     | SubscriptionsChanged
     | ResourceUpdated

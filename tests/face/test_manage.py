@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
@@ -186,10 +187,36 @@ async def test_a_projects_server_is_kept_for_the_session_and_the_form_says_so() 
         await opened(face, pilot, "e")
         await until(pilot, lambda: "for this session only" in text_of(face))
         assert row(face, "save").value == "no"
-        assert row(face, "save").fixed
+        assert not row(face, "save").display  # what would be refused is not offered
         await pilot.press("end", "x", "f9")
         await until(pilot, lambda: bool(face.link.sent(EditServer)))
         assert face.link.sent(EditServer)[0].save is False
+
+
+async def test_in_the_demo_a_new_server_is_for_this_session_and_the_form_says_so() -> None:
+    face = form_face()
+    face.link.emit(scenario.ready(demo=True))
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await opened(face, pilot, "n")
+        await until(pilot, lambda: "added for this session only" in text_of(face))
+        assert not row(face, "save").display
+        await pilot.press(*"new", "tab", "tab", "x", "f9")
+        await until(pilot, lambda: bool(face.link.sent(EditServer)))
+        assert face.link.sent(EditServer)[0].save is False
+
+
+async def test_a_server_nobody_allowed_is_not_started_by_saving_its_form() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await face.settle(pilot)
+        first = scenario.servers()[0]
+        assert isinstance(first, ServerChanged)
+        face.link.emit(msgspec.structs.replace(first, state="not_allowed", source="project"))
+        await opened(face, pilot, "e")
+        await until(pilot, lambda: "not allowed to start yet" in text_of(face))
+        await pilot.press("end", "x", "f9")
+        await pilot.pause()
+        assert face.link.sent(EditServer) == []
 
 
 async def test_what_cannot_be_changed_is_said_and_not_sent() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from omni_tui.face.results.history import KEPT, CallHistory
@@ -236,6 +237,37 @@ async def test_a_destructive_tool_asks_once_more_and_only_a_late_capital_y_sends
         assert not app.screen.query(ConfirmBar)
 
 
+async def test_the_question_says_of_a_tool_that_reads_that_it_reads() -> None:
+    port = port_with(risk="read")
+    port.answers[CallTool] = lambda c: (
+        CommandDone(id="c1")
+        if c.confirmed
+        else ConfirmNeeded(server="files", tool="list", risk="read", why=(SafeText("not checked"),))
+    )
+    async with shown(port) as (pilot, _, app):
+        await pilot.press("f9")
+        await until(pilot, lambda: app.screen.query(ConfirmBar), "the question")
+        await pilot.pause()
+        assert "only reads" in app.seen()
+        assert "may change things" not in app.seen()
+
+
+@pytest.mark.parametrize("what", ["the screen changed", "resize"])
+async def test_a_question_that_is_to_be_seen_again_is_looked_at_first(what: str) -> None:
+    async with shown(confirming()) as (pilot, _, app):
+        await pilot.press("f9")
+        await until(pilot, lambda: app.screen.query(ConfirmBar), "the question")
+        app.clock.advance(1.0)
+        if what == "resize":
+            await pilot.resize_terminal(90, 30)
+        else:
+            app.stillness.disturb()
+        app.clock.advance(0.1)
+        await pilot.press("Y")
+        await pilot.pause(0.1)
+        assert [c.confirmed for c in app.port.of(CallTool)] == [False]
+
+
 async def test_a_burst_or_a_paste_confirms_nothing() -> None:
     async with shown(confirming()) as (pilot, _, app):
         await pilot.press("f9")
@@ -418,7 +450,7 @@ async def test_structured_content_is_a_tree_that_unfolds() -> None:
         await until(pilot, lambda: "[500]" in app.seen(), "the tree")
         assert_safe(app)
         tree = screen.query_one(JsonTree)
-        tree.focus()
+        await tab_to(pilot, tree)
         await pilot.press("home", "down", "enter")
         await pilot.pause()
         assert len(tree.root.children[1].children) == 201
@@ -567,6 +599,19 @@ async def test_the_result_is_copied_as_text() -> None:
 # --- calls of this session
 
 
+async def tab_to(pilot: Pilot[None], widget: Widget) -> None:
+    """Press Tab until the keys are there; they have to get there within one round."""
+    for _ in range(30):
+        if widget.has_focus:
+            return
+        await pilot.press("tab")
+    raise AssertionError(f"Tab does not lead to {widget}")
+
+
+async def to_the_calls(pilot: Pilot[None], screen: ToolScreen) -> None:
+    await tab_to(pilot, screen.query_one("PastCalls", Widget))
+
+
 async def test_a_past_call_is_loaded_again_exactly() -> None:
     history = CallHistory()
     history.apply(proposed("old", '{"path":"then"}'))
@@ -577,8 +622,7 @@ async def test_a_past_call_is_loaded_again_exactly() -> None:
     )
     async with shown(port, history=history) as (pilot, screen, app):
         assert "CALLS 1" in app.seen()
-        rows = screen.query_one("PastCalls")
-        rows.focus()
+        await to_the_calls(pilot, screen)
         await pilot.press("home", "enter")
         await until(pilot, lambda: "then it was so" in app.seen(), "the result of then")
         await pilot.pause()
@@ -590,7 +634,7 @@ async def test_a_past_call_is_loaded_again_exactly() -> None:
 async def test_a_call_by_hand_is_known_exactly_without_asking() -> None:
     async with shown(arguments='{"path":"a\\u001bb"}') as (pilot, screen, app):
         await run(pilot, screen, text_part("x"))
-        screen.query_one("PastCalls").focus()
+        await to_the_calls(pilot, screen)
         await pilot.press("home", "enter")
         await pilot.pause()
         await pilot.pause()

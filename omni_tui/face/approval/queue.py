@@ -8,6 +8,7 @@ from textual.content import Content
 from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, matters, name_of, why_alone
 from omni_tui.face.approval.plans import Planned
+from omni_tui.face.approval.visible import identifier
 from omni_tui.face.clock import Clock
 from omni_tui.face.overview import asked_key, plan_key
 from omni_tui.face.widgets.rows import RowList
@@ -15,7 +16,7 @@ from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, CallProposed
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
-from omni_tui.security.text import safe, safe_line
+from omni_tui.security.text import safe_line
 
 _AGENT = 24
 BATCH_LIMIT = 20
@@ -82,7 +83,7 @@ class Queue:
             case ServerAsked():
                 return self._put(Asked(event, self._courses.get(event.call, "")))
             case CallProposed():
-                self._courses[event.call] = f"{safe(event.server, lines=False)} › {event.label}"
+                self._courses[event.call] = f"{identifier(event.server)} › {identifier(event.label)}"
             case CallChanged(state="pending" | "held"):
                 self.deciding.pop(event.call, None)
                 return event.call in self._items

@@ -15,9 +15,10 @@ from omni_tui.face.messages import RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.signin import SignInKeys, sign_in_lines
 from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.commands import AllowServer, DisconnectServer, ReconnectServer, RefreshServer
+from omni_tui.protocol.commands import DisconnectServer, ReconnectServer, RefreshServer
 from omni_tui.protocol.events import EngineReady, ServerChanged, ServerRemoved
 from omni_tui.protocol.signin import SignInChanged
 
@@ -133,7 +134,10 @@ class ServersPane(SignInKeys, Pane):
     """The servers of this session and what to do about them."""
 
     TITLE = "Servers"
-    HELP = "Every server with its state. Nothing is started that you have not allowed."
+    HELP = (
+        "Every server with its state. Nothing is started that you have not allowed: y shows the program "
+        "that would run, its arguments and variables, and A there allows it."
+    )
     BINDINGS = actions.bindings("servers")
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
@@ -143,7 +147,7 @@ class ServersPane(SignInKeys, Pane):
         self._news: set[str] = set()
         self._told = False
         self._wanted = ""
-        self._due = False
+        self._drawing = Soon(self, self._redraw)
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
@@ -186,12 +190,11 @@ class ServersPane(SignInKeys, Pane):
             return
         if isinstance(event, ServerRemoved):  # a row of nobody must not be drawn
             self._redraw()
-        elif not self._due:
-            self._due = True
-            self.call_after_refresh(self._redraw)
+        else:
+            self._drawing.ask()
 
     def _redraw(self) -> None:
-        self._due = False
+        self._drawing.done()
         rows, news = self._rows, self._news
         self._news = set()
         rows.news(news)
@@ -287,9 +290,13 @@ class ServersPane(SignInKeys, Pane):
             self.post_message(RunAction(kind, self.chosen.name))
 
     def action_server_allow(self) -> None:
-        """Consent to starting the chosen server."""
+        """Show what the chosen server would start; it is allowed there, not here."""
         if self.chosen is not None:
-            self.port.send(AllowServer(server=self.chosen.name))
+            from omni_tui.face.screens.consent import ConsentScreen
+
+            app = self.app
+            screen = ConsentScreen(self.chosen.name, app.clock, app.stillness)  # type: ignore[attr-defined]
+            app.push_screen(screen)
 
     def action_server_edit(self) -> None:
         """Open the form with the chosen server's settings."""

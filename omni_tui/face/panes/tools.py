@@ -25,6 +25,7 @@ from omni_tui.face.panes.tool_index import ToolIndex
 from omni_tui.face.panes.tool_tree import Spot, ToolTree, tool_words
 from omni_tui.face.results.history import CallHistory
 from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import EngineReady, ServerChanged, ToolSummary
@@ -167,7 +168,7 @@ class ToolsPane(Pane):
         super().__init__(id=id)
         self.index = ToolIndex()
         self.history = CallHistory()
-        self._due = False
+        self._drawing = Soon(self, self._draw)
         self._wait: Timer | None = None
         self._typed = 0.0
         self._query = ""
@@ -215,12 +216,10 @@ class ToolsPane(Pane):
         self.history.clear()
 
     def _draw_soon(self) -> None:
-        if not self._due and self.is_attached:
-            self._due = True
-            self.call_after_refresh(self._draw)
+        self._drawing.ask()
 
     def _draw(self) -> None:
-        self._due = False
+        self._drawing.done()
         changed, self.index.changed = self.index.changed, set()
         self.query_one(ToolTree).bring(changed)
         self.query_one(PaneTitle).count = self.index.count

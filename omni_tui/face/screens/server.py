@@ -86,6 +86,9 @@ class ServerScreen(FormScreen[str]):
         if self._server:
             self._read()
         else:
+            ready = cast("Overview", self.app.overview).ready  # type: ignore[attr-defined]
+            if ready is not None and ready.demo:
+                self._unsaved = "the demo leaves your config file alone"
             self._fill(ServerSettings())
             self._row("name").enter()
             self.form_is_ready()
@@ -103,6 +106,7 @@ class ServerScreen(FormScreen[str]):
             return
         assert isinstance(reply, ServerRead)
         self._revision, self._fixed, self._unsaved = reply.revision, reply.fixed, reply.unsaved
+        self._fixed = self._fixed or self._not_allowed()
         self._fill(reply.settings)
         self._row("command" if reply.settings.command else "url").enter()
         self.form_is_ready()
@@ -113,7 +117,6 @@ class ServerScreen(FormScreen[str]):
         for field in FIELDS:
             self._row(field.name).fill(texts[field.name])
         self._row("name").fixed = bool(self._server)
-        self._row("save").fixed = bool(self._unsaved)
         self._first = self._texts()
         self._command = self._first["command"]
         self._lay_out()
@@ -123,14 +126,19 @@ class ServerScreen(FormScreen[str]):
         if self._fixed:
             self._say(f"This server cannot be changed here: {self._fixed}", "$waiting")
             return
-        lines = [f"It can be changed for this session only: {self._unsaved}."] if self._unsaved else []
-        servers = cast("Overview", self.app.overview).servers  # type: ignore[attr-defined]
-        server = servers.get(self._server)
-        if server is not None and server.state == "not_allowed":
-            lines.append("It is not allowed to start yet; saving this form allows and starts it.")
+        done = "changed" if self._server else "added"
+        lines = [f"It can be {done} for this session only: {self._unsaved}."] if self._unsaved else []
         if any(KEPT in text for text in self._first.values()):
             lines.append(f"{KEPT} stands for a value that is not shown and stays as it is.")
         self._say(" ".join(lines), "$waiting")
+
+    def _not_allowed(self) -> str:
+        """Return why a server nobody consented to is not changed here: saving it would start it."""
+        servers = cast("Overview", self.app.overview).servers  # type: ignore[attr-defined]
+        server = servers.get(self._server)
+        if server is None or server.state != "not_allowed":
+            return ""
+        return "it is not allowed to start yet; y in the list of servers shows what it starts and allows it"
 
     # --- what is typed
 
@@ -143,6 +151,7 @@ class ServerScreen(FormScreen[str]):
         for field in FIELDS:
             hidden = bool(field.only) and field.only != texts["reach"]
             hidden = hidden or (field.name == "token" and texts["auth"] != "bearer")
+            hidden = hidden or (field.name == "save" and bool(self._unsaved))
             self._row(field.name).set_class(hidden, "-hidden")
 
     @on(Input.Changed)

@@ -286,7 +286,7 @@ class ToolScreen(FormScreen[None]):
         self._show_call()
 
     async def _confirm(self, question: ConfirmNeeded, arguments: JsonText) -> None:
-        bar = ConfirmBar(question, arguments, self._clock)
+        bar = ConfirmBar(question, arguments, self._clock, self.app.stillness)  # type: ignore[attr-defined]
         await self.query_one("#tool-left").mount(bar, before="#tool-run")
         self._go(result=False)
 
