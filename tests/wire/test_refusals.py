@@ -79,6 +79,19 @@ async def test_schemas_that_are_refused_without_a_name_are_sent_in_their_simples
     assert sent == {"a": {"type": "object"}}
 
 
+async def test_descriptions_that_are_too_long_are_shortened_for_who_says_so() -> None:
+    wordy = ToolSpec("s__wordy", "w" * 3_000, {})
+
+    def judge(body: dict[str, Any]) -> str:
+        said = body["tools"][0]["function"]["description"]
+        words = "Invalid 'tools[0].function.description': string too long, maximum length 1024"
+        return words if len(said) > 1_024 else ""
+
+    async with double("openai", [Say("ok")], judge) as wire:
+        await collect(wire.model(), ModelRequest(ASK.messages, (wordy,)))
+        assert wire.tools() == ["s__wordy"]
+
+
 async def test_a_system_prompt_that_is_refused_is_said_by_the_person_and_that_is_remembered(
     tmp_path: Path,
 ) -> None:
