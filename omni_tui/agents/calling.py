@@ -172,7 +172,7 @@ class Caller:
         self._most_equal[_identity(call)] = max(self._most_equal[_identity(call)], self._seen[key])
         if self._seen[key] > self._policy.same_calls:
             self._end(
-                f"the model made the same call of {_plain(call)} {self._seen[key]} times, "
+                f"the model made the same call of {self._shown(call)} {self._seen[key]} times, "
                 "with the same result",
                 "say how to go on, or ask in another way",
             )
@@ -205,10 +205,15 @@ class Caller:
             sent = sum(call.id not in refused for call in same)
             self._over = None if self._over is not None and self._over.status == "limit" else self._over
             self._end(
-                f"the model made the same call of {_plain(same[0])} {len(same)} times in one answer: "
+                f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
                 f"{sent} went out, with the same result as before, and {len(same) - sent} did not",
                 "say how to go on, or ask in another way",
             )
+
+    def _shown(self, call: ToolCall) -> str:
+        """Return what people call the tool of a call."""
+        tools = self._writer.host.tools()
+        return next((tool.shown for tool in tools if tool.name == call.name), call.name)
 
     def _end(self, reason: str, todo: str) -> None:
         self._over = self._over or TurnOver("limit", reason, todo, "repeats")
@@ -244,11 +249,6 @@ def _outcome(task: asyncio.Task[ToolOutcome]) -> ToolOutcome:
 def _identity(call: ToolCall) -> str:
     """Return what two calls have in common that ask for the very same."""
     return f"{call.name}\0{json.dumps(arguments_of(call), sort_keys=True)}"
-
-
-def _plain(call: ToolCall) -> str:
-    """Return a tool's name as people know it."""
-    return call.name.partition("__")[2] or call.name
 
 
 def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:

@@ -24,7 +24,8 @@ ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", 
 class ToolSpec(msgspec.Struct, frozen=True):
     """A tool as a model sees it: its model name, a description, a JSON Schema of type object.
 
-    `title` is for finding it only; it is not sent.
+    `title` is for finding it only; it is not sent. `label` is what people call it, as `server › tool`:
+    its model name is never shown to them.
     """
 
     name: str
@@ -32,6 +33,12 @@ class ToolSpec(msgspec.Struct, frozen=True):
     parameters: dict[str, Any]
     read_only: bool = False
     title: str = ""
+    label: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What people call it."""
+        return self.label or self.name
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -66,7 +66,7 @@ class ToolsSetAside:
         """Set tools aside; `on_refused` hears of each, with the provider's words."""
         for tool in tools:
             self._known.add(_identity(tool))
-            self._on_refused(tool.name, words)
+            self._on_refused(tool.shown, words)
 
 
 def _identity(tool: ToolSpec) -> tuple[str, str]:

@@ -91,9 +91,18 @@ class MetaCalled(Journalled):
 
 
 class SystemChanged(Journalled):
-    """The person's own words in the system prompt are these from the next turn on, in this session."""
+    """The person's own words in the system prompt are these from the next turn on, in this session.
+
+    `text` is what is shown; `written` is what was written where the two differ.
+    """
 
     text: SafeText
+    written: str = ""
+
+    @property
+    def words(self) -> str:
+        """The words to the character, for the model."""
+        return self.written or self.text
 
 
 class SystemText(Reply):

@@ -152,6 +152,15 @@ async def test_f9_sends_exactly_what_the_form_says(key: str) -> None:
         ]
 
 
+async def test_what_is_not_checked_is_said_above_the_form_and_named_below() -> None:
+    notes = (SafeText('/path: pattern "^(?=a)"'),)
+    async with shown(port_with(not_checked=notes)) as (pilot, _, app):
+        assert "not checked in full, F8 says why" in app.seen()
+        await pilot.press("f8")
+        await pilot.pause()
+        assert '/path: pattern "^(?=a)"' in app.seen()
+
+
 async def test_enter_and_space_never_send() -> None:
     async with shown() as (pilot, _, app):
         for _ in range(12):

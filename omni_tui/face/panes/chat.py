@@ -120,7 +120,7 @@ class ChatPane(Again):
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
         if isinstance(event, UserMessage):
-            self.composer.remember(event.text)
+            self.composer.remember(event.words)
         elif isinstance(event, TurnEnded) and event.turn in self._unstarted:
             self.call_next(self._take_back, event.turn)
         elif isinstance(event, EngineReady):
