@@ -72,7 +72,7 @@ class Caller:
         repeated = self._repeated(fresh)
         refused |= {call: _REPEATED for call in repeated}
         await self._collect(step, calls, refused, uncounted=self._surplus.union(repeated))
-        self._judge_repeats(calls, repeated)
+        self._judge_repeats(calls, repeated, refused)
         self._judge_step(any(wrong.values()))
 
     def _surplus_words(self) -> str:
@@ -194,16 +194,19 @@ class Caller:
                 found[call.id] = key
         return found
 
-    def _judge_repeats(self, calls: Sequence[ToolCall], repeated: Mapping[str, str]) -> None:
+    def _judge_repeats(
+        self, calls: Sequence[ToolCall], repeated: Mapping[str, str], refused: Mapping[str, str]
+    ) -> None:
         """End the turn where equal calls of one answer went out and all had the same result."""
-        for key, unsent in Counter(repeated.values()).items():
+        for key in dict.fromkeys(repeated.values()):
             if self._most_equal[key] < self._policy.same_calls:
                 continue
             same = [call for call in calls if _identity(call) == key]
+            sent = sum(call.id not in refused for call in same)
             self._over = None if self._over is not None and self._over.status == "limit" else self._over
             self._end(
                 f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
-                f"{len(same) - unsent} went out, with the same result as before, and {unsent} did not",
+                f"{sent} went out, with the same result as before, and {len(same) - sent} did not",
                 "say how to go on, or ask in another way",
             )
 
