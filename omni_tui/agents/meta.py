@@ -45,7 +45,7 @@ class MetaTools:
             {"name": tool.name, "description": " ".join(tool.description.split())[:_DESCRIBED]}
             for tool in found
         ]
-        names = ", ".join(tool.name for tool in found)
+        names = ", ".join(tool.shown for tool in found)
         await self._tell(call="find_tools", asked=query, answer=names or "nothing fits")
         if not rows:
             return ToolOutcome(
@@ -81,8 +81,8 @@ class MetaTools:
         event = MetaCalled(
             turn=self._writer.turn,
             tool="find_tools" if call == "find_tools" else "read_result",
-            asked=safe_line(asked, limit=_LINE),
-            answer=safe_line(answer, limit=_LINE),
+            asked=safe_line(asked, limit=_LINE, joined=True),
+            answer=safe_line(answer, limit=_LINE, joined=True),
             agent=self._writer.agent,
         )
         await self._writer.commit(event)

@@ -9,6 +9,7 @@ from omni_tui.approvals.subject import Subject
 from omni_tui.memory import CallRow
 from omni_tui.protocol import JsonText, Mode, SafeText
 from omni_tui.protocol.events import ApprovalRequested, CallProposed
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, hidden, safe, safe_json, safe_line
 
 CARD_LIMIT = 48_000
@@ -38,15 +39,15 @@ def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
         call=row.call,
         server=row.server,
         tool=row.tool,
-        label=safe_line(row.tool, limit=128),
-        arguments=safe_json(json.loads(row.args), limit=_PREVIEW),
+        label=identifier(row.tool),
+        arguments=safe_json(json.loads(row.args), limit=_PREVIEW, joined=False),
         size=len(row.args),
         digest=digest,
         origin="hand" if row.origin == "hand" else "agent",
         turn=row.turn,
         agent=row.agent,
         risk=card.subject.risk,
-        fallback=safe(card.fallback, limit=500),
+        fallback=safe(card.fallback, limit=500, joined=False),
     )
 
 
@@ -60,19 +61,19 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
         call=row.call,
         server=row.server,
         tool=row.tool,
-        label=safe_line(row.tool, limit=128),
+        label=identifier(row.tool),
         digest=digest,
         risk=subject.risk,
-        why=tuple(safe(reason, limit=500) for reason in (card.fallback, *card.why) if reason),
-        arguments=safe_json(value, limit=CARD_LIMIT),
+        why=tuple(safe(reason, limit=500, joined=False) for reason in (card.fallback, *card.why) if reason),
+        arguments=safe_json(value, limit=CARD_LIMIT, joined=False),
         arguments_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
         size=len(row.args),
         complete=complete,
-        differs=hidden(row.args.decode("utf-8", "replace")) > 0 or _escapes(value),
+        differs=hidden(row.args.decode("utf-8", "replace"), joined=False) > 0 or _escapes(value),
         held=card.held,
-        description=safe(subject.description, limit=2_000),
+        description=safe(subject.description, limit=2_000, joined=False),
         title=safe_line(subject.title, limit=128),
-        target=safe(subject.target, limit=2_000),
+        target=safe(subject.target, limit=2_000, joined=False),
         transport=subject.transport,
         trust=SafeText(subject.trust_words),
         turn=row.turn,
@@ -87,7 +88,7 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
 def _escapes(value: object) -> bool:
     """Whether a string holds characters that JSON escapes and a terminal would act on."""
     if isinstance(value, str):
-        return hidden(value.replace("\n", "").replace("\t", "")) > 0
+        return hidden(value.replace("\n", "").replace("\t", ""), joined=False) > 0
     if isinstance(value, dict):
         return any(_escapes(key) or _escapes(each) for key, each in value.items())
     return isinstance(value, list) and any(_escapes(each) for each in value)

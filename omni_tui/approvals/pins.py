@@ -38,7 +38,8 @@ def fingerprint(spec: ServerSpec) -> str:
         return _digest(["http", spec.url, headers, *([signs_in] if signs_in else [])])
     found = program_of(spec) or spec.command
     env = {name: "" if name in spec.secret_env else value for name, value in spec.env.items()}
-    return _digest(["stdio", str(Path(found).resolve()), list(spec.args), spec.cwd, env])
+    inherit = [sorted(spec.inherit)] if spec.inherit else []
+    return _digest(["stdio", str(Path(found).resolve()), list(spec.args), spec.cwd, env, *inherit])
 
 
 def definition_hash(tool: ToolDefinition) -> str:

@@ -14,6 +14,7 @@ from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import say, say_json, table, tell
 from omni_tui.config.load import Loaded, load_config
 from omni_tui.config.paths import Paths
+from omni_tui.config.shown import shown_target
 from omni_tui.protocol.events import Problem
 
 
@@ -109,7 +110,7 @@ def _server(loaded: Loaded, index: int) -> dict[str, Any]:
         "name": spec.name,
         "source": spec.source,
         "starts": starts,
-        "target": spec.url or " ".join([spec.command, *spec.args]),
+        "target": shown_target(spec),
         "env": sorted(spec.env),
         "headers": sorted(spec.headers),
         "problem": spec.problem,

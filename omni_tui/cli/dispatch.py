@@ -22,6 +22,7 @@ def dispatch(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit status. Every failure is one message, never a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())
     try:
+        _must_stand_somewhere()
         return _COMMANDS[arguments.command](arguments)
     except Failure as failure:
         tell(f"omni-tui: {failure}")
@@ -37,6 +38,20 @@ def dispatch(arguments: argparse.Namespace) -> int:
         tell(f"omni-tui: something went wrong inside Omni TUI: {type(error).__name__}: {error}")
         tell("Run it again with --debug, and look into the log (omni-tui config path says where).")
         return Exit.FAILED
+
+
+def _must_stand_somewhere() -> None:
+    """Raise `Failure` where the current folder is gone: neither files nor servers are found from there."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError)
+        raise Failure(
+            "the folder you started this in was deleted" if gone else "the current folder cannot be used",
+            why="" if gone else error.strerror or str(error),
+            todo="Change to a folder that is there (cd), then start again.",
+            status=Exit.USAGE,
+        ) from None
 
 
 def _app(arguments: argparse.Namespace) -> int:
@@ -58,6 +73,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _headless(arguments: argparse.Namespace) -> int:
+    if arguments.command == "servers" and arguments.action == "log":
+        from omni_tui.cli.server_log import server_log
+
+        return server_log(arguments)
     from omni_tui.cli import headless
 
     commands: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {

@@ -33,6 +33,7 @@ from omni_tui.protocol.events import (
     ToolSummary,
 )
 from omni_tui.protocol.tasks import CallTask, TaskProgress
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json
 
 _RAW = -2
@@ -66,13 +67,23 @@ def _server_json(server: ServerChanged) -> dict[str, Any]:
         "prompts": server.prompts,
         "resources": server.resources,
         "latency_ms": server.latency_ms,
-        "error": server.reason or None,
+        "error": _why(server) or None,
     }
+
+
+def _why(server: ServerChanged) -> str:
+    """Say what is the matter with a server, also with one that is still being tried."""
+    if server.state == "connecting":
+        return str(server.reason) or "still connecting"
+    if server.state == "failed" and server.next_try is not None:
+        return f"{server.reason}; it is tried again"
+    return str(server.reason)
 
 
 def _server_row(server: ServerChanged) -> tuple[str, ...]:
     latency = "" if server.latency_ms is None else f"{server.latency_ms:.0f} ms"
-    remark = f"{server.reason}. {server.todo}".rstrip(". ") if server.todo else str(server.reason)
+    why = _why(server)
+    remark = f"{why}. {server.todo}".rstrip(". ") if server.todo else why
     counts = str(server.tools) if server.state in {"active", "idle", "degraded"} else ""
     return server.label, server.state, server.transport, server.protocol, counts, latency, remark
 
@@ -90,15 +101,22 @@ async def tools(arguments: argparse.Namespace) -> int:
         details = await _describe(driver, found) if arguments.json else []
         broken = driver.broken()
     for server in broken:
-        tell(f"{server.label}: {server.state}: {server.reason}. Its tools are not listed.")
+        tell(f"{server.label}: {server.state}: {_why(server)}. Its tools are not listed.")
     if arguments.json:
         say_json([_tool_json(tool) for tool in details])
     elif found:
-        rows = [(tool.server, tool.label, tool.risk, _first_line(tool.description)) for tool in found]
+        rows = [
+            (identifier(tool.server), tool.label, tool.risk, _first_line(tool.description))
+            for tool in found
+        ]
         say(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), rows))
     else:
         tell("no tool has these words" if arguments.query else "there are no tools")
     return Exit.FAILED if broken else Exit.DONE
+
+
+def _tool_row(tool: ToolSummary) -> tuple[str, ...]:
+    return identifier(tool.server), tool.label, tool.risk, _first_line(tool.description)
 
 
 def _matches(tool: ToolSummary, words: list[str]) -> bool:

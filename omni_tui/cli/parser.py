@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,6 +13,8 @@ from omni_tui import __version__
 
 PROGRAM = "omni-tui"
 USAGE_ERROR = 2
+LONGEST_START = 3600.0
+"""Most seconds that a server may be given to start."""
 
 _EPILOG = """\
 Without a command the app starts. Everything it can do is in its help (F1) and its palette (Ctrl+P).
@@ -25,7 +28,7 @@ _DESCRIPTIONS = {
     "demo": "Try everything out: a bundled server and a rules model. No key, no network, no configuration; "
     "what it writes goes to a temporary folder that is removed at the end.",
     "run": "Let the agent work on one prompt without a screen. What would ask you is not sent.",
-    "servers": "Connect to the configured servers, report, and leave.",
+    "servers": "Connect to the configured servers, report, and leave; or show what one of them wrote.",
     "tools": "List the tools of all servers, or those whose name or description has every word of QUERY.",
     "call": "Call one tool by hand. You decide by typing it; a destructive tool needs --yes as well.",
     "config": "Look at the configuration.",
@@ -62,7 +65,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     command's own arguments.
     """
     parser = build_parser()
-    arguments, further = parser.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if odd := _not_utf8(words):
+        parser.error(odd)
+    _must_know_options(parser, words)
+    arguments, further = parser.parse_known_args(words)
     _take_further(parser, arguments, further)
     for name, value in _GLOBAL_DEFAULTS.items():
         if not hasattr(arguments, name):
@@ -74,6 +81,64 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.new and arguments.session:
         parser.error("--new and --session exclude each other: begin a session, or open that one")
     return arguments
+
+
+_FOLDERS = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+
+
+def _not_utf8(words: Sequence[str]) -> str:
+    """Say which word is not UTF-8: nothing that is sent or written down can hold it."""
+    named = [("argument", word) for word in words]
+    named += [
+        (f"environment variable {name}", value)
+        for name, value in os.environ.items()
+        if name in _FOLDERS or name.startswith("OMNI_TUI_")
+    ]
+    for what, text in named:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            shown = text[:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            return f"the {what} is not UTF-8 text: {shown}"
+    return ""
+
+
+def _must_know_options(top: Parser, words: Sequence[str]) -> None:
+    """Name an unknown option as such: `argparse` would take the word behind it for a command."""
+    parser, value_of = top, ""
+    for word in words:
+        if word == "--":
+            return
+        if value_of:
+            value_of = ""
+            continue
+        if not word.startswith("-") or word == "-" or word[1:2].isdigit() or " " in word:
+            parser = _subparsers(parser).get(word, parser)
+            continue
+        name, given, _ = word.partition("=")
+        action = parser._option_string_actions.get(name)
+        if action is None:
+            parser.error(f"there is no option {name}{_about_option(name, top, parser)}")
+        value_of = name if action.nargs != 0 and not given else ""
+
+
+def _about_option(name: str, top: Parser, parser: Parser) -> str:
+    owners = [each for each, one in _subparsers(top).items() if name in one._option_string_actions]
+    if owners and parser is top:
+        return f"; it belongs to a command: {PROGRAM} {owners[0]} … {name}"
+    known = {
+        option for each in (parser, *_subparsers(parser).values()) for option in each._option_string_actions
+    }
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, Parser]:
+    """Return the parsers of a parser's commands, by name."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
 
 
 def _take_further(parser: Parser, arguments: argparse.Namespace, further: list[str]) -> None:
@@ -96,6 +161,8 @@ _GLOBAL_DEFAULTS: dict[str, object] = {
     "model": "",
     "api_base": "",
     "theme": "",
+    "mode": "",
+    "connect_timeout": 0.0,
     "new": False,
     "session": "",
 }
@@ -125,7 +192,7 @@ def build_parser() -> Parser:
 
     command("demo", "try it out: no key, no network, no configuration")
     _add_run(command("run", "let the agent work on one prompt without a screen"))
-    _add_demo(command("servers", "connect, report, leave"))
+    _add_servers(command("servers", "connect, report, leave; show a server's log"))
     tools = command("tools", "list tools")
     tools.add_argument("query", nargs="*", metavar="QUERY", help="words that name or description must have")
     _add_demo(tools)
@@ -154,9 +221,28 @@ def _shared() -> Parser:
     group.add_argument("--model", metavar="NAME", help='LiteLLM\'s name of a model, "offline" or "tiny"')
     group.add_argument("--api-base", metavar="URL", help="where the model is served")
     group.add_argument("--theme", metavar="NAME", help="a theme's name")
+    modes = ("chat", "auto", "orchestrator")
+    group.add_argument(
+        "--mode", choices=modes, metavar="MODE", help=f"{', '.join(modes[:2])} or {modes[2]}"
+    )
+    group.add_argument(
+        "--connect-timeout", type=_seconds, metavar="SECONDS", help="how long each server may take to start"
+    )
     group.add_argument("--json", action="store_true", help="print JSON, where a command prints")
     group.add_argument("--debug", action="store_true", help="write more to the log")
     return shared
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= LONGEST_START:
+        raise argparse.ArgumentTypeError(
+            f"must be more than 0 and at most {LONGEST_START:g} seconds, not {text!r}"
+        )
+    return value
 
 
 def _add_session_options(parser: Parser) -> None:
@@ -169,11 +255,17 @@ def _add_demo(parser: Parser) -> None:
     parser.add_argument("--demo", action="store_true", help="use the bundled server in place of your own")
 
 
+def _add_servers(parser: Parser) -> None:
+    _add_demo(parser)
+    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
+    text = "print what a server wrote in its last starts, without starting it"
+    log = subparsers.add_parser("log", help=text, description=text, parents=[_shared()], allow_abbrev=False)
+    log.add_argument("name", metavar="NAME", help="a server's name, as `omni-tui servers` prints it")
+    log.add_argument("--follow", action="store_true", help="go on printing what comes, until Ctrl+C")
+
+
 def _add_run(parser: Parser) -> None:
     parser.add_argument("prompt", metavar="PROMPT", help='what to do; "-" reads it from the input')
-    parser.add_argument(
-        "--mode", choices=("chat", "auto", "orchestrator"), default="", help="what may be called unasked"
-    )
     _add_demo(parser)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from omni_tui.config.inherit import PROXIES, SSH_AGENT
 from omni_tui.config.servers import in_the_clear
 from omni_tui.config.spec import ServerSpec
 
@@ -114,6 +115,13 @@ def _of_variables(spec: ServerSpec) -> Iterator[str]:
             yield f"{name} changes where its connections go, or whom they trust"
         elif _MOVES.match(name):
             yield f"{name} changes which settings files it reads"
+    for name in spec.inherit:
+        if name == SSH_AGENT:
+            yield "it gets your SSH agent: it can sign in elsewhere with your keys"
+        elif name in PROXIES:
+            yield f"it gets {name} of your environment, with the password in it if there is one"
+        elif _LOADS_CODE.match(name):
+            yield f"{name} can make it load or run other code"
 
 
 def _of_address(spec: ServerSpec) -> Iterator[str]:

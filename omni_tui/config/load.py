@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from omni_tui.config.explain import problem
 from omni_tui.config.importers import import_servers
+from omni_tui.config.inherit import passwords
 from omni_tui.config.layers import (
     Layer,
     environment_layer,
@@ -23,6 +24,7 @@ from omni_tui.config.places import Places
 from omni_tui.config.positions import Path
 from omni_tui.config.references import Unresolved, resolve
 from omni_tui.config.servers import configured_servers, demo_spec, in_the_clear
+from omni_tui.config.shown import secret_values
 from omni_tui.config.spec import ServerSpec
 from omni_tui.config.tools import unknown_servers
 from omni_tui.protocol import LaunchOptions
@@ -104,6 +106,11 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     if options.demo:
         demo = demo_spec(paths.state_dir)
         servers[demo.name] = demo
+    if options.connect_timeout:
+        limit = options.connect_timeout
+        servers = {
+            name: replace(spec, connect_timeout=limit, first_start=0.0) for name, spec in servers.items()
+        }
     for setting, name in unknown_servers(config.tools, servers.keys()):
         section, _, key_name = setting.partition(".")
         what = f"{setting}: no server {name} is configured, so this does nothing yet"
@@ -124,7 +131,12 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         model_key=key,
         model_keys=keys,
         redis=redis,
-        secrets=frozenset(_secrets(servers.values(), (key, *keys.values()), redis)),
+        secrets=frozenset(
+            [
+                *_secrets(servers.values(), (key, *keys.values()), redis),
+                *(word for spec in servers.values() for word in passwords(spec.inherit, environ)),
+            ]
+        ),
         origins=origins,
         confined=confined,
     )
@@ -203,11 +215,7 @@ def _secrets(
     """Yield every value that must not be seen: what references gave, and literals that look secret."""
     candidates = [*keys, redis.password if redis else ""]
     for spec in servers:
-        candidates += [spec.env[name] for name in spec.secret_env]
-        candidates += [spec.headers[name] for name in spec.secret_headers]
-        candidates += [spec.headers[name].removeprefix("Bearer ") for name in spec.secret_headers]
-        candidates += spec.oauth.secrets() if spec.oauth else ()
-        candidates += spec.secrets
+        candidates += secret_values(spec)
     yield from (value for value in candidates if value)
 
 
@@ -222,10 +230,10 @@ def _cautious(config: Config, *, mistakes: bool, refused: bool) -> Config:
     """Take back what must not be relied on where something in the files is not as it should be."""
     if not (mistakes or refused):
         return config
-    own = {**config.policy.model_dump(), "orchestrator": config.policy.of_plans}
-    asking = ASK_FOR_EVERYTHING.model_dump()
+    own = config.policy.decisions()
+    asking = ASK_FOR_EVERYTHING.decisions()
     strict = {mode: max(own[mode], asking[mode], key=lambda name: STRICTNESS[name]) for mode in own}
-    changed: dict[str, object] = {"policy": PolicySection(**strict)}
+    changed: dict[str, object] = {"policy": PolicySection.model_validate(strict)}
     if mistakes:
         changed["model"] = config.model.model_copy(update={"name": OFFLINE, "fallbacks": []})
     return config.model_copy(update=changed)

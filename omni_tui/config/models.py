@@ -195,12 +195,14 @@ class OAuthSection(Section):
 class ServerSection(Section):
     """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to.
 
+    `inherit` names further variables of the environment that its program gets (see `config.inherit`).
     With `tasks = false` it is not told that it may answer a call with a task.
     """
 
     command: str = ""
     args: list[str] = []
     env: dict[str, str] = {}
+    inherit: list[str] = Field(default=[], max_length=100)
     cwd: str = ""
     url: HttpUrl = ""
     headers: dict[str, str] = {}
@@ -224,9 +226,9 @@ class ServerSection(Section):
             how = "only one of them" if self.command else "one of them"
             raise PydanticCustomError("reach", "needs `command` or `url`, " + how)
         misplaced = (
-            ("args", "env", "cwd")
+            ("args", "env", "inherit", "cwd")
             if self.url
-            else ("headers", "auth", "token", "oauth", "transport", "heartbeat")
+            else ("headers", "auth", "token", "oauth", "transport")
         )
         for key in misplaced:
             if key in self.model_fields_set:
@@ -255,6 +257,15 @@ class PolicySection(Section):
     def of_plans(self) -> Decision:
         """What is done with a call of a plan's agent."""
         return self.auto if self.orchestrator is None else self.orchestrator
+
+    def decisions(self) -> dict[str, Decision]:
+        """Return every decision by its key, with what is not given as it works out."""
+        return {
+            "chat": self.chat,
+            "auto": self.auto,
+            "orchestrator": self.of_plans,
+            "plan": self.plan,
+        }
 
 
 class UiSection(Section):

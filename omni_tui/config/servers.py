@@ -11,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
+from omni_tui.config.inherit import checked
+from omni_tui.config.launchers import FIRST_START, fetches
 from omni_tui.config.layers import Layer
 from omni_tui.config.models import Config, ServerSection
 from omni_tui.config.oauth import oauth_spec
 from omni_tui.config.references import Unresolved, has_reference, names_a_secret, resolve
 from omni_tui.config.secrets import places_of
 from omni_tui.config.spec import ServerSpec, Source
+from omni_tui.security.arguments import secret_values
 
 LONGEST_NAME = 64
 DEMO_NAME = "demo"
@@ -68,6 +71,7 @@ def server_spec(
         web=section.transport,
         heartbeat=section.heartbeat,
         connect_timeout=section.connect_timeout,
+        first_start=_first_start(section),
         call_timeout=section.call_timeout or config.tools.call_timeout,
         tasks=section.tasks,
         task_timeout=section.task_timeout or config.tools.task_timeout,
@@ -80,12 +84,19 @@ def server_spec(
     try:
         _refuse(name, section, source)
         env, secret_env = _resolved(section.env, environ)
+        inherit = checked(section.inherit, source)
         headers, secret_headers = _headers(section, environ)
         oauth = oauth_spec(section, environ)
     except Unresolved as error:
         return replace(spec, problem=str(error))
     return replace(
-        spec, env=env, secret_env=secret_env, headers=headers, secret_headers=secret_headers, oauth=oauth
+        spec,
+        env=env,
+        secret_env=secret_env,
+        inherit=inherit,
+        headers=headers,
+        secret_headers=secret_headers,
+        oauth=oauth,
     )
 
 
@@ -124,6 +135,12 @@ def demo_spec(state_dir: FilePath) -> ServerSpec:
         command=sys.executable,
         args=("-I", "-S", str(program), str(state_dir / "notes")),
     )
+
+
+def _first_start(section: ServerSection) -> float:
+    """Return the longer time for a first start; what the person has set holds for every start."""
+    waits = "connect_timeout" not in section.model_fields_set and fetches(section.command, section.args)
+    return FIRST_START if waits else 0.0
 
 
 def _refuse(name: str, section: ServerSection, source: Source) -> None:
@@ -172,7 +189,7 @@ def _resolved(
             unresolved.append(f"{name}: {error}")
             continue
         plain[name] = found.value
-        if found.secret or names_a_secret(name):
+        if found.secret or names_a_secret(name) or secret_values([found.value]):
             secret.add(name)
     if unresolved:
         raise Unresolved("; ".join(unresolved))

@@ -51,13 +51,13 @@ class OAuthSpec:
 class ServerSpec:
     """How to reach one MCP server.
 
-    Exactly one of `command`, `url` and `inside` is set. `env` is added to the allow-listed base environment
-    (never the whole of ours). `secret_env` and `secret_headers` name the keys whose values came
-    from a reference and must not be shown, hashed in the clear or logged. Times are in seconds.
-    `mode` "legacy" skips the modern probe. `web` says how a `url` is spoken to: streamable HTTP, the
-    older SSE, or what the server turns out to understand. `inside` is an `MCPServer` of this process,
-    of a plugin or a test. `heartbeat` is after how much silence a server behind a URL is asked for a
-    sign of life, 0 for never.
+    Exactly one of `command`, `url` and `inside` is set. `env` is added to the allow-listed base
+    environment (never the whole of ours), in which `inherit` names further variables. `secret_env` and
+    `secret_headers` name the keys whose values came from a reference and must not be shown, hashed in the
+    clear or logged. Times are in seconds. `mode` "legacy" skips the modern probe. `web` says how a `url`
+    is spoken to: streamable HTTP, the older SSE, or what the server turns out to understand. `inside` is
+    an `MCPServer` of this process, of a plugin or a test. `heartbeat` is after how much silence it is
+    asked for a sign of life, 0 for never.
     """
 
     name: str
@@ -66,6 +66,7 @@ class ServerSpec:
     args: tuple[str, ...] = ()
     cwd: str = ""
     env: dict[str, str] = field(default_factory=dict)
+    inherit: tuple[str, ...] = ()
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     secret_env: frozenset[str] = frozenset()
@@ -75,6 +76,8 @@ class ServerSpec:
     web: Literal["auto", "http", "sse"] = "auto"
     inside: Any = field(default=None, repr=False)
     connect_timeout: float = 30.0
+    first_start: float = 0.0
+    """Seconds for connecting while it has not yet been connected, where that may take longer; 0 if not."""
     list_timeout: float = 30.0
     call_timeout: float = 120.0
     heartbeat: float = 30.0

@@ -43,4 +43,5 @@ def _launch(spec: ServerSpec) -> dict[str, Any]:
         headers = {name: None if name in spec.secret_headers else v for name, v in spec.headers.items()}
         return {"url": spec.url, "headers": headers}
     env = {name: None if name in spec.secret_env else value for name, value in spec.env.items()}
-    return {"command": spec.command, "args": list(spec.args), "cwd": spec.cwd, "env": env}
+    launch = {"command": spec.command, "args": list(spec.args), "cwd": spec.cwd, "env": env}
+    return {**launch, "inherit": list(spec.inherit)} if spec.inherit else launch

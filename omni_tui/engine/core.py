@@ -33,6 +33,7 @@ from omni_tui.memory import (
     Journal,
     JournalBroken,
     JournalBusy,
+    ServerLogs,
     TrustStore,
     Vault,
     last_unclean,
@@ -93,6 +94,7 @@ class Engine:
         self.cache: ResultCache
         self.routes: Routes
         self.registry: Registry
+        self.server_logs: ServerLogs
         self.gathering: Gathering
         self.session: LiveSession
         self.processes: Processes
@@ -133,6 +135,7 @@ class Engine:
         self.cache = ResultCache(self.rules, self.catalogue.get, self.allowed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)
+        self.server_logs = ServerLogs(state, self.vault, self.redactor.redact)
         self.registry = Registry(
             authority=self._authority,
             processes=self.processes,
@@ -145,6 +148,7 @@ class Engine:
             on_updated=self._on_updated,
             asker=None if self.headless else self._ask,
             on_round=self._on_round,
+            on_log=self.server_logs.add,
         )
         self.gathering = Gathering(self.registry, self.catalogue)
         self.session = await self._resume_or_begin()
@@ -164,6 +168,7 @@ class Engine:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.to_thread(self.processes.close)
+        await asyncio.to_thread(self.server_logs.close)
         await asyncio.to_thread(self.models.days.flush)
         self.pool.shutdown(wait=False, cancel_futures=True)
 
@@ -450,8 +455,9 @@ class Engine:
         )
 
     def _say_what_is_odd(self, store: TrustStore) -> None:
-        # Said once, at the first start; `doctor` says it always. The demo's folder is thrown away.
-        if self.vault.warning and self._first_start and not self.options.demo:
+        # Said once, at the first start; the app shows it in its empty conversation and `doctor` says it
+        # always. The demo's folder is thrown away.
+        if self.headless and self.vault.warning and self._first_start and not self.options.demo:
             self._notify(self.vault.warning)
         if self.vault.missing:
             self._notify(self.vault.missing)

@@ -14,10 +14,10 @@ from omni_tui.approvals import Refused
 from omni_tui.config.check import Checked, check_server
 from omni_tui.config.edit import EditRefused, put_server, read_server, switch_server
 from omni_tui.config.references import has_reference
+from omni_tui.config.shown import secret_values
 from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.engine.server_settings import (
     secret_places,
-    secrets_of,
     told,
     unshowable,
     values_of,
@@ -165,7 +165,7 @@ class ManageDesk:
         Its tools are compared with what they were: another program cannot take over their place unseen.
         """
         engine = self._engine
-        for secret in secrets_of(spec):
+        for secret in secret_values(spec):
             engine.redactor.add(secret)
         await engine.catalogue.allow(spec)
         engine.session.turns.allowed(spec.name)

@@ -21,6 +21,7 @@ from omni_tui.models.pictures import MOST, picture
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol import offers as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import hidden, safe, safe_line
 from omni_tui.servers import PromptReply, ReadContent, VerbError
 
@@ -83,7 +84,7 @@ class OfferDesk:
             server=command.server,
             name=command.name,
             text=safe(text, limit=PROMPT_SHOWN),
-            description=safe_line(reply.description, limit=300),
+            description=safe_line(reply.description, limit=300, joined=True),
             messages=len(reply.messages),
             size=len(text),
             truncated=len(text) > PROMPT_SHOWN,
@@ -189,7 +190,7 @@ class OfferDesk:
             raise refusal(command.server, error) from None
         # What cannot be shown as it is cannot be chosen by its looks.
         kept = [one for one in values if one and len(one) <= _VALUE and not hidden(one) and "\n" not in one]
-        shown = tuple(safe_line(one, limit=_VALUE) for one in kept)
+        shown = tuple(safe_line(one, limit=_VALUE, joined=True) for one in kept)
         return o.Completions(values=shown, more=more + len(values) - len(kept))
 
 
@@ -239,7 +240,7 @@ async def read_attachments(
     shown = tuple(
         o.AttachedResource(
             server=safe_line(one.server, limit=80),
-            label=safe_line(one.name, limit=128),
+            label=identifier(one.name),
             address=safe_line(one.uri, limit=500),
             size=len(one.text),
             truncated=len(one.text) > limit,

@@ -14,6 +14,7 @@ from omni_tui.protocol.offers import (
     ResourceSummary,
     TemplateSummary,
 )
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.offers import Offers, PromptDefinition, ResourceDefinition, TemplateDefinition
 
@@ -96,14 +97,14 @@ def _prompt(server: str, prompt: PromptDefinition) -> PromptSummary:
     return PromptSummary(
         server=server,
         name=prompt.name,
-        label=safe_line(prompt.name, limit=LABEL),
+        label=identifier(prompt.name, limit=LABEL),
         title=safe_line(prompt.title, limit=LABEL),
         description=safe(prompt.description, limit=1500),
         arguments=tuple(
             PromptArgument(
                 name=one.name,
-                label=safe_line(one.name, limit=LABEL),
-                description=safe_line(one.description, limit=300),
+                label=identifier(one.name, limit=LABEL),
+                description=safe_line(one.description, limit=300, joined=True),
                 required=one.required,
             )
             for one in prompt.arguments

@@ -7,7 +7,7 @@ from collections import Counter
 from omni_tui.memory import Journal, calls
 from omni_tui.protocol.events import Usage
 from omni_tui.protocol.report import ReportedCall, RunReport
-from omni_tui.security.text import safe_line
+from omni_tui.security.identifiers import identifier
 
 MOST = 200
 
@@ -22,7 +22,7 @@ async def report(journal: Journal, turn: str, elapsed_s: float, usage: Usage) ->
         turn=turn,
         states=dict(Counter(state for *_, state in rows)),
         calls=tuple(
-            ReportedCall(call=call, server=server, label=safe_line(tool, limit=128), state=state)
+            ReportedCall(call=call, server=server, label=identifier(tool), state=state)
             for call, server, tool, state in shown
         ),
         elapsed_s=elapsed_s,

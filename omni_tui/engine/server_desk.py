@@ -12,9 +12,9 @@ from omni_tui.config.edit import EditRefused, add_server, remove_server
 from omni_tui.config.importers import Imported, import_servers
 from omni_tui.config.models import ServerSection
 from omni_tui.config.servers import name_problem, server_spec
+from omni_tui.config.shown import secret_values
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.consent import launch_read
-from omni_tui.engine.server_settings import secrets_of
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, ServerLog
@@ -96,7 +96,7 @@ class ServerDesk:
                 )
             except EditRefused as error:
                 raise Refused(str(error)) from None
-        for secret in secrets_of(spec):
+        for secret in secret_values(spec):
             self._engine.redactor.add(secret)
         self._engine.registry.add(spec)
         self._engine.session.turns.allowed(spec.name)

@@ -155,11 +155,3 @@ def secret_places(spec: ServerSpec) -> frozenset[str]:
     return frozenset(
         [*(f"env.{name}" for name in spec.secret_env), *(f"headers.{name}" for name in spec.secret_headers)]
     )
-
-
-def secrets_of(spec: ServerSpec) -> list[str]:
-    """Return the values of a server that must not be seen anywhere."""
-    found = [spec.env[name] for name in spec.secret_env]
-    headers = [spec.headers[name] for name in spec.secret_headers]
-    found += spec.oauth.secrets() if spec.oauth else ()
-    return [*found, *headers, *(value.removeprefix("Bearer ") for value in headers)]

@@ -12,6 +12,7 @@ from typing import Protocol
 from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import Decision, Gate, Subject, since
 from omni_tui.config.models import SamplingSection
+from omni_tui.config.shown import shown_target
 from omni_tui.engine.asks import Asks
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.engine.desk import CallDesk
@@ -275,8 +276,9 @@ class LiveSession:
 
     async def set_system(self, text: str) -> None:
         """Put other words of the person in the system prompt, from the next turn on."""
-        event = SystemChanged(text=safe(text))
-        self.settings.system = event.text
+        shown = safe(text)
+        event = SystemChanged(text=shown, written=text if text != shown else "")
+        self.settings.system = event.words
         await self.journal.commit(event)
 
     def policy(self) -> ChatPolicy:
@@ -317,7 +319,7 @@ class LiveSession:
             risk=tool.risk,
             title=tool.definition.title,
             description=tool.definition.description,
-            target=spec.url or " ".join((spec.command, *spec.args)),
+            target=shown_target(spec),
             transport=spec.transport,
             trust_words=trust,
         )
@@ -328,7 +330,7 @@ class LiveSession:
             spec = self._around.connection(server).spec
         except KeyError:
             return "", ""
-        return spec.url or " ".join((spec.command, *spec.args)), spec.transport
+        return shown_target(spec), spec.transport
 
     async def _whole(self) -> list[AnyEvent]:
         events: list[AnyEvent] = []
@@ -341,7 +343,7 @@ class LiveSession:
             if isinstance(event, ModeChanged | SessionOpened):
                 self.settings.mode = event.mode
             if isinstance(event, SystemChanged):
-                self.settings.system = event.text
+                self.settings.system = event.words
             if isinstance(event, ModelChanged):
                 self.settings.model = event.name
             elif isinstance(event, SessionOpened):

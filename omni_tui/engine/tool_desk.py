@@ -18,6 +18,7 @@ from omni_tui.protocol.events import (
     Problem,
     ToolDetails,
 )
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, safe, safe_line
 from omni_tui.tools import (
     BadArguments,
@@ -75,7 +76,7 @@ class ToolDesk:
         return ToolDetails(
             server=tool.server,
             tool=tool.name,
-            label=safe_line(tool.name, limit=128),
+            label=identifier(tool.name),
             title=safe_line(definition.title, limit=128),
             description=safe(definition.description, limit=16_000),
             risk=tool.risk,

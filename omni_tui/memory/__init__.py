@@ -7,6 +7,7 @@ from omni_tui.memory.crypto import SealBroken, Sealer, Vault, VaultRefused
 from omni_tui.memory.journal import Journal
 from omni_tui.memory.private import PlaceRefused
 from omni_tui.memory.reading import SavedSession
+from omni_tui.memory.server_logs import LogEntry, ServerLogs
 from omni_tui.memory.session import (
     SavedSessions,
     delete_session,
@@ -28,6 +29,7 @@ __all__ = [
     "Journal",
     "JournalBroken",
     "JournalBusy",
+    "LogEntry",
     "NoSuchMessage",
     "PinnedTool",
     "PlaceRefused",
@@ -36,6 +38,7 @@ __all__ = [
     "SavedTask",
     "SealBroken",
     "Sealer",
+    "ServerLogs",
     "ServerTrust",
     "TaskKnown",
     "TrustStore",

@@ -250,7 +250,7 @@ def _which(clause: str, hits: Sequence[Hit]) -> Question:
 
 def _list(head: str, tools: Sequence[ToolSpec]) -> str:
     lines = [
-        f"{at}. `{tool.name}` {tool.description.partition(chr(10))[0][:100]}".rstrip()
+        f"{at}. `{tool.shown}` {tool.description.partition(chr(10))[0][:100]}".rstrip()
         for at, tool in enumerate(tools, 1)
     ]
     return "\n".join((head, "", *lines))
@@ -273,6 +273,9 @@ def _choice(choices: Sequence[ToolSpec], line: str) -> ToolSpec | None:
         return choices[int(number[1]) - 1]
     named = [tool for tool in choices if tool.name in line.split()]
     named = named or [tool for tool in choices if bare(tool.name) in re.findall(r"[\w-]+", line)]
+    if len(named) > 1 or not named:  # of several by one name, the server's name tells which
+        servers = {tool.name: tool.shown.partition(" › ")[0] for tool in named or choices}
+        named = [tool for tool in named or choices if servers[tool.name] in line.split()]
     if len(named) == 1:
         return named[0]
     order = ("first", "second", "third")

@@ -192,7 +192,8 @@ class JournalHead(Event):
 class ServerChanged(Event):
     """The whole state of one server, sent at every change. Times are Unix seconds.
 
-    `wire`: what goes over its wire is noted.
+    `wire`: what goes over its wire is noted. `odd`: how much came from it, in this life, that could not be
+    read as it came; its log tells of it.
     """
 
     name: str
@@ -217,6 +218,7 @@ class ServerChanged(Event):
     log_lines: int = 0
     calls: int = 0
     wire: bool = False
+    odd: int = 0
 
 
 class ServerRemoved(Event):

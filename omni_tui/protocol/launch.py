@@ -11,7 +11,8 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of the command line, after parsing. Empty means: not given.
 
     Paths are absolute. `resume`: "auto" reopens a session that did not end cleanly, "new" never
-    does, anything else is a session id. `headless`: nobody can answer; what would ask is withheld.
+    does, anything else is a session id. `connect_timeout`: seconds that every server may take to start, 0
+    for what is configured. `headless`: nobody can answer; what would ask is withheld.
     """
 
     config: str = ""
@@ -21,6 +22,7 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     api_base: str = ""
     mode: str = ""
+    connect_timeout: float = 0.0
     resume: str = "auto"
     demo: bool = False
     headless: bool = False

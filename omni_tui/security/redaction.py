@@ -34,6 +34,16 @@ _BETWEEN = (
     r"""(?:\\{0,8}["'])?[ \t]{0,8}[:=][ \t]{0,8}(?:b?\\{0,8}["'])?|\\{0,8}["'],[ \t]{0,8}b?\\{0,8}["']"""
 )
 
+_TOKENS = (
+    re.compile(
+        r"\b(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{20,255}|glpat-[\w-]{16,255}|sk-[\w-]{16,255}"
+        r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|xox[a-z]-[\w-]{8,255}|AIza[\w-]{30,255}|hf_[A-Za-z0-9]{20,255}"
+        r"|npm_[A-Za-z0-9]{30,255}|ya29\.[\w-]{20,2048})"
+    ),
+    re.compile(r"\beyJ[\w-]{8,8192}\.[\w-]{8,65536}(?:\.[\w-]{0,8192})?"),
+)
+"""Keys and tokens that are recognised by how they begin."""
+
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(
@@ -42,15 +52,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         MASK,
     ),
-    (
-        re.compile(
-            r"\b(?:gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_\w{20,255}|glpat-[\w-]{16,255}|sk-[\w-]{16,255}"
-            r"|(?:AKIA|ASIA)[0-9A-Z]{16}\b|xox[a-z]-[\w-]{8,255}|AIza[\w-]{30,255}|hf_[A-Za-z0-9]{20,255}"
-            r"|npm_[A-Za-z0-9]{30,255}|ya29\.[\w-]{20,2048})"
-        ),
-        MASK,
-    ),
-    (re.compile(r"\beyJ[\w-]{8,8192}\.[\w-]{8,65536}(?:\.[\w-]{0,8192})?"), MASK),
+    *((pattern, MASK) for pattern in _TOKENS),
     (
         re.compile(rf"""(?i)\b({_HEADER})({_BETWEEN})(?:(?<=["'])[^"'\\\r\n]+|(?<!["'])[^\r\n]+)"""),
         rf"\1\2{MASK}",
@@ -148,6 +150,17 @@ class Redactor:
         if depth < _MAX_DEPTH and isinstance(value, list | tuple | set | frozenset):
             return [self._value(name, item, depth + 1) for item in value]
         return self.redact(repr(value))
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a name is one of those under which secrets stand."""
+    return _SECRET_KEY.search(name) is not None
+
+
+def token_shapes(text: str) -> Iterator[str]:
+    """Yield every part of a text that is a key or token by its looks."""
+    for pattern in _TOKENS:
+        yield from (found.group() for found in pattern.finditer(text))
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -65,6 +65,11 @@ class Approach:
         self._tried: set[Transport] = set()
         self._writing: set[asyncio.Task[None]] = set()
 
+    @property
+    def has_worked(self) -> bool:
+        """Whether the server was connected before, now or at an earlier start; valid after `begin`."""
+        return self._known is not None
+
     async def begin(self, spec: ServerSpec) -> Way:
         """Return the first way of a new life."""
         self._spec = spec

@@ -15,6 +15,8 @@ import mcp_types as types
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import CallError, RawResult
 from omni_tui.servers.tap import Opening
+from omni_tui.servers.transports.answers import MalformedAnswer, error_words
+from omni_tui.servers.transports.reasons import named
 
 CUT = "the connection was cut; the call may or may not have run"
 FORGOTTEN = "the server has forgotten this session, as after a restart; nothing was run"
@@ -80,19 +82,27 @@ def refusal_of(opening: Opening, *, http: bool) -> CallError:
     if http and error.code == types.CONNECTION_CLOSED:
         return CallError(CUT, sent=True)
     if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
-        return CallError("its answer could not be read; the call has probably run", sent=True)
+        return CallError(
+            safe(opening.words) or "its answer could not be read; the call has probably run", sent=True
+        )
     if http and error.message in STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
-        return _refused_by_status(opening.status)
-    what = f"{safe(error.message, limit=4000)} (error {error.code})"
-    return CallError(what, sent=True, answered=True)
+        return _refused_by_status(opening.status, opening.words)
+    if isinstance(opening.refusal, MalformedAnswer) and not opening.refusal.answered:
+        return CallError(safe(error.message, limit=4000), sent=True)
+    if error.code == types.URL_ELICITATION_REQUIRED:  # its data is the page to visit, shown on its own
+        return CallError(
+            f"{safe(error.message, limit=4000)} (error {error.code})", sent=True, answered=True
+        )
+    return CallError(error_words(error, _safe), sent=True, answered=True)
 
 
-def _refused_by_status(status: int) -> CallError:
-    try:
-        what = f"the server answered {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        what = f"the server answered {status}"
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+def _safe(text: str) -> str:
+    return safe(text, limit=4000)
+
+
+def _refused_by_status(status: int, words: str) -> CallError:
+    what = f"the server answered {named(status)}" + (f": {safe(words)}" if words else "")
+    if status == HTTPStatus.UNAUTHORIZED:
         what = f"needs authorisation: {what}"
     answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
     return CallError(
@@ -118,7 +128,7 @@ class Progress:
         if not math.isfinite(progress):
             return
         total = total if total is not None and math.isfinite(total) else None
-        self._latest = (progress, total, safe_line(message or "", limit=500))
+        self._latest = (progress, total, safe_line(message or "", limit=500, joined=True))
         wait = self._next - self._loop.time()
         if wait <= 0:
             self.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from omni_tui.servers.listing import MAX_TOOLS, LeftOut, in_words
 from omni_tui.servers.offering import list_offers
 from omni_tui.servers.offers import Offers
 from omni_tui.servers.pages import Walk
+from omni_tui.servers.transports.answers import error_words
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -34,6 +36,8 @@ _DEBOUNCE = 0.2
 _RELIST_PAUSE = 2.0
 """Seconds between two listings that a server asked for; sooner only after a quiet time."""
 _LISTEN_FIRST, _LISTEN_LAST = 1.0, 60.0
+_LISTEN_STEADY = 60.0
+"""Seconds after which a stream of changes that ended counts as one that had been of use."""
 
 
 @dataclass(slots=True)
@@ -97,7 +101,7 @@ async def _list_tools(client: Client, tap: Tap, server: str, timeout: float, off
     except MCPError as error:
         if error.code == types.CONNECTION_CLOSED:
             raise
-        offer.trouble = f"refuses to list its tools: {error.message}"
+        offer.trouble = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
     except (ValidationError, RuntimeError, ValueError) as error:
         _log.info("the tool list of %s breaks the specification: %s", server, error)
         offer.trouble = "its list of tools breaks the specification"
@@ -157,6 +161,7 @@ async def listen(client: Client, changed: Callable[[], None], timeout: float) ->
     delay = _LISTEN_FIRST
     first = True
     while True:
+        begun, told = time.monotonic(), False
         try:
             opening = client.listen(
                 tools_list_changed=tools, prompts_list_changed=prompts, resources_list_changed=resources
@@ -165,8 +170,9 @@ async def listen(client: Client, changed: Callable[[], None], timeout: float) ->
                 deadline.reschedule(None)
                 if not first:
                     changed()
-                delay, first = _LISTEN_FIRST, False
+                first = False
                 async for _ in events:
+                    told = True
                     changed()
         except ListenNotSupportedError:
             return
@@ -176,5 +182,8 @@ async def listen(client: Client, changed: Callable[[], None], timeout: float) ->
             if error.code in (types.METHOD_NOT_FOUND, types.CONNECTION_CLOSED):
                 return
             _log.info("a stream of change events was refused: %s", error)
+        # A server that ends each stream at once would otherwise be listed anew every second.
+        if told or time.monotonic() - begun >= _LISTEN_STEADY:
+            delay = _LISTEN_FIRST
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))
         delay = min(_LISTEN_LAST, delay * 2)

@@ -55,6 +55,7 @@ class Connection:
         self._state: ServerState = "disabled"
         self._since = time.time()
         self._trouble = _NO_TROUBLE
+        self._failure = _NO_TROUBLE
         self._session: live.Session | None = None
         self._owner: asyncio.Task[None] | None = None
         self._breaker = Breaker(Backoff(restarts=spec.transport == "stdio"))
@@ -155,6 +156,7 @@ class Connection:
                 return
             self.spec = dataclasses.replace(self.spec, enabled=True)
             self._breaker.reset()
+            self._failure = _NO_TROUBLE
             if self._owner is not None:
                 await self._stop("connecting")
             self.start()
@@ -243,9 +245,11 @@ class Connection:
         self._next_try = None
         self._activity.begin()
         self._breaker.trying()
-        self._set("connecting")
+        self._set("connecting", self._again())
         session_type = await load_session(self._around.loading)
         way: Way | None = await self._approach.begin(self.spec)
+        if self._limit > self.spec.connect_timeout and not self._failure.what:
+            self._set("connecting", Trouble(f"a first start may take up to {self._limit:g} s"))
         first: Trouble | None = None
         while way is not None:
             session, error = await self._attempt(session_type, way)
@@ -260,6 +264,19 @@ class Connection:
                 self.log.note(f"not by {tried.transport}: {trouble.what}; trying {way.transport}")
         return self._after(trouble)
 
+    @property
+    def _limit(self) -> float:
+        """Seconds that connecting may take now."""
+        known = self._approach.has_worked and self._breaker.attempt == 0
+        first = 0.0 if known else self.spec.first_start
+        return max(self.spec.connect_timeout, first)
+
+    def _again(self) -> Trouble:
+        """Return what is said while it is tried again: how the last try ended."""
+        if not self._failure.what:
+            return _NO_TROUBLE
+        return dataclasses.replace(self._failure, what=f"{self._failure.what}; being tried again")
+
     async def _attempt(
         self, session_type: type[live.Session], way: Way
     ) -> tuple[live.Session, BaseException | None]:
@@ -267,7 +284,7 @@ class Connection:
         error: BaseException | None = None
         gatekeeper = await self._around.sign_ins.gatekeeper(self.spec)
         session = self._session = session_type(
-            self.spec,
+            dataclasses.replace(self.spec, connect_timeout=self._limit),
             processes=self._around.processes,
             authority=self._around.authority,
             log=self.log,
@@ -286,6 +303,7 @@ class Connection:
 
                 def connected() -> None:
                     give_back()
+                    self._failure = _NO_TROUBLE
                     self._breaker.succeeded()
                     self._approach.worked(way, session.era)
 
@@ -307,8 +325,10 @@ class Connection:
         if delay is None and not trouble.lasting:
             todo = "It was started again 3 times in 5 minutes: now only by hand (reconnect)."
             trouble = dataclasses.replace(trouble, todo=todo)
+        self._failure = trouble
         self._next_try = time.time() + delay if delay is not None else None
         self.log.note(f"not connected: {trouble.what}")
+        self._save_log()
         self._set("needs_sign_in" if trouble.sign_in else "failed", trouble)
         return delay
 
@@ -340,9 +360,10 @@ class Connection:
             return
         if words:
             self.log.note(f"missed a heartbeat: {words}")
-            self._set(
-                "degraded", Trouble(words, "It is asked again; after a second miss it is reconnected.")
-            )
+            todo = "It is asked again; after a second miss it is reconnected."
+            if self.spec.transport == "stdio":
+                todo = "It is asked again. Reconnect it to start it anew."
+            self._set("degraded", Trouble(words, todo))
         else:
             self._offer.latency_ms = took_ms
             self._set_by_offer(self._offer)
@@ -399,13 +420,19 @@ class Connection:
             with contextlib.suppress(RuntimeError):  # no loop: somebody only looks at the configuration
                 self._log_timer = asyncio.get_running_loop().call_later(_LOG_PAUSE, self._tell_of_log)
 
+    def _save_log(self) -> None:
+        if lines := self.log.unsaved():
+            self._around.on_log(self.spec.name, lines)
+
     def _tell_of_log(self) -> None:
         self._log_timer = None
+        self._save_log()
         self._tell()
 
     def close(self) -> None:
         """Cancel the timers and never start again: the connection is not used any more."""
         self._closed = True
+        self._save_log()
         self._activity.close()
         if self._log_timer is not None:
             self._log_timer.cancel()

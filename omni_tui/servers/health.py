@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shlex
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
+
+from omni_tui.config.spec import ServerSpec
 
 RECENT = 10.0
 """Seconds after its last call for which a server counts as active."""
@@ -39,6 +42,18 @@ class Trouble:
     todo: str = ""
     lasting: bool = False
     sign_in: bool = False
+
+
+def see_log(server: str) -> str:
+    """Say how a server's whole log is read."""
+    return f"Its whole log: omni-tui servers log {shlex.quote(server)}"
+
+
+def give_longer(spec: ServerSpec) -> str:
+    """Say how a server that is slow to start gets more time, where it is defined and for one run."""
+    own = "connect_timeout in its settings, or " if spec.source in ("user", "project", "session") else ""
+    how = f"{own}--connect-timeout SECONDS for one run"
+    return f"Give it longer ({how}), or see why: omni-tui servers log {shlex.quote(spec.name)}"
 
 
 class TroubleError(Exception):

@@ -15,6 +15,9 @@ DEADLINE = 10.0
 PAUSE = 5.0
 """Most seconds between a missed heartbeat and the next."""
 
+BUSY = 2
+"""Intervals after which a server that is heard of all the time is asked nevertheless."""
+
 MISSES = 2
 """Missed heartbeats in a row after which the connection counts as lost."""
 
@@ -26,10 +29,11 @@ class Missed(Exception):
 class Heartbeat:
     """Asks for a sign of life whenever the server was `quiet` for `interval` seconds.
 
-    `ask` sends the request that fits the protocol version and raises `Missed` if it surely got no
-    answer. `quiet` gives the seconds since the server was last heard of, 0 while a call is under way:
-    a server at work need not answer, and its calls have deadlines of their own. `told` gets "" and the
-    milliseconds of the answer, or the words for a miss.
+    Also of one that is heard of all the time it is asked now and then, so that the time of an answer is
+    that of now. `ask` sends the request that fits the protocol version and raises `Missed` if it surely
+    got no answer. `quiet` gives the seconds since the server was last heard of, 0 while a call is under
+    way: a server at work need not answer, and its calls have deadlines of their own. `told` gets "" and
+    the milliseconds of the answer, or the words for a miss. `endless`: go on asking, whatever is missed.
     """
 
     def __init__(
@@ -38,19 +42,22 @@ class Heartbeat:
         quiet: Callable[[], float],
         told: Callable[[str, float], None],
         interval: float,
+        *,
+        endless: bool = False,
     ) -> None:
         self._ask = ask
         self._quiet = quiet
         self._told = told
         self._interval = interval
         self._deadline = min(DEADLINE, interval)
+        self._endless = endless
 
     async def run(self) -> None:
         """Watch until too many heartbeats were missed in a row."""
         missed = 0
-        while missed < MISSES:
+        while missed < MISSES or self._endless:
             if missed:
-                await asyncio.sleep(min(PAUSE, self._interval))
+                await asyncio.sleep(min(PAUSE * missed, self._interval))
             else:
                 await self._silence()
             begun = time.perf_counter()
@@ -65,8 +72,12 @@ class Heartbeat:
                 self._told("", (time.perf_counter() - begun) * 1000)
 
     async def _silence(self) -> None:
-        """Wait until nothing was heard for the interval."""
-        left = self._interval
+        """Wait until nothing was heard for the interval; if it is never quiet, for a pause after two."""
+        waited, left = 0.0, self._interval
         while left > 0:
             await asyncio.sleep(left)
-            left = self._interval - self._quiet()
+            waited += left
+            quiet = self._quiet()
+            left = self._interval - quiet
+            if waited >= BUSY * self._interval and quiet > 0:
+                return

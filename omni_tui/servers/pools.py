@@ -9,6 +9,8 @@ certificates, makes another pool. A pool is closed when the last that uses it le
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.request import getproxies, proxy_bypass
@@ -16,7 +18,7 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
-from omni_tui.servers.addresses import is_loopback
+from omni_tui.servers.addresses import is_loopback, shown_url
 
 LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=15.0)
 """Bounds of one pool. An event stream holds a connection for as long as it lives."""
@@ -28,12 +30,16 @@ class ProxyUnusable(Exception):
     """The environment names a proxy that cannot be used; the text says which, without its password."""
 
 
+class CertificatesUnusable(Exception):
+    """The environment names certificate authorities that cannot be read; the text says which."""
+
+
 class _Key(NamedTuple):
     scheme: str
     host: str
     port: int
     proxy: str
-    environment: bool
+    certificates: tuple[str, str]
 
 
 @dataclass(eq=False)
@@ -80,20 +86,28 @@ class Lease(httpx2.AsyncBaseTransport):
 
 
 def lease(url: httpx2.URL) -> Lease:
-    """Take a place at the pool for a URL's origin. Raises `ProxyUnusable`.
+    """Take a place at the pool for a URL's origin. Raises `ProxyUnusable` and `CertificatesUnusable`.
 
-    This machine is spoken to directly, and the certificates of the environment do not count for it.
+    This machine is spoken to directly. `SSL_CERT_FILE` and `SSL_CERT_DIR` name the certificate authorities
+    that count, for this machine too: who develops with TLS has a certificate authority of their own.
     """
-    environment = not is_loopback(url.host)
-    proxy = proxy_for(url) if environment else ""
+    proxy = "" if is_loopback(url.host) else proxy_for(url)
+    certificates = (os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
     port = url.port or _PORTS.get(url.scheme, 0)
-    key = _Key(url.scheme, url.host.lower(), port, proxy, environment)
+    key = _Key(url.scheme, url.host.lower(), port, proxy, certificates)
     pools = _open.setdefault(asyncio.get_running_loop(), {})
     if key not in pools:
         try:
             pools[key] = _Pool(
-                httpx2.AsyncHTTPTransport(limits=LIMITS, trust_env=environment, proxy=proxy or None)
+                httpx2.AsyncHTTPTransport(limits=LIMITS, trust_env=True, proxy=proxy or None)
             )
+        except OSError as error:
+            named = "SSL_CERT_FILE" if certificates[0] else "SSL_CERT_DIR"
+            words = "" if isinstance(error, ssl.SSLError) else error.strerror
+            why = words or "it holds no certificate"
+            raise CertificatesUnusable(
+                f"{named} names {certificates[0] or certificates[1]}, which cannot be used: {why.lower()}"
+            ) from None
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
             raise ProxyUnusable(f"the proxy of the environment cannot be used: {_why(error)}") from None
     return Lease(key, pools[key])
@@ -110,11 +124,21 @@ def proxy_for(url: httpx2.URL) -> str:
     `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, as Python's standard library reads them.
     """
     proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all") or ""
+    proxy = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
     host = f"{url.host}:{url.port}" if url.port else url.host
     if not proxy or proxy_bypass(host):
         return ""
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def proxy_of(url: str) -> str:
+    """Return the proxy that makes the connections to a URL, as it may be shown; "" for none."""
+    try:
+        address = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return ""
+    proxy = "" if is_loopback(address.host) else proxy_for(address)
+    return shown_url(proxy) if proxy else ""
 
 
 def _why(error: Exception) -> str:

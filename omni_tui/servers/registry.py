@@ -32,14 +32,15 @@ class Registry:
     """The servers of the configuration, by name.
 
     `authority` is asked by the tap before each `tools/call` frame. `on_event` gets `ServerChanged` and
-    `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the
-    name of a server whose tools can no longer be called (it may come back); `on_offers` the rest of
-    what it offers, after each listing too; `on_updated` the address of a followed resource that has
-    changed. All are called on the loop and must not block; what they raise is logged. At most
-    `max_starts` servers start at the same time. `memory` keeps over restarts how each server was
-    reached, `store` what was signed in to. `asker` asks the person what a server wants to know; without
-    one, servers are not told that they may ask. `on_round` writes down that a call goes on with
-    such answers, before it does. To be made and used in a running loop.
+    `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the name
+    of a server whose tools can no longer be called (it may come back); `on_offers` the rest of what it
+    offers, after each listing too; `on_updated` the address of a followed resource that has changed;
+    `on_log` what was added to a server's log, to be kept (None is a start). All are called on the loop
+    and must not block; what they raise is logged. At most `max_starts` servers start at the same time.
+    `memory` keeps over restarts how each server was reached, `store` what was signed in to. `asker` asks
+    the person what a server wants to know; without one, servers are not told that they may ask.
+    `on_round` writes down that a call goes on with such answers, before it does. To be made and used in a
+    running loop.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Registry:
         on_gone: Callable[[str], None],
         on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None,
         on_updated: Callable[[str, str], None] = lambda _server, _uri: None,
+        on_log: Callable[[str, list[bytes | None]], None] = lambda _server, _lines: None,
         max_starts: int = 4,
         memory: WayMemory | None = None,
         store: Store | None = None,
@@ -76,6 +78,7 @@ class Registry:
             memory=memory,
             on_offers=lambda name, offers: _guarded(on_offers, name, offers),
             on_updated=lambda name, uri: _guarded(on_updated, name, uri),
+            on_log=lambda name, lines: _guarded(on_log, name, lines),
             asker=asker,
             on_round=on_round,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
+from omni_tui.config.shown import shown_command
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged, ServerState
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.addresses import shown_url
 from omni_tui.servers.health import Breaker, Trouble
@@ -36,7 +37,7 @@ def row(
         name=spec.name,
         state=state,
         since=since,
-        label=safe_line(spec.name),
+        label=identifier(spec.name),
         transport=session.way.transport if session else spec.transport,
         target=safe_line(_target(spec), limit=500),
         source=spec.source,
@@ -54,6 +55,7 @@ def row(
         log_lines=log_lines,
         calls=calls,
         wire=wire,
+        odd=session.junk if session else 0,
     )
 
 
@@ -61,5 +63,5 @@ def _target(spec: ServerSpec) -> str:
     if spec.transport == "memory":
         return "in this process"
     if spec.transport == "stdio":
-        return shlex.join([spec.command, *spec.args])
+        return shown_command(spec)
     return shown_url(spec.url)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import mcp_types as types
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from omni_tui import __version__
@@ -35,14 +35,17 @@ from omni_tui.servers.calls import (
 )
 from omni_tui.servers.capabilities import Offer, Relister, changes_lists, list_all, listen
 from omni_tui.servers.following import Follower
-from omni_tui.servers.health import Trouble, TroubleError, root_cause
+from omni_tui.servers.health import Trouble, TroubleError, give_longer, root_cause, see_log
 from omni_tui.servers.heartbeat import Heartbeat, Missed
 from omni_tui.servers.hosting import roots_callback, set_log_level
 from omni_tui.servers.log import ServerLog
+from omni_tui.servers.own_secrets import OwnSecrets
 from omni_tui.servers.processes import Processes
+from omni_tui.servers.sign_of_life import Sign
 from omni_tui.servers.tap import Tap
 from omni_tui.servers.task_wire import TasksExtension, only_as_tasks
 from omni_tui.servers.task_wire import Verbs as TaskVerbs
+from omni_tui.servers.transports.answers import error_words
 from omni_tui.servers.transports.factory import Needs, make
 from omni_tui.servers.verbs import Verbs, log_line
 from omni_tui.servers.wire import WireLog
@@ -55,6 +58,8 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
 _FORGOTTEN = Trouble(FORGOTTEN.partition(";")[0], "It is reconnected.")
+_AT_FAULT = "The server is at fault."
+KNOWN_VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
 _NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 
 
@@ -99,7 +104,8 @@ class Session:
             gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
         self._waits = Waits()
         self.follower = Follower(followed if followed is not None else {}, on_updated)
-        self._tap = Tap(spec.name, authority, self.leave, wire)
+        secrets = OwnSecrets(spec, (lambda: gatekeeper.sent) if gatekeeper is not None else tuple)
+        self._tap = Tap(spec.name, authority, self.leave, wire, secrets=secrets, on_odd=log.note)
         self._answering = Answering(
             spec.name,
             asker,
@@ -108,7 +114,10 @@ class Session:
             roots=roots_callback(spec.roots),
             samples=spec.sampling,
         )
-        self._transport = make(way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper))
+        self._transport = make(
+            way.transport, spec, Needs(processes, log, self.leave, auth=gatekeeper, hide=secrets.hide)
+        )
+        self._tap.direct = not self._transport.web
         self._line = Line(
             spec,
             self._tap,
@@ -238,20 +247,33 @@ class Session:
             return self._lost
         if isinstance(error, TimeoutError) and not self._connected:
             limit = f"{self._spec.connect_timeout:g} s"
-            return Trouble(
-                f"did not answer initialize within {limit}", "Look at its log, or raise connect_timeout."
-            )
-        trouble = self._transport.trouble()
+            return Trouble(f"did not answer initialize within {limit}", give_longer(self._spec))
+        trouble = self._no_common_version(error) or self._transport.trouble()
         if trouble is not None:
             return trouble
         if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
-            return Trouble(f"refuses to connect: {safe_line(error.message)} (error {error.code})")
+            return Trouble(f"refuses to connect: {error_words(error.error, safe_line)}")
         if error is None or isinstance(error, MCPError | asyncio.CancelledError):
-            return Trouble("it closed the connection", "Look at its log.")
+            return Trouble("it closed the connection", see_log(self._spec.name))
+        if isinstance(error, ValidationError):
+            return Trouble(f"breaks the protocol while connecting: {odd_fields(error)}", _AT_FAULT)
         _log.warning("the connection to %s failed", self._spec.name, exc_info=error)
         return Trouble(
             f"the connection failed: {safe_line(str(error) or type(error).__name__)}", "See the log file."
         )
+
+    def _no_common_version(self, error: BaseException | None) -> Trouble | None:
+        """Say that the server speaks only versions that we do not, None if that is not so."""
+        theirs = ""
+        if isinstance(error, RuntimeError) and not self._connected:
+            theirs = self._tap.version or ""
+        elif isinstance(error, MCPError):
+            theirs = ", ".join(_supported_versions(error))
+        if not theirs or any(each in KNOWN_VERSIONS for each in theirs.split(", ")):
+            return None
+        what = f"speaks the protocol in version {safe_line(theirs, limit=200)} only"
+        ours = f"Omni TUI speaks {min(KNOWN_VERSIONS)} to {max(KNOWN_VERSIONS)}"
+        return Trouble(f"{what}; {ours}", "Update the server, or Omni TUI.", lasting=True)
 
     def verdict(self, error: BaseException | None) -> Verdict:
         """Return what a failure to connect says of the way; valid once `run` is over."""
@@ -298,7 +320,7 @@ class Session:
                 self._note_loss()
                 raise
             tasks.append(asyncio.create_task(self._relister.run()))
-            if self._transport.web and self._spec.heartbeat:
+            if self._spec.heartbeat:
                 tasks.append(
                     asyncio.create_task(self._watch(client), name=f"heartbeat of {self._spec.name}")
                 )
@@ -312,13 +334,12 @@ class Session:
 
     async def _watch(self, client: Client) -> None:
         """Ask for a sign of life now and then; give the connection up if there is none."""
+        program = not self._transport.web
+        sign = Sign(client, self.protocol, modern=self.era == "modern", program=program)
 
         async def ask() -> None:
             try:
-                if self.era == "modern":
-                    await client.session.send_discover(self.protocol)
-                else:
-                    await client.session.send_request(types.PingRequest(), types.EmptyResult)
+                await sign.ask()
             except MCPError as error:
                 if self._note_loss():
                     return
@@ -328,7 +349,15 @@ class Session:
             except (ValidationError, ValueError, RuntimeError) as error:
                 _log.info("%s answered a heartbeat oddly: %s", self._spec.name, error)
 
-        await Heartbeat(ask, lambda: self._tap.quiet, self._on_beat, self._spec.heartbeat).run()
+        # A program that is stopped may go on, and starting it anew would lose what it holds; a host that
+        # says nothing is reached anew over another socket.
+        await Heartbeat(
+            ask,
+            lambda: self._tap.quiet,
+            self._on_beat,
+            self._spec.heartbeat,
+            endless=program,
+        ).run()
         self._lose(Trouble("did not answer two heartbeats in a row", "It is reconnected."))
 
     async def _list(self, client: Client) -> None:
@@ -357,3 +386,23 @@ class Session:
 
     def _on_error(self, _error: MCPError) -> None:
         self._note_loss()
+
+
+def odd_fields(error: ValidationError) -> SafeText:
+    """Say which fields of a message are not as they should be, without a validator's dump."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    told: dict[str, None] = {}
+    for fault in faults:
+        where = ".".join(str(part) for part in fault["loc"]) or "it"
+        told[f"{where} is missing" if fault["type"] == "missing" else f"{where} is of the wrong kind"] = (
+            None
+        )
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return safe_line(", ".join(list(told)[:3]) + more, limit=300)
+
+
+def _supported_versions(error: MCPError) -> list[str]:
+    """Return the versions that a refusal names (the specification's `data.supported`)."""
+    data = error.error.data
+    supported = data.get("supported") if isinstance(data, dict) else None
+    return [each for each in supported if isinstance(each, str)][:10] if isinstance(supported, list) else []

@@ -37,6 +37,7 @@ class Surroundings:
     on_gone: Callable[[str], None]
     on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None
     on_updated: Callable[[str, str], None] = lambda _server, _uri: None
+    on_log: Callable[[str, list[bytes | None]], None] = lambda _server, _lines: None
     memory: WayMemory | None = None
     asker: Asker | None = None
     on_round: OnRound = no_rounds

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from types import TracebackType
@@ -19,16 +20,29 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse, RequestId
+from mcp_types import (
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
 
 from omni_tui.servers.base import Dispatch, DispatchRefused
 from omni_tui.servers.listing import LISTS, Page
+from omni_tui.servers.own_secrets import OwnSecrets
+from omni_tui.servers.transports.answers import MalformedAnswer
+from omni_tui.servers.transports.server_codes import as_the_servers
 from omni_tui.servers.wire import Noted, WireLog
 
 if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, WriteStream
 
 _CALL = "tools/call"
+_GREETINGS = ("initialize", "server/discover")
+_MOST_REQUESTS = 2000
+"""Requests without an answer, and with one, that are remembered each."""
 _STAND_IN: dict[str, Any] = {"content": [], "resultType": "complete"}
 
 
@@ -46,10 +60,11 @@ class Opening:
     """One dispatch while its call runs, and what became of its frame.
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
-    both as they came. The HTTP transport adds `status` (of the response to this very request) and
-    `unsent` (no connection could be made, so surely nothing was sent), the sign-in `renewed` (its
-    token was refused, and there is another one), and `forgotten` says that the server refused it
-    because it does not know our session. `rounds`: how often the server has asked for input and the
+    both as they came. The HTTP transport adds `status` (of the response to this very request), `words`
+    (of an error response, or why an answer cannot be read) and `unsent` (no connection could be made, so
+    surely nothing was sent), the sign-in `renewed` (its token was refused, and there is another one), and
+    `forgotten` says that the server refused it because it does not know our session. `rounds`: how
+    often the server has asked for input and the
     same call was let through again, with the answers.
     """
 
@@ -60,6 +75,7 @@ class Opening:
         self.answer: dict[str, Any] | None = None
         self.refusal: JSONRPCError | None = None
         self.status = 0
+        self.words = ""
         self.unsent = False
         self.renewed = False
         self.forgotten = False
@@ -80,7 +96,10 @@ class Tap:
     """Guards the two streams of one connection to `server`.
 
     `authority` is asked last, once per frame, whether the dispatch still stands. `on_end` is called
-    when the server's stream ends. `wire` notes what passes, while it is on.
+    when the server's stream ends. `wire` notes what passes, while it is on. `secrets` are taken out of
+    whatever the server says. `on_odd` gets words for an answer that is not used. `version` is the
+    protocol version that the server answered `initialize` with. `direct`: all errors that come are the
+    server's own, none the SDK's.
     """
 
     def __init__(
@@ -89,11 +108,20 @@ class Tap:
         authority: Callable[[Dispatch], bool],
         on_end: Callable[[], None] = lambda: None,
         wire: WireLog | None = None,
+        *,
+        secrets: OwnSecrets | None = None,
+        on_odd: Callable[[str], None] = lambda _what: None,
     ) -> None:
         self.wire = wire if wire is not None else WireLog()
         self._server = server
         self._authority = authority
         self._on_end = on_end
+        self._secrets = secrets
+        self._on_odd = on_odd
+        self._waiting: OrderedDict[RequestId, str] = OrderedDict()
+        self._answered: OrderedDict[RequestId, None] = OrderedDict()
+        self.version: str | None = None
+        self.direct = False
         self._passed: dict[RequestId, Opening] = {}
         self._lists: dict[RequestId, Page] = {}
         self._heard = time.monotonic()
@@ -162,7 +190,7 @@ class Tap:
             self._passed.pop(opening.request, None)
         opening.passed = opening.unsent = opening.renewed = opening.forgotten = False
         opening.answer = opening.refusal = opening.request = None
-        opening.status = 0
+        opening.status, opening.words = 0, ""
 
     def guard(
         self, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]
@@ -175,15 +203,46 @@ class Tap:
         message = item.message
         if not isinstance(message, JSONRPCRequest | JSONRPCNotification):
             return
-        if isinstance(message, JSONRPCRequest) and message.method in LISTS:
-            kind = LISTS[message.method]
-            asked = _page.get()
-            page = asked if asked is not None and asked.kind == kind else Page(kind)
-            self._lists[coerce_request_id(message.id)] = page
         if message.method == _CALL:
             if not isinstance(message, JSONRPCRequest):
                 raise DispatchRefused("a tools/call without an id was about to be sent")
             self._check_call(message)
+        if isinstance(message, JSONRPCRequest):
+            self._asked(coerce_request_id(message.id), message.method)
+
+    def _asked(self, request: RequestId, method: str) -> None:
+        if method in LISTS:
+            kind, asked = LISTS[method], _page.get()
+            self._lists[request] = asked if asked is not None and asked.kind == kind else Page(kind)
+        self._answered.pop(request, None)
+        self._waiting[request] = method
+        if len(self._waiting) > _MOST_REQUESTS:
+            self._waiting.popitem(last=False)
+
+    def _clean(self, message: JSONRPCMessage) -> None:
+        """Take out of a message, in place, what must not go on: our secrets, and codes of the SDK's."""
+        if self._secrets is not None and not self._is_listing(message):
+            _take_out(message, self._secrets)
+        if self.direct and isinstance(message, JSONRPCError) and not isinstance(message, MalformedAnswer):
+            message.error = as_the_servers(message.error)
+
+    def _is_listing(self, message: JSONRPCMessage) -> bool:
+        """Whether a message is an answer that names tools and the like, which must stay exact."""
+        if not isinstance(message, JSONRPCResponse):
+            return False
+        method = self._waiting.get(coerce_request_id(message.id), "")
+        return method in LISTS or method in _GREETINGS
+
+    def _is_second(self, request: RequestId) -> bool:
+        """Note an answer; return whether its request had one before: the first one counts."""
+        if request in self._answered:
+            self._on_odd(f"the request {str(request)[:40]} was answered again; the first answer counts")
+            return True
+        if self._waiting.pop(request, None) is not None:
+            self._answered[request] = None
+            if len(self._answered) > _MOST_REQUESTS:
+                self._answered.popitem(last=False)
+        return False
 
     def _check_call(self, message: JSONRPCRequest) -> None:
         opening = _current.get()
@@ -217,12 +276,19 @@ class Tap:
     def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         """Take a call's answer, or the page of a list, off the wire."""
         self._heard = time.monotonic()
-        if isinstance(item, Exception) or not isinstance(item.message, JSONRPCResponse | JSONRPCError):
+        if isinstance(item, Exception):
             return item
         message = item.message
-        if message.id is None:
+        self._clean(message)
+        if not isinstance(message, JSONRPCResponse | JSONRPCError) or message.id is None:
             return item
         request = coerce_request_id(message.id)
+        if isinstance(message, JSONRPCResponse) and self._waiting.get(request) == "initialize":
+            self.version = str(message.result.get("protocolVersion", ""))
+        if self._is_second(request):
+            return SessionMessage(
+                JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN)), item.metadata
+            )
         opening = self._passed.get(request)
         page = self._lists.pop(request, None)
         if isinstance(message, JSONRPCError):
@@ -258,6 +324,17 @@ class Tap:
 
 def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) -> SessionMessage:
     return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=request, result=result), item.metadata)
+
+
+def _take_out(message: JSONRPCMessage, secrets: OwnSecrets) -> None:
+    """Take secrets out of a message, in place."""
+    if isinstance(message, JSONRPCError):
+        error = message.error
+        error.message, error.data = secrets.hide(error.message), secrets.hide_in(error.data)
+    elif isinstance(message, JSONRPCResponse):
+        message.result = secrets.hide_in(message.result)
+    elif message.params is not None:
+        message.params = secrets.hide_in(message.params)
 
 
 class GuardedReader:

@@ -25,6 +25,7 @@ from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import CallError, Dispatch, ToolDefinition
 from omni_tui.servers.calls import STAND_INS, result_of
 from omni_tui.servers.task_base import Away, Forgotten, Odd, Task, TaskStarted, seconds
+from omni_tui.servers.transports.answers import error_words
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -132,7 +133,7 @@ def task_of(answer: Mapping[str, Any], *, known: str = "", final: bool = True) -
     task = Task(
         id=name,
         status=cast(TaskStatus, status),
-        message=safe_line(message if isinstance(message, str) else "", limit=300),
+        message=safe_line(message if isinstance(message, str) else "", limit=300, joined=True),
         poll=seconds(answer.get("pollIntervalMs", answer.get("pollInterval"))),
         ttl=seconds(answer.get("ttlMs", answer.get("ttl"))),
         inputs=inputs if status == "input_required" and isinstance(inputs, dict) else {},
@@ -203,7 +204,7 @@ class Verbs:
                 answer = await self._send(request)
         except MCPError as error:
             if task.status == "failed" and not self._is_away(error):
-                return replace(task, error=f"{safe(error.message, limit=4000)} (error {error.code})")
+                return replace(task, error=error_words(error.error, _safe))
             raise self._sort(error) from None
         except (TimeoutError, *_BROKEN) as error:
             raise _sorted(error, timeout) from error
@@ -230,8 +231,16 @@ class Verbs:
     def _sort(self, error: MCPError) -> Exception:
         if self._is_away(error):
             return Away(error.message)
-        words = f"{safe_line(error.message, limit=300)} (error {error.code})"
+        words = error_words(error.error, _safe_line)
         return Forgotten(words) if error.code in _UNKNOWN else Odd(words)
+
+
+def _safe(text: str) -> str:
+    return safe(text, limit=4000)
+
+
+def _safe_line(text: str) -> str:
+    return safe_line(text, limit=300)
 
 
 class _Silent(Odd):

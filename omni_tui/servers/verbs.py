@@ -21,6 +21,7 @@ from omni_tui.security.text import safe
 from omni_tui.servers import uri_template
 from omni_tui.servers.asks import HARD_CAP_S, Patience, Waits
 from omni_tui.servers.offers import PromptReply, ReadContent, VerbError
+from omni_tui.servers.transports.answers import error_words
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -125,7 +126,7 @@ def _refusal(error: MCPError, method: str) -> VerbError:
         )
     if error.code == types.METHOD_NOT_FOUND:
         return VerbError(f"it does not know {method}")
-    return VerbError(f"{error.message[:4000]} (error {error.code})")
+    return VerbError(error_words(error.error)[:4000])
 
 
 def expand(template: str, variables: Mapping[str, str]) -> str:

@@ -15,9 +15,11 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.models.base import ToolSpec
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import Risk, ToolsListed, ToolSummary
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line, strip_invisible
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.tools.routing import NameMap, model_name
+from omni_tui.tools.visible import visible_schema
 
 PAGE = 100
 _DESCRIPTION = 4096
@@ -53,10 +55,10 @@ class Tool:
         return ToolSummary(
             server=definition.server,
             name=definition.name,
-            label=safe_line(definition.name, limit=128),
+            label=identifier(definition.name),
             model_name=self.model_name,
             title=safe_line(definition.title, limit=128),
-            description=safe_line(definition.description, limit=300),
+            description=safe_line(definition.description, limit=300, joined=True),
             risk=self.risk,
             trust=self.trust,
             exposed=not self.held,
@@ -78,12 +80,14 @@ class Tool:
         if self.held:
             description = "(Its definition has changed; calls wait until the person has reviewed it.)"
             parameters = _wordless(parameters)
+        parameters = visible_schema(parameters)
         return ToolSpec(
             name=self.model_name,
             description=description[:_DESCRIPTION],
             parameters=parameters,
             read_only=self.risk == "read",
             title="" if self.held else strip_invisible(self.definition.title)[0][:200],
+            label=f"{identifier(self.server)} › {identifier(self.definition.name)}",
         )
 
 

@@ -265,3 +265,28 @@ async def test_heartbeat_waits_while_the_server_is_heard() -> None:
         await Heartbeat(ask, quiet, lambda words, ms: None, 0.01).run()
     assert heard == 5
     assert asked == 2
+
+
+@pytest.mark.parametrize(("quiet", "asked"), [(0.001, True), (0.0, False)])
+async def test_a_server_that_is_never_silent_is_asked_between_its_calls(quiet: float, asked: bool) -> None:
+    told = asyncio.Event()
+    looked = 0
+
+    async def ask() -> None:
+        return None
+
+    def since() -> float:
+        nonlocal looked
+        looked += 1
+        if looked > 20:  # by then it would have been asked
+            enough.set()
+        return quiet
+
+    enough = asyncio.Event()
+    beat = asyncio.create_task(Heartbeat(ask, since, lambda _words, _ms: told.set(), 0.01).run())
+    waits = [asyncio.create_task(event.wait()) for event in (told, enough)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    assert told.is_set() is asked
+    for task in (beat, *waits):
+        task.cancel()
+    await asyncio.gather(beat, *waits, return_exceptions=True)

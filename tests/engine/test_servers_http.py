@@ -54,7 +54,8 @@ async def test_missing_authorisation_is_said_and_not_tried_again(tmp_path: Path,
         web.status = status
         async with connected(tmp_path, ServerSpec(name="w", url=web.url)) as servers:
             failed = await servers.reach("w", "failed")
-            assert failed.reason.startswith(f"needs authorisation: the server answered {status}")
+            what = "needs authorisation" if status == 401 else "refuses access"
+            assert failed.reason.startswith(f"{what}: the server answered {status}")
             assert failed.next_try is None
 
 

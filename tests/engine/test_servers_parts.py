@@ -73,7 +73,6 @@ def test_messages_are_read(line: bytes, kind: type[Any]) -> None:
     [
         b"{",
         b"{}",
-        b'{"jsonrpc":"1.0","id":1,"result":{}}',
         b'{"jsonrpc":"2.0","id":1,"result":[]}',
         b'{"jsonrpc":"2.0","id":{},"result":{}}',
         b'{"jsonrpc":"2.0","id":1}',
@@ -93,7 +92,7 @@ def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
     log.feed(b"o\r\n\n\x1b[31mred")
     assert log.lines() == ["one", "two", ""]
     log.flush()
-    assert log.last_words == "<U+001B>[31mred"
+    assert log.last_words == "red"
     log.feed(b"".join(b"%d\n" % number for number in range(MAX_LINES * 3)))
     assert len(log) == MAX_LINES
     assert log.lines()[-1] == str(MAX_LINES * 3 - 1)

@@ -142,3 +142,11 @@ def test_a_server_behind_an_address_shows_it_whole_with_its_headers() -> None:
     seen = "".join("".join(line.plain.split()) for line in lines)
     for words in (address, "X-Team:blue", "Authorization,itsvalueissecret"):
         assert words in seen
+
+
+def test_what_is_passed_on_of_the_environment_is_named() -> None:
+    given = {**THEIRS, "inherit": ["SSH_AUTH_SOCK", "HTTPS_PROXY"]}
+    named = launch(launch_json=JsonText(json.dumps(given)))
+    text = "\n".join(line.plain for line in launch_lines(named, 80))
+    assert "SSH_AUTH_SOCK, as your environment has it" in text
+    assert "HTTPS_PROXY, as your environment has it" in text

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Tree
 
 from omni_tui.face.panes.tool_index import SHOWN, ToolIndex
 from omni_tui.face.panes.tool_tree import CHUNK, ToolTree
-from omni_tui.face.panes.tools import Matches, ToolsPane
+from omni_tui.face.panes.tools import Matches, ToolsPane, side_by_side
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import (
     CallFinished,
@@ -196,6 +197,41 @@ async def test_enter_right_after_typing_opens_what_was_typed_not_what_was_shown_
         await pilot.press("enter")
         await pilot.pause()
         assert app.opened == [("git", "git_status")]
+
+
+@pytest.mark.parametrize("width", [24, 27, 40, 80])
+async def test_a_match_always_names_its_server(width: int) -> None:
+    name = "search_issues_and_pull_requests_everywhere"
+    both = [
+        (server(one), listed(one, [tool(one, name, "Finds.", "destructive", "new")]))
+        for one in ("work", "home")
+    ]
+    async with shown(*(event for pair in both for event in pair), size=(width, 30)) as (pilot, pane, app):
+        await pilot.press("slash", *"search")
+        await until(pilot, lambda: pane.has_class("-finding"), "the matches")
+        rows = [
+            line for line in app.seen().splitlines() if "sear" in line and ("new" in line or "dest" in line)
+        ]
+        assert len(rows) == 2
+        assert "work" in rows[0] + rows[1]
+        assert "home" in rows[0] + rows[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "server", "cells", "shown"),
+    [
+        ("echo", "demo", 20, ("echo", "demo")),
+        ("a_very_long_name_of_a_tool", "demo", 20, ("a_very_long_n…", "demo")),
+        ("echo", "a_very_long_name_of_a_server", 20, ("echo", "a_very_long_n…")),
+        ("a_very_long_name_of_a_tool", "a_very_long_name_of_a_server", 20, ("a_very_long…", "a_ver…")),
+        ("\u6587\u4ef6\u6587\u4ef6\u6587\u4ef6", "demo", 12, ("\u6587\u4ef6 …", "demo")),
+    ],
+)
+def test_of_neither_name_nothing_is_left(
+    name: str, server: str, cells: int, shown: tuple[str, str]
+) -> None:
+    assert side_by_side(name, server, cells) == shown
+    assert sum(map(cell_len, shown)) + 2 <= cells
 
 
 async def test_arrows_move_in_the_matches_while_the_keys_stay_in_the_filter() -> None:

@@ -13,9 +13,11 @@ from omni_tui.protocol import LaunchOptions
 
 GLOBAL = ["--debug", "--json", "--config", "c", "--mcp-config", "m", "--project", ".", "--state-dir", "s"]
 GLOBAL += ["--model", "a/b", "--api-base", "https://x", "--theme", "t"]
+GLOBAL += ["--mode", "auto", "--connect-timeout", "90"]
 COMMANDS = [
     ["run", "hello"],
     ["servers"],
+    ["servers", "log", "name"],
     ["tools"],
     ["tools", "two", "words"],
     ["call", "server", "tool", "a=1"],
@@ -34,8 +36,15 @@ def test_every_command_takes_every_global_option_before_and_after_its_name(comma
     before, after, none = parse(GLOBAL + command), parse(command + GLOBAL), parse(command)
     assert vars(before) == vars(after)
     assert (before.debug, before.json, before.model, before.theme) == (True, True, "a/b", "t")
+    assert (before.mode, before.connect_timeout) == ("auto", 90.0)
+    assert (none.mode, none.connect_timeout) == ("", 0.0)
     assert (none.debug, none.json, none.model, none.config) == (False, False, "", "")
     assert none.command == command[0]
+
+
+def test_a_prompt_that_begins_with_a_dash_is_a_prompt() -> None:
+    assert parse(["run", "- tidy up the notes"]).prompt == "- tidy up the notes"
+    assert parse(["run", "--", "--nope"]).prompt == "--nope"
 
 
 def test_no_command_is_the_app() -> None:
@@ -74,8 +83,18 @@ def test_arguments_of_a_call_may_stand_on_either_side_of_options(words: list[str
         (["run"], "PROMPT"),
         (["run", "x", "--mode", "yolo"], "known: chat, auto, orchestrator"),
         (["run", "x", "y"], "unknown: y"),
-        (["call", "s", "t", "--nope"], "unknown: --nope"),
-        (["servers", "--conf", "x"], "unknown: --conf"),
+        (["call", "s", "t", "--nope"], "there is no option --nope"),
+        (["servers", "--conf", "x"], "there is no option --conf; did you mean --config?"),
+        (["--nope", "chat"], "there is no option --nope"),
+        (["--nope=chat"], "there is no option --nope"),
+        (["--yes", "call", "s", "t"], "--yes; it belongs to a command: omni-tui call … --yes"),
+        (["sessions", "--mod", "auto", "list"], "there is no option --mod; did you mean --mode?"),
+        (["servers", "nope"], "there is no 'nope'; known: log"),
+        (["--mode", "yolo"], "known: chat, auto, orchestrator"),
+        (
+            ["servers", "--connect-timeout", "soon"],
+            "must be more than 0 and at most 3600 seconds, not 'soon'",
+        ),
         (["sessions", "show"], "ID"),
         (["config"], "ACTION"),
         (["--json"], "--json needs a command"),
@@ -118,6 +137,7 @@ def test_options_of_an_engine_have_whole_paths(tmp_path: Path, monkeypatch: pyte
         model="a/b",
         api_base="https://x",
         mode="auto",
+        connect_timeout=90.0,
         resume="new",
         headless=True,
         debug=True,
@@ -130,6 +150,8 @@ def test_what_the_app_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert launch_options(parse(["--new"])).resume == "new"
     assert launch_options(parse(["--session", "abc"])).resume == "abc"
     assert launch_options(parse(["demo"])).demo
+    assert launch_options(parse(["--mode", "chat"])).mode == "chat"
+    assert launch_options(parse(["servers", "--connect-timeout", "90"])).connect_timeout == 90.0
 
 
 def test_a_projects_file_in_the_current_folder_is_not_overlooked(
@@ -146,3 +168,34 @@ def test_a_project_that_is_no_folder_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="no folder") as caught:
         launch_options(parse(["servers", "--project", str(tmp_path / "none")]))
     assert caught.value.status == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "echo caf\udce9"],
+        ["call", "server", "tool", "a=caf\udce9"],
+        ["call", "server", "tool", "--args", '{"a": "\udce9"}'],
+        ["--model", "\udce9", "servers"],
+        ["--mcp-config", "/tmp/\udce9.json", "tools"],
+        ["sessions", "show", "\udce9"],
+        ["\udce9"],
+    ],
+)
+def test_a_word_that_is_not_utf8_is_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(words)
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "argument is not UTF-8 text: " in said
+    assert "\\xe9" in said
+
+
+@pytest.mark.parametrize("name", ["HOME", "XDG_STATE_HOME", "OMNI_TUI_MODEL"])
+def test_a_variable_that_is_not_utf8_is_named(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "/home/caf\udce9")
+    with pytest.raises(SystemExit):
+        parse(["servers"])
+    assert f"the environment variable {name} is not UTF-8 text: /home/caf\\xe9" in capsys.readouterr().err

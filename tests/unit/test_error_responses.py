@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from omni_tui.servers.transports.errors import with_id, with_ids
+from omni_tui.servers.transports.errors import read_refusal, with_id, words_of
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/mcp")
-ERROR = {"code": -32000, "message": "Bad Request: No valid session ID provided"}
+ERROR = {"code": -32050, "message": "Bad Request: No valid session ID provided"}
 
 
 def _response(status: int, body: bytes, kind: str = "application/json") -> httpx2.Response:
@@ -19,9 +19,9 @@ def _response(status: int, body: bytes, kind: str = "application/json") -> httpx
     return httpx2.Response(status, content=body, headers=headers, request=REQUEST)
 
 
-async def test_error_without_an_id_gets_the_one_that_says_so() -> None:
+def test_error_without_an_id_gets_the_one_that_says_so() -> None:
     body = json.dumps({"jsonrpc": "2.0", "error": ERROR}).encode()
-    mended = await with_id(_response(400, body, "application/json; charset=utf-8"))
+    mended = with_id(_response(400, body, "application/json; charset=utf-8"))
     assert mended.status_code == 400
     assert mended.json() == {"jsonrpc": "2.0", "error": ERROR, "id": None}
     assert mended.headers["x-more"] == "kept"
@@ -31,7 +31,6 @@ async def test_error_without_an_id_gets_the_one_that_says_so() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (200, b'{"error": {}}', "application/json"),
         (400, b'{"jsonrpc": "2.0", "id": 7, "error": {}}', "application/json"),
         (400, b'{"jsonrpc": "2.0", "id": 7, "result": {}}', "application/json"),
         (400, b'{"message": "no"}', "application/json"),
@@ -40,79 +39,81 @@ async def test_error_without_an_id_gets_the_one_that_says_so() -> None:
         (400, b"[" * 60_000, "application/json"),
         (400, b"\xff\xfe", "application/json"),
         (502, b'{"error": {}}', "text/html"),
-        (400, b'{"error": "' + b"x" * 70_000 + b'"}', "application/json"),
         (400, b"", "application/json"),
     ],
 )
-async def test_everything_else_stays_as_it_came(status: int, body: bytes, kind: str) -> None:
+def test_everything_else_stays_as_it_came(status: int, body: bytes, kind: str) -> None:
     response = _response(status, body, kind)
-    assert await with_id(response) is response
-    assert await response.aread() == body
+    assert with_id(response) is response
+    assert response.content == body
 
 
-class Unsized(httpx2.AsyncByteStream):
-    """A body that says nothing of its length, and notes whether it was read."""
+class Endless(httpx2.AsyncByteStream):
+    """A body that goes on for ever, or breaks."""
 
-    read = False
+    def __init__(self, *, breaks: bool = False) -> None:
+        self.pieces = 0
+        self.breaks = breaks
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.read = True
-        yield b"{}"
+        while True:
+            self.pieces += 1
+            yield b"x" * 1024
+            if self.breaks:
+                raise httpx2.ReadError("gone")
 
 
-async def test_body_of_unknown_length_is_not_waited_for() -> None:
-    body = Unsized()
-    response = httpx2.Response(
-        500, stream=body, headers={"content-type": "application/json"}, request=REQUEST
-    )
-    assert await with_id(response) is response
-    assert not body.read
+async def test_of_a_refusal_only_the_beginning_is_read() -> None:
+    body = Endless()
+    response = httpx2.Response(500, stream=body, headers={"content-type": "text/plain"}, request=REQUEST)
+    read = await read_refusal(response)
+    assert len(read.content) == 64 * 1024
+    assert body.pieces < 80
 
 
-async def _streamed(*chunks: bytes) -> bytes:
-    async def given() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            yield chunk
-
-    return b"".join([chunk async for chunk in with_ids(given())])
-
-
-_BARE = b'data: {"jsonrpc":"2.0","error":{"code":-32000,"message":"no"}}'
-_WHOLE = b'data: {"jsonrpc": "2.0", "error": {"code": -32000, "message": "no"}, "id": null}'
+async def test_a_refusal_that_breaks_off_is_one_without_words() -> None:
+    stream = Endless(breaks=True)
+    read = await read_refusal(httpx2.Response(503, stream=stream, request=REQUEST))
+    assert (read.status_code, read.content) == (503, b"")
+    assert words_of(read) == ""
 
 
-@pytest.mark.parametrize("ending", [b"\n", b"\r", b"\r\n"])
-async def test_error_in_an_event_gets_its_id_however_it_is_cut(ending: bytes) -> None:
-    stream = b"event: message" + ending + _BARE + ending + ending
-    expected = stream.replace(_BARE, _WHOLE)
-    for size in (1, 7, len(stream)):
-        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-        assert await _streamed(*pieces) == expected
+JSON = "application/json"
 
 
 @pytest.mark.parametrize(
-    "stream",
+    ("body", "kind", "words"),
     [
-        b": ping\n\n",
-        b'data: {"jsonrpc":"2.0","id":1,"error":{}}\n\n',
-        b'data: {"jsonrpc":"2.0","method":"x","params":{"error":1}}\n\n',
-        b'data: {"jsonrpc":"2.0","id":1,"result":{"text":"\\"error\\""}}\n\n',
-        b'data: {half "error"\n\n',
-        b'data: "error"\n\n',
-        b'data: {"error": 1, "x": "' + b"y" * 200_000 + b'"}\n\n',
-        b"no end",
-        b"",
+        (b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no seat"}}', JSON, "no seat"),
+        (b'{"error":"forbidden","error_description":"no plan"}', JSON, "no plan"),
+        (b'{"error":"no_seat","error_description":"no plan"}', JSON, "no_seat: no plan"),
+        (
+            b'{"title":"Blocked","detail":"where you are"}',
+            "application/problem+json",
+            "where you are: Blocked",
+        ),
+        (b'{"errors":[{"detail":"no such team"}]}', "application/vnd.api+json", "no such team"),
+        (b'{"message":"Invalid API key"}', "text/plain", "Invalid API key"),
+        (b"Host not allowed\n", "text/plain", "Host not allowed"),
+        (b"<html><head><title>403 Forbidden</title></head>", "text/html", ""),
+        (b"<html><title>Attention! | Cloudflare</title>", "text/html", "Attention! | Cloudflare"),
+        (b"<h1>Access &amp; <b>denied</b></h1>", "", "Access & denied"),
+        (b"Forbidden", "text/plain", ""),
+        (b"\x00\x01\x02", "application/octet-stream", ""),
+        (b"[[[[[[[[1]]]]]]]]", JSON, ""),
+        (b"", "", ""),
     ],
 )
-async def test_other_events_stay_as_they_came(stream: bytes) -> None:
-    for size in (1000, 70_000, len(stream) or 1):
-        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-        assert await _streamed(*pieces) == stream
+def test_the_words_of_a_refusal_are_found(body: bytes, kind: str, words: str) -> None:
+    assert words_of(_response(403, body, kind)) == words
 
 
-async def test_what_is_complete_is_not_held_back() -> None:
-    async def given() -> AsyncIterator[bytes]:
-        yield b"data: 1\n\ndata: "
-        raise AssertionError("more was asked for than needed")
+def test_the_words_of_a_refusal_are_bounded_and_one_line() -> None:
+    words = words_of(_response(403, b"no \n\n way " * 1000, "text/plain"))
+    assert words.startswith("no way no way")
+    assert len(words) == 300
 
-    assert await anext(with_ids(given())) == b"data: 1\n\n"
+
+def test_the_header_speaks_where_the_body_does_not() -> None:
+    headers = {"www-authenticate": 'Bearer error="invalid_token", error_description="it has expired"'}
+    assert words_of(httpx2.Response(401, headers=headers, content=b"", request=REQUEST)) == "it has expired"

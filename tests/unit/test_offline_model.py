@@ -215,14 +215,18 @@ async def test_a_question_can_be_left_alone() -> None:
 
 async def test_tools_that_fit_alike_are_offered_not_chosen() -> None:
     one, two = (
-        ToolSpec(f"{server}__echo", "Echo a text", DEMO[1].parameters, read_only=True)
+        ToolSpec(
+            f"{server}__echo", "Echo a text", DEMO[1].parameters, read_only=True, label=f"{server} › echo"
+        )
         for server in ("one", "two")
     )
-    talk = Talk((one, two))
-    assert await talk.say("echo hello") == []
-    assert "`one__echo`" in talk.text
-    assert "`two__echo`" in talk.text
-    assert await talk.say("2") == [("two__echo", {"text": "hello"})]
+    for answer in ("2", "two", "two › echo", "the second", "two__echo"):
+        talk = Talk((one, two))
+        assert await talk.say("echo hello") == []
+        assert "`one › echo`" in talk.text
+        assert "`two › echo`" in talk.text
+        assert "__" not in talk.text
+        assert await talk.say(answer) == [("two__echo", {"text": "hello"})]
 
 
 def file_tools(*described: tuple[str, str]) -> tuple[ToolSpec, ...]:

@@ -77,7 +77,10 @@ class Authority:
     `needed` are the rights that tools want, `barred` the tools for which no token is good enough.
     As an identity provider it knows `people` by their tokens and clients of others as `known_as`
     (client here, authorisation server); `trusted` is the identity provider that this one believes.
-    `issued` is laid over the answer of an exchange.
+    `issued` is laid over the answer of an exchange, `told` over every token answer. `forms_only`: token
+    answers are forms unless JSON is asked for ("asked") or always ("always"). `no_scopes`: a
+    registration that names a scope is refused with this answer. `names`: how it names itself in its
+    metadata and in answers to the browser. `revoked` are the tokens that it was told of.
     """
 
     def __init__(self, port: int) -> None:
@@ -103,11 +106,19 @@ class Authority:
         self.resource: dict[str, Any] = {}
         self.pointer: str | None = None
         self.bent: dict[str, Callable[[], Response]] = {}
+        self.aliases: dict[str, str] = {}
+        self.metadata_path = AS
         self.people: dict[str, str] = {}
         self.known_as: dict[tuple[str, str], str] = {}
         self.trusted: Authority | None = None
         self.key = secrets.token_hex(32)
         self.issued: dict[str, Any] = {}
+        self.told: dict[str, Any] = {}
+        self.token_status = 200
+        self.forms_only = ""
+        self.no_scopes: tuple[int, dict[str, str]] | None = None
+        self.names = self.base
+        self.revoked: list[tuple[str, str]] = []
         self.used: set[str] = set()
         self.inside = 0
         self.most = 0
@@ -145,7 +156,7 @@ class Authority:
 
     async def _metadata(self, request: Request) -> Response:
         known = {
-            "issuer": self.base,
+            "issuer": self.names,
             "authorization_endpoint": f"{self.base}/authorize",
             "token_endpoint": f"{self.base}/token",
             "revocation_endpoint": f"{self.base}/revoke",
@@ -162,6 +173,8 @@ class Authority:
         if not self.registration:
             return JSONResponse({"error": "access_denied"}, 403)
         asked = await request.json()
+        if self.no_scopes is not None and "scope" in asked:
+            return JSONResponse(self.no_scopes[1], self.no_scopes[0])
         name, secret = f"client-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
         self.clients[name] = Client(secret, list(asked["redirect_uris"]))
         answer = {**asked, "client_id": name, "client_secret": secret}
@@ -178,7 +191,7 @@ class Authority:
             return JSONResponse({"error": "invalid_redirect_uri"}, 400)
         if asked["code_challenge_method"] != "S256" or asked.get("resource") != self.url:
             return JSONResponse({"error": "invalid_request"}, 400)
-        back = {"state": asked["state"], "iss": self.base}
+        back = {"state": asked["state"], "iss": self.names}
         if not self.consent:
             return RedirectResponse(f"{redirect}?{urlencode({**back, 'error': 'access_denied'})}", 302)
         code = secrets.token_urlsafe(16)
@@ -187,6 +200,13 @@ class Authority:
         return RedirectResponse(f"{redirect}?{urlencode({**back, 'code': code})}", 302)
 
     async def _token(self, request: Request) -> Response:
+        answer = await self._answer(request)
+        unasked = "application/json" not in request.headers.get("accept", "")
+        if self.forms_only == "always" or (self.forms_only and unasked):
+            return Response(urlencode(json.loads(bytes(answer.body))), media_type="text/plain")
+        return answer
+
+    async def _answer(self, request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         self.forms.append(form)
         client = self._client(request, form)
@@ -293,12 +313,13 @@ class Authority:
         if refresh:
             self.refresh[again] = token
             answer["refresh_token"] = again
-        return JSONResponse(answer)
+        return JSONResponse({**answer, **self.told}, self.token_status)
 
     async def _revoke(self, request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         if self._client(request, form) is None:
             return JSONResponse({"error": "invalid_client"}, 401)
+        self.revoked.append((form["token"], form.get("token_type_hint", "")))
         self.refresh.pop(form["token"], None)
         self.tokens.pop(form["token"], None)
         return Response(status_code=200)
@@ -372,6 +393,8 @@ class _Front:
             await authority.bent[path]()(scope, receive, send)
             return
         if path != "/mcp":
+            if path in authority.aliases:
+                scope = {**scope, "path": authority.aliases[path]}
             await self._as(scope, receive, send)
             return
         body = await Request(scope, receive).body()

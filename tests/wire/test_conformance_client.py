@@ -92,7 +92,7 @@ def test_server_that_turns_us_away_is_no_fault_of_the_client() -> None:
         web.status = 403
         done = subprocess.run([sys.executable, str(CLIENT), web.url], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("failed: needs authorisation")
+    assert done.stdout.startswith("failed: refuses access")
 
 
 def test_client_that_cannot_play_says_so() -> None:

@@ -7,9 +7,9 @@ difference between what is read and what is sent, so here it is always written o
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from omni_tui.protocol import SafeText
+from omni_tui.security.identifiers import marked
 from omni_tui.security.text import safe
 
 _LIMIT = 10_000_000
@@ -19,20 +19,11 @@ _UNSEEN = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
 """Joiners, selectors, tags, and spaces that are no plain space."""
-_LOOKALIKES = frozenset(
-    # Cyrillic, Greek, Armenian, Hebrew and other letters that are drawn like a Latin letter or a digit.
-    "асԁеһіјӏкморԛѕԝхуьзАВСЕНІЈКМОРЅТХУԌԛԚԜҮүЗбгпт"
-    "αβγικνορτυωχρςηΑΒΕΖΗΙΚΜΝΟΡΤΥΧϲϳϹ"
-    "աօսոհցզԱՕՍԼՏ"
-    "ıɑɡɩʟʀɴɪʏᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢꞮℓℯℴ"
-    "᎐ᎪᏴᏟᎠᎬᏀᎻᎥᎫᏦᏞᎷᏢᎡᏚᎢᏙᎳᏃ"
-    "ⅼⅰⅴⅹⅽⅾⅿ⁄∕⧸⼃‐‑‒–−․‚ꓸꞏ"
-)
 
 
 def visible(text: str, *, lines: bool = False) -> SafeText:
     """Return `text` with everything that does not show written out as `<U+XXXX>`."""
-    return SafeText(_UNSEEN.sub(_name, safe(text, limit=_LIMIT, lines=lines)))
+    return SafeText(_UNSEEN.sub(_name, safe(text, limit=_LIMIT, lines=lines, joined=False)))
 
 
 def unseen(text: str) -> bool:
@@ -43,36 +34,7 @@ def unseen(text: str) -> bool:
 
 def identifier(text: str) -> SafeText:
     """Return a name made visible, with the code of every letter behind it that passes for another."""
-    shown = visible(text)
-    if shown.isascii():
-        return shown
-    letters = [one for one in text if one.isalpha()]
-    latin = any(one.isascii() for one in letters)
-    foreign = any(not one.isascii() and not _looks_latin(one) and not _is_latin(one) for one in letters)
-    doubtful = latin or not foreign
-    return SafeText("".join(one + _name_of(one) if _passes(one, latin, doubtful) else one for one in shown))
-
-
-def _passes(one: str, latin: bool, doubtful: bool) -> bool:
-    """True for what is drawn like an ASCII character, and for a strange letter among Latin ones.
-
-    A word of another script that no Latin word could be mistaken for (`doubtful` is False) is as it is.
-    """
-    if one.isascii():
-        return False
-    if not one.isalpha():
-        return _looks_latin(one)
-    if unicodedata.normalize("NFKC", one).isascii():
-        return True
-    return (doubtful and _looks_latin(one)) or (latin and not _is_latin(one))
-
-
-def _looks_latin(one: str) -> bool:
-    return one in _LOOKALIKES or (one.isalnum() and unicodedata.normalize("NFKC", one).isascii())
-
-
-def _is_latin(one: str) -> bool:
-    return unicodedata.name(one, "").startswith("LATIN")
+    return visible(marked(text))
 
 
 def _name(found: re.Match[str]) -> str:

@@ -92,7 +92,7 @@ class Field:
             said = self.schema.get("title")
             if not isinstance(said, str) or _same_words(said, self.name):
                 return SafeText("")
-        return safe_line(" ".join(said[: 2 * _TEXT_LIMIT].split()), limit=_TEXT_LIMIT)
+        return safe_line(" ".join(said[: 2 * _TEXT_LIMIT].split()), limit=_TEXT_LIMIT, joined=True)
 
     @property
     def default(self) -> Json | Absent:

@@ -26,6 +26,7 @@ from omni_tui.protocol.offers import (
     ResourceSummary,
     TemplateSummary,
 )
+from omni_tui.security.identifiers import identifier
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
@@ -51,7 +52,9 @@ class OfferRows(RowList):
         """Server, name, and what tells it from others."""
         entry = self.entries[key]
         left = Content.assemble(
-            (f"  {entry.server} › ", "$text-3"), (entry.label, "$text-1"), (_mark(entry), "$text-3")
+            (f"  {identifier(entry.server)} › ", "$text-3"),
+            (entry.label, "$text-1"),
+            (_mark(entry), "$text-3"),
         )
         if isinstance(entry, ResourceSummary) and self._index.follows(entry.server, entry.uri):
             news = (entry.server, entry.uri) in self._index.changed

@@ -15,6 +15,7 @@ from omni_tui.protocol.offers import (
     SubscriptionsChanged,
     TemplateSummary,
 )
+from omni_tui.security.identifiers import identifier
 
 Offer = PromptSummary | ResourceSummary | TemplateSummary
 
@@ -118,7 +119,7 @@ def key_of(entry: Offer) -> str:
 
 def named(entry: Offer) -> str:
     """Return `server › name`."""
-    return f"{entry.server} › {entry.label}"
+    return f"{identifier(entry.server)} › {entry.label}"
 
 
 def by_key(entries: Iterable[Offer]) -> dict[str, Offer]:

@@ -16,6 +16,7 @@ from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.face.widgets.lines import LinesView
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.offers import GetPrompt, PromptSummary, PromptText
+from omni_tui.security.identifiers import identifier
 
 
 class PromptScreen(FillingScreen):
@@ -30,7 +31,9 @@ class PromptScreen(FillingScreen):
 
     def __init__(self, prompt: PromptSummary) -> None:
         self._prompt = prompt
-        head = Content.assemble((f"{prompt.server} › ", "$text-3"), (prompt.label, "bold $mine"))
+        head = Content.assemble(
+            (f"{identifier(prompt.server)} › ", "$text-3"), (prompt.label, "bold $mine")
+        )
         form = None
         if prompt.arguments:
             fields = {one.name: (one.description, one.required) for one in prompt.arguments}

@@ -22,6 +22,7 @@ from omni_tui.protocol.offers import (
     ResourceUpdated,
     SaveResourcePart,
 )
+from omni_tui.security.identifiers import identifier
 
 if TYPE_CHECKING:
     from omni_tui.face.offers.index import OfferIndex
@@ -41,7 +42,7 @@ class ResourceScreen(ReaderScreen):
     DEFAULT_CSS = "ResourceScreen { background: $page; }"
 
     def __init__(self, opened: ResourceOpened, *, label: str, listed: bool = False) -> None:
-        super().__init__(opened.id, title=f"{opened.server} › {label}", parts=len(opened.parts))
+        super().__init__(opened.id, title=f"{identifier(opened.server)} › {label}", parts=len(opened.parts))
         self.opened = opened
         self._label = label
         self._listed = listed

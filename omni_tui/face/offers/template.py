@@ -10,6 +10,7 @@ from omni_tui.face.offers.filling import FillingScreen
 from omni_tui.face.results.errors import ASKING, words_of
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.offers import OpenResource, ResourceOpened, TemplateSummary
+from omni_tui.security.identifiers import identifier
 
 
 class TemplateScreen(FillingScreen):
@@ -20,7 +21,7 @@ class TemplateScreen(FillingScreen):
     def __init__(self, template: TemplateSummary) -> None:
         self._template = template
         head = Content.assemble(
-            (f"{template.server} › ", "$text-3"), (template.label, "bold $mine"),
+            (f"{identifier(template.server)} › ", "$text-3"), (template.label, "bold $mine"),
             (f"   {template.address}", "$text-2"),
         )  # fmt: skip
         fields = {name: ("", False) for name in template.variables}

@@ -105,9 +105,11 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
     if server.state in ("active", "idle"):
         latency = "" if server.latency_ms is None else f"{server.latency_ms:.0f} ms"
         count = f"{server.tools} tool" + ("" if server.tools == 1 else "s")
+        if server.odd:
+            return Content.styled(count, "$text-2"), Content.styled(f"{server.odd:,} odd", "$waiting")
         return Content.styled(count, "$text-2"), Content.styled(latency, "$text-2")
     said = {
-        "connecting": ("connecting …", "$text-2"),
+        "connecting": (f"connecting … {server.reason}".rstrip(), "$text-2"),
         "needs_sign_in": ("sign-in needed", "$waiting"),
         "not_allowed": ("y to allow", "$waiting"),
         "degraded": (server.reason or "slow to answer", "$waiting"),
@@ -119,6 +121,16 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
         wait = max(0, round(server.next_try - now))
         return words, Content.styled(f"↻ {wait}s", "$text-3")
     return words, empty
+
+
+def _is_broken(server: ServerChanged) -> bool:
+    """Whether a server has failed, also while it is being tried again: its row must not jump to and fro."""
+    return server.state == "failed" or (server.state == "connecting" and server.attempt > 0)
+
+
+def _odd(server: ServerChanged) -> str:
+    """Say how much came from a server that was no proper message."""
+    return f"{server.odd:,} odd message" + ("" if server.odd == 1 else "s")
 
 
 def _empty_words(*, told: bool) -> Content:
@@ -134,7 +146,10 @@ class ServersPane(SignInKeys, Pane):
     """The servers of this session and what to do about them."""
 
     TITLE = "Servers"
-    HELP = "Every server with its state. Nothing is started that you have not allowed."
+    HELP = (
+        "Every server with its state. Nothing is started that you have not allowed: y shows the program "
+        "that would run, its arguments and variables, and A there allows it."
+    )
     BINDINGS = actions.bindings("servers")
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
@@ -195,15 +210,18 @@ class ServersPane(SignInKeys, Pane):
         rows, news = self._rows, self._news
         self._news = set()
         rows.news(news)
-        if rows.keys != list(rows.servers):
-            rows.set_keys(list(rows.servers))
+        keys = sorted(rows.servers, key=lambda name: not _is_broken(rows.servers[name]))
+        if rows.keys != keys:
+            rows.set_keys(keys)
         if rows.selected is None and rows.keys and self.has_focus_within:
             rows.select(rows.keys[0])
         if self._wanted in rows.keys:
             rows.select(self._wanted)
             self._wanted = ""
         self.count = len(rows.servers)
-        self.query_one(PaneTitle).count = self.count
+        title = self.query_one(PaneTitle)
+        title.count = self.count
+        title.failed = sum(_is_broken(server) for server in rows.servers.values())
         self.set_class(not rows.servers, "-empty")
         waits = any(s.next_try is not None and s.state == "failed" for s in rows.servers.values())
         (self._ticker.resume if waits else self._ticker.pause)()
@@ -326,15 +344,15 @@ class ServersPane(SignInKeys, Pane):
             self.post_message(RunAction("remove_server", self.chosen.name))
 
 
-def _breaker(server: ServerChanged, now: float) -> str:
-    """Say what a circuit breaker that is not closed means."""
-    failures = f"{server.attempt} failures in a row" if server.attempt > 1 else "given up"
+def _tried_again(server: ServerChanged, now: float) -> str:
+    """Say when a server that keeps failing is tried again."""
+    failures = f"it failed {server.attempt} times in a row" if server.attempt > 1 else "it failed"
     if server.breaker == "half_open":
-        return f"circuit half open: one attempt is under way after {failures}"
+        return f"{failures}; being tried again now"
     if server.next_try is None:
-        return "circuit open: not tried again by itself"
+        return "not tried again by itself"
     wait = max(0, round(server.next_try - now))
-    return f"circuit open after {failures}: next try in {wait} s"
+    return f"{failures}; next try in {wait} s"
 
 
 def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -> Content:
@@ -345,6 +363,8 @@ def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -
     ]
     if era or more:
         lines.append(Content.styled(" · ".join([*([era] if era else []), *more]), "$text-3"))
+    if server.odd:
+        lines.append(Content.styled(f"{_odd(server)} from it: see its log", "$waiting"))
     if server.wire:
         lines.append(Content.styled("its wire is noted · w shows it", "$waiting"))
     if server.trust != "unchanged":
@@ -355,6 +375,6 @@ def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -
     if server.todo:
         lines.append(Content.styled(server.todo, "$text-2"))
     if server.breaker != "closed":
-        lines.append(Content.styled(_breaker(server, now), "$text-3"))
+        lines.append(Content.styled(_tried_again(server, now), "$text-3"))
     lines += sign_in_lines(sign_in)
     return Content("\n").join(lines)

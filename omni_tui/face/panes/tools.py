@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import ClassVar
 
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events, on
@@ -29,7 +30,7 @@ from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import EngineReady, ServerChanged, ToolSummary
-from omni_tui.security.text import safe_line
+from omni_tui.security.identifiers import identifier
 
 DELAY = 0.05
 """Seconds between two keys below which the filter waits for the last of them before it searches."""
@@ -130,14 +131,15 @@ class Matches(RowList):
         tool = self._tools[key]
         room = max(width - 4, 12)
         name, mark, look = tool_words(tool, room)
+        cells = max(room - len(mark) - 1, 4)
+        name, server = side_by_side(name, identifier(tool.server, limit=40), cells)
         said = " ".join(tool.description[:300].split()) if room > 60 else ""
         left = Strip(
             [
                 Segment(name, base + self._look("name" if tool.exposed else "off")),
-                Segment(f"  {safe_line(tool.server, limit=40)}  {said}".rstrip(), base + self._look("off")),
+                Segment(f"  {server}  {said}".rstrip(), base + self._look("off")),
             ]
         )
-        cells = max(room - len(mark) - 1, 4)
         if left.cell_length > cells:
             left = Strip([*left.crop(0, cells - 1), Segment("…", base + self._look("off"))])
         pad = Segment("  ", base)
@@ -146,6 +148,17 @@ class Matches(RowList):
 
     def _look(self, name: str) -> Style:
         return self.get_component_rich_style(f"match--{name}", partial=True)
+
+
+def side_by_side(name: str, server: str, cells: int) -> tuple[str, str]:
+    """Return a tool's name and its server's, cut where they do not fit: of neither nothing is left."""
+    least = min(cell_len(server), max(cells // 3, 4))
+    name = _cut(name, max(cells - least - 2, 4))
+    return name, _cut(server, max(cells - cell_len(name) - 2, 4))
+
+
+def _cut(text: str, cells: int) -> str:
+    return text if cell_len(text) <= cells else set_cell_size(text, cells - 1) + "…"
 
 
 class ToolsPane(Pane):

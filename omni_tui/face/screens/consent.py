@@ -199,4 +199,7 @@ def _rows(table: dict[str, Value], launch: LaunchRead) -> Pairs:
             secret = not isinstance(value, str) or isinstance(value, Lexeme)
             shown = Lexeme(f"{name}, its value is secret") if secret else f"{name}{between}{value}"
             rows.append((Label(word), shown))
+    inherited = table.get("inherit", [])
+    for each in inherited if isinstance(inherited, list) else []:
+        rows.append((Label("of yours"), Lexeme(f"{each}, as your environment has it")))
     return rows

@@ -17,6 +17,7 @@ from omni_tui.face.widgets.lines import LinesView
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import CallFinished, CommandDone
 from omni_tui.protocol.execution import ClearCache, ReadStats, StatsRead, ToolExecutions
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def _fact(what: str, words: str) -> Content:
 
 def _row(row: ToolExecutions, name: int) -> Content:
     sent = row.succeeded + row.failed
-    label = safe_line(f"{row.server} › {row.tool}", limit=name - 1)
+    label = safe_line(f"{identifier(row.server)} › {row.tool}", limit=name - 1)
     cells: list[tuple[str, str]] = [(f"{row.total:>9,}", "$text-1")]
     for count, style in ((row.failed, "$fail"), (row.uncertain, "$waiting"), (row.cached, "$text-2")):
         cells.append((f"{count:>9,}", style) if count else (f"{'·':>9}", "$text-3"))

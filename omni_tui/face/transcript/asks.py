@@ -11,6 +11,7 @@ from omni_tui.face.transcript.entries import AskItem, CallItem
 from omni_tui.face.transcript.lines import Line, Span, fit, one, wrap
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.events import CallRound
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def state_of(item: AskItem) -> tuple[str, str]:
 def draw_ask(item: AskItem, width: int) -> list[Line]:
     """Return the lines of a question: who asks what, how it ended, what was answered."""
     state, role = state_of(item)
-    name = f"{safe_line(item.server, limit=40)} › {safe_line(item.label, limit=80)}"
+    name = f"{identifier(item.server, limit=40)} › {safe_line(item.label, limit=80)}"
     said = " ".join(item.message[:400].split())
     room = width - 2 - cell_len(name) - 2 - 3 - cell_len(state)
     if room < -4:
@@ -103,7 +104,9 @@ def draw_ask(item: AskItem, width: int) -> list[Line]:
     for text in (item.reason, item.answer):
         if text.strip():
             shown = (
-                safe(text) if not item.folded else fit(safe_line(" ".join(text[:800].split())), width - 4)
+                safe(text)
+                if not item.folded
+                else fit(safe_line(" ".join(text[:800].split()), joined=True), width - 4)
             )
             lines += _below(shown, width, "result")
     return [line._replace(target="fold") for line in lines]

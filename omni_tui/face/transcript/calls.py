@@ -18,6 +18,7 @@ from omni_tui.face.transcript.summary import (
     result_text,
     size_of,
 )
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 
 MAX_ROWS = 200
@@ -80,7 +81,7 @@ def _long_reason(item: CallItem) -> bool:
 def _head(item: CallItem, width: int, now: float) -> list[Line]:
     """The action line; in a narrow window its pieces take a line each."""
     state, role = state_of(item, now)
-    name = f"{safe_line(item.server, limit=40)} › {item.tool}"
+    name = f"{identifier(item.server, limit=40)} › {item.tool}"
     marks = "".join(
         f"  {word}"
         for word, on in (

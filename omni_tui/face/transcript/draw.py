@@ -20,6 +20,7 @@ from omni_tui.face.transcript.items import (
 from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, copied, one, wrap
 from omni_tui.face.transcript.markdown import markdown
 from omni_tui.face.transcript.tree import draw_tree
+from omni_tui.security.identifiers import identifier
 
 MEASURE = 108
 """Widest line of a page, in cells: longer ones are hard to read."""
@@ -116,7 +117,7 @@ def _user(item: UserItem, width: int) -> list[Line]:
     lines = _limit(lines, USER_ROWS if item.folded else MAX_TEXT_ROWS, text, bar, item.folded, "user")
     for attached in item.attachments:
         cut = ", cut for the model" if attached.truncated else ""
-        words = f"▤ {attached.server} › {attached.label} · {attached.size:,} characters{cut}"
+        words = f"▤ {identifier(attached.server)} › {attached.label} · {attached.size:,} characters{cut}"
         lines += wrap([Span(words, "user-bar user")], width, first=bar, rest=bar, fill="user")
     if item.stage:
         words, role = _STAGES[item.stage]

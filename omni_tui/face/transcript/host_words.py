@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
 from omni_tui.protocol.report import RunReport
+from omni_tui.security.identifiers import identifier
 
 _WRONG = 12
 _NAMES = 5
@@ -32,7 +33,8 @@ def host_words(event: AnyEvent) -> tuple[str, str, tuple[str, ...]]:
             what = f"{made} call{'s' if made != 1 else ''}: {_states(states)}"
             wrong = [call for call in calls if call.state != "succeeded"]
             lines = [
-                f"{_STATES.get(call.state, call.state)}: {call.server} › {call.label}" for call in wrong
+                f"{_STATES.get(call.state, call.state)}: {identifier(call.server)} › {call.label}"
+                for call in wrong
             ]
             return what, f"in {_span(event.elapsed_s)}, as the journal has it", tuple(lines[:_WRONG])
         case _:

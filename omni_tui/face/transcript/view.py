@@ -33,6 +33,7 @@ from omni_tui.face.transcript.summary import result_text, size_of
 from omni_tui.face.transcript.zoom import Zooming
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import AnswerDelta, ThoughtDelta
+from omni_tui.security.identifiers import identifier
 
 FRAME_S = 1 / 60
 STREAM_S = 1 / 15
@@ -326,7 +327,7 @@ class TranscriptView(Zooming, inherit_bindings=False):
         """Unfold; where the engine sent only the beginning of a result, show all of it."""
         item = self.current
         if isinstance(item, CallItem) and (item.cut or self._overflows):
-            title = f"{item.server} › {item.tool}"
+            title = f"{identifier(item.server)} › {item.tool}"
             self.post_message(OpenResult(item.call, title, len(item.parts)))
         else:
             self.action_item_fold()
@@ -346,7 +347,11 @@ class TranscriptView(Zooming, inherit_bindings=False):
             case TextItem() as item:
                 self._copy(item.source, f"the {item.kind}")
             case CallItem() as call:
-                parts = (f"{call.server} › {call.tool}", call.arguments, result_text(call.parts))
+                parts = (
+                    f"{identifier(call.server)} › {call.tool}",
+                    call.arguments,
+                    result_text(call.parts),
+                )
                 self._copy("\n\n".join(filter(None, parts)), "the call")
             case None:
                 self.notify("Nothing to copy yet.", markup=False)

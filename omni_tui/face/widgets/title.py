@@ -8,13 +8,14 @@ from textual.widget import Widget
 
 
 class PaneTitle(Widget):
-    """`SERVERS 4`. Lit while its pane has the keys (`.-lit`, set by style from `:focus-within`)."""
+    """`SERVERS 4 · 1 failed`. Lit while its pane has the keys (`.-lit`, by style from `:focus-within`)."""
 
     DEFAULT_CSS = """
     PaneTitle { height: 1; width: 1fr; padding: 0 1 0 2; }
     """
 
     count: reactive[int | None] = reactive(None)
+    failed: reactive[int] = reactive(0)
     hint: reactive[str] = reactive("")
 
     def __init__(self, title: str) -> None:
@@ -26,6 +27,8 @@ class PaneTitle(Widget):
         title = Content(self._title)
         if self.count is not None:
             title += Content.styled(f" {self.count}", "$text-3 not bold")
+        if self.failed:
+            title += Content.styled(f" · {self.failed} failed", "$fail not bold")
         if self.hint:
             room = max(1, self.size.width - title.cell_length - len(self.hint))
             title += Content.styled(" " * room + self.hint, "$text-3 not bold")

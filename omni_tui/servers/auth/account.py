@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import httpx2
-from mcp.client.auth import OAuthFlowError
+from mcp.client.auth import OAuthFlowError, OAuthRegistrationError
 from mcp.shared.auth import AuthorizationCodeResult
 from pydantic import ValidationError
 
@@ -22,9 +22,10 @@ from omni_tui.servers.auth.callback import PATH
 from omni_tui.servers.auth.fetch import Fetcher, Resolve, refusal, resolve
 from omni_tui.servers.auth.provider import Challenge
 from omni_tui.servers.auth.records import Record, Store
-from omni_tui.servers.auth.urls import AuthTrouble, Boundary
+from omni_tui.servers.auth.urls import AuthTrouble, Boundary, same_issuer
 
 _REFUSED = (400, 401, 403)
+_NO_SUCH_PLACE = (404, 405, 501)
 
 
 class Account:
@@ -139,7 +140,12 @@ class Account:
             on_url(url, provider)
 
         async def wait() -> AuthorizationCodeResult:
-            return await on_callback()
+            result = await on_callback()
+            metadata = provider.context.oauth_metadata
+            named = str(metadata.issuer) if metadata else ""
+            if result.iss and named and same_issuer(result.iss, named):
+                result.iss = named  # the SDK (2.3.0) compares them letter by letter
+            return result
 
         memory = sdk.Memory(record, self._clock, changed)
         provider = sdk.browser_sign_in(
@@ -241,6 +247,12 @@ class Account:
         async with Fetcher(boundary, self._lookup) as fetcher:
             try:
                 yield fetcher
+            except OAuthRegistrationError as error:
+                status = fetcher.last.status_code if fetcher.last is not None else 0
+                if status in _NO_SUCH_PLACE:
+                    what = "the authorisation server does not register apps by itself"
+                    raise AuthTrouble(what, "Register one there, and set client_id for it.") from None
+                raise AuthTrouble(_words(error, fetcher.last)) from None
             except OAuthFlowError as error:
                 raise AuthTrouble(_words(error, fetcher.last)) from None
             except (ValidationError, ValueError, httpx2.HTTPError):

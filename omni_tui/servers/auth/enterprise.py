@@ -23,6 +23,7 @@ from mcp.client.auth.utils import (
 )
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
+from omni_tui.servers.auth.answers import mended
 from omni_tui.servers.auth.fetch import Fetcher, refusal
 from omni_tui.servers.auth.provider import Challenge, Memory, drive
 from omni_tui.servers.auth.urls import AuthTrouble
@@ -54,7 +55,13 @@ async def sign_in(spec: ServerSpec, memory: Memory, fetcher: Fetcher, challenge:
         scope=scopes or None,
         token_endpoint_auth_method="client_secret_basic",
     )
-    await drive(provider, spec.url, fetcher, lambda request: challenge.answer(request, oauth.scopes))
+    await drive(
+        provider,
+        spec.url,
+        fetcher,
+        lambda request: challenge.answer(request, oauth.scopes),
+        lambda: oauth.issuer,
+    )
 
 
 async def _assertion(oauth: OAuthSpec, fetcher: Fetcher, audience: str, resource: str, scopes: str) -> str:
@@ -89,7 +96,8 @@ async def _assertion(oauth: OAuthSpec, fetcher: Fetcher, audience: str, resource
 async def _endpoint(issuer: str, fetcher: Fetcher) -> str:
     """Return the token endpoint that an identity provider names for itself (RFC 8414, OpenID Connect)."""
     for url in build_oauth_authorization_server_metadata_discovery_urls(issuer, issuer):
-        answer = await fetcher.send(create_oauth_metadata_request(url))
+        asked = create_oauth_metadata_request(url)
+        answer = mended(asked, await fetcher.send(asked), issuer)
         going_on, metadata = await handle_auth_metadata_response(answer)
         if metadata is not None:
             validate_metadata_issuer(metadata, issuer)

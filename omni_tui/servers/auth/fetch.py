@@ -20,7 +20,8 @@ from http import HTTPStatus
 import httpx2
 
 from omni_tui.servers.auth.urls import AuthTrouble, Boundary, Origin
-from omni_tui.servers.pools import Lease, ProxyUnusable, lease
+from omni_tui.servers.pools import CertificatesUnusable, Lease, ProxyUnusable, lease, proxy_of
+from omni_tui.servers.transports.reasons import tls_trouble
 
 MAX_BODY = 1024 * 1024
 """Longest answer, in bytes."""
@@ -90,11 +91,9 @@ class Fetcher:
                 raise AuthTrouble(
                     f"the answer of {origin.host} broke off ({type(failure).__name__})", passing=True
                 ) from None
-        why = (
-            "its certificate cannot be verified"
-            if "certificate" in str(error).lower()
-            else "nothing answers"
-        )
+        found = tls_trouble(error, str(request.url)) if error is not None else None
+        blamed = f"the proxy {proxy_of(str(request.url))} cannot be reached" if sockets.proxied else ""
+        why = found.what if found is not None else blamed or "nothing answers"
         raise AuthTrouble(f"{origin.host} could not be reached: {why}", passing=True)
 
     def _lease(self, url: httpx2.URL, origin: Origin) -> Lease:
@@ -104,6 +103,8 @@ class Fetcher:
                 self._sockets[origin] = lease(url)
             except ProxyUnusable as error:
                 raise AuthTrouble(str(error), "Correct it, or exclude the host in NO_PROXY.") from None
+            except CertificatesUnusable as error:
+                raise AuthTrouble(str(error), "Correct it, or unset it, and start again.") from None
         return self._sockets[origin]
 
     async def _hosts(self, request: httpx2.Request, origin: Origin, *, proxied: bool) -> list[str]:
@@ -128,6 +129,8 @@ class Fetcher:
         headers = httpx2.Headers(request.headers)
         headers["Host"] = request.url.netloc.decode("ascii")
         headers["Accept-Encoding"] = "identity"
+        # The SDK (2.3.0) asks for tokens without it, and some then answer with a form (GitHub).
+        headers.setdefault("Accept", "application/json")
         pinned = httpx2.Request(
             request.method,
             request.url.copy_with(host=host),

@@ -21,13 +21,15 @@ from omni_tui.servers.health import Trouble
 from omni_tui.servers.tap import current
 
 _CALL = "tools/call"
+_MOST_SENT = 20
 
 
 class Gatekeeper(httpx2.Auth):
     """The `httpx2.Auth` of one connection.
 
-    `on_needed` is called when the connection is of no use until the person has signed in, `on_resent`
-    when a request other than a call is sent for the second time.
+    `sent` are the last tokens that the server has seen. `on_needed` is called when the connection is of
+    no use until the person has signed in, `on_resent` when a request other than a call is sent for the
+    second time.
     """
 
     def __init__(self, account: Account) -> None:
@@ -37,6 +39,7 @@ class Gatekeeper(httpx2.Auth):
         self._lost = self._origin.scheme != "https" and not is_loopback(self._origin.host)
         self._failed: AuthTrouble | None = None
         self._unproven = ""
+        self.sent: tuple[str, ...] = ()
         self.on_needed: Callable[[], None] = lambda: None
         self.on_resent: Callable[[], None] = lambda: None
 
@@ -49,7 +52,7 @@ class Gatekeeper(httpx2.Auth):
             return
         token = await self._token()
         self._failed = None
-        _stamp(request, token)
+        self._stamp(request, token)
         response = yield request
         if (challenge := Challenge.of(response)) is None:
             self._unproven = ""
@@ -68,12 +71,20 @@ class Gatekeeper(httpx2.Auth):
             return
         await response.aread()
         self.on_resent()
-        _stamp(request, another)
+        self._stamp(request, another)
         response = yield request
         if (challenge := Challenge.of(response)) is not None:
             self._refused_again(challenge)
         else:
             self._unproven = ""
+
+    def _stamp(self, request: httpx2.Request, token: str) -> None:
+        if not token:
+            request.headers.pop("Authorization", None)
+            return
+        request.headers["Authorization"] = f"Bearer {token}"
+        if token not in self.sent:
+            self.sent = (*self.sent[-_MOST_SENT:], token)
 
     async def _token(self) -> str:
         try:
@@ -122,10 +133,3 @@ def _is_call(request: httpx2.Request) -> bool:
     except (httpx2.RequestNotRead, ValueError, RecursionError):
         return True
     return not isinstance(message, dict) or message.get("method") == _CALL
-
-
-def _stamp(request: httpx2.Request, token: str) -> None:
-    if token:
-        request.headers["Authorization"] = f"Bearer {token}"
-    else:
-        request.headers.pop("Authorization", None)

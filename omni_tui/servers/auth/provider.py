@@ -29,7 +29,6 @@ from mcp.client.auth.utils import (
     extract_field_from_www_auth,
     extract_resource_metadata_from_www_auth,
     extract_scope_from_www_auth,
-    issuers_match,
     union_scopes,
 )
 from mcp.shared.auth import (
@@ -45,9 +44,10 @@ from mcp_types import LATEST_PROTOCOL_VERSION
 from pydantic import AnyUrl, ValidationError
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
+from omni_tui.servers.auth.answers import mended, without_scope
 from omni_tui.servers.auth.fetch import Fetcher
 from omni_tui.servers.auth.records import Record
-from omni_tui.servers.auth.urls import AuthTrouble
+from omni_tui.servers.auth.urls import AuthTrouble, same_issuer
 
 # It logs bodies of token answers and states with its tracebacks; what went wrong is said in our own words.
 logging.getLogger("mcp.client.auth").setLevel(logging.CRITICAL)
@@ -177,13 +177,14 @@ class KeySignIn(PrivateKeyJWTOAuthProvider):
 
 def _select(advertised: list[str], issuer: str, *, bound: bool) -> str:
     """Choose an authorisation server; credentials that were given for one are never led to another."""
-    same = next((each for each in advertised if issuer and issuers_match(each, issuer)), None)
-    if same is None and bound:
+    if issuer and any(same_issuer(each, issuer) for each in advertised):
+        return issuer  # in the form of the config, with which the SDK (2.3.0) compares the metadata's
+    if bound:
         raise AuthTrouble(
             f"the server now names another authorisation server ({advertised[0][:200]}) than {issuer}",
             "If that is right, sign out first, or correct issuer in the config.",
         )
-    return same or advertised[0]
+    return advertised[0]
 
 
 def browser_sign_in(
@@ -296,15 +297,21 @@ async def renew(provider: OAuthClientProvider, fetcher: Fetcher) -> bool:
     context.token_expiry_time = _EXPIRED
     provider._initialized = True  # it would load tokens without their end, and take them for good
     before = context.current_tokens
-    await drive(provider, context.server_url, fetcher, None)
+    await drive(provider, context.server_url, fetcher, None, lambda: context.auth_server_url or "")
     return context.current_tokens is not None and context.current_tokens is not before
 
 
 async def sign_in(provider: OAuthClientProvider, fetcher: Fetcher, challenge: Challenge) -> None:
     """Go the whole way from a refusal to tokens. Raises `AuthTrouble`, and what the SDK raises."""
-    wanted = tuple((provider.context.client_metadata.scope or "").split())
-    server = provider.context.server_url
-    await drive(provider, server, fetcher, lambda request: challenge.answer(request, wanted))
+    context = provider.context
+    wanted = tuple((context.client_metadata.scope or "").split())
+    await drive(
+        provider,
+        context.server_url,
+        fetcher,
+        lambda request: challenge.answer(request, wanted),
+        lambda: context.auth_server_url or "",
+    )
 
 
 async def drive(
@@ -312,8 +319,12 @@ async def drive(
     server: str,
     fetcher: Fetcher,
     answer: Callable[[httpx2.Request], httpx2.Response] | None,
+    issuer: Callable[[], str],
 ) -> None:
-    """Run the SDK's generator; where it sends the request itself, `answer` stands in, once, or it ends."""
+    """Run the SDK's generator; where it sends the request itself, `answer` stands in, once, or it ends.
+
+    `issuer` names the authorisation server whose metadata is asked for.
+    """
     request = httpx2.Request("POST", server)
     request.headers["MCP-Protocol-Version"] = LATEST_PROTOCOL_VERSION
     flow = provider.async_auth_flow(request)
@@ -326,6 +337,9 @@ async def drive(
                 response, answer = answer(request), None
             else:
                 response = await fetcher.send(outgoing)
+                if (again := without_scope(outgoing, response)) is not None:
+                    response = await fetcher.send(again)
+                response = fetcher.last = mended(outgoing, response, issuer())
             outgoing = await flow.asend(response)
     except StopAsyncIteration:
         return

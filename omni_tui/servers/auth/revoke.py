@@ -12,9 +12,12 @@ from omni_tui.servers.auth.urls import AuthTrouble, Boundary
 
 
 async def revoke(spec: ServerSpec, record: Record) -> bool:
-    """Revoke the tokens of a record; True if the server took it. Never raises for the server's part."""
+    """Revoke both tokens of a record; True if the server took them. Never raises for the server's part.
+
+    The access token is named too: RFC 7009 lets a server leave it valid when its refresh token goes.
+    """
     oauth = spec.oauth or OAuthSpec()
-    if oauth.grant != "authorization_code":
+    if oauth.grant == "cross_app" or oauth.private_key:
         return False
 
     async def kept() -> None:
@@ -30,13 +33,21 @@ async def revoke(spec: ServerSpec, record: Record) -> bool:
     endpoint = context.oauth_metadata.revocation_endpoint if context.oauth_metadata else None
     if endpoint is None or context.client_info is None:
         return False
-    token = record.refresh_token or record.access_token
-    data, headers = context.prepare_token_auth(
-        {"token": token, "client_id": context.client_info.client_id}, {}
-    )
-    try:
-        async with Fetcher(Boundary(spec.url, oauth.issuer)) as fetcher:
-            answer = await fetcher.send(httpx2.Request("POST", str(endpoint), data=data, headers=headers))
-    except AuthTrouble:
-        return False
-    return answer.status_code == 200
+    held = {"refresh_token": record.refresh_token, "access_token": record.access_token}
+    told = False
+    async with Fetcher(Boundary(spec.url, oauth.issuer)) as fetcher:
+        for kind, token in held.items():
+            if not token:
+                continue
+            form = {"token": token, "token_type_hint": kind, "client_id": context.client_info.client_id}
+            data, headers = context.prepare_token_auth(form, {})
+            try:
+                answer = await fetcher.send(
+                    httpx2.Request("POST", str(endpoint), data=data, headers=headers)
+                )
+            except AuthTrouble:
+                return False
+            if answer.status_code != 200:
+                return False
+            told = True
+    return told

@@ -24,7 +24,7 @@ from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.auth import browser
 from omni_tui.servers.auth.callback import Callback, NotThisSignIn, Redirect, read_redirect
 from omni_tui.servers.auth.records import Store
-from omni_tui.servers.auth.urls import AuthTrouble, authorize_problem
+from omni_tui.servers.auth.urls import AuthTrouble, authorize_problem, same_issuer
 
 if TYPE_CHECKING:
     from mcp.shared.auth import AuthorizationCodeResult
@@ -242,7 +242,7 @@ class SignIns:
                 raise AuthTrouble(
                     "the authorisation server does not protect sign-ins of this kind (PKCE, S256)"
                 )
-            if provider.bound and str(metadata.issuer).rstrip("/") != provider.issuer.rstrip("/"):
+            if provider.bound and not same_issuer(str(metadata.issuer), provider.issuer):
                 raise AuthTrouble(f"the authorisation server is {metadata.issuer}, not {provider.issuer}")
         asked = parse_qs(urlsplit(url).query)
         attempt.state = asked.get("state", [""])[0]

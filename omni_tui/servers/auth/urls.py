@@ -129,6 +129,15 @@ def authorize_problem(url: str) -> str:
     return ""
 
 
+def same_issuer(one: str, other: str) -> bool:
+    """Return whether two issuers are the same, with and without a last slash.
+
+    Both lead to the same metadata address (RFC 8414, section 3.1, takes the slash off), so that nobody
+    can publish under one of them what the other would not say too.
+    """
+    return one.removesuffix("/") == other.removesuffix("/")
+
+
 def _literal(host: str) -> Address | None:
     """Return the address that a host is, written canonically, None if it is a name."""
     try:

@@ -6,24 +6,30 @@ belonged to, and a connection that survives a failed request instead of cancelli
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.health import Trouble, TroubleError
-from omni_tui.servers.pools import ProxyUnusable, lease
+from omni_tui.servers.pools import CertificatesUnusable, ProxyUnusable, lease, proxy_of
 from omni_tui.servers.tap import current
-from omni_tui.servers.transports.errors import beginning, with_id, with_ids
+from omni_tui.servers.transports.bodies import judged, tells_events
+from omni_tui.servers.transports.errors import read_refusal, with_id, words_of
 from omni_tui.servers.transports.lost import NORMAL, STATUSES, means_lost
+from omni_tui.servers.transports.pauses import StreamPauses
+from omni_tui.servers.transports.reasons import TlsExpected, speaks_tls
 
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=None, pool=None)
 """Reading has no limit here: calls, listings and connecting have their own, which progress extends."""
 
 FAREWELL = httpx2.Timeout(1.5)
 """For ending a session on the server."""
+
+PACKED = "gzip, deflate"
+"""How answers may be packed: in the ways that are unpacked piece by piece."""
 
 NOT_SENT = (
     httpx2.ConnectError,
@@ -33,13 +39,17 @@ NOT_SENT = (
     httpx2.LocalProtocolError,
 )
 
-_EVENTS = "text/event-stream"
-
 
 class Ears:
-    """What a transport hears from its client. `forgotten`: the server said it does not know our session."""
+    """What a transport hears from its client.
+
+    `forgotten`: the server said that it does not know our session. `met`: the server has answered once.
+    `reads_events`: the transport reads event streams and the bodies of its answers itself.
+    """
 
     forgotten = False
+    met = False
+    reads_events = False
 
     def in_session(self, request: httpx2.Request) -> bool:
         """Return whether a request names a session of the server."""
@@ -53,23 +63,11 @@ class Ears:
         """Take note of the head of an answer to a POST."""
         raise NotImplementedError
 
+    def refused(self, words: str) -> None:
+        """Take note of the words of an error response."""
 
-class _Body(httpx2.AsyncByteStream):
-    """A response body whose breaking the SDK takes for a bad answer, not for the end of the connection."""
-
-    def __init__(self, inner: httpx2.AsyncByteStream, *, events: bool) -> None:
-        self._inner = inner
-        self._events = events
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in with_ids(self._inner) if self._events else self._inner:
-                yield chunk
-        except httpx2.TransportError as error:
-            raise httpx2.StreamError(str(error)) from error
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+    def odd(self, what: str) -> None:
+        """Take note of something that came and was no message."""
 
 
 class Client(httpx2.AsyncClient):
@@ -78,36 +76,71 @@ class Client(httpx2.AsyncClient):
     def __init__(self, ears: Ears, **options: Any) -> None:
         super().__init__(**options)
         self._ears = ears
+        self._pauses = StreamPauses()
+        self._resumptions = StreamPauses(free=5, longest=2.0)
+        self._tls: bool | None = None
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request; see `httpx2.AsyncClient.send`."""
         if request.method == "DELETE":  # a farewell: the server may be the reason for leaving
             request.extensions["timeout"] = FAREWELL.as_dict()
+        # A stream inside of a call is the rest of its answer, and is asked for when the server says.
+        pauses = self._pauses if current() is None else self._resumptions
+        if request.method == "GET" and pauses.seconds:
+            await asyncio.sleep(pauses.seconds)
         try:
-            response = await super().send(request, **options)
-            if request.method == "POST" and response.status_code in STATUSES:
-                response = await self._unless_lost(request, response)
-            response = await with_id(response)
+            response = await self._answer(request, **options)
         except httpx2.TransportError as error:
+            if await self._met_tls(request, error):
+                error = TlsExpected("the port speaks TLS", request=request)
             opening = current()
             if opening is not None and isinstance(error, NOT_SENT):
                 opening.unsent = True
             self._ears.failed(error)
             if request.method != "POST":
-                raise
+                raise error
             body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
             return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
-        if request.method == "POST" and isinstance(response.stream, httpx2.AsyncByteStream):
-            plain = not response.headers.get("content-encoding")
-            events = plain and response.headers.get("content-type", "").lower().startswith(_EVENTS)
-            response.stream = _Body(response.stream, events=events)
+        if self._ears.reads_events or response.status_code >= HTTPStatus.BAD_REQUEST:
+            return response
+        if request.method == "POST":
+            return judged(request, response, self._ears.odd)
+        if request.method == "GET" and tells_events(response):
+            response = judged(request, response, self._ears.odd)
+            response.stream = pauses.watched(cast(httpx2.AsyncByteStream, response.stream))
         return response
 
-    async def _unless_lost(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+    async def _answer(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request; of an error response the beginning is read, and its words are passed on."""
+        if request.method == "DELETE":  # nobody reads the answer to a farewell, however long it is
+            response = await super().send(request, **{**options, "stream": True})
+            await response.aclose()
+            headers = {"content-type": response.headers.get("content-type", "")}
+            return httpx2.Response(response.status_code, headers=headers, request=request)
+        response = await super().send(request, **options)
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            return response
+        response = await read_refusal(response)
+        if request.method == "POST" or self._ears.reads_events:
+            self._ears.refused(words_of(response))
+        if request.method == "POST" and response.status_code in STATUSES:
+            response = self._unless_lost(request, response)
+        return with_id(response)
+
+    async def _met_tls(self, request: httpx2.Request, error: httpx2.TransportError) -> bool:
+        """Whether a request in the clear broke because the port speaks TLS. Asked once, of nobody known."""
+        broke = isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError)
+        url = request.url
+        if self._ears.met or not broke or url.scheme != "http" or proxy_of(str(url)):
+            return False
+        if self._tls is None:
+            self._tls = await speaks_tls(url.host, url.port or 80)
+        return self._tls
+
+    def _unless_lost(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
         """Return the answer, or the one form of it that says that our session is unknown."""
         if not self._ears.in_session(request):
             return response
-        response = await beginning(response)
         if not means_lost(response.status_code, response.content):
             return response
         self._ears.forgotten = True
@@ -134,9 +167,12 @@ def open_client(
     except ProxyUnusable as error:
         todo = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
         raise TroubleError(Trouble(str(error), todo, lasting=True)) from None
+    except CertificatesUnusable as error:
+        todo = "Correct it, or unset it, and start again."
+        raise TroubleError(Trouble(str(error), todo, lasting=True)) from None
     return Client(
         ears,
-        headers=spec.headers,
+        headers={"Accept-Encoding": PACKED, **spec.headers},
         timeout=TIMEOUT,
         follow_redirects=False,
         trust_env=False,

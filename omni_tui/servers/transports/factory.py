@@ -64,13 +64,14 @@ class Needs:
     """What transports are made of besides the server's settings.
 
     `on_lost` is called when the connection is gone for good; `auth` signs the requests of those that
-    go over HTTP.
+    go over HTTP; `hide` takes our secrets out of a server's words.
     """
 
     processes: Processes
     log: ServerLog
     on_lost: Callable[[], None]
     auth: httpx2.Auth | None = None
+    hide: Callable[[str], str] = str
 
 
 Maker = Callable[[ServerSpec, Needs], Transport]
@@ -96,6 +97,16 @@ def kinds() -> list[str]:
 
 
 register("stdio", lambda spec, needs: StdioTransport(spec, needs.processes, needs.log))
-register("http", lambda spec, needs: HttpTransport(spec, needs.on_lost, auth=needs.auth))
-register("sse", lambda spec, needs: SseTransport(spec, needs.on_lost, auth=needs.auth))
+register(
+    "http",
+    lambda spec, needs: HttpTransport(
+        spec, needs.on_lost, auth=needs.auth, on_odd=needs.log.note, hide=needs.hide
+    ),
+)
+register(
+    "sse",
+    lambda spec, needs: SseTransport(
+        spec, needs.on_lost, auth=needs.auth, on_odd=needs.log.note, hide=needs.hide
+    ),
+)
 register("memory", lambda spec, needs: MemoryTransport(spec))

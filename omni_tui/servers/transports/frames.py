@@ -13,9 +13,11 @@ from mcp_types import (
     JSONRPCNotification,
     JSONRPCRequest,
     JSONRPCResponse,
+    RequestId,
 )
-from pydantic import ValidationError
 from pydantic_core import from_json
+
+from omni_tui.servers.transports.answers import OpenRequests, Stray, message_of, unreadable
 
 MAX_LINE = 16 * 1024 * 1024
 """Longest line of a server, in bytes, line feed not counted."""
@@ -27,6 +29,8 @@ MAX_MENDED = 400_000
 """Most backslashes in a large line that is mended: each costs half a microsecond of the loop."""
 
 _LARGE = 1024 * 1024
+_HEAD = 300
+"""How far into a broken line its id is looked for, from either end, in bytes."""
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
@@ -52,30 +56,117 @@ def encode(message: JSONRPCMessage) -> bytes:
     return text.encode() + b"\n"
 
 
-def parse(line: bytes) -> JSONRPCMessage:
-    """Read one line. Raises `JunkLine`."""
-    body = _load(line)
-    if not isinstance(body, dict):
-        raise JunkLine("not a JSON object")
+def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
+    """Return the messages of one line, and what of it is none.
+
+    As a rule that is one message. There are also lists of messages, several messages in a row, and
+    messages behind words that went to the wrong place. An answer that is malformed or cannot be read
+    becomes an error for its request, if that is open.
+    """
     try:
-        return _message(body)
-    except (ValidationError, KeyError, TypeError) as error:
-        raise JunkLine("not a JSON-RPC message") from error
+        body = load(line)
+    except JunkLine as junk:
+        if len(line) < _LARGE and (found := _pieces(line, requests)):
+            return found
+        key = _id_of_broken(line)
+        if key is not None and requests.method(key):
+            return [unreadable(key, str(junk))]
+        return [junk]
+    return _messages(body, requests)
 
 
-def _message(body: dict[str, Any]) -> JSONRPCMessage:
-    version = body["jsonrpc"]
-    if "method" in body:
-        params = {"params": body["params"]} if body.get("params") is not None else {}
-        if "id" in body:
-            return JSONRPCRequest(jsonrpc=version, id=body["id"], method=body["method"], **params)
-        return JSONRPCNotification(jsonrpc=version, method=body["method"], **params)
-    if "result" in body:
-        return JSONRPCResponse(jsonrpc=version, id=body["id"], result=body["result"])
-    return JSONRPCError(jsonrpc=version, id=body.get("id"), error=body["error"])
+def is_whole(line: bytes) -> bool:
+    """Whether a text is a JSON object or list, or several in a row, and nothing is missing at its end."""
+    text = line.decode("utf-8", "replace").strip("\ufeff\0 \t\r\n")
+    at = 0
+    while at < len(text):
+        if text[at] not in "{[":
+            return False
+        try:
+            _, at = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return False
+        while at < len(text) and text[at].isspace():
+            at += 1
+    return bool(text)
 
 
-def _load(line: bytes) -> Any:
+def parse(line: bytes) -> JSONRPCMessage:
+    """Read a line that is one message. Raises `JunkLine`."""
+    found = read(line, OpenRequests())
+    if len(found) != 1:
+        raise JunkLine(f"{len(found)} messages in the place of one")
+    if isinstance(found[0], JunkLine):
+        raise found[0]
+    return found[0]
+
+
+def _messages(body: Any, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
+    found: list[JSONRPCMessage | JunkLine] = []
+    for each in body if isinstance(body, list) else [body]:
+        try:
+            found.append(message_of(each, requests))
+        except Stray as stray:
+            found.append(JunkLine(str(stray)))
+    return found
+
+
+def _pieces(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
+    """Return the messages that stand in a line beside each other or beside other words.
+
+    Beside other words only answers to open requests count: what a server repeats of its messages in a
+    debug line is not to be taken for a message.
+    """
+    text = line.decode("utf-8", "replace")
+    values: list[Any] = []
+    rest, at = "", 0
+    for _ in range(_MOST_PIECES):
+        start = min((place for place in (text.find("{", at), text.find("[", at)) if place >= 0), default=-1)
+        if start < 0:
+            break
+        rest += text[at:start]
+        try:
+            value, at = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            rest, at = rest + text[start], start + 1
+            continue
+        if isinstance(value, dict) and "jsonrpc" in value:
+            values.append(value)
+        else:
+            rest += text[start:at]
+    rest = (rest + text[at:]).strip()
+    messages = [message for value in values for message in _messages(value, requests)]
+    if not rest:
+        return messages
+    answers: list[JSONRPCMessage | JunkLine] = [
+        message
+        for message in messages
+        if isinstance(message, JSONRPCResponse | JSONRPCError) and requests.method(message.id)
+    ]
+    return [*answers, JunkLine("words beside a message")] if answers else []
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_MOST_PIECES = 50
+_BROKEN_ID = re.compile(rb'"id"\s*:\s*(?:(\d{1,15})|"([^"\\]{1,200})")')
+
+
+def _id_of_broken(line: bytes) -> RequestId | None:
+    """Return the id that a broken answer names, as far as that can be told."""
+    head, tail = line[:_HEAD], line[-_HEAD:]
+    if b'"method"' in head or b'"jsonrpc"' not in head + tail:
+        return None
+    found = _BROKEN_ID.search(head) or _BROKEN_ID.search(tail)
+    if found is None:
+        return None
+    return int(found[1]) if found[1] else found[2].decode("utf-8", "replace")
+
+
+def load(line: bytes) -> Any:
     """Parse JSON. A large line is checked first, and parsed without collections of garbage in between."""
     if len(line) < _LARGE:
         try:
@@ -106,4 +197,4 @@ def _repair(line: bytes) -> Any:
     try:
         return from_json(mended.decode("utf-8", "replace"), allow_inf_nan=False)
     except ValueError as error:
-        raise JunkLine("not JSON") from error
+        raise JunkLine(f"not JSON, {str(error)[:120]}") from error

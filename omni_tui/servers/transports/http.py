@@ -15,13 +15,10 @@ from mcp.client.streamable_http import streamable_http_client
 
 from omni_tui.servers.health import Trouble
 from omni_tui.servers.transports.client import open_client
-from omni_tui.servers.transports.web import WebTransport, check, explain, explain_status
+from omni_tui.servers.transports.web import WebTransport, check
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
-
-MAX_EVENT = 64 * 1024 * 1024
-"""Longest event of a response stream, in bytes (the SDK's own limit of 1 MiB loses images)."""
 
 ABSENT = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
@@ -32,7 +29,6 @@ class HttpTransport(WebTransport):
     Entering raises `TroubleError` for a URL that may not be asked.
     """
 
-    junk = 0
     _stack: AsyncExitStack
 
     async def __aenter__(self) -> TransportStreams:
@@ -41,7 +37,7 @@ class HttpTransport(WebTransport):
             client = open_client(self._spec, url, self, auth=self._auth)
             await stack.enter_async_context(client)
             streams = await stack.enter_async_context(
-                streamable_http_client(str(url), http_client=client, max_sse_event_size=MAX_EVENT)
+                streamable_http_client(str(url), http_client=client, max_sse_event_size=None)
             )
             self._stack = stack.pop_all()
         return streams
@@ -65,6 +61,4 @@ class HttpTransport(WebTransport):
 
     def trouble(self) -> Trouble | None:
         """Return why the connection could not be made or was lost, as far as HTTP tells."""
-        if self._error is not None:
-            return explain(self._error, self._spec.url)
-        return explain_status(self._status, self._spec) if self._status >= HTTPStatus.BAD_REQUEST else None
+        return self.why_failed()

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -17,12 +17,11 @@ from typing import Self
 
 import anyio
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCRequest
+from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers.log import ServerLog
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, encode, parse
-
-_log = logging.getLogger(__name__)
+from omni_tui.servers.transports.answers import MalformedAnswer, OpenRequests, error_words
+from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, encode, is_whole, read
 
 _CHUNK = 64 * 1024
 _QUEUE_BYTES = 1024 * 1024
@@ -34,6 +33,14 @@ _ERROR_CHUNK = 256 * 1024
 _ERROR_PAUSE = 0.01
 """A server that floods its standard error is read at most every 10 ms, 256 KiB at a time."""
 _LAST_READS = 16
+
+_PATIENCE = 0.25
+"""Seconds after which a whole message is taken that was written without a line feed."""
+_LONGEST_LATE = 1024 * 1024
+_LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*(\d{1,10})", re.IGNORECASE)
+_HEADER = re.compile(rb"[a-z-]{1,40}[ \t]*:", re.IGNORECASE)
+_MARKS = (b"\xef\xbb\xbf", b"\0")
+"""What some programs write before a text: the byte order mark of UTF-8, and padding."""
 
 
 class _Stream:
@@ -55,23 +62,36 @@ class LineReader(_Stream):
     """The server's standard output as a stream of messages.
 
     Lines wait as bytes and are parsed when they are taken; while too many wait, the pipe is not
-    read. `junk` counts lines that are no messages, `fault` says in words why reading was given up
+    read. Messages behind a byte order mark, in frames with a Content-Length header, and without a line
+    feed at the end are read as well. `on_odd` is told of everything that is no message or an answer of
+    an odd form, with the reason, and `odd` counts it. `fault` says in words why reading was given up
     ("" if it was not), `eof` that the server closed the pipe, and `ended` is set when nothing more
     will come. `last_size` is the length in bytes of the line that was taken last.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self.junk = self.last_size = 0
+    def __init__(
+        self,
+        descriptor: int,
+        requests: OpenRequests | None = None,
+        on_odd: Callable[[bytes, str], None] = lambda _line, _why: None,
+    ) -> None:
+        self.odd = self.last_size = 0
         self.fault = ""
         self.eof = False
         self.ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._fd = descriptor
+        self._requests = requests if requests is not None else OpenRequests()
+        self._on_odd = on_odd
         self._partial: list[bytes] = []
         self._partial_size = 0
+        self._announced: int | None = None
+        self._body_left = 0
         self._lines: deque[bytes] = deque()
+        self._messages: deque[JSONRPCMessage] = deque()
         self._waiting_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
+        self._late: asyncio.TimerHandle | None = None
         self._reading = False
         self._discard = False
         self._since = 0.0
@@ -82,6 +102,7 @@ class LineReader(_Stream):
         """Take no more messages; what the server still writes is read and thrown away."""
         self._discard = True
         self._lines.clear()
+        self._messages.clear()
         self._waiting_bytes = 0
         self.finish()
         self._resume()
@@ -94,8 +115,12 @@ class LineReader(_Stream):
 
     def finish(self, fault: str = "") -> None:
         """End the stream once the waiting lines are taken."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         if not self.ended.is_set():
             self.fault = fault
+            self._take_rest()
             self.ended.set()
         self._wake()
 
@@ -117,13 +142,12 @@ class LineReader(_Stream):
 
     async def __anext__(self) -> SessionMessage:
         while True:
-            while self._lines:
+            while self._messages or self._lines:
                 await self._breathe()
-                if not self._lines:
-                    break
-                message = self._take()
-                if message is not None:
-                    return message
+                if not self._messages and self._lines:
+                    self._take()
+                if self._messages:
+                    return SessionMessage(self._messages.popleft())
             if self.ended.is_set():
                 raise StopAsyncIteration
             self._waiter = self._loop.create_future()
@@ -138,20 +162,31 @@ class LineReader(_Stream):
             await asyncio.sleep(0)
             self._since = time.monotonic()
 
-    def _take(self) -> SessionMessage | None:
+    def _take(self) -> None:
+        """Parse the next line that waits."""
         line = self._lines.popleft()
         self._waiting_bytes -= len(line)
         self.last_size = len(line)
         if not self._reading and self._waiting_bytes < _QUEUE_BYTES // 2:
             self._resume()
-        try:
-            return SessionMessage(parse(line))
-        except JunkLine as junk:
-            self.junk += 1
-            _log.debug(
-                "a line of %d bytes on a server's standard output is no message: %s", len(line), junk
-            )
-            return None
+        for message in read(line, self._requests):
+            if isinstance(message, JunkLine):
+                self._odd(line, str(message))
+                continue
+            if isinstance(message, JSONRPCResponse | JSONRPCError):
+                self._note_answer(line, message)
+            self._messages.append(message)
+
+    def _note_answer(self, line: bytes, message: JSONRPCResponse | JSONRPCError) -> None:
+        self._requests.answered(message.id)
+        if isinstance(message, MalformedAnswer):
+            self._odd(line, "an answer of an odd form")
+        elif isinstance(message, JSONRPCError) and message.id is None:
+            self._odd(line, f"an error that names no request: {error_words(message.error)}")
+
+    def _odd(self, line: bytes, why: str) -> None:
+        self.odd += 1
+        self._on_odd(line, why)
 
     def _on_readable(self) -> bool:
         """Read once; return whether there may be more."""
@@ -171,29 +206,86 @@ class LineReader(_Stream):
         return True
 
     def _feed(self, data: bytes) -> None:
-        first, *rest = data.split(b"\n")
-        self._partial.append(first)
-        self._partial_size += len(first)
-        if rest:
-            self._enqueue(b"".join(self._partial))
-            for line in rest[:-1]:
-                self._enqueue(line)
-            self._partial = [rest[-1]]
-            self._partial_size = len(rest[-1])
+        start = 0
+        while start < len(data):
+            if self._body_left:
+                piece = data[start : start + self._body_left]
+                self._body_left -= len(piece)
+                start += len(piece)
+                self._keep(piece)
+                if not self._body_left:
+                    self._enqueue(self._whole())
+                continue
+            end = data.find(b"\n", start)
+            if end < 0:
+                self._keep(data[start:])
+                break
+            self._keep(data[start:end])
+            start = end + 1
+            self._enqueue(self._whole())
+        if self._lines:
             self._wake()
-        if self._partial_size > MAX_LINE:
+        if max(self._partial_size, self._body_left) > MAX_LINE:
             self._discard = True
             self._partial.clear()
             self.finish(f"it sent a message of more than {MAX_LINE // 1024 // 1024} MiB in one line")
         if self._waiting_bytes > _QUEUE_BYTES or len(self._lines) > _QUEUE_LINES:
             self._pause()
+        self._watch_partial()
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._partial.append(piece)
+            self._partial_size += len(piece)
+
+    def _whole(self) -> bytes:
+        line = b"".join(self._partial)
+        self._partial.clear()
+        self._partial_size = 0
+        return line
 
     def _enqueue(self, line: bytes) -> None:
-        if line.lstrip()[:1] == b"{":
+        """Take a line: a message to be parsed, the header of one, or something else."""
+        line = line.strip()
+        while line.startswith(_MARKS):
+            line = line.removeprefix(_MARKS[0]).lstrip(b"\0 \t")
+        announced, self._announced = self._announced, None
+        if not line:
+            self._body_left = announced or 0
+        elif (length := _LENGTH.fullmatch(line)) is not None:
+            self._announced = int(length[1])
+        elif announced is not None and _HEADER.match(line):
+            self._announced = announced
+        elif b"{" in line:
             self._lines.append(line)
             self._waiting_bytes += len(line)
-        elif line.strip():
-            self.junk += 1
+        else:
+            self._odd(line, "not a message")
+
+    def _watch_partial(self) -> None:
+        """See to a message that is whole but for the line feed, which may never come."""
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        if 0 < self._partial_size <= _LONGEST_LATE and not (self._discard or self._body_left):
+            self._late = self._loop.call_later(_PATIENCE, self._take_late)
+
+    def _take_late(self) -> None:
+        self._late = None
+        line = b"".join(self._partial)
+        if is_whole(line):
+            self._enqueue(self._whole())
+            self._wake()
+
+    def _take_rest(self) -> None:
+        """Take what stands in the pipe behind the last line feed, now that nothing more will come."""
+        line = self._whole()
+        if self._discard or not line.strip():
+            return
+        if is_whole(line):
+            self._enqueue(line)
+        else:
+            self._odd(line, "cut off, or not a message")
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -221,8 +313,11 @@ class FrameWriter(_Stream):
     _HIGH = 256 * 1024
     _LIMIT = 4 * 1024 * 1024
 
-    def __init__(self, descriptor: int, on_broken: Callable[[], None]) -> None:
+    def __init__(
+        self, descriptor: int, on_broken: Callable[[], None], requests: OpenRequests | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._requests = requests
         self._fd = descriptor
         self._on_broken = on_broken
         self._backlog = bytearray()
@@ -243,6 +338,8 @@ class FrameWriter(_Stream):
         data = encode(item.message)
         if not isinstance(item.message, JSONRPCRequest) and len(self._backlog) > self._LIMIT:
             raise anyio.BrokenResourceError
+        if self._requests is not None and isinstance(item.message, JSONRPCRequest):
+            self._requests.asked(item.message)
         self._write(data)
         if isinstance(item.message, JSONRPCRequest):
             await self._room.wait()

@@ -21,6 +21,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest, RequestId
 
 from omni_tui.servers.addresses import shown_url
+from omni_tui.servers.transports.answers import OpenRequests
 from omni_tui.servers.transports.frames import JunkLine, encode, parse
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Outbox:
         self._inward = inward
         self._posts: dict[RequestId, asyncio.Task[None]] = {}
         self._unanswered: set[RequestId] = set()
+        self.requests = OpenRequests()
         self._closed = False
 
     async def send(self, item: SessionMessage, /) -> None:
@@ -63,6 +65,7 @@ class Outbox:
         if isinstance(message, JSONRPCRequest):
             name = f"post {message.method}"
             self._unanswered.add(message.id)
+            self.requests.asked(message)
             # A task takes over the context of its maker, by which the tap knows the call.
             task = asyncio.create_task(self._request(message.id, body), name=name)
             self._posts[message.id] = task
@@ -80,6 +83,7 @@ class Outbox:
         if request is None:
             return
         self._unanswered.discard(request)
+        self.requests.answered(request)
         task = self._posts.get(request)
         if task is not None:
             asyncio.get_running_loop().call_later(_GRACE, task.cancel)

@@ -25,10 +25,13 @@ from mcp.shared.message import SessionMessage
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.addresses import shown_url
 from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.transports.answers import MalformedAnswer, OpenRequests
 from omni_tui.servers.transports.client import open_client
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, parse
+from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, read
 from omni_tui.servers.transports.posts import Outbox
-from omni_tui.servers.transports.web import WebTransport, check, explain, explain_status
+from omni_tui.servers.transports.reasons import explain, explain_status
+from omni_tui.servers.transports.server_codes import as_the_servers
+from omni_tui.servers.transports.web import WebTransport, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,15 +57,22 @@ class SseTransport(WebTransport):
     `on_lost` is also called when the event stream ends.
     """
 
+    reads_events = True
+
     def __init__(
-        self, spec: ServerSpec, on_lost: Callable[[], None], *, auth: httpx2.Auth | None = None
+        self,
+        spec: ServerSpec,
+        on_lost: Callable[[], None],
+        *,
+        auth: httpx2.Auth | None = None,
+        on_odd: Callable[[str], None] = lambda _what: None,
+        hide: Callable[[str], str] = str,
     ) -> None:
-        super().__init__(spec, on_lost, auth=auth)
+        super().__init__(spec, on_lost, auth=auth, on_odd=on_odd, hide=hide)
         self._fault: Trouble | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: Outbox | None = None
         self._stack = contextlib.AsyncExitStack()
-        self.junk = 0
         self.absent = False
 
     async def __aenter__(self) -> TransportStreams:
@@ -166,23 +176,25 @@ class SseTransport(WebTransport):
             raise TroubleError(Trouble(what, "Use that address if it is the server meant."))
         if status >= HTTPStatus.BAD_REQUEST:
             self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _DOORS
-            raise TroubleError(explain_status(status, self._spec))
+            raise TroubleError(explain_status(status, self._spec, self._words))
         if kind != "text/event-stream":
             what = f"no event stream at {shown_url(self._spec.url)}: the answer is {kind or 'untyped'}"
             raise TroubleError(Trouble(what, "Check the path of the URL, which often ends in /sse."))
         self.absent = False
 
     async def _take(self, data: str, inward: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
-        try:
-            message = parse(data.encode("utf-8", "replace"))
-        except JunkLine:
-            self.junk += 1
-            return
-        if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
-            if message.id is None:
-                message.id = self._outbox.only_one()
-            self._outbox.answered(message.id)
-        await inward.send(SessionMessage(message))
+        requests = self._outbox.requests if self._outbox is not None else OpenRequests()
+        for message in read(data.encode("utf-8", "replace"), requests):
+            if isinstance(message, JunkLine):
+                self.odd(f"an event was left out: {message}")
+                continue
+            if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
+                if message.id is None:
+                    message.id = self._outbox.only_one()
+                self._outbox.answered(message.id)
+                if isinstance(message, types.JSONRPCError) and not isinstance(message, MalformedAnswer):
+                    message.error = as_the_servers(message.error)
+            await inward.send(SessionMessage(message))
 
     def in_session(self, request: httpx2.Request) -> bool:
         """Return whether a request names a session: the endpoint's address does."""

@@ -15,15 +15,14 @@ import subprocess
 import threading
 from types import TracebackType
 
+from omni_tui.config.inherit import inherited
 from omni_tui.config.spec import DEFINED, ServerSpec
 from omni_tui.servers import priority, reaper
-from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.health import Trouble, TroubleError, see_log
 from omni_tui.servers.log import ServerLog
 from omni_tui.servers.processes import Processes
+from omni_tui.servers.transports.answers import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
-
-INHERITED = ("HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
-"""The variables that a server gets from us besides its own `env` (the list of the SDK)."""
 
 STEP = 1.0
 """Seconds between the end of input, SIGTERM and SIGKILL when a server is stopped."""
@@ -33,10 +32,7 @@ _LAST_BREATH = 0.25
 
 def environment(spec: ServerSpec, marker: dict[str, str]) -> dict[str, str]:
     """Return the whole environment of a server's process."""
-    base = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    # A value that begins like this is an exported shell function, which old shells execute.
-    base = {name: value for name, value in base.items() if not value.startswith("()")}
-    return base | spec.env | marker
+    return inherited(spec, os.environ) | spec.env | marker
 
 
 class Child:
@@ -113,8 +109,8 @@ class StdioTransport:
 
     @property
     def junk(self) -> int:
-        """Lines on standard output so far that were no messages."""
-        return self._reader.junk if self._child else 0
+        """What came on standard output so far that was no message, or an answer of an odd form."""
+        return self._reader.odd if self._child else 0
 
     @property
     def pid(self) -> int | None:
@@ -153,8 +149,9 @@ class StdioTransport:
         child = self._child = Child(process)
         pipes = (child.process.stdin, child.process.stdout, child.process.stderr)
         stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
-        self._reader = LineReader(stdout)
-        self._writer = FrameWriter(stdin, self._reader.finish)
+        requests = OpenRequests()
+        self._reader = LineReader(stdout, requests, self._server_log.odd)
+        self._writer = FrameWriter(stdin, self._reader.finish, requests)
         self._errors = ErrorReader(stderr, self._server_log)
         self._watcher = asyncio.create_task(self._follow(child), name=f"exit of {self._spec.name}")
         return child
@@ -181,14 +178,14 @@ class StdioTransport:
         if self._child is None:
             return None
         if self._reader.fault:
-            return Trouble(self._reader.fault, "Look at its log; the server is at fault.")
+            return Trouble(self._reader.fault, f"The server is at fault. {see_log(self._spec.name)}")
         if self._death is None:
             return None
         words = self._server_log.last_words
         how = f"exited with code {self._death}"
         if self._death < 0:
             how = f"was ended by {_signal_name(-self._death)}"
-        return Trouble(f"it {how}" + (f": {words}" if words else ""), "Look at its log for more.")
+        return Trouble(f"it {how}" + (f": {words}" if words else ""), see_log(self._spec.name))
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         try:

@@ -1,4 +1,4 @@
-"""What all transports behind a URL have in common: which URL may be asked, and what its failures mean."""
+"""What all transports behind a URL have in common: which URL may be asked, and what was heard of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from omni_tui.servers.addresses import is_loopback, shown_url
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.tap import current
 from omni_tui.servers.transports.client import NOT_SENT, Ears
+from omni_tui.servers.transports.reasons import credentials_of, explain, explain_status
 
-_CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+_MOST_NOTED = 50
 
 
 def check(spec: ServerSpec) -> httpx2.URL:
@@ -28,9 +29,11 @@ def check(spec: ServerSpec) -> httpx2.URL:
     if url.scheme not in ("http", "https") or not url.host:
         what = f"{shown_url(spec.url)} is not an http or https URL"
         raise TroubleError(Trouble(what, "Correct it in the config.", lasting=True))
-    secret = {name.lower() for name in spec.secret_headers}
-    secret |= {name.lower() for name in spec.headers if name.lower() in _CREDENTIALS}
-    if (secret or url.userinfo) and url.scheme == "http" and not is_loopback(url.host):
+    if (
+        (credentials_of(spec) or spec.secret_headers or url.userinfo)
+        and url.scheme == "http"
+        and not is_loopback(url.host)
+    ):
         what = (
             f"credentials would cross the network in the clear to {shown_url(spec.url)}; nothing was sent"
         )
@@ -42,20 +45,31 @@ class WebTransport(Ears):
     """The part of a transport that listens to its HTTP client.
 
     `on_lost` is called when no connection to the host can be made any more; a request that breaks in the
-    middle fails alone. `auth` signs every request.
+    middle fails alone. `auth` signs every request. `on_odd` gets words for what came and was no message.
+    `hide` takes our secrets out of the server's words.
     """
 
     web = True
     pid = None
 
     def __init__(
-        self, spec: ServerSpec, on_lost: Callable[[], None], *, auth: httpx2.Auth | None = None
+        self,
+        spec: ServerSpec,
+        on_lost: Callable[[], None],
+        *,
+        auth: httpx2.Auth | None = None,
+        on_odd: Callable[[str], None] = lambda _what: None,
+        hide: Callable[[str], str] = str,
     ) -> None:
         self._spec = spec
         self._on_lost = on_lost
         self._auth = auth
+        self._on_odd = on_odd
+        self._hide = hide
         self._error: Exception | None = None
         self._status = 0
+        self._words = ""
+        self.junk = 0
 
     def failed(self, error: httpx2.TransportError) -> None:
         """Take note of a request that broke."""
@@ -66,41 +80,29 @@ class WebTransport(Ears):
     def answered(self, response: httpx2.Response) -> None:
         """Take note of the head of an answer to a POST."""
         self._error = None
-        self._status = response.status_code
+        self._status, self._words = response.status_code, ""
+        self.met = True
         if (opening := current()) is not None:
-            opening.status = response.status_code
+            opening.status, opening.words = response.status_code, ""
 
+    def refused(self, words: str) -> None:
+        """Take note of the words of an error response."""
+        words = self._words = self._hide(words)
+        if (opening := current()) is not None:
+            opening.words = words
 
-def explain_status(status: int, spec: ServerSpec) -> Trouble:
-    """Say what an HTTP status means for a connection."""
-    try:
-        answer = f"the server answered {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        answer = f"the server answered {status}"
-    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        todo = f'Give it headers.Authorization or auth = "oauth" in [servers.{spec.name}], then reconnect.'
-        return Trouble(f"needs authorisation: {answer}", todo, lasting=True)
-    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
-        return Trouble(f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL.")
-    return Trouble(answer, "It is tried again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "")
+    def odd(self, what: str) -> None:
+        """Count something that was no message, and write it into the server's log."""
+        self.junk += 1
+        if self.junk <= _MOST_NOTED:
+            self._on_odd(what)
+        if self.junk == _MOST_NOTED:
+            self._on_odd("more of this kind is counted, and not written down")
 
-
-def explain(error: Exception, url: str) -> Trouble:
-    """Say in words why an HTTP request failed."""
-    shown = shown_url(url)
-    text = str(error).lower()
-    if isinstance(error, httpx2.LocalProtocolError):
-        return Trouble(
-            "a header of the config is not valid HTTP", "Correct it in the config.", lasting=True
-        )
-    if isinstance(error, httpx2.ConnectTimeout):
-        return Trouble(f"nothing answers at {shown}", "Check the address and the network.")
-    if "certificate" in text:
-        return Trouble(f"the certificate of {shown} cannot be verified: {error}", "Check it.", lasting=True)
-    if "name or service" in text or "name resolution" in text or "nodename" in text:
-        return Trouble(f"there is no host of that name: {shown}", "Check the address and the network.")
-    if isinstance(error, httpx2.ConnectError):
-        return Trouble(f"nothing listens at {shown}", "Start the server, or check the address.")
-    return Trouble(
-        f"the connection to {shown} broke: {error or type(error).__name__}", "It is tried again."
-    )
+    def why_failed(self) -> Trouble | None:
+        """Return why the last request failed or was refused, None if it was not."""
+        if self._error is not None:
+            return explain(self._error, self._spec.url)
+        if self._status >= HTTPStatus.BAD_REQUEST:
+            return explain_status(self._status, self._spec, self._words)
+        return None

@@ -15,17 +15,18 @@ from tests.engine.faults import server
 class Web:
     """What the server does, and what it has seen: `frames` (decoded bodies) and `headers` of each request.
 
-    `status`: answer every request with this status. `call_status`: only calls. `session`: the id that
-    a request must carry after `initialize`, "" for none; `lost`: status, code and words for one that does
-    not. `deaf`: methods that get no answer for long. `location`: redirect there. `sse`: answer in
-    an event stream. `cut`: close the connection in the middle of a call's answer. `close`: close it after
-    each answer. `deaf_to_farewells`: do not answer DELETE. `nameless`: answer calls with an error of
-    these `words` that has no id.
+    `status`: answer every request with this status. `call_status`: only calls, with `call_words`.
+    `session`: the id that a request must carry after `initialize`, "" for none; `lost`: status, code
+    and words for one that does not. `deaf`: methods that get no answer for long. `location`: redirect
+    there. `sse`: answer in an event stream. `cut`: close the connection in the middle of a call's
+    answer. `close`: close it after each answer. `deaf_to_farewells`: do not answer DELETE. `nameless`:
+    answer calls with an error of these `words` that has no id.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.status = 0
         self.call_status = 0
+        self.call_words = ""
         self.session = ""
         self.lost: tuple[int, int, str] = (404, 0, "")
         self.deaf: set[str] = set()
@@ -79,12 +80,13 @@ class Web:
         """Return the methods of all frames so far."""
         return [frame.get("method", "") for frame in self.frames]
 
-    def plain(self, handler: BaseHTTPRequestHandler, status: int, **headers: str) -> None:
+    def plain(self, handler: BaseHTTPRequestHandler, status: int, body: str = "", **headers: str) -> None:
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name, value)
-        handler.send_header("content-length", "0")
+        handler.send_header("content-length", str(len(body)))
         handler.end_headers()
+        handler.wfile.write(body.encode())
 
     def answer(self, handler: BaseHTTPRequestHandler, frame: dict[str, Any]) -> None:
         calling = frame.get("method") == "tools/call"
@@ -94,7 +96,8 @@ class Web:
         if self.location:
             self.plain(handler, 307, Location=self.location)
         elif self.status or (calling and self.call_status):
-            self.plain(handler, self.status or self.call_status)
+            words = self.call_words if calling else ""
+            self.plain(handler, self.status or self.call_status, words)
         elif self.session and not known and "id" in frame and frame["method"] != "server/discover":
             self.forgotten(handler)
         elif frame.get("method") in self.deaf:

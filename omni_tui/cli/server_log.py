@@ -1,0 +1,108 @@
+"""`servers log NAME`: what a server wrote in its last starts, without starting it."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.options import launch_options
+from omni_tui.cli.output import say, say_json, tell
+from omni_tui.config.load import load_config
+from omni_tui.memory import LogEntry, PlaceRefused, ServerLogs, Vault, VaultRefused
+from omni_tui.memory.server_logs import FOLDER
+from omni_tui.security.text import safe_line
+
+_PAUSE_S = 0.25
+
+
+def server_log(arguments: argparse.Namespace) -> int:
+    """Print a server's log; with `--follow`, go on until Ctrl+C."""
+    loaded = load_config(launch_options(arguments), os.environ)
+    state = loaded.paths.state_dir
+    known = {spec.name for spec in loaded.servers}
+    logs = _logs(state)
+    entries, broken = _read(logs, arguments.name, known) if logs is not None else ([], 0)
+    if logs is None:
+        _must_be_known(arguments.name, known)
+    if broken:
+        tell(f"{broken} parts of this log cannot be read: sealed with another key, or damaged")
+    if not entries and not arguments.follow:
+        raise Failure(
+            f"{arguments.name} has no log" if broken else f"{arguments.name} has no log yet",
+            why="nothing of it can be read" if broken else f"it has written nothing since {state} is used",
+            todo="" if broken else "Start it first: omni-tui servers",
+        )
+    _print(entries, as_json=arguments.json, one_by_one=arguments.follow)
+    if arguments.follow:
+        while logs is None:
+            time.sleep(_PAUSE_S)
+            logs = _logs(state)
+        _follow(logs, arguments, entries)
+    return Exit.DONE
+
+
+def _logs(state: Path) -> ServerLogs | None:
+    """Return the saved logs, None if there are none: then no key is made. Raises `Failure`."""
+    if not (state / FOLDER).is_dir():
+        return None
+    try:
+        vault = Vault.open(state)
+    except (VaultRefused, PlaceRefused, OSError) as error:
+        raise Failure("the logs of servers cannot be read", why=str(error)) from None
+    if vault.missing:
+        tell(f"omni-tui: {vault.missing}")
+    return ServerLogs(state, vault)
+
+
+def _read(logs: ServerLogs, name: str, known: set[str]) -> tuple[list[LogEntry], int]:
+    try:
+        return logs.read(name)
+    except FileNotFoundError:
+        _must_be_known(name, known | set(logs.names()))
+        return [], 0
+    except OSError as error:
+        raise Failure(f"the log of {name} cannot be read", why=str(error)) from None
+
+
+def _must_be_known(name: str, known: set[str]) -> None:
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    why = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+    raise Failure(f"there is no server named {name}, and no log of one", why=why, status=Exit.USAGE)
+
+
+def _follow(logs: ServerLogs, arguments: argparse.Namespace, told: list[LogEntry]) -> None:
+    last = told[-1].ts if told else 0.0
+    stamp: tuple[int, int] | None = None
+    while True:
+        now = logs.stamp(arguments.name)
+        if now != stamp and now != (0, 0):
+            entries, _ = logs.read(arguments.name, after=last)
+            _print(entries, as_json=arguments.json, one_by_one=True)
+            last = entries[-1].ts if entries else last
+        stamp = now
+        time.sleep(_PAUSE_S)
+
+
+def _print(entries: list[LogEntry], *, as_json: bool, one_by_one: bool) -> None:
+    if as_json and not one_by_one:
+        say_json([_as_json(entry) for entry in entries])
+        return
+    for entry in entries:
+        if as_json:
+            say(json.dumps(_as_json(entry)))
+        elif entry.start:
+            say(f"--- started {datetime.fromtimestamp(entry.ts).strftime('%Y-%m-%d %H:%M:%S')} ---")
+        else:
+            say(safe_line(entry.line, limit=4000))
+
+
+def _as_json(entry: LogEntry) -> dict[str, object]:
+    return {"ts": entry.ts, "start": entry.start, "line": safe_line(entry.line, limit=4000)}

@@ -1,0 +1,103 @@
+"""Names that tell one thing from another, shown so that look-alikes are seen.
+
+A letter that looks like an ASCII one and is another (a Cyrillic а in `files`, a full-width ａ, a dotless ı)
+is followed by its code point. Words in a script of their own stay as they are, unless every letter of
+theirs looks like an ASCII one. What looks alike is chosen after Unicode's confusables (UTS #39); it is no
+complete list.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from omni_tui.security.text import safe_line
+
+if TYPE_CHECKING:
+    from omni_tui.protocol.text import SafeText
+
+_SCRIPTS = (
+    "CYRILLIC",
+    "GREEK",
+    "ARMENIAN",
+    "CHEROKEE",
+    "COPTIC",
+    "LISU",
+    "GEORGIAN",
+    "DESERET",
+    "TIFINAGH",
+)
+"""Scripts with letters that are drawn like ASCII ones: among ASCII letters, each of theirs is marked."""
+
+# Their letters that are drawn like a letter or digit of ASCII.
+_ALIKE = frozenset(
+    "аАВеЕЗКМНоОрРсСТуУхХЬбѕЅіІјЈһҺԁԌԛԜԝѵѴӀӏүҮ"
+    "αΑΒΕΖΗιΙκΚΜνΝοΟρΡΤυΥχΧγσϲϹϳͿ"
+    "օՕոսՍհցգզքՏԼյՀՈղ"
+    "ᎠᎡᎢᎥᎩᎪᎫᎬᎳᎵᎷᎻᎽᏀᏂᏃᏆᏎᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏩᏮᏰᏳᏴ"
+    "ⲀⲂⲈⲎⲒⲔⲘⲚⲞⲢⲤⲦⲨⲬⲟⲣⲥⲭⲁ"
+    "ꓐꓑꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ"
+    "ჿⵏⵔⵝ𐐄𐐬סװו"
+)
+_ALWAYS = frozenset(
+    "ıȷɑɡɩɪʀɴʙʜʟʏɢɛʋɯƖƄƼǀǃƽℓꜱᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢƿ"
+    "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u02d7\u2043\u2796\u2500\u2024\u00b7\u02d0"
+)
+_WORD = re.compile(r"[^\W_]+")
+_MARK = re.compile(r"<U\+[0-9A-F]{4,6}>")
+_MAX_MARKED = 200
+
+
+def identifier(name: str, *, limit: int = 128) -> SafeText:
+    """Return a name safe to show in one line, look-alikes of ASCII letters marked by `<U+XXXX>`."""
+    if name.isascii():
+        return safe_line(name, limit=limit)
+    return safe_line(marked(name[:limit]), limit=limit + _MAX_MARKED)
+
+
+def marked(name: str) -> str:
+    """Return a name with its look-alikes marked, and otherwise as it is. Doing so twice changes nothing."""
+    return name if name.isascii() else "".join(_marked(name))
+
+
+def is_plain(name: str) -> bool:
+    """Whether nothing of a name needs to be marked."""
+    return marked(name) == name
+
+
+def _marked(name: str) -> Iterator[str]:
+    # The letters of a mark that is there already are no part of the name.
+    bare = _MARK.sub(lambda mark: "." * len(mark[0]), name)
+    foreign = {at for word in _WORD.finditer(bare) for at in _foreign(word)}
+    for at, letter in enumerate(name):
+        kind = unicodedata.category(letter)
+        onto_ascii = kind == "Mn" and at > 0 and name[at - 1].isascii()
+        odd = at in foreign or letter in _ALWAYS or kind == "Zs" or onto_ascii or _is_form(letter)
+        mark = f"<U+{ord(letter):04X}>"
+        done = letter.isascii() or name.startswith(mark, at + 1)
+        yield letter + mark if odd and not done else letter
+
+
+def _foreign(word: re.Match[str]) -> list[int]:
+    """Return the places of letters that are there to be taken for ASCII ones."""
+    places = [word.start() + at for at, letter in enumerate(word[0]) if not letter.isascii()]
+    letters = [letter for letter in word[0] if not letter.isascii()]
+    mixed = any(letter.isascii() and letter.isalpha() for letter in word[0])
+    if mixed:
+        return [at for at, letter in zip(places, letters, strict=True) if _script(letter) in _SCRIPTS]
+    whole = all(letter in _ALIKE or letter in _ALWAYS or _is_form(letter) for letter in letters)
+    return places if whole else []
+
+
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
+_ASCII = re.compile(r"[!-~]+")
+
+
+def _is_form(letter: str) -> bool:
+    """Whether a character is only another form of ASCII ones: full width, mathematical, a Roman numeral."""
+    return bool(_ASCII.fullmatch(unicodedata.normalize("NFKC", letter)))
