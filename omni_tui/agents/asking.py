@@ -7,11 +7,14 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 
+import msgspec
+
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.deltas import Deltas
 from omni_tui.agents.preparing import Preparer
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import (
+    UNFINISHED,
     Message,
     Model,
     ModelError,
@@ -25,7 +28,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import OverBudget, forecast
 from omni_tui.models.chain import Step, Walk
-from omni_tui.models.context import estimate
+from omni_tui.models.context import estimate, plain_arguments
 from omni_tui.models.window import DoesNotFit
 from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
 from omni_tui.protocol.models import ModelFellBack
@@ -80,6 +83,10 @@ class Asker:
 
     async def _answered(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> Reply:
         self._kept = ""
+        if reply.message.calls and reply.finish in UNFINISHED:
+            await self._keep_words(reply, tools)
+            raise _unfinished(reply)
+        reply = _with_plain_arguments(reply)
         if not reply.message.text.strip() and not reply.message.calls:
             await self._writer.commit(*self._price(reply.usage, tools))
             raise _empty(reply, self._model.name)
@@ -139,7 +146,11 @@ class Asker:
             self._halved = True
             self._preparer.overflowed(self._model)
             self._retrying(Retry(2, 2, 0.0, error))
-            return await self._with_retries(tools)
+            try:
+                return await self._with_retries(tools)
+            except DoesNotFit as nothing_left:
+                nothing_left.what = f"{error.what}; {nothing_left.what}"
+                raise
 
     async def _with_retries(self, tools: tuple[ToolSpec, ...]) -> Reply:
         async def attempt(_: int) -> Reply:
@@ -159,8 +170,8 @@ class Asker:
         deltas = Deltas(writer.host.live, writer.turn, self._message, agent=writer.agent)
         try:
             return await self._listen(request, deltas)
-        except ModelError:
-            events = self._spoken(partial=True)
+        except ModelError as error:
+            events = self._spoken(partial=True, used=error.usage)
             self._kept = "".join(self._text) or self._kept
             self._forget()
             await self._writer.commit(*events)
@@ -183,11 +194,13 @@ class Asker:
             ) from error
         finally:
             await _close(stream)
+        if reply is not None and reply.message.calls and reply.finish in UNFINISHED:
+            return reply  # Sent again it would end at the same place.
         if reply is None or not reply.complete:
             what = "the answer ended before it was finished"
             if reply is not None and reply.message.calls:
                 what += ", in the middle of a tool call; nothing of it was run"
-            raise ModelError("cut", what, todo="send again")
+            raise ModelError("cut", what, todo="send again", usage=reply.usage if reply else None)
         return reply
 
     async def _read(self, stream: AsyncGenerator[ModelEvent, None], deltas: Deltas) -> Reply | None:
@@ -218,10 +231,16 @@ class Asker:
         try:
             self._hold = self._policy.budget.hold(self._writer.turn, self._model.name, wanted)
         except OverBudget as over:
-            raise TurnOver("limit", over.reason, over.todo) from None
+            raise TurnOver("limit", over.reason, over.todo, "budget") from None
 
-    def _lost(self) -> list[AnyEvent]:
-        """Return the estimated price of an answer that began and broke off: providers count it too."""
+    def _lost(self, used: Usage | None) -> list[AnyEvent]:
+        """Return the price of an answer that began and broke off: providers count it too.
+
+        It is estimated where the model does not say what was `used`.
+        """
+        if used is not None:
+            self._sent = None
+            return [UsageChanged(turn=self._writer.turn, usage=used, agent=self._writer.agent)]
         if self._sent is None:
             return []
         wanted, self._sent = forecast(self._model, self._sent), None
@@ -260,13 +279,24 @@ class Asker:
         self._expect(reply.message.calls)
         await self._writer.commit(*events)
 
+    async def _keep_words(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> None:
+        """Write down what was said before a call that was not finished, and what it used."""
+        self._text, self._sent = [reply.message.text], None
+        events = [*self._spoken(partial=True), *self._price(reply.usage, tools)]
+        self._forget()
+        if text := reply.message.text.strip():
+            events.append(self._writer.message(Message(role="assistant", text=text + CUT_NOTE)))
+        await self._writer.commit(*events)
+
     def _price(self, usage: Usage, tools: tuple[ToolSpec, ...]) -> list[AnyEvent]:
         window = self._model.context_window()
         share = min((usage.input + usage.output) / window, 1.0) if window else None
         writer = self._writer
         return [UsageChanged(turn=writer.turn, usage=usage, context=share, agent=writer.agent)]
 
-    def _spoken(self, *, partial: bool = False, label: str = "") -> list[AnyEvent]:
+    def _spoken(
+        self, *, partial: bool = False, label: str = "", used: Usage | None = None
+    ) -> list[AnyEvent]:
         events: list[AnyEvent] = []
         turn, message, agent = self._writer.turn, self._message, self._writer.agent
         if thought := "".join(self._thought).strip():
@@ -278,13 +308,23 @@ class Asker:
                     turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent
                 )
             )
-        if partial and events:
-            events += self._lost()
+        if partial and (events or used is not None):
+            events += self._lost(used)
         return events
 
     def _forget(self) -> None:
         self._thought = []
         self._text = []
+
+
+def _with_plain_arguments(reply: Reply) -> Reply:
+    calls = tuple(
+        msgspec.structs.replace(call, arguments=plain_arguments(call.arguments))
+        for call in reply.message.calls
+    )
+    if calls == reply.message.calls:
+        return reply
+    return msgspec.structs.replace(reply, message=msgspec.structs.replace(reply.message, calls=calls))
 
 
 async def _close(stream: AsyncGenerator[ModelEvent, None]) -> None:
@@ -294,7 +334,27 @@ async def _close(stream: AsyncGenerator[ModelEvent, None]) -> None:
         logger.exception("a model's stream could not be closed")
 
 
+_MORE_ROOM = "raise max_tokens in the config's table model, or ask for less at once"
+_MORE_WINDOW = "begin a new session, or choose a model with a larger window"
+
+
+def _unfinished(reply: Reply) -> TurnOver:
+    """Say why an answer ended within a call."""
+    behind = "in a call; nothing of it was run"
+    if reply.finish == "filtered":
+        what = f"the provider's content filter stopped the answer {behind}"
+        return TurnOver("failed", what, "ask in other words")
+    if reply.finish == "window":
+        return TurnOver("limit", f"the model's window was full {behind}", _MORE_WINDOW)
+    return TurnOver("limit", f"the model's output limit was reached {behind}", _MORE_ROOM)
+
+
 def _empty(reply: Reply, name: str) -> TurnOver:
+    if reply.finish == "length":
+        what = "the model's output limit was reached before it began to answer"
+        return TurnOver("limit", what, _MORE_ROOM)
+    if reply.finish == "window":
+        return TurnOver("limit", "the model's window was full before it began to answer", _MORE_WINDOW)
     if reply.finish == "filtered":
         return TurnOver("failed", "the provider's content filter stopped the answer", "ask in other words")
     return TurnOver("failed", f"{name} sent an empty answer", "send again, or choose another model")

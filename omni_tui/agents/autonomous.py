@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.lanes import Meter
+from omni_tui.agents.meter import Meter
 from omni_tui.agents.plan_host import PlanPolicy
 
 GOAL = """\
@@ -25,18 +24,11 @@ async def autonomous(
 ) -> AsyncIterator[ChatPolicy]:
     """Give the policy of an autonomous turn, which lasts as long as the block.
 
-    Requests and time of work are those of `limits`; each ends the turn as "limit", to be continued.
-    Time in which something waits for the person, which `waits` tells, is not counted.
+    Requests and time of work are those of `limits`; each ends the turn as "limit", to be continued,
+    the time also in the middle of a call or an answer. Time in which something waits for the person, which
+    `waits` tells, is not counted.
     """
     meter = Meter(limits.max_requests, limits.max_minutes, waits)
-    ticking = asyncio.create_task(_tick(meter), name="the clock of an autonomous turn")
-    try:
-        yield replace(policy, goal=GOAL, admit=meter.admit, max_seconds=limits.max_minutes * 60)
-    finally:
-        ticking.cancel()
-
-
-async def _tick(meter: Meter) -> None:
-    while True:
-        await asyncio.sleep(1)
-        meter.tick()
+    seconds = limits.max_minutes * 60
+    async with meter.watching():
+        yield replace(policy, goal=GOAL, admit=meter.admit, late=meter.late, max_seconds=seconds)

@@ -37,10 +37,17 @@ class Caller:
         self._malformed = 0
         self._rejected = 0
         self._over: TurnOver | None = None
+        self._surplus: frozenset[str] = frozenset()
         self.waiting: dict[str, ToolCall] = {}
 
-    def expect(self, calls: Sequence[ToolCall]) -> None:
-        """Take note of calls before they are written down, so that none can be forgotten."""
+    def expect(self, calls: Sequence[ToolCall], answer: Sequence[ToolCall] | None = None) -> None:
+        """Take note of calls before they are written down, so that none can be forgotten.
+
+        `answer` are all the calls of their answer, where some of them have results already.
+        """
+        whole = calls if answer is None else answer
+        taken = {call.id for call in whole[: self._policy.max_calls]}
+        self._surplus = frozenset(call.id for call in calls if call.id not in taken)
         self.waiting = {call.id: call for call in calls}
 
     async def run(self, step: int, tools: Sequence[ToolSpec] | None) -> None:
@@ -53,8 +60,18 @@ class Caller:
         scope = self._policy.scope
         known = (*tools, *META_TOOLS) if tools is not None else ()
         wrong = {call.id: _wrong_with(call, known, scope) for call in calls} if tools is not None else {}
-        await self._collect(step, calls, {call: words for call, words in wrong.items() if words})
+        refused = {call: words for call, words in wrong.items() if words}
+        refused |= {call: self._surplus_words() for call in self._surplus}
+        await self._collect(step, calls, refused)
         self._judge_step(any(wrong.values()))
+
+    def _surplus_words(self) -> str:
+        most = self._policy.max_calls
+        return (
+            f"Not carried out: an answer may make at most {most} calls, and this one comes after the first "
+            f"{most}. Nothing was sent for it. Look at the results of the first {most}, then make those "
+            "calls that are still needed."
+        )
 
     def last_words(self) -> list[ToolCall]:
         """Return the calls that never got a result, and forget them."""
@@ -151,7 +168,7 @@ class Caller:
         return next((tool.shown for tool in tools if tool.name == call.name), call.name)
 
     def _end(self, reason: str, todo: str) -> None:
-        self._over = self._over or TurnOver("limit", reason, todo)
+        self._over = self._over or TurnOver("limit", reason, todo, "repeats")
 
     def _judge_step(self, bad: bool) -> None:
         self._malformed = self._malformed + 1 if bad else 0

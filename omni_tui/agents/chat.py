@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from omni_tui.agents.writer import TurnOver
 from omni_tui.models.budget import Budget
 from omni_tui.models.context import RESULT_LIMIT
 from omni_tui.resilience.retry import RetryPolicy
@@ -20,12 +21,14 @@ class ChatPolicy:
     `pinned`: model names of tools that are always among them. `budget`: what may be used, None for no
     limit.
 
+    `max_calls`: calls of one answer that are carried out; of the rest the model is told.
+
     For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
     the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
     `admit` is asked before each request and raises `TurnOver` where there may be no more.
 
     For autonomous turns: `goal` are words to the model that go before the person's, `max_seconds` how
-    much work `admit` lets pass, for showing.
+    much work `admit` lets pass, for showing. `late` tells a cancelled turn whether its time was used.
     """
 
     max_steps: int = 25
@@ -38,11 +41,13 @@ class ChatPolicy:
     budget: Budget | None = None
     malformed_tries: int = 2
     same_calls: int = 3
+    max_calls: int = 32
     max_rejections: int = 5
     stop_grace_s: float = 5.0
     system: str = ""
     spoken: bool = True
     scope: str = ""
     admit: Callable[[], None] | None = None
+    late: Callable[[], TurnOver | None] | None = None
     goal: str = ""
     max_seconds: float = 0.0

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 from omni_tui.agents.asking import CUT_NOTE
 from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.lanes import Lane, Meter
+from omni_tui.agents.lanes import Lane
+from omni_tui.agents.meter import Meter
 from omni_tui.agents.plan import Offer, Phase, Task
 from omni_tui.agents.progress import OVER, PlanRecord, Progress, TaskRecord
 from omni_tui.agents.react import run_turn
 from omni_tui.agents.roles import SUMMARY_LIMIT, worker_again, worker_goal, worker_system
-from omni_tui.agents.writer import Writer
+from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import Message, Model
 from omni_tui.models.context import read_result
 from omni_tui.models.roles import FAILED
@@ -29,7 +30,6 @@ ATTEMPTS = 2
 """How often a task is tried in all."""
 
 _SCOPE = "it is not among the tools that the plan allots to this task"
-_TICK_S = 1.0
 _REASON = 400
 _REFUSED = {"rejected", "denied", "withheld"}
 
@@ -66,14 +66,9 @@ class Crew:
                 await self._begin(record, phase)
                 if not self._running:
                     return
-                timeout = min(_TICK_S, self._around.meter.left_s)
-                done, _ = await asyncio.wait(
-                    self._running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-                )
+                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     await self._over(task)
-                if (over := self._around.meter.late()) is not None:
-                    raise over
         except BaseException:
             await self.stop()
             raise
@@ -182,8 +177,9 @@ class Crew:
         ended = task.result()
         one = record.tasks[ident]
         state, text, reason = self._judged(one, ended)
-        over = self._around.meter.over() if ended.status == "limit" else None
-        if over is not None:
+        # What all agents share is used up: for the others there is nothing left either.
+        shared = ended.limit in ("requests", "time", "budget")
+        if shared:
             state = "stopped"
         if state == "failed" and one.attempt < ATTEMPTS and self._may_try_again(one, ended):
             await self._start(record, one, worker_again(reason), one.attempt + 1, failed=reason)
@@ -192,19 +188,12 @@ class Crew:
             return
         await self._around.writer.commit(_changed(record, one, state, one.attempt, text, reason))
         del self._running[task]
-        if over is not None:
-            raise over
+        if shared:
+            raise TurnOver("limit", ended.reason, ended.todo, ended.limit)
 
     def _may_try_again(self, one: TaskRecord, ended: TurnEnded) -> bool:
         """Whether another attempt makes sense: not at a limit, and not against a refusal of a call."""
-        if ended.status == "limit":
-            return False
-        for message in reversed(self._around.progress.lanes.get(one.task.agent, [])):
-            if message.role == "user":
-                break
-            if message.role == "tool" and read_result(message.text)[0] in _REFUSED:
-                return False
-        return True
+        return ended.status != "limit" and _REFUSED.isdisjoint(self._statuses(one))
 
     def _judged(self, one: TaskRecord, ended: TurnEnded) -> tuple[TaskState, str, str]:
         """Return what an attempt came to: state, summary, reason."""
@@ -221,7 +210,30 @@ class Crew:
             return "failed", text, reason[:_REASON] or "its agent gave no reason"
         if not text or text.endswith(CUT_NOTE.strip()):
             return "failed", text, "its last answer was cut off"
+        made = self._statuses(one)
+        refused = [status for status in made if status in _REFUSED]
+        if refused and len(refused) == len(made):
+            return "failed", text, f"{_all_refused(refused)}, whatever its agent says"
+        if refused:
+            return "done", text, f"{len(refused)} of its {len(made)} calls were refused"
         return "done", text, ""
+
+    def _statuses(self, one: TaskRecord) -> list[str]:
+        """Return how the calls of the last attempt ended, in order."""
+        found: list[str] = []
+        for message in reversed(self._around.progress.lanes.get(one.task.agent, [])):
+            if message.role == "user":
+                break
+            if message.role == "tool":
+                found.append(read_result(message.text)[0])
+        return found[::-1]
+
+
+def _all_refused(statuses: Sequence[str]) -> str:
+    if len(statuses) == 1:
+        return f"its only call was {statuses[0]}"
+    kinds = " or ".join(sorted(set(statuses)))
+    return f"all its {len(statuses)} calls were {kinds}"
 
 
 def allotted(task: Task, offer: Offer) -> frozenset[str]:

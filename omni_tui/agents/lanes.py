@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from omni_tui.agents.host import AgentHost, KeepsContext, StoredResult, ToolOutcome
-from omni_tui.agents.writer import TurnOver
 from omni_tui.models.base import Message, ToolCall, ToolSpec
 from omni_tui.models.context import steps_since_user
 from omni_tui.models.window import Window
@@ -73,68 +71,3 @@ class Lane:
     def history(self) -> tuple[Message, ...]:
         """What this agent was told and has said."""
         return tuple(self._history())
-
-
-class Meter:
-    """How much the agents of a plan have used together: requests, and time (minutes, `clock` in seconds).
-
-    `waits` says whether everything stands still for the person; that time is not counted.
-    """
-
-    def __init__(
-        self,
-        max_requests: int,
-        max_minutes: float,
-        waits: Callable[[], bool],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.requests = 0
-        self._max_requests = max_requests
-        self._max_minutes = max_minutes
-        self._waits = waits
-        self._clock = clock
-        self._last = clock()
-        self._spent = 0.0
-
-    def admit(self) -> None:
-        """Count a request. Raises `TurnOver` where there may be no more."""
-        if (over := self.over()) is not None:
-            raise over
-        self.requests += 1
-
-    def tick(self) -> None:
-        """Count the time since the last tick."""
-        now = self._clock()
-        if not self._waits():
-            self._spent += now - self._last
-        self._last = now
-
-    def over(self) -> TurnOver | None:
-        """Return why there may be no further request, None if there may."""
-        if self.requests >= self._max_requests:
-            return TurnOver(
-                "limit",
-                f"all {self._max_requests} model requests of this turn are used",
-                "say “continue” to go on with what is left, or raise max_requests under [agent]",
-            )
-        return self.late()
-
-    def late(self) -> TurnOver | None:
-        """Return what ends the work now because its time is used, None if it is not."""
-        self.tick()
-        if self._spent >= self._max_minutes * 60:
-            return TurnOver(
-                "limit",
-                f"the {self._max_minutes:g} minutes of this turn are over",
-                "say “continue” to go on with what is left, or raise max_minutes under [agent]",
-            )
-        return None
-
-    def pass_over(self) -> None:
-        """Leave out the time since the last tick: the person was thinking."""
-        self._last = self._clock()
-
-    @property
-    def left_s(self) -> float:
-        """Seconds of work left."""
-        return max(0.0, self._max_minutes * 60 - self._spent)

@@ -16,7 +16,8 @@ from omni_tui.agents.asking import Asker
 from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.crew import Around, Crew, changed
 from omni_tui.agents.host import AgentHost
-from omni_tui.agents.lanes import Lane, Meter
+from omni_tui.agents.lanes import Lane
+from omni_tui.agents.meter import Meter
 from omni_tui.agents.plan import Plan
 from omni_tui.agents.plan_host import PlanHost, PlanPolicy
 from omni_tui.agents.planning import Answer as Direct
@@ -34,7 +35,7 @@ from omni_tui.agents.roles import (
 )
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import Message, Model, ModelError
-from omni_tui.protocol.events import Answer, AnyEvent, Thought, TurnEnded, TurnStatus
+from omni_tui.protocol.events import Answer, AnyEvent, Thought, TurnEnded, TurnLimit, TurnStatus
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
 from omni_tui.security.text import safe, safe_line
 
@@ -92,11 +93,12 @@ class _Orchestra:
         before = task.cancelling() if task else 0
         try:
             try:
-                return await self._work()
+                async with self._meter.watching():
+                    return await self._work()
             except TurnOver as over:
-                return await self._closed(over.status, over.reason, over.todo)
+                return await self._closed(over)
             except ModelError as error:
-                return await self._closed("failed", error.what, error.todo)
+                return await self._closed(TurnOver("failed", error.what, error.todo))
         except asyncio.CancelledError:
             ended = await self._stopped()
             # The cancellation is carried out; what follows in this task is not cancelled.
@@ -189,6 +191,7 @@ class _Orchestra:
             phases=plan.shown(),
             plan_json=text,
             asks=asks,
+            calls=self._limits.calls,
             replaces=former.event.plan if former else "",
             why=safe(_why(former), limit=2_000) if former else safe(""),
         )
@@ -200,8 +203,8 @@ class _Orchestra:
             raise TurnOver(
                 "failed", "the plan of this turn cannot be read any more", "send the message again"
             )
-        await self._plans.decided(record.event.plan)
-        self._meter.pass_over()
+        with self._meter.paused():
+            await self._plans.decided(record.event.plan)
 
     async def _refused(self, record: PlanRecord, verdict: PlanDecided) -> None:
         """Plan anew by the person's words; without words the turn ends. Raises `TurnOver`."""
@@ -243,7 +246,7 @@ class _Orchestra:
             considered = self._progress.considered
             failed = [one.task.id for one in record.of("failed") if one.task.id not in considered]
             if failed and record.of("waiting") and self._progress.replans < REPLANS:
-                await self._to_planner(failure(record.plan, record.tasks, failed))
+                await self._to_planner(failure(record.plan, record.tasks, failed, self._progress.lanes))
                 return
             await self._leave_out(record)
             left = record.of("waiting", "running")
@@ -297,7 +300,9 @@ class _Orchestra:
         try:
             await asker.ask(())
         except (ModelError, TurnOver) as error:
-            await self._say(plain_report(tasks), OURS)
+            await self._say(plain_report(tasks, self._progress.lanes), OURS)
+            if isinstance(error, TurnOver) and error.status == "limit":
+                return self._ended(error.status, error.reason, error.todo, error.limit)
             what = error.what if isinstance(error, ModelError) else error.reason
             return self._ended("failed", f"the final report could not be had from the model: {what}")
         finally:
@@ -316,9 +321,16 @@ class _Orchestra:
             return self._ended("done")
         if last.ended is None or last.of("stopped"):
             return self._ended("stopped", (last.ended.reason if last.ended else "") or "stopped by you")
-        lost = len(last.of("failed", "skipped"))
-        if lost:
-            return self._ended("failed", f"{lost} of {len(last.tasks)} tasks were not done")
+        if lost := last.of("failed", "skipped"):
+            were = "task was" if len(lost) == 1 else "tasks were"
+            return self._ended(
+                "failed", f"{len(lost)} of {len(last.tasks)} {were} not done: {_titles(lost)}"
+            )
+        # What another plan took over was reached in another way, which is said all the same.
+        former = [one for one in self._progress.plans.values() if one.approved and one is not last]
+        around = [task for record in former for task in record.of("failed")]
+        if around:
+            return self._ended("done", f"what failed was planned around: {_titles(around)}")
         return self._ended("done")
 
     async def _stopped(self) -> TurnEnded:
@@ -326,12 +338,11 @@ class _Orchestra:
         if (record := self._progress.open) is not None:
             await self._plans.withdraw(record.event.plan)
         said = self._asker.last_words() if self._asker is not None else []
-        return await self._closed("stopped", "stopped by you", said=said)
+        return await self._closed(self._meter.late() or TurnOver("stopped", "stopped by you"), said)
 
-    async def _closed(
-        self, status: TurnStatus, reason: str, todo: str = "", said: Sequence[AnyEvent] = ()
-    ) -> TurnEnded:
-        """End the plan where it stands, say so in the conversation, and return how the turn ended."""
+    async def _closed(self, over: TurnOver, said: Sequence[AnyEvent] = ()) -> TurnEnded:
+        """End the plan where it stands, say what ran in the conversation, and return how the turn ended."""
+        reason = over.reason
         events: list[AnyEvent] = list(said)
         record = self._progress.running
         if record is not None and record.ended is None:
@@ -344,10 +355,10 @@ class _Orchestra:
                 replace(one, state="stopped", reason=reason) if one.state in ("waiting", "running") else one
                 for one in self._all_tasks()
             ]
-            spoken = self._spoken(f"{plain_report(tasks)}\n\nThe turn ended: {reason}", OURS)
-            events += spoken if status != "stopped" else spoken[1:]
+            told = plain_report(tasks, self._progress.lanes)
+            events += self._spoken(f"{told}\n\nThe turn ended: {reason}", OURS)
         await self._writer.commit(*events, last=True)
-        return self._ended(status, reason, todo)
+        return self._ended(over.status, reason, over.todo, over.limit)
 
     async def _say(self, text: str, label: str) -> None:
         """Put an answer into the conversation and before the person."""
@@ -365,13 +376,16 @@ class _Orchestra:
         said = [message.text for message in self._host.history() if message.role == "user"]
         return said[-1] if said else ""
 
-    def _ended(self, status: TurnStatus, reason: str = "", todo: str = "") -> TurnEnded:
+    def _ended(
+        self, status: TurnStatus, reason: str = "", todo: str = "", limit: TurnLimit = ""
+    ) -> TurnEnded:
         return TurnEnded(
             turn=self._turn,
             status=status,
             reason=safe(reason, limit=1_000),
             todo=safe(todo, limit=1_000),
             steps=self._meter.requests,
+            limit=limit,
         )
 
 
@@ -384,6 +398,10 @@ def _plan_ended(record: PlanRecord, reason: str = "", skipped: int = 0) -> PlanE
         skipped=len(record.of("skipped")) + skipped,
         reason=safe(reason, limit=1_000),
     )
+
+
+def _titles(tasks: Sequence[TaskRecord]) -> str:
+    return "; ".join(one.task.title for one in tasks[:3]) + (" …" if len(tasks) > 3 else "")
 
 
 def _why(former: PlanRecord) -> str:

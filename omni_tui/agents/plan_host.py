@@ -11,9 +11,13 @@ from omni_tui.agents.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class PlanPolicy:
-    """How plans are handled: whether they are asked about, and the limits of a turn (minutes of work)."""
+    """How plans are handled: whether they are asked about, and the limits of a turn (minutes of work).
+
+    `calls` is what is done with a call of a plan's agent where nothing else decides.
+    """
 
     plan: Literal["ask", "allow"] = "ask"
+    calls: Literal["allow", "ask", "deny"] = "allow"
     parallel: int = 4
     max_requests: int = 200
     max_minutes: float = 60.0

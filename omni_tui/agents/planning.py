@@ -16,8 +16,8 @@ from omni_tui.agents.plan import Offer, Phase, Plan, Task
 from omni_tui.security.text import strip_invisible
 
 MAX_PHASES = 8
-MAX_IN_PHASE = 8
-MAX_TASKS = 30
+MAX_IN_PHASE = 32
+MAX_TASKS = 40
 MAX_TITLE = 200
 MAX_TEXT = 4_000
 MAX_DRAFT = 200_000

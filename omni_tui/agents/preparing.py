@@ -140,10 +140,11 @@ class Preparer:
                         parts.append(event.text)
                     elif isinstance(event, Reply):
                         parts, usage = [event.message.text], event.usage
+                        reason = "" if event.complete else "the summary ended before it was finished"
                     if sum(map(len, parts)) > LONGEST:
                         break
         except ModelError as error:
-            reason = error.what
+            reason, usage = error.what, error.usage or usage
         except TimeoutError:
             reason = f"the model did not finish within {SUMMARY_S:.0f} seconds"
         except Exception as error:

@@ -11,8 +11,9 @@ from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import AgentHost, Steerable
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import Model, ModelError, Reply
-from omni_tui.models.context import steps_since_user, unanswered
-from omni_tui.protocol.events import TurnEnded, TurnStatus
+from omni_tui.models.budget import GO_ON
+from omni_tui.models.context import last_calls, steps_since_user, unanswered
+from omni_tui.protocol.events import TurnEnded, TurnLimit, TurnStatus
 from omni_tui.protocol.report import StepTaken
 from omni_tui.security.text import safe
 
@@ -55,7 +56,7 @@ class _Turn:
             try:
                 return await self._loop(resume)
             except TurnOver as over:
-                return self._ended(over.status, over.reason, over.todo)
+                return self._ended(over.status, over.reason, over.todo, over.limit)
             except ModelError as error:
                 await self._writer.commit(*self._asker.last_words())
                 return self._ended("failed", error.what, error.todo)
@@ -64,6 +65,8 @@ class _Turn:
             # The cancellation is carried out; what follows in this task is not cancelled.
             while task and task.cancelling() > before:
                 task.uncancel()
+            if self._policy.late is not None and (late := self._policy.late()) is not None:
+                return self._ended(late.status, late.reason, late.todo, late.limit)
             return self._ended("stopped", "stopped by you")
         except Exception as error:
             logger.exception("turn %s broke", self._turn)
@@ -80,7 +83,7 @@ class _Turn:
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
             return self._ended("done")  # It was answered; only its end was not written down.
         if resume and (calls := unanswered(history)):
-            self._caller.expect(calls)
+            self._caller.expect(calls, answer=last_calls(history))
             await self._caller.run(step, None)
         while step < self._policy.max_steps:
             step += 1
@@ -95,7 +98,8 @@ class _Turn:
         return self._ended(
             "limit",
             f"the agent used all {self._policy.max_steps} steps of this turn",
-            "say “continue” to let it go on",
+            f"{GO_ON} to let it go on",
+            "steps",
         )
 
     def _tell_step(self, step: int) -> None:
@@ -111,7 +115,15 @@ class _Turn:
 
     def _answered(self, reply: Reply) -> TurnEnded:
         if reply.finish == "length":
-            return self._ended("limit", "the answer reached the model's output limit", "say “continue”")
+            reason = "the answer reached the model's output limit"
+            return self._ended("limit", reason, f"{GO_ON}, or raise max_tokens under [model]", "output")
+        if reply.finish == "window":
+            return self._ended(
+                "limit",
+                "the model's window was full before its answer was finished",
+                "begin a new session, or choose a model with a larger window",
+                "output",
+            )
         if reply.finish == "filtered":
             return self._ended(
                 "failed", "the provider's content filter cut the answer", "ask in other words"
@@ -124,11 +136,14 @@ class _Turn:
         events = [*self._asker.last_words(), *cancelled_results(calls, self._writer)]
         await self._writer.commit(*events, last=True)
 
-    def _ended(self, status: TurnStatus, reason: str = "", todo: str = "") -> TurnEnded:
+    def _ended(
+        self, status: TurnStatus, reason: str = "", todo: str = "", limit: TurnLimit = ""
+    ) -> TurnEnded:
         return TurnEnded(
             turn=self._turn,
             status=status,
             reason=safe(reason, limit=1_000),
             todo=safe(todo, limit=1_000),
             steps=self._asker.asked,
+            limit=limit,
         )

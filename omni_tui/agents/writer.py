@@ -8,18 +8,19 @@ import msgspec
 
 from omni_tui.agents.host import AgentHost
 from omni_tui.models.base import Message
-from omni_tui.protocol.events import AnyEvent, ModelMessage, TurnStatus
+from omni_tui.protocol.events import AnyEvent, ModelMessage, TurnLimit, TurnStatus
 from omni_tui.security.text import exact_json
 
 
 class TurnOver(Exception):
-    """The turn ends here, for a reason the person is told."""
+    """The turn ends here, for a reason the person is told; `limit` names the limit that was reached."""
 
-    def __init__(self, status: TurnStatus, reason: str, todo: str = "") -> None:
+    def __init__(self, status: TurnStatus, reason: str, todo: str = "", limit: TurnLimit = "") -> None:
         super().__init__(reason)
         self.status: TurnStatus = status
         self.reason = reason
         self.todo = todo
+        self.limit: TurnLimit = limit
 
 
 class Writer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omni_tui.approvals.subject import Subject
 from omni_tui.memory import CallRow
-from omni_tui.protocol import JsonText, SafeText
+from omni_tui.protocol import JsonText, Mode, SafeText
 from omni_tui.protocol.events import ApprovalRequested, CallProposed
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, hidden, safe, safe_json, safe_line
@@ -29,6 +29,8 @@ class Card:
     restored: bool = False
     fallback: str = ""
     """For what the call stands in, "" if it was wanted itself."""
+    mode: Mode | None = None
+    """The mode under which it waits, None for a call by hand."""
 
 
 def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
@@ -79,6 +81,7 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
         origin="hand" if row.origin == "hand" else "agent",
         edited=card.edited,
         restored=card.restored,
+        mode=card.mode,
     )
 
 

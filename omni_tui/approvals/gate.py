@@ -32,7 +32,10 @@ logger = logging.getLogger(__name__)
 
 
 class Gate:
-    """Decides on proposals, keeps the queue, makes grants and redeems them."""
+    """Decides on proposals, keeps the queue, makes grants and redeems them.
+
+    `now` gives the mode of this moment. A call is judged under that and under the mode of its turn.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Gate:
         base: dict[Mode, Decision],
         lookup: Callable[[str, str], Subject | None],
         digest: Callable[[bytes], str],
+        now: Callable[[], Mode] | None = None,
         headless: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -48,6 +52,7 @@ class Gate:
         self._base = base
         self._lookup = lookup
         self._digest = digest
+        self._now = now
         self._headless = headless
         self._mint = Mint(clock)
         self._open: dict[str, OpenCall] = {}
@@ -58,8 +63,9 @@ class Gate:
     # --- proposals ------------------------------------------------------------------------------
 
     def assess(self, proposal: Proposal, subject: Subject, mode: Mode) -> Assessment:
-        """Say what would be decided on a proposal, without side effects."""
-        return assess(self._base, facts(proposal, subject, mode))
+        """Say what would be decided on a proposal of a turn in `mode`, without side effects."""
+        now = mode if self._now is None else self._now()
+        return assess(self._base, facts(proposal, subject, mode, now))
 
     async def propose(self, proposal: Proposal, subject: Subject, mode: Mode) -> Resolution | None:
         """Journal a proposal. Return how it ended, or None if it waits for the person now.
@@ -67,7 +73,7 @@ class Gate:
         Then `resolution` waits for the verdict, and `withdraw` ends the wait.
         """
         assessment = self.assess(proposal, subject, mode)
-        opened = self._opened(proposal, subject, assessment)
+        opened = self._opened(proposal, subject, assessment, mode)
         self._open[proposal.call] = opened
         if assessment.decision == "allow":
             self._allow(opened, assessment)
@@ -89,15 +95,18 @@ class Gate:
         proposal = Proposal.from_row(row)
         if subject is None:
             subject = Subject.missing(row.server, row.tool)
-            assessment = Assessment("ask", "restart", (f"{row.server} is not connected yet",))
+            asked_in = mode if row.origin == "agent" else None
+            assessment = Assessment(
+                "ask", "restart", (f"{row.server} is not connected yet",), mode=asked_in
+            )
         else:
             assessment = self.assess(proposal, subject, mode)
-        opened = self._opened(proposal, subject, assessment, row=row)
+        opened = self._opened(proposal, subject, assessment, mode, row=row)
         opened.card = replace(opened.card, restored=True, fallback=fallback)
         self._open[row.call] = opened
         await self._journal.commit(self._request(opened))
 
-    async def reconsider(self, server: str, mode: Mode) -> None:
+    async def reconsider(self, server: str) -> None:
         """A server's tools are known now: show anew what waited for that."""
         async with self._verdicts:
             for item in list(self._open.values()):
@@ -108,21 +117,36 @@ class Gate:
                 if moved_on(item.row, subject):
                     await self._hold(item, subject)
                     continue
-                assessment = self.assess(Proposal.from_row(item.row), subject, mode)
+                assessment = self.assess(item.proposal, subject, item.mode)
                 was = item.card
                 card = Card(subject, assessment.why, held=assessment.held, restored=True)
-                item.card = replace(card, edited=was.edited, fallback=was.fallback)
+                item.card = replace(
+                    card, edited=was.edited, fallback=was.fallback, mode=assessment.mode or was.mode
+                )
                 await self._journal.commit(self._request(item))
 
     def _opened(
-        self, proposal: Proposal, subject: Subject, assessment: Assessment, row: CallRow | None = None
+        self,
+        proposal: Proposal,
+        subject: Subject,
+        assessment: Assessment,
+        mode: Mode,
+        row: CallRow | None = None,
     ) -> OpenCall:
         state: CallState = "held" if assessment.held else "pending"
         if row is None:
             row = proposal.row(subject, state, self._digest(proposal.arguments))
-        card = Card(subject, assessment.why, held=assessment.held, fallback=proposal.fallback)
+        card = Card(
+            subject,
+            assessment.why,
+            held=assessment.held,
+            fallback=proposal.fallback,
+            mode=assessment.mode,
+        )
         waiter: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
-        return OpenCall(row=row, card=card, digest=self._shown(row), waiter=waiter)
+        return OpenCall(
+            row=row, card=card, digest=self._shown(row), waiter=waiter, proposal=proposal, mode=mode
+        )
 
     def _allow(self, opened: OpenCall, assessment: Assessment) -> None:
         """Approve at once. Written together with `dispatching`, so that one flush serves both."""
@@ -233,6 +257,63 @@ class Gate:
 
     # --- grants ---------------------------------------------------------------------------------
 
+    async def still_allowed(self, call: str) -> bool:
+        """False if a call that its mode let pass is asked about now: the mode became severer meanwhile.
+
+        It then waits for the person (headless it is withheld): see `resolution`. What a person approved
+        stays approved.
+        """
+        async with self._verdicts:
+            item = self._open.get(call)
+            return item is None or not await self._tightened(item)
+
+    async def _tightened(self, item: OpenCall) -> bool:
+        row = item.row
+        if row.state != "approved" or row.decider != "mode":
+            return False
+        subject = self._lookup(row.server, row.tool)
+        if subject is None or moved_on(row, subject):
+            return False  # there is no grant for it anyway: see `_as_approved`
+        assessment = self.assess(item.proposal, subject, item.mode)
+        if assessment.decision == "allow":
+            return False
+        if assessment.decision == "deny":
+            state: CallState = "denied"
+        else:
+            state = "withheld" if self._headless else "held" if assessment.held else "pending"
+        item.waiter = asyncio.get_running_loop().create_future()
+        self._resolved.pop(row.call, None)
+        item.card = replace(item.card, why=assessment.why, held=assessment.held, mode=assessment.mode)
+        reason = "; ".join(assessment.why)
+        decider = "" if state in OPEN else "headless" if state == "withheld" else assessment.decider
+        now = replace(row, state=state, decider=decider)
+        event: AnyEvent = request_approval(item.card, now, item.digest)
+        if state not in OPEN:
+            event = CallChanged(
+                call=row.call,
+                state=state,
+                decider=decider,
+                reason=safe(reason, limit=1000),
+                attempt=row.attempt,
+            )
+        await self._journal.commit(*self._entered(item, now), event, change=self._change(item, now))
+        item.row, item.written, item.unwritten = now, True, ()
+        if state not in OPEN:
+            self._settle(item, Resolution(state, decider, reason))
+        return True
+
+    @staticmethod
+    def _entered(item: OpenCall, now: CallRow) -> tuple[AnyEvent, ...]:
+        """Return the event that says a call was proposed, if it is not on disk yet."""
+        return () if item.written else (call_proposed(item.card, now, item.digest),)
+
+    @staticmethod
+    def _change(item: OpenCall, now: CallRow) -> Callable[[Tx], None]:
+        """Return the change of the table that takes an approved call to where it stands now."""
+        if not item.written:
+            return lambda tx: calls.insert(tx, now)
+        return lambda tx: calls.move(tx, now.call, now.state, expect=("approved",), decider=now.decider)
+
     def grant(self, call: str) -> Grant:
         """Make the grant for an approved call. Raises `Refused` for any other.
 
@@ -288,7 +369,7 @@ class Gate:
             )
             self.dispatches.close(dispatch)
             if item.row.state == "approved":
-                return True
+                return not await self._tightened(item)
             self._resolved.pop(dispatch.call, None)
             item.waiter = asyncio.get_running_loop().create_future()
             if item.row.state == "withheld":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterable
 from functools import lru_cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_tui.approvals.policy import Trust
+from omni_tui.config.launch import program_of
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory import PinnedTool, TrustStore
 from omni_tui.servers.base import ToolDefinition
@@ -36,17 +36,31 @@ def fingerprint(spec: ServerSpec) -> str:
         headers = {k.lower(): "" if k in spec.secret_headers else v for k, v in spec.headers.items()}
         signs_in = [spec.oauth.grant, spec.oauth.client_id, spec.oauth.issuer] if spec.oauth else None
         return _digest(["http", spec.url, headers, *([signs_in] if signs_in else [])])
-    found = shutil.which(spec.command, path=spec.env.get("PATH")) or spec.command
+    found = program_of(spec) or spec.command
     env = {name: "" if name in spec.secret_env else value for name, value in spec.env.items()}
     inherit = [sorted(spec.inherit)] if spec.inherit else []
     return _digest(["stdio", str(Path(found).resolve()), list(spec.args), spec.cwd, env, *inherit])
 
 
 def definition_hash(tool: ToolDefinition) -> str:
-    """Hash all that a tool's server says about it and that a person or a model may rely on."""
-    return _digest(
-        [tool.name, tool.title, tool.description, tool.input_schema, tool.output_schema, tool.annotations]
-    )
+    """Hash all that a tool's server says about it, its `_meta` included, exactly as it came."""
+    return "2:" + _digest([*_said(tool), tool.only_as_task, tool.meta])
+
+
+def former_hash(tool: ToolDefinition) -> str:
+    """Hash a tool as earlier versions did, which left `_meta` out: pins of theirs still count."""
+    return _digest(_said(tool))
+
+
+def _said(tool: ToolDefinition) -> list[Any]:
+    return [
+        tool.name,
+        tool.title,
+        tool.description,
+        tool.input_schema,
+        tool.output_schema,
+        tool.annotations,
+    ]
 
 
 class Pins:
@@ -67,21 +81,41 @@ class Pins:
             return "unchanged"
         return "unchanged" if pin.fingerprint == now else "changed"
 
+    def instructions_trust(self, server: str, instructions: str) -> Trust:
+        """Compare what a server says about its use with what it said when it was first seen."""
+        now = _digest(instructions)
+        pinned = self._store.instructions(server)
+        if not pinned:
+            self._store.pin_instructions(server, now)
+        return "unchanged" if pinned in ("", now) else "changed"
+
     def allowed(self, spec: ServerSpec) -> bool:
         """Whether the person consented to starting exactly this server."""
         pin = self._store.server(spec.name)
         return pin is not None and pin.allowed and pin.fingerprint == fingerprint(spec)
 
     def allow(self, spec: ServerSpec) -> None:
-        """Remember the person's consent to starting this server as it is now."""
+        """Remember the person's consent to starting this server, whatever it will say about its use."""
         self._store.allow(spec.name, fingerprint(spec))
+        self._store.pin_instructions(spec.name, "")
 
-    def tool_trust(self, server: str, hashes: dict[str, str]) -> dict[str, Trust]:
+    def tool_trust(
+        self, server: str, hashes: dict[str, str], former: dict[str, str] | None = None
+    ) -> dict[str, Trust]:
         """Compare a server's tools with their pins.
 
-        The first listing of a server is pinned as a whole; a tool that appears later is `new`.
+        The first listing of a server is pinned as a whole; a tool that appears later is `new`. A pin
+        that fits the `former` hash of a tool is brought up to date and keeps its date.
         """
         pins = {tool: self._store.tool(server, tool) for tool in hashes}
+        old = {
+            tool: hashes[tool]
+            for tool, pin in pins.items()
+            if former is not None and pin is not None and pin.def_hash == former.get(tool)
+        }
+        if old:
+            self._store.pin_tools(server, old, same=True)
+            pins |= {tool: self._store.tool(server, tool) for tool in old}
         if hashes and not any(pins.values()):
             self._store.pin_tools(server, hashes)
             return dict.fromkeys(hashes, "unchanged")
@@ -92,9 +126,10 @@ class Pins:
         pin = self._store.tool(server, tool)
         return pin.first_seen if pin else None
 
-    def accept(self, spec: ServerSpec, hashes: dict[str, str]) -> None:
-        """Accept a server, and these of its tools, as they are now."""
+    def accept(self, spec: ServerSpec, hashes: dict[str, str], instructions: str = "") -> None:
+        """Accept a server, what it says about its use, and these of its tools, as they are now."""
         self._store.pin_server(spec.name, fingerprint(spec))
+        self._store.pin_instructions(spec.name, _digest(instructions))
         self._store.pin_tools(spec.name, hashes)
 
     def accept_tools(self, server: str, hashes: dict[str, str]) -> None:

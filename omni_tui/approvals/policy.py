@@ -16,6 +16,8 @@ Decision = Literal["allow", "ask", "deny"]
 Origin = Literal["agent", "hand"]
 Trust = Literal["unchanged", "new", "changed"]
 
+SEVERITY: dict[Decision, int] = {"allow": 0, "ask": 1, "deny": 2}
+
 COVERS: dict[Mode, str] = {
     "chat": "every call is asked about",
     "auto": (
@@ -28,7 +30,11 @@ COVERS: dict[Mode, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything a decision may depend on."""
+    """Everything a decision may depend on.
+
+    `mode` is the mode of the message that the turn answers, `now` the mode of this moment (None: the
+    same). `loosened` says what the person allowed only after that message, "" if nothing that matters.
+    """
 
     mode: Mode
     origin: Origin
@@ -40,23 +46,34 @@ class Facts:
     """Why the arguments could not be checked against the schema; "" if they were."""
     unplanned: bool = False
     """Whether it stands in for a call of a plan's agent, which the approved plan gave other tools."""
+    now: Mode | None = None
+    loosened: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A decision and its reasons, in words for the person. `held`: trust must be given first."""
+    """A decision and its reasons, in words for the person. `held`: trust must be given first.
+
+    `mode` is the mode that decided, None for a call by hand.
+    """
 
     decision: Decision
     decider: str
     why: tuple[str, ...] = field(default=())
     held: bool = False
+    mode: Mode | None = None
 
 
 def assess(base: dict[Mode, Decision], facts: Facts) -> Assessment:
-    """Decide on a call. `base` holds the config's decision for each mode."""
+    """Decide on a call. `base` holds the config's decision for each mode.
+
+    An agent's call is judged under the mode of its turn and under the mode of now; the severer decision
+    counts. So a change of mode tightens at once, and loosens only for messages sent after it.
+    """
     why: list[str] = []
     if facts.server_trust == "changed":
-        why.append("the way this server is started or reached has changed since you last used it")
+        what = "the way this server is started or reached, or what it says about its use,"
+        why.append(f"{what} has changed since you last used it")
     if facts.tool_trust == "changed":
         why.append("the server has changed this tool's definition since you last used it")
     if facts.tool_trust == "new":
@@ -68,7 +85,20 @@ def assess(base: dict[Mode, Decision], facts: Facts) -> Assessment:
         why.append("the plan does not name this tool for this agent; it stands in for another")
     if facts.origin == "hand":
         return _by_hand(facts, why, held)
-    return _by_agent(base[facts.mode], facts, why, held)
+    if facts.loosened:
+        why.append(facts.loosened)
+    under_turn = _by_agent(base[facts.mode], facts.mode, facts, why, held)
+    if facts.now is None or facts.now == facts.mode:
+        return under_turn
+    under_now = _by_agent(base[facts.now], facts.now, facts, [*why, *_without_plan(facts)], held)
+    return max(under_turn, under_now, key=lambda each: SEVERITY[each.decision])
+
+
+def _without_plan(facts: Facts) -> tuple[str, ...]:
+    """Say why a call is asked about that orchestrator mode would let pass only as part of a plan."""
+    if facts.now != "orchestrator":
+        return ()
+    return ("orchestrator mode asks about a plan first, and this call belongs to none",)
 
 
 def _by_hand(facts: Facts, why: list[str], held: bool) -> Assessment:
@@ -80,13 +110,14 @@ def _by_hand(facts: Facts, why: list[str], held: bool) -> Assessment:
     return Assessment("allow", "user (by hand)", tuple(why), held)
 
 
-def _by_agent(base: Decision, facts: Facts, why: list[str], held: bool) -> Assessment:
+def _by_agent(base: Decision, mode: Mode, facts: Facts, found: list[str], held: bool) -> Assessment:
+    why = list(found)
     if base == "deny":
-        return Assessment("deny", "mode", (f"{facts.mode} mode is set to deny every call",), held)
+        return Assessment("deny", "mode", (f"{mode} mode is set to deny every call",), held, mode)
     if base == "ask":
-        why.append(f"{facts.mode} mode asks for every call")
-        return Assessment("ask", "mode", tuple(why), held)
+        why.append(f"{mode} mode asks for every call")
+        return Assessment("ask", "mode", tuple(why), held, mode)
     if facts.risk == "destructive":
-        why.append(f"this tool may destroy things, and {facts.mode} mode asks before that")
+        why.append(f"this tool may destroy things, and {mode} mode asks before that")
     decision: Decision = "ask" if why else "allow"
-    return Assessment(decision, "mode", tuple(why), held)
+    return Assessment(decision, "mode", tuple(why), held, mode)

@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass
 
 from omni_tui.approvals.cards import Card
+from omni_tui.approvals.subject import Proposal
 from omni_tui.memory import CallRow
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.events import CallState
 
 OPEN: tuple[CallState, ...] = ("pending", "held")
@@ -35,6 +36,9 @@ class OpenCall:
     card: Card
     digest: str
     waiter: asyncio.Future[Resolution]
+    proposal: Proposal
+    mode: Mode
+    """The mode of its turn."""
     halted: bool = False
     """Whether its run was stopped: it gets no grant any more, though its end is not on disk yet."""
     unwritten: tuple[AnyEvent, ...] = ()

@@ -69,6 +69,8 @@ class Proposal:
     unchecked: str = ""
     fallback: str = ""
     """For what the call stands in, in words for the card; "" if it was wanted itself."""
+    loosened: str = ""
+    """What the person allowed only after the message this answers, in words for the card."""
 
     @classmethod
     def from_row(cls, row: CallRow) -> Self:
@@ -105,8 +107,8 @@ class Proposal:
         )
 
 
-def facts(proposal: Proposal, subject: Subject, mode: Mode) -> Facts:
-    """Return what a decision on a proposal may depend on."""
+def facts(proposal: Proposal, subject: Subject, mode: Mode, now: Mode) -> Facts:
+    """Return what a decision on a proposal may depend on: `mode` is that of its turn."""
     return Facts(
         mode=mode,
         origin=proposal.origin,
@@ -116,6 +118,8 @@ def facts(proposal: Proposal, subject: Subject, mode: Mode) -> Facts:
         confirmed=proposal.confirmed,
         unchecked=proposal.unchecked,
         unplanned=bool(proposal.fallback) and proposal.agent != "root",
+        now=now,
+        loosened=proposal.loosened,
     )
 
 

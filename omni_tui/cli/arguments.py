@@ -65,7 +65,8 @@ def _typed(key: str, text: str, schema: Any) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError):
         value = text
-    if _kind(value) in kinds or (_kind(value) == "integer" and "number" in kinds):
+    whole = isinstance(value, float) and value.is_integer() and "integer" in kinds
+    if whole or _kind(value) in kinds or (_kind(value) == "integer" and "number" in kinds):
         return value
     if "string" in kinds:
         return text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 from typing import Any
 
 from omni_tui.cli.failures import Exit
+from omni_tui.cli.key_table import key_problems
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import say, say_json, table, tell
 from omni_tui.config.load import Loaded, load_config
@@ -24,6 +26,7 @@ def config(arguments: argparse.Namespace) -> int:
 
 
 def _check(loaded: Loaded, as_json: bool) -> int:
+    loaded = dataclasses.replace(loaded, problems=(*loaded.problems, *key_problems(loaded)))
     stuck = [spec for spec in loaded.servers if spec.problem and spec.enabled]
     if as_json:
         say_json(
@@ -50,7 +53,8 @@ def _print_check(loaded: Loaded) -> None:
         tell(f"{each.where}: {each.what}")
     if loaded.problems:
         count = len(loaded.problems)
-        tell(f"{count} mistake{'s' if count > 1 else ''}; until then every call asks first")
+        after = "until then every call asks first" if loaded.serious else "the servers named do not start"
+        tell(f"{count} mistake{'s' if count > 1 else ''}; {after}")
     elif loaded.first_run:
         say(f"there is no config file yet; it would be {loaded.paths.config_file}")
     else:

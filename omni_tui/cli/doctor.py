@@ -13,16 +13,16 @@ from typing import Literal
 
 from omni_tui import __version__
 from omni_tui.cli.failures import Exit
+from omni_tui.cli.key_table import key_problems
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import say, say_json
-from omni_tui.config.load import Loaded, RedisSettings, load_config
+from omni_tui.config.load import Loaded, load_config
 from omni_tui.config.secrets import references
 
 LITELLM = "1.106.2"
 """The one version that is known to be good; two releases of that year were poisoned."""
 
 _OLDEST_SQLITE = (3, 37)
-_WAIT_S = 2.0
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 
 
@@ -164,8 +164,9 @@ def _folders(loaded: Loaded) -> Iterable[Finding]:
 
 
 def _configuration(loaded: Loaded) -> Iterable[Finding]:
-    if loaded.problems:
-        what = f"{len(loaded.problems)} mistakes in {loaded.paths.config_file}"
+    mistakes = len(loaded.problems) + len(key_problems(loaded))
+    if mistakes:
+        what = f"{mistakes} mistake{'s' if mistakes > 1 else ''} in {loaded.paths.config_file}"
         yield Finding("config", "bad", what, "omni-tui config check explains them")
     elif loaded.first_run:
         yield Finding("config", "note", f"none yet ({loaded.paths.config_file})", "try: omni-tui demo")
@@ -207,35 +208,11 @@ def _servers(loaded: Loaded) -> Iterable[Finding]:
 
 
 def _redis(loaded: Loaded) -> Iterable[Finding]:
-    if loaded.redis is None:
-        return
-    where = f"{loaded.redis.host}:{loaded.redis.port}"
-    why = _ping(loaded.redis)
-    todo = "start it, or correct REDIS_HOST, REDIS_PORT, REDIS_DB and REDIS_PASSWORD" if why else ""
-    yield Finding(
-        "Redis", "bad" if why else "ok", f"{where} does not answer: {why}" if why else where, todo
-    )
-
-
-def _ping(settings: RedisSettings) -> str:
-    """Return why Redis does not answer, "" if it does."""
-    import redis
-
-    client = redis.Redis(
-        host=settings.host,
-        port=settings.port,
-        db=settings.db,
-        password=settings.password or None,
-        socket_connect_timeout=_WAIT_S,
-        socket_timeout=_WAIT_S,
-    )
-    try:
-        client.ping()
-    except (redis.RedisError, OSError) as error:
-        return str(error)
-    finally:
-        client.close()
-    return ""
+    """Redis is not asked: what nothing uses is neither fine nor broken."""
+    if loaded.redis is not None:
+        where = f"{loaded.redis.host}:{loaded.redis.port}"
+        what = f"REDIS_HOST names {where}; nothing in this version uses Redis"
+        yield Finding("Redis", "note", what, "unset REDIS_HOST, or leave it: it does nothing yet")
 
 
 def _litellm(loaded: Loaded) -> Iterable[Finding]:

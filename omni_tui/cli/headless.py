@@ -101,7 +101,7 @@ async def tools(arguments: argparse.Namespace) -> int:
         details = await _describe(driver, found) if arguments.json else []
         broken = driver.broken()
     for server in broken:
-        tell(f"{server.label}: {server.state}: {server.reason}. Its tools are not listed.")
+        tell(f"{server.label}: {server.state}: {_why(server)}. Its tools are not listed.")
     if arguments.json:
         say_json([_tool_json(tool) for tool in details])
     elif found:
@@ -145,6 +145,7 @@ def _tool_json(tool: ToolDetails) -> dict[str, Any]:
         "name": tool.tool,
         "description": tool.description,
         "input_schema": json.loads(tool.input_schema_json or "{}"),
+        **({"not_checked": list(tool.not_checked)} if tool.not_checked else {}),
     }
 
 
@@ -155,7 +156,8 @@ async def call(arguments: argparse.Namespace) -> int:
     because a rule or the tool's nature forbids it.
     """
     watch = _Watch()
-    async with engine(launch_options(arguments, headless=True), watch.heard) as driver:
+    options = launch_options(arguments, headless=True, only=(arguments.server,))
+    async with engine(options, watch.heard) as driver:
         await driver.connected([arguments.server])
         _must_be_there(driver, arguments.server, arguments.tool)
         details = await driver.ask_for(

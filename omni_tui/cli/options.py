@@ -11,7 +11,12 @@ from omni_tui.protocol.launch import LaunchOptions
 
 
 def launch_options(
-    arguments: argparse.Namespace, *, headless: bool = False, connect: bool = True, resume: str = ""
+    arguments: argparse.Namespace,
+    *,
+    headless: bool = False,
+    connect: bool = True,
+    resume: str = "",
+    only: tuple[str, ...] = (),
 ) -> LaunchOptions:
     """Return the options of one start, with whole paths. Raises `Failure` for a path that cannot be."""
     demo = arguments.command == "demo" or getattr(arguments, "demo", False)
@@ -36,6 +41,7 @@ def launch_options(
         headless=headless,
         debug=arguments.debug,
         connect="all" if connect else "none",
+        only=only,
     )
 
 

@@ -8,6 +8,7 @@ from omni_tui.protocol import AnyEvent, encode_record
 from omni_tui.protocol.events import (
     Answer,
     AnswerDelta,
+    AwaitingTools,
     CallChanged,
     CallFinished,
     CallProposed,
@@ -86,8 +87,10 @@ class TextTeller:
             return " ".join(
                 part for part in (f"{event.level}: {event.what}", event.why, event.todo) if part
             )
-        if isinstance(event, TurnEnded) and event.status != "done":
-            return f"{event.status}: {event.reason} {event.todo}".rstrip()
+        if isinstance(event, AwaitingTools) and event.servers:
+            return f"… waiting for the tools of {', '.join(event.servers)}"
+        if isinstance(event, TurnEnded):
+            return _ended(event)
         return self._plans.remark(event)
 
     def told(self, event: AnyEvent) -> str:
@@ -104,6 +107,16 @@ class TextTeller:
             return ""
         why = f": {event.reason}" if event.reason else ""
         return f"✗ {self._labels.get(event.call, '')} {event.state}{why}"
+
+
+def _ended(event: TurnEnded) -> str:
+    lines = []
+    if event.status != "done" or event.reason:
+        lines.append(f"{event.status}: {event.reason} {event.todo}".rstrip())
+    if event.missing:
+        names = ", ".join(event.missing)
+        lines.append(f"! the model did not have the tools of {names}: still connecting")
+    return "\n".join(lines)
 
 
 def _of(agent: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -18,6 +19,8 @@ from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.protocol.events import Problem
 from omni_tui.security.redaction import Redactor
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_FILLED_IN = re.compile(r"\$\{[^{}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%[A-Za-z_][A-Za-z0-9_]*%")
 _HARMLESS = {"", "0", "1", "true", "false", "yes", "no", "on", "off", "none", "null"}
 _PLACES = ("file", "path", "dir", "folder")
 _WRITE = "write ${{{0}}} for an environment variable, or keyring:SERVICE/NAME"
@@ -55,11 +58,12 @@ def check_server(
     problems = [problem("name", wrong, "") for wrong in [name_problem(name)] if wrong]
     problems += _form(name or "NAME", values)
     problems += [each for each in secrets_in(values) if each.where not in kept]
+    problems += _misplaced(values)
     if problems:
         return Checked(tuple(problems), (), None)
     section = Config.model_validate({"servers": {name: dict(values)}}).servers[name]
     spec = server_spec(name, section, source, environ, folder=folder, config=config)
-    warnings = tuple(_unresolved(values, environ))
+    warnings = (*_unresolved(values, environ), *_literal(values))
     if spec.problem and not any(each.what in spec.problem for each in warnings):
         return Checked((problem("", spec.problem),), (), None)
     return Checked((), warnings, spec)
@@ -83,6 +87,30 @@ def _unresolved(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterat
             resolve(value, environ)
         except Unresolved as error:
             yield problem(where, str(error))
+
+
+def _misplaced(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what stands in a field where it can never work."""
+    command = values.get("command")
+    if isinstance(command, str) and _ADDRESS.match(command.strip()):
+        what = "this is an address, and `command` names a program"
+        yield problem("command", what, "put it under `url`: the server is reached by an address")
+
+
+def _literal(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what looks as if it were filled in, and goes as it is written."""
+    for where, value in _values(values, ("command", "args", "cwd", "url")):
+        if found := _FILLED_IN.search(value):
+            what = f"{found[0]} is not filled in here and goes as it is written"
+            yield problem(where, what, "write the value; ${NAME} counts in env, headers and token only")
+        elif where in ("command", "args") and re.match(r"~(/|$)", value):
+            yield problem(
+                where, "~ is not filled in here and goes as it is written", "write the whole path"
+            )
+    command = values.get("command")
+    if isinstance(command, str) and " " in command.strip() and not FilePath(command).expanduser().exists():
+        what = "there is no program of this name; what follows the first word belongs under `args`"
+        yield problem("command", what)
 
 
 def secrets_in(values: Mapping[str, Any]) -> Iterator[Problem]:

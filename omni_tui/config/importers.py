@@ -1,14 +1,16 @@
 """Read the server lists of other hosts: Claude Desktop, Cursor, VS Code, and those who write alike.
 
-The usual form is `{"mcpServers": {NAME: {"command", "args", "env"} or {"url", "headers"}}}`; VS Code
-says `servers`, in a file with comments. What another host approved by itself is never taken over.
+The usual form is `{"mcpServers": {NAME: {"command", "args", "env"} or {"url", "headers"}}}`; `foreign`
+knows how an entry may look. One that cannot be used is listed with the reason and takes no other
+along. What another host approved by itself is never taken over.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from omni_tui.config.explain import problem
+from omni_tui.config.foreign import Entry, NotUsable, read_entry
 from omni_tui.config.layers import LARGEST_FILE
 from omni_tui.config.models import Config, ServerSection
 from omni_tui.config.servers import server_spec
@@ -23,32 +26,25 @@ from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.protocol.events import Problem
 from omni_tui.security.files import open_regular
 
-_TYPES = {
-    "stdio": "stdio",
-    "http": "http",
-    "streamable-http": "http",
-    "streamable_http": "http",
-    "streamablehttp": "http",
-    "sse": "sse",
-}
-_ADDRESSES = ("url", "serverUrl", "httpUrl")
-_KNOWN = {"command", "args", "env", "cwd", "headers", "type", "transport", "transport_type", "disabled"}
-_PROMPTED = re.compile(r"\$\{(?:input|workspaceFolder|userHome|command|config)\b[^}]*\}|\$\{\w+:-[^}]*\}")
+_TABLES = ("mcpServers", "servers", "context_servers", "mcp.servers", "mcpServers.servers")
 _JSONC = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)
+_HASH_LINES = re.compile(r"\A(?:[ \t]*(?:#[^\n]*)?\n)+")
 _HINT = 'it needs {"mcpServers": {NAME: {"command": …} or {"url": …}}}'
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What a file gave: `problems` where it cannot be read as meant, `notes` on what was left out."""
+    """What a file gave: `problems` where it cannot be read at all, `notes` on what of it is not used."""
 
     servers: tuple[ServerSpec, ...] = ()
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
 
 
-class _NotUsable(Exception):
-    """A file or an entry that cannot be understood; the text says why."""
+class _Table(dict[str, Any]):
+    """A JSON object, and the keys that stand in it twice."""
+
+    twice: frozenset[str] = frozenset()
 
 
 def import_servers(
@@ -60,28 +56,44 @@ def import_servers(
     one wait until the person allows them.
     """
     try:
-        entries = _entries(_read(file))
-    except _NotUsable as error:
+        whole = _read(file)
+        entries, notes = _entries(whole), list(_unread(whole, file))
+    except NotUsable as error:
         return Imported(problems=(problem(str(file), str(error), _HINT),))
     servers: list[ServerSpec] = []
-    problems: list[Problem] = []
-    notes: list[Problem] = []
     for written, entry in entries.items():
         # JSON can hold half a surrogate pair; nothing that is sent or saved can.
         name = written.encode("utf-8", "backslashreplace").decode()
         where = f"{file}: {name}"
+        read = Entry()
         try:
-            section = _section(entry)
-        except _NotUsable as error:
-            problems.append(problem(where, str(error), "correct the entry, or take it out"))
-            servers.append(ServerSpec(name=name, source=source, allowed=False, problem=str(error)))
+            if isinstance(entries, _Table) and written in entries.twice:
+                raise NotUsable("stands there twice")
+            if isinstance(entry, _Table) and entry.twice:
+                raise NotUsable(f"has the key {min(entry.twice)!r} twice")
+            read = read_entry(entry, file, environ)
+            section = _section(read)
+        except NotUsable as error:
+            why = read.unmet or str(error)
+            servers.append(ServerSpec(name=name, source=source, allowed=source == "flag", problem=why))
             continue
         spec = server_spec(name, section, source, environ, folder=file.parent, config=config or Config())
-        servers.append(replace(spec, problem=spec.problem or _unmet(entry)))
-        left = sorted(set(entry) - _KNOWN - set(_ADDRESSES))
-        if left:
-            notes.append(problem(where, f"not taken over: {', '.join(left)}"))
-    return Imported(tuple(servers), tuple(problems), tuple(notes))
+        secrets = spec.secrets | read.secrets
+        servers.append(replace(spec, problem=spec.problem or read.unmet, secrets=secrets))
+        notes += [problem(where, said) for said in read.said]
+        if read.left:
+            notes.append(problem(where, f"not taken over: {', '.join(read.left)}"))
+    return Imported(tuple(servers), (), tuple(notes))
+
+
+def _section(entry: Entry) -> ServerSection:
+    """Return one entry as our own settings. Raises `NotUsable`."""
+    try:
+        return ServerSection.model_validate(entry.values)
+    except ValidationError as error:
+        raise NotUsable(
+            "; ".join(_words(details["loc"], details["msg"]) for details in error.errors())
+        ) from None
 
 
 def _read(file: FilePath) -> Any:
@@ -89,101 +101,68 @@ def _read(file: FilePath) -> Any:
         with open_regular(file) as opened:
             data = opened.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise _NotUsable(f"cannot be read: {error.strerror or type(error).__name__}") from error
+        raise NotUsable(f"cannot be read: {error.strerror or type(error).__name__}") from error
     if len(data) > LARGEST_FILE:
-        raise _NotUsable(f"is longer than {LARGEST_FILE} bytes")
+        raise NotUsable(f"is longer than {LARGEST_FILE} bytes")
     try:
-        text = data.decode("utf-8-sig")
+        text = _HASH_LINES.sub(lambda found: "\n" * found[0].count("\n"), data.decode("utf-8-sig"))
+        if not text.strip():
+            return None
         plain = _JSONC.sub(lambda found: found[0] if found[0][0] == '"' else " " * len(found[0]), text)
         plain = _JSONC.sub(lambda found: found[0] if found[0][0] == '"' else " ", plain)
         return json.loads(plain, object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
-        raise _NotUsable("is not text in UTF-8") from error
+        raise NotUsable("is not text in UTF-8") from error
     except json.JSONDecodeError as error:
-        raise _NotUsable(f"is not JSON: line {error.lineno}, {error.msg.lower()}") from error
+        raise NotUsable(f"is not JSON: line {error.lineno}, {error.msg.lower()}") from error
     except RecursionError as error:
-        raise _NotUsable("is not JSON of any use: it is nested too deeply") from error
+        raise NotUsable("is not JSON of any use: it is nested too deeply") from error
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in table:
-            raise _NotUsable(f"has the key {key!r} twice")
-        table[key] = value
+def _unique(pairs: list[tuple[str, Any]]) -> _Table:
+    table = _Table(pairs)
+    if len(table) < len(pairs):
+        counted = Counter(name for name, _ in pairs)
+        table.twice = frozenset(name for name, times in counted.items() if times > 1)
     return table
 
 
-def _entries(whole: Any) -> dict[str, dict[str, Any]]:
+def _entries(whole: Any) -> dict[str, Any]:
     """Return the table of servers, wherever the host keeps it."""
-    candidates = [whole, whole.get("mcp")] if isinstance(whole, dict) else []
+    candidates: list[Any] = [whole, whole.get("mcp")] if isinstance(whole, dict) else []
     for table in candidates:
-        for key in ("mcpServers", "servers"):
+        for key in _TABLES:
             entries = table.get(key) if isinstance(table, dict) else None
-            if isinstance(entries, dict):
+            if isinstance(entries, list):  # as Continue writes it
+                entries = {
+                    each["name"]: {key: value for key, value in each.items() if key != "name"}
+                    for each in entries
+                    if isinstance(each, dict) and isinstance(each.get("name"), str)
+                }
+            if isinstance(entries, dict) and (entries or table.get(key) == {}):
                 return entries
-    raise _NotUsable("holds no `mcpServers` table")
+    for table in reversed(candidates):  # opencode keeps them right under `mcp`, plugins under nothing
+        if isinstance(table, dict) and table and all(map(_is_entry, table.values())):
+            return table
+    raise NotUsable("is empty" if whole is None else "holds no `mcpServers` table")
 
 
-def _section(entry: Any) -> ServerSection:
-    """Return one entry as our own settings. Raises `_NotUsable`."""
-    if not isinstance(entry, dict):
-        raise _NotUsable("is no table")
-    wanted = str(entry.get("type") or entry.get("transport") or entry.get("transport_type") or "").lower()
-    kind = _TYPES.get(wanted)
-    if wanted and kind is None:
-        raise _NotUsable(f"asks for the transport {wanted!r}, which is not known here")
-    values = {key: entry[key] for key in ("command", "args", "env", "cwd", "headers") if entry.get(key)}
-    address = next((entry[key] for key in _ADDRESSES if entry.get(key)), None)
-    if address:
-        values["url"] = address
-    if kind in ("http", "sse"):
-        values.pop("command", None)
-    if "url" in values and "command" not in values:
-        values = {key: values[key] for key in ("url", "headers") if key in values}
-        if kind == "sse":
-            values["transport"] = "sse"
-    if isinstance(values.get("env"), dict):
-        values["env"] = {key: _text(value) for key, value in values["env"].items()}
-    if entry.get("disabled") is True:
-        values["enabled"] = False
-    try:
-        return ServerSection.model_validate(values)
-    except ValidationError as error:
-        raise _NotUsable(
-            "; ".join(_words(details["loc"], details["msg"]) for details in error.errors())
-        ) from None
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and any(
+        key in value for key in ("command", "url", "httpUrl", "serverUrl")
+    )
 
 
-def _text(value: Any) -> Any:
-    """Return numbers and truth values as other hosts pass them on: as text."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else value
+def _unread(whole: Any, file: FilePath) -> Iterator[Problem]:
+    """Name servers that stand where they are not looked for."""
+    projects = whole.get("projects") if isinstance(whole, dict) else None
+    held = projects.values() if isinstance(projects, dict) else ()
+    count = sum(
+        len(each["mcpServers"]) for each in held if isinstance(each, dict) and each.get("mcpServers")
+    )
+    if count:
+        yield problem(str(file), f"not taken over: {count} servers of single projects, under `projects`")
 
 
 def _words(loc: tuple[str | int, ...], message: str) -> str:
     return f"{'.'.join(map(str, loc))}: {message}" if loc else message
-
-
-def _unmet(entry: Mapping[str, Any]) -> str:
-    """Say what the entry relies on that this host does not do; "" if nothing."""
-    if entry.get("envFile"):
-        return "it takes variables from a file (envFile), which is not read here; give them in `env`"
-    for value in _strings(
-        [entry.get(key) for key in ("command", "args", "env", "cwd", "headers", *_ADDRESSES)]
-    ):
-        found = _PROMPTED.search(value)
-        if found:
-            return f"it relies on {found[0]}, which only its own host fills in; put the value there"
-    return ""
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _strings(item)]
-    if isinstance(value, list):
-        return [text for item in value for text in _strings(item)]
-    return []

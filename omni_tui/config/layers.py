@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+import msgspec
 from pydantic import ValidationError
 
 from omni_tui.config.explain import dotted, explain, problem, syntax_problem, without
 from omni_tui.config.models import STRICTNESS, Config
+from omni_tui.config.places import COMMAND_LINE, ENVIRONMENT, place
 from omni_tui.config.positions import Path, Positions
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
@@ -30,12 +32,14 @@ class Layer:
 
     `values` are in the shape of a file and valid. `broken` are servers whose settings have
     mistakes: they are listed, with the reason, and never started on a part of their settings.
+    `confined` are those of the problems that concern such a server alone.
     """
 
     where: str
     values: dict[str, Any] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
+    confined: list[Problem] = field(default_factory=list)
     text: str = ""
 
 
@@ -68,12 +72,14 @@ def read_layer(file: FilePath, *, required: bool) -> Layer:
 def environment_layer(environ: Mapping[str, str]) -> Layer:
     """Return what the environment says. `LLM_API_KEY` and `REDIS_*` are read where they are used."""
     name = environ.get("OMNI_TUI_MODEL", "")
-    return Layer(where="environment", values={"model": {"name": name}} if name else {})
+    layer = Layer(where=ENVIRONMENT, values={"model": {"name": name}} if name else {})
+    _judge(layer, lambda mistake: _explained(mistake, layer.where))
+    return layer
 
 
 def flags_layer(options: LaunchOptions) -> Layer:
     """Return what the command line says."""
-    layer = Layer(where="command line")
+    layer = Layer(where=COMMAND_LINE)
     model = {
         key: value for key, value in (("name", options.model), ("api_base", options.api_base)) if value
     }
@@ -81,8 +87,14 @@ def flags_layer(options: LaunchOptions) -> Layer:
         layer.values["model"] = model
     if options.mode:
         layer.values["agent"] = {"mode": options.mode}
-    _judge(layer, lambda mistake: explain(mistake, FilePath("command line"), ""))
+    _judge(layer, lambda mistake: _explained(mistake, layer.where))
     return layer
+
+
+def _explained(mistake: ValidationError, where: str) -> list[tuple[Path, Problem]]:
+    """Explain mistakes of a layer that is no file: each at its variable or flag."""
+    found = explain(mistake, FilePath(where), "")
+    return [(path, msgspec.structs.replace(what, where=place(where, path))) for path, what in found]
 
 
 def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[Path, Problem]]]) -> None:
@@ -93,11 +105,13 @@ def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[Path, Prob
             Config.model_validate(layer.values)
         except ValidationError as mistake:
             for path, what in told(mistake):
-                if what.where + what.what not in seen:
-                    seen.add(what.where + what.what)
+                fresh = what.where + what.what not in seen
+                seen.add(what.where + what.what)
+                if fresh:
                     layer.problems.append(what)
                 if len(path) >= 2 and path[0] == "servers":
                     layer.broken.setdefault(str(path[1]), f"{what.what} ({what.where})")
+                    layer.confined += [what] if fresh else []
                     path = path[:2]
                 without(layer.values, path)
         else:

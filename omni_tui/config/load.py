@@ -20,6 +20,7 @@ from omni_tui.config.layers import (
 from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of, resolved_keys
 from omni_tui.config.models import ASK_FOR_EVERYTHING, OFFLINE, STRICTNESS, Config, PolicySection
 from omni_tui.config.paths import Paths, find_paths
+from omni_tui.config.places import Places
 from omni_tui.config.positions import Path
 from omni_tui.config.references import Unresolved, resolve
 from omni_tui.config.servers import configured_servers, demo_spec, in_the_clear
@@ -30,6 +31,7 @@ from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
 
 _TRUE = {"1", "true", "yes", "on"}
+_NO_KEY = "use https, or take the key away"
 _ASIDE = {"LLM_API_KEY", "OMNI_TUI_MODEL", "REDIS_HOST"}
 
 
@@ -48,10 +50,11 @@ class Loaded:
     """A configuration to run on.
 
     With `problems`, every decision that would allow asks instead; and the model is the offline
-    one, unless all that is wrong is that a project's file asked for too much. `notes` are worth
-    telling and change nothing. `secrets` are resolved values, for redaction. `model_keys` are those of
-    single models, by name. `origins` says for each `(section, key)` that is not at its default which
-    file and line, or layer, set it.
+    one, unless all that is wrong is that a project's file asked for too much. Those that are `confined`
+    to the settings of a server cost that server only. `notes` are worth telling and change nothing.
+    `secrets` are resolved values, for redaction. `model_keys` are those of single models, by name.
+    `origins` says for each `(section, key)` that is not at its default which file and line, or layer,
+    set it.
     """
 
     config: Config
@@ -66,6 +69,12 @@ class Loaded:
     redis: RedisSettings | None = None
     secrets: frozenset[str] = frozenset()
     origins: Mapping[Path, str] | None = None
+    confined: tuple[Problem, ...] = ()
+
+    @property
+    def serious(self) -> tuple[Problem, ...]:
+        """The problems that concern more than a single server."""
+        return tuple(each for each in self.problems if each not in self.confined)
 
     def model(self, name: str) -> ModelSpec:
         """Return what is set for a model of this name."""
@@ -81,8 +90,10 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     base, _ = merged([user])
     refused = tightened(project, base)
     flags = flags_layer(options)
-    config, origins = merged([user, project, environment_layer(environ), flags])
-    mistakes = [*user.problems, *project.problems, *flags.problems]
+    variables = environment_layer(environ)
+    config, origins = merged([user, project, variables, flags])
+    mistakes = [*user.problems, *project.problems, *variables.problems, *flags.problems]
+    places = Places(origins)
     servers = configured_servers(config, user, project, environ)
     notes: list[Problem] = []
     if options.mcp_config:
@@ -100,13 +111,17 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         servers = {
             name: replace(spec, connect_timeout=limit, first_start=0.0) for name, spec in servers.items()
         }
-    for where, name in unknown_servers(config.tools, servers.keys()):
-        notes.append(problem(where, f"no server {name} is configured, so this does nothing yet"))
-    key = _model_key(config, base, environ, mistakes)
-    keys = _model_keys(config, environ, mistakes)
+    for setting, name in unknown_servers(config.tools, servers.keys()):
+        section, _, key_name = setting.partition(".")
+        what = f"{setting}: no server {name} is configured, so this does nothing yet"
+        notes.append(problem(places.of((section, key_name)), what))
+    key = _model_key(config, base, environ, mistakes, places)
+    keys = _model_keys(config, environ, mistakes, places)
     redis = _redis(environ, mistakes)
+    confined = (*user.confined, *project.confined)
+    serious = any(each not in confined for each in mistakes)
     return Loaded(
-        config=_cautious(config, mistakes=bool(mistakes), refused=bool(refused)),
+        config=_cautious(config, mistakes=serious, refused=bool(refused)),
         servers=tuple(servers.values()),
         problems=(*mistakes, *refused),
         first_run=_is_first_run(options, paths),
@@ -123,19 +138,27 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
             ]
         ),
         origins=origins,
+        confined=confined,
     )
 
 
 def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
-    """Return the layers of the person's own file and of the project's; the demo reads neither."""
+    """Return the layers of the person's own file and of the project's; the demo reads neither.
+
+    A file that was named and is not there is a mistake all the same.
+    """
     user = project = None
-    if not options.demo:
+    if options.demo and options.config and not paths.config_file.is_file():
+        user = Layer(where="", problems=read_layer(paths.config_file, required=True).problems)
+    elif not options.demo:
         user = read_layer(paths.config_file, required=bool(options.config))
         project = read_layer(paths.project_file, required=False) if paths.project_file else None
     return user or Layer(where=""), project or Layer(where="")
 
 
-def _model_key(config: Config, base: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> str:
+def _model_key(
+    config: Config, base: Config, environ: Mapping[str, str], mistakes: list[Problem], places: Places
+) -> str:
     """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else "".
 
     The key in the person's file (`base`) is for the provider that is named there, or for the address:
@@ -147,22 +170,26 @@ def _model_key(config: Config, base: Config, environ: Mapping[str, str], mistake
         own = "" if elsewhere and not at_home else config.model.key
         key = environ.get("LLM_API_KEY") or resolve(own, environ).value
     except Unresolved as error:
-        mistakes.append(problem("model.key", str(error)))
+        mistakes.append(problem(places.of(("model", "key")), f"model.key: {error}"))
         return ""
     if key and in_the_clear(config.model.api_base):
         what = "model.api_base would send your key over plain HTTP to another machine"
-        mistakes.append(problem(config.model.api_base, what, "use https, or take the key away"))
+        where = places.of(("model", "api_base"))
+        mistakes.append(problem(where, f"{what}: {config.model.api_base}", _NO_KEY))
     return key
 
 
-def _model_keys(config: Config, environ: Mapping[str, str], mistakes: list[Problem]) -> Mapping[str, str]:
+def _model_keys(
+    config: Config, environ: Mapping[str, str], mistakes: list[Problem], places: Places
+) -> Mapping[str, str]:
     """Return the keys that the tables of single models refer to, by the model's name."""
     keys, wrong = resolved_keys(config, environ)
-    mistakes += [problem(f'models."{name}".key', why) for name, why in wrong.items()]
+    for name, why in wrong.items():
+        mistakes.append(problem(places.of(("models", name)), f'models."{name}".key: {why}'))
     for name in keys:
         if in_the_clear(model_spec(name, config, keys=keys).api_base):
             what = f'models."{name}".api_base would send a key over plain HTTP to another machine'
-            mistakes.append(problem(name, what, "use https, or take the key away"))
+            mistakes.append(problem(places.of(("models", name)), what, _NO_KEY))
     return keys
 
 

@@ -244,13 +244,19 @@ class ServerSection(Section):
 class PolicySection(Section):
     """`[policy]`: what each mode does with a call: "allow", "ask" or "deny".
 
-    `plan`: whether a plan of the orchestrator waits for the person before anything of it is done.
+    `orchestrator` is for the calls of a plan's agents; unless given, it is what `auto` is. `plan`:
+    whether a plan of the orchestrator waits for the person before anything of it is done.
     """
 
     chat: Decision = "ask"
     auto: Decision = "allow"
-    orchestrator: Decision = "allow"
+    orchestrator: Decision | None = None
     plan: Literal["allow", "ask"] = "ask"
+
+    @property
+    def of_plans(self) -> Decision:
+        """What is done with a call of a plan's agent."""
+        return self.auto if self.orchestrator is None else self.orchestrator
 
 
 class UiSection(Section):

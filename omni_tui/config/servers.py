@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ def server_spec(
         source=source,
         command=section.command,
         args=tuple(section.args),
-        cwd=str(folder / section.cwd) if section.cwd else "",
+        cwd=str(folder / os.path.expanduser(section.cwd)) if section.cwd else "",
         url=section.url,
         mode=section.mode,
         web=section.transport,

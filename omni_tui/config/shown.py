@@ -21,14 +21,14 @@ def secret_values(spec: ServerSpec) -> list[str]:
             scheme, _, rest = value.partition(" ")
             found += [value, rest] if scheme.lower() in _SCHEMES else [value]
     found += spec.oauth.secrets() if spec.oauth else ()
-    found += arguments.secret_values(spec.args)
+    found += [*arguments.secret_values(spec.args), *spec.secrets]
     found += _in_address(spec.url)
     return [value for value in dict.fromkeys(found) if value]
 
 
 def shown_command(spec: ServerSpec) -> str:
     """Return the command line of a server without the secrets in it, quoted as for a shell."""
-    return shlex.join([spec.command, *arguments.shown(spec.args)])
+    return shlex.join([spec.command, *arguments.shown(spec.args, spec.secrets)])
 
 
 def shown_target(spec: ServerSpec) -> str:

@@ -11,6 +11,16 @@ LogLevel = Literal["off", "debug", "info", "notice", "warning", "error", "critic
 Source = Literal["user", "project", "imported", "flag", "demo", "session"]
 Transport = Literal["stdio", "http", "sse", "memory"]
 
+DEFINED: dict[Source, str] = {
+    "user": "your config",
+    "project": "the project's config",
+    "imported": "the imported file",
+    "flag": "the file named with --mcp-config",
+    "demo": "the demo",
+    "session": "its settings (press e)",
+}
+"""Where a server is defined, in words: there a mistake is to be corrected."""
+
 
 @dataclass(frozen=True, slots=True)
 class OAuthSpec:
@@ -83,6 +93,8 @@ class ServerSpec:
     """Whether it is told that it may ask for answers of the model; each one is asked about."""
     allowed: bool = True
     enabled: bool = True
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """Values filled into its command or address that must not be seen."""
     problem: str = ""
     """Why it cannot be started (a reference that does not resolve), in words; "" if it can."""
 

@@ -177,8 +177,13 @@ class Asks:
     async def _sample(self, one: OpenAsk) -> None:
         try:
             sampled = await self._sampler.sample(one.body)
-        except (AskTrouble, ModelError) as error:
-            await self._back(one, error.what if isinstance(error, ModelError) else str(error))
+        except ModelError as error:
+            if error.usage is not None:
+                await self._journal.commit(UsageChanged(turn=one.id, usage=error.usage))
+            await self._back(one, error.what)
+            return
+        except AskTrouble as error:
+            await self._back(one, str(error))
             return
         except Exception as error:
             logger.exception("a sampling request of %s broke", one.ask.server)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from omni_tui.engine.core import Engine
 
 
-async def branch(engine: Engine, turn: str, text: str) -> str:
+async def branch(engine: Engine, turn: str, text: str, told: Callable[[], Awaitable[None]]) -> str:
     """Go another way from the message of a turn on; return the new session's id.
+
+    `told` returns when the face has been told the new session; only then is anything sent in it.
 
     Raises `Refused`, and what opening a session raises.
     """
@@ -38,15 +40,16 @@ async def branch(engine: Engine, turn: str, text: str) -> str:
     finally:
         await journal.close(clean=True)
     await engine.switch_session(session)
+    await told()
     runner = engine.session.runner
     if text.strip():
         await runner.send(text)
     else:
         shown = found.message
-        told = Message(role="user")
+        exact = Message(role="user")
         if found.told is not None:
-            told = msgspec.json.decode(found.told.body_json, type=Message)
-        await runner.send(shown.text, told=told.text, attachments=shown.attachments, images=told.images)
+            exact = msgspec.json.decode(found.told.body_json, type=Message)
+        await runner.send(shown.text, told=exact.text, attachments=shown.attachments, images=exact.images)
     return session
 
 

@@ -24,7 +24,7 @@ from omni_tui.engine.server_desk import ServerDesk
 from omni_tui.engine.signin_desk import SignInDesk
 from omni_tui.engine.stats_desk import StatsDesk
 from omni_tui.engine.tool_desk import ToolDesk
-from omni_tui.engine.welcome import replay, welcome
+from omni_tui.engine.welcome import caught_up, replay, welcome
 from omni_tui.engine.wire_desk import WireDesk
 from omni_tui.memory import JournalBroken, list_sessions
 from omni_tui.models.attachments import with_attachments
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[..., Awaitable[AnyEvent | None]]
 
+BEGINS = (c.SendMessage, c.ContinueRun, c.CallTool)
+"""Commands that begin something a face must show."""
+
 
 class Commands:
     """The command table of one engine."""
@@ -50,11 +53,11 @@ class Commands:
             c.SendMessage: self._send,
             c.StopRun: self._stop,
             c.ContinueRun: self._continue,
+            c.SendNow: self._send_now,
             c.SetMode: self._set_mode,
             c.SetModel: self._set_model,
             c.NewSession: self._new_session,
             c.OpenSession: self._open_session,
-            c.BranchSession: self._branch,
             c.ListSessions: self._list_sessions,
             **servers.table(),
             **SignInDesk(engine).table(),
@@ -73,23 +76,25 @@ class Commands:
 
     async def handle(self, command: AnyCommand, outbox: Outbox) -> None:
         """Carry out one command and answer it; never raises for what it was asked."""
-        if isinstance(command, c.Hello):
-            await welcome(self._engine, outbox, command.cursor, command.request)
-            for notice in self._engine.notices:
-                outbox.offer(notice)
-            return
-        if isinstance(command, c.Replay):
-            await replay(self._engine, outbox, command.after, command.request)
-            return
-        reply = await self._answer(command)
+        reply = await self._answer(command, outbox)
         if reply is not None:
             outbox.offer(msgspec.structs.replace(reply, request=command.request))
 
-    async def _answer(self, command: AnyCommand) -> AnyEvent | None:
-        handler = self._table.get(type(command))
-        if handler is None:
-            return failed("this engine does not know that command")
+    async def _answer(self, command: AnyCommand, outbox: Outbox) -> AnyEvent | None:
         try:
+            if isinstance(command, c.Hello):
+                await self._hello(command, outbox)
+                return None
+            if isinstance(command, c.Replay):
+                await replay(self._engine, outbox, command.after, command.request)
+                return None
+            if isinstance(command, c.BranchSession):
+                return await self._branch(command, outbox)
+            handler = self._table.get(type(command))
+            if handler is None:
+                return failed("this engine does not know that command")
+            if isinstance(command, BEGINS):
+                await caught_up(self._engine, outbox)
             return await handler(command)
         except (Refused, Busy, StartFailed) as error:
             return failed(str(error))
@@ -102,6 +107,11 @@ class Commands:
             return failed(
                 "something went wrong inside Omni TUI", type(error).__name__, "the log has the details"
             )
+
+    async def _hello(self, command: c.Hello, outbox: Outbox) -> None:
+        await welcome(self._engine, outbox, command.cursor, command.request)
+        for notice in self._engine.notices:
+            outbox.offer(notice)
 
     async def _send(self, command: c.SendMessage) -> AnyEvent:
         if not command.text.strip():
@@ -122,17 +132,24 @@ class Commands:
         return CommandDone(text=safe("stopped" if stopped else "nothing was running"))
 
     async def _continue(self, command: c.ContinueRun) -> AnyEvent:
-        self._engine.session.runner.resume()
+        await self._engine.session.runner.go_on()
+        return CommandDone()
+
+    async def _send_now(self, command: c.SendNow) -> AnyEvent:
+        self._engine.gathering.send_at_once()
         return CommandDone()
 
     async def _set_mode(self, command: c.SetMode) -> AnyEvent:
         await self._engine.session.set_mode(command.mode, COVERS[command.mode])
-        return CommandDone(text=safe(COVERS[command.mode]))
+        words, runs = COVERS[command.mode], self._engine.session.runner.mode
+        if runs is not None and runs != command.mode:
+            words += f"; what was sent before stays in {runs} mode, and gets no freer by this change"
+        return CommandDone(text=safe(words))
 
     async def _set_model(self, command: c.SetModel) -> AnyEvent:
         self._engine.models.breakers.reset(command.name)
         await self._engine.session.set_model(command.name)
-        return CommandDone(text=safe(f"{command.name} answers from the next request on"))
+        return CommandDone(text=safe(f"{command.name} answers from your next message on"))
 
     async def _new_session(self, command: c.NewSession) -> AnyEvent:
         await self._engine.switch_session()
@@ -142,8 +159,10 @@ class Commands:
         await self._engine.switch_session(command.session)
         return CommandDone()
 
-    async def _branch(self, command: c.BranchSession) -> AnyEvent:
-        session = await branch(self._engine, command.turn, command.text)
+    async def _branch(self, command: c.BranchSession, outbox: Outbox) -> AnyEvent:
+        session = await branch(
+            self._engine, command.turn, command.text, lambda: caught_up(self._engine, outbox)
+        )
         return CommandDone(
             id=session, text=safe("this goes on in a session of its own; the former one stays")
         )

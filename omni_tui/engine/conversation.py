@@ -12,11 +12,14 @@ from omni_tui.models.base import Message
 from omni_tui.protocol import AnyEvent, Mode, SafeText
 from omni_tui.protocol.context import ContextSummarised
 from omni_tui.protocol.events import (
+    ModeChanged,
     ModelMessage,
+    SessionOpened,
     SessionTitled,
     Steered,
     TurnEnded,
     TurnStarted,
+    TurnStatus,
     Usage,
     UsageChanged,
     UserMessage,
@@ -31,14 +34,17 @@ TITLE_WIDTH = 48
 class Conversation:
     """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s.
 
-    Of the turn that was cut off: its id, the mode it began in, how far its plan has come, and what the
+    Of the turn that was cut off: its id, how far its plan has come, and what the
     person said where the model was not told yet. `queued` is what was said behind it, by turn.
     """
 
     messages: list[Message]
     titled: bool = False
     unfinished: str = ""
-    mode: Mode | None = None
+    ended: TurnStatus | None = None
+    """How the last turn ended, None if none has."""
+    modes: dict[str, Mode] = field(default_factory=dict)
+    """The mode each message was sent in, by turn."""
     progress: Progress = field(default_factory=Progress)
     untold: str = ""
     queued: dict[str, str] = field(default_factory=dict)
@@ -70,7 +76,7 @@ def title_of(text: str) -> SafeText:
 
 def conversation_from(events: list[AnyEvent]) -> Conversation:
     """Fold a journal into the conversation so far."""
-    conversation = Conversation(messages=history_from(events))
+    conversation = Conversation(messages=history_from(events), modes=_modes(events))
     for event in events:
         if isinstance(event, SessionTitled):
             conversation.titled = True
@@ -89,6 +95,20 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
     return conversation
 
 
+def _modes(events: list[AnyEvent]) -> dict[str, Mode]:
+    """Return the mode of each turn; a journal of an earlier version tells it by what was set then."""
+    modes: dict[str, Mode] = {}
+    now: Mode = "chat"
+    for event in events:
+        if isinstance(event, SessionOpened | ModeChanged):
+            now = event.mode
+        elif isinstance(event, UserMessage):
+            modes[event.turn] = event.mode or now
+        elif isinstance(event, TurnStarted) and event.agent == "root":
+            modes[event.turn] = event.mode
+    return modes
+
+
 def _follow(conversation: Conversation, event: AnyEvent) -> None:
     """Follow which turn is worked on, and what was said that waits behind it."""
     if isinstance(event, UserMessage):
@@ -100,6 +120,7 @@ def _follow(conversation: Conversation, event: AnyEvent) -> None:
         conversation.queued.pop(event.by, None)
     elif isinstance(event, TurnEnded) and event.status != "parked":
         conversation.queued.pop(event.turn, None)
+        conversation.ended = event.status
         if conversation.unfinished == event.turn:
             conversation.unfinished = ""
 
@@ -114,7 +135,5 @@ def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
         conversation.progress.apply(event)
         if isinstance(event, UserMessage):
             conversation.untold = event.text
-        elif isinstance(event, TurnStarted):
-            conversation.mode = conversation.mode or event.mode
         elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
             conversation.untold = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import logging
@@ -45,6 +46,7 @@ from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
     JournalFailed,
+    JournalHead,
     Notice,
     ServerChanged,
     ServerRemoved,
@@ -62,6 +64,8 @@ from omni_tui.tools.routing import model_name
 logger = logging.getLogger(__name__)
 
 POOL = 8
+_HEAD_S = 0.5
+"""How long after something was written the faces are told how far the journal has come."""
 
 
 class StartFailed(Exception):
@@ -99,6 +103,8 @@ class Engine:
         self._stopping = False
         self._frozen = False
         self._first_start = False
+        self._head: AnyEvent | None = None
+        self._head_due = False
         self.notices: list[Notice] = []
 
     # --- lifecycle ------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ class Engine:
             allowed = spec.allowed or await self.catalogue.allowed(spec)
             self.registry.add(dataclasses.replace(spec, allowed=allowed))
         if self.options.connect == "all":
-            await self.registry.start()
+            await self.registry.start(self.options.only)
         self._say_what_is_odd(store)
 
     async def stop(self) -> None:
@@ -179,35 +185,51 @@ class Engine:
 
     # --- sessions -------------------------------------------------------------------------------
 
-    def _first_session(self) -> str:
+    def _first_session(self) -> tuple[str, bool]:
+        """Return the session to begin with, and whether it is a new one."""
         resume = self.options.resume
         if resume not in ("auto", "new"):
-            return resume
-        state = self.loaded.paths.state_dir
-        return (last_unclean(state) if resume == "auto" else None) or new_session_id()
+            return resume, False
+        found = last_unclean(self.loaded.paths.state_dir) if resume == "auto" else None
+        return (found, False) if found else (new_session_id(), True)
 
     async def _resume_or_begin(self) -> LiveSession:
         """Open the first session; one that was only found, not named, must not stand in the way."""
-        session = self._first_session()
+        session, new = self._first_session()
         try:
-            return await self._open_session(session)
+            return await self._open_session(session, new=new)
         except StartFailed as error:
             if self.options.resume != "auto":
                 raise
             logger.exception("session %s is passed over", session)
             self._notify("the last session could not be opened; this is a new one", str(error))
-            return await self._open_session(new_session_id())
+            return await self._open_session(new_session_id(), new=True)
 
-    async def _open_session(self, session: str) -> LiveSession:
-        config = self.loaded.config
+    async def _open_session(self, session: str, *, new: bool = False) -> LiveSession:
+        return await self._live_session(await self._open_journal(session, new=new))
+
+    async def _open_journal(self, session: str, *, new: bool) -> Journal:
+        """Open a session's journal, or begin one. Raises `StartFailed`; then nothing has changed."""
         try:
             path = session_path(self.loaded.paths.state_dir, session)
-            journal = await Journal.open(path, session, self.vault, self._committed, self._journal_failed)
-            settings = Settings(config.agent.mode, config.model.name)
-            live = LiveSession(self, journal, settings)
-            await live.start()
+            if not new and not await asyncio.to_thread(path.exists):
+                raise StartFailed(
+                    f"there is no such session: {session}; `omni-tui sessions list` shows those there are"
+                )
+            return await Journal.open(path, session, self.vault, self._committed, self._journal_failed)
         except (JournalBusy, JournalBroken, ValueError, OSError) as error:
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
+
+    async def _live_session(self, journal: Journal) -> LiveSession:
+        """Return the live session of a journal. Raises `StartFailed`; the journal is closed then."""
+        config = self.loaded.config
+        try:
+            live = LiveSession(self, journal, Settings(config.agent.mode, config.model.name))
+            await live.start()
+        except (JournalBroken, ValueError, OSError) as error:
+            with contextlib.suppress(JournalBroken):
+                await journal.close(clean=False)
+            raise StartFailed(f"the session {journal.session} cannot be opened: {error}") from error
         # A flag wins over what a resumed session was set to. The config has it, judged already.
         if self.options.model:
             live.settings.model = config.model.name
@@ -225,32 +247,41 @@ class Engine:
     async def switch_session(self, session: str = "") -> None:
         """Close the session and open another (a new one for ""). Raises `StartFailed`.
 
-        If the other cannot be opened, the former is opened again: there always is a session.
+        One that cannot be opened is refused before anything of the former has ended. If it breaks while
+        it is read, the former is opened again: there always is a session.
         """
-        former = self.session.journal.session
+        former, said = self.session.journal.session, len(self.notices)
+        if session == former:
+            raise StartFailed("that session is open already")
+        journal = await self._open_journal(session or new_session_id(), new=not session)
         await self._close_session()
         self.fanout.another_session()
         try:
-            self.session = await self._open_session(session or new_session_id())
+            self.session = await self._live_session(journal)
         except StartFailed:
             self.session = await self._open_session(former)
             raise
         finally:
             self.live(ready(self))
             self.live(self.models.spending(self.session.budget))
+            for notice in self.notices[said:]:
+                self.live(notice)
 
     # --- what a session needs (Surroundings) ----------------------------------------------------
 
     def base_decisions(self) -> dict[Mode, Decision]:
         """What each mode does when nothing else decides, from the config."""
         policy = self.loaded.config.policy
-        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.orchestrator}
+        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.of_plans}
 
     def policy(self) -> ChatPolicy:
         """Limits and prompt of a turn."""
         agent, tools = self.loaded.config.agent, self.loaded.config.tools
         instructions = {
-            name: text for name in self.registry.names() if (text := self.registry.get(name).instructions)
+            name: text
+            for name in self.registry.names()
+            # Of a changed server nothing is said that nobody has looked at yet.
+            if (text := self.registry.get(name).instructions) and self.catalogue.heard_before(name)
         }
         return ChatPolicy(
             max_steps=agent.max_steps,
@@ -267,6 +298,7 @@ class Engine:
         agent = self.loaded.config.agent
         return PlanPolicy(
             plan=self.loaded.config.policy.plan,
+            calls=self.loaded.config.policy.of_plans,
             parallel=agent.parallel,
             max_requests=agent.max_requests,
             max_minutes=agent.max_minutes,
@@ -323,11 +355,30 @@ class Engine:
 
     def _committed(self, events: Sequence[AnyEvent]) -> None:
         self.executions.take(events)
+        used = False
         for event in events:
             self.fanout.publish(event)
+            if event.public:
+                self._head = event
+                self._tell_head_soon()
             if isinstance(event, UsageChanged) and hasattr(self, "session"):
                 self.session.budget.count(event.turn, event.usage)
-                self.spawn(self._spent(), "the day's usage")
+                used = True
+        if used:
+            # At once: who listens to the end of a turn only must have heard it.
+            self.live(self.models.spending(self.session.budget))
+            self.spawn(self._spent(), "the day's usage")
+
+    def _tell_head_soon(self) -> None:
+        """Say how far the journal has come, so that a face that missed something can ask for it."""
+        if not self._head_due:
+            self._head_due = True
+            asyncio.get_running_loop().call_later(_HEAD_S, self._tell_head)
+
+    def _tell_head(self) -> None:
+        self._head_due = False
+        if self._head is not None and not self._stopping:
+            self.live(JournalHead(head=self._head.seq, session=self._head.session))
 
     async def _spent(self) -> None:
         """Bring what was used to the day's file, and tell the faces."""
@@ -363,7 +414,8 @@ class Engine:
         self.spawn(self._listed(server, definitions), f"tools of {server}")
 
     async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
-        await self.catalogue.update(self.registry.get(server).spec, definitions)
+        connection = self.registry.get(server)
+        await self.catalogue.update(connection.spec, definitions, connection.instructions)
         self.cache.listed(server, self.catalogue.hashes(server))
 
     def _on_listed(self, page: ToolsListed) -> None:

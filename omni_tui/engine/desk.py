@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
@@ -15,10 +16,11 @@ from omni_tui.approvals import Gate, GrantRefused, Proposal, Refused, Resolution
 from omni_tui.engine.fallback import Fallbacks, Wanted
 from omni_tui.engine.proposing import ByHand, Gone, Proposals, new_call_id
 from omni_tui.engine.sending import Sending, Withdrawn
+from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, calls, tasks
 from omni_tui.models.base import Image, ToolCall
 from omni_tui.models.pictures import pictures_of
-from omni_tui.protocol import Mode, SafeText
+from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import CallState
 from omni_tui.security.text import safe
 from omni_tui.tools import (
@@ -56,7 +58,7 @@ class CallDesk:
         schemas: Schemas,
         routes: Routes,
         subject: Callable[[str, str], Subject | None],
-        mode: Callable[[], Mode],
+        turns: TurnModes,
     ) -> None:
         self._journal = journal
         self._gate = gate
@@ -65,7 +67,7 @@ class CallDesk:
         self._catalogue = catalogue
         self._subject = subject
         self.proposals = Proposals(catalogue, schemas, subject, routes.known)
-        self._mode = mode
+        self._turns = turns
         self._tasks: dict[str, asyncio.Task[Outcome]] = {}
         self._entry = asyncio.Lock()
         self._restored: dict[tuple[str, str, int, str], CallRow] = {}
@@ -173,7 +175,7 @@ class CallDesk:
 
     def question(self, hand: ByHand) -> tuple[SafeText, ...]:
         """Return why a call by hand must be confirmed first; empty if it may go."""
-        assessment = self._gate.assess(hand.proposal, hand.subject, self._mode())
+        assessment = self._gate.assess(hand.proposal, hand.subject, self._turns.mode(""))
         return tuple(safe(why) for why in assessment.why) if assessment.decision == "ask" else ()
 
     def start_by_hand(self, hand: ByHand) -> str:
@@ -190,8 +192,10 @@ class CallDesk:
 
     async def _enter(self, proposal: Proposal, subject: Subject) -> Resolution | None:
         """Put a proposal before the gate. One that was cancelled on its way in does not stay there."""
+        turn = proposal.turn
+        proposal = replace(proposal, loosened=self._turns.loosened(turn, proposal.server))
         try:
-            return await self._gate.propose(proposal, subject, self._mode())
+            return await self._gate.propose(proposal, subject, self._turns.mode(turn))
         except asyncio.CancelledError:
             await asyncio.shield(self._abandon(proposal.call, "cancelled"))
             raise
@@ -329,13 +333,14 @@ class CallDesk:
 
     # --- after a restart ------------------------------------------------------------------------
 
-    async def restore(self, rows: list[CallRow], mode: Mode, fallbacks: Mapping[str, str]) -> None:
+    async def restore(self, rows: list[CallRow], fallbacks: Mapping[str, str]) -> None:
         """Put the calls that were waiting when the app ended back into the queue.
 
         `fallbacks` says of those that stand in for another call, for which.
         """
         for row in rows:
             subject = self._subject(row.server, row.tool)
+            mode = self._turns.mode(row.turn)
             await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[(row.turn, row.agent, row.step, row.provider_call_id)] = row
 

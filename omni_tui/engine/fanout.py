@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 
@@ -32,7 +33,7 @@ class Outbox:
         self._last = 0
         self._lagging = False
         self._drained: asyncio.Future[None] | None = None
-        self._replaying = True
+        self._told = asyncio.Event()
         self.skipped = 0
         self.replay = asyncio.Lock()
 
@@ -43,7 +44,7 @@ class Outbox:
         if event.journalled and not event.public:
             return
         full = len(self._queue) >= self._capacity
-        if event.journalled and self._replaying:
+        if event.journalled and self.replaying:
             self.skipped = max(self.skipped, event.seq)
             return
         if event.journalled:
@@ -52,18 +53,30 @@ class Outbox:
             if self._lagging:
                 return
             self._last = max(self._last, event.seq)
-        elif isinstance(event, _MOMENTARY) and (full or self._replaying):
+        elif isinstance(event, _MOMENTARY) and (full or self.replaying):
             return  # during a replay it would stand before everything that the replay tells
         self._queue.append(event)
         self._wake.set()
 
+    @property
+    def replaying(self) -> bool:
+        """Whether journalled events are left to a replay, which may not have been asked for yet."""
+        return not self._told.is_set()
+
+    async def told(self, seconds: float) -> bool:
+        """Wait at most so long until a replay has caught up with the journal. False if none has."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), seconds)
+        return not self.replaying
+
     def begin_replay(self) -> None:
         """Leave journalled events to a replay. Hold the lock `replay` meanwhile."""
-        self._replaying = True
+        self._told.clear()
 
     def end_replay(self, head: int) -> None:
         """The replay has caught up with the journal at `head`."""
-        self._replaying, self._lagging, self._last = False, False, head
+        self._told.set()
+        self._lagging, self._last = False, head
 
     def replayed(self, event: AnyEvent) -> None:
         """Queue an event of a replay; the caller waits for room before it offers more."""

@@ -168,6 +168,7 @@ class ManageDesk:
         for secret in secret_values(spec):
             engine.redactor.add(secret)
         await engine.catalogue.allow(spec)
+        engine.session.turns.allowed(spec.name)
         spec = dataclasses.replace(spec, allowed=True)
         if new:
             engine.registry.add(spec)
@@ -182,6 +183,7 @@ class ManageDesk:
         if not spec.allowed:
             raise Refused(f"{spec.name} is not allowed to start yet; allow it first")
         await self._switch(spec, on=True, save=command.save)
+        self._engine.session.turns.allowed(spec.name)
         await self._engine.registry.reconnect(spec.name)
         return CommandDone(text=safe(f"{spec.name} is switched on{_also(command.save)}"))
 

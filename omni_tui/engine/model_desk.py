@@ -8,6 +8,7 @@ from typing import Any
 
 from omni_tui.approvals import Refused
 from omni_tui.engine.core import Engine
+from omni_tui.models.budget import GO_ON
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.models import FindModels, ModelsFound, SetBudget
@@ -36,4 +37,4 @@ class ModelDesk:
         engine.models.set_limit(engine.session.budget, command.key, command.value)
         engine.live(engine.models.spending(engine.session.budget))
         limit = f"{command.value:g}" if command.value else "no limit"
-        return CommandDone(text=safe(f"{command.key} is {limit} until you leave; say “continue” to go on"))
+        return CommandDone(text=safe(f"{command.key} is {limit} until you leave; {GO_ON} to go on"))

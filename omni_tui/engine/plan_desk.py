@@ -34,7 +34,7 @@ class PlanDesk:
         runner = session.runner
         if not runner.running and runner.unfinished:
             # It waited since before a restart: the verdict is the word to go on.
-            runner.resume()
+            await runner.go_on()
         return CommandDone()
 
     async def _edit(self, command: EditPlan) -> AnyEvent:

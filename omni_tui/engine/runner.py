@@ -6,8 +6,9 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import msgspec
 
@@ -16,14 +17,18 @@ from omni_tui.agents.autonomous import autonomous
 from omni_tui.agents.host import StoredResult
 from omni_tui.engine.conversation import Conversation, title_of
 from omni_tui.engine.desk import CallDesk
+from omni_tui.engine.gathering import Gathering
 from omni_tui.engine.memo import Memo
 from omni_tui.engine.plans import Plans
 from omni_tui.engine.report import report
+from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
+from omni_tui.models.budget import GO_ON
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
 from omni_tui.protocol.events import (
+    AwaitingTools,
     ModelMessage,
     SessionTitled,
     Steered,
@@ -46,6 +51,15 @@ class Busy(Exception):
     """Something that cannot be done while a turn runs; the text says what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A message that no turn has taken yet, with the mode and the model it was sent under."""
+
+    message: Message
+    mode: Mode
+    model: str
+
+
 class Runner:
     """The turns of one session; the `AgentHost` of the agent loop."""
 
@@ -56,13 +70,14 @@ class Runner:
         desk: CallDesk,
         conversation: Conversation,
         model: Callable[[], Model],
-        mode: Callable[[], Mode],
+        settings: Callable[[], tuple[Mode, str]],
+        turns: TurnModes,
         tool_specs: Callable[[], tuple[ToolSpec, ...]],
         policy: Callable[[], ChatPolicy],
         live: Callable[[Event], None],
         plans: Plans,
         plan_policy: Callable[[], PlanPolicy],
-        gathered: Callable[[], Awaitable[None]],
+        gathering: Gathering,
         pool: Executor | None = None,
     ) -> None:
         self.memo = Memo(journal, conversation.summaries, pool)
@@ -70,17 +85,20 @@ class Runner:
         self._desk = desk
         self._conversation = conversation
         self._model = model
-        self._mode = mode
+        self._settings = settings
+        self._turns = turns
         self._tool_specs = tool_specs
         self._policy = policy
         self._live = live
         self._plans = plans
         self._plan_policy = plan_policy
-        self._gathered = gathered
+        self._gathering = gathering
+        self._missing: tuple[str, ...] = ()
         self._queue: deque[str] = deque()
-        self._pending: dict[str, Message] = {}
+        self._pending: dict[str, _Waiting] = {}
         self._resuming: set[str] = set()
         self._turn = ""
+        self._runs_under: tuple[Mode, str] = settings()
         self._task: asyncio.Task[None] | None = None
         self._parked = False
 
@@ -88,6 +106,11 @@ class Runner:
     def running(self) -> bool:
         """Whether a turn runs now."""
         return self._task is not None and not self._task.done()
+
+    @property
+    def mode(self) -> Mode | None:
+        """The mode of the turn that runs now, None if none does."""
+        return self._runs_under[0] if self.running else None
 
     @property
     def unfinished(self) -> str:
@@ -112,7 +135,9 @@ class Runner:
         turn = "t-" + uuid.uuid4().hex[:12]
         message = Message(role="user", text=told or text, images=images)
         shown = safe(text, limit=MAX_MESSAGE)
-        events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments)]
+        mode, model = self._settings()
+        self._turns.sent(turn, mode)
+        events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments, mode=mode)]
         if not self._conversation.titled:
             self._conversation.titled = True
             events.append(SessionTitled(title=title_of(text)))
@@ -125,23 +150,34 @@ class Runner:
         self._plans.remember(events)
         self._conversation.unfinished = ""
         self._queue.append(turn)
-        self._pending[turn] = message
+        self._pending[turn] = _Waiting(message, mode, model)
         self._go()
         return turn
 
-    def resume(self) -> None:
-        """Go on with the turn that was cut off. Raises `Busy` if there is none, or one runs."""
+    async def go_on(self) -> None:
+        """Go on with the turn that was cut off, else with what the last one left undone.
+
+        For the latter the model is told to continue, in a turn of its own. Raises `Busy` if a turn runs,
+        or if there is nothing to go on with.
+        """
         if self.running:
-            raise Busy("a turn is running; stop it first (Esc)")
-        turn = self._conversation.unfinished
-        if not turn:
-            raise Busy("there is nothing to go on with")
+            raise Busy("a turn is running already; it can be stopped with Esc")
+        if self._conversation.unfinished:
+            self._resume(self._conversation.unfinished)
+        elif self._conversation.ended in ("limit", "stopped", "failed"):
+            await self.send("continue")
+        else:
+            raise Busy("there is nothing to go on with: the last turn is done")
+
+    def _resume(self, turn: str) -> None:
         self._conversation.unfinished = ""
         self._resuming.add(turn)
+        self._turns.sent(turn, self._turns.mode(turn))
         self._queue.appendleft(turn)
         for behind, text in self._conversation.queued.items():
+            mode, model = self._turns.mode(behind), self._settings()[1]
             self._queue.append(behind)
-            self._pending[behind] = Message(role="user", text=text)
+            self._pending[behind] = _Waiting(Message(role="user", text=text), mode, model)
         self._conversation.queued = {}
         self._go()
 
@@ -150,13 +186,13 @@ class Runner:
         dropped = [turn for turn in self._queue if self._pending.pop(turn, None) is not None]
         self._queue.clear()
         task = self._task
-        if task is None or task.done():
-            return False
-        task.cancel()
-        await asyncio.wait([task], timeout=_STOP_S)
+        running = task is not None and not task.done()
+        if task is not None and running:
+            task.cancel()
+            await asyncio.wait([task], timeout=_STOP_S)
         if dropped:
             await self._journal.commit(*_untold(dropped))
-        return True
+        return running
 
     async def park(self) -> None:
         """Leave everything as it stands, to be gone on with later: nothing is refused or withdrawn."""
@@ -174,7 +210,7 @@ class Runner:
                 turn=turn,
                 status="parked",
                 reason=safe("the app was left while this ran"),
-                todo=safe("/continue goes on with it"),
+                todo=safe(f"{GO_ON} to go on with it"),
             )
             try:
                 await self._journal.commit(ended)
@@ -199,12 +235,14 @@ class Runner:
 
     async def _one(self, turn: str, *, resume: bool) -> None:
         model = self._model()
-        message = self._pending.pop(turn, None)
+        waiting = self._pending.pop(turn, None)
+        message = waiting.message if waiting is not None else None
         if message is None and resume and self._conversation.untold:
             message = Message(role="user", text=self._conversation.untold)
             self._conversation.untold = ""
-        # A turn that is gone on with keeps the mode it began in.
-        mode = (self._conversation.mode if resume else None) or self._mode()
+        # What is done is what the message was sent for: a later change of mode can only tighten it.
+        mode = self._turns.mode(turn)
+        self._runs_under = mode, self._settings()[1]
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
         # In one flush of the disk: a turn that has begun has been told what it is about.
         told = () if message is None else (self.model_message(turn, message),)
@@ -226,12 +264,20 @@ class Runner:
         else:
             ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
         if not self._parked:
-            await self._journal.commit(ended)
+            missing = tuple(safe_line(name) for name in self._missing)
+            self._conversation.ended = ended.status
+            await self._journal.commit(msgspec.structs.replace(ended, missing=missing))
 
     async def _tools_are_there(self, turn: str) -> bool:
-        """Wait for servers that were started a moment ago. False if the turn was stopped meanwhile."""
+        """Wait for servers that are connecting. False if the turn was stopped meanwhile."""
+
+        def tell(servers: tuple[str, ...], until: float) -> None:
+            names = tuple(safe_line(name) for name in servers)
+            self._live(AwaitingTools(turn=turn, servers=names, until=until))
+
         try:
-            await self._gathered()
+            await self._gathering.over(tell)
+            self._missing = self._gathering.missing()
         except asyncio.CancelledError:
             if self._parked:
                 raise
@@ -259,6 +305,7 @@ class Runner:
 
     def tools(self) -> tuple[ToolSpec, ...]:
         """The tools on offer now."""
+        self._missing = self._gathering.missing()
         return self._tool_specs()
 
     async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
@@ -268,9 +315,14 @@ class Runner:
         return outcome
 
     async def take_in(self, turn: str) -> None:
-        """Put what the person has said meanwhile before the model, as part of this turn."""
-        while self._queue and (message := self._pending.get(by := self._queue[0])) is not None:
-            await self.commit(Steered(turn=turn, by=by), self.model_message(turn, message))
+        """Put what the person has said meanwhile before the model, as part of this turn.
+
+        What was said under another mode or for another model begins a turn of its own.
+        """
+        while self._queue and (waiting := self._pending.get(by := self._queue[0])) is not None:
+            if (waiting.mode, waiting.model) != self._runs_under:
+                return
+            await self.commit(Steered(turn=turn, by=by), self.model_message(turn, waiting.message))
             self._queue.popleft()
             self._pending.pop(by, None)
 

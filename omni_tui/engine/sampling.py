@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from omni_tui.approvals.asks import AskTrouble, asked_tokens, cut_at, sampling_messages
 from omni_tui.config.models import SamplingSection
 from omni_tui.models.base import Model, ModelError, ModelRequest, Reply
-from omni_tui.models.budget import Budget, OverBudget, forecast
+from omni_tui.models.budget import Budget, OverBudget, added, forecast
 from omni_tui.protocol.events import Usage
 from omni_tui.resilience.retry import RetryPolicy, with_retries
 
@@ -96,21 +96,33 @@ class Sampler:
             )
         model = self._make(self.name, max_tokens=min(wanted, left), temperature=_temperature(body))
 
+        lost = Usage()
+
         async def attempt(_: int) -> Reply:
-            return await _answer(model, request)
+            nonlocal lost
+            try:
+                return await _answer(model, request)
+            except ModelError as error:
+                lost = added(lost, error.usage) if error.usage is not None else lost
+                error.usage = lost if lost != Usage() else None
+                raise
 
         hold = self._hold(model, request)
         try:
             reply = await with_retries(
                 attempt, self._retry, lambda retry: logger.info("sampling: %s", retry.error.what)
             )
+        except ModelError:
+            self.spent += lost.input + lost.output
+            raise
         finally:
             if self._spending is not None:
                 self._spending.free(hold)
-        self.spent += reply.usage.input + reply.usage.output
+        used = added(reply.usage, lost)
+        self.spent += used.input + used.output
         text, stopped = cut_at(reply.message.text, body)
-        stop: Stop = "maxTokens" if reply.finish == "length" else "endTurn"
-        return Sampled(text, model.name, "stopSequence" if stopped else stop, reply.usage)
+        stop: Stop = "maxTokens" if reply.finish in ("length", "window") else "endTurn"
+        return Sampled(text, model.name, "stopSequence" if stopped else stop, used)
 
     def _hold(self, model: Model, request: ModelRequest) -> int:
         """Hold back what it may use of the person's own budgets. Raises `AskTrouble`."""
@@ -130,13 +142,15 @@ def _temperature(body: dict[str, Any]) -> float | None:
 
 
 async def _answer(model: Model, request: ModelRequest) -> Reply:
+    used: Usage | None = None
     stream = model.stream(request)
     try:
         async for event in stream:
             if isinstance(event, Reply):
-                if not event.complete:
-                    break
-                return event
+                if event.complete:
+                    return event
+                used = event.usage
+                break
     finally:
         await stream.aclose()
-    raise ModelError("cut", "the answer ended before it was finished", todo="try again")
+    raise ModelError("cut", "the answer ended before it was finished", todo="try again", usage=used)

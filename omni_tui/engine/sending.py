@@ -76,9 +76,13 @@ class Sending:
         try:
             if place is not None:
                 await place.turn.wait()
+            if not await asyncio.shield(self._gate.still_allowed(call)):
+                return Outcome("held", "It waits for an approval.")
             if (found := await self._from_cache(row)) is not None:
                 return found
             async with self._room.of(row.server, row.tool):
+                if not await asyncio.shield(self._gate.still_allowed(call)):
+                    return Outcome("held", "It waits for an approval.")
                 return await self._out(row)
         except asyncio.CancelledError:
             if self._gate.withdrawn(call):

@@ -7,13 +7,14 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omni_tui.approvals import Refused
+from omni_tui.approvals import Refused, fingerprint
 from omni_tui.config.edit import EditRefused, add_server, remove_server
 from omni_tui.config.importers import Imported, import_servers
 from omni_tui.config.models import ServerSection
 from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.shown import secret_values
 from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.consent import launch_read
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, ServerLog
@@ -34,6 +35,7 @@ class ServerDesk:
         return {
             c.ReconnectServer: self._reconnect,
             c.DisconnectServer: self._disconnect,
+            c.ReadLaunch: self._launch,
             c.AllowServer: self._allow,
             c.RefreshServer: self._refresh,
             c.AddServer: self._add,
@@ -59,9 +61,16 @@ class ServerDesk:
     async def _allow(self, command: c.AllowServer) -> AnyEvent:
         name = self._known(command.server)
         spec = self._engine.registry.get(name).spec
+        if command.digest and command.digest != await asyncio.to_thread(fingerprint, spec):
+            raise Refused(f"what {name} starts has changed since it was shown; look at it again")
         await self._engine.catalogue.allow(spec)
+        self._engine.session.turns.allowed(name)
         await self._engine.registry.allow(name)
         return CommandDone()
+
+    async def _launch(self, command: c.ReadLaunch) -> AnyEvent:
+        spec = self._engine.registry.get(self._known(command.server)).spec
+        return await asyncio.to_thread(launch_read, spec, self._engine.loaded.paths.project_file)
 
     async def _refresh(self, command: c.RefreshServer) -> AnyEvent:
         await self._engine.registry.refresh(self._known(command.server))
@@ -86,6 +95,7 @@ class ServerDesk:
         for secret in secret_values(spec):
             self._engine.redactor.add(secret)
         self._engine.registry.add(spec)
+        self._engine.session.turns.allowed(spec.name)
         await self._engine.registry.reconnect(spec.name)
         return CommandDone(text=safe(f"{spec.name} was added"))
 
@@ -127,6 +137,7 @@ class ServerDesk:
             raise Refused("; ".join(f"{each.where}: {each.what}" for each in imported.problems[:3]))
         fresh = [spec for spec in imported.servers if spec.name not in self._engine.registry.names()]
         for spec in fresh:
+            self._engine.session.turns.allowed(spec.name)
             allowed = await self._engine.catalogue.allowed(spec)
             self._engine.registry.add(dataclasses.replace(spec, allowed=allowed))
         skipped = len(imported.servers) - len(fresh)

@@ -22,9 +22,11 @@ from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.runner import Runner
 from omni_tui.engine.sampling import Sampler
 from omni_tui.engine.sending import Sending
+from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, SavedTask, calls, tasks
 from omni_tui.models.base import Model
-from omni_tui.models.budget import Budget
+from omni_tui.models.budget import GO_ON, Budget
+from omni_tui.observability.executions import Executions
 from omni_tui.protocol import AnyEvent, Event, Mode
 from omni_tui.protocol.context import SystemChanged
 from omni_tui.protocol.events import (
@@ -58,6 +60,7 @@ class Surroundings(Protocol):
     cache: ResultCache
     routes: Routes
     gathering: Gathering
+    executions: Executions
     headless: bool
 
     def base_decisions(self) -> dict[Mode, Decision]:
@@ -128,16 +131,24 @@ class LiveSession:
         self.journal = journal
         self.settings = settings
         self._model: Model | None = None
+        self.turns = TurnModes(lambda: self.settings.mode)
         self.budget = around.budget()
         self.gate = Gate(
             journal,
             base=around.base_decisions(),
             lookup=self.subject,
             digest=around.digest,
+            now=lambda: self.settings.mode,
             headless=around.headless,
         )
         executor = ToolExecutor(
-            self.gate, around.schemas, around.pool, around.connection, around.catalogue.get, around.cache
+            self.gate,
+            around.schemas,
+            around.pool,
+            around.connection,
+            around.catalogue.get,
+            around.cache,
+            around.gathering.back,
         )
         sending = Sending(
             gate=self.gate,
@@ -170,7 +181,7 @@ class LiveSession:
             schemas=around.schemas,
             routes=around.routes,
             subject=self.subject,
-            mode=lambda: self.settings.mode,
+            turns=self.turns,
         )
         sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model, self.budget)
         self.asks = Asks(journal, sampler, digest=around.digest, place=self._place, clock=time.monotonic)
@@ -181,9 +192,12 @@ class LiveSession:
     async def start(self) -> None:
         """Read the journal, settle what a crash left open, and be ready for turns."""
         events = await self._whole()
+        self._around.executions.begin(events)
         self._fold(events)
         waiting, running = await self._settle()
         conversation = conversation_from(events)
+        for turn, mode in conversation.modes.items():
+            self.turns.sent(turn, mode)
         self.plans = Plans(
             progress=conversation.progress,
             commit=lambda *told: self.runner.commit(*told),
@@ -198,13 +212,14 @@ class LiveSession:
             desk=self.desk,
             conversation=conversation,
             model=self.model,
-            mode=lambda: self.settings.mode,
+            settings=lambda: (self.settings.mode, self.settings.model),
+            turns=self.turns,
             tool_specs=lambda: self._around.catalogue.specs(self._around.routes.offered),
             policy=self.policy,
             live=self._around.live,
             plans=self.plans,
             plan_policy=self._around.plan_policy,
-            gathered=self._around.gathering.over,
+            gathering=self._around.gathering,
             pool=self._around.pool,
         )
         self.resumed = bool(events)
@@ -220,19 +235,19 @@ class LiveSession:
                 turn=conversation.unfinished,
                 status="parked",
                 reason=safe("the app ended while this ran"),
-                todo=safe("/continue goes on with it"),
+                todo=safe(f"{GO_ON} to go on with it"),
             )
             await self.journal.commit(ended)
         await self.asks.settle(events)
         stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
         left = [row for row in waiting if row.call not in running]
-        await self.desk.restore(left, self.settings.mode, stand_ins)
+        await self.desk.restore(left, stand_ins)
         self.desk.take_up([row for row in waiting if row.call in running], running)
 
     async def listed(self, server: str) -> None:
         """A server's tools are known now: go on with what waited for that."""
         self.tasks.back(server)
-        await self.gate.reconsider(server, self.settings.mode)
+        await self.gate.reconsider(server)
 
     async def close(self) -> None:
         """Park what runs, and close the journal. It is clean if nothing is left open."""
@@ -249,7 +264,7 @@ class LiveSession:
         return self._model
 
     async def set_model(self, name: str) -> None:
-        """Use another model from the next request on. Raises what `make_model` raises."""
+        """Use another model from the next message on. Raises what `make_model` raises."""
         model = self._around.chain(self._around.make_model(name))
         self._model, self.settings.model = model, name
         await self.journal.commit(ModelChanged(name=safe_line(model.name), label=safe_line(model.label)))
@@ -289,7 +304,7 @@ class LiveSession:
             "changed": f"changed since {since(seen)}",
         }
         if tool.server_trust == "changed":
-            trust = "the way it is started or reached has changed"
+            trust = "how it is started, or what it says about its use, has changed"
         else:
             trust = words[tool.trust]
         spec = connection.spec

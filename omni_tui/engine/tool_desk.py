@@ -85,6 +85,7 @@ class ToolDesk:
             output_schema_json=output if definition.output_schema else exact_json_empty(),
             trust=tool.trust,
             model_name=tool.model_name,
+            not_checked=await self._engine.schemas.not_checked(tool.def_hash, definition.input_schema),
         )
 
     async def _check(self, command: c.CheckArguments) -> AnyEvent:
@@ -132,7 +133,7 @@ class ToolDesk:
         if command.stop and command.verdict == "reject":
             await session.runner.stop()
         elif orphan and not session.runner.running and session.runner.unfinished:
-            session.runner.resume()
+            await session.runner.go_on()
         return CommandDone()
 
     async def _edit(self, command: c.EditCall) -> AnyEvent:

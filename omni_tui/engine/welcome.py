@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from omni_tui.engine.core import Engine
 
 _PAGE = 500
+_ASKS_WITHIN_S = 1.0
+"""How long a face has to ask for a session's events before they are sent to it unasked."""
 
 
 def ready(engine: Engine) -> EngineReady:
@@ -45,8 +47,8 @@ async def welcome(engine: Engine, outbox: Outbox, cursor: int, request: int) -> 
     """Tell a face the state of everything, then the journal after its cursor."""
     outbox.offer(ready(engine))
     outbox.offer(engine.models.spending(engine.session.budget))
-    if engine.loaded.problems:
-        outbox.offer(ConfigProblems(problems=engine.loaded.problems, ts=time.time()))
+    if engine.loaded.serious:
+        outbox.offer(ConfigProblems(problems=engine.loaded.serious, ts=time.time()))
     for server in engine.registry.snapshot():
         outbox.offer(engine.with_trust(server))
     for sign_in in engine.registry.sign_ins.snapshot():
@@ -61,6 +63,15 @@ async def welcome(engine: Engine, outbox: Outbox, cursor: int, request: int) -> 
     if (context := engine.session.runner.memo.context) is not None:
         outbox.offer(context)
     await replay(engine, outbox, cursor, request)
+
+
+async def caught_up(engine: Engine, outbox: Outbox) -> None:
+    """Return when a face has been told the whole session.
+
+    Nothing is begun for a face that would not show it: one that does not ask is told unasked.
+    """
+    while not await outbox.told(_ASKS_WITHIN_S):
+        await replay(engine, outbox, 0, 0)
 
 
 async def replay(engine: Engine, outbox: Outbox, after: int, request: int) -> None:

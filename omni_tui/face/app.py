@@ -9,12 +9,13 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face import actions, last_words
-from omni_tui.face.clock import Clock, SystemClock
+from omni_tui.face.clock import Clock, Stillness, SystemClock
 from omni_tui.face.collecting import Collector
 from omni_tui.face.egress import EgressFilter
 from omni_tui.face.keys import check_keys
@@ -25,6 +26,7 @@ from omni_tui.face.pump import FacePort, Pump
 from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.turns import EngineGone
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
 from omni_tui.protocol.offers import ResourceUpdated
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 Connect = Callable[[], Awaitable[Link]]
 _log = logging.getLogger(__name__)
 _STYLES = Path(__file__).parent / "styles"
+_LIVE = ("connecting", "active", "idle", "degraded", "needs_sign_in")
+"""States of a server that its engine keeps up."""
 _LEVELS = {"info": "information", "warning": "warning", "error": "error"}
 
 
@@ -80,6 +84,7 @@ class OmniApp(Routes):
     ) -> None:
         self.options = options or FaceOptions()
         self.clock: Clock = clock or SystemClock()
+        self.stillness = Stillness(self.clock)
         self.overview = Overview()
         self.wants_demo = False
         self._keymap_user: dict[str, str] = {}
@@ -89,7 +94,8 @@ class OmniApp(Routes):
         self._connect = link if callable(link) else None
         self._restart = restart or self._connect
         self.pump = Pump(self)
-        self.port: Port = FacePort(self.link, self)
+        self._own_port = FacePort(self.link, self)
+        self.port: Port = self._own_port
         self._engine_gone = False
         self._greeted = False
         self._complaints: list[str] = []
@@ -178,14 +184,21 @@ class OmniApp(Routes):
 
     def on_mount(self) -> None:
         """The first frame comes first; the engine after it."""
+        self._follow_the_screen()
         self.call_after_refresh(self._begin)
 
     def on_app_focus(self) -> None:
         """The terminal got the focus back: whatever could be approved has to be looked at again."""
-        for place in (self.main.pane("approvals"), self.screen):
-            arming = getattr(place, "arming", None)
-            if arming is not None:
-                arming.disturb()
+        self.stillness.disturb()
+
+    def on_resize(self) -> None:
+        """Another size: nothing on the screen stands where it stood, even before it is laid out anew."""
+        self.stillness.disturb()
+
+    def _follow_the_screen(self) -> None:
+        """Whatever opens, closes or changes the look of everything starts the quiet time again."""
+        for signal in (self.screen_change_signal, self.theme_changed_signal, self.app_resume_signal):
+            signal.subscribe(self, lambda _what: self.stillness.disturb(), immediate=True)
 
     def _fatal_error(self) -> None:
         """Say one sentence; Textual would print a traceback with the values of variables in it."""
@@ -218,18 +231,22 @@ class OmniApp(Routes):
             connect = self._restart if self._engine_gone else self._connect
             if connect is None:
                 return
-            kept = self.link.kept if isinstance(self.link, _NoLink) else []
+            before = self.link
             try:
                 self.link = await connect()
             except Exception as error:
                 _log.exception("the engine did not start")
-                self.stopped(safe_line(str(error) or type(error).__name__))
+                if isinstance(before, _NoLink):
+                    before.kept.clear()
+                why = safe_line(str(error) or type(error).__name__)
+                self._own_port.fail(LinkClosed(why))
+                self.stopped(why)
                 return
-            old, self.port = self.port, FacePort(self.link, self)
-            del old
+            port = FacePort(self.link, self)
+            if isinstance(before, _NoLink):
+                port.take_over(self._own_port, before.kept)
+            self._own_port = self.port = port
             self._set_gone("")
-            for command in kept:
-                self.port.send(command)
         await self.pump.run(self.link, self.port)  # type: ignore[arg-type]
 
     async def run_async(self, **options: Any) -> None:
@@ -360,7 +377,27 @@ class OmniApp(Routes):
             text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
             self.query_one_stopped().update(Content(text))
             self.overview.running = ""
+            for pane in self.main.panes:
+                pane.engine_stopped()
+            self._servers_ended()
+            for screen in self.screen_stack[1:]:
+                screen.post_message(EngineGone())
         self.main.update_bars()
+
+    def _servers_ended(self) -> None:
+        """No server outlives its engine: no row may say otherwise."""
+        for server in list(self.overview.servers.values()):
+            if server.state in _LIVE:
+                self.deliver(
+                    msgspec.structs.replace(
+                        server,
+                        state="failed",
+                        reason=safe_line("it ended with the engine"),
+                        todo=safe_line("Start the engine again."),
+                        next_try=None,
+                        latency_ms=None,
+                    )
+                )
 
     def query_one_stopped(self) -> Static:
         """Return the bar."""

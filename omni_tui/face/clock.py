@@ -38,3 +38,17 @@ class SystemClock:
         """Return the stamp: Textual's come from the same clock, except on Windows."""
         now = time.monotonic()
         return min(stamp, now) if sys.platform != "win32" else now
+
+
+class Stillness:
+    """When something last happened to the screen as a whole: a size, a theme, a sheet opened or closed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.since = float("-inf")
+        self.changes = 0
+
+    def disturb(self) -> None:
+        """Something happened: nothing on the screen is what it was."""
+        self.since = self._clock.monotonic()
+        self.changes += 1

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
+from string import punctuation
 
 import msgspec
+from textual.keys import Keys, _character_to_key
 
 from omni_tui.face import actions
 
 _APPROVING = frozenset({"approve", "approve_marked"})
 _NEVER = frozenset({"enter", "return", "space", "tab", "escape", "ctrl+m", "ctrl+i", "ctrl+j", "newline"})
+_MODIFIERS = frozenset({"ctrl", "alt", "shift", "meta", "super", "hyper"})
 _NAMES = {
     "escape": "esc",
     "question_mark": "?",
@@ -54,6 +58,22 @@ def check_keys(table: Mapping[str, str]) -> tuple[dict[str, str], list[KeyProble
     return keymap, problems
 
 
+def is_key(text: str) -> bool:
+    """Whether this names a key, with or without modifiers: `A`, `f5`, `ctrl+x`, `alt+enter`, `slash`."""
+    plus = text == "+" or text.endswith("++")
+    *modifiers, last = text.removesuffix("+").split("+") if plus else text.split("+")
+    if plus:
+        modifiers, last = [one for one in (*modifiers, last) if one], "+"
+    known = (len(last) == 1 and last.isprintable()) or last in _named_keys()
+    return known and set(modifiers) <= _MODIFIERS
+
+
+@cache
+def _named_keys() -> frozenset[str]:
+    plain = {key.value.rpartition("+")[2] for key in Keys if not key.value.startswith("<")}
+    return frozenset(plain | {_character_to_key(character) for character in punctuation})
+
+
 def may_approve(key: str) -> bool:
     """True unless the key is one that is pressed by habit: Enter, Space, arrows, an unshifted letter."""
     if key in _NEVER:
@@ -79,6 +99,9 @@ def _refusal(name: str, keys: list[str], known: set[str]) -> str:
         return "there is no such action" + (f"; did you mean {near[0]}?" if near else "")
     if not keys:
         return "names no key"
+    if unknown := next((key for key in keys if not is_key(key)), ""):
+        near = get_close_matches(unknown, _named_keys(), 1)
+        return f"there is no key {unknown}" + (f"; did you mean {near[0]}?" if near else "")
     action = actions.get(name)
     if not action.keys:
         return "this action has no key of its own; it is in the palette"

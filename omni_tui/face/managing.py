@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
+from omni_tui.face.messages import StandOnServer
 from omni_tui.face.turns import InTurn
 from omni_tui.protocol.commands import ReconnectServer
 from omni_tui.protocol.manage import DisableServer, EnableServer
@@ -52,7 +53,11 @@ class Managing(InTurn):
         """Open the form for a new server."""
         from omni_tui.face.screens.server import ServerScreen
 
-        self.push_screen(ServerScreen(""))
+        def added(server: str | None) -> None:
+            if server:
+                self.post_message(StandOnServer(server))
+
+        self.push_screen(ServerScreen(""), added)
 
     def action_edit_server(self, server: str = "") -> None:
         """Open the form with a server's settings."""

@@ -35,6 +35,14 @@ class CopyText(Message):
         self.what = what
 
 
+class StandOnServer(Message):
+    """Put the cursor of the servers on this one."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__()
+        self.server = server
+
+
 class ShowServerLog(Message):
     """Show what a server wrote on stderr."""
 

@@ -11,6 +11,7 @@ from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.context import ContextChanged
 from omni_tui.protocol.events import (
     ApprovalRequested,
+    AwaitingTools,
     CallChanged,
     CallFinished,
     EngineReady,
@@ -59,6 +60,8 @@ class Overview(msgspec.Struct):
     running: str = ""
     """Id of the turn that runs, "" if none does."""
     parked: bool = False
+    awaits: tuple[str, ...] = ()
+    """The servers that a message waits for, before it goes to the model."""
     pending: dict[str, str] = msgspec.field(default_factory=dict)
     """What waits for the person, by its key in the queue: the name of the server, of a plan "plan"."""
     work: Work = msgspec.field(default_factory=Work)
@@ -84,7 +87,7 @@ class Overview(msgspec.Struct):
             "estimated",
             "running",
         )
-        for name in (*names, "parked", "stand_in", "step", "work"):
+        for name in (*names, "parked", "awaits", "stand_in", "step", "work"):
             setattr(self, name, getattr(fresh, name))
         self.pending.clear()
 
@@ -95,16 +98,18 @@ class Overview(msgspec.Struct):
                 self._servers(event)
             case ApprovalRequested() | CallChanged() | CallFinished():
                 self._calls(event)
+            case AwaitingTools(servers=servers):
+                self.awaits = servers
             case ServerAsked(ask=ask, server=server):
                 self.pending[asked_key(ask)] = server
             case AskClosed(ask=ask):
                 self.pending.pop(asked_key(ask), None)
             case PlanProposed() | PlanDecided() | TaskChanged() | PlanEnded():
                 self._plan(event)
-            case UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken():
+            case (
+                UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken() | JournalFailed()
+            ):
                 self._turns(event)
-            case JournalFailed():
-                self.running = self.step = ""
             case SessionBranched(origin=origin):
                 self.branched = self.title or origin
             case EngineReady() | SessionOpened() | SessionTitled() | ModeChanged() | ModelChanged():
@@ -150,7 +155,9 @@ class Overview(msgspec.Struct):
         elif not isinstance(event, TaskChanged):
             self.pending.pop(plan_key(event.plan), None)
 
-    def _turns(self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken) -> None:
+    def _turns(
+        self, event: UserMessage | TurnStarted | TurnEnded | UsageChanged | StepTaken | JournalFailed
+    ) -> None:
         if isinstance(event, StepTaken):
             self.step = f"{event.step}/{event.max_steps}" if event.agent == "root" else self.step
             return
@@ -162,9 +169,12 @@ class Overview(msgspec.Struct):
                 self.cost = (self.cost or 0.0) + usage.cost
             if event.context is not None and event.agent == "root":
                 self.context = event.context
+        elif isinstance(event, JournalFailed):
+            self.running = self.step = ""
         elif isinstance(event, TurnEnded):
             self.work.apply(event)
             self.running = self.step = ""
+            self.awaits = ()
             self.parked = event.status == "parked"
         else:
             self.running = event.turn

@@ -11,7 +11,14 @@ from omni_tui import __version__
 from omni_tui.face.port import LinkPort
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, ProtocolError, Reply
 from omni_tui.protocol.commands import Hello, Replay
-from omni_tui.protocol.events import CommandFailed, EngineReady, Lagged, ReplayDone, SessionOpened
+from omni_tui.protocol.events import (
+    CommandFailed,
+    EngineReady,
+    JournalHead,
+    Lagged,
+    ReplayDone,
+    SessionOpened,
+)
 
 BATCH_S = 0.008
 """Longest time in seconds that events are folded before keys and paints get their turn."""
@@ -76,12 +83,16 @@ class Pump:
         self.cursor = 0
         self.session = ""
         self._awaiting_start = False
+        self._greeted = False
+        self._catching_up = False
+        self._cursor_before = 0
         self._flush_due = False
 
     async def run(self, link: Link, port: LinkPort) -> None:
         """Say hello, then hand on events until the engine is gone. Never raises `LinkClosed`."""
         try:
             self._awaiting_start = False
+            self._greeted, self._catching_up = False, True
             link.send(Hello(client=f"omni-tui {__version__}", cursor=self.cursor))
             started = perf_counter()
             async for event in link.events():
@@ -102,7 +113,11 @@ class Pump:
         """Make room for another session and ask for the whole of it."""
         self._begin(session)
         self._awaiting_start = True
-        port.send(Replay(after=0))
+        self._ask_again(port, 0)
+
+    def _ask_again(self, port: LinkPort, after: int) -> None:
+        self._catching_up = True
+        port.send(Replay(after=after))
 
     def _begin(self, session: str) -> None:
         self.session, self.cursor = session, 0
@@ -124,16 +139,39 @@ class Pump:
                 self._host.failed(event)
             if not isinstance(event, ReplayDone):
                 return
+            self._catching_up = False
         elif isinstance(event, Lagged):
-            port.send(Replay(after=min(event.after, self.cursor)))
+            self._ask_again(port, min(event.after, self.cursor))
+            return
+        elif isinstance(event, JournalHead):
+            self._look_for_gaps(event, port)
             return
         elif event.seq > 0 and not self._in_order(event, port):
             return
-        elif isinstance(event, EngineReady) and event.session and event.session != self.session:
-            if self.session:
-                self.switch(event.session, port)
-            self.session = event.session
+        elif isinstance(event, EngineReady):
+            self._meet(event, port)
         self._host.deliver(event)
+
+    def _meet(self, ready: EngineReady, port: LinkPort) -> None:
+        """The engine says which session there is: ask for it, unless it comes by itself after `Hello`."""
+        if ready.session and ready.session != self.session:
+            if self.session:
+                self.switch(ready.session, port)
+            self.session = ready.session
+        elif self._greeted:  # the session was opened again: something of it may be new
+            self._ask_again(port, self.cursor)
+        self._greeted = True
+
+    def _look_for_gaps(self, head: JournalHead, port: LinkPort) -> None:
+        """Ask again for what was written and never arrived; so this face is deaf to nothing for long."""
+        stands, self._cursor_before = self.cursor == self._cursor_before, self.cursor
+        if not self.session or (self._catching_up and not stands):
+            return
+        if head.session != self.session:
+            self.switch(head.session, port)
+        elif head.head > self.cursor:
+            _log.warning("asking again: %d is written, %d has arrived", head.head, self.cursor)
+            self._ask_again(port, self.cursor)
 
     def _in_order(self, event: AnyEvent, port: LinkPort) -> bool:
         """False for a journalled event that was seen before, or that another one must precede."""

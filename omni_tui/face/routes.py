@@ -12,6 +12,7 @@ from omni_tui.face.messages import (
     OpenTool,
     RunAction,
     ShowServerLog,
+    StandOnServer,
 )
 from omni_tui.face.screens.main import PaneName
 from omni_tui.face.verbs import Verbs
@@ -47,6 +48,15 @@ class Routes(Verbs):
 
         message.stop()
         self.push_screen(LogScreen(message.server))
+
+    def on_stand_on_server(self, message: StandOnServer) -> None:
+        """Put the cursor of the servers on one of them."""
+        from omni_tui.face.panes.servers import ServersPane
+
+        message.stop()
+        pane = self.main.pane("servers")
+        if isinstance(pane, ServersPane):
+            pane.stand_on(message.server)
 
     def on_insert_text(self, message: InsertText) -> None:
         """Put text into the composer."""

@@ -19,6 +19,7 @@ from omni_tui.protocol.commands import (
     NewSession,
     RefreshServer,
     RemoveServer,
+    SendNow,
     SetMode,
     StopRun,
 )
@@ -150,6 +151,13 @@ class Verbs(Managing, Telling, Modelling, Executing):
     def action_stop(self) -> None:
         """Stop the running turn."""
         self.port.send(StopRun())
+
+    def action_send_now(self) -> None:
+        """Let a message go out without the servers it waits for."""
+        if self.overview.awaits:
+            self.port.send(SendNow())
+        else:
+            self.say("No message waits for servers.")
 
     def action_continue(self) -> None:
         """Go on with a parked turn."""

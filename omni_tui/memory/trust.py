@@ -42,6 +42,7 @@ class _Server(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     fingerprint: str = ""
     first_seen: float = 0.0
     allowed: bool = False
+    instructions: str = ""
     tools: dict[str, PinnedTool] = {}
 
 
@@ -111,14 +112,34 @@ class TrustStore:
 
         self._change(change)
 
-    def pin_tools(self, server: str, hashes: dict[str, str]) -> None:
-        """Remember the definitions of a server's tools; those not named stay as they are."""
+    def pin_tools(self, server: str, hashes: dict[str, str], *, same: bool = False) -> None:
+        """Remember the definitions of a server's tools; those not named stay as they are.
+
+        `same` says that only the way of hashing is another, so that each keeps its date.
+        """
 
         def change(body: _Body) -> None:
             tools = body.servers.setdefault(server, _Server()).tools
             for tool, def_hash in hashes.items():
                 if tool not in tools or tools[tool].def_hash != def_hash:
-                    tools[tool] = PinnedTool(def_hash=def_hash, first_seen=time.time())
+                    seen = tools[tool].first_seen if same and tool in tools else time.time()
+                    tools[tool] = PinnedTool(def_hash=def_hash, first_seen=seen)
+
+        self._change(change)
+
+    def instructions(self, server: str) -> str:
+        """Return the hash of what a server said about its use, "" if that was never seen."""
+        self._refresh()
+        known = self._body.servers.get(server)
+        if known is not None and known.instructions:
+            return known.instructions
+        return "lost" if self._body.lost and known is None else ""
+
+    def pin_instructions(self, server: str, digest: str) -> None:
+        """Remember what a server says about its use."""
+
+        def change(body: _Body) -> None:
+            body.servers.setdefault(server, _Server()).instructions = digest
 
         self._change(change)
 

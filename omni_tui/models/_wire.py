@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from omni_tui.models.base import Finish, Message, ModelRequest, ToolCall, ToolSpec
+from omni_tui.models._fragments import Fragments, as_text
+from omni_tui.models._streams import parts_of
+from omni_tui.models._thinking import Thinking, divide
+from omni_tui.models.base import UNFINISHED, Finish, Message, ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.context import arguments_of
 from omni_tui.models.schema import for_provider
 
@@ -20,18 +21,32 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _KEEPS_IDS = frozenset({"gemini", "vertex_ai", "vertex_ai_beta"})
 _FINISH: dict[str, Finish] = {
     "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "length": "length",
     "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_context_window_exceeded": "window",
+    "model_length": "window",
     "content_filter": "filtered",
+    "content_filtered": "filtered",
+    "guardrail_intervened": "filtered",
     "refusal": "filtered",
+    "sensitive": "filtered",
+    "safety": "filtered",
+    "recitation": "filtered",
+    "language": "filtered",
+    "blocklist": "filtered",
+    "prohibited_content": "filtered",
+    "spii": "filtered",
+    "image_safety": "filtered",
 }
 
 
 class Delta(Protocol):
     """What is read of a chunk's delta. Each of them may be missing."""
 
-    content: str | None
+    content: str | list[Any] | None
     reasoning_content: str | None
     thinking_blocks: list[dict[str, Any]] | None
     tool_calls: list[Any] | None
@@ -175,39 +190,25 @@ class Tools:
 # --- what comes back --------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Call:
-    """A call as its fragments come; id and name are in the first of them only."""
-
-    id: str = ""
-    name: str = ""
-    pieces: list[str] = field(default_factory=list)
-
-
-def _begins(call: _Call, ident: str) -> bool:
-    """Whether a fragment with a name and this id is another call than the one in its place."""
-    if ident and call.id:
-        return ident != call.id
-    text = "".join(call.pieces)
-    return bool(text) and arguments_of(ToolCall("", "", text)) is not None
-
-
 class Collector:
-    """Puts an answer together, chunk by chunk."""
+    """Puts an answer together, chunk by chunk. `names` are those of the tools on offer."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Collection[str] = ()) -> None:
         self._text: list[str] = []
-        self._calls: dict[int, _Call] = {}
-        self._aliases: dict[int, int] = {}
+        self._fragments = Fragments(names)
+        self._tags = Thinking()
         self._thinking: list[dict[str, Any]] = []
         self.began = False
 
     def add(self, delta: Delta) -> tuple[str, str]:
         """Take one delta; return the thought and the text that are new in it."""
-        text = getattr(delta, "content", None) or ""
-        thought = getattr(delta, "reasoning_content", None) or ""
-        if text:
-            self._text.append(text)
+        said, thought = parts_of(getattr(delta, "content", None))
+        thought += getattr(delta, "reasoning_content", None) or ""
+        text = ""
+        if said:
+            self._text.append(said)
+            more, text = self._tags.add(said)
+            thought += more
         fragments = getattr(delta, "tool_calls", None)
         if fragments:
             for fragment in fragments:
@@ -216,38 +217,48 @@ class Collector:
         if blocks:
             for block in blocks:
                 self._block(dict(block))
-        if text or thought or fragments:
+        if said or thought or fragments:
             self.began = True
         return thought, text
 
-    def message(self) -> Message:
-        """Return the whole message. Calls without an id, or with one that came before, get a new one."""
+    def rest(self) -> tuple[str, str]:
+        """Return the thought and the text that were held back, at the end."""
+        return self._tags.rest()
+
+    def message(self, *, whole: bool = True) -> Message:
+        """Return the whole message. Calls without an id, or with one that came before, get a new one.
+
+        `whole` says whether the model had ended it.
+        """
         calls: list[ToolCall] = []
         seen: set[str] = set()
-        for call in self._calls.values():
+        for call in self._fragments.calls:
             ident = call.id if call.id and call.id not in seen else f"call_{uuid.uuid4().hex[:24]}"
             seen.add(ident)
-            calls.append(ToolCall(ident, call.name, "".join(call.pieces)))
+            calls.append(ToolCall(ident, call.name, call.arguments()))
         thinking = tuple(block for block in self._thinking if block.get("signature") or block.get("data"))
-        return Message(role="assistant", text="".join(self._text), calls=tuple(calls), thinking=thinking)
+        said = "".join(self._text)
+        _, text = divide(said, whole=whole and not calls)
+        return Message(
+            role="assistant",
+            text=text,
+            calls=tuple(calls),
+            thinking=thinking,
+            raw=said if text != said else "",
+        )
+
+    def late_thought(self) -> str:
+        """Return the thinking that was taken for the answer until a closing tag came."""
+        return "" if self._tags.thought else divide("".join(self._text)).thought
 
     def _fragment(self, fragment: Any) -> None:
-        index = getattr(fragment, "index", None) or 0
-        ident = getattr(fragment, "id", None) or ""
         function = getattr(fragment, "function", None)
-        name = getattr(function, "name", None) or ""
-        slot = self._aliases.get(index, index)
-        call = self._calls.get(slot)
-        if call is not None and name and call.name and _begins(call, ident):
-            # Some servers number every call 0: another id, or a whole call before it, begins another.
-            slot = self._aliases[index] = max(self._calls) + 1
-            call = None
-        if call is None:
-            call = self._calls[slot] = _Call()
-        call.id = call.id or ident
-        call.name = call.name or name
-        if arguments := getattr(function, "arguments", None):
-            call.pieces.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+        self._fragments.add(
+            getattr(fragment, "index", None),
+            getattr(fragment, "id", None) or "",
+            getattr(function, "name", None) or "",
+            as_text(getattr(function, "arguments", None)),
+        )
 
     def _block(self, block: dict[str, Any]) -> None:
         """Join fragments of thinking. A signature ends a block; a redacted one comes whole."""
@@ -263,7 +274,7 @@ class Collector:
 
 def finish_of(reason: str | None) -> Finish:
     """Return a provider's reason to stop in our words."""
-    return _FINISH.get(reason or "", "stop")
+    return _FINISH.get((reason or "").lower(), "stop")
 
 
 def holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
@@ -277,3 +288,35 @@ def holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
         if isinstance(required, list) and any(key not in arguments for key in required):
             return False
     return True
+
+
+class End(NamedTuple):
+    """How a stream ended: the reason, whether that is an end, and whether it is one for calls too."""
+
+    reason: str
+    whole: bool
+    surely: bool
+
+
+class Judged(NamedTuple):
+    """A message, why it ends, and whether it is complete: else nothing of it may be run."""
+
+    message: Message
+    finish: Finish
+    complete: bool
+
+
+def judge(collector: Collector, end: End, tools: Mapping[str, ToolSpec]) -> Judged:
+    """Judge whether an answer is whole.
+
+    A reason that is not "tool_calls" is believed for calls only if they hold together; one that says
+    that the answer was cut short is the end of no call.
+    """
+    finish = finish_of(end.reason)
+    message = collector.message(whole=end.whole and finish not in UNFINISHED)
+    if not message.calls:
+        return Judged(message, finish, end.whole)
+    complete = end.surely and finish not in UNFINISHED
+    if finish != "tool_calls" and not holds_together(message, tools):
+        complete = False
+    return Judged(message, "tool_calls" if finish == "stop" else finish, complete)

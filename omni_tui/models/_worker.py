@@ -122,18 +122,24 @@ def ensure_litellm() -> ModuleType:
         if _litellm is not None:
             return _litellm
         os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-        os.environ.setdefault("LITELLM_LOG", "ERROR")
+        # Else it reads a .env of any folder above its own into the environment.
+        os.environ["LITELLM_MODE"] = "PRODUCTION"
+        os.environ["LITELLM_LOG"] = "ERROR"
         logging.captureWarnings(True)
         with without_collections():
             import litellm
 
+            from omni_tui.models import _exchange
+
             _gemini.mend()
             _openai.mend()
+            _exchange.mend()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)
             its.handlers.clear()
             its.propagate = True
+            its.setLevel(logging.WARNING)
         _litellm = litellm
         return litellm
 

@@ -13,7 +13,10 @@ import msgspec
 from omni_tui.protocol.events import Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
-Finish = Literal["stop", "tool_calls", "length", "filtered"]
+Finish = Literal["stop", "tool_calls", "length", "window", "filtered"]
+"""`length`: the output limit was reached; `window`: the model's window is full."""
+UNFINISHED: frozenset[Finish] = frozenset({"length", "window", "filtered"})
+"""Reasons to stop that are no end: a call that came before them may be half of one, or not be meant."""
 ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", "tools", "permanent"]
 """`tools`: the model takes none in its provider's way; `cut`: the answer broke off; `request`: refused."""
 
@@ -77,6 +80,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     ref: str = ""
     size: int = 0
     images: tuple[Image, ...] = ()
+    raw: str = ""
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
@@ -118,7 +122,10 @@ ModelEvent = TextPart | ThoughtPart | Reply
 
 
 class ModelError(Exception):
-    """A request that failed, classified. `what` and `todo` are for the person; raw text is for the log."""
+    """A request that failed, classified. `what` and `todo` are for the person; raw text is for the log.
+
+    `usage` is what it used all the same, None where nothing is known to have been used.
+    """
 
     def __init__(
         self,
@@ -128,6 +135,7 @@ class ModelError(Exception):
         todo: str = "",
         status: int | None = None,
         retry_after_s: float | None = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(what)
         self.kind: ErrorKind = kind
@@ -135,6 +143,7 @@ class ModelError(Exception):
         self.todo = todo
         self.status = status
         self.retry_after_s = retry_after_s
+        self.usage = usage
 
 
 class Model(Protocol):

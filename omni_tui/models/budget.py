@@ -20,6 +20,9 @@ EXPECTED_OUTPUT = 1_000
 Span = Literal["turn", "session", "day"]
 _SPANS: tuple[Span, ...] = ("turn", "session", "day")
 
+GO_ON = "type /continue"
+"""What a person does to have the work go on; one word for it everywhere."""
+
 
 class Forecast(msgspec.Struct, frozen=True):
     """What a request is reckoned to use. `cost` is in US dollars, None where no price is known."""
@@ -180,7 +183,19 @@ def _about(used: Sum) -> str:
 
 def _todo(span: Span, what: str) -> str:
     if span == "turn":
-        return (
-            f"say “continue” for another turn of the same budget, or raise it first (/budget turn_{what} …)"
-        )
-    return f"raise it (/budget {span}_{what} …, or [budget] in the config), then say “continue”"
+        return f"{GO_ON} in another turn of the same budget, or raise it first (/budget turn_{what} …)"
+    return f"raise it (/budget {span}_{what} …, or [budget] in the config), then {GO_ON}"
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """Return the usage of two requests together."""
+    if other == Usage():
+        return one
+    costs = [usage.cost for usage in (one, other) if usage.cost is not None]
+    return Usage(
+        input=one.input + other.input,
+        output=one.output + other.output,
+        cached=one.cached + other.cached,
+        cost=sum(costs) if len(costs) == 2 else None,
+        estimated=one.estimated or other.estimated,
+    )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.context import arguments_of, missing_result
+from omni_tui.models.context import arguments_of, missing_result, plain_arguments
 
 
 class Closing:
@@ -73,10 +73,13 @@ def close_history(messages: Sequence[Message], states: Mapping[str, str] | None 
 
 
 def _sendable(message: Message) -> Message:
-    if all(arguments_of(call) is not None for call in message.calls):
-        return message
-    calls = tuple(
-        call if arguments_of(call) is not None else ToolCall(call.id, call.name, "{}")
-        for call in message.calls
-    )
-    return msgspec.structs.replace(message, calls=calls)
+    calls = tuple(_plain(call) for call in message.calls)
+    return message if calls == message.calls else msgspec.structs.replace(message, calls=calls)
+
+
+def _plain(call: ToolCall) -> ToolCall:
+    """Return a call with an object for its arguments, the call itself if it has one."""
+    if arguments_of(call) is None:
+        return ToolCall(call.id, call.name, "{}")
+    text = plain_arguments(call.arguments)
+    return call if text == call.arguments else ToolCall(call.id, call.name, text)

@@ -65,6 +65,11 @@ def unanswered(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
     return ()
 
 
+def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
+    """Return all the calls of the last assistant message."""
+    return next((message.calls for message in reversed(messages) if message.role == "assistant"), ())
+
+
 def missing_result(call: ToolCall, state: str) -> Message:
     """Return the result of a call that never got one, in the host's words."""
     words = _MISSING.get(state, _MISSING["uncertain"])
@@ -83,13 +88,57 @@ def steps_since_user(messages: Sequence[Message]) -> int:
 
 def arguments_of(call: ToolCall) -> dict[str, object] | None:
     """Return a call's arguments, None if its text is not a JSON object. Empty text is an empty object."""
-    if not call.arguments.strip():
+    text = plain_arguments(call.arguments)
+    if not text.strip():
         return {}
     try:
-        value = json.loads(call.arguments)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def plain_arguments(text: str) -> str:
+    """Return the text of the object that is meant by arguments that a provider dressed up.
+
+    Those are: `null` or an empty list for none, an empty object in front of the real one, and an object
+    that was encoded twice. Anything else stays as it is.
+    """
+    plain = text
+    for _ in range(3):
+        if not plain.strip():
+            return plain
+        try:
+            value = json.loads(plain)
+        except (ValueError, RecursionError):
+            return _without_empty(plain) or text
+        if isinstance(value, dict):
+            return plain
+        if value is None or value == []:
+            return "{}"
+        if not isinstance(value, str):
+            return text
+        plain = value or "{}"
+    return text
+
+
+def _without_empty(text: str) -> str:
+    """Return the one object among empty ones that stand in a row, "" if there is more than that."""
+    decode = json.JSONDecoder().raw_decode
+    found, at = "", len(text) - len(text.lstrip())
+    while at < len(text):
+        try:
+            value, end = decode(text, at)
+        except (ValueError, RecursionError):
+            return ""
+        if isinstance(value, dict) and value:
+            if found:
+                return ""
+            found = text[at:end]
+        elif value not in ({}, None, ""):
+            return ""
+        at = end + len(text[end:]) - len(text[end:].lstrip())
+    return found or "{}"
 
 
 # --- results ----------------------------------------------------------------------------------

@@ -12,30 +12,42 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
 
 from omni_tui.config.model_settings import provider_of
 from omni_tui.models._pipe import ENDED, Pipe
+from omni_tui.models._streams import Told
 from omni_tui.models._wire import (
     IMAGE_TOKENS,
     MOST_IMAGES,
     Collector,
+    End,
     Tools,
-    finish_of,
-    holds_together,
+    judge,
     to_wire,
 )
 from omni_tui.models._worker import Job, ensure_litellm, the_worker
-from omni_tui.models.base import Message, ModelError, ModelEvent, ModelRequest, Reply, TextPart, ThoughtPart
+from omni_tui.models.base import (
+    Message,
+    ModelError,
+    ModelEvent,
+    ModelRequest,
+    Reply,
+    TextPart,
+    ThoughtPart,
+)
 from omni_tui.models.budget import EXPECTED_OUTPUT, Forecast
 from omni_tui.models.context import estimate
 from omni_tui.models.detect import PROVIDER_KEYS, key_in
 from omni_tui.models.facts import FREE, facts_of
 from omni_tui.protocol.events import Usage
-from omni_tui.resilience.errors import Failure, classify
+from omni_tui.resilience.errors import Failure, classify, unreadable
+
+if TYPE_CHECKING:
+    from omni_tui.models._exchange import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -163,25 +175,35 @@ class LiteLLMModel:
 
     async def _talk(self, request: ModelRequest, pipe: Pipe) -> None:
         litellm = ensure_litellm()
+        from omni_tui.models import _exchange
+
         provider = self._provider(litellm)
         arguments = self._arguments(request, provider)
-        collector = Collector()
+        names = [tool.name for tool in request.tools]
+        collector, exchange = Collector(names), _exchange.Exchange(names)
+        _exchange.current.set(exchange)
         stream: Any = None
         try:
             pipe.asked = True
             async with asyncio.timeout(self._first_token_s):
                 stream = await litellm.acompletion(**arguments)
-            await self._listen(stream, collector, pipe, request)
+            await self._listen(stream, collector, pipe, request, exchange)
         except Exception as error:
             if isinstance(error, ModelError):
                 raise
-            logger.info("the request to %s failed", self._name, exc_info=True)
-            raise self._error(error, began=collector.began) from error
+            failed = self._problem(exchange, collector) or self._error(
+                error, began=collector.began, exchange=exchange
+            )
+            logger.info("the request to %s failed: %s", self._name, failed.what, exc_info=True)
+            failed.usage = self._lost(request, collector, exchange)
+            raise failed from error
         finally:
             if stream is not None:
                 await stream.aclose()
 
-    async def _listen(self, stream: Any, collector: Collector, pipe: Pipe, request: ModelRequest) -> None:
+    async def _listen(
+        self, stream: Any, collector: Collector, pipe: Pipe, request: ModelRequest, exchange: Exchange
+    ) -> None:
         raw: str | None = None
         shown: str | None = None
         usage: Any = None
@@ -198,14 +220,39 @@ class LiteLLMModel:
                 continue
             choice = chunk.choices[0]
             shown = choice.finish_reason or shown
-            thought, text = collector.add(choice.delta)
-            if thought:
-                pipe.put(ThoughtPart(thought))
-            if text:
-                pipe.put(TextPart(text))
-        raw = raw or _raw_finish(stream)
-        reply = _reply(stream, collector.message(), raw, shown, usage, request)
+            _put(pipe, *collector.add(choice.delta))
+        failed = self._problem(exchange, collector)
+        if failed is not None:
+            failed.usage = self._lost(request, collector, exchange)
+            raise failed
+        _put(pipe, *collector.rest())
+        end = _end_of(exchange, raw or _raw_finish(stream), shown)
+        judged = judge(collector, end, {tool.name: tool for tool in request.tools})
+        told = exchange.reader.told if exchange.reader is not None else Told()
+        reply = Reply(
+            message=judged.message,
+            finish=judged.finish,
+            usage=_usage(stream, judged.message, usage, self.count(request), told),
+            complete=judged.complete,
+            thought=collector.late_thought(),
+        )
         pipe.put(self._priced(reply))
+
+    def _lost(self, request: ModelRequest, collector: Collector, exchange: Exchange) -> Usage | None:
+        """Return what a request used that broke off: as far as it was told, the rest is estimated."""
+        reader = exchange.reader
+        told = reader.told if reader is not None else Told()
+        if not collector.began and told.input is None:
+            return None
+        message = collector.message(whole=False)
+        said = _said(message)
+        usage = Usage(
+            input=told.input or self.count(request),
+            output=max(told.output or 0, said if collector.began else 0),
+            cached=told.cached or 0,
+            estimated=True,
+        )
+        return msgspec.structs.replace(usage, cost=self._price(usage.input, usage.output))
 
     def _priced(self, reply: Reply) -> Reply:
         """Put the price to an answer where LiteLLM could not, or the person knows better."""
@@ -275,7 +322,42 @@ class LiteLLMModel:
 
     # --- errors ---------------------------------------------------------------------------------
 
-    def _error(self, error: BaseException, *, began: bool) -> ModelError:
+    def _problem(self, exchange: Exchange, collector: Collector) -> ModelError | None:
+        """Return the error that came in place of an answer, or of its rest; None if none did."""
+        problem = exchange.reader.problem if exchange.reader is not None else None
+        if problem is None:
+            return None
+        place = _host(self._api_base) if self._api_base else self._name.partition("/")[0]
+        if problem.kind == "error":
+            failure = self._failure(ValueError(problem.words), exchange, cut=collector.began)
+            return classify(failure._replace(status=problem.status, said=problem.words), now=time.time())
+        return unreadable(
+            problem.kind, place, problem.words, began=collector.began, secrets=self._secrets()
+        )
+
+    def _failure(self, error: BaseException, exchange: Exchange | None, *, cut: bool) -> Failure:
+        provider = self._name.partition("/")[0]
+        place = _host(self._api_base) if self._api_base else ""
+        status = getattr(error, "status_code", None)
+        failure = Failure(
+            error=error,
+            provider=f"{provider} at {place}" if place else provider,
+            model=self._name,
+            where=place,
+            key_name=(PROVIDER_KEYS.get(provider) or ("",))[0],
+            status=status if isinstance(status, int) else None,
+            headers=_headers(error),
+            secrets=self._secrets(),
+            cut=cut,
+        )
+        if exchange is not None and exchange.refused:
+            # LiteLLM makes other numbers of some, and drops words and headers.
+            return failure._replace(
+                status=exchange.status, headers=exchange.headers, said=exchange.words, cut=False
+            )
+        return failure
+
+    def _error(self, error: BaseException, *, began: bool, exchange: Exchange | None = None) -> ModelError:
         provider = self._name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         midway = type(error).__name__ == "MidStreamFallbackError"
@@ -301,17 +383,7 @@ class LiteLLMModel:
                 todo="send again, or choose another model",
             )
         status = getattr(error, "status_code", None)
-        failure = Failure(
-            error=error,
-            provider=f"{provider} at {place}" if place else provider,
-            model=self._name,
-            where=place,
-            key_name=(PROVIDER_KEYS.get(provider) or ("",))[0],
-            status=status if isinstance(status, int) else None,
-            headers=_headers(error),
-            secrets=self._secrets(),
-            cut=began and (midway or status is None),
-        )
+        failure = self._failure(error, exchange, cut=began and (midway or not isinstance(status, int)))
         return classify(failure, now=time.time())
 
     def _secrets(self) -> tuple[str, ...]:
@@ -332,45 +404,50 @@ async def _end(job: Job, pipe: Pipe) -> None:
         logger.warning("a model's stream did not close within %s s", _CLOSE_S)
 
 
+def _put(pipe: Pipe, thought: str, text: str) -> None:
+    if thought:
+        pipe.put(ThoughtPart(thought))
+    if text:
+        pipe.put(TextPart(text))
+
+
 def _raw_finish(stream: Any) -> str | None:
     return getattr(stream, "received_finish_reason", None) or getattr(
         stream, "intermittent_finish_reason", None
     )
 
 
-def _reply(
-    stream: Any, message: Message, raw: str | None, shown: str | None, usage: Any, request: ModelRequest
-) -> Reply:
-    """Judge whether an answer is whole, and close it.
-
-    Without a finish reason from the provider it was truncated, whatever LiteLLM says. A reason that
-    is not "tool_calls" is believed for calls only if they hold together.
-    """
-    tools = {tool.name: tool for tool in request.tools}
-    complete = raw is not None
-    if message.calls and finish_of(raw) != "tool_calls" and not holds_together(message, tools):
-        complete = False
-    finish = finish_of(raw or shown)
-    if message.calls and finish == "stop":
-        finish = "tool_calls"
-    return Reply(
-        message=message, finish=finish, usage=_usage(stream, message, usage, request), complete=complete
-    )
+def _end_of(exchange: Exchange, raw: str | None, shown: str | None) -> End:
+    """Say how a stream ended. Without an end of its own it was cut off, whatever LiteLLM says."""
+    reader = exchange.reader
+    if reader is not None and reader.known:
+        return End(reader.finish, reader.finished, reader.surely_finished)
+    return End(raw or shown or "", raw is not None, raw is not None)
 
 
-def _usage(stream: Any, message: Message, usage: Any, request: ModelRequest) -> Usage:
-    """Return the provider's own numbers; what LiteLLM or we had to guess is marked as estimated."""
-    if usage is None:
-        return Usage(input=estimate(request.messages), output=estimate([message]), estimated=True)
-    told = any(getattr(chunk, "usage", None) is not None for chunk in getattr(stream, "chunks", None) or ())
-    details = getattr(usage, "prompt_tokens_details", None)
+def _said(message: Message) -> int:
+    return estimate([msgspec.structs.replace(message, text=message.raw or message.text)])
+
+
+def _usage(stream: Any, message: Message, usage: Any, sent: int, told: Told) -> Usage:
+    """Return the provider's own numbers; what we had to guess is marked as estimated."""
     cost = getattr(usage, "cost", None)
+    cost = float(cost) if isinstance(cost, int | float) and cost > 0 else None
+    if told.input is None and told.output is None:
+        chunks = getattr(stream, "chunks", None) or ()
+        if any(getattr(chunk, "usage", None) is not None for chunk in chunks):
+            details = getattr(usage, "prompt_tokens_details", None)
+            told = Told(
+                getattr(usage, "prompt_tokens", None) or None,
+                getattr(usage, "completion_tokens", None) or None,
+                getattr(details, "cached_tokens", None),
+            )
     return Usage(
-        input=getattr(usage, "prompt_tokens", None) or 0,
-        output=getattr(usage, "completion_tokens", None) or 0,
-        cached=getattr(details, "cached_tokens", None) or 0,
-        cost=float(cost) if isinstance(cost, int | float) else None,
-        estimated=not told,
+        input=told.input or sent,
+        output=told.output or _said(message),
+        cached=told.cached or 0,
+        cost=cost,
+        estimated=told.input is None or told.output is None,
     )
 
 

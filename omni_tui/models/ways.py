@@ -21,7 +21,7 @@ from omni_tui.models.base import (
     TextPart,
     ToolSpec,
 )
-from omni_tui.models.budget import Forecast, forecast
+from omni_tui.models.budget import Forecast, added, forecast
 from omni_tui.models.text_react import Holder, as_text, parse
 from omni_tui.protocol.events import Usage
 
@@ -149,6 +149,7 @@ class AnyTools:
                 "cut",
                 f"{self.name} wrote a call of a tool as text; nothing of it was run",
                 todo="send again",
+                usage=trial.used,
             )
         async with aclosing(self._text(request, trial.used)) as events:
             async for event in events:
@@ -170,7 +171,7 @@ class AnyTools:
                     held = holder.rest() if holder is not None else ""
                     if held and (not reply.message.calls or reply.message.text):
                         yield TextPart(held)
-                    yield msgspec.structs.replace(reply, usage=_sum(reply.usage, used))
+                    yield msgspec.structs.replace(reply, usage=added(reply.usage, used))
                 else:
                     yield event
 
@@ -185,7 +186,10 @@ def _read(reply: Reply, request: ModelRequest) -> Reply:
     broken = bool(parsed.call.problem)
     message = Message(role="assistant", text=parsed.text if broken else "", calls=(parsed.call,))
     return msgspec.structs.replace(
-        reply, message=message, finish="tool_calls", thought="" if broken else parsed.text
+        reply,
+        message=message,
+        finish="tool_calls",
+        thought="\n\n".join(each for each in (reply.thought, "" if broken else parsed.text) if each),
     )
 
 
@@ -196,19 +200,6 @@ def _heard(messages: Sequence[Message]) -> list[str]:
         for message in messages
         if message.role == "tool" or (message.role == "user" and "<attached_resource" in message.text)
     ]
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    if other == Usage():
-        return one
-    costs = [usage.cost for usage in (one, other) if usage.cost is not None]
-    return Usage(
-        input=one.input + other.input,
-        output=one.output + other.output,
-        cached=one.cached + other.cached,
-        cost=sum(costs) if len(costs) == 2 else None,
-        estimated=one.estimated or other.estimated,
-    )
 
 
 # --- calls that leak into the text ------------------------------------------------------------

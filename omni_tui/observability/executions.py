@@ -40,6 +40,11 @@ class Executions:
         self._open: dict[str, tuple[str, str]] = {}
         self._sent: set[str] = set()
 
+    def begin(self, events: Iterable[AnyEvent]) -> None:
+        """Count a session from its beginning: it was opened with these events."""
+        self._forget()
+        self.take(events)
+
     def take(self, events: Iterable[AnyEvent]) -> None:
         """Count what has happened. Another session begins anew."""
         for event in events:

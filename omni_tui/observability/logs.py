@@ -1,10 +1,18 @@
-"""Logs: JSON lines in a rotated file that only the person can read, redacted, never on the screen."""
+"""Logs: JSON lines in a rotated file that only the person can read, redacted, never on the screen.
+
+What people, models and servers write does not stand in it, with `--debug` neither. Libraries do not know
+that rule: of their records only warnings and errors are kept, and of those where they come from. The
+text of an exception is kept if its class is Python's or ours; libraries put answers into theirs.
+"""
 
 from __future__ import annotations
 
 import logging
 import logging.handlers
 import os
+import re
+import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +24,20 @@ FILE = "engine.log"
 _MAX_BYTES = 5 * 1024 * 1024
 
 
+_OURS = "omni_tui"
+_WARNING = re.compile(r"\A(.{1,400}?:\d+: \w+)(?::|\Z)", re.DOTALL)
+"""The place and the class of a Python warning, without its text."""
+
+
 class _PrivateFile(logging.handlers.RotatingFileHandler):
-    """A rotating file with mode 0600 from its first byte."""
+    """A rotating file with mode 0600 from its first byte, and without contents in libraries' records."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, one of a library without its text."""
+        if _is_ours(record.name):
+            super().emit(record)
+        elif record.levelno >= logging.WARNING:
+            super().emit(without_contents(record))
 
     def _open(self):  # type: ignore[no-untyped-def]
         descriptor = open_log(Path(self.baseFilename))
@@ -42,7 +62,7 @@ def set_up_logs(folder: Path, *, debug: bool, redact: Callable[[str], str]) -> P
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_traceback_of),
     ]
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -56,8 +76,46 @@ def set_up_logs(folder: Path, *, debug: bool, redact: Callable[[str], str]) -> P
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if debug else logging.INFO)
-    for noisy in ("httpx", "httpx2", "httpcore", "mcp", "LiteLLM", "asyncio", "openai"):
-        logging.getLogger(noisy).setLevel(logging.DEBUG if debug else logging.WARNING)
+    # Libraries ask what they inherit before they make a text: below a warning theirs go nowhere.
+    root.setLevel(logging.WARNING)
+    logging.getLogger(_OURS).setLevel(logging.DEBUG if debug else logging.INFO)
     logging.captureWarnings(True)
     return path
+
+
+def _is_ours(name: str) -> bool:
+    return name == _OURS or name.startswith(f"{_OURS}.")
+
+
+def without_contents(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a library's record that says where it comes from, and nothing of what it is about."""
+    text = f"{record.module}.{record.funcName}, line {record.lineno}"
+    if record.name == "py.warnings":
+        found = _WARNING.match(record.getMessage())
+        text = found[1] if found else text
+    kept = logging.makeLogRecord(record.__dict__)
+    kept.msg, kept.args, kept.stack_info, kept.exc_text = f"(text left out) {text}", None, None, None
+    return kept
+
+
+def _traceback_of(exc_info: structlog.typing.ExcInfo) -> str:
+    """Return a traceback with the texts of those exceptions only that are Python's or ours."""
+    error: BaseException | None = exc_info[1]
+    parts: list[str] = []
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{frames}{_named(error)}")
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nraised while this was handled, or because of it:\n\n".join(reversed(parts))
+
+
+def _named(error: BaseException) -> str:
+    kind = type(error)
+    if isinstance(error, BaseExceptionGroup):
+        inner = "".join(f"\n  {_named(each)}" for each in error.exceptions)
+        return f"{kind.__name__}:{inner}"
+    if kind.__module__.partition(".")[0] in sys.stdlib_module_names or _is_ours(kind.__module__):
+        return f"{kind.__name__}: {error}"
+    return f"{kind.__module__}.{kind.__name__} (text left out)"

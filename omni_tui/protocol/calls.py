@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from omni_tui.protocol.base import Event, Journalled
+from omni_tui.protocol.commands import Mode
 from omni_tui.protocol.text import JsonText, SafeText
 from omni_tui.protocol.values import CallState, ContentPart, Risk
 
@@ -36,7 +37,9 @@ class ApprovalRequested(Journalled):
 
     `arguments_json` is exact if `complete`, else only its beginning (fetch the rest with
     `ReadArguments`). `differs` says that what is shown is not, character for character, what is
-    sent, because characters that do not show were made visible.
+    sent, because characters that do not show were made visible. `mode` is the mode under which the
+    call waits: the severer of the mode its turn began with and the mode at that time; None for a call
+    by hand.
     """
 
     call: str
@@ -62,6 +65,7 @@ class ApprovalRequested(Journalled):
     origin: Literal["agent", "hand"] = "agent"
     edited: bool = False
     restored: bool = False
+    mode: Mode | None = None
 
 
 class CallChanged(Journalled):

@@ -52,6 +52,10 @@ class StopRun(Command):
     """Stop the running turn now: close the model's stream, cancel its calls, supersede its approvals."""
 
 
+class SendNow(Command):
+    """Send a message that waits for servers at once, with the tools that are there."""
+
+
 class ContinueRun(Command):
     """Go on with a turn that was parked by a crash or by leaving."""
 
@@ -63,7 +67,7 @@ class SetMode(Command):
 
 
 class SetModel(Command):
-    """Use another model from the next request on (`offline`, or a LiteLLM name)."""
+    """Use another model from the next message on (`offline`, or a LiteLLM name)."""
 
     name: str
 
@@ -149,10 +153,20 @@ class DisconnectServer(Command):
     server: str
 
 
-class AllowServer(Command):
-    """Consent to starting a server of a project folder or an imported file."""
+class ReadLaunch(Command):
+    """Ask for `LaunchRead`: what exactly would be started, before the person consents to it."""
 
     server: str
+
+
+class AllowServer(Command):
+    """Consent to starting a server of a project folder or an imported file.
+
+    With a `digest` (from `LaunchRead`) only to exactly what that named.
+    """
+
+    server: str
+    digest: str = ""
 
 
 class RefreshServer(Command):
@@ -251,6 +265,7 @@ AnyCommand = (
     | SendMessage
     | StopRun
     | ContinueRun
+    | SendNow
     | SetMode
     | SetModel
     | FindModels
@@ -266,6 +281,7 @@ AnyCommand = (
     | CancelCall
     | ReconnectServer
     | DisconnectServer
+    | ReadLaunch
     | AllowServer
     | RefreshServer
     | AddServer

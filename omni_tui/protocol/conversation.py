@@ -8,15 +8,19 @@ from omni_tui.protocol.base import Event, Journalled
 from omni_tui.protocol.commands import Mode
 from omni_tui.protocol.offers import AttachedResource
 from omni_tui.protocol.text import JsonText, SafeText
-from omni_tui.protocol.values import TurnStatus, Usage
+from omni_tui.protocol.values import TurnLimit, TurnStatus, Usage
 
 
 class UserMessage(Journalled):
-    """What the person said. Always on disk before anything is done about it."""
+    """What the person said. Always on disk before anything is done about it.
+
+    `mode` is the mode it was sent in: it says what its turn may do, and whether a plan is asked for.
+    """
 
     turn: str
     text: SafeText
     attachments: tuple[AttachedResource, ...] = ()
+    mode: Mode | None = None
 
 
 class Steered(Journalled):
@@ -33,6 +37,17 @@ class TurnStarted(Journalled):
     mode: Mode
     model: SafeText
     agent: str = "root"
+
+
+class AwaitingTools(Event):
+    """A message waits for servers that are connecting, until then (Unix seconds) at the latest.
+
+    Sent again when the servers change; of none when the wait is over.
+    """
+
+    turn: str
+    servers: tuple[SafeText, ...]
+    until: float
 
 
 class ThoughtDelta(Event):
@@ -94,13 +109,19 @@ class UsageChanged(Journalled):
 
 
 class TurnEnded(Journalled):
-    """The turn is over (or parked)."""
+    """The turn is over (or parked).
+
+    `limit` says which limit was reached where that is the status; `missing` are servers whose tools the
+    model did not have.
+    """
 
     turn: str
     status: TurnStatus
     reason: SafeText = SafeText("")
     todo: SafeText = SafeText("")
     steps: int = 0
+    limit: TurnLimit = ""
+    missing: tuple[SafeText, ...] = ()
 
 
 class ModelMessage(Journalled):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from omni_tui.protocol import wire
+from omni_tui.protocol import consent, wire
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.attempts import AttemptAhead as AttemptAhead
 from omni_tui.protocol.attempts import AttemptFailed as AttemptFailed
@@ -38,6 +38,7 @@ from omni_tui.protocol.context import (
 )
 from omni_tui.protocol.conversation import Answer as Answer
 from omni_tui.protocol.conversation import AnswerDelta as AnswerDelta
+from omni_tui.protocol.conversation import AwaitingTools as AwaitingTools
 from omni_tui.protocol.conversation import ModelMessage as ModelMessage
 from omni_tui.protocol.conversation import Retrying as Retrying
 from omni_tui.protocol.conversation import Steered as Steered
@@ -81,6 +82,7 @@ from omni_tui.protocol.values import Risk as Risk
 from omni_tui.protocol.values import ServerState as ServerState
 from omni_tui.protocol.values import SessionInfo as SessionInfo
 from omni_tui.protocol.values import ToolSummary as ToolSummary
+from omni_tui.protocol.values import TurnLimit as TurnLimit
 from omni_tui.protocol.values import TurnStatus as TurnStatus
 from omni_tui.protocol.values import Usage as Usage
 
@@ -172,6 +174,18 @@ class Lagged(Event):
     after: int
 
 
+class JournalHead(Event):
+    """How far the session's journal has come: `head` is the number of its last public event.
+
+    Sent soon after events were written, whatever else a face was sent. A face that has another session,
+    or has not seen that event, asks for what it missed with `Replay`.
+    """
+
+    public: ClassVar[bool] = False
+
+    head: int
+
+
 # --- servers and tools ------------------------------------------------------------------------
 
 
@@ -233,6 +247,7 @@ AnyEvent = (
     | JournalFailed
     | ConfigProblems
     | Lagged
+    | JournalHead
     | ServerChanged
     | ServerRemoved
     | SignInChanged
@@ -240,6 +255,7 @@ AnyEvent = (
     | UserMessage
     | Steered
     | TurnStarted
+    | AwaitingTools
     | ThoughtDelta
     | Thought
     | AnswerDelta
@@ -290,6 +306,7 @@ AnyEvent = (
     | wire.WireText
     | wire.ServerRead
     | wire.ServerChecked
+    | consent.LaunchRead
     | OffersListed
     | SubscriptionsChanged
     | ResourceUpdated

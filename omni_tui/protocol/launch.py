@@ -29,3 +29,5 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     debug: bool = False
     connect: Literal["all", "none"] = "all"
     """"none": list servers but start none (for commands that need only the config)."""
+    only: tuple[str, ...] = ()
+    """Start these servers and no others, for a command that needs no more; empty: all."""

@@ -53,6 +53,7 @@ class PlanProposed(Journalled):
     Sent again with a new digest after an edit. `replaces` names the plan whose remaining tasks it
     takes over, with `why`. `plan_json` is exact: `{"analysis", "phases": [{"title", "tasks": [{"id",
     "title", "goal", "servers", "tools", "after"}]}]}`, and is what `EditPlan` sends back changed.
+    `calls` is what the policy does with a call of its agents where nothing else decides, "" if not known.
     """
 
     plan: str
@@ -64,6 +65,7 @@ class PlanProposed(Journalled):
     asks: bool = True
     edited: bool = False
     replaces: str = ""
+    calls: Literal["allow", "ask", "deny", ""] = ""
     why: SafeText = SafeText("")
 
 

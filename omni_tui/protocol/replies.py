@@ -34,7 +34,10 @@ class ConfirmNeeded(Reply):
 
 
 class ToolDetails(Reply):
-    """Everything about one tool. Schemas are exact; "" where the server gives none."""
+    """Everything about one tool. Schemas are exact; "" where the server gives none.
+
+    `not_checked` says what of the input schema cannot be checked here.
+    """
 
     server: str
     tool: str
@@ -47,6 +50,7 @@ class ToolDetails(Reply):
     output_schema_json: JsonText = JsonText("")
     trust: Literal["unchanged", "new", "changed"] = "unchanged"
     model_name: str = ""
+    not_checked: tuple[SafeText, ...] = ()
 
 
 class ArgumentsChecked(Reply):

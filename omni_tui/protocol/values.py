@@ -29,6 +29,8 @@ CallState = Literal[
     "cached",  # answered from the cache: nothing was sent (of the table of calls; told as `cached_s`)
 ]
 TurnStatus = Literal["done", "stopped", "failed", "limit", "parked"]
+TurnLimit = Literal["", "steps", "output", "requests", "time", "budget", "repeats"]
+"""A limit of a turn. `requests`, `time` and `budget` are those of all its agents together."""
 PartKind = Literal["text", "image", "audio", "link", "resource", "structured"]
 
 

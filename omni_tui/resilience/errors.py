@@ -6,7 +6,9 @@ and without anything that looks like a key.
 
 from __future__ import annotations
 
+import html
 import json
+import math
 import re
 import socket
 import ssl
@@ -19,6 +21,7 @@ from omni_tui.models.base import ErrorKind, ModelError
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _OVERFLOW = re.compile(
     r"context[ _-]?(length|window)|maximum context|prompt is too long|too many (input )?tokens"
+    r"|exceeds? the available context|exceed_context_size"
     r"|input (is )?too long|exceeds? the (model'?s )?(maximum|max|limit).{0,40}tokens?",
     re.IGNORECASE,
 )
@@ -32,6 +35,27 @@ _NO_TOOLS = re.compile(
     r"|no endpoints found that support tool|tool choice requires --",
     re.IGNORECASE,
 )
+_TOO_LARGE_FOR_RATE = re.compile(
+    r"limit:? (\d[\d,]*).{0,40}requested:? (\d[\d,]*)", re.IGNORECASE | re.DOTALL
+)
+_NO_USE = re.compile(
+    r"requires? more (system |gpu )?memory|out of memory|not enough memory|insufficient memory"
+    r"|template: |error (calling|parsing) .{0,40}template|(unable|failed) to load (the )?model"
+    r"|error loading model|runner process (has terminated|no longer running)"
+    r"|model .{0,80}(not found|does not exist)|unknown model|no (such|available) model"
+    r"|not (been )?implemented|invalid_request_error|unsupported",
+    re.IGNORECASE,
+)
+"""What a server says with a 5xx where no further try can help."""
+_WAIT_IN_WORDS = re.compile(
+    r"(?:try again|retry|resets?|available)(?: again)? in\s+((?:\d+(?:\.\d+)?\s*(?:ms|d|h|m|s)[a-z]*\s*)+)"
+    r"|retryDelay\W+(\d+(?:\.\d+)?s)",
+    re.IGNORECASE,
+)
+_PART_OF_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|d|h|m|s)", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_HEADING = re.compile(r"<(title|h1|h2)[^>]*>\s*([^<]*[^<\s][^<]*)<", re.IGNORECASE)
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _REFUSED = re.compile(r"connection refused|connect call failed|errno 111|winerror 10061", re.IGNORECASE)
 
 _PREFIX = re.compile(r"^(?:(?:litellm\.)?[A-Za-z_]+(?:Error|Exception|Timeout)(?: Error)?\s*(?::|-)\s*)+")
@@ -46,13 +70,18 @@ _KEY = re.compile(
     r"|\bAIza[A-Za-z0-9_*-]{6,}"
 )
 _MAX_QUOTE = 300
+_LONG_S = 60.0
+"""A wait that is told in the words of the error, beside the count-down."""
 _LOST = frozenset(
     {"ReadError", "RemoteProtocolError", "ClientPayloadError", "ConnectError", "ServerDisconnectedError"}
 )
 
 
 class Failure(NamedTuple):
-    """What is known about a failed request. `provider` is a name for the person; `where` host and port."""
+    """What is known about a failed request. `provider` is a name for the person; `where` host and port.
+
+    `said` is the body of the provider's answer, "" if it is not known.
+    """
 
     error: BaseException
     provider: str
@@ -63,25 +92,51 @@ class Failure(NamedTuple):
     headers: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()
     cut: bool = False
+    said: str = ""
 
 
 def kind_of_status(status: int | None, text: str = "") -> ErrorKind:
     """Sort an HTTP status and the provider's words into a kind."""
-    if status in (400, 413, 422) and _OVERFLOW.search(text):
+    if status in (None, 400, 413, 422, 500) and _OVERFLOW.search(text):
         return "overflow"
-    if status == 413:
+    if status == 413 or (status == 429 and _never_fits(text)):
         return "overflow"
     if status == 402 or (status in (400, 403, 429) and _QUOTA.search(text)):
         return "quota"
     if status in (401, 403):
         return "auth"
     if status in _TRANSIENT:
-        return "transient"
+        return "permanent" if status in (500, 503) and _NO_USE.search(text) else "transient"
     if status in (400, 404, 422, 501) and _NO_TOOLS.search(text):
         return "tools"
     if status is not None and 400 <= status < 500:
         return "request"
     return "transient" if status is not None and status >= 500 else "permanent"
+
+
+def _never_fits(text: str) -> bool:
+    """Whether a request asks for more than a limit gives at any time."""
+    found = _TOO_LARGE_FOR_RATE.search(text)
+    return found is not None and int(found[2].replace(",", "")) > int(found[1].replace(",", ""))
+
+
+def wait_in(text: str) -> float | None:
+    """Return the seconds that a provider's words ask to wait, None if they do not."""
+    found = _WAIT_IN_WORDS.search(text)
+    if found is None:
+        return None
+    parts = _PART_OF_TIME.findall(found[1] or found[2])
+    return sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts) or None
+
+
+def in_words(seconds: float) -> str:
+    """Return a time to wait as people say it, rounded up."""
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds > 1.5 * size:
+            number = math.ceil(seconds / size - 0.1)
+            return f"{number} {unit}{'s' if number != 1 else ''}"
+    number = max(1, math.ceil(seconds))
+    return f"{number} second{'s' if number != 1 else ''}"
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
@@ -126,7 +181,10 @@ def tidy(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _message_in(text: str) -> str:
-    """Return the `error.message` of a JSON body that is quoted in `text`, else `text`."""
+    """Return the `error.message` of a JSON body that is quoted in `text`, a page's heading, else `text`."""
+    if text.lstrip()[:1] == "<":
+        found = _HEADING.search(text)
+        return html.unescape(found[2] if found else _TAGS.sub(" ", text))
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         return text
@@ -136,12 +194,21 @@ def _message_in(text: str) -> str:
             body = json.loads(candidate)
         except ValueError:
             continue
-        inner = body.get("error", body) if isinstance(body, dict) else None
-        if isinstance(inner, str):
-            return inner
-        if isinstance(inner, dict) and isinstance(inner.get("message"), str):
-            return str(inner["message"])
+        if words := _words_in(body):
+            return words
     return text
+
+
+def _words_in(body: object) -> str:
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):
+        return _words_in(body[0]) if body else ""
+    if isinstance(body, dict):
+        for key in ("error", "message", "msg", "detail", "errors", "reason"):
+            if words := _words_in(body.get(key)):
+                return words
+    return ""
 
 
 def classify(failure: Failure, *, now: float) -> ModelError:
@@ -149,13 +216,44 @@ def classify(failure: Failure, *, now: float) -> ModelError:
     network = _network(failure)
     if network is not None:
         return network
-    raw = " ".join(str(each) for each in causes(failure.error))
+    raw = failure.said or " ".join(str(each) for each in causes(failure.error))
     status = failure.status
     kind = kind_of_status(status, raw)
+    if status is None and failure.said and kind == "permanent" and not _NO_USE.search(raw):
+        kind = "quota" if _QUOTA.search(raw) else "transient"
+    wait = retry_after_s(failure.headers, now)
+    if wait is None and kind == "transient":
+        wait = wait_in(raw)
     what, todo = _words(kind, failure)
-    return ModelError(
-        kind, what, todo=todo, status=status, retry_after_s=retry_after_s(failure.headers, now)
-    )
+    if kind == "transient" and wait is not None and wait > _LONG_S:
+        what += f"; it asks to wait {in_words(wait)}"
+        todo = f"send again in {in_words(wait)}, or choose another model"
+    return ModelError(kind, what, todo=todo, status=status, retry_after_s=wait)
+
+
+def unreadable(
+    kind: str, place: str, words: str, *, began: bool, secrets: Iterable[str] = ()
+) -> ModelError:
+    """Return the error for an answer that is none: a page, nothing, or what cannot be read."""
+    said = tidy(words, secrets)
+    if kind == "page":
+        page = "a web page" if words.lstrip()[:1] == "<" else "text"
+        return ModelError(
+            "permanent",
+            f"{place} answered with {page} and not as a model does: {said}",
+            todo="check the address of the model, and whether a sign-in or a proxy stands before it",
+        )
+    if kind == "large":
+        return ModelError(
+            "permanent", f"{place} sent more in one piece than is taken", todo="choose another model"
+        )
+    if kind == "empty":
+        return ModelError("transient", f"{place} sent an empty answer", todo="wait a moment and send again")
+    if began:
+        what = f"{place} sent something that cannot be read in the middle of the answer"
+    else:
+        what = f"{place} sent something that cannot be read: {said}"
+    return ModelError("cut", what, todo="send again; nothing of it was carried out")
 
 
 def _network(failure: Failure) -> ModelError | None:
@@ -211,58 +309,70 @@ def _broken(failure: Failure, place: str) -> ModelError | None:
 
 
 def _cut_words(failure: Failure, place: str) -> str:
-    if "repeating the same chunk" in str(failure.error):
+    if "repeating the same chunk" in str(failure.error) and not failure.said:
         return "the model got stuck and repeated itself"
     if any(isinstance(each, OSError) or type(each).__name__ in _LOST for each in causes(failure.error)):
         return f"the connection to {place} was lost in the middle of the answer"
     if any(isinstance(each, json.JSONDecodeError) for each in causes(failure.error)):
         return f"{place} sent something that cannot be read in the middle of the answer"
-    said = tidy(str(failure.error), failure.secrets)
-    return f"{place} broke off in the middle of the answer: {said}"
+    said = tidy(failure.said or str(failure.error), failure.secrets)
+    number = f" ({failure.status})" if failure.said and failure.status else ""
+    return f"{place} broke off in the middle of the answer{number}: {said}"
 
 
 def _words(kind: ErrorKind, failure: Failure) -> tuple[str, str]:
-    said = tidy(str(failure.error), failure.secrets)
+    said = tidy(failure.said or str(failure.error), failure.secrets)
     who, status = failure.provider, failure.status
     number = f" ({status})" if status is not None else ""
+    quote = f"{number}: {said}" if said else number
     key = f"{failure.key_name} or LLM_API_KEY" if failure.key_name else "LLM_API_KEY"
     if kind == "auth" and status == 401:
-        return f"{who} did not accept the API key{number}", f"set {key} to a valid key and start again"
+        return f"{who} did not accept the API key{quote}", f"set {key} to a valid key and start again"
     if kind == "auth":
         return (
-            f"{who} does not allow this{number}: {said}",
+            f"{who} does not allow this{quote}",
             "check what your key may do, or choose another model",
         )
     if kind == "quota":
         return (
-            f"{who} says that the account has no credit or quota left{number}",
+            f"{who} says that the account has no credit or quota left{quote}",
             "top it up, or choose another model",
         )
     if kind == "overflow":
-        return (
-            f"the conversation is too long for {failure.model}{number}",
-            "begin a new session, or choose another model",
-        )
+        return _overflow_words(failure, quote)
     if kind == "transient":
-        return _transient_words(
-            who, status, number
-        ), "wait a moment and send again, or choose another model"
+        what = _transient_words(who, status)
+        return f"{what}{quote}", "wait a moment and send again, or choose another model"
     if kind == "tools":
-        return f"{failure.model} does not take tools{number}: {said}", (
+        return f"{failure.model} does not take tools{quote}", (
             'choose a model that can call tools, or set tools = "text" for it'
         )
     if kind == "request" and status == 404:
-        return f"{who} does not know {failure.model}{number}: {said}", "check the model's name"
+        return f"{who} does not know {failure.model}{quote}", "check the model's name"
     if kind == "request":
-        return f"{who} refused the request{number}: {said}", "the log has the details"
-    return f"the request to {who} failed{number}: {said}", "the log has the details"
+        return f"{who} refused the request{quote}", "the log has the details"
+    if failure.said:
+        return f"{who} cannot answer{quote}", "mend it there, or choose another model"
+    return f"the request to {who} failed{quote}", "the log has the details"
 
 
-def _transient_words(who: str, status: int | None, number: str) -> str:
+def _overflow_words(failure: Failure, quote: str) -> tuple[str, str]:
+    if failure.status in (413, 429):
+        return (
+            f"the request is larger than {failure.provider} takes{quote}",
+            "begin a new session, offer fewer tools ([tools] offered), or choose another model",
+        )
+    return (
+        f"the conversation is too long for {failure.model}{quote}",
+        "begin a new session, or choose another model",
+    )
+
+
+def _transient_words(who: str, status: int | None) -> str:
     if status == 429:
-        return f"{who} limits how often it may be asked{number}"
+        return f"{who} limits how often it may be asked"
     if status in (503, 529):
-        return f"{who} is overloaded{number}"
+        return f"{who} is overloaded"
     if status in (408, 504):
-        return f"{who} did not answer in time{number}"
-    return f"{who} had an error of its own{number}"
+        return f"{who} did not answer in time"
+    return f"{who} had an error of its own"

@@ -39,13 +39,14 @@ _ALIKE = frozenset(
     "ᎠᎡᎢᎥᎩᎪᎫᎬᎳᎵᎷᎻᎽᏀᏂᏃᏆᏎᏏᏒᏔᏕᏙᏚᏞᏟᏢᏦᏧᏩᏮᏰᏳᏴ"
     "ⲀⲂⲈⲎⲒⲔⲘⲚⲞⲢⲤⲦⲨⲬⲟⲣⲥⲭⲁ"
     "ꓐꓑꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ"
-    "ჿⵏⵔⵝ𐐄𐐬"
+    "ჿⵏⵔⵝ𐐄𐐬סװו"
 )
 _ALWAYS = frozenset(
     "ıȷɑɡɩɪʀɴʙʜʟʏɢɛʋɯƖƄƼǀǃƽℓꜱᴀᴄᴅᴇᴊᴋᴍᴏᴘᴛᴜᴠᴡᴢƿ"
     "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u02d7\u2043\u2796\u2500\u2024\u00b7\u02d0"
 )
 _WORD = re.compile(r"[^\W_]+")
+_MARK = re.compile(r"<U\+[0-9A-F]{4,6}>")
 _MAX_MARKED = 200
 
 
@@ -53,21 +54,30 @@ def identifier(name: str, *, limit: int = 128) -> SafeText:
     """Return a name safe to show in one line, look-alikes of ASCII letters marked by `<U+XXXX>`."""
     if name.isascii():
         return safe_line(name, limit=limit)
-    return safe_line("".join(_marked(name[:limit])), limit=limit + _MAX_MARKED)
+    return safe_line(marked(name[:limit]), limit=limit + _MAX_MARKED)
+
+
+def marked(name: str) -> str:
+    """Return a name with its look-alikes marked, and otherwise as it is. Doing so twice changes nothing."""
+    return name if name.isascii() else "".join(_marked(name))
 
 
 def is_plain(name: str) -> bool:
     """Whether nothing of a name needs to be marked."""
-    return name.isascii() or "".join(_marked(name)) == name
+    return marked(name) == name
 
 
 def _marked(name: str) -> Iterator[str]:
-    foreign = {at for word in _WORD.finditer(name) for at in _foreign(word)}
+    # The letters of a mark that is there already are no part of the name.
+    bare = _MARK.sub(lambda mark: "." * len(mark[0]), name)
+    foreign = {at for word in _WORD.finditer(bare) for at in _foreign(word)}
     for at, letter in enumerate(name):
         kind = unicodedata.category(letter)
         onto_ascii = kind == "Mn" and at > 0 and name[at - 1].isascii()
         odd = at in foreign or letter in _ALWAYS or kind == "Zs" or onto_ascii or _is_form(letter)
-        yield f"{letter}<U+{ord(letter):04X}>" if odd and not letter.isascii() else letter
+        mark = f"<U+{ord(letter):04X}>"
+        done = letter.isascii() or name.startswith(mark, at + 1)
+        yield letter + mark if odd and not done else letter
 
 
 def _foreign(word: re.Match[str]) -> list[int]:

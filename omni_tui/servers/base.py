@@ -19,6 +19,8 @@ class ToolDefinition:
     annotations: dict[str, Any] = field(default_factory=dict)
     only_as_task: bool = False
     """Whether a server of the handshake versions runs it as a task only (2025-11-25, `taskSupport`)."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """Its `_meta`, which is used for nothing here but for noticing that it has changed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,21 +13,25 @@ from typing import TYPE_CHECKING, Any
 import mcp_types as types
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import find_invalid_x_mcp_header
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from omni_tui.servers.base import ToolDefinition
-from omni_tui.servers.listing import MAX_ENTRIES, MAX_TOOLS
-from omni_tui.servers.offering import Walk, list_offers
+from omni_tui.servers.entries import Unusable, tool
+from omni_tui.servers.listing import MAX_TOOLS, LeftOut, in_words
+from omni_tui.servers.offering import list_offers
 from omni_tui.servers.offers import Offers
+from omni_tui.servers.pages import Walk
 from omni_tui.servers.transports.answers import error_words
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
 
+    from omni_tui.servers.tap import Tap
+
 _log = logging.getLogger(__name__)
 
-MAX_PAGES = 100
 _DEBOUNCE = 0.2
 _RELIST_PAUSE = 2.0
 """Seconds between two listings that a server asked for; sooner only after a quiet time."""
@@ -40,114 +44,75 @@ _LISTEN_STEADY = 60.0
 class Offer:
     """What one listing of a server brought. `latency_ms` is the time of the first request.
 
-    `trouble` says in words what was wrong with the listing of the tools, `cut` that it has more of
-    them than are taken.
+    `trouble` says in words what was wrong with the listing of the tools, `left_out` which entries of
+    its lists are not used, `notes` what else there is to say of a listing that is usable.
     """
 
     tools: list[ToolDefinition] = field(default_factory=list)
     others: Offers = field(default_factory=Offers)
     latency_ms: float | None = None
     trouble: str = ""
-    cut: bool = False
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def note(self) -> str:
         """What is to be said of a listing that is usable."""
-        return f"has more tools than the {len(self.tools)} that are taken" if self.cut else ""
+        return "; ".join([*self.notes, *filter(None, [in_words(self.left_out)])])
 
 
-class _Pages:
-    """Walks the pages of one kind of list."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.first_ms: float | None = None
-        self.cut = False
-
-    async def walk(
-        self, ask: Callable[[types.PaginatedRequestParams | None], Awaitable[tuple[list[Any], str | None]]]
-    ) -> list[Any]:
-        found: list[Any] = []
-        seen: set[str] = set()
-        cursor: str | None = None
-        for _ in range(MAX_PAGES):
-            begun = time.perf_counter()
-            entries, following = await ask(types.PaginatedRequestParams(cursor=cursor) if cursor else None)
-            if self.first_ms is None:
-                self.first_ms = (time.perf_counter() - begun) * 1000
-            found += entries[: self.limit - len(found)]
-            if following is None or following in seen:
-                self.cut = following is not None
-                return found
-            if len(found) >= self.limit:
-                break
-            seen.add(following)
-            cursor = following
-        self.cut = True
-        return found
-
-
-async def list_all(client: Client, server: str, timeout: float) -> Offer:
+async def list_all(client: Client, tap: Tap, server: str, timeout: float) -> Offer:
     """List what the server says it offers; each kind is asked for once (and once per further page).
 
     Tools that cannot be listed are `trouble` in the offer; prompts and resources that cannot are
-    counted as none. Raises `MCPError` only if the connection or its session is gone.
+    counted as none, with a note. Raises `MCPError` only if the connection or its session is gone.
     """
     advertised = client.server_capabilities
     offer = Offer()
-    others = asyncio.ensure_future(list_offers(client, timeout, _walk))
+    others = asyncio.ensure_future(list_offers(client, tap, timeout))
     try:
         if advertised.tools:
-            await _list_tools(client, server, timeout, offer)
-        offer.others = await others
+            await _list_tools(client, tap, server, timeout, offer)
+        rest = await others
+        offer.others = rest.offers
+        offer.left_out += rest.left_out
+        offer.notes += rest.notes
     finally:
         others.cancel()
     return offer
 
 
-def _walk() -> Walk:
-    return _Pages(MAX_ENTRIES).walk
+async def _list_tools(client: Client, tap: Tap, server: str, timeout: float, offer: Offer) -> None:
+    modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
 
+    def one(entry: Any) -> ToolDefinition:
+        definition = tool(server, entry)
+        # 2026-07-28: a tool whose x-mcp-header marks are wrong must not be used.
+        if modern and (reason := find_invalid_x_mcp_header(definition.input_schema)) is not None:
+            raise Unusable(reason)
+        return definition
 
-async def _list_tools(client: Client, server: str, timeout: float, offer: Offer) -> None:
-    async def ask(params: types.PaginatedRequestParams | None) -> tuple[list[types.Tool], str | None]:
-        page = await client.session.list_tools(params=params)
-        return page.tools, page.next_cursor
-
-    pages = _Pages(MAX_TOOLS)
+    walk = Walk(tap, "tools", MAX_TOOLS, "tools", one, lambda each: each.name)
     try:
         async with asyncio.timeout(timeout):
-            tools = await pages.walk(ask)
+            await walk.run(lambda params: client.session.list_tools(params=params))
     except TimeoutError:
         offer.trouble = f"did not answer tools/list within {timeout:g} s"
-        return
     except MCPError as error:
         if error.code == types.CONNECTION_CLOSED:
             raise
         offer.trouble = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
-        return
     except (ValidationError, RuntimeError, ValueError) as error:
         _log.info("the tool list of %s breaks the specification: %s", server, error)
         offer.trouble = "its list of tools breaks the specification"
-        return
-    offer.tools = [definition(server, tool) for tool in tools]
-    offer.latency_ms = pages.first_ms
-    offer.cut = pages.cut
-
-
-def definition(server: str, tool: types.Tool) -> ToolDefinition:
-    """Return a tool as its server listed it."""
-    notes = tool.annotations
-    return ToolDefinition(
-        server=server,
-        name=tool.name,
-        title=tool.title or (notes.title if notes and notes.title else ""),
-        description=tool.description or "",
-        input_schema=tool.input_schema,
-        output_schema=tool.output_schema,
-        annotations=notes.model_dump(by_alias=True, mode="json", exclude_unset=True) if notes else {},
-        only_as_task=tool.execution is not None and tool.execution.task_support == "required",
-    )
+    else:
+        offer.trouble = f"its tools cannot be listed: {walk.odd}" if walk.odd and not walk.found else ""
+    if offer.trouble and walk.found:
+        offer.trouble += f"; only the first {len(walk.found)} of its tools are known"
+    offer.tools = walk.found
+    offer.latency_ms = walk.first_ms
+    offer.left_out += walk.left_out
+    offer.notes += filter(None, [walk.note])
 
 
 def changes_lists(message: object) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from omni_tui.config.spec import ServerSpec
+from omni_tui.config.spec import DEFINED, ServerSpec
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.text import safe
 from omni_tui.servers.activity import Activity
@@ -96,7 +96,7 @@ class Connection:
 
     def announce(self) -> None:
         """Tell of a server that will not be started; any other tells of itself when it is."""
-        if not (self.spec.allowed and self.spec.enabled):
+        if self.spec.problem or not (self.spec.allowed and self.spec.enabled):
             self._tell()
 
     def describe(self) -> ServerChanged:
@@ -240,7 +240,7 @@ class Connection:
     async def _live(self) -> float | None:
         """Connect, serve, and return how long to wait before the next time (None: not by itself)."""
         if self.spec.problem:
-            self._set("failed", Trouble(self.spec.problem, "Correct it in the config.", lasting=True))
+            self._set("failed", self._misconfigured())
             return None
         self._next_try = None
         self._activity.begin()
@@ -267,7 +267,8 @@ class Connection:
     @property
     def _limit(self) -> float:
         """Seconds that connecting may take now."""
-        first = 0.0 if self._approach.has_worked else self.spec.first_start
+        known = self._approach.has_worked and self._breaker.attempt == 0
+        first = 0.0 if known else self.spec.first_start
         return max(self.spec.connect_timeout, first)
 
     def _again(self) -> Trouble:
@@ -371,13 +372,22 @@ class Connection:
 
     def _rest(self) -> None:
         """Take the state of a server that is not started."""
-        if not self.spec.allowed:
+        if self.spec.problem and self.spec.enabled:
+            self._state, self._trouble = "failed", self._misconfigured()
+        elif not self.spec.allowed:
             todo = "Allow it if you trust where it comes from; nothing of it has run."
-            self._state, self._trouble = "not_allowed", Trouble(f"comes from {self.spec.source}", todo)
+            self._state, self._trouble = (
+                "not_allowed",
+                Trouble(f"comes from {DEFINED[self.spec.source]}", todo),
+            )
         elif not self.spec.enabled:
-            self._state, self._trouble = "disabled", Trouble("switched off in the config")
+            self._state, self._trouble = "disabled", Trouble(f"switched off in {DEFINED[self.spec.source]}")
         else:
             self._state, self._trouble = "disabled", Trouble("not started")
+
+    def _misconfigured(self) -> Trouble:
+        todo = f"It is defined in {DEFINED[self.spec.source]}."
+        return Trouble(self.spec.problem, todo, lasting=True)
 
     def _busy_state(self) -> ServerState:
         return "active" if self._activity.busy else "idle"

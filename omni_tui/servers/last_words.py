@@ -93,13 +93,15 @@ def telling(lines: Sequence[bytes]) -> str:
             best, strength = number, found
     if best < 0:
         rest = [text for text in texts if text.strip()]
-        return _short(rest[-1]) if rest else ""
+        usage_line = next((text for text in rest if _USAGE.match(text)), "")
+        return _short(usage_line or rest[-1]) if rest else ""
     return _short(_message(texts, best, strength))
 
 
 def _plain(line: bytes) -> str:
     """Return a line without colours, the frame of exception groups and the time of day."""
     text = _ESCAPES.sub("", line.decode("utf-8", "replace")).rstrip()
+    text = text.rpartition("\r")[2]  # what a progress bar has written over is gone
     text = _FRAME.sub("", text)
     return _logged(_STAMP.sub("", text))
 

@@ -36,6 +36,7 @@ class ServerLog:
         self._unsaved: deque[bytes | None] = deque(maxlen=_UNSAVED)
         self._left_out = 0
         self._own: deque[bytes] = deque(maxlen=_LAST)
+        self._printed: deque[bytes] = deque(maxlen=ODD_LINES)
         self._odd = 0
         self._on_growth = on_growth
 
@@ -45,13 +46,14 @@ class ServerLog:
     @property
     def last_words(self) -> SafeText:
         """What of the server's own words since `begin` says best why it ended, "" if it wrote nothing."""
-        return safe_line(telling(self._own), limit=LONGEST)
+        return safe_line(telling([*self._printed, *self._own]), limit=LONGEST)
 
     def begin(self) -> None:
         """Forget the server's last words: another process starts."""
         self._to_save(None)
         self._partial = b""
         self._own.clear()
+        self._printed.clear()
         self._odd = 0
 
     def take_over(self, former: ServerLog) -> None:
@@ -89,6 +91,8 @@ class ServerLog:
     def odd(self, line: bytes, why: str) -> None:
         """Note something on standard output that is no message, or an answer of an odd form."""
         self._odd += 1
+        if not line.lstrip().startswith((b"{", b"[")):  # words, perhaps those that say why it ends
+            self._printed.append(line[:MAX_LINE])
         if self._odd <= ODD_LINES:
             text = line[:MAX_LINE].decode("utf-8", "replace").strip()
             self.note(f"on its standard output, {why}: {text}")

@@ -1,140 +1,111 @@
-"""Listing prompts, resources and templates: cut to size, one bad entry costing no other."""
+"""Listing prompts, resources and templates."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from omni_tui.servers.offers import (
-    ArgumentDefinition,
-    Offers,
-    PromptDefinition,
-    ResourceDefinition,
-    TemplateDefinition,
-)
+from omni_tui.security.text import safe_line
+from omni_tui.servers.entries import prompt, resource, template
+from omni_tui.servers.listing import MAX_ENTRIES, LeftOut
+from omni_tui.servers.offers import Offers
+from omni_tui.servers.pages import Ask, Walk
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
 
+    from omni_tui.servers.tap import Tap
+
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-MAX_ARGUMENTS = 50
-MAX_ADDRESS = 4_096
-"""Longest name or address that is taken, in characters; it could not be sent back cut."""
-_TITLE, _DESCRIPTION = 200, 1_500
-_SIZE = 2**53
 
-Params = types.PaginatedRequestParams | None
-Walk = Callable[[Callable[[Params], Awaitable[tuple[list[Any], str | None]]]], Awaitable[list[Any]]]
+@dataclass(slots=True)
+class Listed:
+    """What was listed besides tools, what of it stays out, and what is to be said of it."""
+
+    offers: Offers
+    left_out: list[LeftOut] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-async def list_offers(client: Client, timeout: float, walk: Callable[[], Walk]) -> Offers:
+async def list_offers(client: Client, tap: Tap, timeout: float) -> Listed:
     """List what the server offers besides tools; a kind that cannot be listed counts as empty.
 
-    `walk` makes something that walks the pages of one list. `timeout` in seconds is for each kind.
+    `timeout` in seconds is for each kind.
     """
     can = client.server_capabilities
+    session = client.session
+    listed = Listed(Offers())
+
+    async def walked(
+        kind: str, words: str, ask: Ask, one: Callable[[Any], T], name: Callable[[T], str], there: bool
+    ) -> tuple[T, ...]:
+        walk = Walk(tap, kind, MAX_ENTRIES, words, one, name)
+        note = await _walk(walk, ask, words, timeout) if there else ""
+        listed.left_out += walk.left_out
+        listed.notes += filter(None, [note or walk.note])
+        return tuple(walk.found)
+
     prompts, resources, templates = await asyncio.gather(
-        _listed("prompts", walk(), _prompts(client), timeout) if can.prompts else _nothing(),
-        _listed("resources", walk(), _resources(client), timeout) if can.resources else _nothing(),
-        _listed("templates", walk(), _templates(client), timeout) if can.resources else _nothing(),
+        walked(
+            "prompts",
+            "prompts",
+            lambda params: session.list_prompts(params=params),
+            prompt,
+            lambda each: each.name,
+            can.prompts is not None,
+        ),
+        walked(
+            "resources",
+            "resources",
+            lambda params: session.list_resources(params=params),
+            resource,
+            lambda each: each.uri,
+            can.resources is not None,
+        ),
+        walked(
+            "resourceTemplates",
+            "templates",
+            lambda params: session.list_resource_templates(params=params),
+            template,
+            lambda each: each.uri_template,
+            can.resources is not None,
+        ),
     )
     modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
-    return Offers(
-        prompts=tuple(prompt(entry) for entry in prompts if len(entry.name) <= MAX_ADDRESS),
-        resources=tuple(resource(entry) for entry in resources if len(entry.uri) <= MAX_ADDRESS),
-        templates=tuple(template(entry) for entry in templates if len(entry.uri_template) <= MAX_ADDRESS),
+    listed.offers = Offers(
+        prompts=prompts,
+        resources=resources,
+        templates=templates,
         subscribable=bool(can.resources and (modern or can.resources.subscribe)),
         completes=can.completions is not None,
     )
+    return listed
 
 
-async def _nothing() -> list[Any]:
-    return []
-
-
-async def _listed(
-    kind: str, walk: Walk, ask: Callable[[Params], Awaitable[tuple[list[Any], str | None]]], timeout: float
-) -> list[Any]:
+async def _walk(walk: Walk[T], ask: Ask, words: str, timeout: float) -> str:
+    """Walk a list; return what is to be said where it could not be listed, or not to its end."""
     try:
         async with asyncio.timeout(timeout):
-            return await walk(ask)
-    except (TimeoutError, MCPError, ValidationError, RuntimeError, ValueError) as error:
-        _log.info("%s could not be listed: %s", kind, error)
-        return []
-
-
-def _prompts(client: Client) -> Callable[[Params], Awaitable[tuple[list[Any], str | None]]]:
-    async def ask(params: Params) -> tuple[list[Any], str | None]:
-        page = await client.session.list_prompts(params=params)
-        return page.prompts, page.next_cursor
-
-    return ask
-
-
-def _resources(client: Client) -> Callable[[Params], Awaitable[tuple[list[Any], str | None]]]:
-    async def ask(params: Params) -> tuple[list[Any], str | None]:
-        page = await client.session.list_resources(params=params)
-        return page.resources, page.next_cursor
-
-    return ask
-
-
-def _templates(client: Client) -> Callable[[Params], Awaitable[tuple[list[Any], str | None]]]:
-    async def ask(params: Params) -> tuple[list[Any], str | None]:
-        page = await client.session.list_resource_templates(params=params)
-        return page.resource_templates, page.next_cursor
-
-    return ask
-
-
-def prompt(entry: types.Prompt) -> PromptDefinition:
-    """Return a prompt as its server listed it."""
-    arguments = [one for one in (entry.arguments or [])[:MAX_ARGUMENTS] if len(one.name) <= MAX_ADDRESS]
-    return PromptDefinition(
-        name=entry.name,
-        title=(entry.title or "")[:_TITLE],
-        description=(entry.description or "")[:_DESCRIPTION],
-        arguments=tuple(
-            ArgumentDefinition(one.name, (one.description or "")[:_TITLE], bool(one.required))
-            for one in arguments
-        ),
-    )
-
-
-def resource(entry: types.Resource) -> ResourceDefinition:
-    """Return a resource as its server listed it."""
-    size = entry.size if entry.size is not None and 0 <= entry.size <= _SIZE else None
-    return ResourceDefinition(
-        uri=entry.uri,
-        name=entry.name[:_TITLE],
-        title=(entry.title or "")[:_TITLE],
-        description=(entry.description or "")[:_DESCRIPTION],
-        mime=(entry.mime_type or "")[:_TITLE],
-        size=size,
-    )
-
-
-def template(entry: types.ResourceTemplate) -> TemplateDefinition:
-    """Return a resource template as its server listed it."""
-    try:
-        variables = tuple(dict.fromkeys(UriTemplate.parse(entry.uri_template).variable_names))
-    except InvalidUriTemplate as error:
-        _log.info("a resource template cannot be understood: %s", error)
-        variables = ()
-    return TemplateDefinition(
-        uri_template=entry.uri_template,
-        name=entry.name[:_TITLE],
-        title=(entry.title or "")[:_TITLE],
-        description=(entry.description or "")[:_DESCRIPTION],
-        mime=(entry.mime_type or "")[:_TITLE],
-        variables=variables[:MAX_ARGUMENTS],
-    )
+            await walk.run(ask)
+    except TimeoutError:
+        return f"did not list its {words} within {timeout:g} s"
+    except MCPError as error:
+        _log.info("%s could not be listed: %s", words, error)
+        # Many servers have resources and know nothing of templates; a cut connection is told elsewhere.
+        if error.code in (types.METHOD_NOT_FOUND, types.CONNECTION_CLOSED):
+            return ""
+        return f"refuses to list its {words}: {safe_line(error.message, limit=200)}"
+    except (ValidationError, RuntimeError, ValueError) as error:
+        _log.info("%s could not be listed: %s", words, error)
+        return f"its list of {words} breaks the specification"
+    return f"its {words} cannot be listed: {walk.odd}" if walk.odd and not walk.found else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from omni_tui.config.spec import ServerSpec
@@ -95,11 +95,12 @@ class Registry:
         if self._started:
             connection.start()
 
-    async def start(self) -> None:
-        """Begin to connect all servers that may be started; returns without waiting for them."""
+    async def start(self, only: Collection[str] = ()) -> None:
+        """Begin to connect the servers that may be started, or `only` some; does not wait for them."""
         self._started = True
-        for connection in self._connections.values():
-            connection.start()
+        for name, connection in self._connections.items():
+            if not only or name in only:
+                connection.start()
 
     async def stop(self) -> None:
         """End all connections and every process of theirs, within 5 s."""

@@ -362,12 +362,9 @@ class Session:
 
     async def _list(self, client: Client) -> None:
         async with self._listing:
-            offer = await list_all(client, self._spec.name, self._spec.list_timeout)
-            if self._tap.trimmed:
-                self._server_log.note(
-                    f"{self._tap.trimmed} entries of its lists were dropped: malformed or too many"
-                )
-                self._tap.trimmed = 0
+            offer = await list_all(client, self._tap, self._spec.name, self._spec.list_timeout)
+            for left_out in offer.left_out:
+                self._server_log.note(f"not used: {left_out}")
             if self._note_loss():
                 raise CallError("the connection was cut while listing", sent=False)
             if self._spec.tasks and self.era == "legacy":

@@ -2,8 +2,8 @@
 
 The gate of the approvals decides; this tap makes sure that nothing else, by mistake of ours or of
 the SDK, puts a call on the wire: it sits between the SDK's session and the transport. It also takes
-each answer to a passed call off the wire as it came, so that the SDK neither rejects a sloppy
-result nor spends time on a large one, trims listings, and notices the end of the stream.
+each answer to a passed call, and each page of a list, off the wire as it came, so that the SDK neither
+rejects a sloppy one nor spends time on a large one, and notices the end of the stream.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mcp_types import (
 )
 
 from omni_tui.servers.base import Dispatch, DispatchRefused
-from omni_tui.servers.listing import trim
+from omni_tui.servers.listing import LISTS, Page
 from omni_tui.servers.own_secrets import OwnSecrets
 from omni_tui.servers.transports.answers import MalformedAnswer
 from omni_tui.servers.transports.server_codes import as_the_servers
@@ -40,12 +40,6 @@ if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, WriteStream
 
 _CALL = "tools/call"
-_LISTS = {
-    "tools/list": "tools",
-    "prompts/list": "prompts",
-    "resources/list": "resources",
-    "resources/templates/list": "resourceTemplates",
-}
 _GREETINGS = ("initialize", "server/discover")
 _MOST_REQUESTS = 2000
 """Requests without an answer, and with one, that are remembered each."""
@@ -90,6 +84,7 @@ class Opening:
 
 
 _current: ContextVar[Opening | None] = ContextVar("dispatch", default=None)
+_page: ContextVar[Page | None] = ContextVar("page", default=None)
 
 
 def current() -> Opening | None:
@@ -128,9 +123,8 @@ class Tap:
         self.version: str | None = None
         self.direct = False
         self._passed: dict[RequestId, Opening] = {}
-        self._lists: dict[RequestId, str] = {}
+        self._lists: dict[RequestId, Page] = {}
         self._heard = time.monotonic()
-        self.trimmed = 0
 
     @property
     def quiet(self) -> float:
@@ -159,6 +153,18 @@ class Tap:
             _current.reset(token)
             if opening.request is not None:
                 self._passed.pop(opening.request, None)
+
+    @contextlib.contextmanager
+    def listing(self, kind: str) -> Iterator[Page]:
+        """Return the page that the answer to the list request sent inside of this block fills."""
+        page = Page(kind)
+        token = _page.set(page)
+        try:
+            yield page
+        finally:
+            _page.reset(token)
+            for request in [request for request, each in self._lists.items() if each is page]:
+                del self._lists[request]
 
     def again(self, opening: Opening) -> None:
         """Let the same call through once more: its answer asked for input, which is to be given.
@@ -205,8 +211,10 @@ class Tap:
             self._asked(coerce_request_id(message.id), message.method)
 
     def _asked(self, request: RequestId, method: str) -> None:
-        if method in _LISTS:
-            self._lists[request] = _LISTS[method]
+        if method in LISTS:
+            asked = _page.get()
+            fits = asked is not None and asked.kind == LISTS[method]
+            self._lists[request] = asked if asked is not None and fits else Page(LISTS[method])
         self._answered.pop(request, None)
         self._waiting[request] = method
         if len(self._waiting) > _MOST_REQUESTS:
@@ -224,7 +232,7 @@ class Tap:
         if not isinstance(message, JSONRPCResponse):
             return False
         method = self._waiting.get(coerce_request_id(message.id), "")
-        return method in _LISTS or method in _GREETINGS
+        return method in LISTS or method in _GREETINGS
 
     def _is_second(self, request: RequestId) -> bool:
         """Note an answer; return whether its request had one before: the first one counts."""
@@ -267,7 +275,7 @@ class Tap:
         self._passed[opening.request] = opening
 
     def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
-        """Take a call's answer off the wire, and cut a listing to size."""
+        """Take a call's answer, or the page of a list, off the wire."""
         self._heard = time.monotonic()
         if isinstance(item, Exception):
             return item
@@ -283,18 +291,15 @@ class Tap:
                 JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN)), item.metadata
             )
         opening = self._passed.get(request)
-        kind = self._lists.pop(request, "")
+        page = self._lists.pop(request, None)
         if isinstance(message, JSONRPCError):
             if opening is not None:
                 opening.refusal = message
             return item
         if opening is not None:
             opening.answer = message.result
-            stand_in = JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN))
-            return SessionMessage(stand_in, item.metadata)
-        if kind:
-            self.trimmed += trim(message.result, kind)
-        return item
+            return _answered(item, message.id, dict(_STAND_IN))
+        return item if page is None else _answered(item, message.id, page.take(message.result))
 
     def unsent(self, item: SessionMessage) -> None:
         """Note that a frame met a closed transport: nothing of it was sent."""
@@ -327,6 +332,10 @@ def _take_out(message: JSONRPCMessage, secrets: OwnSecrets) -> None:
         message.result = secrets.hide_in(message.result)
     elif message.params is not None:
         message.params = secrets.hide_in(message.params)
+
+
+def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) -> SessionMessage:
+    return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=request, result=result), item.metadata)
 
 
 class GuardedReader:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from mcp.shared.uri_template import InvalidUriTemplate, UriTemplate
 from pydantic import ValidationError
 
 from omni_tui.security.text import safe
+from omni_tui.servers import uri_template
 from omni_tui.servers.asks import HARD_CAP_S, Patience, Waits
 from omni_tui.servers.offers import PromptReply, ReadContent, VerbError
 from omni_tui.servers.transports.answers import error_words
@@ -132,11 +132,9 @@ def _refusal(error: MCPError, method: str) -> VerbError:
 def expand(template: str, variables: Mapping[str, str]) -> str:
     """Return the address that a template gives with these variables (RFC 6570). Raises `VerbError`."""
     try:
-        parsed = UriTemplate.parse(template)
-    except InvalidUriTemplate as error:
-        raise VerbError(f"the template cannot be understood: {error}") from None
-    known = {name: variables[name] for name in parsed.variable_names if variables.get(name)}
-    return parsed.expand(known)
+        return uri_template.expand(template, variables)
+    except uri_template.BadTemplate as error:
+        raise VerbError(f"the template cannot be used: {error}") from None
 
 
 def words_of(block: types.ContentBlock) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -79,7 +79,11 @@ class TaskBegun(Exception):
 
 
 class ToolExecutor:
-    """Executes granted calls."""
+    """Executes granted calls.
+
+    `back` returns when a tool's server, if it is on its way back, is there again; a further attempt
+    waits for that.
+    """
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class ToolExecutor:
         connection: Callable[[str], Caller],
         tool: Callable[[str, str], Tool | None],
         cache: ResultCache | None = None,
+        back: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
         self._gate = gate
         self._schemas = schemas
@@ -96,6 +101,7 @@ class ToolExecutor:
         self._connection = connection
         self._tool = tool
         self._cache = cache
+        self._back = back
 
     async def execute(
         self,
@@ -172,6 +178,8 @@ class ToolExecutor:
         if most:
             try:
                 await repeats.wait(dispatch.attempt, most, error.what)
+                if self._back is not None:
+                    await self._back(dispatch.server, dispatch.tool)
             except asyncio.CancelledError:
                 await asyncio.shield(self._stopped(dispatch, error))
                 raise

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from omni_tui.approvals.pins import Pins, definition_hash, fingerprint
+from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, former_hash
 from omni_tui.approvals.policy import Trust
 from omni_tui.approvals.risk import classify
 from omni_tui.config.spec import ServerSpec
@@ -99,6 +99,8 @@ class Catalogue:
         self._on_listed = on_listed
         self._tools: dict[str, dict[str, Tool]] = {}
         self._specs: dict[str, ServerSpec] = {}
+        self._instructions: dict[str, str] = {}
+        self._trust: dict[str, Trust] = {}
         self._names = NameMap()
         self._generation = 0
         self._offer: tuple[ToolSpec, ...] | None = None
@@ -114,27 +116,40 @@ class Catalogue:
         async with self._order:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._pins.allowed, spec)
 
-    async def update(self, spec: ServerSpec, definitions: Iterable[ToolDefinition]) -> None:
+    async def update(
+        self, spec: ServerSpec, definitions: Iterable[ToolDefinition], instructions: str = ""
+    ) -> None:
         """Replace a server's tools by a new listing and tell the face.
+
+        `instructions` are what the server says about its use; a change of them is one of the server.
 
         Pins are compared and written (an fsync) in the pool. Listings are applied in call order.
         """
         definitions = list(definitions)
         async with self._order:
             loop = asyncio.get_running_loop()
-            tools = await loop.run_in_executor(self._pool, self._build, spec, definitions)
+            trust, tools = await loop.run_in_executor(
+                self._pool, self._build, spec, definitions, instructions
+            )
             self._specs[spec.name] = spec
+            self._instructions[spec.name] = instructions
+            self._trust[spec.name] = trust
             self._tools[spec.name] = tools
             self._renamed()
             self.announce(spec.name)
 
-    def _build(self, spec: ServerSpec, definitions: list[ToolDefinition]) -> dict[str, Tool]:
+    def _build(
+        self, spec: ServerSpec, definitions: list[ToolDefinition], instructions: str
+    ) -> tuple[Trust, dict[str, Tool]]:
         listed = {definition.name: definition for definition in definitions}
         hashes = {name: definition_hash(definition) for name, definition in listed.items()}
+        former = {name: former_hash(definition) for name, definition in listed.items()}
+        says: Trust = self._pins.instructions_trust(spec.name, instructions)
         server_trust = self._pins.server_trust(spec)
-        trust = self._pins.tool_trust(spec.name, hashes)
+        server_trust = "changed" if "changed" in (says, server_trust) else server_trust
+        trust = self._pins.tool_trust(spec.name, hashes, former)
         server_fp = fingerprint(spec)
-        return {
+        tools = {
             name: Tool(
                 definition=definition,
                 def_hash=hashes[name],
@@ -147,9 +162,11 @@ class Catalogue:
             )
             for name, definition in listed.items()
         }
+        return server_trust, tools
 
     def remove(self, server: str) -> None:
         """Forget a server's tools (it is gone, or was removed)."""
+        self._trust.pop(server, None)
         if self._tools.pop(server, None) is not None:
             self._renamed()
             self.announce(server)
@@ -161,9 +178,10 @@ class Catalogue:
         if found is None or spec is None:
             return
         loop = asyncio.get_running_loop()
+        says = self._instructions.get(server, "")
         async with self._order:
-            await loop.run_in_executor(self._pool, self._pins.accept, spec, {tool: found.def_hash})
-        await self.update(spec, [each.definition for each in self._tools[server].values()])
+            await loop.run_in_executor(self._pool, self._pins.accept, spec, {tool: found.def_hash}, says)
+        await self.update(spec, [each.definition for each in self._tools[server].values()], says)
 
     def get(self, server: str, tool: str) -> Tool | None:
         """Return a tool, None if it is not there (any more)."""
@@ -205,9 +223,11 @@ class Catalogue:
 
     def server_trust(self, server: str) -> Trust:
         """Return how a server compares with its pin; unchanged while nothing was listed."""
-        for tool in self._tools.get(server, {}).values():
-            return tool.server_trust
-        return "unchanged"
+        return self._trust.get(server, "unchanged")
+
+    def heard_before(self, server: str) -> bool:
+        """Whether a server was listed, and is as it was when it was accepted."""
+        return self._trust.get(server) == "unchanged"
 
     def announce(self, server: str) -> None:
         """Tell the faces a server's tools."""

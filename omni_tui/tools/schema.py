@@ -1,4 +1,4 @@
-"""Validation against JSON Schemas that servers sent: linear, offline, bounded.
+"""Validation against JSON Schemas that servers sent: linear, offline, bounded, keyword by keyword.
 
 `jsonschema-rs` with its `regex` engine cannot backtrack; a retriever that raises keeps every
 reference inside the document (MCP 2026-07-28: implementations must not fetch network references).
@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 
 import jsonschema_rs
@@ -18,6 +19,7 @@ from cachetools import LRUCache
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import Problem
 from omni_tui.security.text import safe_line
+from omni_tui.tools.checkable import Checkable
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,15 @@ SMALL = 4096
 
 
 class BadSchema(Exception):
-    """A schema that is too large, too deep, refers outside itself, or is no JSON Schema."""
+    """A schema of which nothing can be checked: it is too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A schema made ready, and what of it is not checked (safe to show)."""
+
+    validator: jsonschema_rs.Validator
+    not_checked: tuple[SafeText, ...] = ()
 
 
 class Schemas:
@@ -41,7 +51,7 @@ class Schemas:
 
     def __init__(self, pool: Executor) -> None:
         self._pool = pool
-        self._compiled: LRUCache[str, jsonschema_rs.Validator | BadSchema] = LRUCache(maxsize=512)
+        self._compiled: LRUCache[str, Compiled | BadSchema] = LRUCache(maxsize=512)
 
     async def check(
         self, key: str, schema: dict[str, Any], value: Any, *, size: int = SMALL + 1
@@ -52,39 +62,68 @@ class Schemas:
         cannot be used.
         """
         if size <= SMALL and key in self._compiled:
-            return self._check(key, schema, value)
+            return problems(self._known(key, schema), value)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._check, key, schema, value)
+        return await loop.run_in_executor(self._pool, lambda: problems(self._known(key, schema), value))
 
-    def _check(self, key: str, schema: dict[str, Any], value: Any) -> tuple[Problem, ...]:
-        validator = self._compiled.get(key)
-        if validator is None:
+    async def not_checked(self, key: str, schema: dict[str, Any]) -> tuple[SafeText, ...]:
+        """Return what of a schema is not checked, in words; () if all of it is."""
+        loop = asyncio.get_running_loop()
+        try:
+            known = await loop.run_in_executor(self._pool, self._known, key, schema)
+        except BadSchema as error:
+            return (safe_line(str(error)),)
+        return known.not_checked
+
+    def _known(self, key: str, schema: dict[str, Any]) -> Compiled:
+        known = self._compiled.get(key)
+        if known is None:
             try:
-                validator = compile_schema(schema)
+                known = compile_schema(schema)
             except BadSchema as error:
-                validator = error
-            self._compiled[key] = validator
-        if isinstance(validator, BadSchema):
-            raise validator
-        return problems(validator, value)
+                known = error
+            self._compiled[key] = known
+        if isinstance(known, BadSchema):
+            raise known
+        return known
 
 
-def compile_schema(schema: dict[str, Any]) -> jsonschema_rs.Validator:
-    """Compile a schema within the limits. Raises `BadSchema`."""
-    _bound(schema)
+def compile_schema(schema: dict[str, Any]) -> Compiled:
+    """Compile a schema, or what of it can be checked. Raises `BadSchema` if it is too large."""
     try:
-        return jsonschema_rs.validator_for(
-            schema, pattern_options=jsonschema_rs.RegexOptions(), retriever=_refuse
-        )
+        _bound(schema)
+        return Compiled(_validator(schema))
+    except (ValueError, RecursionError, BadSchema) as error:
+        logger.debug("a schema cannot be used as it is: %s", error)
+    rebuilt = Checkable(schema, _is_pattern, depth=MAX_DEPTH // 2 - 2, limit=MAX_NODES // 4)
+    left_out = [safe_line(note, limit=200) for note in rebuilt.left_out]
+    try:
+        _bound(rebuilt.schema)
+        return Compiled(_validator(rebuilt.schema), tuple(left_out[:MAX_PROBLEMS]))
     except (ValueError, RecursionError) as error:
+        logger.info("a schema cannot be used: %s", error)
         raise BadSchema(f"the schema cannot be used: {safe_line(str(error), limit=200)}") from None
 
 
-def problems(validator: jsonschema_rs.Validator, value: Any) -> tuple[Problem, ...]:
+def _validator(schema: Any) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(
+        schema, pattern_options=jsonschema_rs.RegexOptions(), retriever=_refuse
+    )
+
+
+def _is_pattern(pattern: str) -> bool:
+    try:
+        _validator({"pattern": pattern})
+    except ValueError:
+        return False
+    return True
+
+
+def problems(schema: Compiled, value: Any) -> tuple[Problem, ...]:
     """Return at most 20 problems, each with its JSON Pointer."""
     found: list[Problem] = []
     try:
-        for error in validator.iter_errors(value):
+        for error in schema.validator.iter_errors(value):
             where = "".join(f"/{_pointer(step)}" for step in error.instance_path)
             found.append(Problem(where=safe_line(where), what=safe_line(str(error.message), limit=300)))
             if len(found) >= MAX_PROBLEMS:
@@ -103,7 +142,7 @@ def _refuse(uri: str) -> Any:
     raise ValueError(f"it refers to {uri}, outside itself")
 
 
-def _bound(schema: dict[str, Any]) -> None:
+def _bound(schema: Any) -> None:
     stack: list[tuple[Any, int]] = [(schema, 1)]
     nodes = 0
     while stack:

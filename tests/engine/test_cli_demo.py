@@ -168,7 +168,8 @@ def test_doctor_reports_what_is_wrong(tmp_path: Path) -> None:
     done = omni("doctor", "--json", "--config", str(config), REDIS_HOST="127.0.0.1", REDIS_PORT="1")
     assert done.returncode == 1
     levels = {each["name"]: each["level"] for each in json.loads(done.stdout)}
-    assert levels["server none"] == levels["Redis"] == "bad"
+    assert levels["server none"] == "bad"
+    assert levels["Redis"] == "note"
 
 
 def test_the_app_is_seen_where_its_errors_go_elsewhere(clean_environment: Path, tmp_path: Path) -> None:
@@ -201,3 +202,22 @@ def test_a_deleted_folder_is_said_in_a_sentence(tmp_path: Path, words: tuple[str
         "omni-tui: the folder you started this in was deleted\n"
         "Change to a folder that is there (cd), then start again.\n"
     )
+
+
+def test_a_call_starts_the_server_it_needs_and_no_other(clean_environment: Path, tmp_path: Path) -> None:
+    server = Path(__file__).parent / "faults" / "server.py"
+    servers = {
+        name: {"command": sys.executable, "args": ["-I", "-S", str(server), "record", str(tmp_path / name)]}
+        for name in ("one", "two")
+    }
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {**servers, "odd": {"type": "ws"}}}))
+    state = str(tmp_path / "state")
+    done = omni("call", "one", "echo", "--yes", "--mcp-config", str(file), "--state-dir", state)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one").exists()
+    assert not (tmp_path / "two").exists()
+    unknown = omni("call", "on", "echo", "--mcp-config", str(file), "--state-dir", state)
+    assert unknown.returncode == 2
+    assert "there is no server named on" in unknown.stderr
+    assert not (tmp_path / "two").exists()

@@ -351,3 +351,51 @@ async def test_a_new_connection_fetches_anew(tmp_path: Path) -> None:
         await running.until(e.ToolsListed, lambda page: bool(page.tools), after=before)
         await go(running, "again")
         assert [row.state for row in await rows(running)] == ["succeeded", "succeeded"]
+
+
+@pytest.mark.parametrize("call", [READ, WRITE])
+async def test_a_further_attempt_waits_until_the_server_is_connected_again(
+    tmp_path: Path, call: ToolCall
+) -> None:
+    """The server lost the session: of the call surely nothing ran, and it goes out on the next session."""
+    model = ScriptedModel([reply("", call)], [reply("done")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        waits, registry = at_once(running), running.engine.registry
+        lost = asyncio.Event()
+
+        async def answer(_dispatch: Dispatch, number: int) -> Any:
+            if number > 1:
+                return text("here")
+            await registry.reconnect("demo")
+            assert running.engine.catalogue.get("demo", "add") is None
+            lost.set()
+            return AWAY
+
+        sent = instead(running, answer)
+        await go(running)
+        assert lost.is_set()
+        assert (len(sent), len(waits)) == (2, 1)
+        [row] = await rows(running)
+        assert (row.state, row.attempt) == ("succeeded", 2)
+        nonces = [event.attempt for event in running.of(e.CallChanged) if event.state == "dispatching"]
+        assert nonces == [1, 2]
+        assert len(told(model)) == 1
+
+
+async def test_a_further_attempt_is_not_waited_for_where_the_server_stays_away(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", READ)], [reply("done")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        at_once(running)
+
+        async def answer(_dispatch: Dispatch, _number: int) -> Any:
+            await running.engine.registry.disconnect("demo")
+            await turns(lambda: running.engine.catalogue.get("demo", "add") is None)
+            return AWAY
+
+        sent = instead(running, answer)
+        await go(running)
+        assert len(sent) == 1
+        assert (await rows(running))[0].state == "failed"
+        assert len(told(model)) == 1

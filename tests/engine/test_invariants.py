@@ -20,6 +20,7 @@ from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import LaunchOptions, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.consent import LaunchRead
 from tests.engine.rig import rig
 
 FAULTS = Path(__file__).parent / "faults" / "server.py"
@@ -174,7 +175,14 @@ async def test_invariant_11_a_projects_server_starts_only_when_the_person_says_s
         listed = await running.until(e.ServerChanged, lambda event: event.name == "theirs")
         assert listed.state == "not_allowed"
         assert not mark.exists()
-        await running.ask(c.AllowServer(server="theirs"))
+        launch = await running.ask(c.ReadLaunch(server="theirs"))
+        assert isinstance(launch, LaunchRead)
+        assert launch.program == sys.executable
+        refused = await running.ask(c.AllowServer(server="theirs", digest="of something else"))
+        assert isinstance(refused, e.CommandFailed)
+        assert "has changed" in refused.what + refused.why
+        assert not mark.exists()
+        await running.ask(c.AllowServer(server="theirs", digest=launch.digest))
         await running.until(
             e.ServerChanged, lambda event: event.name == "theirs" and event.state == "failed"
         )

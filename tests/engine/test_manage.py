@@ -356,3 +356,36 @@ async def test_a_mistaken_server_can_be_mended_in_the_form(tmp_path: Path) -> No
         )
         assert "no key `argz`" in why
         assert (tmp_path / "config.toml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "words"),
+    [
+        (ServerSettings(command="https://x.example/mcp"), "command", "this is an address"),
+        (ServerSettings(command="x", args=("${HOME}/notes",)), "args", "${HOME} is not filled in here"),
+        (ServerSettings(command="x", args=("$HOME",)), "args", "$HOME is not filled in here"),
+        (ServerSettings(command="x", args=("~/notes",)), "args", "~ is not filled in here"),
+        (ServerSettings(command="${TOOL}"), "command", "${TOOL} is not filled in here"),
+        (ServerSettings(command="x", cwd="${HOME}"), "cwd", "${HOME} is not filled in here"),
+        (ServerSettings(url="https://x.example/${PART}"), "url", "${PART} is not filled in here"),
+        (ServerSettings(command="npx -y x"), "command", "belongs under `args`"),
+    ],
+)
+async def test_what_would_not_work_is_said_while_the_form_is_filled_in(
+    tmp_path: Path, settings: ServerSettings, where: str, words: str
+) -> None:
+    async with rig(tmp_path) as running:
+        checked = await running.ask(m.CheckServer(name="s", settings=settings, new=True))
+        assert isinstance(checked, ServerChecked)
+        said = {str(each.where): each.what for each in (*checked.problems, *checked.warnings)}
+        assert words in said[where]
+
+
+async def test_what_works_is_not_spoken_against(tmp_path: Path) -> None:
+    program = tmp_path / "my program"
+    program.touch()
+    settings = ServerSettings(command=str(program), args=("a$", "50%", "cost: $5"), env={"A": "${HOME}"})
+    async with rig(tmp_path) as running:
+        checked = await running.ask(m.CheckServer(name="s", settings=settings, new=True))
+        assert isinstance(checked, ServerChecked)
+        assert (checked.problems, checked.warnings) == ((), ())

@@ -46,12 +46,12 @@ async def test_everything_that_is_offered_is_listed(tmp_path: Path) -> None:
         assert [resource.uri for resource in page.resources] == ["a://notes"]
         assert [(one.label, one.variables) for one in page.templates] == [
             ("files", ("folder", "path")),
-            ("broken", ()),
         ]
         assert page.subscribable
         assert page.completes
         told = await running.until(e.ServerChanged, lambda event: event.state == "idle")
         assert (told.prompts, told.resources) == (2, 1)
+        assert told.reason == "not used: template broken: its address has a { without its counterpart"
 
 
 async def test_a_prompt_is_filled_in_and_made_safe_and_a_changed_list_is_read_again(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_hostile_names_are_safe_and_cost_no_other_entry(tmp_path: Path) ->
             assert "\x1b" not in text
             assert "\u202e" not in text
             assert "<U+202E>" in text
-        await running.until(e.ServerChanged, lambda event: event.log_lines == 3)
+        await running.until(e.ServerChanged, lambda event: event.log_lines == 7)
         log = await running.ask(c.ReadServerLog(server="s"))
         assert isinstance(log, e.ServerLog)
         assert any("warning disk: " in line and "<U+202E>" in line for line in log.lines), log.lines

@@ -38,7 +38,7 @@ def players() -> Players:
 
 
 def broke(event: e.Event) -> bool:
-    return isinstance(event, e.Notice) and event.what == "The run ended."
+    return isinstance(event, e.JournalFailed)
 
 
 async def approve_all(running: Stage, ends: Callable[[e.Event], bool] = lambda _event: False) -> e.Event:

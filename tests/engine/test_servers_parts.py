@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers.addresses import is_loopback, shown_url
+from omni_tui.servers.entries import tool
 from omni_tui.servers.health import Backoff, StartGate, root_cause
-from omni_tui.servers.listing import MAX_TOOLS, trim
+from omni_tui.servers.listing import MAX_TOOLS, Page
 from omni_tui.servers.log import MAX_BYTES, MAX_LINES, ServerLog
 from omni_tui.servers.tap import canonical
 from omni_tui.servers.transports.frames import MAX_CONTAINERS, JunkLine, encode, parse
@@ -91,7 +92,7 @@ def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
     log.feed(b"o\r\n\n\x1b[31mred")
     assert log.lines() == ["one", "two", ""]
     log.flush()
-    assert log.last_words == "<U+001B>[31mred"
+    assert log.last_words == "red"
     log.feed(b"".join(b"%d\n" % number for number in range(MAX_LINES * 3)))
     assert len(log) == MAX_LINES
     assert log.lines()[-1] == str(MAX_LINES * 3 - 1)
@@ -156,27 +157,37 @@ def test_root_cause_is_found_inside_groups() -> None:
     assert root_cause(cause) is cause
 
 
-def test_listing_is_trimmed_to_what_is_well_formed_and_bounded() -> None:
+def test_a_page_is_bounded_entry_by_entry() -> None:
     good = {"name": "t", "inputSchema": {"type": "object"}}
     deep: Any = {}
     for _ in range(100):
         deep = {"a": deep}
-    page: dict[str, Any] = {
-        "tools": [
-            good,
-            7,
-            {"name": 1},
-            {**good, "inputSchema": deep},
-            {**good, "inputSchema": {"a": [0] * 30_000}},
-        ]
-    }
-    assert trim(page, "tools") == 4
-    assert page["tools"] == [good]
-    page = {"tools": [good] * (MAX_TOOLS + 3)}
-    assert trim(page, "tools") == 3
-    page = {"prompts": [{"name": "p"}]}
-    assert trim(page, "prompts") == 0
-    assert trim({"tools": "none"}, "tools") == 0
+    page = Page("tools")
+    large = {**good, "inputSchema": {"a": [0] * 30_000}}
+    page.take({"tools": [good, {**good, "inputSchema": deep}, large]})
+    assert (page.entries, len(page.left_out), page.over) == ([good], 2, 0)
+    page = Page("tools")
+    stand_in = page.take({"tools": [good] * (MAX_TOOLS + 3), "nextCursor": ""})
+    assert (len(page.entries), page.over, page.cursor) == (MAX_TOOLS, 3, "")
+    assert stand_in["nextCursor"] == ""
+    for odd in ({"tools": "none"}, {}, {"tools": [], "nextCursor": 7}):
+        page = Page("tools")
+        page.take(odd)
+        assert page.odd
+        assert not page.entries
+
+
+JSON_OBJECTS = st.dictionaries(st.sampled_from(["name", "inputSchema", "type", "title", "_meta"]), JSON)
+
+
+@given(st.lists(JSON_OBJECTS | JSON, max_size=5))
+def test_every_entry_is_read_or_left_out_with_a_reason(listed: list[Any]) -> None:
+    page = Page("tools")
+    page.take({"tools": [*listed, {"name": "good", "inputSchema": {}}]})
+    found = page.read(lambda entry: tool("s", entry))
+    assert found[-1].name == "good"
+    assert len(found) + len(page.left_out) == len(listed) + 1
+    assert all(each.reason for each in page.left_out)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from omni_tui.engine.pool import MeteredPool
 from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.execution import ClearCache, ReadStats, StatsRead
 from tests.engine.rig import rig
@@ -56,3 +57,25 @@ def test_the_pool_tells_its_depth() -> None:
     pool.shutdown(wait=True)
     depth = pool.depth()
     assert (depth.running, depth.queued, depth.most_queued) == (0, 0, 3)
+
+
+async def test_what_was_counted_is_there_when_the_session_is_opened_again(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", ECHO)], [reply("a")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await go(running)
+        before = await running.ask(ReadStats())
+        session = running.engine.session.journal.session
+    async with rig(tmp_path, model=ScriptedModel(), mode="auto", resume=session) as again:
+        after = await again.ask(ReadStats())
+        assert isinstance(before, StatsRead)
+        assert isinstance(after, StatsRead)
+        assert after.tools == before.tools != ()
+        assert isinstance(await again.ask(c.NewSession()), e.CommandDone)
+        fresh = await again.ask(ReadStats())
+        assert isinstance(fresh, StatsRead)
+        assert fresh.tools == ()
+        assert isinstance(await again.ask(c.OpenSession(session=session)), e.CommandDone)
+        back = await again.ask(ReadStats())
+        assert isinstance(back, StatsRead)
+        assert back.tools == before.tools

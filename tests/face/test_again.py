@@ -162,7 +162,6 @@ async def test_retry_sends_the_last_message_in_the_same_words() -> None:
     face = face_of(*harmless())
     async with face.app.run_test(size=SIZE) as pilot:
         await face.settle(pilot)
-        chat_of(face).composer.prompt.focus()
         await pilot.press(*"/retry", "enter")
         await until(pilot, lambda: bool(face.link.sent(BranchSession)))
         assert (face.link.sent(BranchSession)[0].turn, face.link.sent(BranchSession)[0].text) == ("t2", "")

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from omni_tui.face import actions
 from omni_tui.face.keys import check_keys, may_approve
 from omni_tui.face.panes.approvals import ApprovalsPane
 from omni_tui.face.screens.batch import BatchScreen
 from omni_tui.face.screens.whole import WholeScreen
-from omni_tui.face.widgets.lines import LinesView
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import CheckArguments, Decide, EditCall
 from omni_tui.protocol.events import ArgumentsChecked, CallChanged, Problem, TextPage
@@ -28,6 +29,10 @@ def pane_of(face: Face) -> ApprovalsPane:
     pane = face.app.main.pane("approvals")
     assert isinstance(pane, ApprovalsPane)
     return pane
+
+
+def actions_key(name: str) -> str:
+    return actions.get(name).keys.split(",")[0]
 
 
 async def arrive(face: Face, pilot: Pilot[None], *, quiet: float = 1.0) -> ApprovalsPane:
@@ -329,34 +334,156 @@ async def test_the_whole_is_fetched_by_the_page() -> None:
         assert screen.view.count == 30_000
 
 
-async def test_marked_calls_are_approved_by_typing_how_many() -> None:
-    face = Face(
+async def open_batch(face: Face, pilot: Pilot[None]) -> BatchScreen:
+    """Mark what may be marked, and open the sheet with it."""
+    pane = await arrive(face, pilot)
+    for _ in range(len(pane.queue)):
+        await pilot.press("m", "down")
+    assert pane.queue.marked == {"c2", "c3"}
+    await pilot.press("M")
+    await until(pilot, lambda: isinstance(face.app.screen, BatchScreen))
+    screen = face.app.screen
+    assert isinstance(screen, BatchScreen)
+    await until(pilot, lambda: screen.view.count > 0)
+    return screen
+
+
+def two_of_four() -> Face:
+    """Return an app where four calls wait, two of which may be approved together."""
+    return Face(
         ready(),
         approval("c2"),
         approval("c3"),
         approval("c4", risk="destructive"),
         approval("c5", held=True),
     )
-    async with face.app.run_test(size=SIZE) as pilot:
-        pane = await arrive(face, pilot)
-        for _ in range(4):
-            await pilot.press("m", "down")
-        assert pane.queue.marked == {"c2", "c3"}
-        await pilot.press("M")
-        await until(pilot, lambda: isinstance(face.app.screen, BatchScreen))
-        view = face.app.screen.query_one(LinesView)
-        await until(pilot, lambda: view.count > 0)
-        line = face.app.screen.query_one(Input)
-        line.focus()
-        await pilot.press("3", "enter")
-        await pilot.pause()
-        assert face.link.sent(Decide) == []
-        view.scroll_end(animate=False)
-        await until(pilot, lambda: view.end_seen)
-        line.value = ""
-        await pilot.press("2", "enter")
+
+
+@pytest.mark.parametrize("size", [(160, 45), (80, 24)])
+async def test_marked_calls_are_approved_by_their_number_and_a_shifted_key(size: tuple[int, int]) -> None:
+    face = two_of_four()
+    async with face.app.run_test(size=size) as pilot:
+        screen = await open_batch(face, pilot)
+        await pilot.press("end")
+        await until(pilot, lambda: screen.view.end_seen)
+        await pilot.press("2")
+        face.clock.advance(1.0)
+        await until(pilot, lambda: screen.arming.armed)
+        await pilot.press("A")
+        face.clock.advance(0.1)
         await until(pilot, lambda: len(face.link.sent(Decide)) == 2)
         assert {d.call for d in face.link.sent(Decide)} == {"c2", "c3"}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("end", "2", "enter"),
+        ("end", "2", "space"),
+        ("end", "3", "A"),
+        ("end", "A"),
+        ("end", "2", "backspace", "A"),
+        ("end", "2", "a"),
+        ("tab", "2", "enter"),
+    ],
+)
+async def test_nothing_else_approves_the_marked_calls(keys: tuple[str, ...]) -> None:
+    face = two_of_four()
+    async with face.app.run_test(size=SIZE) as pilot:
+        screen = await open_batch(face, pilot)
+        for key in keys:
+            await pilot.press(key)
+            face.clock.advance(1.0)
+            await pilot.pause(0.15)
+        face.clock.advance(1.0)
+        await until(pilot, lambda: not screen._decision.holding)
+        assert face.link.sent(Decide) == []
+
+
+async def test_the_number_and_the_key_in_one_go_approve_nothing() -> None:
+    face = two_of_four()
+    async with face.app.run_test(size=SIZE) as pilot:
+        screen = await open_batch(face, pilot)
+        await pilot.press("end")
+        await until(pilot, lambda: screen.view.end_seen)
+        face.clock.advance(1.0)
+        await pilot.press("2", "A")
+        face.clock.advance(1.0)
+        await until(pilot, lambda: not screen._decision.holding)
+        assert face.link.sent(Decide) == []
+
+
+async def test_a_sheet_with_more_than_fits_is_read_to_its_end_first() -> None:
+    long = {"content": "\n".join(f"line {n}" for n in range(200))}
+    face = Face(ready(), approval("c2", long), approval("c3", long))
+    async with face.app.run_test(size=SIZE) as pilot:
+        screen = await open_batch(face, pilot)
+        await pilot.press("2")
+        face.clock.advance(1.0)
+        await pilot.press("A")
+        face.clock.advance(1.0)
+        await until(pilot, lambda: not screen._decision.holding)
+        assert face.link.sent(Decide) == []
+        assert not screen.view.end_seen
+        await pilot.press("end")
+        await until(pilot, lambda: screen.view.end_seen and not screen._missing())
+        face.clock.advance(1.0)
+        await until(pilot, lambda: screen.arming.armed)
+        await pilot.press("A")
+        face.clock.advance(0.1)
+        await until(pilot, lambda: len(face.link.sent(Decide)) == 2)
+
+
+@pytest.mark.parametrize("how", ["help", "palette", "whole", "zoom", "theme", "another pane", "resize"])
+async def test_a_card_that_is_to_be_seen_again_is_looked_at_first(how: str) -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        assert pane.arming.armed
+        main = face.app.screen
+        if how in ("help", "palette", "whole"):
+            await pilot.press({"help": "f1", "palette": "ctrl+p", "whole": "v"}[how])
+            await until(pilot, lambda: face.app.screen is not main)
+            face.clock.advance(5.0)
+            await pilot.press("escape")
+            await until(pilot, lambda: face.app.screen is main)
+        elif how == "zoom":
+            await pilot.press(actions_key("zoom"))
+        elif how == "theme":
+            face.app.change_theme("omni-light")
+        elif how == "resize":
+            await pilot.resize_terminal(*SIZE[:1], SIZE[1] - 1)
+        else:
+            await pilot.press("f4")
+            face.clock.advance(5.0)
+            await pilot.press("f5")
+        face.clock.advance(0.15)
+        await pilot.press("A")
+        await nothing(face, pilot)
+        face.clock.advance(1.0)
+        await until(pilot, lambda: pane.arming.armed)
+        await pilot.press("A")
+        assert (await decided(face, pilot)).verdict == "approve"
+
+
+async def test_a_size_that_changes_under_a_key_drops_the_decision() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("A")
+        assert pane.holding
+        face.app.post_message(events.Resize(Size(150, 44), Size(150, 44)))
+        await nothing(face, pilot)
+
+
+async def test_no_key_counts_from_the_moment_of_a_resize_on() -> None:
+    face = Face(ready(), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        face.app.on_resize()
+        assert not pane.arming.armed
+        await pilot.press("A")
+        await nothing(face, pilot)
 
 
 async def test_a_click_approves_only_what_is_armed() -> None:

@@ -313,6 +313,41 @@ async def test_a_held_key_accepts_one_stage_only() -> None:
         assert len(face.link.sent(AnswerAsk)) <= 1
 
 
+async def test_the_card_follows_a_sampling_to_its_second_stage_unarmed() -> None:
+    face = Face(ready(), asked("sampling"), approval("c2"))
+    face.link.answers[AnswerAsk] = lambda _c: [CommandDone(), asked("sampling", stage="answering")]
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("A")
+        assert (await answered(face, pilot)).action == "accept"
+        await until(pilot, lambda: "MODEL IS ANSWERING" in card(pane))
+        face.link.emit(review())
+        await until(pilot, lambda: "MODEL'S ANSWER" in card(pane))
+        assert pane.rows.selected == "ask:a1"
+        assert not pane.arming.armed
+        face.clock.advance(0.1)
+        await pilot.press("A")
+        await until(pilot, lambda: not pane.holding)
+        assert len(face.link.sent(AnswerAsk)) == 1
+        face.clock.advance(1.0)
+        await until(pilot, lambda: pane.arming.armed)
+        await pilot.press("A")
+        face.clock.advance(0.1)
+        await until(pilot, lambda: len(face.link.sent(AnswerAsk)) == 2)
+        assert face.link.sent(AnswerAsk)[-1].digest == "digest-review"
+
+
+async def test_a_question_that_was_put_off_is_not_followed() -> None:
+    face = Face(ready(), asked("sampling"), approval("c2"))
+    async with face.app.run_test(size=SIZE) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("D")
+        await until(pilot, lambda: pane.queue.calls == ["c2", "ask:a1"])
+        face.link.emit(asked("sampling", digest="digest-2"))
+        await face.settle(pilot)
+        assert pane.rows.selected is None
+
+
 async def test_while_the_model_answers_it_can_only_be_declined() -> None:
     face = Face(ready(), asked("sampling", stage="answering"))
     async with face.app.run_test(size=SIZE) as pilot:

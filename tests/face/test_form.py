@@ -16,7 +16,7 @@ from textual.widgets import Input, TextArea
 from omni_tui.face.form.checking import by_engine
 from omni_tui.face.form.controls import ChoiceBar
 from omni_tui.face.form.form import BATCH, ArgumentsForm, RawBox
-from omni_tui.face.form.groups import GroupRow, MoreRow
+from omni_tui.face.form.groups import GroupRow
 from omni_tui.face.form.widgets import Row
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import CheckArguments
@@ -78,7 +78,8 @@ async def test_a_list_grows_and_shrinks_by_keys() -> None:
         await pilot.pause()
         await pilot.press("tab", "tab", *"old", "tab", *"new")
         assert form.arguments_json == '{"path":"p","edits":[{"oldText":"old","newText":"new"}]}'
-        form.query(GroupRow).first().focus()
+        await pilot.press(*["shift+tab"] * 3)
+        assert isinstance(form.screen.focused, GroupRow)
         await pilot.press("plus", "minus", "minus")
         await pilot.pause()
         assert form.arguments_json == '{"path":"p","edits":[]}'
@@ -229,6 +230,36 @@ async def test_omitted_empty_and_null_are_chosen_on_purpose() -> None:
         assert form.arguments_json == '{"note":"x"}'
 
 
+async def test_a_map_is_filled_in_by_keys_and_values() -> None:
+    env = {"type": "object", "additionalProperties": {"type": "string"}}
+    async with shown(schema(env=env, last={"type": "string"})) as (pilot, form, app):
+        await pilot.press("plus", "down", "down", *"HOME", "down", *"/root")
+        assert form.arguments_json == '{"env":{"HOME":"/root"}}'
+        await pilot.press("up", "up", "up", "plus")
+        assert len(form.query(GroupRow)) == 3
+        assert_safe(app)
+
+
+async def test_a_field_of_two_types_takes_plain_text_and_says_which_it_takes() -> None:
+    either = {"type": ["string", "integer"], "description": "a name or a number"}
+    async with shown(schema(who=either)) as (pilot, form, _app):
+        assert "text or integer · a name or a number" in row(form, "who").render().plain
+        await pilot.press(*"Ada")
+        assert form.arguments_json == '{"who":"Ada"}'
+        await pilot.press("backspace", "backspace", "backspace", *"12")
+        assert form.arguments_json == '{"who":12}'
+
+
+async def test_a_name_that_is_cut_stands_in_full_below() -> None:
+    name = "a_name_that_is_longer_than_its_column_is_wide"
+    parts = {name: {"type": "string"}, "x" + name: {"type": "array", "items": {"type": "string"}}}
+    async with shown(of_properties(parts)) as (_pilot, form, _app):
+        for each in parts:
+            first, *below = row(form, each).render().plain.splitlines()
+            assert each not in first
+            assert any(each in line for line in below)
+
+
 async def test_choices_by_arrows_and_letters() -> None:
     async with shown(real("everything", "get-annotated-message")) as (pilot, form, _):
         assert isinstance(form.screen.focused, ChoiceBar)
@@ -280,7 +311,7 @@ async def test_thousands_of_fields_are_mounted_as_they_are_reached() -> None:
     of = of_properties({f"field{n}": {"type": "string"} for n in range(3000)})
     async with shown(of) as (pilot, form, _):
         assert len(form.query(Row)) == BATCH
-        form.query_one(MoreRow).focus()
+        await pilot.press(*["tab"] * BATCH)
         await until(pilot, lambda: len(form.query(Row)) == 2 * BATCH, "the next rows")
         await until(pilot, lambda: row(form, f"field{BATCH}").has_focus_within, "the first of them")
         await pilot.press("x")

@@ -6,18 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from omni_tui.face import actions
 from omni_tui.face.form.rows import FormRow
+from omni_tui.face.panes.servers import ServerRows
 from omni_tui.face.screens.confirm import ConfirmScreen
 from omni_tui.face.screens.server import ServerScreen
 from omni_tui.face.screens.wire import FrameRows, WireScreen
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import ReconnectServer, RemoveServer
-from omni_tui.protocol.events import CommandDone, FileSaved, Problem
+from omni_tui.protocol.events import CommandDone, FileSaved, Problem, ServerChanged
 from omni_tui.protocol.manage import (
     CheckServer,
     DisableServer,
@@ -125,6 +128,44 @@ async def test_a_new_server_by_address_checked_while_typing(size: tuple[int, int
         assert sent.settings == ServerSettings(url="https://x/")
 
 
+async def test_a_pasted_command_line_is_taken_apart() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await opened(face, pilot, "n")
+        await pilot.press(*"web", "enter", "enter")
+        assert row(face, "command").has_focus_within
+        line = "$ API_URL=https://x npx -y @scope/server '/two words'"
+        face.app.post_message(events.Paste(line))
+        await until(pilot, lambda: row(face, "command").value == "npx")
+        assert row(face, "args").value == "-y @scope/server '/two words'"
+        assert row(face, "env").value == "API_URL=https://x"
+        assert "was taken apart" in text_of(face)
+
+
+async def test_what_is_typed_into_the_command_stays_there() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await opened(face, pilot, "n")
+        await pilot.press(*"web", "enter", "enter", *"my", "space", *"app")
+        await pilot.pause()
+        assert (row(face, "command").value, row(face, "args").value) == ("my app", "")
+
+
+async def test_after_a_server_was_added_the_cursor_stands_on_it() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await opened(face, pilot, "n")
+        await pilot.press(*"web", "enter", "enter", *"x")
+        await pilot.press("f9")
+        await until(pilot, lambda: face.app.screen is face.app.main)
+        web = SafeText("web")
+        told = ServerChanged(name="web", label=web, state="connecting", since=0.0, transport="stdio",
+                             target=SafeText("x"), source="user")  # fmt: skip
+        face.link.emit(told)
+        rows = face.app.main.query_one(ServerRows)
+        await until(pilot, lambda: rows.selected == "web")
+
+
 async def test_a_refusal_of_the_engine_leaves_what_was_typed() -> None:
     face = form_face()
     face.link.refuse(EditServer, "config.toml was changed meanwhile")
@@ -146,10 +187,36 @@ async def test_a_projects_server_is_kept_for_the_session_and_the_form_says_so() 
         await opened(face, pilot, "e")
         await until(pilot, lambda: "for this session only" in text_of(face))
         assert row(face, "save").value == "no"
-        assert row(face, "save").fixed
+        assert not row(face, "save").display  # what would be refused is not offered
         await pilot.press("end", "x", "f9")
         await until(pilot, lambda: bool(face.link.sent(EditServer)))
         assert face.link.sent(EditServer)[0].save is False
+
+
+async def test_in_the_demo_a_new_server_is_for_this_session_and_the_form_says_so() -> None:
+    face = form_face()
+    face.link.emit(scenario.ready(demo=True))
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await opened(face, pilot, "n")
+        await until(pilot, lambda: "added for this session only" in text_of(face))
+        assert not row(face, "save").display
+        await pilot.press(*"new", "tab", "tab", "x", "f9")
+        await until(pilot, lambda: bool(face.link.sent(EditServer)))
+        assert face.link.sent(EditServer)[0].save is False
+
+
+async def test_a_server_nobody_allowed_is_not_started_by_saving_its_form() -> None:
+    face = form_face()
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await face.settle(pilot)
+        first = scenario.servers()[0]
+        assert isinstance(first, ServerChanged)
+        face.link.emit(msgspec.structs.replace(first, state="not_allowed", source="project"))
+        await opened(face, pilot, "e")
+        await until(pilot, lambda: "not allowed to start yet" in text_of(face))
+        await pilot.press("end", "x", "f9")
+        await pilot.pause()
+        assert face.link.sent(EditServer) == []
 
 
 async def test_what_cannot_be_changed_is_said_and_not_sent() -> None:

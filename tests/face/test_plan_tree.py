@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
+from omni_tui.face.approval.queue import Queue, QueueRows
 from omni_tui.face.overview import Overview
 from omni_tui.face.transcript import TranscriptView
+from omni_tui.face.transcript.entries import EndItem
 from omni_tui.face.transcript.items import Fold, PlanItem, TaskItem
 from omni_tui.face.transcript.lanes import MAX_ITEMS
 from omni_tui.face.widgets.status import right_parts
@@ -19,12 +22,14 @@ from omni_tui.protocol.events import (
     Retrying,
     ThoughtDelta,
     TurnEnded,
+    TurnStarted,
     Usage,
     UsageChanged,
 )
 from omni_tui.protocol.plan import PlanDecided, PlanPhase, PlanProposed, PlanTask
 from tests.face import plans, scenario
 from tests.face.chat_app import ChatApp
+from tests.face.fake import FakeClock
 from tests.face.scenario import approval, proposed
 from tests.face.test_transcript_view import HOSTILE, counted
 
@@ -53,6 +58,52 @@ async def on_task(app: ChatApp, ident: str) -> int:
 
 
 # --- the fold
+
+
+def turn_of(events: list[AnyEvent]) -> str:
+    return next(event.turn for event in events if isinstance(event, TurnStarted))
+
+
+def test_a_parked_turn_that_goes_on_is_not_called_parked() -> None:
+    events = list(plans.running())
+    turn = turn_of(events)
+    parked = TurnEnded(turn=turn, status="parked", reason=SafeText("left"), ts=scenario.NOW)
+    fold = folded(*events, parked)
+    ends = [item for item in fold.items if isinstance(item, EndItem)]
+    assert [(item.status, item.hidden) for item in ends] == [("parked", False)]
+    still = [item for item in fold.items if isinstance(item, TaskItem) and item.state == "running"]
+    assert still
+    assert all(item.ended for item in still)
+    fold.apply(TurnStarted(turn=turn, mode="orchestrator", model=SafeText("m"), ts=scenario.NOW + 60))
+    assert [item.hidden for item in ends] == [True]
+    assert not any(item.ended for item in still)
+    assert fold.running
+
+
+def test_the_clocks_of_a_plan_stand_still_when_the_engine_is_gone() -> None:
+    fold = folded(*plans.running())
+    assert fold.running
+    fold.engine_stopped(scenario.NOW)
+    assert fold.running == set()
+    assert fold.turn == ""
+    still = [item for item in fold.items if isinstance(item, TaskItem) and item.state == "running"]
+    assert {item.ended for item in still} == {scenario.NOW}
+
+
+def test_a_row_of_the_queue_names_the_task_of_its_agent() -> None:
+    queue = Queue()
+    for event in plans.running():
+        queue.apply(event)
+    asked = approval("c-agent", {"path": "x"})
+    turn = turn_of(list(plans.running()))
+    queue.apply(msgspec.structs.replace(asked, turn=turn, agent="root/p1/t1"))
+    queue.apply(msgspec.structs.replace(asked, call="c-root", agent="root"))
+    queue.apply(msgspec.structs.replace(asked, call="c-other", agent="root/p9/t9"))
+    assert queue.agent("c-agent").startswith("t1 ")
+    assert queue.agent("c-root") == ""
+    assert queue.agent("c-other") == "root/p9/t9"
+    drawn = QueueRows(queue, FakeClock(scenario.NOW)).render_row("c-agent", 100, 1).plain
+    assert "t1 Search the notes" in drawn
 
 
 def test_every_state_of_a_task_has_its_mark_and_its_word() -> None:

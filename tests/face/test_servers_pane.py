@@ -67,19 +67,20 @@ async def test_who_comes_before_the_servers_finds_the_first_one_chosen() -> None
 
 
 async def test_a_batch_of_news_is_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    redraw = ServersPane._redraw
+
+    def counted(pane: ServersPane) -> None:
+        drawn.append(1)
+        redraw(pane)
+
+    monkeypatch.setattr(ServersPane, "_redraw", counted)
     face = Face(scenario.ready(), server())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
         pane = face.app.main.pane("servers")
         assert isinstance(pane, ServersPane)
-        drawn: list[int] = []
-        redraw = pane._redraw
-
-        def counted() -> None:
-            drawn.append(1)
-            redraw()
-
-        monkeypatch.setattr(pane, "_redraw", counted)
+        drawn.clear()
         for number in range(100):
             pane.apply(server(name=f"s{number % 10}", label=SafeText(f"s{number % 10}"), attempt=number))
         assert drawn == []

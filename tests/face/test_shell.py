@@ -22,9 +22,9 @@ from omni_tui.face.widgets.status import StatusBar
 from omni_tui.protocol import Link, SafeText
 from omni_tui.protocol.commands import (
     AddServer,
-    AllowServer,
     Hello,
     NewSession,
+    ReadLaunch,
     Replay,
     SendMessage,
     SetMode,
@@ -374,9 +374,9 @@ async def test_allowing_a_server_is_offered_only_where_it_waits_for_it() -> None
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
         await pilot.press("f2", "y")
-        assert face.link.sent(AllowServer) == []
+        assert face.link.sent(ReadLaunch) == []
         await pilot.press("end", "y")
-        assert [c.server for c in face.link.sent(AllowServer)] == ["new"]
+        assert [c.server for c in face.link.sent(ReadLaunch)] == ["new"]
 
 
 async def test_a_first_run_shows_the_first_page_and_whoever_writes_goes_on_writing() -> None:

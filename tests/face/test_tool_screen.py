@@ -236,6 +236,37 @@ async def test_a_destructive_tool_asks_once_more_and_only_a_late_capital_y_sends
         assert not app.screen.query(ConfirmBar)
 
 
+async def test_the_question_says_of_a_tool_that_reads_that_it_reads() -> None:
+    port = port_with(risk="read")
+    port.answers[CallTool] = lambda c: (
+        CommandDone(id="c1")
+        if c.confirmed
+        else ConfirmNeeded(server="files", tool="list", risk="read", why=(SafeText("not checked"),))
+    )
+    async with shown(port) as (pilot, _, app):
+        await pilot.press("f9")
+        await until(pilot, lambda: app.screen.query(ConfirmBar), "the question")
+        await pilot.pause()
+        assert "only reads" in app.seen()
+        assert "may change things" not in app.seen()
+
+
+@pytest.mark.parametrize("what", ["the screen changed", "resize"])
+async def test_a_question_that_is_to_be_seen_again_is_looked_at_first(what: str) -> None:
+    async with shown(confirming()) as (pilot, _, app):
+        await pilot.press("f9")
+        await until(pilot, lambda: app.screen.query(ConfirmBar), "the question")
+        app.clock.advance(1.0)
+        if what == "resize":
+            await pilot.resize_terminal(90, 30)
+        else:
+            app.stillness.disturb()
+        app.clock.advance(0.1)
+        await pilot.press("Y")
+        await pilot.pause(0.1)
+        assert [c.confirmed for c in app.port.of(CallTool)] == [False]
+
+
 async def test_a_burst_or_a_paste_confirms_nothing() -> None:
     async with shown(confirming()) as (pilot, _, app):
         await pilot.press("f9")

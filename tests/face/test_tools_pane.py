@@ -26,6 +26,7 @@ from omni_tui.protocol.events import (
     ToolSummary,
 )
 from omni_tui.security.text import safe, safe_line
+from tests.face import scenario
 from tests.face.tool_app import HOSTILE, ToolApp, assert_safe, until
 
 
@@ -318,7 +319,8 @@ def test_the_best_match_is_first(query: str, names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("events", "words"),
     [
-        ((), "No server yet"),
+        ((), "Waiting for the engine"),
+        ((scenario.ready(),), "No server yet"),
         ((server("a", "connecting"),), "as their servers connect"),
         ((server("a", "failed"),), "No server offers a tool"),
     ],

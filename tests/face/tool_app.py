@@ -10,6 +10,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widget import Widget
 
+from omni_tui.face.clock import Stillness
 from omni_tui.face.messages import CopyText, OpenTool
 from omni_tui.face.port import Refused
 from omni_tui.face.themes import DEFAULT, built_in_dir, load_themes
@@ -64,6 +65,7 @@ class ToolApp(App[None]):
         self.opened: list[tuple[str, str]] = []
         self.copied: list[str] = []
         self.clock = FakeClock(1_794_060_120.0)
+        self.stillness = Stillness(self.clock)
         for theme in load_themes([built_in_dir()])[0]:
             self.register_theme(theme)
         self.theme = DEFAULT

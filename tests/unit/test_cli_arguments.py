@@ -17,6 +17,7 @@ from omni_tui.cli.failures import Failure
         ({"type": "string"}, '"x"', '"x"'),
         ({"type": "string"}, "a=b", "a=b"),
         ({"type": "integer"}, "17", 17),
+        ({"type": "integer"}, "3.0", 3.0),
         ({"type": "number"}, "17", 17),
         ({"type": "number"}, "-1.5e3", -1500.0),
         ({"type": "boolean"}, "true", True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omni_tui.approvals import fingerprint
 from omni_tui.config.inherit import EVERY_SERVER, SSH_AGENT, has_credentials, inherited
 from omni_tui.config.load import Loaded, load_config
 from omni_tui.config.spec import ServerSpec, Source
+from omni_tui.engine.consent import launch_read
 from omni_tui.protocol import LaunchOptions
 from omni_tui.servers.transports.stdio import environment
 
@@ -152,3 +154,11 @@ def test_the_readme_names_every_variable() -> None:
     assert missing == set()
     plain = {name for name in named if not name.endswith("*")} - {SSH_AGENT, "NAME"}
     assert plain <= EVERY_SERVER
+
+
+def test_consent_names_what_is_passed_on_and_what_that_means() -> None:
+    spec = ServerSpec(name="x", command="git", source="project", inherit=(SSH_AGENT, "https_proxy"))
+    told = launch_read(spec, None)
+    assert json.loads(told.launch_json)["inherit"] == [SSH_AGENT, "https_proxy"]
+    assert any("your SSH agent" in words for words in told.dangers)
+    assert any("https_proxy" in words and "password" in words for words in told.dangers)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.cli.doctor import LITELLM, _tiny, startup_files
+from omni_tui.cli.doctor import LITELLM, _redis, _tiny, startup_files
 from omni_tui.config.load import load_config
 from omni_tui.models import tiny
 from omni_tui.protocol import LaunchOptions
@@ -44,3 +44,12 @@ def test_the_tiny_model_is_bad_only_where_it_is_chosen(
     (tmp_path / tiny.FILE).write_bytes(b"x")
     (found,) = _tiny(load_config(LaunchOptions(config=str(config), state_dir=str(tmp_path)), {}))
     assert (found.level, tiny.LABEL in found.what) == ("ok", True)
+
+
+def test_redis_is_neither_fine_nor_broken_where_nothing_uses_it(tmp_path: Path) -> None:
+    environ = {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": "1"}
+    loaded = load_config(LaunchOptions(state_dir=str(tmp_path)), environ)
+    (found,) = _redis(loaded)
+    assert found.level == "note"
+    assert "nothing in this version uses Redis" in found.what
+    assert list(_redis(load_config(LaunchOptions(state_dir=str(tmp_path)), {}))) == []

@@ -8,7 +8,16 @@ from email.utils import formatdate
 
 import pytest
 
-from omni_tui.resilience.errors import Failure, classify, kind_of_status, retry_after_s, tidy
+from omni_tui.resilience.errors import (
+    Failure,
+    classify,
+    in_words,
+    kind_of_status,
+    retry_after_s,
+    tidy,
+    unreadable,
+    wait_in,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +41,15 @@ from omni_tui.resilience.errors import Failure, classify, kind_of_status, retry_
         (503, "", "transient"),
         (529, "", "transient"),
         (599, "", "transient"),
+        (413, "Limit 6000, Requested 9000", "overflow"),
+        (429, "Request too large: TPM: Limit 6,000, Requested 9,000", "overflow"),
+        (429, "TPM: Limit 6000, Used 5000, Requested 2000", "transient"),
+        (500, "model requires more system memory (8.0 GiB) than is available", "permanent"),
+        (500, 'template: :108:130: executing "" at <index $prop.Type 0>', "permanent"),
+        (500, "CUDA out of memory", "permanent"),
+        (503, "Loading model", "transient"),
+        (500, "the request exceeds the available context size", "overflow"),
+        (400, "the request exceeds the available context size, try increasing it", "overflow"),
         (None, "", "permanent"),
     ],
 )
@@ -179,3 +197,113 @@ def test_a_providers_words_are_tidied(raw: str, clean: str) -> None:
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_s(headers, now=1_000_000) == seconds
+
+
+WORDS = '{"error": {"message": "because of the moon", "type": "server_error"}}'
+
+
+@pytest.mark.parametrize(
+    "status", [400, 401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504, 529, 599]
+)
+def test_every_status_is_told_with_its_number_and_the_providers_words(status: int) -> None:
+    told = classify(failure(ValueError("LiteLLM's own words"), status=status)._replace(said=WORDS), now=0)
+    assert f"({status}): because of the moon" in told.what
+    assert "LiteLLM" not in told.what
+    assert told.status == status
+    assert told.todo
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"error": "model is not there"}', "model is not there"),
+        ('{"error": {"message": "m", "code": 1}}', "m"),
+        ('{"object": "error", "message": "m", "code": 400}', "m"),
+        ('{"detail": "Not allowed"}', "Not allowed"),
+        ('{"detail": [{"loc": ["body"], "msg": "field required"}]}', "field required"),
+        ('[{"error": {"code": 503, "message": "busy"}}]', "busy"),
+        (
+            "<html><head><title>413 Too Large</title></head><body><h1>413</h1></body></html>",
+            "413 Too Large",
+        ),
+        ("<html><style>p {}</style><body>Please <b>log&nbsp;in</b></body></html>", "Please log in"),
+        ("plain words", "plain words"),
+    ],
+)
+def test_a_body_is_told_in_its_own_words(body: str, said: str) -> None:
+    assert tidy(body) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "1 second"),
+        (20, "20 seconds"),
+        (89.5, "90 seconds"),
+        (300, "5 minutes"),
+        (5_400, "90 minutes"),
+        (18_000, "5 hours"),
+        (18_300, "5 hours"),
+        (172_800, "2 days"),
+    ],
+)
+def test_a_wait_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Daily limit reached; resets in 5h", 18_000),
+        ("Please try again in 6m12.5s.", 372.5),
+        ("Please try again in 250ms", 0.25),
+        ("retry in 30 seconds", 30),
+        ('"retryDelay": "34s"', 34),
+        ("try again later", None),
+        ("no limit", None),
+    ],
+)
+def test_a_wait_that_stands_in_the_words(text: str, seconds: float | None) -> None:
+    assert wait_in(text) == seconds
+
+
+def test_a_wait_of_hours_is_said() -> None:
+    limited = failure(ValueError("x"), status=429)._replace(
+        said='{"error": {"message": "Daily limit"}}', headers={"retry-after": "18000"}
+    )
+    told = classify(limited, now=0)
+    assert told.what.endswith("(429): Daily limit; it asks to wait 5 hours")
+    assert "in 5 hours" in told.todo
+    soon = classify(limited._replace(headers={"retry-after": "20"}), now=0)
+    assert "asks to wait" not in soon.what
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("model is loading", "transient"),
+        ("insufficient_quota", "quota"),
+        ("prompt is too long", "overflow"),
+        ("model requires more system memory", "permanent"),
+    ],
+)
+def test_an_error_that_came_with_a_good_status_is_judged_by_its_words(said: str, kind: str) -> None:
+    told = classify(failure(ValueError(said))._replace(said=said), now=0)
+    assert told.kind == kind
+    assert said in told.what
+    assert "None" not in told.what
+
+
+@pytest.mark.parametrize(
+    ("kind", "began", "sort", "words"),
+    [
+        ("page", False, "permanent", "answered with a web page and not as a model does: Log in"),
+        ("broken", False, "cut", "cannot be read"),
+        ("broken", True, "cut", "in the middle of the answer"),
+        ("large", False, "permanent", "more in one piece"),
+        ("empty", False, "transient", "empty answer"),
+    ],
+)
+def test_an_answer_that_is_none_is_told(kind: str, began: bool, sort: str, words: str) -> None:
+    told = unreadable(kind, "h:1", "<html><h1>Log in</h1>", began=began)
+    assert (told.kind, words in told.what, bool(told.todo)) == (sort, True, True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from omni_tui.face.form.exact import NotJson, Number, ascii_json, parse, pretty
 from omni_tui.face.form.model import FormModel
-from omni_tui.face.form.nodes import ArrayNode, Leaf, ObjectNode
+from omni_tui.face.form.nodes import ArrayNode, Leaf, MapNode, ObjectNode
 from omni_tui.face.form.schema import MAX_CHOICES, MAX_FIELDS, MAX_LEVELS
 
 SCHEMAS: dict[str, list[dict[str, Any]]] = json.loads(
@@ -95,6 +95,9 @@ schemas = st.recursive(
             {"anyOf": [{"type": "integer"}, {"type": "string"}]},
             {"oneOf": [{"const": 1, "title": "one"}, {"const": 2}]},
             {"type": "object"},
+            {"type": "object", "additionalProperties": True},
+            {"type": "object", "additionalProperties": {"type": ["string", "number"]}},
+            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
             {"$ref": "#/$defs/node"},
             {"$ref": "https://example.invalid/x"},
             True,
@@ -410,11 +413,92 @@ def test_what_is_said_about_a_field_is_safe_and_short() -> None:
         ({"type": "array", "items": {"type": "string"}}, "list of text"),
         ({"enum": ["a", "b"]}, "one of 2"),
         ({"type": "object"}, "JSON object"),
-        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "JSON"),
+        ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "text or integer"),
+        ({"type": ["string", "number", "integer", "null"]}, "text, number or null"),
+        ({"anyOf": [{"type": "string"}, {"type": "array", "items": {}}]}, "text or JSON list"),
+        ({"oneOf": [{"enum": ["auto"]}, {"type": "boolean"}]}, "text or true/false"),
+        ({}, "text, or any JSON"),
+        ({"type": ["integer", "boolean"]}, "JSON: integer or true/false"),
+        ({"anyOf": [{"type": "object"}, {"type": "array"}]}, "JSON: JSON list or JSON object"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, "keys and values (text)"),
+        ({"type": "object", "additionalProperties": True}, "keys and values (any)"),
     ],
 )
 def test_hints_say_the_type(schema: dict[str, Any], hint: str) -> None:
     assert model(x=schema).field.fields[0].hint == hint
+
+
+MIXED = {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "array", "items": {}}]}
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("hello", '"hello"'),
+        ("12", "12"),
+        ('"12"', '"12"'),
+        (" 12", '" 12"'),
+        ("3.0", "3.0"),
+        ("3.5", '"3.5"'),
+        ("true", '"true"'),
+        ("[1, 2]", "[1,2]"),
+        ("[1,\n2]\n", "[1,2]"),
+        ('{"a": 1}', '"{\\"a\\": 1}"'),
+        ("null", '"null"'),
+    ],
+)
+def test_a_field_that_takes_a_text_or_something_else_takes_plain_text(typed: str, sent: str) -> None:
+    form = required(x=MIXED)
+    leaf(form, "x").write(typed)
+    assert form.arguments_json() == f'{{"x":{sent}}}'
+    again = required(x=MIXED)
+    again.load(parse(f'{{"x":{sent}}}'))
+    assert again.arguments_json() == f'{{"x":{sent}}}'
+
+
+def test_what_begins_like_a_list_and_is_none_is_said() -> None:
+    form = required(x=MIXED)
+    leaf(form, "x").write("[1, 2")
+    sent, troubles = form.arguments()
+    assert sent is None
+    assert "put it in quotes" in troubles[0].what
+
+
+def test_a_map_has_rows_of_keys_and_values() -> None:
+    form = model(env={"type": "object", "additionalProperties": {"type": "integer"}})
+    assert form.arguments_json() == "{}"
+    node = root(form).child("env")
+    assert isinstance(node, MapNode)
+    first, second = node.add(), node.add()
+    assert isinstance(first, ObjectNode)
+    assert isinstance(second, ObjectNode)
+    first.child("key").write("A")
+    assert form.arguments()[0] is None
+    first.child("value").write("1")
+    second.child("key").write("A")
+    second.child("value").write("2")
+    sent, troubles = form.arguments()
+    assert sent is None
+    assert troubles[0].what == "this key stands there twice"
+    second.child("key").write("B")
+    assert form.arguments_json() == '{"env":{"A":1,"B":2}}'
+    form.load(parse('{"env": {"x/y": 3, "": 4}}'))
+    assert form.arguments_json() == '{"env":{"x/y":3,"":4}}'
+    assert form.find("/env/x~1y").text == "3"
+
+
+def test_values_that_look_alike_show_their_type() -> None:
+    form = model(c={"enum": [1, "1", "a", True, "true"]})
+    assert [choice.label for choice in form.field.fields[0].choices] == [
+        "1 (integer)",
+        "1 (text)",
+        "a",
+        "true (true/false)",
+        "true (text)",
+    ]
+    titled = model(c={"oneOf": [{"const": "a", "title": "One"}, {"const": "b", "title": "One"}]})
+    labels = [choice.label for choice in titled.field.fields[0].choices]
+    assert len(set(labels)) == 2
 
 
 def test_true_is_not_one_among_choices() -> None:

@@ -247,6 +247,14 @@ Run 'docker run --help' for more information
     "plain": ("first line\nno licence found\n", "no licence found"),
     "only the last says anything": ("hello\nsegmentation of the mind\n", "segmentation of the mind"),
     "shell": ("sh: 1: mcp-server: not found\n", "sh: 1: mcp-server: not found"),
+    "only a usage text": (
+        "Usage: server [flags]\n\nFlags:\n  --version   print the version\n",
+        "Usage: server [flags]",
+    ),
+    "progress": (
+        "Downloading 10%\rDownloading 100%\rerror: no space left on device\n",
+        "error: no space left on device",
+    ),
     "nothing": ("\n\n", ""),
 }
 
@@ -273,4 +281,19 @@ def test_words_of_an_earlier_process_are_not_told() -> None:
     log.begin()
     assert log.last_words == ""
     log.note("connected")
+    assert log.last_words == ""
+
+
+def test_reason_on_standard_output_is_told_where_standard_error_says_nothing() -> None:
+    log = ServerLog()
+    log.begin()
+    log.odd(b"Error: API_KEY is missing", "not a message")
+    assert log.last_words == "Error: API_KEY is missing"
+    log.feed(b"npm notice a newer version is there\n")
+    assert log.last_words == "Error: API_KEY is missing"
+    log.odd(b'{"error": "half of a message', "cut off")
+    assert log.last_words == "Error: API_KEY is missing"
+    log.feed(b"Error: the licence has expired\n")
+    assert log.last_words == "Error: the licence has expired"
+    log.begin()
     assert log.last_words == ""

@@ -87,7 +87,7 @@ async def test_the_rules_do_not_pretend_to_plan_anew() -> None:
     plan = read_draft(first.text, Scope(OFFER))
     assert isinstance(plan, Plan)
     record = TaskRecord(plan.tasks[0], "failed", 2, reason="no luck")
-    asked = failure(plan, {"t1": record}, ["t1"])
+    asked = failure(plan, {"t1": record}, ["t1"], {})
     on = await said(SYSTEM, user("add 1 and 2"), first, asked)
     assert "no other way" in json.loads(on.text)["go_on"]
 

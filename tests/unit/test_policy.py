@@ -100,3 +100,25 @@ def test_risk_is_what_the_server_says_unless_the_name_says_worse(
     name: str, annotations: dict[str, object], risk: Risk
 ) -> None:
     assert classify(name, annotations) == risk
+
+
+def test_of_the_mode_of_the_turn_and_the_mode_of_now_the_severer_counts() -> None:
+    modes: tuple[Mode, ...] = ("chat", "auto", "orchestrator")
+    decisions: tuple[Decision, ...] = ("allow", "ask", "deny")
+    for mode, now, first, second in product(modes, modes, decisions, decisions):
+        base: dict[Mode, Decision] = {**BASE, mode: first}
+        base[now] = second
+        both = assess(base, replace(QUIET, mode=mode, now=now))
+        for one in (mode, now):
+            assert ORDER[both.decision] >= ORDER[assess(base, replace(QUIET, mode=one)).decision]
+        assert both.mode in (mode, now)
+
+
+def test_a_turn_without_a_plan_is_asked_about_once_the_mode_plans() -> None:
+    assessment = assess(BASE, replace(QUIET, mode="auto", now="orchestrator"))
+    assert (assessment.decision, assessment.mode) == ("ask", "orchestrator")
+    assert assess(BASE, replace(QUIET, mode="orchestrator", now="auto")).decision == "allow"
+
+
+def test_what_was_allowed_after_the_message_is_asked_about() -> None:
+    assert assess(BASE, replace(QUIET, loosened="you allowed it later")).decision == "ask"

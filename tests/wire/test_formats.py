@@ -256,7 +256,7 @@ async def test_the_output_limit_ends_the_turn_with_words(name: str) -> None:
     host = FakeHost()
     async with double(name, [Say("one two", length=True)]) as wire:
         ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
-    assert (ended.status, ended.todo) == ("limit", "say “continue”")
+    assert (ended.status, ended.todo) == ("limit", "type /continue, or raise max_tokens under [model]")
 
 
 # --- what is said -------------------------------------------------------------------------------
@@ -361,3 +361,66 @@ async def test_servers_on_this_machine_answer_under_their_prefix_without_a_key(p
         assert not any("sk-own" in head for head in wire.heads)
     assert ended.status == "done"
     assert len(host.calls) == 1
+
+
+# --- what no further try can help ---------------------------------------------------------------
+
+
+@every
+@pytest.mark.parametrize(
+    ("fail", "asked", "words"),
+    [
+        (Fail(500, "model requires more system memory (8.0 GiB) than is available"), 1, "(8.0 GiB)"),
+        (Fail(429, "Daily limit reached", retry_after="18000"), 1, "asks to wait 5 hours"),
+        (Fail(413, "Request too large: TPM: Limit 6000, Requested 9000"), 1, "Requested 9000"),
+        (Fail(429, "Request too large: TPM: Limit 6000, Requested 9000"), 1, "Requested 9000"),
+        (Fail(401, "this key has ended"), 1, "this key has ended"),
+    ],
+)
+async def test_it_is_not_asked_again_and_again_and_its_words_are_told(
+    name: str, fail: Fail, asked: int, words: str
+) -> None:
+    host = FakeHost(add)
+    async with double(name, [fail] * asked) as wire:
+        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        assert len(wire.bodies) == asked
+    assert ended.status == "failed"
+    assert f"({fail.status})" in ended.reason
+    assert words in ended.reason
+    assert ended.todo
+
+
+@every
+async def test_a_busy_provider_is_asked_again_and_its_words_are_told(name: str) -> None:
+    host = FakeHost(add)
+    async with double(name, [Fail(529, "the herd is overloaded")] * 5) as wire:
+        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        assert len(wire.bodies) == 5
+    assert "is overloaded (529): the herd is overloaded" in ended.reason
+    assert all("(529): the herd" in retry.reason for retry in host.seen(Retrying))
+    assert host.seen(UsageChanged) == []
+
+
+@every
+async def test_an_output_limit_within_a_call_ends_the_turn_in_words(name: str) -> None:
+    host = FakeHost(add)
+    async with double(name, [Say("I add.", (ADD,), length=True)]) as wire:
+        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+        assert len(wire.bodies) == 1
+    assert host.calls == []
+    assert (ended.status, "output limit was reached in a call" in ended.reason) == ("limit", True)
+    assert "max_tokens" in ended.todo
+    ((usage),) = [event.usage for event in host.seen(UsageChanged)]
+    assert (usage.input, usage.output, usage.estimated) == (20, 7, False)
+
+
+@every
+async def test_tokens_of_an_answer_that_broke_off_are_counted(name: str) -> None:
+    host = FakeHost(add)
+    async with double(name, [Say("I was about to", fault="cut"), Say("It is 42.")]) as wire:
+        ended = await run_turn(host, wire.model(), turn="t", policy=QUICK)
+    assert ended.status == "done"
+    lost, told = (event.usage for event in host.seen(UsageChanged))
+    assert lost.estimated
+    assert min(lost.input, lost.output) > 0
+    assert not told.estimated

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from omni_tui.face.clock import Clock
+from omni_tui.face.clock import Clock, Stillness
 
 QUIET_S = 0.4
 """Seconds an item must have been on the screen, whole and unchanged, with no key pressed."""
@@ -22,11 +22,15 @@ BURST_KEYS = 3
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """What stood on the screen: a call, the digest of what was shown, and whether that was all of it."""
+    """What stood on the screen: a call, the digest of what was shown, and whether that was all of it.
+
+    `place` is where: x, y, width, height. The same thing at another place is another picture.
+    """
 
     call: str
     digest: str
     whole: bool
+    place: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,17 @@ class Press:
     painted: Painted | None
     armed: bool
     doubt: str
+    changes: int = 0
+    """How often anything had happened by then, of the place and of the screen."""
 
 
 class Arming:
     """Follows paints, keys and disturbances of one place where decisions are made."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, screen: Stillness | None = None) -> None:
         self._clock = clock
+        self._screen = screen if screen is not None else Stillness(clock)
+        self._changes = 0
         self._since = self._painted_at = clock.monotonic()
         self._keys: deque[float] = deque(maxlen=BURST_KEYS)
         self._last_key, self._last, self._came = "", -1e9, -1e9
@@ -63,6 +71,11 @@ class Arming:
     def disturb(self) -> None:
         """Focus, resize, resume, paste, a key: the quiet time starts again."""
         self._since = self._clock.monotonic()
+        self._changes += 1
+
+    @property
+    def _quiet_since(self) -> float:
+        return max(self._since, self._screen.since)
 
     @property
     def armed(self) -> bool:
@@ -74,7 +87,7 @@ class Arming:
         """Seconds until approving counts; infinite while nothing whole is painted."""
         if self.painted is None or not self.painted.whole:
             return float("inf")
-        return max(0.0, self._since + QUIET_S - self._clock.monotonic())
+        return max(0.0, self._quiet_since + QUIET_S - self._clock.monotonic())
 
     def press(self, key: str, stamp: float) -> Press:
         """Take a key press into account and say what it may do.
@@ -83,7 +96,7 @@ class Arming:
         showed then, whatever is painted by the time the key is read.
         """
         now, came = self._clock.monotonic(), self._clock.arrived(stamp)
-        armed = self.armed and came - self._since >= QUIET_S
+        armed = self.armed and came - self._quiet_since >= QUIET_S
         self._keys.append(came)
         burst = len(self._keys) == BURST_KEYS and came - self._keys[0] <= BURST_S
         repeat = key == self._last_key and came - self._came < REPEAT_S
@@ -95,11 +108,13 @@ class Arming:
             "the key is held down": repeat,
             "it changed under the key; look again": late,
         }
-        return Press(key, now, self.painted, armed, next((why for why, so in doubts.items() if so), ""))
+        doubt = next((why for why, so in doubts.items() if so), "")
+        return Press(key, now, self.painted, armed, doubt, self._changes + self._screen.changes)
 
     def stands(self, press: Press) -> bool:
-        """True once no other key can have come with the press, and the same thing is still painted."""
-        return (self._last_key, self._last) == (press.key, press.at) and self.painted == press.painted
+        """True if no other key came after the press, nothing happened, and the same thing is painted."""
+        same = (self._last_key, self._last) == (press.key, press.at) and self.painted == press.painted
+        return same and self._changes + self._screen.changes == press.changes
 
     def due(self, press: Press) -> bool:
         """True once the time to find out about a burst is over."""

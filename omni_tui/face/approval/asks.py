@@ -15,12 +15,13 @@ from omni_tui.face.approval.blocks import argument_lines
 from omni_tui.face.approval.body import LABEL, Body, hanging
 from omni_tui.face.approval.sampling import request_lines
 from omni_tui.face.approval.values import Pairs, parse
+from omni_tui.face.approval.visible import identifier, unseen, visible
 from omni_tui.face.form.schema import Field, read_schema
 from omni_tui.face.overview import asked_key
 from omni_tui.face.widgets.lines import joined, rows, wrap
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.asks import ServerAsked
-from omni_tui.security.text import hidden, safe, safe_line
+from omni_tui.security.text import safe_line
 
 _CHIPS = {"form": "ASKS YOU", "url": "A PAGE", "sampling": "ASKS YOUR MODEL"}
 _LABEL_LIMIT, _WHY_LIMIT = 120, 600
@@ -163,7 +164,7 @@ def said_lines(message: str, width: int) -> list[Content]:
     """Return the server's words, quoted as its own."""
     if not message.strip():
         return []
-    text = f"“{safe(message, limit=200_000)}”"
+    text = f"“{visible(message, lines=True)}”"
     margin = Content.styled("says".ljust(LABEL), "$text-2")
     lines = [Content.styled(row, "$text-1") for row in rows(text, width - LABEL)]
     return [margin + lines[0], *(Content(" " * LABEL) + line for line in lines[1:])]
@@ -171,11 +172,11 @@ def said_lines(message: str, width: int) -> list[Content]:
 
 def _head(item: Asked, width: int) -> list[Content]:
     event = item.event
-    name = Content.styled(f"{safe(event.server, lines=False)} › {item.label}", "bold $text-1")
+    name = Content.styled(f"{identifier(event.server)} › {visible(item.label)}", "bold $text-1")
     badge = chip(event)
     head = [name + Content("   ") + badge]
     if head[0].cell_length > width:
-        head = [*wrap(name, width), badge]
+        head = [*wrap(name, width), *wrap(badge, width)]
     if item.course:
         head += wrap(Content.styled(f"in the course of {item.course}", "$text-2"), width)
     if event.refused:
@@ -191,12 +192,12 @@ def _origin(item: Asked, width: int) -> list[Content]:
     event = item.event
     text = Content.assemble(
         ("server".ljust(LABEL), "$text-2"),
-        (safe(event.server, lines=False), "$text-1"),
+        (identifier(event.server), "$text-1"),
         (f"  {event.transport}" if event.transport else "", "$text-3"),
     )
     lines = hanging(text, width)
     if event.target:
-        target = Content.assemble(("target".ljust(LABEL), "$text-2"), (event.target, "$text-3"))
+        target = Content.assemble(("target".ljust(LABEL), "$text-2"), (visible(event.target), "$text-3"))
         lines += hanging(target, width)
     return lines
 
@@ -230,12 +231,12 @@ def _form(event: ServerAsked, width: int) -> Drawn:
 
 
 def _field(field: Field, column: int, width: int) -> list[Content]:
-    name = Content.styled(field.label, "bold $text-1").truncate(max(4, width // 2), ellipsis=True)
+    name = Content.styled(visible(field.label), "bold $text-1")
     mark = (" · required", "$waiting") if field.required else ("", "")
     gap = " " * max(1, column - name.cell_length)
-    lines = wrap(Content.assemble(name, gap, (_hint(field), "$text-2"), mark), width)
+    lines = wrap(Content.assemble(name, gap, (visible(_hint(field)), "$text-2"), mark), width)
     if field.about:
-        about = Content.styled(f"“{field.about}”", "$text-3")
+        about = Content.styled(f"“{visible(field.about)}”", "$text-3")
         lines += [Content("  ") + piece for piece in wrap(about, width - 2)]
     return lines
 
@@ -272,7 +273,7 @@ def _sampling(event: ServerAsked, width: int) -> Drawn:
     lines: list[Content] = []
     for word, text in (("model", event.model), ("budget", event.budget)):
         if text:
-            said = safe_line(text, limit=300)
+            said = visible(safe_line(text, limit=300))
             lines += hanging(Content.assemble((word.ljust(LABEL), "$text-2"), (said, "$text-1")), width)
     pairs = parse(event.content_json) if event.complete else None
     lines += _as_text(event, width) if pairs is None else request_lines(pairs, width)
@@ -290,7 +291,7 @@ def _review(event: ServerAsked, width: int) -> Drawn:
     text = pairs[0][1] if pairs and [key for key, _value in pairs] == ["text"] else None
     if pairs is None:
         lines += _as_text(event, width)
-    elif type(text) is str and text.strip() and not hidden(text) and not _FAR.search(text):
+    elif type(text) is str and text.strip() and not unseen(text) and not _FAR.search(text):
         lines += [Content.styled(row, "$text-1") for row in rows(text, width)]
     else:
         lines += argument_lines(pairs, width)
@@ -298,7 +299,7 @@ def _review(event: ServerAsked, width: int) -> Drawn:
 
 
 def _as_text(event: ServerAsked, width: int) -> list[Content]:
-    text = safe(event.content, limit=200_000)
+    text = visible(event.content, lines=True)
     return [Content.styled(row, "$text-1") for row in rows(text, width)]
 
 

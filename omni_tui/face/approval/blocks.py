@@ -5,13 +5,14 @@ Every function returns lines that fit the width; nothing is left out without say
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from textual.content import Content
 
 from omni_tui.face.approval.values import (
+    Label,
     Lexeme,
     Pairs,
     Value,
@@ -22,35 +23,58 @@ from omni_tui.face.approval.values import (
     spell,
     spell_lines,
 )
+from omni_tui.face.approval.visible import unseen, visible
 from omni_tui.face.widgets.lines import fold
-from omni_tui.security.text import safe
 
 _LOOKS_LIKE_JSON = re.compile(r'\s|.*\s\Z|-?\d|true\Z|false\Z|null\Z|["\[{]')
+_PLAIN_KEY = re.compile(r"[\w.$@/#+*~-][\w.$@/#+*~:\[\]-]*")
 _SPACES = re.compile(r" {24,}")
 _EMPTY_RUN = 4
 _NUMBER = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The lines of one argument, or of the two that are drawn as one change."""
+
+    lines: list[Content]
+    arguments: int = 1
+
+
 def argument_lines(arguments: Pairs, width: int) -> list[Content]:
     """Return all arguments, names in one column."""
+    return [line for block in argument_blocks(arguments, width) for line in block.lines]
+
+
+def argument_blocks(arguments: Pairs, width: int) -> list[Block]:
+    """Return all arguments, each with the lines it takes, names in one column."""
     whole = change_in(arguments)
     if whole is not None:
         old, new, rest = whole
-        return [*argument_lines(rest, width), *diff_lines(old, new, width)]
-    column = min(max((len(safe(key)) for key, _value in arguments), default=0), 14) + 2
-    lines: list[Content] = []
-    for key, value in arguments:
-        lines += _argument(key, value, max(column, 9), width)
-    return lines
+        return [*argument_blocks(rest, width), Block(diff_lines(old, new, width), 2)]
+    names = [key_name(key) for key, _value in arguments]
+    column = min(max((name.cell_length for name in names), default=0), 14) + 2
+    column = max(2, min(max(column, 9), width // 2))
+    return [
+        Block(_argument(name, value, column, width))
+        for name, (_key, value) in zip(names, arguments, strict=True)
+    ]
 
 
-def _argument(key: str, value: Value, column: int, width: int) -> list[Content]:
-    name = Content.styled(safe(key, lines=False), "$text-2")
-    label = name.extend_right(max(1, column - name.cell_length))
+def key_name(key: str) -> Content:
+    """Return a key as it is, quoted where it could be misread, exact where not all of it shows."""
+    if isinstance(key, Label):
+        return Content.styled(visible(key), "$text-2")
+    if unseen(key) or visible(key) != key:
+        return Content.styled(exact(key), "$waiting")
+    return Content.styled(key if _PLAIN_KEY.fullmatch(key) else spell(key), "$text-2")
+
+
+def _argument(name: Content, value: Value, column: int, width: int) -> list[Content]:
     changes = changes_in(value)
     if changes:
         count = f"{len(changes)} change" + ("" if len(changes) == 1 else "s")
-        lines = [label + Content.styled(count, "$text-3"), Content("")]
+        lines = [*_beside(name, Content.styled(count, "$text-3"), column, width), Content("")]
         for number, (old, new, rest) in enumerate(changes):
             if number:
                 lines.append(Content.styled("⋯".rjust(_NUMBER), "$text-3"))
@@ -58,36 +82,60 @@ def _argument(key: str, value: Value, column: int, width: int) -> list[Content]:
             lines += diff_lines(old, new, width)
         return lines
     if type(value) is str and "\n" in value:
-        rows = value.count("\n") + 1
-        return [label + Content.styled(f"{rows} lines", "$text-3"), *text_block(value, width)]
-    return [*_inline(label, value, column, width), *_exactly(value, column, width)]
+        count = f"{value.count(chr(10)) + 1} lines"
+        return [
+            *_beside(name, Content.styled(count, "$text-3"), column, width),
+            *text_block(value, width),
+        ]
+    return [*_inline(name, value, column, width), *_exactly(value, column, width)]
 
 
-def _inline(label: Content, value: Value, column: int, width: int) -> list[Content]:
+def _inline(name: Content, value: Value, column: int, width: int) -> list[Content]:
     """Return a value beside its name, or below it if it is deep and long."""
     if isinstance(value, list) and len(spell(value)) > 2 * (width - column):
-        rows = [Content.styled(safe(line, lines=False), "$text-1") for line in spell_lines(value)]
-        return [label, *(piece for row in rows for piece in _fold(Content("  ") + row, width))]
+        rows = (visible(line) for line in spell_lines(value))
+        return [*_hang(name, width), *(piece for row in rows for piece in _json_row(row, width))]
     if type(value) is str:
-        shown = (
-            json.dumps(value, ensure_ascii=False) if _LOOKS_LIKE_JSON.match(value) or not value else value
-        )
+        shown = spell(value) if _LOOKS_LIKE_JSON.match(value) or not value else value
         text = _marked(shown, "$text-1")
     else:
         style = "$running" if isinstance(value, Lexeme) and value[:1] in "-0123456789" else "$text-1"
-        text = Content.styled(safe(spell(value), lines=False), style)
-    first, *rest = _fold(text, max(8, width - column)) or [Content("")]
-    indent = Content(" " * column)
-    return [label + first, *(indent + piece for piece in rest)]
+        text = Content.styled(visible(spell(value)), style)
+    return _beside(name, text, column, width)
+
+
+def _beside(name: Content, text: Content, column: int, width: int) -> list[Content]:
+    """Put a text beside its name, or under it where the name leaves no room. Both are there in full."""
+    if name.cell_length < column:
+        first, *rest = fold(text, width - column)
+        lines = [name.extend_right(column - name.cell_length) + first]
+    elif name.cell_length + 2 + text.cell_length <= width:
+        return [name + Content("  ") + text]
+    else:
+        lines, rest = _hang(name, width), fold(text, width - column)
+    return [*lines, *(Content(" " * column) + piece for piece in rest)]
+
+
+def _hang(text: Content, width: int, indent: int = 2) -> list[Content]:
+    """Fold a line; its further rows stand further in, so that none looks like a line of its own."""
+    first, *rest = fold(text, max(2, width - indent))
+    return [first, *(Content(" " * indent) + piece for piece in rest)]
+
+
+def _json_row(row: str, width: int) -> list[Content]:
+    """Return one line of JSON below its name. Indents deeper than a third of the width stay at that."""
+    text = row.lstrip(" ")
+    indent = Content(" " * (2 + min(len(row) - len(text), width // 3)))
+    pieces = _hang(Content.styled(text, "$text-1"), width - indent.cell_length)
+    return [indent + piece for piece in pieces]
 
 
 def _exactly(value: Value, column: int, width: int) -> list[Content]:
     """Return what is really sent, where characters that do not show were made visible."""
     if not differs(value):
         return []
-    head = Content.styled("sent as".ljust(column), "$waiting")
-    first, *rest = _fold(Content.styled(exact(value), "$waiting"), max(8, width - column))
-    return [head + first, *(Content(" " * column) + piece for piece in rest)]
+    head = Content.styled("sent as", "$waiting")
+    return _beside(head, Content.styled(exact(value), "$waiting"), column, width)
 
 
 def text_block(text: str, width: int) -> list[Content]:
@@ -97,7 +145,7 @@ def text_block(text: str, width: int) -> list[Content]:
     index = 0
     while index < len(rows):
         end = index
-        while end < len(rows) and not rows[end].strip():
+        while end < len(rows) and not rows[end]:
             end += 1
         if end - index >= _EMPTY_RUN:
             lines.append(Content.styled(f"{'⋯':>{_NUMBER}} {end - index} empty lines", "$waiting"))
@@ -131,7 +179,7 @@ def _block_exactly(text: str, width: int) -> list[Content]:
     for number, row in enumerate(text.split("\n"), 1):
         if differs(row):
             body = Content.styled(f"line {number} is sent as {exact(row)}", "$waiting")
-            lines += _fold(body, width)
+            lines += _hang(body, width, _NUMBER + 1)
     return lines
 
 
@@ -149,7 +197,7 @@ def _changed(number: str, sign: str, row: str, colour: str, back: str, width: in
 
 
 def _numbered(number: str, body: Content, width: int) -> list[Content]:
-    pieces = _fold(body, max(8, width - _NUMBER - 1)) or [Content("")]
+    pieces = fold(body, max(2, width - _NUMBER - 1))
     lines = [Content.styled(number.rjust(_NUMBER) + " ", "$text-3") + pieces[0]]
     lines += [Content(" " * (_NUMBER + 1)) + piece for piece in pieces[1:]]
     return lines
@@ -157,7 +205,7 @@ def _numbered(number: str, body: Content, width: int) -> list[Content]:
 
 def _marked(row: str, style: str) -> Content:
     """Return one line made safe, long gaps folded with a count, spaces at its end made visible."""
-    text = safe(row, limit=1_000_000, lines=False)
+    text = visible(row)
     end = len(text.rstrip(" "))
     body, tail = text[:end], text[end:]
     content = Content("")
@@ -171,7 +219,3 @@ def _marked(row: str, style: str) -> Content:
         shown = "·" * len(tail) if len(tail) < 24 else f"⋯ {len(tail)} spaces"
         content += Content.styled(shown, "$waiting")
     return content
-
-
-def _fold(text: Content, width: int) -> list[Content]:
-    return fold(text, width)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from omni_tui.face.approval.blocks import argument_lines
+from omni_tui.face.approval.blocks import argument_blocks
 from omni_tui.face.approval.body import Body, hanging
-from omni_tui.face.approval.values import parse
-from omni_tui.face.widgets.lines import joined, wrap
+from omni_tui.face.approval.values import Pairs, differs, parse
+from omni_tui.face.approval.visible import identifier, visible
+from omni_tui.face.widgets.lines import fold, joined, wrap
 from omni_tui.protocol.events import ApprovalRequested
-from omni_tui.security.text import safe
 
 RISKS = {
     "read": ("READS", "bold $on-colour on $done"),
@@ -34,31 +34,51 @@ def chip(item: ApprovalRequested) -> Content:
 
 def compose_body(item: ApprovalRequested, width: int) -> Body:
     """Draw the parts of a card."""
-    name = Content.styled(f"{safe(item.server, lines=False)} › {item.label}", "bold $text-1")
+    name = Content.styled(f"{identifier(item.server)} › {identifier(item.label)}", "bold $text-1")
     badge = chip(item)
     head = [name + Content("   ") + badge]
     if head[0].cell_length > width:
-        head = [*wrap(name, width), badge]
+        head = [*wrap(name, width), *wrap(badge, width)]
     for number, why in enumerate(item.why or ("nothing allows it",)):
-        lead = "asked because " if number == 0 else "and because "
-        head += wrap(Content.styled(f"{lead}{why}", "$text-2"), width)
+        lead = _asked(item) if number == 0 else "and because "
+        head += wrap(Content.styled(f"{lead}{visible(why)}", "$text-2"), width)
     arguments = parse(item.arguments_json) if item.complete else None
     if arguments is not None:
-        drawn = argument_lines(arguments, width)
+        blocks = argument_blocks(arguments, width)
+        drawn = [line for block in blocks for line in block.lines]
         drawn = drawn or [Content.styled("no arguments", "$text-3")]
-        verdict = _verdict(item, len(arguments))
+        verdict = _verdict(arguments)
+        counts = [(len(block.lines), block.arguments) for block in blocks]
     else:
-        rows = item.arguments.split("\n")
-        drawn = [piece for row in rows for piece in wrap(Content.styled(row, "$text-1"), width)]
-        verdict = Content.styled(f"only the beginning is shown; {item.size:,} bytes in all", "$waiting")
-    return Body(head, drawn, wrap(verdict, width), _origin(item, width), _says(item, width))
+        drawn, verdict, counts = _as_text(item, width), _verdict_of_text(item), []
+    says = _says(item, width)
+    return Body(head, drawn, wrap(verdict, width), _origin(item, width), says, blocks=counts)
 
 
-def _verdict(item: ApprovalRequested, count: int) -> Content:
+def _asked(item: ApprovalRequested) -> str:
+    """Say under which mode it waits, where that is known."""
+    return f"asked in {item.mode} mode because " if item.mode else "asked because "
+
+
+def _as_text(item: ApprovalRequested, width: int) -> list[Content]:
+    """Draw what cannot be taken apart: the exact text if all of it is here, else its beginning."""
+    text = item.arguments_json if item.complete else item.arguments
+    rows = (Content.styled(visible(row), "$text-1") for row in text.split("\n"))
+    return [piece for row in rows for piece in fold(row, width)]
+
+
+def _verdict_of_text(item: ApprovalRequested) -> Content:
+    if item.complete:
+        return Content.styled("all of it is shown, as the text that is sent", "$text-2")
+    return Content.styled(f"only the beginning is shown; {item.size:,} bytes in all", "$waiting")
+
+
+def _verdict(arguments: Pairs) -> Content:
+    count = len(arguments)
     every = "the one argument is shown" if count == 1 else f"all {count} arguments shown"
     if count == 0:
         every = "it takes no arguments"
-    if item.differs:
+    if differs(arguments):
         words = "some characters do not show: they stand as <U+…>, and as sent below"
         return Content.assemble((f"{every} · ", "$text-2"), (words, "$waiting"))
     return Content.styled(f"{every} · sent exactly so", "$text-2")
@@ -67,20 +87,22 @@ def _verdict(item: ApprovalRequested, count: int) -> Content:
 def _origin(item: ApprovalRequested, width: int) -> list[Content]:
     text = Content.assemble(
         ("server".ljust(9), "$text-2"),
-        (safe(item.server, lines=False), "$text-1"),
-        (f"  {item.transport} · {item.trust}" if item.trust else f"  {item.transport}", "$text-3"),
+        (identifier(item.server), "$text-1"),
+        (visible(f"  {item.transport} · {item.trust}" if item.trust else f"  {item.transport}"), "$text-3"),
     )
     lines = hanging(text, width)
     if item.target:
-        lines += hanging(Content.assemble(("target".ljust(9), "$text-2"), (item.target, "$text-3")), width)
+        lines += hanging(
+            Content.assemble(("target".ljust(9), "$text-2"), (visible(item.target), "$text-3")), width
+        )
     if item.agent not in ("", "root"):
-        who = Content.assemble(("asked by".ljust(9), "$text-2"), (safe(item.agent, lines=False), "$text-1"))
+        who = Content.assemble(("asked by".ljust(9), "$text-2"), (visible(item.agent), "$text-1"))
         lines += hanging(who, width)
     return lines
 
 
 def _says(item: ApprovalRequested, width: int) -> list[Content]:
-    text = " ".join(item.description.split())
+    text: str = visible(" ".join(item.description.split()))
     if not text:
         return []
     if len(text) > 400:

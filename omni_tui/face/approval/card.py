@@ -21,7 +21,7 @@ class Card(Widget):
     """Draws one item and reports to `arming` what of it has really been painted."""
 
     DEFAULT_CSS = """
-    Card { height: 1fr; width: 1fr; padding: 0 2; }
+    Card { height: 1fr; width: 1fr; padding: 0 2; text-wrap: nowrap; text-overflow: clip; }
     """
 
     class Pressed(Message):
@@ -63,7 +63,7 @@ class Card(Widget):
         else:
             if self._body is None or self._body[0] is not self.item or self._body[1] != width:
                 self._body = (self.item, width, compose_body(self.item, width))
-            lines, fits = arrange(self._body[2], self._keys(), height)
+            lines, fits = arrange(self._body[2], self._keys(), (width, height), self._painted)
             self._lines, self._whole = lines, fits and self.item.complete
         self.refresh()
 
@@ -72,12 +72,28 @@ class Card(Widget):
         self._arming.paint(None)
         self.rearrange()
 
+    def on_show(self) -> None:
+        """What was not to be seen has to be looked at first."""
+        self._arming.paint(None)
+        self.refresh()
+
+    def on_hide(self) -> None:
+        """Nothing is painted any more."""
+        self._arming.paint(None)
+
     def render_line(self, y: int) -> Strip:
         """Draw one row."""
         width = self.size.width
         if y >= len(self._lines):
             return Strip.blank(width, self.rich_style)
-        return Visual.to_strips(self, self._lines[y], width, 1, self.visual_style, pad=True)[0]
+        return self._drawn(self._lines[y])
+
+    def _drawn(self, line: Content) -> Strip:
+        return Visual.to_strips(self, line, self.size.width, 1, self.visual_style, pad=True)[0]
+
+    def _painted(self, line: Content) -> bool:
+        """Whether the cells of a row hold all of a line."""
+        return self._drawn(line).text.rstrip() == line.plain.rstrip()
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw rows, and note what is now on the screen."""
@@ -85,7 +101,9 @@ class Card(Widget):
         if self.item is None:
             self._arming.paint(None)
         elif crop.height >= self.outer_size.height:
-            self._arming.paint(Painted(self.item.call, self.item.digest, self._whole))
+            place = self.region
+            where = place.x, place.y, place.width, place.height
+            self._arming.paint(Painted(self.item.call, self.item.digest, self._whole, where))
         return strips
 
     def on_mouse_down(self, event: events.MouseDown) -> None:

@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 Ruling: TypeAlias = Verdict | Literal["cancel"]
 """What a person says about an item; `cancel` is for questions, `defer` is not told to servers."""
 _DONE = {"approve": "approved", "reject": "rejected", "defer": "put off"}
-_ANSWERED = {"approve": "answered", "reject": "declined", "cancel": "cancelled", "defer": "put off"}
+ANSWERED = "answered"
+_ANSWERED = {"approve": ANSWERED, "reject": "declined", "cancel": "cancelled", "defer": "put off"}
 _ACTIONS: dict[str, Literal["accept", "decline", "cancel"]] = {
     "approve": "accept", "reject": "decline", "cancel": "cancel",
 }  # fmt: skip
@@ -173,7 +174,7 @@ class Decider(Answering, Pane):
             return
         from omni_tui.face.screens.whole import WholeScreen
 
-        self.app.push_screen(WholeScreen(item, pane.clock), self._seen)
+        self.app.push_screen(WholeScreen(item, pane.clock, pane.stillness), self._seen)
 
     def _seen(self, verdict: tuple[str, str, Verdict] | None) -> None:
         if verdict is not None:
@@ -188,7 +189,7 @@ class Decider(Answering, Pane):
             return
         from omni_tui.face.screens.batch import BatchScreen
 
-        self.app.push_screen(BatchScreen(items), self._approve_all)
+        self.app.push_screen(BatchScreen(items, pane.clock, pane.stillness), self._approve_all)
 
     def _approve_all(self, verdicts: list[tuple[str, str]] | None) -> None:
         for call, digest in verdicts or ():

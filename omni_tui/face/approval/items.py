@@ -16,9 +16,9 @@ from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.body import Body
 from omni_tui.face.approval.plans import Planned
 from omni_tui.face.approval.values import parse, what_matters
+from omni_tui.face.approval.visible import identifier, visible
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import ApprovalRequested
-from omni_tui.security.text import safe
 
 Item: TypeAlias = ApprovalRequested | Asked | Planned
 
@@ -53,7 +53,8 @@ def compose_body(item: Item, width: int) -> Body:
 def name_of(item: Item) -> str:
     """Return what an item is called: whose it is, and what."""
     dot = "·" if isinstance(item, Planned) else "›"
-    return f"{safe(item.server, lines=False)} {dot} {item.label}"
+    label = identifier(item.label) if isinstance(item, ApprovalRequested) else visible(item.label)
+    return f"{identifier(item.server)} {dot} {label}"
 
 
 def chip(item: Item) -> Content:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from omni_tui.face.approval.body import LABEL, Body, hanging
+from omni_tui.face.approval.visible import visible
 from omni_tui.face.overview import plan_key
 from omni_tui.face.widgets.lines import rows, wrap
 from omni_tui.protocol import JsonText, SafeText
@@ -19,6 +20,12 @@ from omni_tui.security.text import safe, safe_line
 _LIMIT = 200_000
 _SIDE = "  "
 _UNDER = "     "
+_CALLS = {
+    "": "",
+    "ask": " · each of their calls is asked about",
+    "deny": " · their calls are denied by the policy",
+    "allow": " · with the plan you allow their calls, but not destructive ones, which are asked about",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +101,24 @@ def compose_body(item: Planned, width: int) -> Body:
     event = item.event
     head = [Content.styled(f"plan · {item.label}", "bold $text-1") + Content("   ") + chip(event)]
     if head[0].cell_length > width:
-        head = [*wrap(Content.styled(f"plan · {item.label}", "bold $text-1"), width), chip(event)]
+        head = [
+            *wrap(Content.styled(f"plan · {item.label}", "bold $text-1"), width),
+            *wrap(chip(event), width),
+        ]
     drawn: list[Content] = []
     for label, text in (("anew", event.why), ("why so", event.analysis)):
         if text.strip():
             drawn += _said(label, text, width)
     for number, phase in enumerate(event.phases, 1):
         drawn += [Content(""), *_phase(number, phase, width)]
-    verdict = Content.styled("all of it shown · agents have these tools only", "$text-2")
+    verdict = Content.styled(
+        f"all of it shown · agents have these tools only{_CALLS[event.calls]}", "$text-2"
+    )
     return Body(head, drawn, wrap(verdict, width), [], [])
 
 
 def _said(label: str, text: str, width: int) -> list[Content]:
-    lines = [Content.styled(row, "$text-1") for row in rows(safe(text, limit=_LIMIT), width - LABEL)]
+    lines = [Content.styled(row, "$text-1") for row in rows(visible(text, lines=True), width - LABEL)]
     margin = Content.styled(label.ljust(LABEL), "$text-2")
     return [margin + lines[0], *(Content(" " * LABEL) + line for line in lines[1:])]
 
@@ -131,7 +143,7 @@ def _task(task: PlanTask, width: int, *, last: bool) -> list[Content]:
     )  # fmt: skip
     inner = wrap(name, room)
     if task.goal.strip() and task.goal.strip() != task.title.strip():
-        inner += [Content.styled(row, "$text-2") for row in rows(safe(task.goal, limit=_LIMIT), room)]
+        inner += [Content.styled(row, "$text-2") for row in rows(visible(task.goal, lines=True), room)]
     # A tool is written server/tool: a server is named by itself only where no tool of it is.
     servers = [name for name in task.servers if not any(t.startswith(f"{name}/") for t in task.tools)]
     for label, names in (("servers", servers), ("tools", task.tools)):
@@ -147,7 +159,7 @@ def _task(task: PlanTask, width: int, *, last: bool) -> list[Content]:
 
 
 def _line(text: str) -> str:
-    return safe(text, limit=_LIMIT, lines=False)
+    return visible(text)
 
 
 def _count(number: int, word: str) -> str:

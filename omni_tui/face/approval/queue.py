@@ -8,6 +8,7 @@ from textual.content import Content
 from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, matters, name_of, why_alone
 from omni_tui.face.approval.plans import Planned
+from omni_tui.face.approval.visible import identifier
 from omni_tui.face.clock import Clock
 from omni_tui.face.overview import asked_key, plan_key
 from omni_tui.face.widgets.rows import RowList
@@ -15,8 +16,9 @@ from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, CallProposed
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
-from omni_tui.security.text import safe, safe_line
+from omni_tui.security.text import safe_line
 
+_AGENT = 24
 BATCH_LIMIT = 20
 """Most calls that may be approved together."""
 
@@ -33,6 +35,7 @@ class Queue:
         self._matters: dict[str, str] = {}
         self._courses: dict[str, str] = {}
         self._tasks: dict[tuple[str, str], str] = {}
+        self._agents: dict[str, str] = {}
         self.marked: set[str] = set()
         self.deciding: dict[str, str] = {}
         """Items whose verdict is on its way to the engine: key to digest."""
@@ -62,6 +65,10 @@ class Queue:
             self._matters[call] = matters(self._items[call])
         return self._matters[call]
 
+    def agent(self, call: str) -> str:
+        """Return the task, or else the path, of the agent a call is of; "" for the person and the root."""
+        return self._agents.get(call, "")
+
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; True if the rows changed."""
         match event:
@@ -76,7 +83,7 @@ class Queue:
             case ServerAsked():
                 return self._put(Asked(event, self._courses.get(event.call, "")))
             case CallProposed():
-                self._courses[event.call] = f"{safe(event.server, lines=False)} › {event.label}"
+                self._courses[event.call] = f"{identifier(event.server)} › {identifier(event.label)}"
             case CallChanged(state="pending" | "held"):
                 self.deciding.pop(event.call, None)
                 return event.call in self._items
@@ -115,6 +122,8 @@ class Queue:
     def _with_task(self, event: ApprovalRequested) -> ApprovalRequested:
         """Say of an agent which task it works on; its path alone says little."""
         task = self._tasks.get((event.turn, event.agent))
+        if event.agent not in ("", "root"):
+            self._agents[event.call] = task or safe_line(event.agent, limit=120)
         return msgspec.structs.replace(event, agent=f"{task} ({event.agent})") if task else event
 
     def _put(self, item: Item) -> bool:
@@ -164,6 +173,8 @@ class QueueRows(RowList):
             + Content(" ")
             + Content.styled(name, "bold $text-1" if current else "$text-2")
         )
+        if agent := self._queue.agent(key):
+            left += Content.styled(f"  {safe_line(agent, limit=_AGENT)}", "$mine")
         if key in self._queue.deciding:
             right = Content.styled("sending … ", "$text-3")
         else:

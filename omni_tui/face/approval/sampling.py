@@ -9,16 +9,17 @@ from __future__ import annotations
 from textual.content import Content
 
 from omni_tui.face.approval.blocks import argument_lines
-from omni_tui.face.approval.values import Lexeme, Pairs, Value, spell
+from omni_tui.face.approval.values import Label, Lexeme, Pairs, Value, spell
 
 _LIMITS = {"maxTokens": "most tokens", "temperature": "temperature", "stopSequences": "stops at"}
 _BINARY = ("image", "audio")
+_ROLES = ("user", "assistant")
 
 
 def request_lines(request: Pairs, width: int) -> list[Content]:
     """Return the whole request as lines that fit the width."""
     known = (*_LIMITS, "systemPrompt", "messages")
-    limits = Pairs((_LIMITS[key], value) for key, value in request if key in _LIMITS)
+    limits = Pairs((Label(_LIMITS[key]), value) for key, value in request if key in _LIMITS)
     rest = Pairs((key, value) for key, value in request if key not in known)
     lines = [*argument_lines(limits, width), *argument_lines(rest, width)]
     for key, value in request:
@@ -43,12 +44,14 @@ def messages(value: Value) -> Pairs:
         table = dict(message) if isinstance(message, Pairs) else {}
         role, content = table.get("role", ""), table.get("content", "")
         if not isinstance(role, str) or len(message) != 2 or set(table) != {"role", "content"}:
-            found.append((f"{number} message", message))
+            found.append((Label(f"{number} message"), message))
             continue
+        name = f"{number} {role}"
+        name = Label(name) if role in _ROLES else name
         pieces = [content] if isinstance(content, str | Pairs) else content
-        found.extend((f"{number} {role}", _piece(piece)) for piece in pieces)
+        found.extend((name, _piece(piece)) for piece in pieces)
         if not pieces:
-            found.append((f"{number} {role}", content))
+            found.append((name, content))
     return found
 
 

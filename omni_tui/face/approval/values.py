@@ -9,12 +9,20 @@ from __future__ import annotations
 import json
 from typing import TypeAlias
 
+from omni_tui.face.approval.visible import unseen, visible
 from omni_tui.protocol import JsonText, SafeText
-from omni_tui.security.text import hidden, safe
+from omni_tui.security.text import safe_line
+
+MAX_DEPTH = 100
+"""Levels of nesting that are read; what goes deeper is shown as the text it is."""
 
 
 class Lexeme(str):
     """A number, `true`, `false` or `null`, written as it will be sent."""
+
+
+class Label(str):
+    """A name of ours in the place of a key: words, never quoted."""
 
 
 class Pairs(list[tuple[str, "Value"]]):
@@ -48,7 +56,7 @@ _MATTERS = (
 
 
 def parse(text: JsonText) -> Pairs | None:
-    """Return the arguments, or None where the text is no complete JSON object."""
+    """Return the arguments, or None where the text is no complete JSON object, or one nested too deep."""
     try:
         value = json.loads(
             text,
@@ -70,12 +78,14 @@ def _literals(pairs: Pairs) -> Pairs | None:
     return plain if isinstance(plain, Pairs) else None
 
 
-def _plain(value: object) -> Value:
-    """Replace true, false and null by their spelling."""
+def _plain(value: object, depth: int = 0) -> Value:
+    """Replace true, false and null by their spelling. Raises `RecursionError` where it is too deep."""
+    if depth > MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, Pairs):
-        return Pairs((key, _plain(item)) for key, item in value)
+        return Pairs((key, _plain(item, depth + 1)) for key, item in value)
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
     if isinstance(value, str):
         return value
     return Lexeme(json.dumps(value))
@@ -119,7 +129,11 @@ def exact(value: Value) -> str:
 
 def differs(value: Value) -> bool:
     """True if showing the value makes something visible that is not in it."""
-    return isinstance(value, str) and hidden(value) > 0
+    if isinstance(value, str):
+        return unseen(value)
+    if isinstance(value, Pairs):
+        return any(unseen(key) or differs(item) for key, item in value)
+    return any(differs(item) for item in value)
 
 
 def change_in(value: Value) -> tuple[str, str, Pairs] | None:
@@ -152,4 +166,4 @@ def what_matters(arguments: Pairs | None) -> SafeText:
         name = next((key for key, value in arguments if type(value) is str and value), None)
     value = table[name] if name is not None else arguments[0][1]
     text = value if type(value) is str else spell(value)
-    return safe(text[:400].replace("\n", " ⏎ "), limit=200, lines=False)
+    return safe_line(visible(text[:400], lines=True), limit=200)

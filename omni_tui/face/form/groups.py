@@ -39,14 +39,17 @@ class GroupRow(Row, can_focus=True):
     def _said(self) -> Content:
         if self.problem:
             return super()._said()
-        return Content.styled(self.node.field.about, "$text-3")
+        return self._named_in_full([self.node.field.about])
+
+    @property
+    def _room(self) -> int:
+        return max(LABEL_CELLS - 5 - 2 * self._indent, 4)
 
     def _heading(self) -> Content:
         focused = self.has_focus
         sign = "▾" if self.node.open and self._can_open() else "▸"
         mark = (" *", "$waiting") if self.node.field.required and self.items is None else ("", "")
-        room = LABEL_CELLS - 5 - 2 * self._indent
-        name = Content(self.name_shown).truncate(max(room, 4), ellipsis=True)
+        name = Content(self.name_shown).truncate(self._room, ellipsis=True)
         return Content.assemble(
             "  " * self._indent + " ",
             (sign + " ", "$text-3"),
@@ -65,7 +68,7 @@ class GroupRow(Row, can_focus=True):
         if isinstance(node, ArrayNode) and node.items:
             said = f" {len(node.items)} item{'' if len(node.items) == 1 else 's'}"
         elif node.state == "empty" or (node.field.required and isinstance(node, ArrayNode)):
-            said = f" an empty {'list' if isinstance(node, ArrayNode) else 'object'} is sent"
+            said = f" an empty {'list' if node.field.kind == 'array' else 'object'} is sent"
         elif node.touched or node.field.required:
             return Content.styled(f" {node.field.hint}", "$text-3")
         else:

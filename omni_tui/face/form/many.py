@@ -130,8 +130,8 @@ class ManyRow(Row):
         if self.problem:
             return super()._said()
         field = self._list.field
-        said = f"some of {len(field.item.choices)} · {field.about}" if field.about else "some of these"
-        return Content.styled(said, "$text-3")
+        said = f"some of {len(field.item.choices)}" if field.about else "some of these"
+        return self._named_in_full([said, field.about])
 
     def on_many_bar_ticked(self, event: ManyBar.Ticked) -> None:
         """Take the choice; none at all is not sent, unless it is required."""

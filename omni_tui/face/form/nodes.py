@@ -19,6 +19,7 @@ from enum import Enum
 from typing import Final, Literal
 
 from omni_tui.face.form.exact import Json, NotJson, Number, parse, pretty, string_literal
+from omni_tui.face.form.kinds import fits, read_text, written
 from omni_tui.face.form.schema import ABSENT, Absent, Field
 from omni_tui.security.text import hidden
 
@@ -120,8 +121,8 @@ class Node:
     def specials(self) -> tuple[State, ...]:
         """Return the states that are chosen rather than typed, in the order `cycle` goes through them."""
         made: list[State] = ["unset"]
-        if self.field.kind == "text" or (
-            self.field.kind in ("object", "array") and not self.field.required
+        if self.field.kind in ("text", "mixed") or (
+            self.field.kind in ("object", "map", "array") and not self.field.required
         ):
             made.append("empty")
         if self.field.nullable:
@@ -184,6 +185,15 @@ class Leaf(Node):
         if kind in ("number", "integer") and isinstance(value, Number):
             self.state, self.text = "set", value.text
             return True
+        return kind == "mixed" and self._take_mixed(value)
+
+    def _take_mixed(self, value: Json) -> bool:
+        text = pretty(value)
+        if isinstance(value, str) and plain(value) and written(value, self.field.takes):
+            text = value
+        if isinstance(value, str) or fits(value, self.field.takes):
+            self.state, self.text = ("empty" if value == "" else "set"), "" if value == "" else text
+            return True
         return False
 
     def pick(self, choice: int) -> None:
@@ -200,6 +210,13 @@ class Leaf(Node):
             return self.field.choices[self.choice].value
         if self.field.kind == "text":
             return self.text
+        if self.field.kind == "mixed":
+            try:
+                return read_text(self.text, self.field.takes)
+            except NotJson as error:
+                what = f"not JSON: {error}; to send it as a text, put it in quotes"
+                troubles.append(Trouble(self, what, blocks=True))
+                return INVALID
         return self._number(self.text.strip(), troubles)
 
     def _number(self, text: str, troubles: list[Trouble]) -> Json | Invalid:
@@ -362,8 +379,47 @@ class ArrayNode(Node):
         return INVALID if broken else made
 
 
+class MapNode(ArrayNode):
+    """An object whose names one makes up: its items are pairs of a key and a value."""
+
+    def child_at(self, step: str) -> Node | None:
+        """Return the node of the value with that key."""
+        pairs = (item for item in self.items if isinstance(item, ObjectNode))
+        return next((pair.child("value") for pair in pairs if pair.child("key").text == step), None)
+
+    def _take(self, value: Json) -> bool:
+        if not isinstance(value, dict):
+            return False
+        pairs: list[Json] = [{"key": key, "value": each} for key, each in value.items()]
+        if not super()._take(pairs):
+            return False
+        self.state = "set" if value else "empty"
+        return True
+
+    def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
+        if not self.items and self.state != "empty" and (self.left_out or not self.field.required):
+            return self._missing(troubles)
+        made: dict[str, Json] = {}
+        broken = False
+        for node in self.items:
+            pair = node.read(troubles)
+            if not isinstance(pair, dict) or not {"key", "value"} <= pair.keys():
+                broken = True
+                continue
+            key = pair["key"]
+            if not isinstance(key, str) or key in made:
+                what = "a key is a text" if not isinstance(key, str) else "this key stands there twice"
+                troubles.append(Trouble(node, what, blocks=True))
+                broken = True
+                continue
+            made[key] = pair["value"]
+        return INVALID if broken else made
+
+
 def make_node(field: Field, parent: Node | None = None) -> Node:
     """Return an empty node for a field."""
+    if field.kind == "map":
+        return MapNode(field, parent)
     if field.kind == "object":
         return ObjectNode(field, parent)
     return ArrayNode(field, parent) if field.kind == "array" else Leaf(field, parent)

@@ -7,17 +7,20 @@ of fields costs what is looked at and no more.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import Final, Literal
 
-from omni_tui.face.form.exact import Json, NotJson, Number, parse, string_literal
+from omni_tui.face.form.exact import Json, NotJson, Number, parse, pretty, string_literal
+from omni_tui.face.form.kinds import ANYTHING, NULL, TYPE_WORDS, taken_by, type_of
 from omni_tui.face.form.refs import Schema, flatten, is_null, types_of
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
 
-Kind = Literal["text", "number", "integer", "boolean", "choice", "object", "array", "raw"]
+Kind = Literal["text", "number", "integer", "boolean", "choice", "mixed", "object", "map", "array", "raw"]
+"""`mixed` takes a text, or something else as JSON; `map` is an object whose names one makes up."""
 
 MAX_LEVELS = 8
 """Objects and lists nested deeper than this are typed as JSON."""
@@ -68,11 +71,18 @@ class Field:
     level: int = 0
     why_raw: str = ""
     choices: tuple[Choice, ...] = ()
+    takes: frozenset[str] = frozenset()
+    """The JSON types that it takes, where there are several."""
 
     @cached_property
     def label(self) -> SafeText:
         """The name as it can be shown."""
         return safe_line(self.name, limit=80) if self.name else SafeText('""')
+
+    @cached_property
+    def full_label(self) -> SafeText:
+        """The whole name, where there is room for more than a label."""
+        return safe_line(self.name, limit=_TEXT_LIMIT)
 
     @cached_property
     def about(self) -> SafeText:
@@ -143,7 +153,12 @@ class Field:
 
     @cached_property
     def item(self) -> Field:
-        """What each item of a list must be."""
+        """What each item of a list must be; of a map, a key and its value."""
+        if self.kind == "map":
+            value = self.schema.get("additionalProperties", {})
+            pair: Schema = {"key": {"type": "string"}, "value": {} if value is True else value}
+            entry: Schema = {"type": "object", "properties": pair, "required": ["key", "value"]}
+            return read(entry, self.root, name="", required=True, level=self.level + 1)
         return read(self.schema.get("items", {}), self.root, name="", required=True, level=self.level + 1)
 
 
@@ -191,12 +206,13 @@ class _Reader:
                 if choices is not None:
                     return self._choice(flat, choices, nullable)
                 rest = [b for b in branches if not is_null(b)]
+                takes = taken_by(flat, self.root)
                 if len(rest) != 1:
-                    return self._raw(flat, "it can take several shapes")
+                    return self._several(flat, takes, "it can take several shapes", nullable)
                 nullable = nullable or len(rest) < len(branches)
                 inner, problem = flatten(rest[0], self.root)
                 if inner is None or "anyOf" in inner or "oneOf" in inner:
-                    return self._raw(flat, problem or "it can take several shapes")
+                    return self._several(flat, takes, problem or "it can take several shapes", nullable)
                 flat = {**inner, **{key: value for key, value in flat.items() if key != word}}
         return self._typed(flat, nullable)
 
@@ -214,14 +230,25 @@ class _Reader:
         nullable = nullable or "null" in kinds
         kinds = [kind for kind in kinds if kind != "null"]
         if len(kinds) != 1:
-            return self._raw(flat, "it can be of several types" if kinds else "", nullable)
+            why = "it can be of several types" if kinds else ""
+            return self._several(flat, taken_by(flat, self.root), why, nullable)
         if simple := _SIMPLE.get(kinds[0]):
             return self._make(flat, simple, nullable)
         if kinds[0] == "object" and isinstance(flat.get("properties"), dict) and flat["properties"]:
             return self._nest(flat, "object", nullable)
         if kinds[0] == "array" and isinstance(flat.get("items"), dict) and "prefixItems" not in flat:
             return self._nest(flat, "array", nullable)
+        more = flat.get("additionalProperties")
+        if kinds[0] == "object" and self.level and (more is True or isinstance(more, dict)):
+            return self._nest(flat, "map", nullable)
         return self._raw(flat, "", nullable)
+
+    def _several(self, flat: Schema, takes: frozenset[str], why: str, nullable: bool) -> Field:
+        """Return a field that takes values of several types: a text box where a text is among them."""
+        nullable = nullable or (NULL in takes and takes != ANYTHING)
+        if "string" not in takes or not self.level:
+            return self._raw(flat, why, nullable, takes)
+        return Field(self.name, flat, self.root, "mixed", self.required, nullable, self.level, takes=takes)
 
     def _nest(self, flat: Schema, kind: Kind, nullable: bool) -> Field:
         if self.level >= MAX_LEVELS:
@@ -229,7 +256,7 @@ class _Reader:
         return self._make(flat, kind, nullable)
 
     def _choice(self, flat: Schema, choices: list[Choice], nullable: bool) -> Field:
-        without = tuple(choice for choice in choices if choice.value is not None)
+        without = _distinct([choice for choice in choices if choice.value is not None])
         nullable = nullable or len(without) < len(choices)
         if not without or len(without) > MAX_CHOICES:
             return self._raw(flat, f"{len(without)} choices", nullable)
@@ -240,8 +267,12 @@ class _Reader:
             choices = (Choice(True, SafeText("true")), Choice(False, SafeText("false")))
         return Field(self.name, flat, self.root, kind, self.required, nullable, self.level, choices=choices)
 
-    def _raw(self, flat: Schema, why: str, nullable: bool = False) -> Field:
-        return Field(self.name, flat, self.root, "raw", self.required, nullable, self.level, why_raw=why)
+    def _raw(
+        self, flat: Schema, why: str, nullable: bool = False, takes: frozenset[str] = frozenset()
+    ) -> Field:
+        return Field(
+            self.name, flat, self.root, "raw", self.required, nullable, self.level, why_raw=why, takes=takes
+        )
 
 
 def _choices_of(branches: list[Json], root: Json) -> list[Choice] | None:
@@ -262,6 +293,28 @@ def _choice(value: Json, title: Json = None) -> Choice:
     if isinstance(title, str) and title.strip():
         return Choice(value, safe_line(title, limit=60))
     return Choice(value, safe_line(words_for(value), limit=60))
+
+
+def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:
+    """Say the type beside values that look alike (`1` and `"1"`), and the value where titles do."""
+    for say in (_type_words, pretty_short):
+        looks = Counter(choice.label for choice in choices)
+        choices = [
+            Choice(each.value, safe_line(f"{each.label} ({say(each.value)})", limit=80))
+            if looks[each.label] > 1
+            else each
+            for each in choices
+        ]
+    return tuple(choices)
+
+
+def _type_words(value: Json) -> str:
+    return TYPE_WORDS[type_of(value)]
+
+
+def pretty_short(value: Json) -> str:
+    """Return a value as JSON on one line, cut to a few words."""
+    return safe_line(" ".join(pretty(value).split()), limit=30)
 
 
 def words_for(value: Json) -> str:
@@ -318,9 +371,25 @@ def _hint(field: Field) -> str:
         form = field.schema.get("format")
         words += f" {form}" if isinstance(form, str) else ""
         words += _range(field.schema, "minLength", "maxLength", " characters")
+    elif field.kind == "mixed" or (field.kind == "raw" and field.takes):
+        return _types_in_words(field.takes, json=field.kind == "raw")
+    elif field.kind == "map":
+        value = field.item.by_name["value"]
+        words = f"keys and values ({'any' if value.takes == ANYTHING else value.hint})"
     elif field.kind == "raw" and types_of(field.schema)[:1] in (["object"], ["array"]):
         words = "JSON object" if types_of(field.schema)[0] == "object" else "JSON list"
     return words + (" or null" if field.nullable else "")
+
+
+def _types_in_words(takes: frozenset[str], *, json: bool) -> str:
+    """Name the types that a field takes: `text or integer`, `text, number or JSON list`."""
+    if takes >= ANYTHING - {NULL}:
+        return "JSON" if json else "text, or any JSON"
+    names = [word for kind, word in TYPE_WORDS.items() if kind in takes]
+    if "number" in takes and "integer" in takes:
+        names.remove("integer")
+    said = " or ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else "".join(names)
+    return f"JSON: {said}" if json else said
 
 
 def _range(schema: Schema, low: str, high: str, unit: str = "") -> str:

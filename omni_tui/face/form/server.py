@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Literal
 from omni_tui.protocol.settings import ServerSettings
 
 Kind = Literal["line", "box", "choice"]
+_ASSIGNED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ FIELDS: tuple[FormField, ...] = (
     FormField("name", "name", "line", "e.g. files"),
     FormField("reach", "reached by", "choice", choices=(("command", "a command"), ("url", "an address"))),
     FormField("command", "command", "line", "the program, e.g. mcp-server-filesystem", "command"),
-    FormField("args", "arguments", "line", 'as in a shell, e.g. ~/notes "two words"', "command"),
+    FormField("args", "arguments", "line", 'as in a shell, e.g. /srv/notes "two words"', "command"),
     FormField("env", "environment", "box", "a line each: NAME=value, a secret as NAME=${NAME}", "command"),
     FormField("cwd", "folder", "line", "where it runs", "command"),
     FormField("url", "address", "line", "https://…", "url"),
@@ -137,6 +140,23 @@ def replaced(text: str, sign: str, key: str, value: str) -> str:
             line = f"{name}{sign}{' ' if sign == ':' else ''}{value}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def split_line(text: str) -> dict[str, str] | None:
+    """Return the fields of a command line that was put where only the program belongs, None if it is none.
+
+    Variables before the program (`KEY=value npx …`) and the `$ ` of a prompt are taken for what they are.
+    """
+    try:
+        words = shlex.split(text.strip().removeprefix("$ "))
+    except ValueError:
+        return None
+    env: list[str] = []
+    while words and _ASSIGNED.match(words[0]):
+        env.append(words.pop(0))
+    if not words or (len(words) == 1 and not env) or os.path.exists(os.path.expanduser(text.strip())):
+        return None
+    return {"command": words[0], "args": shlex.join(words[1:]), "env": "\n".join(env)}
 
 
 def field_of(where: str) -> str:

@@ -113,8 +113,7 @@ class Row(Widget):
     def _heading(self) -> Content:
         style = "bold $mine" if self.has_focus_within else "$text-1"
         mark = (" *", "$waiting") if self.node.field.required and self.items is None else ("", "")
-        room = LABEL_CELLS - 4 - 2 * self._indent
-        name = Content(self.name_shown).truncate(max(room, 4), ellipsis=True)
+        name = Content(self.name_shown).truncate(self._room, ellipsis=True)
         return Content.assemble("  " * self._indent + " ", name.stylize(style), mark)
 
     def _said(self) -> Content:
@@ -122,8 +121,20 @@ class Row(Widget):
             return Content.assemble(("✗ ", "$fail"), (self.problem, "$fail"))
         field = self.node.field
         hint = "" if field.kind in ("boolean", "choice") else field.hint
-        parts = [hint, field.about, field.why_raw]
-        return Content.styled(" · ".join(part for part in parts if part), "$text-3")
+        return self._named_in_full([hint, field.about, field.why_raw])
+
+    @property
+    def _room(self) -> int:
+        """Cells that the name may take."""
+        return max(LABEL_CELLS - 4 - 2 * self._indent, 4)
+
+    def _named_in_full(self, parts: list[str]) -> Content:
+        """Return what is said below the control; first the whole name where it was cut."""
+        said = Content.styled(" · ".join(part for part in parts if part), "$text-3")
+        if Content(self.name_shown).cell_length <= self._room:
+            return said
+        name = Content.styled(self.node.field.full_label, "$text-1")
+        return Content.assemble(name, (" · ", "$text-3"), said) if said.plain else name
 
     def on_resize(self) -> None:
         """Wrap the description anew."""
@@ -174,7 +185,7 @@ class LeafRow(Row):
             box = TextBox(node.text)
             box.placeholder = Content(self._empty_words())
             return box
-        line = TextLine(node.text, lines=node.field.kind == "text")
+        line = TextLine(node.text, lines=node.field.kind in ("text", "mixed"))
         line.placeholder = self._empty_words()
         return line
 

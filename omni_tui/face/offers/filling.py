@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.form.form import ArgumentsForm
 from omni_tui.face.offers.fields import FieldsForm, Suggested
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol import JsonText
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
 
-class FillingScreen(Screen[None]):
+class FillingScreen(FormScreen[None]):
     """Fills in texts and asks for something with them (F9)."""
 
     CSS_PATH = "../styles/offers.tcss"
@@ -69,7 +69,13 @@ class FillingScreen(Screen[None]):
         """Begin in the first field."""
         self.say("", "")
         if self.form is not None:
-            self.call_after_refresh(self.form.focus_first)
+            self.call_after_refresh(self._begin, self.form)
+        else:
+            self.form_is_ready()
+
+    def _begin(self, form: ArgumentsForm) -> None:
+        form.focus_first()
+        self.form_is_ready()
 
     def on_suggested(self, event: Suggested) -> None:
         """Show what the server suggests."""
@@ -94,6 +100,11 @@ class FillingScreen(Screen[None]):
             self.say("✗ fill in what is marked", "$fail")
             return None
         return arguments
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self.say("✗ the engine stopped; what is written here stays", "$fail")
 
     def say(self, words: str, style: str) -> None:
         """Say something beside the keys."""

@@ -12,19 +12,21 @@ from textual.content import Content
 from textual.widget import Widget
 
 from omni_tui.face import actions
-from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
+from omni_tui.face.approval.arming import BURST_S, Arming, Press
 from omni_tui.face.approval.card import Card
-from omni_tui.face.approval.decide import Decider, Ruling
+from omni_tui.face.approval.decide import ANSWERED, Decider, Ruling
 from omni_tui.face.approval.items import Item, is_form, to_copy, why_not
 from omni_tui.face.approval.keys import allowed, key_lines
 from omni_tui.face.approval.queue import Queue, QueueRows
-from omni_tui.face.clock import Clock
+from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
 from omni_tui.face.overview import asked_key, plan_key
 from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.asks import ServerAsked
 
 _RULINGS: dict[str, Ruling] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
 
@@ -49,12 +51,14 @@ class ApprovalsPane(Decider):
         self._held: tuple[Press, Ruling] | None = None
         self._was_armed = False
         self.said = ""
+        self._keys_elsewhere = Soon(self, lambda: self.card.rearrange())
 
     def compose(self) -> ComposeResult:
         """Title, queue, card. The line for words and the editor are made when they are needed."""
         clock: Clock = self.app.clock  # type: ignore[attr-defined]
         self.clock = clock
-        self.arming = Arming(clock)
+        self.stillness: Stillness = self.app.stillness  # type: ignore[attr-defined]
+        self.arming = Arming(clock, self.stillness)
         yield PaneTitle(self.TITLE)
         yield QueueRows(self.queue, clock)
         yield Card(self.arming, self._key_lines, self._empty_lines)
@@ -63,7 +67,6 @@ class ApprovalsPane(Decider):
         """Ages count on while something waits; coming back from elsewhere starts the quiet time again."""
         self._ages = self.set_interval(1.0, self.rows.refresh, pause=True)
         self._watch = self.set_interval(0.1, self._follow_arming, pause=True)
-        self.app.app_resume_signal.subscribe(self, lambda _app: self.arming.disturb())
         self.redraw()
 
     @property
@@ -94,6 +97,14 @@ class ApprovalsPane(Decider):
             self.forget_drafts()
             if self.is_mounted and self.children:
                 self.redraw()
+                self._follow_question(event)
+
+    def _follow_question(self, event: AnyEvent) -> None:
+        """A question the person has just answered, and that goes on, is on the card again; not armed."""
+        if isinstance(event, ServerAsked) and self.rows.selected is None and self.has_focus_within:
+            key = asked_key(event.ask)
+            if self.queue.ended.get(key) == ANSWERED:
+                self.rows.select(key)
 
     def clear_session(self) -> None:
         """Another session: nothing of this one waits any more."""
@@ -154,7 +165,7 @@ class ApprovalsPane(Decider):
         self.queue.ended = {}
         self.arming.disturb()
         self._watch.pause()
-        self.call_after_refresh(self.card.rearrange)
+        self._keys_elsewhere.ask()
 
     def on_resize(self) -> None:
         """Another size, another picture."""
@@ -253,8 +264,7 @@ class ApprovalsPane(Decider):
     @on(Card.Pressed)
     def _clicked(self, event: Card.Pressed) -> None:
         item = self.shown
-        same = item is not None and Painted(item.call, item.digest, event.painted.whole) == event.painted
-        if not same or item is None:
+        if item is None or (item.call, item.digest) != (event.painted.call, event.painted.digest):
             self.flash("it changed under the mouse; look again")
         elif event.action == "approve" and not event.painted.whole:
             self.action_view_call()

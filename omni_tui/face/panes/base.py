@@ -28,5 +28,8 @@ class Pane(Vertical):
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account. Cheap: mark what changed, draw on the next frame."""
 
+    def engine_stopped(self) -> None:
+        """Take note that the engine is gone: nothing that is shown goes on."""
+
     def clear_session(self) -> None:
         """Forget what belongs to a session; another one is about to be replayed."""

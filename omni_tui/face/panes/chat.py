@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import on, work
@@ -10,6 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from omni_tui.face import actions
 from omni_tui.face.panes.again import Again
 from omni_tui.face.port import Refused
 from omni_tui.face.transcript import TranscriptView
@@ -19,7 +21,7 @@ from omni_tui.face.widgets.prompt import Prompt
 from omni_tui.face.widgets.wording import LaneHead
 from omni_tui.protocol import AnyEvent, LinkClosed
 from omni_tui.protocol.commands import SendMessage
-from omni_tui.protocol.events import EngineReady, UserMessage
+from omni_tui.protocol.events import CommandDone, EngineReady, TurnEnded, UserMessage
 from omni_tui.protocol.offers import Attachment
 
 _EMPTY = (
@@ -31,6 +33,17 @@ _EMPTY = (
     ("  F1     ", "$mine"), ("every key\n", "$text-2"),
 )  # fmt: skip
 _EMPTY_DEMO = ("\n  Try: ", "$text-3"), ("add 17 and 25", "$text-1")
+
+
+_SHORT_NAME = 12
+"""A server's name up to this length is shown in the composer's corner."""
+
+
+def _awaits_words(servers: Sequence[str], left_s: int, key: str) -> str:
+    """Say what a message waits for, how long still, and how it goes out at once."""
+    short = len(servers) == 1 and len(servers[0]) <= _SHORT_NAME
+    what = servers[0] if short else f"{len(servers)} server{'s' if len(servers) > 1 else ''}"
+    return f"◌ waits for {what} {left_s} s · {key} sends"
 
 
 class ChatPane(Again):
@@ -65,6 +78,8 @@ class ChatPane(Again):
     ) -> None:
         super().__init__(id=id, classes=f"-empty {classes}")
         self._lean = lean
+        self._unstarted: dict[str, str] = {}
+        """Messages sent from here, by turn, as they were typed."""
 
     def compose(self) -> ComposeResult:
         """The page, one line on what goes on, the composer."""
@@ -102,13 +117,20 @@ class ChatPane(Again):
         """Take one event into account."""
         if isinstance(event, UserMessage):
             self.composer.remember(event.text)
+        elif isinstance(event, TurnEnded) and event.turn in self._unstarted:
+            self.call_next(self._take_back, event.turn)
         elif isinstance(event, EngineReady) and event.demo:
             self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *_EMPTY_DEMO))
         self.transcript.apply(event)
 
+    def engine_stopped(self) -> None:
+        """Stop the clocks of what ran."""
+        self.transcript.engine_stopped()
+
     def clear_session(self) -> None:
         """Forget the session. What is being written stays."""
         self.transcript.clear()
+        self._unstarted.clear()
         self.composer.forget_history()
         self.end_wording()
 
@@ -131,11 +153,20 @@ class ChatPane(Again):
             self.query_one("#chat-state", Static).update(Content.styled(below, "$mine"))
         if waits := fold.waits:
             self.composer.show_state(f"◌ {waits} to approve", "$waiting")
+        elif fold.awaits is not None and not self.screen.has_class("-engine-stopped"):
+            left = max(0, round(fold.awaits.until - view.now()))
+            words = _awaits_words(fold.awaits.servers, left, self._key_of("send_now"))
+            self.composer.show_state(words, "$running")
         elif fold.turn and not self.screen.has_class("-engine-stopped"):
             passed = duration(max(0, int(view.now() - fold.since)))
             self.composer.show_state(f"… working {passed} · esc stops", "$running")
         else:
             self.composer.show_state("", "")
+
+    def _key_of(self, action: str) -> str:
+        """Return the key of an action, as it is set now."""
+        found = (key for key, active in self.screen.active_bindings.items() if active.binding.id == action)
+        return next(found, f"/{actions.get(action).slash}")
 
     @on(TranscriptView.Zoomed)
     def _zoomed(self, event: TranscriptView.Zoomed) -> None:
@@ -189,8 +220,11 @@ class ChatPane(Again):
         if attachments:
             self.composer.note(f"reading {len(attachments)} attached …")
         try:
-            await self.port.ask(SendMessage(text=text, attachments=attachments))
+            done = await self.port.ask(SendMessage(text=text, attachments=attachments))
             self.composer.note("")
+            if isinstance(done, CommandDone):
+                self._unstarted[done.id] = text
+                self._take_back(done.id)
         except Refused as error:
             failure = error.failure
             self.composer.give_back(
@@ -200,6 +234,11 @@ class ChatPane(Again):
             self.composer.give_back(text, str(error) or "the engine is gone")
         except TimeoutError:
             self.composer.give_back(text, "the engine did not answer; it may still have arrived")
+
+    def _take_back(self, turn: str) -> None:
+        """Put a message that was stopped while it was queued back into the composer, as it was typed."""
+        if self.transcript.fold.untold(turn) and (text := self._unstarted.pop(turn, None)) is not None:
+            self.composer.take_back(text)
 
     @on(Prompt.Scroll)
     def _scroll(self, event: Prompt.Scroll) -> None:

@@ -15,9 +15,10 @@ from omni_tui.face.messages import RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.signin import SignInKeys, sign_in_lines
 from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.commands import AllowServer, DisconnectServer, ReconnectServer, RefreshServer
+from omni_tui.protocol.commands import DisconnectServer, ReconnectServer, RefreshServer
 from omni_tui.protocol.events import EngineReady, ServerChanged, ServerRemoved
 from omni_tui.protocol.signin import SignInChanged
 
@@ -132,6 +133,15 @@ def _odd(server: ServerChanged) -> str:
     return f"{server.odd:,} odd message" + ("" if server.odd == 1 else "s")
 
 
+def _empty_words(*, told: bool) -> Content:
+    """Say why there is no row: nobody has told of servers yet, or there are none."""
+    if not told:
+        return Content.styled("Waiting for the engine …", "$text-2")
+    return Content.assemble(
+        ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
+    )
+
+
 class ServersPane(SignInKeys, Pane):
     """The servers of this session and what to do about them."""
 
@@ -144,7 +154,9 @@ class ServersPane(SignInKeys, Pane):
         self.servers: dict[str, ServerChanged] = {}
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
-        self._due = False
+        self._told = False
+        self._wanted = ""
+        self._drawing = Soon(self, self._redraw)
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
@@ -179,18 +191,19 @@ class ServersPane(SignInKeys, Pane):
             self.sign_ins.pop(event.name, None)
         elif isinstance(event, SignInChanged):
             self.sign_in_changed(event)
-        elif not isinstance(event, EngineReady):
+        elif isinstance(event, EngineReady):
+            self._told = True
+        else:
             return
         if not self.is_mounted or not self.children:
             return
         if isinstance(event, ServerRemoved):  # a row of nobody must not be drawn
             self._redraw()
-        elif not self._due:
-            self._due = True
-            self.call_after_refresh(self._redraw)
+        else:
+            self._drawing.ask()
 
     def _redraw(self) -> None:
-        self._due = False
+        self._drawing.done()
         rows, news = self._rows, self._news
         self._news = set()
         rows.news(news)
@@ -199,6 +212,9 @@ class ServersPane(SignInKeys, Pane):
             rows.set_keys(keys)
         if rows.selected is None and rows.keys and self.has_focus_within:
             rows.select(rows.keys[0])
+        if self._wanted in rows.keys:
+            rows.select(self._wanted)
+            self._wanted = ""
         self.count = len(rows.servers)
         title = self.query_one(PaneTitle)
         title.count = self.count
@@ -207,12 +223,14 @@ class ServersPane(SignInKeys, Pane):
         waits = any(s.next_try is not None and s.state == "failed" for s in rows.servers.values())
         (self._ticker.resume if waits else self._ticker.pause)()
         if not rows.servers:
-            words = Content.assemble(
-                ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
-            )
-            self.query_one("#server-empty", Static).update(words)
+            self.query_one("#server-empty", Static).update(_empty_words(told=self._told))
         self._show_details()
         self.refresh_bindings()
+
+    def stand_on(self, server: str) -> None:
+        """Put the cursor on a server, as soon as there is a row of it."""
+        self._wanted = server
+        self._redraw()
 
     def _tick(self) -> None:
         self._rows.news({name for name, one in self.servers.items() if one.next_try is not None})
@@ -284,9 +302,13 @@ class ServersPane(SignInKeys, Pane):
             self.post_message(RunAction(kind, self.chosen.name))
 
     def action_server_allow(self) -> None:
-        """Consent to starting the chosen server."""
+        """Show what the chosen server would start; it is allowed there, not here."""
         if self.chosen is not None:
-            self.port.send(AllowServer(server=self.chosen.name))
+            from omni_tui.face.screens.consent import ConsentScreen
+
+            app = self.app
+            screen = ConsentScreen(self.chosen.name, app.clock, app.stillness)  # type: ignore[attr-defined]
+            app.push_screen(screen)
 
     def action_server_edit(self) -> None:
         """Open the form with the chosen server's settings."""

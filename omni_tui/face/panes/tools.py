@@ -26,9 +26,10 @@ from omni_tui.face.panes.tool_index import ToolIndex
 from omni_tui.face.panes.tool_tree import Spot, ToolTree, tool_words
 from omni_tui.face.results.history import CallHistory
 from omni_tui.face.widgets.rows import RowList
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.events import ServerChanged, ToolSummary
+from omni_tui.protocol.events import EngineReady, ServerChanged, ToolSummary
 from omni_tui.security.identifiers import identifier
 
 DELAY = 0.05
@@ -180,11 +181,12 @@ class ToolsPane(Pane):
         super().__init__(id=id)
         self.index = ToolIndex()
         self.history = CallHistory()
-        self._due = False
+        self._drawing = Soon(self, self._draw)
         self._wait: Timer | None = None
         self._typed = 0.0
         self._query = ""
         self._said: Content | None = Content("")
+        self._told = False
 
     def compose(self) -> ComposeResult:
         """Title, filter, tree, matches, and what to do where there is nothing."""
@@ -216,6 +218,9 @@ class ToolsPane(Pane):
         if self.index.apply(event):
             self.count = self.index.count
             self._draw_soon()
+        elif isinstance(event, EngineReady):
+            self._told = True
+            self._draw_soon()
         elif not isinstance(event, ServerChanged):
             self.history.apply(event)
 
@@ -224,12 +229,10 @@ class ToolsPane(Pane):
         self.history.clear()
 
     def _draw_soon(self) -> None:
-        if not self._due and self.is_attached:
-            self._due = True
-            self.call_after_refresh(self._draw)
+        self._drawing.ask()
 
     def _draw(self) -> None:
-        self._due = False
+        self._drawing.done()
         changed, self.index.changed = self.index.changed, set()
         self.query_one(ToolTree).bring(changed)
         self.query_one(PaneTitle).count = self.index.count
@@ -245,7 +248,9 @@ class ToolsPane(Pane):
 
     def _empty_words(self) -> Content:
         states = {server.state for server in self.index.servers.values()}
-        if not states:
+        if not (states or self._told):
+            words = "Waiting for the engine …"
+        elif not states:
             words = "No server yet, so no tools. ctrl+p finds “add server” and “import servers”."
         elif "connecting" in states:
             words = "Tools appear here as their servers connect."

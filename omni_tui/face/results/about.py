@@ -71,6 +71,9 @@ def about_lines(details: ToolDetails) -> Iterator[tuple[str, Look]]:
     if details.annotations:
         yield "\nTHE SERVER SAYS", "dim"
         yield "\n".join(details.annotations), "text"
+    if details.not_checked:
+        yield "\nNOT CHECKED HERE BEFORE A CALL IS SENT", "dim"
+        yield "\n".join(details.not_checked), "text"
     yield "\nINPUT SCHEMA", "dim"
     yield readable(details.input_schema_json), "json"
     if details.output_schema_json:

@@ -6,12 +6,14 @@ from functools import partial
 
 from textual import events
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
+from textual.strip import Strip
 from textual.widget import Widget
 
 from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
-from omni_tui.face.clock import Clock
+from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.keys import show_key
 from omni_tui.face.results.history import PastCall
 from omni_tui.protocol import JsonText
@@ -136,6 +138,9 @@ class StateLine(Widget):
         return line + Content.styled("   esc cancels", "$text-3")
 
 
+_DOES = {"destructive": "destroys", "write": "writes", "read": "only reads, by what its server says"}
+
+
 class ConfirmBar(Widget, can_focus=True):
     """Asks once more before a call goes out that destroys. Y (shift) sends; Enter never does.
 
@@ -154,23 +159,30 @@ class ConfirmBar(Widget, can_focus=True):
             super().__init__()
             self.bar = bar
 
-    def __init__(self, question: ConfirmNeeded, arguments: JsonText, clock: Clock) -> None:
+    def __init__(
+        self, question: ConfirmNeeded, arguments: JsonText, clock: Clock, stillness: Stillness
+    ) -> None:
         super().__init__()
         self.question = question
         self.arguments = arguments
-        self._arming = Arming(clock)
+        self._arming = Arming(clock, stillness)
 
     def on_mount(self) -> None:
         """Take the keys: this answers what the person just asked for."""
         self.focus()
-        self.call_after_refresh(self._painted)
 
-    def _painted(self) -> None:
-        self._arming.paint(Painted(call="", digest=self.arguments, whole=True))
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw rows, and note whether all of them are now on the screen."""
+        strips = super().render_lines(crop)
+        place = self.region
+        where = place.x, place.y, place.width, place.height
+        whole = crop.height >= self.outer_size.height
+        self._arming.paint(Painted("", self.arguments, whole, where))
+        return strips
 
     def render(self) -> Content:
         """Say what will happen and which key sends it."""
-        does = {"destructive": "destroys", "write": "writes"}.get(self.question.risk, "may change things")
+        does = _DOES.get(self.question.risk, "may change things")
         lines = [Content.assemble(("This tool ", "$text-1"), (does, "bold $fail"), (".", "$text-1"))]
         lines += [Content.styled(why, "$text-2") for why in self.question.why]
         keys = [

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.approval.asks import Asked, chip, said_lines
@@ -21,6 +20,7 @@ from omni_tui.face.form.nodes import ArrayNode, Node
 from omni_tui.face.form.widgets import Row
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.asks import AnswerAsk, AskAction, AskClosed, ServerAsked
 from omni_tui.security.text import safe, safe_line
@@ -48,7 +48,7 @@ class QuestionForm(ArgumentsForm):
         return super().unfolds(node) and not can_be_ticked(node)
 
 
-class AskScreen(Screen[None]):
+class AskScreen(FormScreen[None]):
     """Fills in one question and answers it. Esc goes back and keeps what was typed in the draft.
 
     It answers the question as it was when it was opened and nothing else: when that changes or is
@@ -102,7 +102,11 @@ class AskScreen(Screen[None]):
         """Begin in the first field."""
         self._say("", "")
         self._foot()
-        self.call_after_refresh(self.form.focus_first)
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.form.focus_first()
+        self.form_is_ready()
 
     def on_resize(self) -> None:
         """Wrap the server's words anew."""
@@ -112,6 +116,11 @@ class AskScreen(Screen[None]):
         )
 
     # --- what is said
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._say("✗ the engine stopped; what is written here stays", "$fail")
 
     def _say(self, words: str, style: str) -> None:
         said, self._said_of = self.query_one("#ask-said", Static), self.form.arguments_json

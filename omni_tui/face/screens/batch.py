@@ -1,39 +1,60 @@
-"""Approving several calls at once: every one of them in full, confirmed by typing how many they are."""
+"""Approving several calls at once: every one in full, confirmed by their number and a shifted key."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
+from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.calls import compose_body
+from omni_tui.face.approval.held import HeldDecision
+from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished
 
 if TYPE_CHECKING:
     from omni_tui.protocol import AnyEvent
 
 Outcome = list[tuple[str, str]] | None
+_DIGITS = 3
+"""Most digits that are taken; twenty calls need two."""
 
 
 class BatchScreen(Screen[Outcome]):
-    """Returns (call, digest) of each call, or None. Nothing counts before the end was on the screen."""
+    """Returns (call, digest) of each call, or None.
+
+    Approving needs three things: the end was on the screen, the number of calls was typed, and then A
+    after a moment in which nothing happened.
+    """
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = "LinesView"
-    BINDINGS = [Binding("escape", "back", "back"), Binding("tab", "app.focus_next", show=False)]
+    BINDINGS = [
+        Binding("A", "approve", "approve all"),
+        Binding("backspace", "erase", show=False),
+        Binding("escape,q", "back", "back"),
+    ]
 
-    def __init__(self, items: Sequence[ApprovalRequested]) -> None:
+    def __init__(
+        self, items: Sequence[ApprovalRequested], clock: Clock, stillness: Stillness | None = None
+    ) -> None:
         super().__init__()
         self.items = list(items)
+        self.typed = ""
+        self.arming = Arming(clock, stillness)
+        self._decision = HeldDecision(self.arming, self.set_timer)
+        self._drawing = Soon(self, self._fill)
 
     def compose(self) -> ComposeResult:
-        """Title, all calls, the line for the number."""
+        """Title, all calls, what is still to do."""
         count = len(self.items)
         yield Static(
             Content.assemble(
@@ -43,24 +64,30 @@ class BatchScreen(Screen[Outcome]):
             markup=False,
         )
         yield LinesView(id="whole")
-        line = Input(
-            placeholder=f"read to the end, then type {count} and press enter · esc goes back", compact=True
-        )
-        line.cursor_blink = False
-        yield line
         yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
         """Lay the calls out at this width."""
-        self.call_after_refresh(self._fill)
+        self.set_interval(0.1, self._look)
+        self._drawing.ask()
 
     def on_resize(self) -> None:
         """Lay them out again."""
-        self.call_after_refresh(self._fill)
+        self._decision.disturb()
+        self._drawing.ask()
+
+    def on_screen_resume(self) -> None:
+        """Back from elsewhere."""
+        self._decision.disturb()
+
+    @property
+    def view(self) -> LinesView:
+        """The calls."""
+        return self.query_one(LinesView)
 
     def _fill(self) -> None:
-        view = self.query_one(LinesView)
-        view.show(self._lines(view.room))
+        self.view.show(self._lines(self.view.room))
+        self._look()
 
     def _lines(self, width: int) -> Iterator[Content]:
         for number, item in enumerate(self.items, 1):
@@ -85,24 +112,66 @@ class BatchScreen(Screen[Outcome]):
             self.app.notify("One of the calls changed; mark them again.", markup=False)
             self.dismiss(None)
 
+    # --- what is still missing
+
+    def _missing(self) -> str:
+        """Return what has to be done before A counts, "" if nothing."""
+        count = len(self.items)
+        if not self.view.end_seen:
+            return "there is more to see: page down, or End"
+        if self.typed != str(count):
+            return f"type {count} to approve all of them"
+        return ""
+
+    def _look(self) -> None:
+        """Arm once the end was seen and the number stands there, and say what is missing."""
+        digest = " ".join([self.typed, *(item.digest for item in self.items)])
+        self.arming.paint(Painted(self.items[0].call, digest, not self._missing()))
+        ready = "$done" if self.arming.armed else "$text-3"
+        missing = self._missing()
+        self.query_one("#screen-foot", Static).update(
+            Content.assemble(
+                ("typed ", "$text-2"),
+                (self.typed or "–", "bold $text-1"),
+                (f" of {len(self.items)}   ", "$text-2"),
+                ("A", f"bold {ready}"),
+                (" approve all   ", "$text-2"),
+                ("esc", "bold $text-2"),
+                (" back   ", "$text-2"),
+                (missing or "all of it seen", "$waiting" if missing else "$text-3"),
+            )
+        )
+
+    # --- keys
+
+    def on_key(self, event: events.Key) -> None:
+        """Every key is weighed; digits are the number, wherever the sheet stands."""
+        self._decision.key(event.key, event.time)
+        if len(event.key) == 1 and event.key in "0123456789":
+            self.typed = (self.typed + event.key)[-_DIGITS:].lstrip("0")
+            event.stop()
+            self._look()
+
     def on_paste(self) -> None:
         """A paste confirms nothing."""
-        self.query_one(Input).value = ""
+        self.typed = ""
+        self._decision.disturb()
+        self._look()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Approve all of them if the number is right and their end was seen."""
-        event.stop()
-        foot = self.query_one("#screen-foot", Static)
-        if not self.query_one(LinesView).end_seen:
-            foot.update(
-                Content.styled(
-                    "There is more to see: page down to the end first (Tab, then End).", "$waiting"
-                )
-            )
-        elif event.value.strip() != str(len(self.items)):
-            foot.update(Content.styled(f"Type {len(self.items)} to approve all of them.", "$waiting"))
-        else:
-            self.dismiss([(item.call, item.digest) for item in self.items])
+    def action_erase(self) -> None:
+        """Take back the last digit."""
+        self.typed = self.typed[:-1]
+        self._look()
+
+    def action_approve(self) -> None:
+        """Approve all of them, if nothing is missing."""
+        if why := self._missing() or self._decision.why_not("not yet: wait a moment, then press A"):
+            self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
+            return
+        self._decision.hold(self._approve_all)
+
+    def _approve_all(self) -> None:
+        self.dismiss([(item.call, item.digest) for item in self.items])
 
     def action_back(self) -> None:
         """Back; nothing is approved."""

@@ -16,6 +16,7 @@ from textual.widgets import Static
 from omni_tui.face import actions
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.widgets.footer import FooterBar, Hint, Tab
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.status import StatusBar
 from omni_tui.face.widgets.title import PaneTitle
 
@@ -49,7 +50,7 @@ class MainScreen(Screen[None]):
         super().__init__(id="main", classes=" ".join(("-at-chat", *self._fitting())))
         self.current: PaneName = "chat"
         self.zoomed = False
-        self._hints_due = False
+        self._bars = Soon(self, self._update_bars)
 
     def compose(self) -> ComposeResult:
         """Bars, panes, and the two lines that show only when they must.
@@ -149,9 +150,7 @@ class MainScreen(Screen[None]):
 
     def update_bars(self) -> None:
         """Redraw the bars with the next frame."""
-        if not self._hints_due:
-            self._hints_due = True
-            self.call_after_refresh(self._update_bars)
+        self._bars.ask()
 
     def refresh_bindings(self) -> None:
         """What works may have changed: so does the bottom bar."""
@@ -160,7 +159,6 @@ class MainScreen(Screen[None]):
             self.update_bars()
 
     def _update_bars(self) -> None:
-        self._hints_due = False
         overview = cast("Overview", self.app.overview)  # type: ignore[attr-defined]
         self.query_one(StatusBar).show(overview)
         counts = {

@@ -1,4 +1,4 @@
-"""Which models could answer, and how each was found; enter uses one from the next request on."""
+"""Which models could answer, and how each was found; Enter uses one from the next message on."""
 
 from __future__ import annotations
 

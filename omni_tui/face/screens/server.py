@@ -10,13 +10,21 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face.form.controls import Grow, Picked
 from omni_tui.face.form.rows import FormRow
-from omni_tui.face.form.server import FIELDS, field_of, pairs, replaced, settings_of, texts_of
+from omni_tui.face.form.server import (
+    FIELDS,
+    field_of,
+    pairs,
+    replaced,
+    settings_of,
+    split_line,
+    texts_of,
+)
 from omni_tui.face.results.errors import ASKING, words_of
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.protocol.events import Problem
 from omni_tui.protocol.manage import CheckServer, EditServer, KeepSecret, ReadServer
 from omni_tui.protocol.settings import KEPT, SecretPlace, ServerSettings
@@ -31,8 +39,11 @@ PAUSE_S = 0.2
 """Seconds without a change after which what is typed is checked."""
 
 
-class ServerScreen(Screen[None]):
-    """Fills, checks while one types, and sends; `server` is "" for a new one."""
+class ServerScreen(FormScreen[str]):
+    """Fills, checks while one types, and sends; `server` is "" for a new one.
+
+    Its result is the name of the server that was saved, "" if none was.
+    """
 
     CSS_PATH = "../styles/manage.tcss"
     AUTO_FOCUS = ""
@@ -52,6 +63,7 @@ class ServerScreen(Screen[None]):
         self._visited: set[str] = set()
         self._problems: tuple[Problem, ...] = ()
         self._first: dict[str, str] = {}
+        self._command = ""
         self._leaving = False
 
     @property
@@ -74,8 +86,12 @@ class ServerScreen(Screen[None]):
         if self._server:
             self._read()
         else:
+            ready = cast("Overview", self.app.overview).ready  # type: ignore[attr-defined]
+            if ready is not None and ready.demo:
+                self._unsaved = "the demo leaves your config file alone"
             self._fill(ServerSettings())
             self._row("name").enter()
+            self.form_is_ready()
 
     def _row(self, name: str) -> FormRow:
         return self.query_one(f"#form-{name}", FormRow)
@@ -86,11 +102,14 @@ class ServerScreen(Screen[None]):
             reply = await self._port.ask(ReadServer(server=self._server))
         except ASKING as error:
             self._say(words_of(error), "$fail")
+            self.form_is_ready()
             return
         assert isinstance(reply, ServerRead)
         self._revision, self._fixed, self._unsaved = reply.revision, reply.fixed, reply.unsaved
+        self._fixed = self._fixed or self._not_allowed()
         self._fill(reply.settings)
         self._row("command" if reply.settings.command else "url").enter()
+        self.form_is_ready()
         self._foot()
 
     def _fill(self, settings: ServerSettings) -> None:
@@ -98,8 +117,8 @@ class ServerScreen(Screen[None]):
         for field in FIELDS:
             self._row(field.name).fill(texts[field.name])
         self._row("name").fixed = bool(self._server)
-        self._row("save").fixed = bool(self._unsaved)
         self._first = self._texts()
+        self._command = self._first["command"]
         self._lay_out()
         self._told_at_first()
 
@@ -107,14 +126,19 @@ class ServerScreen(Screen[None]):
         if self._fixed:
             self._say(f"This server cannot be changed here: {self._fixed}", "$waiting")
             return
-        lines = [f"It can be changed for this session only: {self._unsaved}."] if self._unsaved else []
-        servers = cast("Overview", self.app.overview).servers  # type: ignore[attr-defined]
-        server = servers.get(self._server)
-        if server is not None and server.state == "not_allowed":
-            lines.append("It is not allowed to start yet; saving this form allows and starts it.")
+        done = "changed" if self._server else "added"
+        lines = [f"It can be {done} for this session only: {self._unsaved}."] if self._unsaved else []
         if any(KEPT in text for text in self._first.values()):
             lines.append(f"{KEPT} stands for a value that is not shown and stays as it is.")
         self._say(" ".join(lines), "$waiting")
+
+    def _not_allowed(self) -> str:
+        """Return why a server nobody consented to is not changed here: saving it would start it."""
+        servers = cast("Overview", self.app.overview).servers  # type: ignore[attr-defined]
+        server = servers.get(self._server)
+        if server is None or server.state != "not_allowed":
+            return ""
+        return "it is not allowed to start yet; y in the list of servers shows what it starts and allows it"
 
     # --- what is typed
 
@@ -127,6 +151,7 @@ class ServerScreen(Screen[None]):
         for field in FIELDS:
             hidden = bool(field.only) and field.only != texts["reach"]
             hidden = hidden or (field.name == "token" and texts["auth"] != "bearer")
+            hidden = hidden or (field.name == "save" and bool(self._unsaved))
             self._row(field.name).set_class(hidden, "-hidden")
 
     @on(Input.Changed)
@@ -139,8 +164,24 @@ class ServerScreen(Screen[None]):
             row = next((row for row in self.query(FormRow) if row.has_focus_within), None)
             if row is not None:
                 self._visited.add(row.field.name)
+            self._take_apart()
             self._lay_out()
             self._check()
+
+    def _take_apart(self) -> None:
+        """Put the words of a command line that was pasted into `command` where they belong."""
+        row = self._row("command")
+        before, self._command = self._command, row.value
+        if before.strip() or len(row.value) < 2 or self._row("args").value.strip():
+            return
+        parts = split_line(row.value)
+        if parts is None or (parts["env"] and self._row("env").value.strip()):
+            return
+        self._command = parts["command"]
+        for name, text in parts.items():
+            if text:
+                self._row(name).fill(text)
+        self._say("The command line was taken apart: program, arguments and variables.", "$text-2")
 
     @on(Grow)
     def _grown(self, event: Grow) -> None:
@@ -208,7 +249,7 @@ class ServerScreen(Screen[None]):
             self._say(words_of(error), "$fail")
             return
         self.app.notify(safe_line(getattr(reply, "text", ""), limit=400), markup=False)
-        self.dismiss(None)
+        self.dismiss(command.name)
 
     def _secret(self) -> tuple[SecretPlace, str] | None:
         """Return where the first secret in the clear stands, None if nowhere."""
@@ -248,9 +289,14 @@ class ServerScreen(Screen[None]):
             self._leaving = True
             self._say("What you typed is not saved. esc once more leaves it, F9 saves it.", "$waiting")
         else:
-            self.dismiss(None)
+            self.dismiss("")
 
     # --- words
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._say("✗ the engine stopped; what is written here stays", "$fail")
 
     def _say(self, words: str, style: str) -> None:
         self.query_one("#server-said", Static).update(Content.styled(safe(words, limit=600), style))

@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.form.checking import by_engine
@@ -25,6 +24,7 @@ from omni_tui.face.results.tabs import TabLine
 from omni_tui.face.results.view import ResultView
 from omni_tui.face.screens.tool_bar import hints
 from omni_tui.face.tasks import task_words
+from omni_tui.face.turns import EngineGone, FormScreen
 from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
 
-class ToolScreen(Screen[None]):
+class ToolScreen(FormScreen[None]):
     """Calls one tool by hand. The app forwards events to `apply`.
 
     `history` may be handed over to show the session's earlier calls; without it the screen knows
@@ -130,6 +130,7 @@ class ToolScreen(Screen[None]):
         except ASKING as error:
             said = Content.assemble((f"✗ {words_of(error)}", "$fail"), ("\nF9 asks again", "$text-3"))
             self.query_one("#tool-wait", Static).update(said)
+            self.form_is_ready()
             return
         if isinstance(details, ToolDetails):
             await self._show_details(details)
@@ -150,6 +151,7 @@ class ToolScreen(Screen[None]):
         self._hint("", "")
         if self.focused is None:
             form.focus_first()
+        self.form_is_ready()
         self.update_bar()
 
     def _draw_head(self, details: ToolDetails | None) -> None:
@@ -284,7 +286,7 @@ class ToolScreen(Screen[None]):
         self._show_call()
 
     async def _confirm(self, question: ConfirmNeeded, arguments: JsonText) -> None:
-        bar = ConfirmBar(question, arguments, self._clock)
+        bar = ConfirmBar(question, arguments, self._clock, self.app.stillness)  # type: ignore[attr-defined]
         await self.query_one("#tool-left").mount(bar, before="#tool-run")
         self._go(result=False)
 
@@ -306,6 +308,14 @@ class ToolScreen(Screen[None]):
         bars.remove()
         self._to_form()
         return True
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._hint("✗ the engine stopped; what is written here stays", "$fail")
+        if self.running is not None:
+            words = "✗ the engine stopped · what became of the call is known when it is started again"
+            self.query_one(StateLine).say(Content.styled(words, "$fail"))
 
     def _hint(self, words: str, style: str) -> None:
         self.query_one("#tool-hint", Static).update(Content.styled(words, style) if words else Content(""))

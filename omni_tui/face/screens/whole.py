@@ -11,13 +11,15 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
+from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.asks import Asked
+from omni_tui.face.approval.held import HeldDecision
 from omni_tui.face.approval.items import Item, chip, compose_body, is_form, name_of, why_not, words_of
 from omni_tui.face.approval.plans import Planned
-from omni_tui.face.clock import Clock
+from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.soon import Soon
 from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.commands import ReadArguments, Verdict
@@ -49,12 +51,12 @@ class WholeScreen(Screen[Outcome]):
         Binding("escape,q", "back", "back"),
     ]
 
-    def __init__(self, item: Item, clock: Clock) -> None:
+    def __init__(self, item: Item, clock: Clock, stillness: Stillness | None = None) -> None:
         super().__init__()
         self.item = item
-        self.arming = Arming(clock)
-        self._press: Press | None = None
-        self._held: tuple[Press, Verdict] | None = None
+        self.arming = Arming(clock, stillness)
+        self._decision = HeldDecision(self.arming, self.set_timer)
+        self._drawing = Soon(self, self._draw)
         self._read = 0
         self._rest = ""
         self._total: int | None = None
@@ -73,7 +75,7 @@ class WholeScreen(Screen[Outcome]):
         self.set_interval(0.1, self._look)
         if self._all_here:
             self._read = self._total = len(self.item.arguments_json)
-            self.call_after_refresh(self._draw)
+            self._drawing.ask()
         else:
             self._fetch()
 
@@ -187,58 +189,39 @@ class WholeScreen(Screen[Outcome]):
 
     def on_key(self, event: events.Key) -> None:
         """Every key is weighed before any binding sees it."""
-        self._held = None
-        self._press = self.arming.press(event.key, event.time)
+        self._decision.key(event.key, event.time)
 
     def on_paste(self) -> None:
         """A paste decides nothing."""
-        self._held = None
-        self.arming.disturb()
+        self._decision.disturb()
 
     def on_resize(self) -> None:
         """Another size, another picture."""
-        self.arming.disturb()
+        self._decision.disturb()
         if self._all_here:
-            self.call_after_refresh(self._draw)
+            self._drawing.ask()
 
     def on_screen_resume(self) -> None:
         """Back from elsewhere."""
-        self.arming.disturb()
+        self._decision.disturb()
 
     def action_approve(self) -> None:
         """Approve, if the end was seen and nothing has happened for a moment."""
-        if self._press is None:
+        why = why_not(self.item)
+        if not why and is_form(self.item):
+            self._decide("approve")
             return
-        if why := why_not(self.item):
+        if why := why or self._decision.why_not("not yet: see the end of it first, then wait a moment"):
             self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
-        elif is_form(self.item):
-            self.dismiss((self.item.call, self.item.digest, "approve"))
-        elif not self._press.armed or self._press.doubt:
-            why = self._press.doubt or "not yet: see the end of it first, then wait a moment"
-            self.app.notify(why[:1].upper() + why[1:] + ".", markup=False, timeout=2.0)
-        else:
-            self._hold("approve")
+            return
+        self._decision.hold(lambda: self._decide("approve"))
 
     def action_reject(self) -> None:
         """Reject."""
-        if self._press is not None and not self._press.doubt:
-            self._hold("reject")
+        self._decision.hold(lambda: self._decide("reject"))
 
-    def _hold(self, verdict: Verdict) -> None:
-        assert self._press is not None
-        self._held = (self._press, verdict)
-        self.set_timer(BURST_S + 0.005, self._settle)
-
-    def _settle(self) -> None:
-        if self._held is None:
-            return
-        press, verdict = self._held
-        if not self.arming.due(press):
-            self.set_timer(BURST_S + 0.005, self._settle)
-            return
-        self._held = None
-        if self.arming.stands(press):
-            self.dismiss((self.item.call, self.item.digest, verdict))
+    def _decide(self, verdict: Verdict) -> None:
+        self.dismiss((self.item.call, self.item.digest, verdict))
 
     def action_back(self) -> None:
         """Back to the card; nothing is decided."""

@@ -101,6 +101,12 @@ def _rows(text: str, width: int) -> int:
     return text.count("\n") + len(text) // width + 1
 
 
+_STAGES = {
+    "queued": ("◌ queued: the model is told when it can be · esc takes it back", "waiting"),
+    "untold": ("■ the model was not told this", "dim"),
+}
+
+
 def _user(item: UserItem, width: int) -> list[Line]:
     bar = one("▌ ", "user-bar user")
     text = item.text.rstrip("\n")
@@ -113,6 +119,9 @@ def _user(item: UserItem, width: int) -> list[Line]:
         cut = ", cut for the model" if attached.truncated else ""
         words = f"▤ {identifier(attached.server)} › {attached.label} · {attached.size:,} characters{cut}"
         lines += wrap([Span(words, "user-bar user")], width, first=bar, rest=bar, fill="user")
+    if item.stage:
+        words, role = _STAGES[item.stage]
+        lines += wrap([Span(words, role)], width, first=one(_SIDE), rest=one(_SIDE))
     return lines
 
 

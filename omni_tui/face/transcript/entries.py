@@ -28,10 +28,14 @@ class Item(msgspec.Struct):
 
 
 class UserItem(Item):
-    """What the person said, and which resources went with it."""
+    """What the person said, and which resources went with it.
+
+    `stage` is "queued" while it waits behind another turn, "untold" if no model will be told.
+    """
 
     text: str = ""
     turn: str = ""
+    stage: Literal["", "queued", "untold"] = ""
     attachments: tuple[AttachedResource, ...] = ()
 
 

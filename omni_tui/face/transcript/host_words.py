@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.context import ContextSummarised, MetaCalled, SystemChanged
 from omni_tui.protocol.report import RunReport
 from omni_tui.security.identifiers import identifier
 
 _WRONG = 12
+_NAMES = 5
 _STATES = {"succeeded": "done", "result_rejected": "ran, result rejected", "uncertain": "outcome unknown"}
 _META = {"find_tools": "looked for tools", "read_result": "read a result again"}
 
@@ -36,6 +39,19 @@ def host_words(event: AnyEvent) -> tuple[str, str, tuple[str, ...]]:
             return what, f"in {_span(event.elapsed_s)}, as the journal has it", tuple(lines[:_WRONG])
         case _:
             raise TypeError(f"no words for {type(event).__name__}")
+
+
+def missing_words(servers: Sequence[str]) -> tuple[str, str, str]:
+    """Say that a model had to answer without the tools of some servers: what, why, what to do."""
+    names = ", ".join(servers[:_NAMES])
+    if len(servers) > _NAMES:
+        names += f" and {len(servers) - _NAMES} more"
+    one = len(servers) == 1
+    return (
+        f"the model did not have the tools of {names}",
+        f"{'it was' if one else 'they were'} still connecting",
+        f"send it again when {'it is' if one else 'they are'} connected (F2)",
+    )
 
 
 def _states(states: dict[str, int]) -> str:

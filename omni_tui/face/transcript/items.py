@@ -24,7 +24,7 @@ from omni_tui.face.transcript.entries import RetryItem as RetryItem
 from omni_tui.face.transcript.entries import TaskItem as TaskItem
 from omni_tui.face.transcript.entries import TextItem as TextItem
 from omni_tui.face.transcript.entries import UserItem as UserItem
-from omni_tui.face.transcript.host_words import host_words
+from omni_tui.face.transcript.host_words import host_words, missing_words
 from omni_tui.face.transcript.stream import StreamText
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
@@ -53,10 +53,13 @@ class Fold(msgspec.Struct):
     lanes: plans.Lanes = msgspec.field(default_factory=plans.Lanes)
     """What agents below the root do."""
     retrying: int | None = None
+    awaits: ev.AwaitingTools | None = None
+    """What the message that runs still waits for, before it goes to the model."""
     _changed: set[int] = msgspec.field(default_factory=set)
     _at: dict[str, int] = msgspec.field(default_factory=dict)
     _open: set[int] = msgspec.field(default_factory=set)
     _seen: set[int] = msgspec.field(default_factory=set)
+    _parked: dict[str, int] = msgspec.field(default_factory=dict)
 
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; return whether it is shown. A journalled event counts once."""
@@ -101,11 +104,45 @@ class Fold(msgspec.Struct):
     # --- what the person and the agent say
 
     def _user(self, event: ev.UserMessage) -> None:
-        self.add(UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments))
+        item = UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments)
+        item.stage = "queued" if self.turn else ""
+        self.add(item, f"user:{event.turn}")
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
             self.turn, self.since = event.turn, event.ts
+            self._dequeued(event.turn)
+        plans.on_turn_started(self, event.turn)
+        if (parked := self._parked.pop(event.turn, None)) is not None:
+            # It goes on: that it was parked is no news any more, and no command is needed.
+            self.items[parked].hidden = True
+            self.touch(parked)
+
+    def engine_stopped(self, ts: float) -> None:
+        """Take note that nothing more comes: what ran stands still since `ts`."""
+        if self.turn:
+            self.close(self.turn)
+            plans.stand_still(self, self.turn, ts)
+            self.turn = ""
+
+    def _steered(self, event: ev.Steered) -> None:
+        self._dequeued(event.by)
+
+    def _dequeued(self, turn: str, stage: Literal["", "untold"] = "") -> bool:
+        """A queued message waits no longer. False if it did not."""
+        index = self._at.get(f"user:{turn}")
+        item = self.items[index] if index is not None else None
+        if index is None or not isinstance(item, UserItem) or item.stage != "queued":
+            return False
+        item.stage = stage
+        self._changed.add(index)
+        return True
+
+    def untold(self, turn: str) -> bool:
+        """Whether the message of a turn was queued, and no model will be told of it."""
+        index = self._at.get(f"user:{turn}")
+        item = self.items[index] if index is not None else None
+        return isinstance(item, UserItem) and item.stage == "untold"
 
     def _delta(self, event: ev.ThoughtDelta | ev.AnswerDelta) -> None:
         self._calm()
@@ -177,12 +214,24 @@ class Fold(msgspec.Struct):
             self.retrying = None
 
     def _ended(self, event: ev.TurnEnded) -> None:
+        if event.turn != self.turn and event.status == "stopped" and self._dequeued(event.turn, "untold"):
+            return
         if event.turn == self.turn:
             self.turn = ""
+        self.awaits = None
         self.close(event.turn)
         plans.on_turn_ended(self, event)
-        if event.status != "done":
-            self.add(EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo))
+        if event.status != "done" or event.reason:
+            item = EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo)
+            index = self.add(item)
+            if event.status == "parked":
+                self._parked[event.turn] = index
+        if event.missing:
+            what, why, todo = missing_words(event.missing)
+            self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=why, todo=todo))
+
+    def _awaiting(self, event: ev.AwaitingTools) -> None:
+        self.awaits = event if event.servers else None
 
     def close(self, turn: str) -> None:
         """Nothing more arrives of a turn: what was still streaming is cut off there."""
@@ -349,6 +398,8 @@ class Fold(msgspec.Struct):
 _HANDLERS: dict[type, Callable[..., None]] = {
     ev.UserMessage: Fold._user,
     ev.TurnStarted: Fold._started,
+    ev.AwaitingTools: Fold._awaiting,
+    ev.Steered: Fold._steered,
     ev.ThoughtDelta: Fold._delta,
     ev.AnswerDelta: Fold._delta,
     ev.Thought: Fold._thought,

@@ -125,17 +125,31 @@ def on_usage(fold: Fold, event: ev.UsageChanged) -> None:
     """What the root used stands in the top bar only."""
 
 
+def on_turn_started(fold: Fold, turn: str) -> None:
+    """A turn that was parked goes on: the tasks that ran then run again."""
+    for index, found in enumerate(fold.items):
+        if isinstance(found, TaskItem) and found.turn == turn and found.state == "running":
+            found.ended = 0.0
+            fold.running.add(index)
+            fold.touch(index)
+
+
 def on_turn_ended(fold: Fold, event: ev.TurnEnded) -> None:
     """No agent of the turn goes on."""
+    stand_still(fold, event.turn, event.ts)
+
+
+def stand_still(fold: Fold, turn: str, ts: float) -> None:
+    """Stop the clocks of a turn's agents at `ts`."""
     for index, item in fold.lanes.holders.items():
-        if item.turn == event.turn and item.lane is not None:
-            item.lane.fold.close(event.turn)
+        if item.turn == turn and item.lane is not None:
+            item.lane.fold.close(turn)
             item.lane.note_changes()
             fold.touch(index)
     for index in [*fold.running]:
         found = fold.items[index]
-        if isinstance(found, TaskItem) and found.turn == event.turn:
-            found.ended = event.ts
+        if isinstance(found, TaskItem) and found.turn == turn:
+            found.ended = ts
             fold.running.discard(index)
             fold.touch(index)
 

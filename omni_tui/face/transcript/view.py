@@ -130,6 +130,11 @@ class TranscriptView(Zooming, inherit_bindings=False):
                 self.run_worker(warm_up, thread=True, group="warm-up", exit_on_error=False)
             self._schedule(STREAM_S if isinstance(event, (AnswerDelta, ThoughtDelta)) else FRAME_S)
 
+    def engine_stopped(self) -> None:
+        """Stop the clocks of what ran."""
+        self.fold.engine_stopped(self.now())
+        self._schedule(FRAME_S)
+
     def clear(self) -> None:
         """Forget everything: another session is about to be replayed."""
         self.fold = Fold()

@@ -87,6 +87,7 @@ class Composer(Vertical):
         self._trouble = self._said_of = ""
         self._listed_for: tuple[str, tuple[int, int]] = ("", (0, 0))
         self._state = ("", "")
+        self._taken_back: tuple[list[str], str, str] = ([], "", "")
         self._said = ""
         self.busy = False
 
@@ -215,6 +216,16 @@ class Composer(Vertical):
             self._say(f"not sent: {why}")
         else:
             self._say(f"not sent: {why} · ↑ brings it back")
+
+    def take_back(self, text: str) -> None:
+        """A queued message comes back: behind those that came just before, above what is being written."""
+        texts, written, stood = self._taken_back
+        if not texts or self.draft != stood:
+            texts, written = [], self.draft
+        texts = [*texts, text]
+        self.draft = "\n\n".join([*texts, written] if written.strip() else texts)
+        self._taken_back = (texts, written, self.draft)
+        self._say("not told to the model: it is back here · enter sends it")
 
     def _run(self, name: str, argument: str) -> None:
         action = actions.by_slash(name)

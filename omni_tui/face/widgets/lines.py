@@ -98,7 +98,10 @@ class LinesView(ScrollView, can_focus=True):
     """Shows many lines of any length. `end_seen` is True once the last of them was painted."""
 
     DEFAULT_CSS = """
-    LinesView { width: 1fr; height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    LinesView {
+        width: 1fr; height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
+        text-wrap: nowrap; text-overflow: clip;
+    }
     """
     BINDINGS = [
         Binding("up,k", "scroll_up", show=False),
@@ -119,8 +122,8 @@ class LinesView(ScrollView, can_focus=True):
 
     @property
     def room(self) -> int:
-        """How many cells a row has, a scrollbar counted as there."""
-        return max(20, self.content_size.width - 1)
+        """How many cells a row has: those of a scroll bar are none of them, whether it is there or not."""
+        return max(2, self.scrollable_content_region.width)
 
     @property
     def count(self) -> int:
@@ -152,7 +155,7 @@ class LinesView(ScrollView, can_focus=True):
         return wrap(line, self._width) if self._words else fold(line, self._width)
 
     def _layout(self) -> None:
-        width = self.scrollable_content_region.width or self.size.width
+        width = self.scrollable_content_region.width
         if width > 0 and width != self._width:
             self._width = width
             self._drawn = [piece for line in self._source for piece in self._cut(line)]
@@ -163,7 +166,7 @@ class LinesView(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Draw one row."""
         index = y + round(self.scroll_offset.y)
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if index >= len(self._drawn):
             return Strip.blank(width, self.rich_style)
         return Visual.to_strips(self, self._drawn[index], width, 1, self.visual_style, pad=True)[0]

@@ -16,7 +16,7 @@ import threading
 from types import TracebackType
 
 from omni_tui.config.inherit import inherited
-from omni_tui.config.spec import ServerSpec
+from omni_tui.config.spec import DEFINED, ServerSpec
 from omni_tui.servers import priority, reaper
 from omni_tui.servers.health import Trouble, TroubleError, see_log
 from omni_tui.servers.log import ServerLog
@@ -269,9 +269,11 @@ def _why_not(spec: ServerSpec, error: OSError | ValueError) -> Trouble:
     """Say why a program could not be started."""
     start = f"cannot start '{spec.command}'"
     if isinstance(error, ValueError):
-        return Trouble(f"{start}: {error}", "Correct the command in the config.", lasting=True)
+        return Trouble(f"{start}: {error}", f"Correct the command in {DEFINED[spec.source]}.", lasting=True)
     if spec.cwd and error.filename == spec.cwd:
-        return Trouble(f"{start}: no such folder: {spec.cwd}", "Correct cwd in the config.", lasting=True)
+        return Trouble(
+            f"{start}: no such folder: {spec.cwd}", f"Correct cwd in {DEFINED[spec.source]}.", lasting=True
+        )
     reasons = {
         errno.ENOENT: "no such program; check command/PATH",
         errno.EACCES: "not permitted to run it; check that it is an executable file",
@@ -282,4 +284,8 @@ def _why_not(spec: ServerSpec, error: OSError | ValueError) -> Trouble:
     }
     why = reasons.get(error.errno or 0, error.strerror or str(error))
     lasting = error.errno not in (errno.EMFILE, errno.EAGAIN)
-    return Trouble(f"{start}: {why}", "Correct the command in the config, then reconnect.", lasting=lasting)
+    return Trouble(
+        f"{start}: {why}",
+        f"Correct the command in {DEFINED[spec.source]}, then reconnect.",
+        lasting=lasting,
+    )

@@ -14,7 +14,7 @@ from typing import Any
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
-from omni_tui.servers import Dispatch, Processes, RawResult, Registry, ToolDefinition
+from omni_tui.servers import Dispatch, Offers, Processes, RawResult, Registry, ToolDefinition
 from omni_tui.servers.approach import WayMemory
 from omni_tui.servers.asks import Asker
 from omni_tui.servers.auth import Store
@@ -51,6 +51,7 @@ class Harness:
         self.processes = Processes(folder, f"test-{uuid.uuid4().hex}")
         self.events: list[Event] = []
         self.tools: dict[str, list[ToolDefinition]] = {}
+        self.offers: dict[str, Offers] = {}
         self.listings: list[str] = []
         self.gone: list[str] = []
         self.rounds: list[tuple[str, int]] = []
@@ -61,6 +62,7 @@ class Harness:
             processes=self.processes,
             on_event=self._on_event,
             on_tools=self._on_tools,
+            on_offers=self.offers.__setitem__,
             on_gone=self.gone.append,
             max_starts=max_starts,
             memory=memory,

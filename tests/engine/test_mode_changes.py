@@ -1,0 +1,199 @@
+"""A change of mode, model or server settings frees nothing that was sent or proposed before it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from omni_tui.models.base import ToolCall
+from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import Mode
+from omni_tui.protocol import commands as c
+from omni_tui.protocol import events as e
+from omni_tui.protocol.plan import PlanProposed
+from tests.engine.rig import Rig, rig
+
+READ = ToolCall("r", "demo__add", '{"a": 1, "b": 2}')
+SECOND = ToolCall("s", "demo__add", '{"a": 3, "b": 4}')
+WRITE = ToolCall("w", "demo__write_note", '{"name": "sum", "text": "done"}')
+
+
+def notes(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "notes").rglob("*") if path.is_file())
+
+
+async def say(running: Rig, text: str) -> str:
+    reply_ = await running.ask(c.SendMessage(text=text))
+    assert isinstance(reply_, e.CommandDone), reply_
+    return reply_.id
+
+
+async def approve(running: Rig, waiting: e.ApprovalRequested) -> None:
+    done = await running.ask(c.Decide(call=waiting.call, digest=waiting.digest, verdict="approve"))
+    assert isinstance(done, e.CommandDone), done
+
+
+async def test_a_message_sent_under_another_mode_is_not_put_into_the_running_turn(tmp_path: Path) -> None:
+    async with rig(tmp_path, config='[model]\nname = "offline"\n') as running:
+        await running.connected()
+        first = await say(running, "list the notes")
+        waiting = await running.until(e.ApprovalRequested)
+        await running.ask(c.SetMode(mode="orchestrator"))
+        second = await say(running, "write a note called sum that says done")
+        await approve(running, waiting)
+        await running.until(e.TurnEnded, lambda event: event.turn == first)
+        plan = await running.until(PlanProposed)
+        assert plan.turn == second
+        started = {event.turn: event.mode for event in running.of(e.TurnStarted)}
+        assert started == {first: "chat", second: "orchestrator"}
+        assert running.of(e.Steered) == []
+        assert notes(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("began", "later"),
+    [("chat", "auto"), ("chat", "orchestrator"), ("auto", "chat"), ("auto", "orchestrator")],
+)
+async def test_a_turn_gets_no_freer_by_any_change_of_mode(tmp_path: Path, began: Mode, later: Mode) -> None:
+    gate = asyncio.Event()
+    model = ScriptedModel([gate.wait(), reply("", WRITE)], [reply("done")])
+    async with rig(tmp_path, model=model, mode=began) as running:
+        await running.connected()
+        await say(running, "go")
+        await running.until(e.TurnStarted)
+        await running.ask(c.SetMode(mode=later))
+        gate.set()
+        waiting = await running.until(e.ApprovalRequested)
+        assert waiting.mode == ("chat" if began == "chat" else later)
+        assert notes(tmp_path) == []
+
+
+async def test_a_call_that_waits_says_its_mode_and_stays_when_the_mode_loosens(tmp_path: Path) -> None:
+    async with rig(
+        tmp_path, model=ScriptedModel([reply("", WRITE)], [reply("", READ)], [reply("ok")])
+    ) as running:
+        await running.connected()
+        await say(running, "go")
+        waiting = await running.until(e.ApprovalRequested)
+        assert waiting.mode == "chat"
+        done = await running.ask(c.SetMode(mode="auto"))
+        assert isinstance(done, e.CommandDone)
+        assert "what was sent before stays in chat mode" in done.text
+        assert running.engine.session.gate.pending() == [waiting.call]
+        await approve(running, waiting)
+        # The next call of the same turn is asked about too: its message was sent in chat mode.
+        again = await running.until(e.ApprovalRequested, lambda event: event.call != waiting.call)
+        assert again.mode == "chat"
+
+
+async def test_a_loosened_mode_counts_for_the_next_message(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("hello")], [reply("", WRITE)], [reply("ok")])
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        first = await say(running, "hi")
+        await running.until(e.TurnEnded, lambda event: event.turn == first)
+        await running.ask(c.SetMode(mode="auto"))
+        second = await say(running, "go")
+        await running.until(e.TurnEnded, lambda event: event.turn == second)
+        assert running.of(e.ApprovalRequested) == []
+        assert len(notes(tmp_path)) == 1
+
+
+async def test_a_queued_message_keeps_the_mode_it_was_sent_in(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    model = ScriptedModel([gate.wait(), reply("first")], [reply("", WRITE)], [reply("ok")])
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        first = await say(running, "one")
+        await running.until(e.TurnStarted)
+        second = await say(running, "two")
+        await running.ask(c.SetMode(mode="auto"))
+        gate.set()
+        await running.until(e.TurnEnded, lambda event: event.turn == first)
+        waiting = await running.until(e.ApprovalRequested)
+        assert (waiting.turn, waiting.mode) == (second, "chat")
+
+
+async def test_a_call_its_mode_let_pass_is_asked_about_if_the_mode_tightens_before_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    """The second write of an answer waits for the first; meanwhile the person asks to be asked."""
+    slow = ToolCall("slow", "demo__slow_count", '{"to": 1, "delay_s": 0.01}')
+    model = ScriptedModel([reply("", slow, WRITE)], [reply("ok")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        session = running.engine.session
+        place = session.desk._sending.place
+        held: list[asyncio.Event] = []
+
+        def behind(key: object, server: str, tool: str) -> object:
+            found = place(key, server, tool)
+            if tool == "write_note":
+                found.turn.clear()
+                held.append(found.turn)
+            return found
+
+        session.desk._sending.place = behind  # type: ignore[method-assign, assignment]
+        await say(running, "go")
+        await running.until(e.CallFinished)
+        await running.ask(c.SetMode(mode="chat"))
+        held[0].set()
+        waiting = await running.until(e.ApprovalRequested)
+        assert (waiting.tool, waiting.mode) == ("write_note", "chat")
+        assert notes(tmp_path) == []
+        await approve(running, waiting)
+        ended = await running.until(e.TurnEnded)
+        assert ended.status == "done"
+        assert len(notes(tmp_path)) == 1
+
+
+async def test_a_message_for_another_model_begins_its_own_turn(tmp_path: Path) -> None:
+    model = ScriptedModel([reply("", READ)], [reply("first")], [reply("second")])
+    async with rig(tmp_path, model=model) as running:
+        await running.connected()
+        first = await say(running, "one")
+        waiting = await running.until(e.ApprovalRequested)
+        await running.ask(c.SetModel(name="another"))
+        second = await say(running, "two")
+        await approve(running, waiting)
+        await running.until(e.TurnEnded, lambda event: event.turn == second)
+        assert [event.turn for event in running.of(e.TurnStarted)] == [first, second]
+
+
+async def test_a_server_allowed_after_the_message_is_asked_about_in_its_turn(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    model = ScriptedModel([gate.wait(), reply("", READ)], [reply("ok")], [reply("", SECOND)], [reply("ok")])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        first = await say(running, "go")
+        await running.until(e.TurnStarted)
+        await running.ask(c.AllowServer(server="demo"))
+        await running.connected()
+        gate.set()
+        waiting = await running.until(e.ApprovalRequested)
+        assert "after the message" in " ".join(waiting.why)
+        await approve(running, waiting)
+        await running.until(e.TurnEnded, lambda event: event.turn == first)
+        asked = len(running.of(e.ApprovalRequested))
+        second = await say(running, "again")
+        await running.until(e.TurnEnded, lambda event: event.turn == second)
+        assert len(running.of(e.ApprovalRequested)) == asked
+
+
+async def test_a_message_left_behind_by_a_restart_keeps_its_mode(tmp_path: Path) -> None:
+    never = asyncio.Event()
+    async with rig(tmp_path, model=ScriptedModel([never.wait(), reply("x")])) as running:
+        await running.connected()
+        await say(running, "one")
+        await running.until(e.TurnStarted)
+        session = running.engine.session.journal.session
+    model = ScriptedModel([reply("", WRITE)], [reply("ok")])
+    async with rig(tmp_path, model=model, mode="auto", resume=session) as running:
+        await running.connected()
+        assert running.engine.session.settings.mode == "auto"
+        await running.ask(c.ContinueRun())
+        waiting = await running.until(e.ApprovalRequested)
+        assert waiting.mode == "chat"
+        assert notes(tmp_path) == []
