@@ -290,6 +290,12 @@ OPENAI = (
         calls=(ADD,),
     ),
     _calls(
+        "braces before the arguments, and the name on both",
+        fragments(piece("{}", name="demo__clean", index=0)),
+        fragments(piece('{"folder": "tmp"}', name="demo__clean", index=0)),
+        calls=(("demo__clean", {"folder": "tmp"}),),
+    ),
+    _calls(
         "arguments encoded twice",
         fragments(piece(json.dumps(_TWO), name="demo__add", index=0, id="a")),
         calls=(ADD,),

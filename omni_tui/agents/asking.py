@@ -144,7 +144,7 @@ class Asker:
             if error.kind != "overflow" or self._halved or isinstance(error, DoesNotFit):
                 raise
             self._halved = True
-            self._preparer.overflowed(self._model)
+            self._preparer.overflowed(self._model, error.window)
             self._retrying(Retry(2, 2, 0.0, error))
             try:
                 return await self._with_retries(tools)

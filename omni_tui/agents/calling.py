@@ -24,6 +24,10 @@ from omni_tui.protocol.events import AnyEvent
 logger = logging.getLogger(__name__)
 
 _SCHEMA_EXCERPT = 1_500
+_REPEATED = (
+    "Not sent: this answer makes the very same call before, and that was sent. Look at the results first; "
+    "if you need the same call again, make it in your next answer."
+)
 
 
 class Caller:
@@ -37,6 +41,7 @@ class Caller:
         self._malformed = 0
         self._rejected = 0
         self._over: TurnOver | None = None
+        self._most_equal: Counter[str] = Counter()
         self._surplus: frozenset[str] = frozenset()
         self.waiting: dict[str, ToolCall] = {}
 
@@ -62,7 +67,12 @@ class Caller:
         wrong = {call.id: _wrong_with(call, known, scope) for call in calls} if tools is not None else {}
         refused = {call: words for call, words in wrong.items() if words}
         refused |= {call: self._surplus_words() for call in self._surplus}
-        await self._collect(step, calls, refused)
+        # Without tools these calls were judged before a restart.
+        fresh = [call for call in calls if call.id not in refused] if tools is not None else []
+        repeated = self._repeated(fresh)
+        refused |= {call: _REPEATED for call in repeated}
+        await self._collect(step, calls, refused, uncounted=self._surplus.union(repeated))
+        self._judge_repeats(calls, repeated)
         self._judge_step(any(wrong.values()))
 
     def _surplus_words(self) -> str:
@@ -81,14 +91,22 @@ class Caller:
 
     # --- waiting --------------------------------------------------------------------------------
 
-    async def _collect(self, step: int, calls: Sequence[ToolCall], wrong: Mapping[str, str]) -> None:
+    async def _collect(
+        self,
+        step: int,
+        calls: Sequence[ToolCall],
+        wrong: Mapping[str, str],
+        *,
+        uncounted: frozenset[str] = frozenset(),
+    ) -> None:
         running = {
             asyncio.ensure_future(self._carry(step, call)): call for call in calls if call.id not in wrong
         }
         try:
             for call in calls:
                 if call.id in wrong:
-                    await self._result(call, ToolOutcome(wrong[call.id], "invalid"))
+                    counted = call.id not in uncounted
+                    await self._result(call, ToolOutcome(wrong[call.id], "invalid"), counted=counted)
             pending = set(running)
             while pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -124,13 +142,15 @@ class Caller:
             ):
                 await self._result(call, task.result(), last=True)
 
-    async def _result(self, call: ToolCall, outcome: ToolOutcome, *, last: bool = False) -> None:
+    async def _result(
+        self, call: ToolCall, outcome: ToolOutcome, *, last: bool = False, counted: bool = True
+    ) -> None:
         message = tool_message(
             call,
             outcome.text,
             outcome.status,
             limit=self._policy.result_limit,
-            note=outcome.note + self._count(call, outcome),
+            note=outcome.note + (self._count(call, outcome) if counted else ""),
             ref=outcome.call,
         )
         if outcome.images:
@@ -149,9 +169,10 @@ class Caller:
             self._end(f"{self._rejected} calls were rejected in this turn", "say how to go on")
         key = _fingerprint(call, outcome)
         self._seen[key] += 1
+        self._most_equal[_identity(call)] = max(self._most_equal[_identity(call)], self._seen[key])
         if self._seen[key] > self._policy.same_calls:
             self._end(
-                f"the model made the same call of {self._shown(call)} {self._seen[key]} times "
+                f"the model made the same call of {self._shown(call)} {self._seen[key]} times, "
                 "with the same result",
                 "say how to go on, or ask in another way",
             )
@@ -161,6 +182,30 @@ class Caller:
                 "result. Do not make it again: try something else, or answer with what you have.]"
             )
         return ""
+
+    def _repeated(self, calls: Sequence[ToolCall]) -> dict[str, str]:
+        """Return which calls of one answer are the same as enough others of it, and of which identity."""
+        found: dict[str, str] = {}
+        seen: Counter[str] = Counter()
+        for call in calls:
+            key = _identity(call)
+            seen[key] += 1
+            if seen[key] > max(1, self._policy.same_calls - self._most_equal[key]):
+                found[call.id] = key
+        return found
+
+    def _judge_repeats(self, calls: Sequence[ToolCall], repeated: Mapping[str, str]) -> None:
+        """End the turn where equal calls of one answer went out and all had the same result."""
+        for key, unsent in Counter(repeated.values()).items():
+            if self._most_equal[key] < self._policy.same_calls:
+                continue
+            same = [call for call in calls if _identity(call) == key]
+            self._over = None if self._over is not None and self._over.status == "limit" else self._over
+            self._end(
+                f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
+                f"{len(same) - unsent} went out, with the same result as before, and {unsent} did not",
+                "say how to go on, or ask in another way",
+            )
 
     def _shown(self, call: ToolCall) -> str:
         """Return what people call the tool of a call."""
@@ -198,9 +243,13 @@ def _outcome(task: asyncio.Task[ToolOutcome]) -> ToolOutcome:
         )
 
 
+def _identity(call: ToolCall) -> str:
+    """Return what two calls have in common that ask for the very same."""
+    return f"{call.name}\0{json.dumps(arguments_of(call), sort_keys=True)}"
+
+
 def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
-    arguments = json.dumps(arguments_of(call), sort_keys=True)
-    text = "\0".join((call.name, arguments, outcome.status, outcome.text))
+    text = "\0".join((_identity(call), outcome.status, outcome.text))
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 

@@ -81,8 +81,8 @@ class MetaTools:
         event = MetaCalled(
             turn=self._writer.turn,
             tool="find_tools" if call == "find_tools" else "read_result",
-            asked=safe_line(asked, limit=_LINE),
-            answer=safe_line(answer, limit=_LINE),
+            asked=safe_line(asked, limit=_LINE, joined=True),
+            answer=safe_line(answer, limit=_LINE, joined=True),
             agent=self._writer.agent,
         )
         await self._writer.commit(event)

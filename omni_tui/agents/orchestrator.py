@@ -220,7 +220,7 @@ class _Orchestra:
             raise TurnOver("stopped", "you rejected the plan")
         if self._progress.rejections >= self._policy.max_rejections:
             raise TurnOver("limit", f"{self._progress.rejections} plans were rejected", "say how to go on")
-        await self._to_planner(rejection(verdict.feedback))
+        await self._to_planner(rejection(verdict.words))
 
     # --- carrying out ---------------------------------------------------------------------------
 

@@ -75,7 +75,11 @@ class Plan:
     def shown(self) -> tuple[PlanPhase, ...]:
         """Return the phases as they are shown."""
         return tuple(
-            PlanPhase(id=phase.id, title=safe_line(phase.title), tasks=tuple(map(_shown, phase.tasks)))
+            PlanPhase(
+                id=phase.id,
+                title=safe_line(phase.title, joined=True),
+                tasks=tuple(map(_shown, phase.tasks)),
+            )
             for phase in self.phases
         )
 
@@ -115,7 +119,7 @@ def _task_json(task: Task) -> dict[str, Any]:
 def _shown(task: Task) -> PlanTask:
     return PlanTask(
         id=task.id,
-        title=safe_line(task.title),
+        title=safe_line(task.title, joined=True),
         goal=safe(task.goal, limit=8_000),
         servers=tuple(safe_line(server) for server in task.servers),
         tools=tuple(safe_line(tool) for tool in task.tools),

@@ -28,7 +28,12 @@ MAX_PLAN = 60_000
 _PLAN_KEYS = {"analysis", "phases"}
 _PHASE_KEYS = {"title", "tasks"}
 _TASK_KEYS = {"id", "title", "goal", "servers", "tools", "after"}
-_FENCE = re.compile(r"\A\s*```(?:json)?[^\S\n]*\n(?P<body>.*)\n\s*```\s*\Z", re.DOTALL)
+_ANSWERS = {"phases", "answer", "go_on"}
+_FENCE = re.compile(r"(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]*)")
+_THINKING = re.compile(r"\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_START = re.compile(r'\{\s*"')
+_MAX_STARTS = 60
 _MAX_PROBLEMS = 12
 
 
@@ -91,10 +96,27 @@ def read_plan(text: str, scope: Scope) -> Plan:
 
 
 def _object(text: str) -> dict[str, Any]:
+    """Return the one object in a text: the whole, or one in prose, in a fence or after thinking.
+
+    Raises `BadPlan`, about the most likely place, where there is none or more than one.
+    """
     if len(text) > MAX_DRAFT:
         raise BadPlan(f"it is longer than {MAX_DRAFT} characters")
-    fenced = _FENCE.match(text)
-    body = fenced["body"] if fenced else text
+    try:
+        return _strict(text)
+    except BadPlan as error:
+        fenced: list[str] = []
+        for said in _said(text):
+            fenced = list(_fenced(said))
+            for found in (_decoded(fenced), _embedded(said)):
+                if (only := _only(list(found))) is not None:
+                    return only
+        if len(fenced) == 1:
+            return _strict(fenced[0])
+        raise error
+
+
+def _strict(body: str) -> dict[str, Any]:
     try:
         value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
@@ -104,6 +126,71 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadPlan("it is JSON, but not an object")
     return value
+
+
+def _fenced(text: str) -> Iterator[str]:
+    """Yield what stands in fences that may hold JSON."""
+    inside: list[str] | None = None
+    marks, wanted = "", False
+    for line in text.splitlines():
+        bare = line.strip()
+        if inside is None and (opening := _FENCE.fullmatch(bare)):
+            inside, marks = [], opening["marks"]
+            wanted = opening["info"].lower() in ("", "json", "json5", "jsonc")
+        elif inside is not None and bare == marks:
+            if wanted:
+                yield "\n".join(inside)
+            inside = None
+        elif inside is not None:
+            inside.append(line)
+
+
+def _said(text: str) -> Iterator[str]:
+    """Yield what may be the answer in a text: what stands behind its thinking, then the whole."""
+    opening = _THINKING.match(text)
+    endings = [match.end() for match in _THOUGHT.finditer(text)]
+    if endings:
+        yield text[endings[-1] :]
+        if opening and endings[0] != endings[-1]:
+            yield text[endings[0] :]
+    # A closing tag may stand in a goal as well.
+    if not opening:
+        yield text
+
+
+def _decoded(bodies: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the texts that are an object that answers."""
+    for body in bodies:
+        try:
+            value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and value.keys() & _ANSWERS:
+            yield value
+
+
+def _embedded(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a text that answer; those within others are not looked at."""
+    decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).raw_decode
+    at = 0
+    for _ in range(_MAX_STARTS):
+        start = _START.search(text, at)
+        if start is None:
+            return
+        try:
+            value, at = decode(text, start.start())
+        except (ValueError, RecursionError):
+            at = start.end()
+            continue
+        if isinstance(value, dict) and value.keys() & _ANSWERS:
+            yield value
+
+
+def _only(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the one object among those found, None if there is none. Raises `BadPlan` for several."""
+    if any(each != found[0] for each in found):
+        raise BadPlan(f"there are {len(found)} different answers in it; answer with one JSON object")
+    return found[0] if found else None
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

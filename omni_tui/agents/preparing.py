@@ -10,7 +10,16 @@ from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.host import KeepsContext
 from omni_tui.agents.prompts import system_prompt
 from omni_tui.agents.writer import Writer
-from omni_tui.models.base import Message, Model, ModelError, ModelRequest, Reply, TextPart, ToolSpec
+from omni_tui.models.base import (
+    FindsWindow,
+    Message,
+    Model,
+    ModelError,
+    ModelRequest,
+    Reply,
+    TextPart,
+    ToolSpec,
+)
 from omni_tui.models.budget import OverBudget, forecast
 from omni_tui.models.context import estimate
 from omni_tui.models.meta import READ_RESULT
@@ -43,6 +52,8 @@ class Preparer:
 
     async def request(self, model: Model, tools: tuple[ToolSpec, ...]) -> ModelRequest:
         """Return the next request; what it carries is told to the faces. Raises `ModelError`."""
+        if isinstance(model, FindsWindow):
+            await model.look_up_window()
         window, history = self._window, self._writer.host.history()
         window.update(model, history)
         offered = await self._offered(model, tools, history)
@@ -53,9 +64,9 @@ class Preparer:
         self._writer.host.live(self._told(model, fitted, len(offered), len(tools)))
         return window.request(self._system, offered)
 
-    def overflowed(self, model: Model) -> None:
-        """Take note that the provider refused the last request as too long."""
-        self._window.overflowed(model)
+    def overflowed(self, model: Model, window: int | None = None) -> None:
+        """Take note that the provider refused the last request as too long, and what it says it takes."""
+        self._window.overflowed(model, window)
 
     async def _offered(
         self, model: Model, tools: tuple[ToolSpec, ...], history: Sequence[Message]
@@ -184,4 +195,5 @@ class Preparer:
             tools=tools,
             hits=fitted.hits,
             misses=fitted.misses,
+            assumed=fitted.assumed,
         )

@@ -40,14 +40,14 @@ def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
         server=row.server,
         tool=row.tool,
         label=identifier(row.tool),
-        arguments=safe_json(json.loads(row.args), limit=_PREVIEW),
+        arguments=safe_json(json.loads(row.args), limit=_PREVIEW, joined=False),
         size=len(row.args),
         digest=digest,
         origin="hand" if row.origin == "hand" else "agent",
         turn=row.turn,
         agent=row.agent,
         risk=card.subject.risk,
-        fallback=safe(card.fallback, limit=500),
+        fallback=safe(card.fallback, limit=500, joined=False),
     )
 
 
@@ -64,16 +64,16 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
         label=identifier(row.tool),
         digest=digest,
         risk=subject.risk,
-        why=tuple(safe(reason, limit=500) for reason in (card.fallback, *card.why) if reason),
-        arguments=safe_json(value, limit=CARD_LIMIT),
+        why=tuple(safe(reason, limit=500, joined=False) for reason in (card.fallback, *card.why) if reason),
+        arguments=safe_json(value, limit=CARD_LIMIT, joined=False),
         arguments_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
         size=len(row.args),
         complete=complete,
-        differs=hidden(row.args.decode("utf-8", "replace")) > 0 or _escapes(value),
+        differs=hidden(row.args.decode("utf-8", "replace"), joined=False) > 0 or _escapes(value),
         held=card.held,
-        description=safe(subject.description, limit=2_000),
+        description=safe(subject.description, limit=2_000, joined=False),
         title=safe_line(subject.title, limit=128),
-        target=safe(subject.target, limit=2_000),
+        target=safe(subject.target, limit=2_000, joined=False),
         transport=subject.transport,
         trust=SafeText(subject.trust_words),
         turn=row.turn,
@@ -88,7 +88,7 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
 def _escapes(value: object) -> bool:
     """Whether a string holds characters that JSON escapes and a terminal would act on."""
     if isinstance(value, str):
-        return hidden(value.replace("\n", "").replace("\t", "")) > 0
+        return hidden(value.replace("\n", "").replace("\t", ""), joined=False) > 0
     if isinstance(value, dict):
         return any(_escapes(key) or _escapes(each) for key, each in value.items())
     return isinstance(value, list) and any(_escapes(each) for each in value)

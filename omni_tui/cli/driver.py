@@ -141,6 +141,8 @@ class Driver:
         return name in self._settled
 
     def _check(self) -> None:
+        if isinstance(self._over, BrokenPipeError):
+            raise self._over
         if self._over is not None:
             raise Failure(str(self._over) or "the engine is gone")
 
@@ -151,6 +153,8 @@ class Driver:
             self._over = LinkClosed(self._last_words or "the engine has ended")
         except LinkClosed as error:
             self._over = LinkClosed(self._last_words) if self._last_words else error
+        except BrokenPipeError as error:  # whoever read our output has had enough
+            self._over = error
         except Exception as error:  # whatever broke, nobody may wait for ever
             self._over = LinkClosed(f"the connection to the engine broke: {error}")
         finally:

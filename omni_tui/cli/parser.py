@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -65,6 +66,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
+    if odd := _not_utf8(words):
+        parser.error(odd)
     _must_know_options(parser, words)
     arguments, further = parser.parse_known_args(words)
     _take_further(parser, arguments, further)
@@ -78,6 +81,26 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.new and arguments.session:
         parser.error("--new and --session exclude each other: begin a session, or open that one")
     return arguments
+
+
+_FOLDERS = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+
+
+def _not_utf8(words: Sequence[str]) -> str:
+    """Say which word is not UTF-8: nothing that is sent or written down can hold it."""
+    named = [("argument", word) for word in words]
+    named += [
+        (f"environment variable {name}", value)
+        for name, value in os.environ.items()
+        if name in _FOLDERS or name.startswith("OMNI_TUI_")
+    ]
+    for what, text in named:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            shown = text[:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            return f"the {what} is not UTF-8 text: {shown}"
+    return ""
 
 
 def _must_know_options(top: Parser, words: Sequence[str]) -> None:

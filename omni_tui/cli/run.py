@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import sys
 
 from omni_tui.cli.driver import Driver, engine
 from omni_tui.cli.failures import Exit, Failure
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.output import tell
 from omni_tui.cli.tellers import JsonTeller, TextTeller
+from omni_tui.cli.texts import read_input
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import SendMessage, StopRun
 from omni_tui.protocol.events import CallChanged, CommandDone, JournalFailed, TurnEnded
@@ -33,7 +33,7 @@ async def run(arguments: argparse.Namespace) -> int:
     0 done, 1 error, 2 usage or configuration, 3 an approval was needed that nobody could give,
     4 a limit was reached, 130 cancelled.
     """
-    prompt = sys.stdin.read() if arguments.prompt == "-" else arguments.prompt
+    prompt = read_input() if arguments.prompt == "-" else arguments.prompt
     if not prompt.strip():
         raise Failure("the prompt is empty", todo="Say what to do.", status=Exit.USAGE)
     turn = _Turn(JsonTeller() if arguments.json else TextTeller())

@@ -206,7 +206,9 @@ def _parsed(path: Path) -> tuple[TOMLDocument, bytes]:
         return tomlkit.document(), b""
     except OSError as error:
         raise EditRefused(f"{path} cannot be read: {error.strerror}; check the file's rights") from error
-    except (TOMLKitError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise EditRefused(f"{path} is not UTF-8 text; save it as UTF-8 first") from error
+    except TOMLKitError as error:
         raise EditRefused(
             f"{path} is not TOML: {error}; correct it first (omni-tui config check)"
         ) from error

@@ -61,6 +61,10 @@ def read_layer(file: FilePath, *, required: bool) -> Layer:
         layer.problems.append(problem(str(file), f"cannot be read: {reason}", "check the file's rights"))
     except tomllib.TOMLDecodeError as error:
         layer.problems.append(syntax_problem(file, error, layer.text))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = f"this is not UTF-8 text: byte 0x{data[error.start]:02X}"
+        layer.problems.append(problem(f"{file}:{line}", what, "save the file as UTF-8"))
     except (ValueError, RecursionError) as error:
         layer.problems.append(problem(str(file), f"this is not TOML: {error}", "correct or move the file"))
     else:
@@ -166,7 +170,7 @@ def _refusal(path: tuple[str, ...], value: Any, base: Config) -> str:
     """Say why a project may not set this, or "" if it may."""
     section, key = path
     if section == "policy":
-        return _looser(STRICTNESS[value], STRICTNESS[getattr(base.policy, key)])
+        return _looser(STRICTNESS[value], STRICTNESS[base.policy.decisions()[key]])
     if path == ("agent", "mode"):
         return "" if value in {"chat", base.agent.mode} else "the mode it asks for covers more than yours"
     if path in _LOWER_ONLY:

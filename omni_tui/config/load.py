@@ -230,10 +230,10 @@ def _cautious(config: Config, *, mistakes: bool, refused: bool) -> Config:
     """Take back what must not be relied on where something in the files is not as it should be."""
     if not (mistakes or refused):
         return config
-    own = config.policy.model_dump()
-    asking = ASK_FOR_EVERYTHING.model_dump()
+    own = config.policy.decisions()
+    asking = ASK_FOR_EVERYTHING.decisions()
     strict = {mode: max(own[mode], asking[mode], key=lambda name: STRICTNESS[name]) for mode in own}
-    changed: dict[str, object] = {"policy": PolicySection(**strict)}
+    changed: dict[str, object] = {"policy": PolicySection.model_validate(strict)}
     if mistakes:
         changed["model"] = config.model.model_copy(update={"name": OFFLINE, "fallbacks": []})
     return config.model_copy(update=changed)

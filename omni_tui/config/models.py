@@ -258,6 +258,15 @@ class PolicySection(Section):
         """What is done with a call of a plan's agent."""
         return self.auto if self.orchestrator is None else self.orchestrator
 
+    def decisions(self) -> dict[str, Decision]:
+        """Return every decision by its key, with what is not given as it works out."""
+        return {
+            "chat": self.chat,
+            "auto": self.auto,
+            "orchestrator": self.of_plans,
+            "plan": self.plan,
+        }
+
 
 class UiSection(Section):
     """`[ui]`: the theme's name."""

@@ -23,6 +23,7 @@ def secret_values(spec: ServerSpec) -> list[str]:
     found += spec.oauth.secrets() if spec.oauth else ()
     found += [*arguments.secret_values(spec.args), *spec.secrets]
     found += _in_address(spec.url)
+    found += sorted(spec.secrets)
     return [value for value in dict.fromkeys(found) if value]
 
 

@@ -42,18 +42,18 @@ def asked(one: OpenAsk, sampler: Sampler, exact: JsonText, target: str, transpor
         kind=ask.kind,
         stage=one.stage,
         label=SafeText(label),
-        message=safe(ask.message, limit=_MESSAGE),
+        message=safe(ask.message, limit=_MESSAGE, joined=False),
         digest=one.digest,
-        content=safe(whole, limit=CARD_LIMIT),
+        content=safe(whole, limit=CARD_LIMIT, joined=False),
         content_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
         size=len(exact),
         complete=complete,
-        differs=hidden(whole.replace("\n", "").replace("\t", "")) > 0,
-        why=tuple(safe(words, limit=500) for words in why),
+        differs=hidden(whole.replace("\n", "").replace("\t", ""), joined=False) > 0,
+        why=tuple(safe(words, limit=500, joined=False) for words in why),
         refused=safe(refused, limit=500),
         host=safe_line(judgement.host, limit=300),
         browser=ask.kind == "url" and there_is_one(),
-        target=safe(target, limit=2_000),
+        target=safe(target, limit=2_000, joined=False),
         transport=transport,
         model=safe_line(sampler.name) if sampling else SafeText(""),
         budget=safe_line(sampler.budget) if sampling else SafeText(""),
@@ -96,7 +96,7 @@ def _request(body: dict[str, Any]) -> str:
         if isinstance(message, dict):
             parts.append(f"{message.get('role')}: {_said(message.get('content'))}")
     limits = {key: body[key] for key in ("maxTokens", "temperature", "stopSequences") if key in body}
-    return "\n\n".join([*parts, safe_json(limits, limit=2_000)])
+    return "\n\n".join([*parts, safe_json(limits, limit=2_000, joined=False)])
 
 
 def _said(content: Any) -> str:

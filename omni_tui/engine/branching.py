@@ -49,7 +49,7 @@ async def branch(engine: Engine, turn: str, text: str, told: Callable[[], Awaita
         exact = Message(role="user")
         if found.told is not None:
             exact = msgspec.json.decode(found.told.body_json, type=Message)
-        await runner.send(shown.text, told=exact.text, attachments=shown.attachments, images=exact.images)
+        await runner.send(shown.words, told=exact.text, attachments=shown.attachments, images=exact.images)
     return session
 
 

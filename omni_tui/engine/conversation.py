@@ -71,7 +71,7 @@ def title_of(text: str) -> SafeText:
     words = textwrap.shorten(text[: 10 * TITLE_WIDTH], TITLE_WIDTH, placeholder=" …")
     if words in ("", "…"):  # its first word alone is longer
         words = text.strip()[: TITLE_WIDTH - 1] + "…"
-    return safe_line(words)
+    return safe_line(words, joined=True)
 
 
 def conversation_from(events: list[AnyEvent]) -> Conversation:
@@ -112,7 +112,7 @@ def _modes(events: list[AnyEvent]) -> dict[str, Mode]:
 def _follow(conversation: Conversation, event: AnyEvent) -> None:
     """Follow which turn is worked on, and what was said that waits behind it."""
     if isinstance(event, UserMessage):
-        conversation.queued[event.turn] = event.text
+        conversation.queued[event.turn] = event.words
     elif isinstance(event, TurnStarted):
         conversation.queued.pop(event.turn, None)
         conversation.unfinished = event.turn
@@ -134,6 +134,6 @@ def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
             continue
         conversation.progress.apply(event)
         if isinstance(event, UserMessage):
-            conversation.untold = event.text
+            conversation.untold = event.words
         elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
             conversation.untold = ""

@@ -455,8 +455,9 @@ class Engine:
         )
 
     def _say_what_is_odd(self, store: TrustStore) -> None:
-        # Said once, at the first start; `doctor` says it always. The demo's folder is thrown away.
-        if self.vault.warning and self._first_start and not self.options.demo:
+        # Said once, at the first start; the app shows it in its empty conversation and `doctor` says it
+        # always. The demo's folder is thrown away.
+        if self.headless and self.vault.warning and self._first_start and not self.options.demo:
             self._notify(self.vault.warning)
         if self.vault.missing:
             self._notify(self.vault.missing)

@@ -20,6 +20,7 @@ import msgspec
 
 from omni_tui.memory.private import open_private, private_dir, read_private, write_atomic
 from omni_tui.models.budget import Sum
+from omni_tui.models.habits import Habits
 from omni_tui.protocol.events import Usage
 
 _log = logging.getLogger(__name__)
@@ -31,13 +32,19 @@ DAYS = 400
 _LARGEST = 256 * 1024
 
 
+class _Known(msgspec.Struct):
+    habits: Habits = Habits()
+    seen: float = 0.0
+
+
 class _Ways(msgspec.Struct):
     version: int = 1
     text: dict[str, float] = {}
+    known: dict[str, _Known] = {}
 
 
 class ModelWays:
-    """Which models need tools as text, in `ways.json`; usable from any thread."""
+    """Which models need tools as text, and what else they need, in `ways.json`; usable from any thread."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = folder / "ways.json"
@@ -57,12 +64,29 @@ class ModelWays:
             known = self._read()
             known.text[_digest(model)] = self._clock()
             newest = sorted(known.text.items(), key=lambda pair: pair[1])[-MOST:]
-            self._known = _Ways(1, dict(newest))
-            try:
-                private_dir(self._path.parent)
-                write_atomic(self._path, msgspec.json.encode(self._known))
-            except OSError as error:
-                _log.warning("%s cannot be written: %s", self._path, error)
+            self._write(_Ways(1, dict(newest), known.known))
+
+    def habits(self, model: str) -> Habits:
+        """Return what was learned of a model within the last 30 days."""
+        with self._lock:
+            known = self._read().known.get(_digest(model), _Known())
+        return known.habits if 0 <= self._clock() - known.seen < TEXT_FOR_S else Habits()
+
+    def learn(self, model: str, habits: Habits) -> None:
+        """Keep it; a file that cannot be written is a line in the log."""
+        with self._lock:
+            ways = self._read()
+            ways.known[_digest(model)] = _Known(habits, self._clock())
+            newest = sorted(ways.known.items(), key=lambda pair: pair[1].seen)[-MOST:]
+            self._write(_Ways(1, ways.text, dict(newest)))
+
+    def _write(self, ways: _Ways) -> None:
+        self._known = ways
+        try:
+            private_dir(self._path.parent)
+            write_atomic(self._path, msgspec.json.encode(ways))
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", self._path, error)
 
     def _read(self) -> _Ways:
         if self._known is None:

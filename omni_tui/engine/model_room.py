@@ -59,7 +59,14 @@ class ModelRoom:
             spec = replace(spec, max_tokens=max_tokens)
         if temperature is not None:
             spec = replace(spec, temperature=temperature)
-        return make_model(spec, environ=self._environ, memory=self._ways, on_text=self._needs_text)
+        return make_model(
+            spec,
+            environ=self._environ,
+            memory=self._ways,
+            on_text=self._needs_text,
+            known=self._ways,
+            on_refused=self._refuses_tool,
+        )
 
     def chain(self, model: Model, make: Maker) -> Chain:
         """Return a model with those that stand in for it behind it."""
@@ -76,6 +83,17 @@ class ModelRoom:
         what = safe(f"{name} is offered its tools as text from now on: {reason}.", limit=400)
         why = safe('tools = "native" or "text" in its table of the config settles it')
         self._live(Notice(level="info", what=what, why=why))
+
+    def _refuses_tool(self, name: str, tool: str, words: str) -> None:
+        server, _, bare = tool.partition("__")
+        what = f"The tool {bare} of {server}" if bare else f"The tool {tool}"
+        self._live(
+            Notice(
+                level="warning",
+                what=safe(f"{what} is left out of requests to {name} from now on.", limit=400),
+                why=safe(words, limit=600),
+            )
+        )
 
     def _changed(self, name: str, breaker: Breaker) -> None:
         event = ModelStateChanged(
@@ -140,6 +158,7 @@ class ModelRoom:
             day_cost=today.cost,
             estimated=session.estimated or today.estimated,
             unpriced=today.unpriced,
+            session_unpriced=session.unpriced,
             session_tokens_limit=limits.session_tokens,
             session_cost_limit=limits.session_cost,
             day_tokens_limit=limits.day_tokens,

@@ -84,7 +84,7 @@ class OfferDesk:
             server=command.server,
             name=command.name,
             text=safe(text, limit=PROMPT_SHOWN),
-            description=safe_line(reply.description, limit=300),
+            description=safe_line(reply.description, limit=300, joined=True),
             messages=len(reply.messages),
             size=len(text),
             truncated=len(text) > PROMPT_SHOWN,
@@ -190,7 +190,7 @@ class OfferDesk:
             raise refusal(command.server, error) from None
         # What cannot be shown as it is cannot be chosen by its looks.
         kept = [one for one in values if one and len(one) <= _VALUE and not hidden(one) and "\n" not in one]
-        shown = tuple(safe_line(one, limit=_VALUE) for one in kept)
+        shown = tuple(safe_line(one, limit=_VALUE, joined=True) for one in kept)
         return o.Completions(values=shown, more=more + len(values) - len(kept))
 
 

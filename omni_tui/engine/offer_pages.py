@@ -104,7 +104,7 @@ def _prompt(server: str, prompt: PromptDefinition) -> PromptSummary:
             PromptArgument(
                 name=one.name,
                 label=identifier(one.name, limit=LABEL),
-                description=safe_line(one.description, limit=300),
+                description=safe_line(one.description, limit=300, joined=True),
                 required=one.required,
             )
             for one in prompt.arguments

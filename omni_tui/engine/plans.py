@@ -123,13 +123,16 @@ class Plans:
         """Carry out the person's verdict on exactly the plan that was shown. Raises `Refused`."""
         async with self._verdicts:
             record = self._waiting(plan, digest)
+            words = feedback.strip()[:_MAX_FEEDBACK]
+            shown = safe(words, limit=_MAX_FEEDBACK)
             await self._commit(
                 PlanDecided(
                     plan=plan,
                     turn=record.event.turn,
                     verdict="approved" if approve else "rejected",
                     decider="user",
-                    feedback=safe(feedback.strip(), limit=_MAX_FEEDBACK),
+                    feedback=shown,
+                    written=words if words != shown else "",
                 )
             )
 

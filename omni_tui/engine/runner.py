@@ -137,7 +137,15 @@ class Runner:
         shown = safe(text, limit=MAX_MESSAGE)
         mode, model = self._settings()
         self._turns.sent(turn, mode)
-        events: list[AnyEvent] = [UserMessage(turn=turn, text=shown, attachments=attachments, mode=mode)]
+        events: list[AnyEvent] = [
+            UserMessage(
+                turn=turn,
+                text=shown,
+                attachments=attachments,
+                mode=mode,
+                written=text if text != shown else "",
+            )
+        ]
         if not self._conversation.titled:
             self._conversation.titled = True
             events.append(SessionTitled(title=title_of(text)))

@@ -276,8 +276,9 @@ class LiveSession:
 
     async def set_system(self, text: str) -> None:
         """Put other words of the person in the system prompt, from the next turn on."""
-        event = SystemChanged(text=safe(text))
-        self.settings.system = event.text
+        shown = safe(text)
+        event = SystemChanged(text=shown, written=text if text != shown else "")
+        self.settings.system = event.words
         await self.journal.commit(event)
 
     def policy(self) -> ChatPolicy:
@@ -342,7 +343,7 @@ class LiveSession:
             if isinstance(event, ModeChanged | SessionOpened):
                 self.settings.mode = event.mode
             if isinstance(event, SystemChanged):
-                self.settings.system = event.text
+                self.settings.system = event.words
             if isinstance(event, ModelChanged):
                 self.settings.model = event.name
             elif isinstance(event, SessionOpened):

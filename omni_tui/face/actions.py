@@ -74,6 +74,15 @@ _APP: tuple[Action, ...] = (
         "",
         "continue",
     ),
+    Action(
+        "suspend",
+        "ctrl+z",
+        "app",
+        "Put Omni TUI in the background; fg in the shell brings it back",
+        "",
+        "suspend",
+        priority=True,
+    ),
     Action("quit", "ctrl+q", "app", "Leave Omni TUI", "", "quit", priority=True),
     Action("restart", "ctrl+r", "app", "Start the engine again after it stopped", palette=False),
     Action(

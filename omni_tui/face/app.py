@@ -34,6 +34,9 @@ from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
+    from textual.app import App
+    from textual.driver import Driver
+
     from omni_tui.face.port import Port
 
 Connect = Callable[[], Awaitable[Link]]
@@ -176,6 +179,15 @@ class OmniApp(Routes):
         """Give every role of ours a colour, whatever the theme."""
         return fallback_variables()
 
+    def get_driver_class(self) -> type[Driver]:
+        """Use our own driver where Textual would use the one of a Unix terminal."""
+        chosen = super().get_driver_class()
+        if chosen.__module__ != "textual.drivers.linux_driver":
+            return chosen
+        from omni_tui.face.driver import TerminalDriver
+
+        return TerminalDriver
+
     def get_default_screen(self) -> Screen[Any]:
         """Begin on the main screen."""
         return MainScreen()
@@ -185,7 +197,13 @@ class OmniApp(Routes):
     def on_mount(self) -> None:
         """The first frame comes first; the engine after it."""
         self._follow_the_screen()
+        self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._begin)
+
+    def _resumed(self, _app: App[Any]) -> None:
+        """Back from the background or from an editor: draw it all, and nothing is armed."""
+        self.on_app_focus()
+        self.refresh(layout=True)
 
     def on_app_focus(self) -> None:
         """The terminal got the focus back: whatever could be approved has to be looked at again."""
@@ -283,7 +301,9 @@ class OmniApp(Routes):
                 self.notify(what, title="Not saved", severity="error", markup=False, timeout=30)
             case Notice(level="error" as level, what=what, why=why, todo=todo):
                 # Warnings stand in the conversation; a toast over what is being read is for errors.
-                text = "\n".join(safe_line(line, limit=400) for line in (what, why, todo) if line)
+                text = "\n".join(
+                    safe_line(line, limit=400, joined=True) for line in (what, why, todo) if line
+                )
                 self.notify(text, severity=_LEVELS[level], timeout=8.0, markup=False)  # type: ignore[arg-type]
             case EngineReady():
                 self._greet(event)
@@ -316,7 +336,7 @@ class OmniApp(Routes):
     def _name_terminal(self) -> None:
         waiting = len(self.overview.pending)
         parts = ("omni", self.overview.title, f"{waiting} to approve" if waiting else "")
-        name = safe_line(" · ".join(part for part in parts if part), limit=80)
+        name = safe_line(" · ".join(part for part in parts if part), limit=80, joined=True)
         if name != self._named:
             self._named = name
             if self._driver is not None and not self.is_headless and not self.is_web:

@@ -30,6 +30,7 @@ _NAMES = {
     "right": "→",
     "plus": "+",
     "minus": "-",
+    "underscore": "_",
 }
 
 

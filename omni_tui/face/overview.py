@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from omni_tui.face.money import money
 from omni_tui.face.offers.index import OfferIndex
 from omni_tui.face.work import Work
 from omni_tui.protocol import AnyEvent, Mode
@@ -50,6 +51,8 @@ class Overview(msgspec.Struct):
     """What the last request of the root agent carried."""
     tokens: int = 0
     cost: float | None = None
+    unpriced: bool = False
+    """Whether the price of some of what was used is not known."""
     estimated: bool = False
     spending: Spending | None = None
     """What was used by the session and by the day, as the engine counts."""
@@ -84,6 +87,7 @@ class Overview(msgspec.Struct):
             "window",
             "tokens",
             "cost",
+            "unpriced",
             "estimated",
             "running",
         )
@@ -167,6 +171,8 @@ class Overview(msgspec.Struct):
             self.estimated = self.estimated or usage.estimated
             if usage.cost is not None:
                 self.cost = (self.cost or 0.0) + usage.cost
+            elif usage.input + usage.output:
+                self.unpriced = True
             if event.context is not None and event.agent == "root":
                 self.context = event.context
         elif isinstance(event, JournalFailed):
@@ -189,12 +195,14 @@ class Overview(msgspec.Struct):
         about = "about " if spent.estimated else ""
         parts = [
             f"this session {about}{_amount(spent.session_tokens, spent.session_tokens_limit, 'tokens')}",
-            _money(spent.session_cost)
+            money(spent.session_cost, unpriced=spent.session_unpriced > 0)
             + (f" of ${spent.session_cost_limit:g}" * bool(spent.session_cost_limit)),
             f"today {about}{_amount(spent.day_tokens, spent.day_tokens_limit, 'tokens')}",
-            _money(spent.day_cost) + (f" of ${spent.day_cost_limit:g}" * bool(spent.day_cost_limit)),
+            money(spent.day_cost, unpriced=spent.unpriced > 0)
+            + (f" of ${spent.day_cost_limit:g}" * bool(spent.day_cost_limit)),
         ]
-        unpriced = f" ({spent.unpriced} requests of unknown price)" if spent.unpriced else ""
+        some = f"{spent.unpriced} request{'s' if spent.unpriced > 1 else ''}"
+        unpriced = f" (the price of {some} of today is unknown)" if spent.unpriced else ""
         return f"Used: {', '.join(parts)}{unpriced}."
 
     def _settings(
@@ -212,10 +220,6 @@ class Overview(msgspec.Struct):
                 self.mode = mode
             case ModelChanged(name=name, label=label):
                 self.model, self.label = name, label
-
-
-def _money(dollars: float) -> str:
-    return f"${dollars:.4f}" if dollars else "$0"
 
 
 def plan_key(plan: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import TYPE_CHECKING, cast
 
 from omni_tui.face import actions
@@ -130,6 +131,22 @@ class Verbs(Managing, Telling, Modelling, Executing):
     def _selection(self) -> str:
         chosen = self.screen.get_selected_text() or getattr(self.focused, "selected_text", "")
         return chosen if isinstance(chosen, str) else ""
+
+    def action_suspend(self) -> None:
+        """Give the shell its terminal back until `fg`."""
+        from omni_tui.face.driver import has_job_control
+
+        if self.is_headless or self.is_web or not has_job_control():
+            self.say(
+                "There is no shell behind this terminal that could bring Omni TUI back, so it stays.",
+                level="warning",
+            )
+        else:
+            self.action_suspend_process()
+
+    def action_quit(self) -> None:  # type: ignore[override]
+        """Leave; Textual's own is a coroutine, and nothing here would wait for it."""
+        self.exit()
 
     def _ask_to_leave(self) -> None:
         what = "A run is going; it is parked and can be continued." if self.overview.running else ""
@@ -359,10 +376,10 @@ class Verbs(Managing, Telling, Modelling, Executing):
         method = getattr(self.owner_of(action), f"action_{name}", None)
         if method is None:
             self.say(f"{action.description}: not here.", level="warning")
-        elif argument and action.argument:
-            method(argument)
         else:
-            method()
+            done = method(argument) if argument and action.argument else method()
+            if isawaitable(done):  # Textual's own actions are coroutines in part
+                self.run_worker(_finish(done), group="action", exit_on_error=False)
 
     def owner_of(self, action: actions.Action) -> object | None:
         """Return what has the method for an action: the app, its pane, or a widget of that pane."""
@@ -371,3 +388,7 @@ class Verbs(Managing, Telling, Modelling, Executing):
             return self if hasattr(self, method) else None
         pane = self.main.pane(action.target if action.target in PANES else "chat")
         return next((widget for widget in (pane, *pane.query("*")) if hasattr(widget, method)), None)
+
+
+async def _finish(action: Awaitable[object]) -> None:
+    await action

@@ -183,7 +183,7 @@ def _info_from_lock(path: Path, session: str, vault: Vault) -> SessionInfo:
     info = read_told(path, session, vault)
     return SessionInfo(
         id=session,
-        title=safe_line(info["title"]),
+        title=safe_line(info["title"], joined=True),
         created=info["created"],
         updated=info["updated"],
         events=info["events"],
@@ -198,7 +198,7 @@ def _info_from_file(path: Path, session: str, vault: Vault, *, alone: bool) -> S
         last = tx.execute("SELECT seq, ts FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         return SessionInfo(
             id=session,
-            title=safe_line(read_title(tx)),
+            title=safe_line(read_title(tx), joined=True),
             created=meta["created"],
             updated=last[1] if last else meta["created"],
             events=last[0] if last else 0,

@@ -8,6 +8,7 @@ from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Model, ModelError
 from omni_tui.models.context import history_from
 from omni_tui.models.detect import Suggestion, suggest
+from omni_tui.models.habits import KnownModels
 from omni_tui.models.ways import AnyTools, WayMemory
 
 __all__ = [
@@ -32,13 +33,16 @@ def make_model(
     environ: Mapping[str, str],
     memory: WayMemory | None = None,
     on_text: Callable[[str, str], None] | None = None,
+    known: KnownModels | None = None,
+    on_refused: Callable[[str, str, str], None] | None = None,
 ) -> Model:
     """Return a model: "" and "offline" are the built-in rules, "tiny" is the small model that can be
     installed beside the app, others are LiteLLM's names.
 
     The key of `spec` wins over what stands in `environ`. What is found out about how it takes tools
-    goes to `memory`; `on_text` is told its name and why. Nothing is loaded and nothing is asked over
-    the network here.
+    goes to `memory`; `on_text` is told its name and why. What else it is found to need goes to `known`;
+    `on_refused` is told of each tool that its provider refuses: model, tool, why. Nothing is loaded
+    and nothing is asked over the network here.
     """
     if isinstance(spec, str):
         spec = ModelSpec(spec)
@@ -70,6 +74,8 @@ def make_model(
         idle_s=spec.timeout or IDLE_S,
         prices=(spec.input_price, spec.output_price),
         images=spec.images,
+        known=known,
+        on_refused=on_refused,
     )
     key = f"{model.name} at {spec.api_base}" if spec.api_base else model.name
     return AnyTools(model, spec.tools, memory, key=key, on_text=on_text)

@@ -67,8 +67,10 @@ class Fragments:
 
     def add(self, index: int | None, ident: str, name: str, arguments: str) -> Opened:
         """Take a fragment; return the call it belongs to."""
-        call = self._found(index, ident, name)
+        call = self._found(index, ident, bool(name), bool(arguments))
         if call is not None and name and self._begins(call, ident, name, arguments):
+            call = None
+        if call is not None and not name and not arguments and self._follows(call, ident):
             call = None
         if call is None:
             call = self._open(index)
@@ -82,13 +84,13 @@ class Fragments:
             call.pieces.append(arguments)
         return call
 
-    def _found(self, index: int | None, ident: str, name: str) -> Opened | None:
+    def _found(self, index: int | None, ident: str, named: bool, filled: bool) -> Opened | None:
         if index is not None:
             known = self._by_index.get(index)
-            return known if known is not None or name else self._by_id.get(ident)
+            return known if known is not None or named else self._by_id.get(ident)
         if ident and ident in self._by_id:
             return self._by_id[ident]
-        if not self.calls or (ident and name):
+        if not self.calls or (ident and (named or not filled)):
             return None
         return self.calls[-1]
 
@@ -110,17 +112,30 @@ class Fragments:
                 return False
             goes_on = bool(call.pieces) and not call.is_whole() and not arguments.lstrip().startswith("{")
             return not (name == call.name and goes_on)
+        if call.name not in self._names and self._completes(call.name, name):
+            return False
         if call.is_whole():
-            return bool(arguments) or name != call.name
+            # An empty object may stand in front of the arguments that are meant.
+            empty = arguments_of(ToolCall("", "", "".join(call.pieces))) == {}
+            return name != call.name or (bool(arguments) and not empty)
         if call.pieces:
             return name != call.name
         return name != call.name and not self._continues(call.name, name)
+
+    def _follows(self, call: Opened, ident: str) -> bool:
+        """Whether a fragment with nothing but an id opens another call, whose name comes later."""
+        return bool(ident and call.id and call.name) and ident not in self._by_id and call.is_whole()
 
     def _continues(self, first: str, piece: str) -> bool:
         """Whether `piece` is more of a name, and not another name."""
         if piece in self._names and (first in self._names or not self._is_start(first + piece)):
             return not first or (piece.startswith(first) and first not in self._names)
         return self._is_start(first + piece) or not (first in self._names or piece in self._names)
+
+    def _completes(self, first: str, piece: str) -> bool:
+        """Whether a name that is no tool's yet becomes one's, or the start of one, with `piece`."""
+        grown = piece != first and piece.startswith(first)
+        return self._is_start(first + piece) or (grown and self._is_start(piece))
 
     def _is_start(self, name: str) -> bool:
         return any(each.startswith(name) for each in self._names)

@@ -85,6 +85,7 @@ class AnswerReader:
             self._mode = "foreign"
         self._after_return = False
         self._event = ""
+        self._named = ""
         self._data: list[bytes] = []
         self._words = ""
         self._reads: Callable[[Object], Iterator[bytes]] = self._unknown
@@ -184,6 +185,7 @@ class AnswerReader:
         event, self._event = self._event, ""
         if not data:
             return
+        self._named = event
         whole = b"\n".join(data).strip()
         if _json(whole) is None and len(data) > 1 and all(_is_event(each) for each in data):
             for each in data:
@@ -310,8 +312,8 @@ class AnswerReader:
         text = json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass")
         if self.wire == "ollama" or (not self.wire and self._mode == "lines"):
             return text + b"\n"
-        kind = value.get("type")
-        named = f"event: {kind}\n".encode() if self.wire == "anthropic" and isinstance(kind, str) else b""
+        name = value.get("type") if self.wire == "anthropic" else "" if self.wire else self._named
+        named = f"event: {name}\n".encode() if name and isinstance(name, str) else b""
         return named + b"data: " + text + b"\n\n"
 
 
@@ -764,6 +766,8 @@ class _Ollama:
 
     def read(self, value: Object) -> Iterator[Object]:
         message = value.get("message")
+        if isinstance(value.get("response"), str) and not isinstance(message, dict):
+            message = {"content": value["response"]}
         message = {"role": "assistant", "content": "", **(message if isinstance(message, dict) else {})}
         text, thought = parts_of(message.get("content"))
         message["content"] = text
@@ -780,7 +784,7 @@ class _Ollama:
         base = {"model": "none", "created_at": "", **value, "done": done}
         pieces = _without_whole_tags(text)
         for piece in pieces[:-1]:
-            yield {**base, "message": {"role": "assistant", "content": piece}, "done": False}
+            yield self._line({**base, "done": False}, {"role": "assistant", "content": piece})
         message["content"] = pieces[-1]
         if done:
             told = Told(_number(value.get("prompt_eval_count")), _number(value.get("eval_count")))
@@ -788,7 +792,14 @@ class _Ollama:
             reason = str(value.get("done_reason") or "stop")
             # Calls come whole here, and the reason does not tell of them.
             self._reader.finish = "tool_calls" if self._calls and reason == "stop" else reason
-        yield {**base, "message": message}
+        yield self._line(base, message)
+
+    @staticmethod
+    def _line(base: Object, message: Object) -> Object:
+        """Return a line of a chat, or of a plain completion, whose text stands elsewhere."""
+        if "response" in base:
+            return {**base, "response": message["content"]}
+        return {**base, "message": message}
 
     def end(self) -> Iterator[Object]:
         yield from ()

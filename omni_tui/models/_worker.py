@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from types import ModuleType
 
 from omni_tui.loading import without_collections
-from omni_tui.models import _gemini, _openai
+from omni_tui.models import _gemini, _openai, _openrouter
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +134,7 @@ def ensure_litellm() -> ModuleType:
             _gemini.mend()
             _openai.mend()
             _exchange.mend()
+            _openrouter.mend()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from omni_tui.models.base import Image
-from omni_tui.security.text import strip_invisible
+from omni_tui.security.text import encodable, hidden, strip_invisible
 
 _OPENING = '<attached_resource id="{mark}" about={about}>'
 _BLOCK = re.compile(
@@ -45,7 +45,7 @@ def without_attachments(text: str) -> str:
 
 
 def _framed(one: Quoted, limit: int) -> str:
-    shown, dropped = strip_invisible(_bound(one.text, limit))
+    shown = encodable(_bound(one.text, limit))
     salt = f"{one.server}\0{one.uri}\0{len(one.text)}\0{shown}"
     mark = hashlib.sha256(salt.encode(errors="surrogatepass")).hexdigest()[:12]
     about: dict[str, object] = {
@@ -55,8 +55,8 @@ def _framed(one: Quoted, limit: int) -> str:
     }
     if one.note:
         about["note"] = one.note
-    if dropped:
-        about["removed"] = f"{dropped} invisible characters"
+    if unseen := hidden(shown):
+        about["hidden"] = f"{unseen} characters that do not show"
     opening = _OPENING.format(mark=mark, about=json.dumps(about))
     return f'{opening}\n{shown}\n</attached_resource id="{mark}">'
 

@@ -6,7 +6,7 @@ Provider-neutral: `litellm` and the offline rules both sit behind `Model`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -64,8 +64,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     """One message of a conversation.
 
     An assistant message may have `calls`; each is answered by a `tool` message with the same
-    `call_id` before the next request. `thinking` holds a provider's own blocks, to be sent back
-    verbatim (Anthropic refuses a turn with tools without them). Of a result, `ref` is the id under
+    `call_id` before the next request. `thinking` holds a provider's own signed blocks and `reasoning`
+    what it thought in the open; both go back verbatim, but only to `origin`, the place the answer came
+    from (`models.origin`). Of a result, `ref` is the id under
     which the journal keeps the whole ("" if it does not), `size` the characters of the whole where
     the text is only a part of it. Neither is sent. `images` are pictures of a message of the person or
     of a result; a model that takes none is told that they were left out.
@@ -80,6 +81,8 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     ref: str = ""
     size: int = 0
     images: tuple[Image, ...] = ()
+    reasoning: str = ""
+    origin: str = ""
     raw: str = ""
 
 
@@ -124,6 +127,8 @@ ModelEvent = TextPart | ThoughtPart | Reply
 class ModelError(Exception):
     """A request that failed, classified. `what` and `todo` are for the person; raw text is for the log.
 
+    `detail` are the provider's words as they came, to be searched and never shown. `window` is the
+    number of tokens that the provider says it takes, None where it does not say.
     `usage` is what it used all the same, None where nothing is known to have been used.
     """
 
@@ -135,6 +140,8 @@ class ModelError(Exception):
         todo: str = "",
         status: int | None = None,
         retry_after_s: float | None = None,
+        detail: str = "",
+        window: int | None = None,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(what)
@@ -143,6 +150,8 @@ class ModelError(Exception):
         self.todo = todo
         self.status = status
         self.retry_after_s = retry_after_s
+        self.detail = detail
+        self.window = window
         self.usage = usage
 
 
@@ -176,4 +185,17 @@ class Model(Protocol):
         What a request costs is the sum of what its messages and its tools cost: they are counted
         one by one, and once.
         """
+        ...
+
+
+@runtime_checkable
+class FindsWindow(Protocol):
+    """A model whose window may have to be found out."""
+
+    async def look_up_window(self) -> None:
+        """Ask where it can be known, if it is not known yet. Bounded in time, never raises."""
+        ...
+
+    def assumed_window(self) -> int | None:
+        """Tokens to reckon with where nobody knows; None where that is no use."""
         ...

@@ -14,7 +14,7 @@ import msgspec
 
 from omni_tui.models.base import Message, ToolCall
 from omni_tui.protocol.events import Event, ModelMessage
-from omni_tui.security.text import strip_invisible
+from omni_tui.security.text import encodable, hidden
 
 RESULT_LIMIT = 16_000
 """Characters of one result that a model gets if nothing else is set."""
@@ -149,9 +149,9 @@ def tool_message(
 ) -> Message:
     """Return the message that answers a call.
 
-    What a server wrote is freed of invisible characters, cut to `limit` characters (head and tail)
-    and framed as data; what the host wrote is told as the host's. `note` is the host's word behind it,
-    `ref` the id under which the journal keeps the whole.
+    What a server wrote stays as it is, is cut to `limit` characters (head and tail) and framed as data,
+    and characters in it that do not show are counted; what the host wrote is told as the host's.
+    `note` is the host's word behind it, `ref` the id under which the journal keeps the whole.
     """
     size = 0
     if status in FROM_SERVER:
@@ -215,12 +215,13 @@ def bound(text: str, limit: int, call: str, size: int = 0) -> str:
 
 def _framed(call: ToolCall, text: str, status: str, limit: int, ref: str, size: int = 0) -> str:
     # The id in both ends comes from the text itself, so a server cannot write the closing end.
-    # Bounded first (with room for what is dropped), so a huge result is not searched as a whole.
-    shown, dropped = strip_invisible(bound(text, limit, ref, size))
+    # Bounded first, so a huge result is not searched as a whole.
+    shown = encodable(bound(text, limit, ref, size))
+    unseen = hidden(shown)
     mark = hashlib.sha256(f"{call.id}\0{text}".encode(errors="surrogatepass")).hexdigest()[:12]
     name = re.sub(r"[^\w.-]", "_", call.name)
-    without = f' removed="{dropped} invisible characters"' if dropped else ""
-    opening = f'<tool_result id="{mark}" tool="{name}" status="{status}"{without}>'
+    says = f' hidden="{unseen} characters that do not show"' if unseen else ""
+    opening = f'<tool_result id="{mark}" tool="{name}" status="{status}"{says}>'
     return f'{opening}\n{shown}\n</tool_result id="{mark}">'
 
 
@@ -234,6 +235,7 @@ def estimate(messages: Sequence[Message]) -> int:
         total += 4 + _size(message.text) // 4
         for call in message.calls:
             total += 8 + (_size(call.name) + _size(call.arguments)) // 4
+        total += _size(message.reasoning) // 4
         for block in message.thinking:
             total += sum(_size(value) for value in block.values() if isinstance(value, str)) // 4
     return total

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -20,15 +21,7 @@ import msgspec
 from omni_tui.config.model_settings import provider_of
 from omni_tui.models._pipe import ENDED, Pipe
 from omni_tui.models._streams import Told
-from omni_tui.models._wire import (
-    IMAGE_TOKENS,
-    MOST_IMAGES,
-    Collector,
-    End,
-    Tools,
-    judge,
-    to_wire,
-)
+from omni_tui.models._wire import Collector, End, judge
 from omni_tui.models._worker import Job, ensure_litellm, the_worker
 from omni_tui.models.base import (
     Message,
@@ -41,10 +34,19 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import EXPECTED_OUTPUT, Forecast
 from omni_tui.models.context import estimate
-from omni_tui.models.detect import PROVIDER_KEYS, key_in
+from omni_tui.models.detect import LOCAL_BASES, PROVIDER_KEYS, key_in
 from omni_tui.models.facts import FREE, facts_of
+from omni_tui.models.habits import Habits, KnownModels, Unkept, is_about_order, learned
+from omni_tui.models.message_order import in_order, is_strict
+from omni_tui.models.origin import origin_of, returned, takes_reasoning
+from omni_tui.models.refused_tools import ToolsSetAside, is_about_schemas, refused_tools
+from omni_tui.models.thoughts import Thoughts
+from omni_tui.models.window_lookup import Found, look_up
+from omni_tui.models.wire_messages import IMAGE_TOKENS, MOST_IMAGES, to_wire
+from omni_tui.models.wire_tools import Tools, family_of
 from omni_tui.protocol.events import Usage
-from omni_tui.resilience.errors import Failure, classify, unreadable
+from omni_tui.resilience.errors import Failure, causes, classify, unreadable
+from omni_tui.resilience.overflow import is_by_the_minute, window_in
 
 if TYPE_CHECKING:
     from omni_tui.models._exchange import Exchange
@@ -59,6 +61,15 @@ _MARGIN_S = 30.0
 _NO_KEY = "not-needed"
 """Servers of one's own speak OpenAI's protocol without keys, but its SDK insists on one."""
 _KEYLESS = FREE
+ASSUMED = 131_072
+"""Tokens that a model on the network is taken to have where nobody says: fewer are refused in words."""
+ASSUMED_OWN = 32_768
+"""Tokens that a model on the person's own machine is taken to have."""
+ASSUMED_OLLAMA = 8_192
+"""Ollama loads models with a small window, and cuts what does not fit without a word."""
+_OLLAMA = frozenset({"ollama", "ollama_chat"})
+_OLLAMA_ADDRESS = "http://127.0.0.1:11434"
+_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,8 @@ class LiteLLMModel:
         idle_s: float = IDLE_S,
         prices: tuple[float | None, float | None] = (None, None),
         images: bool | None = None,
+        known: KnownModels | None = None,
+        on_refused: Callable[[str, str, str], None] | None = None,
     ) -> None:
         self._name = name
         self._api_base = api_base
@@ -97,7 +110,14 @@ class LiteLLMModel:
         self._idle_s = idle_s
         self._prices = prices
         self._images = images
-        self._tools = Tools()
+        self._known = known or Unkept()
+        self._key_of_habits = f"{name} at {api_base}" if api_base else name
+        tell = on_refused or (lambda _model, _tool, _words: None)
+        self._aside = ToolsSetAside(lambda tool, words: tell(name, tool, words))
+        self._here = origin_of(name, provider_of(name), api_base)
+        self._tools: dict[tuple[str, bool], Tools] = {}
+        self._found: Found | None = None
+        self._looks_left = _LOOKS
 
     @property
     def name(self) -> str:
@@ -110,14 +130,58 @@ class LiteLLMModel:
         return ""
 
     def context_window(self) -> int | None:
-        """Tokens the model takes, as the person or LiteLLM's table says; None if neither knows."""
-        return self._context if self._context is not None else facts_of(self._name).window
+        """Tokens the model takes; None if nobody knows.
+
+        The person's word counts first, then that of the server that runs it, then the smaller of what
+        LiteLLM's table and an earlier refusal say.
+        """
+        if self._context is not None:
+            return self._context
+        if self._found is not None:
+            return self._found.tokens
+        told = (facts_of(self._name).window, self._habits.window)
+        return min((tokens for tokens in told if tokens), default=None)
+
+    def assumed_window(self) -> int:
+        """Tokens that are reckoned with where nobody knows how many the model takes."""
+        if provider_of(self._name) in _OLLAMA:
+            return ASSUMED_OLLAMA
+        return ASSUMED_OWN if self._is_own() else ASSUMED
+
+    async def look_up_window(self) -> None:
+        """Ask the person's own server how large the window is, until it is settled. Never raises."""
+        settled = self._found is not None and self._found.settled
+        if self._context is not None or settled or not self._looks_left or not self._is_own():
+            return
+        provider = provider_of(self._name)
+        if provider not in FREE and facts_of(self._name).window:
+            return
+        address = self._api_base or self._usual_address(provider)
+        if not address:
+            return
+        key = self._api_key if _is_private_way(address) else ""
+        found = await look_up(provider, address, self._name.partition("/")[2] or self._name, key=key)
+        if found is None:
+            self._looks_left -= 1
+        else:
+            self._found = found
+
+    def _usual_address(self, provider: str) -> str:
+        if provider in _OLLAMA:
+            return self._environ.get("OLLAMA_API_BASE", "").strip() or _OLLAMA_ADDRESS
+        variable, address = LOCAL_BASES.get(provider, ("", ""))
+        return self._environ.get(variable, "").strip() or address
+
+    @property
+    def _habits(self) -> Habits:
+        return self._known.habits(self._key_of_habits)
 
     def count(self, request: ModelRequest) -> int:
         """Estimate a request's tokens."""
         tools = sum(40 + (len(tool.description) + len(str(tool.parameters))) // 4 for tool in request.tools)
         pictures = sum(len(message.images) for message in request.messages) if self.takes_images else 0
-        return estimate(request.messages) + tools + min(pictures, MOST_IMAGES) * IMAGE_TOKENS
+        messages = returned(request.messages, self._here)
+        return estimate(messages) + tools + min(pictures, MOST_IMAGES) * IMAGE_TOKENS
 
     def forecast(self, request: ModelRequest) -> Forecast:
         """Estimate what a request will use, before it is sent."""
@@ -146,7 +210,51 @@ class LiteLLMModel:
         return bool(self._api_base) and _is_loopback(urlsplit(self._api_base).hostname or "")
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Stream one answer. Closing it, or cancelling its reader, closes the provider's connection."""
+        """Stream one answer. Closing it, or cancelling its reader, closes the provider's connection.
+
+        Where the provider refuses the form of the request and can be served in another, it is asked
+        again at once: without a tool that it does not take, without a system prompt, and so on.
+        """
+        while True:
+            began = False
+            sent = self._aside.without(request)
+            try:
+                async with aclosing(self._once(sent)) as events:
+                    async for event in events:
+                        began = True
+                        yield event
+            except ModelError as error:
+                if began or not self._adapts(error, sent):
+                    raise
+            else:
+                return
+
+    def _adapts(self, error: ModelError, sent: ModelRequest) -> bool:
+        """Learn from a refusal. Whether the same request may be taken in another form."""
+        habits = self._habits
+        if error.kind == "overflow":
+            if error.window is not None and not is_by_the_minute(error.detail):
+                self._learn(msgspec.structs.replace(habits, window=error.window))
+            return False
+        if refused := refused_tools(error, sent.tools):
+            self._aside.add(refused, error.what)
+            return True
+        if (more := learned(habits, error)) is not None:
+            self._learn(more)
+            return True
+        if is_about_order(error) and any(message.role == "tool" for message in sent.messages):
+            error.kind = "tools"  # Its template has no place for results: as text they are the person's.
+            return False
+        if sent.tools and not habits.bare_tools and is_about_schemas(error):
+            self._learn(msgspec.structs.replace(habits, bare_tools=True))
+            return True
+        return False
+
+    def _learn(self, habits: Habits) -> None:
+        logger.info("%s is asked in another form from now on: %s", self._name, habits)
+        self._known.learn(self._key_of_habits, habits)
+
+    async def _once(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         pipe = Pipe(asyncio.get_running_loop())
         job = the_worker().submit(self._work(request, pipe))
         job.done.add_done_callback(lambda _: pipe.put(ENDED))
@@ -207,6 +315,7 @@ class LiteLLMModel:
         raw: str | None = None
         shown: str | None = None
         usage: Any = None
+        thoughts = Thoughts()
         chunks = aiter(stream)
         while True:
             async with asyncio.timeout(self._idle_s if collector.began else self._first_token_s):
@@ -221,22 +330,37 @@ class LiteLLMModel:
             choice = chunk.choices[0]
             shown = choice.finish_reason or shown
             _put(pipe, *collector.add(choice.delta))
+            thoughts.add(choice.delta)
         failed = self._problem(exchange, collector)
         if failed is not None:
             failed.usage = self._lost(request, collector, exchange)
             raise failed
         _put(pipe, *collector.rest())
         end = _end_of(exchange, raw or _raw_finish(stream), shown)
-        judged = judge(collector, end, {tool.name: tool for tool in request.tools})
+        judged = judge(collector, end, self._tools_for(self._provider(ensure_litellm())).specs(request))
         told = exchange.reader.told if exchange.reader is not None else Told()
         reply = Reply(
-            message=judged.message,
+            message=self._kept(judged.message, thoughts, request),
             finish=judged.finish,
             usage=_usage(stream, judged.message, usage, self.count(request), told),
             complete=judged.complete,
             thought=collector.late_thought(),
         )
         pipe.put(self._priced(reply))
+
+    def _kept(self, message: Message, thoughts: Thoughts, request: ModelRequest) -> Message:
+        """Return a message as it is kept: its origin, what was thought, the server's names in its calls."""
+        tools = self._tools_for(self._provider(ensure_litellm()))
+        calls = tuple(
+            msgspec.structs.replace(call, arguments=tools.real(request, call)) for call in message.calls
+        )
+        return msgspec.structs.replace(
+            message,
+            calls=calls,
+            thinking=(*message.thinking, *thoughts.blocks),
+            reasoning=thoughts.text,
+            origin=self._here,
+        )
 
     def _lost(self, request: ModelRequest, collector: Collector, exchange: Exchange) -> Usage | None:
         """Return what a request used that broke off: as far as it was told, the rest is estimated."""
@@ -267,7 +391,7 @@ class LiteLLMModel:
     def _arguments(self, request: ModelRequest, provider: str) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "model": self._name,
-            "messages": to_wire(request.messages, provider, self._name, images=self.takes_images),
+            "messages": self._messages(request, provider),
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_retries": 0,
@@ -275,7 +399,7 @@ class LiteLLMModel:
             # Private, and guarded by a test: otherwise LiteLLM imports its MCP gateway for every tool.
             "_skip_mcp_handler": True,
         }
-        if tools := self._tools.of(request):
+        if tools := self._tools_for(provider).of(request):
             arguments["tools"] = tools
         if self._api_base:
             arguments["api_base"] = self._api_base
@@ -285,6 +409,27 @@ class LiteLLMModel:
             if (value := getattr(self._sampling, name)) is not None:
                 arguments[name] = value
         return arguments
+
+    def _messages(self, request: ModelRequest, provider: str) -> list[dict[str, Any]]:
+        habits = self._habits
+        strict = habits.strict or is_strict(provider, self._api_base)
+        tools = self._tools_for(provider)
+        return to_wire(
+            in_order(request.messages, strict=strict, system=not habits.no_system),
+            provider,
+            self._name,
+            images=self.takes_images,
+            here="" if habits.no_thoughts else self._here,
+            reasoning=habits.reasoning != "drop" and takes_reasoning(provider, self._api_base),
+            fill=habits.reasoning == "fill",
+            arguments=lambda call: tools.shown(request, call),
+        )
+
+    def _tools_for(self, provider: str) -> Tools:
+        key = (family_of(provider, self._api_base), self._habits.bare_tools)
+        if key not in self._tools:
+            self._tools[key] = Tools(*key)
+        return self._tools[key]
 
     def _provider(self, litellm: ModuleType) -> str:
         try:
@@ -330,7 +475,7 @@ class LiteLLMModel:
         place = _host(self._api_base) if self._api_base else self._name.partition("/")[0]
         if problem.kind == "error":
             failure = self._failure(ValueError(problem.words), exchange, cut=collector.began)
-            return classify(failure._replace(status=problem.status, said=problem.words), now=time.time())
+            return self._classified(failure._replace(status=problem.status, said=problem.words))
         return unreadable(
             problem.kind, place, problem.words, began=collector.began, secrets=self._secrets()
         )
@@ -383,8 +528,16 @@ class LiteLLMModel:
                 todo="send again, or choose another model",
             )
         status = getattr(error, "status_code", None)
-        failure = self._failure(error, exchange, cut=began and (midway or not isinstance(status, int)))
-        return classify(failure, now=time.time())
+        return self._classified(
+            self._failure(error, exchange, cut=began and (midway or not isinstance(status, int)))
+        )
+
+    @staticmethod
+    def _classified(failure: Failure) -> ModelError:
+        found = classify(failure, now=time.time())
+        found.detail = failure.said or " ".join(str(each) for each in causes(failure.error))
+        found.window = window_in(found.detail) if found.kind == "overflow" else None
+        return found
 
     def _secrets(self) -> tuple[str, ...]:
         names = {name for each in PROVIDER_KEYS.values() for name in each} | {"LLM_API_KEY"}

@@ -89,7 +89,7 @@ def _spoken(messages: Sequence[Message]) -> Iterator[Message]:
         if message.role == "tool":
             continue
         if not message.calls:
-            yield msgspec.structs.replace(message, thinking=())
+            yield msgspec.structs.replace(message, thinking=(), reasoning="")
             continue
         text = message.text
         for call in message.calls:

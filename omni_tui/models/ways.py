@@ -12,6 +12,7 @@ import msgspec
 
 from omni_tui.config.model_settings import ToolsWay
 from omni_tui.models.base import (
+    FindsWindow,
     Message,
     Model,
     ModelError,
@@ -99,6 +100,15 @@ class AnyTools:
     def context_window(self) -> int | None:
         """Tokens the model takes."""
         return self._inner.context_window()
+
+    async def look_up_window(self) -> None:
+        """Ask where its window can be known."""
+        if isinstance(self._inner, FindsWindow):
+            await self._inner.look_up_window()
+
+    def assumed_window(self) -> int | None:
+        """Tokens to reckon with where nobody knows."""
+        return self._inner.assumed_window() if isinstance(self._inner, FindsWindow) else None
 
     def count(self, request: ModelRequest) -> int:
         """Estimate a request's tokens, as it will be sent."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from omni_tui.models.attachments import without_attachments
-from omni_tui.models.base import Message, Model, ModelError, ModelRequest, ToolSpec
+from omni_tui.models.base import FindsWindow, Message, Model, ModelError, ModelRequest, ToolSpec
 from omni_tui.models.closing import Closing
 from omni_tui.models.context import WINDOW_SHARE, shrunk
 from omni_tui.models.offering import Offering
@@ -52,8 +52,9 @@ class DoesNotFit(ModelError):
 class Fitted:
     """A request that fits. Tokens are estimates by the model's own count.
 
-    `limit` is None where the window is not known. `missing` are messages that were dropped and have
-    no summary yet. `hits` are counts that were known already, `misses` those that were made now.
+    `limit` is None where the window is not known; it is `assumed` where nobody said it. `missing` are
+    messages that were dropped and have no summary yet. `hits` are counts that were known already,
+    `misses` those that were made now.
     """
 
     limit: int | None
@@ -63,6 +64,7 @@ class Fitted:
     missing: list[Message] = field(default_factory=list)
     hits: int = 0
     misses: int = 0
+    assumed: bool = False
 
     @property
     def total(self) -> int:
@@ -129,7 +131,7 @@ class Window:
         limit, hard = self._limits(model)
         if limit is not None and fixed + offered + self._size() > limit:
             self._reduce(model, limit - fixed - offered)
-            if (least := fixed + offered + self._size()) > hard:
+            if hard is not None and (least := fixed + offered + self._size()) > hard:
                 raise DoesNotFit(least, hard, offered, refused=model.name in self._learned)
         self._total = fixed + offered + self._size()
         extras = sum(self._tokens[place] for place in self._kept_apart())
@@ -151,6 +153,7 @@ class Window:
             missing=self._missing(),
             hits=hits,
             misses=misses,
+            assumed=limit is not None and hard is None,
         )
 
     def request(self, system: Message, tools: tuple[ToolSpec, ...]) -> ModelRequest:
@@ -192,9 +195,16 @@ class Window:
     def _stands(self, summary: Summary) -> bool:
         return summary.upto <= len(self._sent) and summary.mark == self._mark(summary.upto)
 
-    def overflowed(self, model: Model) -> None:
-        """Remember that a provider refused the last request as too long: half of it is the limit now."""
-        self._learned[model.name] = (self._total // 2, self._total - 1)
+    def overflowed(self, model: Model, window: int | None = None) -> None:
+        """Remember that a provider refused the last request as too long.
+
+        `window` is what it says it takes; where it does not say, or our count was below that all the
+        same, half of the request is the limit now.
+        """
+        if window is not None and window < self._total:
+            self._learned[model.name] = (int(window * WINDOW_SHARE), window)
+        else:
+            self._learned[model.name] = (self._total // 2, self._total - 1)
 
     def limit(self, model: Model) -> int | None:
         """Return the tokens a request may have, None if nobody knows."""
@@ -266,10 +276,15 @@ class Window:
         apart = sum(self._tokens[place] for place in self._kept_apart())
         return self._results + self._rest + self._files + apart + (summary.tokens if summary else 0)
 
-    def _limits(self, model: Model) -> tuple[int | None, int]:
-        """Return what a request should keep to, and what it must not pass."""
+    def _limits(self, model: Model) -> tuple[int | None, int | None]:
+        """Return what a request should keep to, and what it must not pass.
+
+        An assumed window is kept to as far as that goes, but forbids nothing.
+        """
         window = model.context_window()
-        soft, hard = (int(window * WINDOW_SHARE), window) if window else (None, 0)
+        soft, hard = (int(window * WINDOW_SHARE), window) if window else (None, None)
+        if soft is None and isinstance(model, FindsWindow) and (assumed := model.assumed_window()):
+            soft = int(assumed * WINDOW_SHARE)
         if (learned := self._learned.get(model.name)) is not None:
             soft = min(soft or learned[0], learned[0])
             hard = min(hard or learned[1], learned[1])

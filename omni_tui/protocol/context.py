@@ -35,7 +35,8 @@ class ShrunkResult(msgspec.Struct, frozen=True, kw_only=True):
 class ContextChanged(Event):
     """What the request that is about to be sent carries. Tokens are estimates.
 
-    `limit` is what requests keep to, `window` what the model takes, None where nobody knows. `shrunk`
+    `limit` is what requests keep to, `window` what the model takes, None where nobody knows; then the
+    limit is `assumed`. `shrunk`
     names the last fifty of `shrunk_count`. `dropped` counts messages that are left out, `summarised`
     those of them that a summary stands for; `by_model` says who wrote it. `hits` are counts that were
     known from before, `misses` those that had to be made.
@@ -58,6 +59,7 @@ class ContextChanged(Event):
     hits: int = 0
     misses: int = 0
     agent: str = "root"
+    assumed: bool = False
 
 
 class ContextSummarised(Journalled):
@@ -89,9 +91,18 @@ class MetaCalled(Journalled):
 
 
 class SystemChanged(Journalled):
-    """The person's own words in the system prompt are these from the next turn on, in this session."""
+    """The person's own words in the system prompt are these from the next turn on, in this session.
+
+    `text` is what is shown; `written` is what was written where the two differ.
+    """
 
     text: SafeText
+    written: str = ""
+
+    @property
+    def words(self) -> str:
+        """The words to the character, for the model."""
+        return self.written or self.text
 
 
 class SystemText(Reply):

@@ -14,6 +14,7 @@ from omni_tui.protocol.values import TurnLimit, TurnStatus, Usage
 class UserMessage(Journalled):
     """What the person said. Always on disk before anything is done about it.
 
+    `text` is what is shown; `written` is what was written where the two differ (a tab, a control).
     `mode` is the mode it was sent in: it says what its turn may do, and whether a plan is asked for.
     """
 
@@ -21,6 +22,12 @@ class UserMessage(Journalled):
     text: SafeText
     attachments: tuple[AttachedResource, ...] = ()
     mode: Mode | None = None
+    written: str = ""
+
+    @property
+    def words(self) -> str:
+        """The message to the character: what the model gets, and what comes back for editing."""
+        return self.written or self.text
 
 
 class Steered(Journalled):

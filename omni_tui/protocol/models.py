@@ -40,7 +40,8 @@ class Spending(Event):
     """What was used in this session and, by all sessions, today. Money in US dollars.
 
     `estimated` says that some of it had to be estimated; `unpriced` counts requests of today whose
-    price is not known. The limits are 0 where there is none.
+    price is not known, `session_unpriced` those of this session: the money is without them. The limits
+    are 0 where there is none.
     """
 
     session_tokens: int
@@ -49,6 +50,7 @@ class Spending(Event):
     day_cost: float
     estimated: bool = False
     unpriced: int = 0
+    session_unpriced: int = 0
     session_tokens_limit: int = 0
     session_cost_limit: float = 0.0
     day_tokens_limit: int = 0

@@ -70,13 +70,22 @@ class PlanProposed(Journalled):
 
 
 class PlanDecided(Journalled):
-    """A plan may be carried out, or not. `decider` is `user`, `policy`, `headless` or `stop`."""
+    """A plan may be carried out, or not. `decider` is `user`, `policy`, `headless` or `stop`.
+
+    `feedback` is what is shown of the person's words; `written` is the words where the two differ.
+    """
 
     plan: str
     turn: str
     verdict: Literal["approved", "rejected", "withdrawn"]
     decider: str
     feedback: SafeText = SafeText("")
+    written: str = ""
+
+    @property
+    def words(self) -> str:
+        """The person's words to the character, for the planner."""
+        return self.written or self.feedback
 
 
 class TaskChanged(Journalled):

@@ -296,7 +296,10 @@ def _is_refusal(error: BaseException) -> bool:
 def _broken(failure: Failure, place: str) -> ModelError | None:
     if failure.cut:
         return ModelError(
-            "cut", _cut_words(failure, place), todo="send again; nothing of it was carried out"
+            "cut",
+            _cut_words(failure, place),
+            todo="send again; nothing of it was carried out",
+            status=failure.status if failure.said else None,
         )
     if failure.status is None and any(isinstance(each, TimeoutError) for each in causes(failure.error)):
         return ModelError(

@@ -4,9 +4,10 @@
 is the second ring, on the way to the terminal. The standard library only, since the face and every
 engine module use this before anything else is loaded.
 
-Safe means: letters, marks, digits, punctuation, symbols and spaces of Unicode 14, and line feeds.
-Joiners and presentation selectors stay where they form an emoji; everywhere else they are shown.
-Zero-width joiners inside words (Persian, Indic scripts) are shown too: they can hide a difference.
+Safe means: letters, marks, digits, punctuation, symbols and spaces of Unicode 17, and line feeds.
+In messages, answers and results joiners stay between letters of scripts that need them (Persian, Hindi),
+and joiners, selectors and tags stay where they form an emoji or a flag. In names, identifiers and on
+approval cards they are written out too (`joined=False`): there they can hide a difference.
 """
 
 from __future__ import annotations
@@ -46,9 +47,17 @@ _PICTURES = (
     "A9 AE 203C 2049 2122 2139 2190-21FF 2300-23FF 24C2 25A0-27BF 2934-2935 2B00-2BFF 3030 303D"
     " 3297 3299 1F000-1FAFF"
 )
-_JOINERS = "\u200d\ufe0e\ufe0f"
-_SPECIAL = "\t\r" + _JOINERS
-_MAY_STAY = re.compile(f"[{_SPECIAL}]")
+_JOINERS = "\u200c\u200d\ufe0e\ufe0f"
+_TAGS = "".join(map(chr, range(0xE0020, 0xE0080)))
+_FLAG = "\U0001f3f4"
+_FLAGS = tuple(
+    _FLAG + "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f"
+    for region in ("gbeng", "gbsct", "gbwls")
+)
+"""England, Scotland, Wales: the only flags that are made of tags."""
+_HALVES = _JOINERS + _TAGS
+_SPECIAL = "\t\r" + _HALVES
+_MAY_STAY = re.compile(f"[\t\r{_JOINERS}\U000e0020-\U000e007f]")
 
 
 class _Rules(NamedTuple):
@@ -82,9 +91,13 @@ def _compiled(wide: bool) -> _Rules:
     So text without such characters gets classes without such ranges, and the others are said as
     "none of the safe ones", the frequent ones first, which spares ordinary characters the long tail.
     """
-    unsafe, marks = _parse(_ranges.UNSAFE), _parse(_ranges.MARKS)
+    unsafe, marks = (
+        _overlap(_parse(_ranges.UNSAFE), _complement(_parse(_ranges.NEWER))),
+        _parse(_ranges.MARKS),
+    )
     low = f"[{_class(_overlap(unsafe, _LOW))}]"
     mark = f"[^{_class(_by_use(_complement(marks)))}]" if wide else f"[{_class(_overlap(marks, _LOW))}]"
+    joining = _class(_parse(_ranges.JOINING))
     pictures = _class(_overlap(_parse(_PICTURES), _complement(unsafe)))
     return _Rules(
         unsafe=re.compile(f"[^{_class(_by_use(_complement(unsafe)))}]{low}*" if wide else f"{low}+"),
@@ -94,6 +107,7 @@ def _compiled(wide: bool) -> _Rules:
             rf"(?<=[{pictures}])[\ufe0e\ufe0f]"
             r"|(?<=[0-9#*])\ufe0f(?=\u20e3)"
             rf"|(?:(?<=[{pictures}])|(?<=[{pictures}]\ufe0f))\u200d(?=[{pictures}])"
+            rf"|(?<=[{joining}])[\u200c\u200d](?=[{joining}])"
         ),
     )
 
@@ -122,33 +136,43 @@ def _class(ranges: list[_Range]) -> str:
     return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
 
 
-def safe(text: str, *, limit: int = 64_000, lines: bool = True) -> SafeText:
+def safe(text: str, *, limit: int = 64_000, lines: bool = True, joined: bool | None = None) -> SafeText:
     """Return `text` with everything that does not show made visible as `<U+XXXX>`.
 
     `limit` is the greatest length of the answer in characters; a longer text ends with how many
     characters are missing. With `lines`, line feeds stay, CR LF counts as one, and tabs become
     spaces up to the next multiple of four; without, they are shown like other controls. More than
     four marks on a character become `<+N marks>`. Applying it twice changes nothing.
+
+    `joined` says whether joiners that form a word or an emoji stay. By default they do in a text of
+    several lines and do not without `lines`, which is for names; pass False for an approval card.
     """
     if len(text) <= limit and _is_clean(text) and (lines or "\n" not in text):
         return cast("SafeText", text)
-    return cast("SafeText", _shown(text, limit, _prepare_lines if lines else _prepare_strict))
+    joined = lines if joined is None else joined
+    return cast(
+        "SafeText", _shown(text, limit, _prepare_lines if lines else _prepare_strict, joined=joined)
+    )
 
 
-def safe_line(text: str, *, limit: int = 200) -> SafeText:
-    """Return `text` as one safe line: like `safe`, with line breaks written as ` ⏎ `."""
+def safe_line(text: str, *, limit: int = 200, joined: bool = False) -> SafeText:
+    """Return `text` as one safe line: like `safe`, with line breaks written as ` ⏎ `.
+
+    Without `joined` it is for names: joiners are written out.
+    """
     if len(text) <= limit and _is_clean(text) and "\n" not in text:
         return cast("SafeText", text)
-    return cast("SafeText", _shown(text, limit, _prepare_line))
+    return cast("SafeText", _shown(text, limit, _prepare_line, joined=joined))
 
 
-def hidden(text: str) -> int:
+def hidden(text: str, *, joined: bool = True) -> int:
     """Return how many characters of `text` `safe` makes visible (tabs and line breaks are not counted)."""
     if _is_clean(text):
         return 0
     rules = _rules(text)
     text = text.replace("\r\n", "\n")
-    count = sum(len(run.group()) - len(_kept(run)) for run in rules.unsafe.finditer(text))
+    kept = _kept if joined else _tabs
+    count = sum(len(run.group()) - len(kept(run)) for run in rules.unsafe.finditer(text))
     count += sum(len(run.group()) - MAX_MARKS for run in rules.pile.finditer(text))
     return count + sum(1 for _ in rules.orphan.finditer(text))
 
@@ -156,26 +180,45 @@ def hidden(text: str) -> int:
 def strip_invisible(text: str) -> tuple[str, int]:
     """Return `text` without what does not show, for the model, and how many characters that took away.
 
-    Tabs and line breaks stay (CR LF becomes LF); of piled marks the first four stay.
+    It is for names, descriptions, instructions and schemas; what a server answers goes to the model whole.
+    Tabs, line breaks and joiners of words and emoji stay (CR LF becomes LF); of piled marks the first four.
     """
     if _is_clean(text):
         return text, 0
     rules = _rules(text)
     text = text.replace("\r\n", "\n")
-    kept = rules.pile.sub(lambda run: run.group()[:MAX_MARKS], rules.unsafe.sub(_kept, text))
+    kept = text
+    for _ in range(3):  # what is taken away can leave marks and joiners without what they stood on
+        former, kept = (
+            kept,
+            rules.pile.sub(lambda run: run.group()[:MAX_MARKS], rules.unsafe.sub(_kept, kept)),
+        )
+        if kept == former:
+            break
     return kept, len(text) - len(kept)
 
 
-def safe_json(value: object, *, limit: int = 64_000) -> SafeText:
+def encodable(text: str) -> str:
+    """Return `text` with half characters (lone surrogates, which JSON can hold) as U+FFFD.
+
+    Nothing else is changed: it is for text that goes on whole, and UTF-8 has no form for those.
+    """
+    return (
+        text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    )
+
+
+def safe_json(value: object, *, limit: int = 64_000, joined: bool = True) -> SafeText:
     """Return `value` as JSON, indented by two, with every key and string made safe first.
 
     It is for reading: two keys that differ only in what does not show both stay and look different
     from plain ones, but `<U+200B>` in it may also have been written by the sender. `hidden` tells
-    them apart, `exact_json` is exact. Values that JSON does not know are shown in quotes.
+    them apart, `exact_json` is exact. Values that JSON does not know are shown in quotes. Pass `joined`
+    as False on an approval card.
     """
     pieces: list[str] = []
     size = 0
-    for piece in _json_pieces(value, 0, limit):
+    for piece in _json_pieces(value, 0, limit, joined):
         pieces.append(piece)
         size += len(piece)
         if size > limit:
@@ -227,13 +270,26 @@ def _kept(run: re.Match[str]) -> str:
     return "".join(one for at, one in enumerate(text, run.start()) if one == "\t" or _joins(run.string, at))
 
 
+def _tabs(run: re.Match[str]) -> str:
+    """Return the tabs of an unsafe run: all that is not counted where joiners are marked."""
+    return "\t" * run.group().count("\t")
+
+
 def _joins(text: str, at: int) -> bool:
-    return text[at] in _JOINERS and _compiled(True).joins.match(text, at) is not None
+    one = text[at]
+    if one in _JOINERS:
+        return _compiled(True).joins.match(text, at) is not None
+    return one in _TAGS and _in_flag(text, at)
+
+
+def _in_flag(text: str, at: int) -> bool:
+    start = text.rfind(_FLAG, max(0, at - len(_FLAGS[0]) + 1), at)
+    return start >= 0 and any(text.startswith(flag, start) and at < start + len(flag) for flag in _FLAGS)
 
 
 def _same_width(run: re.Match[str]) -> str:
     return "".join(
-        one if one in _JOINERS and _joins(run.string, at) else "\ufffd" * _cells(one)
+        one if one in _HALVES and _joins(run.string, at) else "\ufffd" * _cells(one)
         for at, one in enumerate(run.group(), run.start())
     )
 
@@ -265,7 +321,9 @@ def _prepare_json(text: str) -> str:
     return text
 
 
-def _shown(text: str, limit: int, prepare: Callable[[str], str], keep: str = "") -> str:
+def _shown(
+    text: str, limit: int, prepare: Callable[[str], str], keep: str = "", *, joined: bool = True
+) -> str:
     """Write `text` out safely in at most `limit` characters; those in `keep` stay as they are."""
     head = prepare(text[: max(limit, 0)])
     rules = _rules(head)
@@ -274,17 +332,17 @@ def _shown(text: str, limit: int, prepare: Callable[[str], str], keep: str = "")
     )
     head = rules.orphan.sub(lambda mark: _name(mark.group()), head)
     beyond = len(text) - max(limit, 0)
-    out, taken = _fill(head, limit, keep)
+    out, taken = _fill(head, limit, keep, joined)
     if beyond <= 0 and taken == len(head):
         return out
     room = limit - len(f"… ({len(text) + len(head)} more characters)")
     if room < 12:
         return _cut(out, limit - 1) + "…"[: max(limit, 0)]
-    out, taken = _fill(head, room, keep)
+    out, taken = _fill(head, room, keep, joined)
     return f"{_cut(out, room)}… ({max(beyond, 0) + len(head) - taken} more characters)"
 
 
-def _fill(head: str, room: int, keep: str) -> tuple[str, int]:
+def _fill(head: str, room: int, keep: str, joined: bool) -> tuple[str, int]:
     """Return the safe form of as much of `head` as fits into `room`, and how much of it was taken."""
     out: list[str] = []
     size = line_start = at = 0
@@ -298,7 +356,8 @@ def _fill(head: str, room: int, keep: str) -> tuple[str, int]:
             line_start = size + line_break + 1
         size += len(plain)
         for at, one in enumerate(run.group(), run.start()):
-            piece = _piece(head, at, one, keep, size - line_start) if one in _SPECIAL else _name(one)
+            special = one in _SPECIAL
+            piece = _piece(head, at, one, keep, size - line_start, joined) if special else _name(one)
             if size + len(piece) > room:
                 return "".join(out), at
             out.append(piece)
@@ -308,8 +367,8 @@ def _fill(head: str, room: int, keep: str) -> tuple[str, int]:
     return "".join(out) + rest, at + len(rest)
 
 
-def _piece(text: str, at: int, one: str, keep: str, column: int) -> str:
-    if one in keep or _joins(text, at):
+def _piece(text: str, at: int, one: str, keep: str, column: int, joined: bool) -> str:
+    if one in keep or (joined and _joins(text, at)):
         return one
     return " " * (4 - column % 4) if one == "\t" else _name(one)
 
@@ -320,42 +379,44 @@ def _name(one: str) -> str:
 
 def _cut(text: str, length: int) -> str:
     """Shorten `text`, leaving no joiner whose other half is gone."""
-    return text[: max(length, 0)].rstrip(_JOINERS)
+    return text[: max(length, 0)].rstrip(_HALVES)
 
 
-def _json_pieces(value: object, depth: int, limit: int) -> Iterator[str]:
+def _json_pieces(value: object, depth: int, limit: int, joined: bool) -> Iterator[str]:
     if isinstance(value, dict | list | tuple) and value and depth >= MAX_DEPTH:
         yield f'"<more than {MAX_DEPTH} levels deep>"'
     elif isinstance(value, dict) and value:
-        keyed = ((_json_string(str(key), limit) + ": ", item) for key, item in value.items())
-        yield from _json_items("{}", keyed, depth, limit)
+        keyed = ((_json_string(str(key), limit, joined) + ": ", item) for key, item in value.items())
+        yield from _json_items("{}", keyed, depth, limit, joined)
     elif isinstance(value, list | tuple) and value:
-        yield from _json_items("[]", (("", item) for item in value), depth, limit)
+        yield from _json_items("[]", (("", item) for item in value), depth, limit, joined)
     else:
-        yield _json_scalar(value, limit)
+        yield _json_scalar(value, limit, joined)
 
 
-def _json_items(braces: str, items: Iterator[tuple[str, object]], depth: int, limit: int) -> Iterator[str]:
+def _json_items(
+    braces: str, items: Iterator[tuple[str, object]], depth: int, limit: int, joined: bool
+) -> Iterator[str]:
     before = braces[0]
     for key, item in items:
         yield f"{before}\n{'  ' * (depth + 1)}{key}"
-        yield from _json_pieces(item, depth + 1, limit)
+        yield from _json_pieces(item, depth + 1, limit, joined)
         before = ","
     yield f"\n{'  ' * depth}{braces[1]}"
 
 
-def _json_scalar(value: object, limit: int) -> str:
+def _json_scalar(value: object, limit: int, joined: bool) -> str:
     if isinstance(value, str):
-        return _json_string(value, limit)
+        return _json_string(value, limit, joined)
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 10_000:
         return f'"<a whole number of {value.bit_length()} bits>"'
     if value is None or isinstance(value, bool | int | float | dict | list | tuple):
         return json.dumps(value)
-    return _json_string(repr(value), limit)
+    return _json_string(repr(value), limit, joined)
 
 
-def _json_string(text: str, limit: int) -> str:
+def _json_string(text: str, limit: int, joined: bool) -> str:
     # JSON itself writes line breaks and tabs as escapes; taking them through keeps those exact.
     if not _is_clean(text) or len(text) > limit:
-        text = _shown(text, limit, _prepare_json, keep="\r\t")
+        text = _shown(text, limit, _prepare_json, keep="\r\t", joined=joined)
     return json.dumps(text, ensure_ascii=False)

@@ -128,7 +128,7 @@ class Progress:
         if not math.isfinite(progress):
             return
         total = total if total is not None and math.isfinite(total) else None
-        self._latest = (progress, total, safe_line(message or "", limit=500))
+        self._latest = (progress, total, safe_line(message or "", limit=500, joined=True))
         wait = self._next - self._loop.time()
         if wait <= 0:
             self.flush()

@@ -46,7 +46,7 @@ class ServerLog:
     @property
     def last_words(self) -> SafeText:
         """What of the server's own words since `begin` says best why it ended, "" if it wrote nothing."""
-        return safe_line(telling([*self._printed, *self._own]), limit=LONGEST)
+        return safe_line(telling([*self._printed, *self._own]), limit=LONGEST, joined=True)
 
     def begin(self) -> None:
         """Forget the server's last words: another process starts."""
@@ -101,7 +101,9 @@ class ServerLog:
 
     def lines(self) -> list[SafeText]:
         """Return all lines, made safe to show."""
-        return [safe_line(line.decode("utf-8", "replace"), limit=MAX_LINE) for line in self._lines]
+        return [
+            safe_line(line.decode("utf-8", "replace"), limit=MAX_LINE, joined=True) for line in self._lines
+        ]
 
     def unsaved(self) -> list[bytes | None]:
         """Return what came since the last time, to be kept; None is a start. A flood is cut short."""

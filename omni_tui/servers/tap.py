@@ -212,9 +212,8 @@ class Tap:
 
     def _asked(self, request: RequestId, method: str) -> None:
         if method in LISTS:
-            asked = _page.get()
-            fits = asked is not None and asked.kind == LISTS[method]
-            self._lists[request] = asked if asked is not None and fits else Page(LISTS[method])
+            kind, asked = LISTS[method], _page.get()
+            self._lists[request] = asked if asked is not None and asked.kind == kind else Page(kind)
         self._answered.pop(request, None)
         self._waiting[request] = method
         if len(self._waiting) > _MOST_REQUESTS:
@@ -323,6 +322,10 @@ class Tap:
         self._on_end()
 
 
+def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) -> SessionMessage:
+    return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=request, result=result), item.metadata)
+
+
 def _take_out(message: JSONRPCMessage, secrets: OwnSecrets) -> None:
     """Take secrets out of a message, in place."""
     if isinstance(message, JSONRPCError):
@@ -332,10 +335,6 @@ def _take_out(message: JSONRPCMessage, secrets: OwnSecrets) -> None:
         message.result = secrets.hide_in(message.result)
     elif message.params is not None:
         message.params = secrets.hide_in(message.params)
-
-
-def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) -> SessionMessage:
-    return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=request, result=result), item.metadata)
 
 
 class GuardedReader:

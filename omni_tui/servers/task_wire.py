@@ -133,7 +133,7 @@ def task_of(answer: Mapping[str, Any], *, known: str = "", final: bool = True) -
     task = Task(
         id=name,
         status=cast(TaskStatus, status),
-        message=safe_line(message if isinstance(message, str) else "", limit=300),
+        message=safe_line(message if isinstance(message, str) else "", limit=300, joined=True),
         poll=seconds(answer.get("pollIntervalMs", answer.get("pollInterval"))),
         ttl=seconds(answer.get("ttlMs", answer.get("ttl"))),
         inputs=inputs if status == "input_required" and isinstance(inputs, dict) else {},

@@ -19,6 +19,7 @@ from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line, strip_invisible
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.tools.routing import NameMap, model_name
+from omni_tui.tools.visible import visible_schema
 
 PAGE = 100
 _DESCRIPTION = 4096
@@ -57,7 +58,7 @@ class Tool:
             label=identifier(definition.name),
             model_name=self.model_name,
             title=safe_line(definition.title, limit=128),
-            description=safe_line(definition.description, limit=300),
+            description=safe_line(definition.description, limit=300, joined=True),
             risk=self.risk,
             trust=self.trust,
             exposed=not self.held,
@@ -79,6 +80,7 @@ class Tool:
         if self.held:
             description = "(Its definition has changed; calls wait until the person has reviewed it.)"
             parameters = _wordless(parameters)
+        parameters = visible_schema(parameters)
         return ToolSpec(
             name=self.model_name,
             description=description[:_DESCRIPTION],

@@ -175,7 +175,7 @@ class Tasks:
             call=dispatch.call,
             task=safe_line(task.id, limit=80),
             status=task.status,
-            message=safe_line(task.message, limit=300),
+            message=safe_line(task.message, limit=300, joined=True),
             poll_ms=round((task.poll or 0.0) * 1000),
             ttl_s=task.ttl,
             attempt=dispatch.attempt,
@@ -258,7 +258,7 @@ class Tasks:
             TaskProgress(
                 call=run.dispatch.call,
                 status=task.status,
-                message=safe_line(task.message, limit=300),
+                message=safe_line(task.message, limit=300, joined=True),
                 away=away,
                 ts=time.time(),
             )

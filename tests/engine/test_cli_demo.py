@@ -184,6 +184,76 @@ def test_the_app_is_seen_where_its_errors_go_elsewhere(clean_environment: Path, 
     assert elsewhere.read_bytes() == b""
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
+def test_a_signal_to_end_leaves_the_terminal_as_it_was(
+    clean_environment: Path, number: signal.Signals
+) -> None:
+    with app("demo") as face:
+        face.ready()
+        face.process.send_signal(number)
+        while face.process.poll() is None:
+            face.pump(0.1)
+        said = face.end()
+        tape = bytes(face.tape)
+    assert face.process.returncode == (0 if number == signal.SIGINT else 128 + number), said
+    assert "Traceback" not in said
+    modes = (b"?1049", b"?1000", b"?1003", b"?1006", b"?2004", b"?1004")
+    assert [mode for mode in modes if tape.rfind(mode + b"l") < tape.rfind(mode + b"h")] == []
+    assert tape.rfind(b"?25h") > tape.rfind(b"?25l"), "the cursor is there again"
+
+
+def test_without_a_shell_to_come_back_from_ctrl_z_says_so(clean_environment: Path) -> None:
+    with app("demo") as face:
+        face.ready()
+        face.press("\x1a")
+        face.until("There is no shell")
+        face.leave()
+
+
+def test_ctrl_z_gives_the_shell_its_terminal_and_fg_brings_the_app_back(clean_environment: Path) -> None:
+    shell = "import os,sys; os.execlp('bash', 'bash', '--norc', '--noprofile', '-i')"
+    with app(program=("-c", shell), env={"PS1": "shell> "}) as face:
+        face.until("shell>")
+        face.press(f"{sys.executable} -m omni_tui demo\r")
+        face.ready()
+        face.press("d", "r", "a", "f", "t")
+        face.until("▌ draft")
+        for there, key in (("F1 keys", "\x1bOP"), ("KEYS ·", "\x1b")):  # from the composer, from the help
+            face.press("\x1a")
+            face.until("Stopped")
+            face.press("fg\r")
+            face.until(there)
+            face.press(key)
+            face.gone(there)
+        face.until("▌ draft")
+        face.press("\x11")
+        face.until("shell>")
+
+
+@pytest.mark.parametrize("words", [("--json",), ()])
+def test_a_reader_that_leaves_ends_a_run_quietly(clean_environment: Path, words: tuple[str, ...]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "omni_tui",
+        "run",
+        "list the notes",
+        "--demo",
+        "--mode",
+        "auto",
+        *words,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.readline()
+        run.stdout.close()
+        said = run.stderr.read()
+        assert run.wait(60) == 1
+    assert not [line for line in said.splitlines() if line.startswith("omni-tui:")], said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     "words", [(), ("servers",), ("run", "hello", "--demo"), ("config", "path"), ("doctor",)]
 )

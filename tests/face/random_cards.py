@@ -196,9 +196,9 @@ def _json_inside(value: Node) -> Iterator[str]:
         for key, item in value:
             yield marked(json.dumps(key, ensure_ascii=False)) + ":"
             yield from _json_inside(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _json_inside(item)
+    elif not isinstance(value, str):
+        for one in value:
+            yield from _json_inside(one)
     else:
         yield str(value) if isinstance(value, Raw) else marked(json.dumps(value, ensure_ascii=False))
 

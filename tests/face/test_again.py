@@ -58,8 +58,8 @@ def chat_of(face: Face) -> ChatPane:
 async def on_message(face: Face, pilot: Pilot[None], index: int) -> ChatPane:
     await face.settle(pilot)
     chat = chat_of(face)
-    chat.transcript.focus()
-    await pilot.pause()
+    await pilot.press("shift+tab")
+    assert chat.transcript.has_focus
     chat.transcript.put_cursor(index)
     return chat
 

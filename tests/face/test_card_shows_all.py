@@ -147,8 +147,8 @@ async def test_the_whole_view_paints_every_leaf_and_the_exact_text(part: int) ->
 def test_a_card_says_under_which_mode_its_call_waits() -> None:
     plain = compose_body(approval("c1"), 80)
     under = compose_body(msgspec.structs.replace(approval("c1"), mode="orchestrator"), 80)
-    assert not any("mode because" in line.plain for line in plain.head)
-    assert any("asked in orchestrator mode because" in line.plain for line in under.head)
+    assert not any("mode, asked because" in line.plain for line in plain.head)
+    assert any("waits in orchestrator mode, asked because" in line.plain for line in under.head)
 
 
 @pytest.mark.parametrize(
@@ -159,26 +159,28 @@ def test_a_card_says_under_which_mode_its_call_waits() -> None:
 )
 def test_what_does_not_show_is_marked_wherever_it_stands_on_a_card(odd: str, where: str) -> None:
     word = f"क{odd}ष"
-    arguments: dict[str, object] = {
+    shown: dict[str, dict[str, object]] = {
+        "value": {"a": word},
         "key": {word: 1},
         "deep": {"a": [{"b": word}] * 40},
         "edit": {"oldText": word, "newText": "x"},
         "block": {"a": f"x\n{word}"},
-    }.get(where, {"a": word if where == "value" else "plain"})
-    item = approval("c1", arguments)
-    changed: dict[str, Any] = {
+    }
+    changes: dict[str, dict[str, Any]] = {
         "server": {"server": word},
         "tool": {"label": word},
         "why": {"why": (word,)},
         "target": {"target": word},
-    }.get(where, {})
+    }
+    item = approval("c1", shown.get(where, {"a": "plain"}))
+    changed = changes.get(where, {})
     body = compose_body(msgspec.structs.replace(item, **changed), 200)
     lines = [*body.head, *body.arguments, *body.verdict, *body.origin, *body.says]
     text = "\n".join(line.plain for line in lines)
     assert odd not in text
     code = f"<U+{ord(odd):04X}>"
     assert code in text or json.dumps(word)[1:-1] in text
-    if where in ("value", "key", "deep", "edit", "block"):
+    if where in shown:
         assert json.dumps(word)[1:-1] in text, "how it is sent stands there too"
         assert "sent exactly so" not in text
 

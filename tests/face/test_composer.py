@@ -200,12 +200,53 @@ async def test_text_that_begins_with_a_slash_can_be_sent(typed: str, message: st
 # --- pastes
 
 
-async def test_a_paste_shows_what_would_not_show() -> None:
+@pytest.mark.parametrize(
+    "written",
+    [
+        "all:\n\tcc x.c\n\n\tname\tvalue",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "👨\u200d👩\u200d👧 ❤\ufe0f",
+        "hi \U0001fae8 \U0001fae9",
+        "a\x1b[31mb",
+        "c\u202ed\u200be",
+        "  spaces at both ends  ",
+        "e" + "\u0301" * 9,
+        "\U00031350",
+    ],
+)
+async def test_what_is_sent_is_what_was_written(written: str) -> None:
     app = ChatApp()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.composer.prompt.post_message(events.Paste("a\x1b[31mb\r\nc\u202ed"))
+        app.composer.prompt.post_message(events.Paste(written.replace("\n", "\r")))
         await pilot.pause()
-        assert app.chat.draft == "a<U+001B>[31mb\nc<U+202E>d"
+        assert app.chat.draft == written
+        await pilot.press("enter")
+        await pilot.pause()
+        assert sent(app) == [written]
+        await pilot.press("up")
+        assert app.chat.draft == written
+
+
+async def test_a_paste_sends_nothing_and_says_so() -> None:
+    app = ChatApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.composer.prompt.post_message(events.Paste("first\rsecond\r"))
+        await pilot.pause()
+        assert sent(app) == []
+        assert app.chat.draft == "first\nsecond\n"
+        assert hint(app) == "pasted · enter sends"
+        await pilot.press("x")
+        await pilot.pause()
+        assert "pasted" not in hint(app)
+
+
+async def test_a_paste_says_how_much_of_it_does_not_show() -> None:
+    app = ChatApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.composer.prompt.post_message(events.Paste("a\x1b[31mb\u202ec"))
+        await pilot.pause()
+        assert hint(app).startswith("pasted · 2 characters in it do not show")
 
 
 async def test_a_large_paste_is_held_aside_and_sent_whole() -> None:
@@ -249,7 +290,7 @@ async def test_a_paste_whose_mark_is_deleted_is_told_and_comes_back() -> None:
         await pilot.press("backspace")
         await pilot.pause()
         assert "paste 1 is not in the message" in hint(app)
-        await pilot.press("ctrl+z")
+        await pilot.press("ctrl+underscore")
         await pilot.pause()
         assert app.chat.draft == big
         assert "not in the message" not in hint(app)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from omni_tui.face.results.history import KEPT, CallHistory
@@ -149,6 +150,15 @@ async def test_f9_sends_exactly_what_the_form_says(key: str) -> None:
         assert [(c.server, c.tool, c.arguments_json, c.confirmed) for c in sent] == [
             ("files", "list", '{"path":"notes/a"}', False)
         ]
+
+
+async def test_what_is_not_checked_is_said_above_the_form_and_named_below() -> None:
+    notes = (SafeText('/path: pattern "^(?=a)"'),)
+    async with shown(port_with(not_checked=notes)) as (pilot, _, app):
+        assert "not checked in full, F8 says why" in app.seen()
+        await pilot.press("f8")
+        await pilot.pause()
+        assert '/path: pattern "^(?=a)"' in app.seen()
 
 
 async def test_enter_and_space_never_send() -> None:
@@ -449,7 +459,7 @@ async def test_structured_content_is_a_tree_that_unfolds() -> None:
         await until(pilot, lambda: "[500]" in app.seen(), "the tree")
         assert_safe(app)
         tree = screen.query_one(JsonTree)
-        tree.focus()
+        await tab_to(pilot, tree)
         await pilot.press("home", "down", "enter")
         await pilot.pause()
         assert len(tree.root.children[1].children) == 201
@@ -598,6 +608,19 @@ async def test_the_result_is_copied_as_text() -> None:
 # --- calls of this session
 
 
+async def tab_to(pilot: Pilot[None], widget: Widget) -> None:
+    """Press Tab until the keys are there; they have to get there within one round."""
+    for _ in range(30):
+        if widget.has_focus:
+            return
+        await pilot.press("tab")
+    raise AssertionError(f"Tab does not lead to {widget}")
+
+
+async def to_the_calls(pilot: Pilot[None], screen: ToolScreen) -> None:
+    await tab_to(pilot, screen.query_one("PastCalls", Widget))
+
+
 async def test_a_past_call_is_loaded_again_exactly() -> None:
     history = CallHistory()
     history.apply(proposed("old", '{"path":"then"}'))
@@ -608,8 +631,7 @@ async def test_a_past_call_is_loaded_again_exactly() -> None:
     )
     async with shown(port, history=history) as (pilot, screen, app):
         assert "CALLS 1" in app.seen()
-        rows = screen.query_one("PastCalls")
-        rows.focus()
+        await to_the_calls(pilot, screen)
         await pilot.press("home", "enter")
         await until(pilot, lambda: "then it was so" in app.seen(), "the result of then")
         await pilot.pause()
@@ -621,7 +643,7 @@ async def test_a_past_call_is_loaded_again_exactly() -> None:
 async def test_a_call_by_hand_is_known_exactly_without_asking() -> None:
     async with shown(arguments='{"path":"a\\u001bb"}') as (pilot, screen, app):
         await run(pilot, screen, text_part("x"))
-        screen.query_one("PastCalls").focus()
+        await to_the_calls(pilot, screen)
         await pilot.press("home", "enter")
         await pilot.pause()
         await pilot.pause()

@@ -27,6 +27,8 @@ F7, F8, F9 = "\x1b[18~", "\x1b[19~", "\x1b[20~"
 UP, DOWN, HOME, END, ESC, ENTER = "\x1b[A", "\x1b[B", "\x1b[H", "\x1b[F", "\x1b", "\r"
 CTRL_P, CTRL_Q, CTRL_U = "\x10", "\x11", "\x15"
 
+BETWEEN_KEYS_S = 0.04
+"""What comes closer together than a hand can press is taken for a paste."""
 PATIENCE_S = 15.0
 """Longest wait for something to stand on the screen."""
 
@@ -78,9 +80,10 @@ class PtyApp:
     # --- keys
 
     def press(self, *keys: str) -> None:
-        """Press keys, one after the other."""
+        """Press keys, one after the other, as fast as a hand; what is one string comes in one go."""
         for key in keys:
             self._write(key.encode())
+            self.pump(BETWEEN_KEYS_S)
 
     def click(self, row: int, column: int) -> None:
         """Press and release the left button on a cell (from 0)."""

@@ -72,10 +72,26 @@ def test_an_approval_that_arrives_between_two_keys_is_left_alone(
 
 def test_a_message_sent_and_the_next_one_begun_in_one_go(face: PtyApp) -> None:
     """Keys that come together (a slow line, a fast hand) mean what they mean one by one."""
-    face.press("hello\rnext")
+    face.press("hi\rab")
     face.until(lambda text: "I am rules" in text)
-    face.until("▌ next")
-    assert "hellonext" not in face.text
+    face.until("▌ ab")
+    assert "hiab" not in face.text
+    face.leave()
+
+
+def test_what_no_hand_can_type_at_once_is_a_paste_and_sends_nothing(face: PtyApp) -> None:
+    face.press("/quit\rfirst line\rsecond line\r")
+    face.until("pasted · enter sends")
+    face.until("second line")
+    face.press(ENTER)
+    face.gone("pasted")
+    face.leave()
+
+
+def test_a_coloured_log_is_one_paste(face: PtyApp) -> None:
+    face.paste("build log:\n\x1b[31merror\x1b[0m\rno such file\rsecond \x1b[1mbold\x1b[0m line\rA\rlast")
+    face.until("pasted · 4 characters in it do not show")
+    face.until("last")
     face.leave()
 
 
@@ -90,7 +106,7 @@ def test_a_paste_into_the_approvals_decides_nothing(paste: str, face: PtyApp, tm
     assert written(tmp_path) == []
 
 
-@pytest.mark.parametrize("keys", ["AAAA", "RRRR", "Really, do it A", "yes A"])
+@pytest.mark.parametrize("keys", ["AAAA", "RRRR", "xR", "xA", "Really, do it A", "yes A"])
 def test_keys_in_one_go_decide_nothing(keys: str, face: PtyApp, tmp_path: Path) -> None:
     """An unbracketed paste, a macro, a key held down."""
     at_the_card(face)

@@ -6,15 +6,18 @@ import itertools
 import json
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omni_tui.models._streams import AnswerReader
 from omni_tui.models._wire import Collector, End, judge
 from omni_tui.models.context import arguments_of
-from tests.streams import STREAMS, TOOLS, Stream, halves
+from tests.streams import DONE, STREAMS, TOOLS, Stream, chunk, encoded, fragments, halves
 
 NAMES = [tool.name for tool in TOOLS]
 BY_NAME = {tool.name: tool for tool in TOOLS}
@@ -200,3 +203,90 @@ def test_comments_and_pings_change_nothing(stream: Stream) -> None:
     events = [each for event in stream.events for each in (noise, event)]
     other = Stream(stream.name, stream.wire, (*events, noise))
     assert read([other.bytes()], stream.kind) == read([stream.bytes()], stream.kind)
+
+
+# --- calls written in every manner ---------------------------------------------------------------
+
+VALUES = st.one_of(
+    st.integers(-9, 99), st.text(max_size=6), st.none(), st.lists(st.integers(0, 9), max_size=2)
+)
+ARGUMENTS = st.dictionaries(st.sampled_from(["a", "b", "c"]), VALUES, max_size=3)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a server writes its calls."""
+
+    index: str
+    ident: str
+    name: str
+    braces: bool
+    doubled: bool
+    side_by_side: bool
+    finish: str | None
+
+
+MANNERS = st.builds(
+    Manner,
+    index=st.sampled_from(["all", "first", "none", "zero"]),
+    ident=st.sampled_from(["first", "all", "fresh"]),
+    name=st.sampled_from(["first", "all", "pieces", "grows", "late"]),
+    braces=st.booleans(),
+    doubled=st.booleans(),
+    side_by_side=st.booleans(),
+    finish=st.sampled_from(["tool_calls", "stop", None]),
+)
+
+
+def written(
+    number: int, name: str, arguments: dict[str, Any], manner: Manner, cuts: list[int]
+) -> list[dict[str, Any]]:
+    """Return the fragments of one call."""
+    text = json.dumps(arguments)
+    text = json.dumps(text) if manner.doubled else text
+    at = sorted({min(cut, len(text)) for cut in cuts})
+    texts = ["{}"] if manner.braces and arguments and not manner.doubled else [""]
+    texts += [text[a:b] for a, b in itertools.pairwise([0, *at, len(text)])]
+    names = {"all": [name] * len(texts), "late": ["", name]}.get(manner.name, [name])
+    if manner.name in ("pieces", "grows"):
+        names = ["demo__", name[6:] if manner.name == "pieces" else name]
+        texts.insert(1, "")
+    out = []
+    for step, each in enumerate(texts):
+        given = names[step] if step < len(names) else ""
+        function = {"arguments": each} | ({"name": given} if given else {})
+        fragment: dict[str, Any] = {"function": function}
+        if manner.ident == "all" or step == 0:
+            fragment["id"] = f"call_{number}"
+        elif manner.ident == "fresh" and not given and each:
+            fragment["id"] = f"call_{number}_{step}"
+        if manner.index == "all" or (manner.index == "first" and step == 0):
+            fragment["index"] = number
+        elif manner.index == "zero":
+            fragment["index"] = 0
+        out.append(fragment)
+    return out
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(NAMES), ARGUMENTS, st.lists(st.integers(0, 30), max_size=4)),
+        min_size=1,
+        max_size=4,
+    ),
+    MANNERS,
+    st.randoms(use_true_random=False),
+)
+def test_calls_are_the_same_in_whatever_manner_they_are_written(
+    calls: list[tuple[str, dict[str, Any], list[int]]], manner: Manner, chance: random.Random
+) -> None:
+    rows = [written(n, name, arguments, manner, cuts) for n, (name, arguments, cuts) in enumerate(calls)]
+    pieces = [piece for row in rows for piece in row]
+    if manner.side_by_side and manner.index == "all":
+        order = [n for n, row in enumerate(rows) for _ in row]
+        chance.shuffle(order)
+        pieces = [rows[n].pop(0) for n in order]
+    events = [fragments(piece) for piece in pieces]
+    data = encoded("openai", (*events, chunk({}, manner.finish), DONE))
+    found = read([data])
+    assert found.calls == tuple((name, arguments) for name, arguments, _ in calls)

@@ -11,7 +11,7 @@ import pytest
 from omni_tui.cli.driver import Driver
 from omni_tui.cli.failures import Failure
 from omni_tui.cli.output import table, width
-from omni_tui.protocol import LaunchOptions
+from omni_tui.protocol import AnyEvent, LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.unit.scripted_engine import FakeLink, S, nothing, server
@@ -32,6 +32,17 @@ async def test_everybody_who_waits_is_told_when_the_engine_dies() -> None:
             await asyncio.wait_for(task, 5)
     with pytest.raises(Failure, match="signal 9"):
         await driver.ask(c.ListSessions())
+
+
+async def test_a_reader_that_has_had_enough_is_no_fault_of_the_engine() -> None:
+    def heard(_event: AnyEvent) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    driver = Driver(FakeLink(nothing, [server("a", "connecting")]), heard)
+    with pytest.raises(BrokenPipeError):
+        await driver.start()
+    with pytest.raises(BrokenPipeError):
+        await driver.until(lambda: False)
 
 
 async def test_the_last_words_of_an_engine_that_did_not_start_are_told() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -209,12 +210,41 @@ async def test_json_prints_public_events_only_one_object_a_line(
 
 
 async def test_a_prompt_from_the_input(engine: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("from a pipe"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe")))
     link = engine(turn())
     await run(parse(["run", "-"]))
     assert any(isinstance(each, c.SendMessage) and each.text == "from a pipe" for each in link.sent)
     with pytest.raises(Failure, match="empty"):
         await run(parse(["run", "  "]))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"one\necho caf\xe9", r"not UTF-8 text: byte 0xE9 in line 2.*iconv"),
+        (b"\xff\xfeh\x00i\x00", "it is UTF-16"),
+        (b"\xed\xa0\x80", "byte 0xED in line 1"),
+    ],
+)
+async def test_an_input_that_is_not_utf8_is_said_and_nothing_is_sent(
+    engine: Script, monkeypatch: pytest.MonkeyPatch, data: bytes, says: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    link = engine(turn())
+    with pytest.raises(Failure) as failure:
+        await run(parse(["run", "-"]))
+    assert re.search(says, str(failure.value), re.DOTALL)
+    assert failure.value.status == 2
+    assert link.sent == []
+
+
+async def test_a_mark_at_the_start_of_the_input_is_no_part_of_it(
+    engine: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbf\tm\xc3\xa9\n")))
+    link = engine(turn())
+    await run(parse(["run", "-"]))
+    assert [each.text for each in link.sent if isinstance(each, c.SendMessage)] == ["\tmé\n"]
 
 
 # --- call -----------------------------------------------------------------------------------------

@@ -168,3 +168,34 @@ def test_a_project_that_is_no_folder_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="no folder") as caught:
         launch_options(parse(["servers", "--project", str(tmp_path / "none")]))
     assert caught.value.status == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "echo caf\udce9"],
+        ["call", "server", "tool", "a=caf\udce9"],
+        ["call", "server", "tool", "--args", '{"a": "\udce9"}'],
+        ["--model", "\udce9", "servers"],
+        ["--mcp-config", "/tmp/\udce9.json", "tools"],
+        ["sessions", "show", "\udce9"],
+        ["\udce9"],
+    ],
+)
+def test_a_word_that_is_not_utf8_is_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parse(words)
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert "argument is not UTF-8 text: " in said
+    assert "\\xe9" in said
+
+
+@pytest.mark.parametrize("name", ["HOME", "XDG_STATE_HOME", "OMNI_TUI_MODEL"])
+def test_a_variable_that_is_not_utf8_is_named(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "/home/caf\udce9")
+    with pytest.raises(SystemExit):
+        parse(["servers"])
+    assert f"the environment variable {name} is not UTF-8 text: /home/caf\\xe9" in capsys.readouterr().err

@@ -480,3 +480,21 @@ def test_a_pinned_tool_names_its_server(load: Load, pin: str) -> None:
     (problem,) = load(f'[tools]\npinned = ["{pin}"]').problems
     assert 'must be "server/tool"' in problem.what
     assert load('[tools]\npinned = ["files/read/deep"]').config.tools.pinned == ["files/read/deep"]
+
+
+@pytest.mark.parametrize("given", ["", '[policy]\nauto = "deny"\n', '[policy]\norchestrator = "allow"\n'])
+def test_with_a_mistake_every_decision_is_at_least_to_ask(load: Load, given: str) -> None:
+    loaded = load(given + "[agent]\nwrong = 1\n")
+    assert loaded.problems
+    decisions = loaded.config.policy.decisions()
+    assert "allow" not in decisions.values()
+    if "deny" in given:
+        assert (decisions["auto"], decisions["orchestrator"]) == ("deny", "deny")
+
+
+def test_a_project_may_not_allow_plans_what_the_person_asks_about(load: Load) -> None:
+    user = '[policy]\nauto = "ask"\n'
+    loaded = load(user, '[policy]\norchestrator = "allow"\n')
+    assert "policy.orchestrator" in told(loaded)
+    assert loaded.config.policy.of_plans == "ask"
+    assert load('[policy]\nauto = "allow"\n', '[policy]\norchestrator = "ask"\n').problems == ()

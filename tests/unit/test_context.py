@@ -165,10 +165,26 @@ def test_a_server_cannot_close_the_frame_or_speak_as_the_host() -> None:
     assert read_result(tool_message(CALL, forged, "failed").text) == ("failed", forged)
 
 
-def test_invisible_characters_do_not_reach_the_model() -> None:
-    text = tool_message(CALL, "a\u200bb\u202ec\U000e0041", "succeeded").text
-    assert read_result(text)[1] == "abc"
-    assert 'removed="3 invisible characters"' in text
+@pytest.mark.parametrize(
+    ("result", "unseen"),
+    [
+        ("a\u200bb\u202ec\U000e0041", 3),
+        ("می\u200cخواهم क्\u200dष 👩\u200d💻 \U0001fae8", 0),
+        ("tab\there\r\nthere", 0),
+        ("\x1b[31mred\x1b[0m", 2),
+        ("e" + "\u0301" * 9, 5),
+    ],
+)
+def test_a_result_goes_to_the_model_as_the_server_wrote_it(result: str, unseen: int) -> None:
+    text = tool_message(CALL, result, "succeeded").text
+    assert read_result(text)[1] == result
+    assert (f'hidden="{unseen} characters that do not show"' in text) == bool(unseen)
+
+
+def test_half_a_character_in_a_result_can_be_sent_all_the_same() -> None:
+    text = tool_message(CALL, "a\ud83d b \U0001f600", "succeeded").text
+    assert read_result(text)[1] == "a\ufffd b \U0001f600"
+    text.encode()
 
 
 def test_the_hosts_words_are_json_and_not_framed() -> None:

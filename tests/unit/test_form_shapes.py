@@ -80,3 +80,23 @@ def test_the_command_line_reads_the_example_as_it_is_meant(tool: dict[str, Any])
     ]
     read = read_arguments(pairs, "", tool["inputSchema"])
     assert read == {name: value for name, value in tool["example"].items() if name}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "any"},
+        {"type": "Object"},
+        {"type": ["object", "null"]},
+        {"type": "object", "properties": []},
+        {"type": "object", "properties": None},
+        {"type": "object", "required": True},
+        {"type": "object", "properties": {"a": {"type": "any"}, "b": {"type": "String"}, "c": "text"}},
+    ],
+)
+def test_an_odd_schema_has_a_form_all_the_same(schema: dict[str, Any]) -> None:
+    form = FormModel(json.dumps(schema))
+    assert form.plain
+    form.load(parse('{"a": 1}'))
+    assert form.arguments_json() == '{"a":1}'

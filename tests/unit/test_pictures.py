@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from omni_tui.models._wire import MOST_IMAGES, to_wire
 from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.models.pictures import LARGEST, MOST, picture, pictures_of
+from omni_tui.models.wire_messages import MOST_IMAGES, to_wire
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 IMAGE = Image("image/png", base64.b64encode(PNG).decode())

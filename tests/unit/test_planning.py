@@ -94,6 +94,45 @@ def test_a_fence_around_it_is_taken_off() -> None:
     assert isinstance(read_draft(text, SCOPE), Plan)
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        "Here is my plan:\n\n```json\n{}\n```\nShall I begin?",
+        "Sure.\n\n~~~\n{}\n~~~",
+        "First look:\n```python\nx = {{'phases': 1}}\n```\nthen:\n```JSON\n{}\n```",
+        '<think>The person wants {{a}} and {{"b": 1}}.</think>\n{}',
+        "<thinking>\nhm\n</thinking>\n```json\n{}\n```",
+        'They want it read. A plan: {{"analysis": 5\n</think>\n\n{}',
+        "The plan is {} and nothing else.",
+        "```json\n{}\n```\nThe same again:\n```json\n{}\n```",
+        'Some set {{like this}} and {{"id": 1}}: {}',
+    ],
+)
+def test_a_plan_in_prose_in_a_fence_or_after_thinking_is_a_plan(around: str) -> None:
+    body = json.dumps(plan([task(goal="say </think> and ``` to them")]), indent=1)
+    found = read_draft(around.replace("{}", body).replace("{{", "{").replace("}}", "}"), SCOPE)
+    assert isinstance(found, Plan)
+    assert found.tasks[0].goal == "say </think> and ``` to them"
+
+
+def test_an_answer_after_thinking_is_an_answer() -> None:
+    assert read_draft('<think>easy</think> {"answer": "hello"}', SCOPE) == Answer("hello")
+
+
+def test_two_different_plans_are_none() -> None:
+    one, other = json.dumps(plan([task("a")])), json.dumps(plan([task("b")]))
+    with pytest.raises(BadPlan, match="2 different answers"):
+        read_draft(f"Either\n```json\n{one}\n```\nor\n```json\n{other}\n```", SCOPE)
+
+
+@pytest.mark.parametrize(
+    "piece", ["{", '{"a":', "```json\n", "```\n{", '{"phases":[', "</think>", "<think>"]
+)
+def test_what_is_endless_is_read_in_no_time(piece: str) -> None:
+    with pytest.raises(BadPlan):
+        read_draft(piece * (190_000 // len(piece)), SCOPE)
+
+
 def test_what_the_journal_has_is_the_plan_again() -> None:
     found = read(plan([task("a", tools=["files/read"]), task("b", "a")]))
     event = PlanProposed(

@@ -38,12 +38,15 @@ IGNORABLE = {
     0xE01EF,
     0xFE00,
 }
-JOINERS = "\u200d\ufe0e\ufe0f"
+JOINERS = "\u200c\u200d\ufe0e\ufe0f" + "".join(map(chr, range(0xE0020, 0xE0080)))
+NEWER = {code for a, b in text._parse(_ranges.NEWER) for code in range(a, b + 1)}
+ENGLAND = "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbeng") + "\U000e007f"
 
 anything = st.text(st.characters(exclude_categories=()), max_size=60)
 """Any code point, lone surrogates included."""
 
 NASTY = (
+    "ميक्ष\u200c\U0001f3f4\U000e0067"
     "a1é<U+202E>…日 \n\r\t😀👩ก\u0e47\u20e3\u0301\U00010a0f\x1b\x9b\u202e\u200d\ufe0f\ufffe\U000e0041"
     "\U0001fbff\ud800"
 )
@@ -55,7 +58,7 @@ def allowed(one: str) -> bool:
     if one in "\n" + JOINERS:
         return True
     category = unicodedata.category(one)
-    return category[0] not in "CZ" or category == "Zs"
+    return category[0] not in "CZ" or category == "Zs" or (category == "Cn" and ord(one) in NEWER)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +86,14 @@ def allowed(one: str) -> bool:
         ("😀\u200d", "😀<U+200D>"),
         ("😀\u200d\U0001fbff", "😀<U+200D><U+1FBFF>"),
         ("1\ufe0f", "1<U+FE0F>"),
+        ("de\u200clete", "de<U+200C>lete"),
+        ("می\u200c", "می<U+200C>"),
+        ("می\u200c خواهم", "می<U+200C> خواهم"),
+        ("م\u200c\u200cخ", "م<U+200C><U+200C>خ"),
+        ("م\u200ca", "م<U+200C>a"),
+        ("日\u200d本", "日<U+200D>本"),
+        (ENGLAND[:-1], "\U0001f3f4" + "".join(f"<U+{ord(one):X}>" for one in ENGLAND[1:-1])),
+        ("\U0001fbff\U0001faf9", "<U+1FBFF><U+1FAF9>"),
     ],
 )
 def test_what_does_not_show_is_written_out(hostile: str, shown: str) -> None:
@@ -105,6 +116,10 @@ def test_tag_characters_are_shown_counted_and_dropped_for_the_model() -> None:
         "│─┐ ● ✓ ✗ ⏎ ▶ ⠋ ⣿",
         "👩\u200d💻 ⚠\ufe0f 1\ufe0f\u20e3 👨\u200d👩\u200d👧 🏳\ufe0f\u200d🌈 👋🏽 🇩🇪 ❤\ufe0e",
         "a\u00a0b\u3000c",
+        "می\u200cخواهم کتاب\u200cها",
+        "क्\u200dष র\u200d্য ශ්\u200dරී ക്\u200cഷ",
+        f"{ENGLAND} 🇮🇷 👩🏽\u200d🚀 ☝\ufe0f",
+        "\U0001fae8 \U0001fae9 \U0001faea \U0001f6dc \U00031350 \U0002ebf0",
         "[@click=app.quit]x[/] [bold",
         "\U00010400\U00012000\U0001d400\U00020000",
     ],
@@ -114,6 +129,26 @@ def test_ordinary_text_of_any_script_is_left_alone(fine: str) -> None:
     assert hidden(fine) == 0
     assert strip_invisible(fine) == (fine, 0)
     assert SAFE_FILTER(fine) == fine
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("می\u200cخواهم", "می<U+200C>خواهم"),
+        ("क्\u200dष", "क्<U+200D>ष"),
+        ("👩\u200d💻", "👩<U+200D>💻"),
+        ("⚠\ufe0f", "⚠<U+FE0F>"),
+        ("\U0001fae8", "\U0001fae8"),
+    ],
+)
+def test_in_names_and_on_cards_every_joiner_is_marked(name: str, shown: str) -> None:
+    assert safe_line(name) == safe(name, lines=False) == safe(name, joined=False) == shown
+    assert safe_json({name: [name]}, joined=False) == json.dumps(
+        {shown: [shown]}, indent=2, ensure_ascii=False
+    )
+    assert hidden(name, joined=False) == shown.count("<U+")
+    assert safe_line(name, joined=True) == safe(name) == name
+    assert safe(safe(name), joined=False) == shown
 
 
 def test_piled_marks_are_counted_instead_of_drawn() -> None:
@@ -220,10 +255,11 @@ def test_the_tables_hold_every_code_point_that_unicode_calls_unseen() -> None:
     """A newer Unicode may assign what was unassigned: that stays unsafe. Nothing may go the other way."""
     unsafe = {code for a, b in text._parse(_ranges.UNSAFE) for code in range(a, b + 1)}
     marks = {code for a, b in text._parse(_ranges.MARKS) for code in range(a, b + 1)}
+    held = unsafe - NEWER
     loose = [
         code
         for code in range(0x110000)
-        if (code not in unsafe and not allowed(chr(code))) or code in IGNORABLE - unsafe
+        if code not in held and (not allowed(chr(code)) or code in IGNORABLE)
     ]
     assert loose == []
     unmarked = [

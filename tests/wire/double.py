@@ -259,7 +259,10 @@ _SPEAK: dict[str, Callable[[Say], list[bytes]]] = {
 
 @dataclass
 class Double:
-    """A listening double. `bodies` are the requests for an answer; `left` the turns nobody asked for."""
+    """A listening double. `bodies` are the requests for an answer; `left` the turns nobody asked for.
+
+    `judge` returns the words with which a request is refused, "" for one that is taken.
+    """
 
     format: str
     left: list[Turn]
@@ -267,11 +270,12 @@ class Double:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+    judge: Callable[[dict[str, Any]], str] | None = None
 
-    def model(self, **settings: Any) -> LiteLLMModel:
-        """Return the real model over this double."""
+    def model(self, named: str = "", **settings: Any) -> LiteLLMModel:
+        """Return the real model over this double, by another name that speaks the same format."""
         base = f"http://127.0.0.1:{self.port}" + ("/v1" if self.format == "openai" else "")
-        return LiteLLMModel(NAMES[self.format], api_base=base, api_key=KEY, environ={}, **settings)
+        return LiteLLMModel(named or NAMES[self.format], api_base=base, api_key=KEY, environ={}, **settings)
 
     def sent(self, number: int = -1) -> list[Sent]:
         """Return the messages of a request."""
@@ -290,12 +294,14 @@ class Double:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lengths = [line for line in head.splitlines() if line.lower().startswith("content-length")]
         body = await reader.readexactly(int(lengths[0].partition(":")[2])) if lengths else b"{}"
-        if "/api/show" in head.splitlines()[0]:  # LiteLLM asks Ollama about the model
+        asked = head.splitlines()[0]
+        if asked.startswith("GET ") or "/api/show" in asked:  # about the model, not of it
             await self._plain(writer, 404, b"{}")
             return
         self.heads.append(head)
         self.bodies.append(json.loads(body))
-        turn = self.left.pop(0)
+        words = self.judge(self.bodies[-1]) if self.judge is not None else ""
+        turn = Fail(400, words) if words else self.left.pop(0)
         if isinstance(turn, Fail):
             more = f"retry-after: {turn.retry_after}\r\n" if turn.retry_after else ""
             await self._plain(writer, turn.status, _error(self.format, turn), more)
@@ -328,9 +334,11 @@ class Double:
 
 
 @asynccontextmanager
-async def double(name: str, turns: Sequence[Turn]) -> AsyncIterator[Double]:
+async def double(
+    name: str, turns: Sequence[Turn], judge: Callable[[dict[str, Any]], str] | None = None
+) -> AsyncIterator[Double]:
     """Serve a script in one format. At the end every turn must have been asked for."""
-    serving = Double(name, list(turns))
+    serving = Double(name, list(turns), judge=judge)
     listening = await asyncio.start_server(serving.handle, "127.0.0.1", 0)
     serving.port = listening.sockets[0].getsockname()[1]
     async with listening:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from omni_tui.models import _openai
-from omni_tui.models._wire import Tools, to_wire
 from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import Image, Message, ModelRequest, ToolCall
+from omni_tui.models.wire_messages import to_wire
+from omni_tui.models.wire_tools import Tools
 from tests.wire.double import Say, double
 from tests.wire.litellm_fixtures import ADD, MARKS, warm
 

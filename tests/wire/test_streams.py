@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ import pytest
 from omni_tui.models.base import Message, ModelError, ModelRequest, Reply, ThoughtPart
 from omni_tui.models.context import arguments_of
 from omni_tui.models.litellm import LiteLLMModel
-from tests.streams import STREAMS, TOOLS, Stream
+from tests.streams import STREAMS, TOOLS, Object, Stream
 from tests.wire.double import NAMES
 from tests.wire.litellm_fixtures import KEY, MARKS, warm
 
@@ -117,3 +118,45 @@ async def test_cut_off_it_is_the_same_or_a_failure(stream: Stream) -> None:
             assert stream.ends == "whole", at
             assert found[2] == stream.calls, at
             assert found[0] == stream.text or stream.early, at
+
+
+# --- OpenAI's responses, which LiteLLM asks for with some models ---------------------------------
+
+
+def _responses() -> list[Object]:
+    base = {"id": "r", "object": "response", "created_at": 1, "status": "in_progress", "model": "x"}
+    base |= {"output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "error": None}
+    call = {"type": "function_call", "id": "fc", "call_id": "call_1", "name": "demo__add"}
+    whole = {**call, "arguments": '{"a": 1, "b": 2}', "status": "completed"}
+    usage = {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+    place = {"item_id": "fc", "output_index": 0}
+    kind = "response.function_call_arguments"
+    events: list[Object] = [
+        {"type": "response.created", "response": base},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": {**call, "arguments": "", "status": "in_progress"},
+        },
+        {"type": f"{kind}.delta", **place, "delta": '{"a": 1,'},
+        {"type": f"{kind}.delta", **place, "delta": ' "b": 2}'},
+        {"type": f"{kind}.done", **place, "arguments": whole["arguments"], "name": "demo__add"},
+        {"type": "response.output_item.done", "output_index": 0, "item": whole},
+        {
+            "type": "response.completed",
+            "response": {**base, "status": "completed", "output": [whole], "usage": usage},
+        },
+    ]
+    return [{**event, "sequence_number": number} for number, event in enumerate(events)]
+
+
+async def test_responses_are_the_same_or_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NAMES, "openai", "openai/gpt-5-codex")
+    sent = [f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in _responses()]
+    data = b"".join(sent)
+    async with serving(Stream("responses", "openai")) as wire:
+        meant = ("", ("", "", (("demo__add", {"a": 1, "b": 2}),)))
+        assert await wire.ask([data]) == meant
+        assert await wire.ask([data[at : at + 50] for at in range(0, len(data), 50)]) == meant
+        for torn, count in itertools.product((False, True), range(len(sent))):
+            assert (await wire.ask([*sent[:count], sent[count][:30]], torn=torn))[0], count

@@ -59,6 +59,7 @@ class Arming:
         self._since = self._painted_at = clock.monotonic()
         self._keys: deque[float] = deque(maxlen=BURST_KEYS)
         self._last_key, self._last, self._came = "", -1e9, -1e9
+        self._stamp = -1e9
         self.painted: Painted | None = None
 
     def paint(self, painted: Painted | None) -> None:
@@ -93,18 +94,21 @@ class Arming:
         """Take a key press into account and say what it may do.
 
         `stamp` is the event's: a key that came while the screen stood still was meant for what it
-        showed then, whatever is painted by the time the key is read.
+        showed then, whatever is painted by the time the key is read. Keys that came in one read of the
+        terminal carry the same stamp (`face.driver`); the second of them decides nothing.
         """
         now, came = self._clock.monotonic(), self._clock.arrived(stamp)
-        armed = self.armed and came - self._quiet_since >= QUIET_S
+        armed = self.armed and came - self._quiet_since >= QUIET_S and stamp != self._stamp
         self._keys.append(came)
         burst = len(self._keys) == BURST_KEYS and came - self._keys[0] <= BURST_S
         repeat = key == self._last_key and came - self._came < REPEAT_S
         late = came < self._painted_at
+        together = stamp == self._stamp
+        self._stamp = stamp
         self._last, self._last_key, self._came = now, key, came
         self.disturb()
         doubts = {
-            "too many keys at once": burst,
+            "too many keys at once": burst or together,
             "the key is held down": repeat,
             "it changed under the key; look again": late,
         }

@@ -57,7 +57,7 @@ def compose_body(item: ApprovalRequested, width: int) -> Body:
 
 def _asked(item: ApprovalRequested) -> str:
     """Say under which mode it waits, where that is known."""
-    return f"asked in {item.mode} mode because " if item.mode else "asked because "
+    return f"waits in {item.mode} mode, asked because " if item.mode else "asked because "
 
 
 def _as_text(item: ApprovalRequested, width: int) -> list[Content]:

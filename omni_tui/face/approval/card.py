@@ -15,6 +15,7 @@ from textual.widget import Widget
 from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.body import Body, arrange
 from omni_tui.face.approval.items import Item, compose_body
+from omni_tui.face.widgets.lines import wrap
 
 
 class Card(Widget):
@@ -59,7 +60,10 @@ class Card(Widget):
         if width <= 0 or height <= 0:
             return
         if self.item is None:
-            self._lines, self._whole = self._empty(), False
+            self._lines, self._whole = (
+                [piece for line in self._empty() for piece in wrap(line, width)],
+                False,
+            )
         else:
             if self._body is None or self._body[0] is not self.item or self._body[1] != width:
                 self._body = (self.item, width, compose_body(self.item, width))

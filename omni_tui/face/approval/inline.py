@@ -22,6 +22,7 @@ from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, name_of
 from omni_tui.face.approval.plans import Planned
 from omni_tui.face.port import Refused
+from omni_tui.face.widgets.undo import UNDO
 from omni_tui.protocol import JsonText, LinkClosed
 from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import ApprovalRequested, ArgumentsChecked, Problem
@@ -63,6 +64,10 @@ class WordsLine(Input):
         self._pane.close_inline(refocus=True)
 
 
+class _Area(TextArea):
+    BINDINGS = [UNDO]
+
+
 class ArgumentsEditor(Vertical):
     """What would be sent, exact, as JSON. What comes out is checked, and then needs its own approval.
 
@@ -94,7 +99,7 @@ class ArgumentsEditor(Vertical):
             what = "what belongs to " if isinstance(self._item, Asked) else "the "
         title = f"edit {what}{name_of(self._item)}"
         yield Static(Content.styled(safe_line(title), "$text-2"), markup=False)
-        area = TextArea(_pretty(self._item.arguments_json), soft_wrap=True, tab_behavior="indent")
+        area = _Area(_pretty(self._item.arguments_json), soft_wrap=True, tab_behavior="indent")
         area.cursor_blink = False
         area.highlight_cursor_line = False
         yield area

@@ -73,7 +73,7 @@ class Planned:
     @property
     def arguments(self) -> SafeText:
         """The plan, safe."""
-        return safe(self.event.plan_json, limit=_LIMIT)
+        return safe(self.event.plan_json, limit=_LIMIT, joined=False)
 
     @property
     def arguments_json(self) -> JsonText:

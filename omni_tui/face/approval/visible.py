@@ -23,7 +23,7 @@ _UNSEEN = re.compile(
 
 def visible(text: str, *, lines: bool = False) -> SafeText:
     """Return `text` with everything that does not show written out as `<U+XXXX>`."""
-    return SafeText(_UNSEEN.sub(_name, safe(text, limit=_LIMIT, lines=lines)))
+    return SafeText(_UNSEEN.sub(_name, safe(text, limit=_LIMIT, lines=lines, joined=False)))
 
 
 def unseen(text: str) -> bool:

@@ -26,6 +26,9 @@ def window_lines(told: ContextChanged | None, width: int) -> Iterator[Content]:
         yield Content.styled("Nothing has been sent to a model in this session yet.", "$text-2")
         return
     yield _head(told)
+    if told.assumed:
+        yield Content.styled("Nobody says how much this model takes, so this limit is assumed.", "$text-3")
+        yield Content.styled('Set "context" in its [models] table of the config to change it.', "$text-3")
     yield Content("")
     yield from _parts(told, _BAR if width >= _NARROW else 10)
     yield Content("")

@@ -12,6 +12,8 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
+from omni_tui.face.widgets.undo import UNDO
+
 MOVES = [
     Binding("up", "app.focus_previous", "previous field", show=False),
     Binding("down", "app.focus_next", "next field", show=False),
@@ -65,6 +67,8 @@ class TextBox(TextArea):
     DEFAULT_CSS = """
     TextBox { height: auto; min-height: 3; max-height: 12; width: 1fr; }
     """
+
+    BINDINGS = [UNDO]
 
     class Resized(Message):
         """The text takes more or fewer lines than before."""

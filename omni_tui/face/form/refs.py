@@ -64,12 +64,13 @@ def is_null(schema: Json) -> bool:
 
 
 def types_of(schema: Schema) -> list[str]:
-    """Return the JSON types a schema names, or the one its keywords imply."""
+    """Return the JSON types a schema names, or the one its keywords imply; none where it takes any."""
     said = schema.get("type")
-    if isinstance(said, str):
-        return [said]
-    if isinstance(said, list):
-        return [kind for kind in said if isinstance(kind, str)]
+    if isinstance(said, str | list):
+        kinds = [
+            kind.lower() for kind in ([said] if isinstance(said, str) else said) if isinstance(kind, str)
+        ]
+        return [] if "any" in kinds else kinds
     if isinstance(schema.get("properties"), dict):
         return ["object"]
     return ["array"] if isinstance(schema.get("items"), dict) else []

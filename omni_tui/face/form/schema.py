@@ -92,7 +92,7 @@ class Field:
             said = self.schema.get("title")
             if not isinstance(said, str) or _same_words(said, self.name):
                 return SafeText("")
-        return safe_line(" ".join(said[: 2 * _TEXT_LIMIT].split()), limit=_TEXT_LIMIT)
+        return safe_line(" ".join(said[: 2 * _TEXT_LIMIT].split()), limit=_TEXT_LIMIT, joined=True)
 
     @property
     def default(self) -> Json | Absent:
@@ -174,7 +174,7 @@ def read_schema(text: str) -> Field:
     if not isinstance(document, dict):
         return Field("", {}, {}, required=True, why_raw="the schema is not an object")
     field = read(document, document, name="", required=True, level=0)
-    if field.kind == "raw" and not field.why_raw and types_of(field.schema) in ([], ["object"]):
+    if field.kind == "raw" and not field.why_raw and set(types_of(field.schema)) <= {"object", "null"}:
         free = {} if "properties" in field.schema else {"additionalProperties": True}
         schema: Schema = {**free, **field.schema, "properties": {}}
         return Field("", schema, document, "object", required=True)

@@ -56,7 +56,7 @@ class Again(Pane):
         self._end()
         self._wording = Wording(event.item, before)
         self.mount(self._wording, before=composer)
-        composer.draft = event.item.text
+        composer.draft = event.item.words
         self.screen.set_focus(composer.prompt, scroll_visible=False)
 
     def leave_wording(self) -> bool:
@@ -93,7 +93,7 @@ class Again(Pane):
             self._chat.composer.give_back(text, why)
             return
         item = self._wording.item
-        self._ask(item, "" if text == item.text else text, text)
+        self._ask(item, "" if text == item.words else text, text)
 
     # --- in the same words
 

@@ -22,6 +22,7 @@ from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
 from omni_tui.face.overview import asked_key, plan_key
+from omni_tui.face.widgets.lines import wrap
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
@@ -317,7 +318,7 @@ class ApprovalsPane(Decider):
         ready = "$done" if self.arming.armed else "$text-3"
         lines = key_lines(item, self._key, ready, self.card.size.width)
         if self.said:
-            lines[-1] = Content.styled(self.said, "$waiting")
+            lines[-1:] = wrap(Content.styled(self.said, "$waiting"), self.card.size.width)
         if len(self.queue.marked) > 1:
             words = f" approve the {len(self.queue.marked)} marked"
             lines.append(
@@ -336,8 +337,9 @@ class ApprovalsPane(Decider):
         return [
             Content.styled("Nothing waits for you.", "$text-2"),
             Content(""),
-            Content.styled("When a call needs your word, it is", "$text-3"),
-            Content.styled("shown here exactly as it would be sent.", "$text-3"),
+            Content.styled(
+                "A call that needs approval is shown here exactly as it would be sent.", "$text-3"
+            ),
         ]
 
     def _key(self, name: str) -> str:

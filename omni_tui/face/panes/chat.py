@@ -33,6 +33,10 @@ _EMPTY = (
     ("  F1     ", "$mine"), ("every key\n", "$text-2"),
 )  # fmt: skip
 _EMPTY_DEMO = ("\n  Try: ", "$text-3"), ("add 17 and 25", "$text-1")
+_KEY_FILE = (
+    ("\nThe key of your saved sessions is a file beside them; ", "$text-3"),
+    ("omni-tui doctor", "$text-2"), (" says how to keep it elsewhere.\n", "$text-3"),
+)  # fmt: skip
 
 
 _SHORT_NAME = 12
@@ -51,10 +55,10 @@ class ChatPane(Again):
 
     TITLE: ClassVar[str] = "CHAT"
     HELP: ClassVar[str] = (
-        "What you and the agent said, and every call. A plan of the orchestrator stands here as a tree: "
-        "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Under each task is its agent's lane: "
-        "Enter or Space unfolds it, z shows it alone and Esc comes back. E says a message of yours in "
-        "other words: it goes another way in a new session, and this one stays as it is."
+        "What you and the agent said, and every call. A plan is shown as a tree: "
+        "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Under each task is what its agent does: "
+        "Enter or Space unfolds it, z shows it alone and Esc comes back. E edits a message of yours and "
+        "sends it in a new session; this session stays as it is."
     )
     DEFAULT_CSS = """
     ChatPane {
@@ -116,11 +120,12 @@ class ChatPane(Again):
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
         if isinstance(event, UserMessage):
-            self.composer.remember(event.text)
+            self.composer.remember(event.words)
         elif isinstance(event, TurnEnded) and event.turn in self._unstarted:
             self.call_next(self._take_back, event.turn)
-        elif isinstance(event, EngineReady) and event.demo:
-            self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *_EMPTY_DEMO))
+        elif isinstance(event, EngineReady):
+            more = _EMPTY_DEMO if event.demo else _KEY_FILE if event.encryption == "key file" else ()
+            self.query_one("#chat-empty", Static).update(Content.assemble(*_EMPTY, *more))
         self.transcript.apply(event)
 
     def engine_stopped(self) -> None:

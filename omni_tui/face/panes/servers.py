@@ -146,7 +146,10 @@ class ServersPane(SignInKeys, Pane):
     """The servers of this session and what to do about them."""
 
     TITLE = "Servers"
-    HELP = "Every server with its state. Nothing is started that you have not allowed."
+    HELP = (
+        "Every server with its state. Nothing is started that you have not allowed: y shows the program "
+        "that would run, its arguments and variables, and A there allows it."
+    )
     BINDINGS = actions.bindings("servers")
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
@@ -154,9 +157,9 @@ class ServersPane(SignInKeys, Pane):
         self.servers: dict[str, ServerChanged] = {}
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
-        self._told = False
         self._wanted = ""
-        self._drawing = Soon(self, self._redraw)
+        self._told = False
+        self._drawing = Soon(self, lambda: self._redraw())
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""

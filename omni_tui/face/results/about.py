@@ -59,8 +59,12 @@ def headline(details: ToolDetails) -> Content:
     """Return the beginning of the description, quoted: those are the server's words, not ours."""
     said = " ".join(details.description.split())
     if not said:
-        return Content.styled("The server does not describe this tool.", "$text-3")
-    return Content.styled(f"“{said}”", "$text-2")
+        words = Content.styled("The server does not describe this tool.", "$text-3")
+    else:
+        words = Content.styled(f"“{said}”", "$text-2")
+    if details.not_checked:
+        return Content.assemble(("not checked in full, F8 says why · ", "$waiting"), words)
+    return words
 
 
 def about_lines(details: ToolDetails) -> Iterator[tuple[str, Look]]:

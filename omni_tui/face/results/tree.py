@@ -107,7 +107,7 @@ class JsonTree(Tree[Branch]):
         if isinstance(value, list):
             return f"[{len(value):,}]", self._look("count")
         if isinstance(value, str):
-            return safe_line(value, limit=_LONGEST) if value else '""', self._look("text")
+            return safe_line(value, limit=_LONGEST, joined=True) if value else '""', self._look("text")
         if isinstance(value, Number):
             return value.text[:_LONGEST], self._look("value")
         return {None: "null", True: "true", False: "false"}[value], self._look("value")

@@ -12,12 +12,17 @@ from textual.widgets import Static
 
 from omni_tui.face.actions import Action
 from omni_tui.face.keys import show_key
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.lines import LinesView, wrap
 
 _NOTES = (
     "Select with the mouse and press ctrl+c to copy; hold Shift to use the terminal's own selection.",
     "Keys can be changed in the [keys] table of the config file, by the names at the right.",
 )
+_MARGIN = 5
+"""Cells beside a row: the padding of the list and its scroll bar."""
+_WIDE = 100
+_KEYS_WIDE, _KEYS_NARROW = 28, 16
+"""Widest column of keys, for a wide screen and a narrow one; longer ones get a row of their own."""
 Rows = tuple[str, Iterable[tuple[str, str, str]]]
 
 
@@ -42,18 +47,20 @@ class HelpScreen(Screen[None]):
         foot = Content.assemble(("esc", "bold $text-2"), (" back   ", "$text-3"), ("↑ ↓", "bold $text-2"))
         yield Static(foot + Content.styled(" scroll", "$text-3"), id="screen-foot", markup=False)
 
-    def on_mount(self) -> None:
-        """Fill in the keys."""
-        self.query_one(LinesView).show(self._lines())
+    def on_resize(self) -> None:
+        """Fill in the keys, in columns that fit."""
+        self.query_one(LinesView).show(self._lines(max(20, self.size.width - _MARGIN)))
 
-    def _lines(self) -> Iterator[Content]:
+    def _lines(self, width: int) -> Iterator[Content]:
         if self._about:
             yield Content.styled(self._about, "$text-2")
             yield Content("")
+        shown = [len(keys) for _title, rows in self._sections for keys, _what, _name in rows]
+        column = min(max(shown, default=0), _KEYS_WIDE if width >= _WIDE else _KEYS_NARROW)
         for title, rows in self._sections:
             yield Content.styled(title.upper(), "bold $text-2")
             for keys, what, name in rows:
-                yield _row(keys, what, name)
+                yield from _row(keys, what, name, column, width)
             yield Content("")
         for note in _NOTES:
             yield Content.styled(note, "$text-3")
@@ -75,9 +82,17 @@ def rows_of(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tupl
             yield shown, action.description, action.name
 
 
-def _row(keys: str, what: str, name: str) -> Content:
+def _row(keys: str, what: str, name: str, column: int, width: int) -> list[Content]:
+    """Draw one action: its keys, then what it does in a column of its own, however long either is."""
     text, slash, command = what.partition("  /")
-    return Content.assemble(
-        (f"  {keys:<16}", "bold $text-1"), (text, "$text-2"),
-        (f"  {slash.strip()}{command}" if slash else "", "$mine"), (f"  {name}", "$text-3"),
+    said = Content.assemble(
+        (text, "$text-2"),
+        (f"  {slash.strip()}{command}" if slash else "", "$mine"),
+        (f"  {name}", "$text-3"),
     )  # fmt: skip
+    margin = " " * (column + 4)
+    lines = wrap(said, max(16, width - len(margin)))
+    if len(keys) > column:
+        return [Content.styled(f"  {keys}", "bold $text-1"), *(margin + line for line in lines)]
+    first = Content.styled(f"  {keys:<{column}}  ", "bold $text-1")
+    return [first + lines[0], *(margin + line for line in lines[1:])]

@@ -28,9 +28,9 @@ Page = Literal["start", "add", "import"]
 _CHOICES = (
     ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("add", "Add a server by hand", "a command to run, or an address"),
-    ("import", "Read an mcpServers file", "from another host; nothing starts before you allow it"),
-    ("model", "Choose a model", "by keys that are set and servers on this machine; none is used unasked"),
-    ("later", "Go on without servers", "the offline model answers; /welcome comes back here"),
+    ("import", "Read an mcpServers file", "from another host; nothing starts until you allow it"),
+    ("model", "Choose a model", "from your keys and this machine; none is used unasked"),
+    ("later", "Go on without servers", "the offline model answers; /welcome opens this again"),
 )
 
 

@@ -104,7 +104,9 @@ def draw_ask(item: AskItem, width: int) -> list[Line]:
     for text in (item.reason, item.answer):
         if text.strip():
             shown = (
-                safe(text) if not item.folded else fit(safe_line(" ".join(text[:800].split())), width - 4)
+                safe(text)
+                if not item.folded
+                else fit(safe_line(" ".join(text[:800].split()), joined=True), width - 4)
             )
             lines += _below(shown, width, "result")
     return [line._replace(target="fold") for line in lines]

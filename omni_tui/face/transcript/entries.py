@@ -37,6 +37,7 @@ class UserItem(Item):
     turn: str = ""
     stage: Literal["", "queued", "untold"] = ""
     attachments: tuple[AttachedResource, ...] = ()
+    words: str = ""
 
 
 class TextItem(Item):

@@ -105,6 +105,7 @@ class Fold(msgspec.Struct):
 
     def _user(self, event: ev.UserMessage) -> None:
         item = UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments)
+        item.words = event.words
         item.stage = "queued" if self.turn else ""
         self.add(item, f"user:{event.turn}")
 

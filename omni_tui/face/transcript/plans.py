@@ -106,7 +106,7 @@ def _last(lane: Lane, event: AnyEvent) -> tuple[str, str] | None:
         case ev.AnswerDelta():
             return "✎", "writing …"
         case ev.Thought(text=text) | ev.Answer(text=text):
-            words = safe_line(" ".join(text[:400].split()), limit=200)
+            words = safe_line(" ".join(text[:400].split()), limit=200, joined=True)
             return ("✻" if isinstance(event, ev.Thought) else "✎", words) if words else None
         case ev.Retrying(attempt=attempt, of=of, reason=reason):
             return "↻", f"attempt {attempt} of {of} · {safe_line(reason, limit=120)}"
@@ -172,7 +172,7 @@ def on_proposed(fold: Fold, event: PlanProposed) -> None:
     for number, phase in enumerate(event.phases, 1):
         tasks = tuple(_task(event, task) for task in phase.tasks)
         plan.tasks += tasks
-        title = safe_line(phase.title, limit=_TITLE)
+        title = safe_line(phase.title, limit=_TITLE, joined=True)
         fold.add(PhaseItem(ts=event.ts, number=number, title=title, tasks=tasks))
         for task, item in zip(phase.tasks, tasks, strict=True):
             _put_task(fold, item, task.agent)
@@ -187,7 +187,7 @@ def _task(event: PlanProposed, task: PlanTask) -> TaskItem:
         plan=event.plan,
         turn=event.turn,
         task=safe_line(task.id, limit=40),
-        title=safe_line(task.title, limit=_TITLE),
+        title=safe_line(task.title, limit=_TITLE, joined=True),
         goal=safe(task.goal, limit=_GOAL),
         may_use=", ".join(safe_line(name, limit=_PATH) for name in (task.tools or task.servers)),
         after=", ".join(safe_line(name, limit=40) for name in task.after),
@@ -236,7 +236,7 @@ def on_decided(fold: Fold, event: PlanDecided) -> None:
     by = {"user": "", "stop": ": stopped", "headless": ": nobody there to ask", "policy": " by policy"}
     plan.said = event.verdict + by.get(event.decider, f" by {safe_line(event.decider, limit=30)}")
     if event.feedback:
-        plan.said += f" · “{safe_line(event.feedback, limit=_WORDS)}”"
+        plan.said += f" · “{safe_line(event.feedback, limit=_WORDS, joined=True)}”"
 
 
 def on_task(fold: Fold, event: TaskChanged) -> None:

@@ -37,7 +37,7 @@ def arguments_line(preview: str, width: int) -> str:
     """Return the arguments that matter in at most `width` cells, as `key="value"` or the value alone."""
     values = arguments_of(preview)
     if values is None:
-        return fit(safe_line(" ".join(preview[:_PREVIEW].split()), limit=_PREVIEW), width)
+        return fit(safe_line(" ".join(preview[:_PREVIEW].split()), limit=_PREVIEW, joined=True), width)
     said = [key for key in values if _weight(values[key]) < _OFF] or list(values)
     keys = sorted(said, key=lambda key: (_RANK.get(key, len(_RANK)), _weight(values[key])))
     named = " ".join(_pair(key, values[key], _LONGEST_VALUE) for key in keys[:8])
@@ -76,13 +76,13 @@ def _pair(key: str, value: object, room: int) -> str:
 def _value(value: object, room: int) -> str:
     match value:
         case str():
-            return fit(safe_line(value[: room * 4], limit=room * 4), min(room, _LONGEST_VALUE))
+            return fit(safe_line(value[: room * 4], limit=room * 4, joined=True), min(room, _LONGEST_VALUE))
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[value]
         case list() | dict():
             return str(len(value))
         case _:
-            return fit(safe_line(str(value), limit=60), room)
+            return fit(safe_line(str(value), limit=60, joined=True), room)
 
 
 def _weight(value: object) -> int:

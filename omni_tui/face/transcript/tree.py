@@ -51,7 +51,7 @@ def _plan(item: PlanItem, width: int) -> list[Line]:
     lines = _row([Span("◇ ", role), Span(name, "call-name")], (word, role), width, "  ")
     for text, role in ((item.why, "dim"), (item.analysis, "dim"), (item.said, "result")):
         if text.strip():
-            words = safe_line(" ".join(text.split()), limit=4_000) if item.folded else text
+            words = safe_line(" ".join(text.split()), limit=4_000, joined=True) if item.folded else text
             drawn = wrap([Span(words, role)], width, first=one("  "), rest=one("  "))
             lines += drawn[: 2 if item.folded else MAX_ROWS]
     return [line._replace(target="fold") for line in lines]
@@ -153,7 +153,7 @@ def _doing(item: TaskItem, width: int) -> list[Line]:
         lines = wrap([Span(told, role)], width, first=lead, rest=one(_BELOW + "  "))[:MAX_ROWS]
         last = wrap([Span(tail.strip(), "dim")], width, first=one(_BELOW + "  ")) if tail else []
         return lines + last
-    words: str = safe_line(" ".join(told[:800].split()), limit=400) if told else ""
+    words: str = safe_line(" ".join(told[:800].split()), limit=400, joined=True) if told else ""
     if not words and lane is not None and item.folded and not over:
         words = " ".join(lane.last)
     if not words and not tail:

@@ -13,7 +13,7 @@ from omni_tui.face.transcript.select import SelectableView
 
 actions.add(
     Action("lane_alone", "z", "chat", "Show this task's agent alone; Esc comes back", palette=False),
-    Action("edit_message", "E", "chat", "Say this message of yours in other words", slash="reword"),
+    Action("edit_message", "E", "chat", "Edit and resend this message of yours", slash="reword"),
 )
 
 

@@ -28,7 +28,7 @@ from omni_tui.face.widgets.names import named
 from omni_tui.face.widgets.popup import commands_for, rows_of
 from omni_tui.face.widgets.prompt import Prompt
 from omni_tui.protocol.offers import Attachment, ResourceSummary
-from omni_tui.security.text import safe
+from omni_tui.security.text import hidden
 
 MAX_ROWS = 8
 MAX_MESSAGE = 240_000
@@ -85,6 +85,7 @@ class Composer(Vertical):
         self._matches: Sequence[Action | Offer] = ()
         self._dismissed = ""
         self._trouble = self._said_of = ""
+        self._pasted = ("", "")
         self._listed_for: tuple[str, tuple[int, int]] = ("", (0, 0))
         self._state = ("", "")
         self._taken_back: tuple[list[str], str, str] = ([], "", "")
@@ -143,12 +144,22 @@ class Composer(Vertical):
         self.prompt.move_cursor(self.prompt.document.end)
 
     def insert(self, text: str) -> None:
-        """Put text where the cursor stands. What does not show is made visible, also in what is sent."""
-        text = safe(text.replace("\r\n", "\n").replace("\r", "\n"), limit=max(64_000, 8 * len(text)))
-        text = self._pastes.shorten(text)
+        """Put text where the cursor stands, as it is: line ends are the only thing that is made one."""
+        text = self._pastes.shorten(text.replace("\r\n", "\n").replace("\r", "\n"))
         prompt = self.prompt
         result = prompt.replace(text, *prompt.selection, maintain_selection_offset=False)
         prompt.move_cursor(result.end_location)
+
+    def paste(self, text: str) -> None:
+        """Insert what was pasted, and say that nothing was sent by it."""
+        self.insert(text)
+        unseen = hidden(text.replace("\r", "\n"))
+        if unseen:
+            words = f"pasted · {unseen:,} characters in it do not show, and are sent too · enter sends"
+        else:
+            words = "pasted · enter sends" if len(text) > 1 else ""  # one character was typed
+        self._pasted = (self.prompt.text, words)
+        self._hint()
 
     def attach(self, server: str, uri: str, label: str) -> None:
         """Put a resource where the cursor stands; it is read when the message is sent."""
@@ -331,6 +342,8 @@ class Composer(Vertical):
         self._grow()
         if text != self._said_of:
             self._trouble = self._lost(text)
+        if text != self._pasted[0]:
+            self._pasted = ("", "")
         self._hint()
 
     @on(TextArea.SelectionChanged)
@@ -357,7 +370,7 @@ class Composer(Vertical):
     def _lost(self, text: str) -> str:
         """Say so if a paste is in the text no more, because its mark was deleted or changed."""
         gone = ", ".join(map(str, self._pastes.lost(text)))
-        return f"paste {gone} is not in the message any more · ctrl+z brings it back" if gone else ""
+        return f"paste {gone} is not in the message any more · ctrl+_ brings it back" if gone else ""
 
     def _say(self, text: str) -> None:
         self._trouble, self._said_of = text, self.prompt.text
@@ -382,6 +395,8 @@ class Composer(Vertical):
 
     def _hint(self) -> None:
         hint = self._trouble
+        if not hint and self._pasted[0] == self.prompt.text:
+            hint = self._pasted[1]
         if not hint and self.popup_open:
             resource = isinstance(self._picked, ResourceSummary)
             enter = "enter attach it" if resource else "tab complete · enter run"

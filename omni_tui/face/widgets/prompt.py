@@ -14,6 +14,7 @@ from textual.widgets import TextArea
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
+from omni_tui.face.widgets.undo import UNDO_KEYS
 
 if TYPE_CHECKING:
     from omni_tui.face.widgets.composer import Composer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 cast("dict[str, Any]", ANSI_SEQUENCES_KEYS).setdefault("\x1b\r", (SimpleNamespace(value="alt+enter"),))
 
 
-_OTHERWISE = frozenset({"f6", "f7", "up", "down", "pageup", "pagedown", "ctrl+c,super+c"})
+_OTHERWISE = frozenset({"f6", "f7", "up", "down", "pageup", "pagedown", "ctrl+c,super+c", "ctrl+z,super+z"})
 """Keys of `TextArea` that mean something else here, or in the whole app."""
 
 actions.add(
@@ -32,6 +33,7 @@ actions.add(
     Action("older_message", "up", "composer", "On the first line: the message before", palette=False),
     Action("newer_message", "down", "composer", "On the last line: the message after", palette=False),
     Action("complete_command", "tab", "composer", "Complete a command", palette=False),
+    Action("undo", UNDO_KEYS, "composer", "Take back the last change of the text", palette=False),
     Action("page_back", "pageup", "composer", "Scroll the transcript back", palette=False),
     Action("page_on", "pagedown", "composer", "Scroll the transcript on", palette=False),
 )
@@ -94,10 +96,10 @@ class Prompt(TextArea, inherit_bindings=False):
             self.action_send_message()
 
     async def _on_paste(self, event: events.Paste) -> None:
-        """Insert a paste as visible text, holding a large one aside."""
+        """Insert a paste as it is, holding a large one aside."""
         event.stop()
         event.prevent_default()
-        self.composer.insert(event.text)
+        self.composer.paste(event.text)
 
     def action_copy_selection(self) -> None:
         """Copy what is selected; with nothing selected the key means something else."""

@@ -7,6 +7,7 @@ import time
 from textual.content import Content
 from textual.widget import Widget
 
+from omni_tui.face.money import short_money
 from omni_tui.face.overview import Overview
 
 _BLOCKS = 8
@@ -119,13 +120,14 @@ def _spent(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         of = f"/{short_number(limit)}" if limit else ""
         style = _near(overview.tokens, limit, "$text-2")
         parts.append((2, Content.styled(f"{about}{short_number(overview.tokens)}{of} tok", style)))
-    if overview.cost is not None:
+    if overview.cost is not None and (paid := short_money(overview.cost, unpriced=overview.unpriced)):
         limit_cost = spending.session_cost_limit if spending else 0.0
         of = f"/${limit_cost:g}" if limit_cost else ""
         style = _near(overview.cost, limit_cost, "$text-1")
-        parts.append((5, Content.styled(f"${overview.cost:.2f}{of}", style)))
+        parts.append((5, Content.styled(f"{paid}{of}", style)))
     if spending is not None and wide and spending.day_tokens > overview.tokens:
-        money = f"${spending.day_cost:.2f}" if spending.day_cost else short_number(spending.day_tokens)
+        money = short_money(spending.day_cost, unpriced=spending.unpriced > 0) if spending.day_cost else ""
+        money = money or f"{short_number(spending.day_tokens)} tok"
         limit, used = spending.day_tokens_limit, spending.day_tokens
         style = _near(spending.day_cost, spending.day_cost_limit, _near(used, limit, "$text-3"))
         parts.append((1, Content.styled(f"{money} today", style)))

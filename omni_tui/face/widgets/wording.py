@@ -66,6 +66,6 @@ class LaneHead(Static):
             self.update(
                 Content.assemble(
                     ("Esc", "bold $text-1"), (" shows all again   ", "$text-3"), (name, "bold $mine"),
-                    (f"   {safe_line(rest)}", "$text-2"),
+                    (f"   {safe_line(rest, joined=True)}", "$text-2"),
                 )
             )  # fmt: skip

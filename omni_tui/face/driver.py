@@ -1,0 +1,277 @@
+"""The terminal driver: what one read of the keyboard means, and leaving the terminal as it was found.
+
+Mends four things of Textual 8.2.8:
+
+- An escape sequence inside a bracketed paste is taken apart into key presses. Here everything from the
+  opening mark to the closing one is one paste.
+- A terminal without bracketed paste sends a paste as keys. Here a read that no person can type is a
+  paste (`is_burst`), and so is what follows it at once.
+- Bytes that are not UTF-8 end the input thread. Here they are replaced.
+- The keys of xterm's modifyOtherKeys (`CSI 27 ; modifier ; code ~`) are read as single characters.
+
+All keys of one read carry the same time, so that `approval.arming` can tell that they came together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import selectors
+import signal
+from codecs import getincrementaldecoder
+from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import partial
+
+from textual import events
+from textual._parser import ParseEOF, ParseError, ParseTimeout, Peek1, Read1
+from textual._time import get_time
+from textual._xterm_parser import XTermParser
+from textual.drivers.linux_driver import LinuxDriver
+from textual.keys import Keys
+from textual.message import Message
+
+BURST = 6
+"""Characters in one read from which on it can be a paste."""
+BURST_PRINTABLE = 5
+"""How many of them have to be printable: held arrows, Enter and backspace stay keys."""
+FOLLOWS_S = 0.005
+"""What comes this soon after a paste belongs to it."""
+LARGE, FOLLOWS_LARGE_S = 1000, 0.05
+"""The same for a read this large: it is a piece of a longer paste."""
+UNFINISHED_S = 1.0
+"""How long to wait for the rest of a bracketed paste before taking what is there."""
+MAX_PASTE = 8_000_000
+"""Longest paste in characters; what is beyond is dropped."""
+
+_SHIFT = 1
+_START, _END = "\x1b[200~", "\x1b[201~"
+_SEQUENCE = re.compile(
+    r"\x1b(?:\[M.{3}|\[[0-?]*[ -/]*[@-~]|O[ -~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|(?=\x1b)|[^\x1b\[])",
+    re.DOTALL,
+)
+_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*)?\Z")
+"""A sequence of which the rest is still to come."""
+_ANSWER = re.compile(r"\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)")
+"""What a terminal answers to questions about its colours and the like: nobody typed it."""
+_REPORT = re.compile(r"\x1b\[(?:M.{3}|<?[-\d;]+[mM]|[IO]|\?\d+;\d\$y|48;[\d:;]+t)", re.DOTALL)
+"""The mouse, the focus, modes and sizes: no keys, whatever they stand beside."""
+_STYLE = re.compile(r"\x1b\[[0-9;:]*m")
+_OTHER_KEY = re.compile(r"\x1b\[27;(\d+);(\d+)~")
+
+
+def is_burst(text: str) -> bool:
+    """Whether characters that came in one read are more than a person types in one go."""
+    return len(text) >= BURST and sum(map(_is_text, text)) >= BURST_PRINTABLE
+
+
+def _is_text(one: str) -> bool:
+    """Whether a character is no control; joiners and emoji newer than Python's tables are text too."""
+    return one.isprintable() or one > "\x9f"
+
+
+class GuardedParser(XTermParser):
+    """Textual's parser with pastes that stay pastes."""
+
+    def __init__(self, debug: bool = False) -> None:
+        self._pasted_at, self._pasted_size = float("-inf"), 0
+        self._inside = False
+        super().__init__(debug)
+
+    # --- a read
+
+    def feed(self, data: str) -> Iterable[Message]:
+        """Return what one read holds. What follows the end of a paste in the same read is text too."""
+        if not data:
+            yield from super().feed(data)
+            return
+        now = get_time()
+        size = len(data)
+        while data:
+            inside = self._inside
+            if inside or self._awaiting.timeout is not None:
+                step = (data.find("~") + 1 or len(data)) if inside else 1
+                messages = super().feed(data[:step])
+            elif data.startswith(_START):
+                step = len(_START)
+                messages = super().feed(_START)
+            else:
+                start = data.find(_START)
+                step = len(data) if start < 0 else start
+                messages = self._typed(_ANSWER.sub("", data[:step]), now)
+            for message in messages:
+                if isinstance(message, events.Key):
+                    yield _key_or_text(message, now)
+                    continue
+                if isinstance(message, events.Paste):
+                    self._pasted_at, self._pasted_size = now, size
+                yield message
+            if inside and not self._inside:
+                self._pasted_at, self._pasted_size = now, size
+            data = data[step:]
+
+    def tick(self) -> Iterable[Message]:
+        """Return what a key or a sequence comes to that nothing follows."""
+        now = get_time()
+        for message in super().tick():
+            yield _key_or_text(message, now) if isinstance(message, events.Key) else message
+
+    def _typed(self, data: str, now: float) -> Iterator[Message]:
+        """Tell keys from a paste that comes without marks."""
+        if not data:  # the answer of a terminal was all of it
+            return
+        burst = is_burst(_SEQUENCE.sub("", data))
+        if not burst and not self._follows(now):
+            yield from super().feed(data)
+            return
+        begun = _BEGUN.search(data)
+        end = begun.start() if begun else len(data)
+        text = ""
+        at = 0
+        while burst and (key := _SEQUENCE.match(data, at, end)) and not _STYLE.fullmatch(key.group()):
+            at = key.end()  # a key before the text, such as the one that leads to where it belongs
+            yield from super().feed(key.group())
+        for sequence in _SEQUENCE.finditer(data, at, end):
+            text += data[at : sequence.start()]
+            at = sequence.end()
+            if sequence.group() == _END:
+                continue
+            if _STYLE.fullmatch(sequence.group()) or not _REPORT.fullmatch(sequence.group()):
+                text += sequence.group() if burst else ""  # a log with colours; the keys in it are nobody's
+                continue
+            if text:
+                yield events.Paste(_clean(text))
+                text = ""
+            yield from super().feed(sequence.group())
+        text += data[at:end]
+        if text:
+            yield events.Paste(_clean(text))
+        if end < len(data):
+            yield from super().feed(data[end:])
+
+    def _follows(self, now: float) -> bool:
+        within = FOLLOWS_LARGE_S if self._pasted_size >= LARGE else FOLLOWS_S
+        return now - self._pasted_at <= within
+
+    # --- a bracketed paste
+
+    def parse(self, token_callback: Callable[[Message], None]) -> Generator[Read1 | Peek1, str, None]:
+        """Pass everything on to Textual's parser but what stands between the marks of a paste."""
+
+        def out(token: Message) -> None:
+            if not (isinstance(token, events.Paste) and not token.text):
+                token_callback(token)
+
+        inner = super().parse(out)
+        want = next(inner)
+        last = ""
+        buffer: list[str] = []
+        while True:
+            try:
+                character = yield Read1(UNFINISHED_S) if self._inside else want
+            except (ParseTimeout, ParseEOF) as error:
+                if self._inside:
+                    want = self._finish(inner, out, "".join(buffer))
+                    buffer, last = [], ""
+                    if isinstance(error, ParseTimeout):
+                        continue
+                try:
+                    want = inner.throw(error)
+                except StopIteration:
+                    return
+                continue
+            if not self._inside:
+                want = inner.send(character)
+                last = (last + character)[-len(_START) :]
+                self._inside = last == _START
+                continue
+            buffer.append(character)
+            if character == "~" and "".join(buffer[-len(_END) :]) == _END:
+                want = self._finish(inner, out, "".join(buffer[: -len(_END)]))
+                buffer, last = [], ""
+
+    def _finish(
+        self, inner: Generator[Read1 | Peek1, str, None], out: Callable[[Message], None], text: str
+    ) -> Read1 | Peek1:
+        self._inside = False
+        out(events.Paste(_clean(text)))
+        for character in _END[:-1]:
+            inner.send(character)
+        return inner.send(_END[-1])
+
+    # --- keys
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        if (match := _OTHER_KEY.fullmatch(sequence)) is None:
+            return super()._sequence_to_key_events(sequence, alt)
+        modifiers, code = (int(number) for number in match.groups())
+        if not 0 < code < 0x110000 or not 0 < modifiers <= 256:
+            return [events.Key(Keys.Ignore, sequence)]
+        if modifiers - 1 in (0, _SHIFT) and chr(code).isprintable():  # a letter as it is
+            return super()._sequence_to_key_events(chr(code))
+        return [key.copy() for key in self._parse_extended_key(f"\x1b[{code};{modifiers}u") or ()]
+
+
+def _key_or_text(key: events.Key, now: float) -> Message:
+    """Return the key with the time of its read; what Textual would drop as unprintable becomes text."""
+    one = key.character or ""
+    if len(one) == 1 and one > "\x9f" and not one.isprintable():
+        return events.Paste(one)
+    key.time = now
+    return key
+
+
+def _clean(text: str) -> str:
+    """Drop NUL, as Textual does, and what is beyond any use."""
+    return text[:MAX_PASTE].replace("\x00", "")
+
+
+class TerminalDriver(LinuxDriver):
+    """Textual's driver with the parser above, which gives the terminal back however it is asked to end."""
+
+    def start_application_mode(self) -> None:
+        """Take the terminal. From here on a signal to end is what ctrl+q is: leave, and park the turn."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
+                loop.add_signal_handler(number, partial(self._app.exit, return_code=128 + number))
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def run_input_thread(self) -> None:
+        """Wait for input and pass it on; this is Textual's own loop with another parser and decoder."""
+        parser = GuardedParser(self._debug)
+        decode = getincrementaldecoder("utf-8")(errors="replace").decode
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+
+            def look(*, final: bool = False) -> None:
+                for _ready in selector.select(0.1):
+                    text = decode(os.read(self.fileno, 4096), final=final)
+                    for message in parser.feed(text) if text else ():
+                        self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)
+
+            try:
+                while not self.exit_event.is_set():
+                    look()
+                look(final=True)
+            finally:
+                try:
+                    for _message in parser.feed(""):
+                        pass
+                except (EOFError, ParseError):
+                    pass
+
+
+def has_job_control() -> bool:
+    """Whether a shell waits that can bring a stopped program back.
+
+    Without one (a terminal window or a tmux pane that runs the app itself) being stopped would be for ever.
+    """
+    try:
+        parents = os.getsid(os.getppid())
+    except (OSError, AttributeError):
+        return False
+    return parents == os.getsid(0) and os.getpid() != os.getsid(0)

@@ -1,0 +1,141 @@
+"""Every action of the registry does something, by its command, its row in the palette and its key."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator
+from typing import Any, cast
+
+import pytest
+from textual.command import CommandList
+from textual.dom import DOMNode
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from omni_tui.face import actions
+from omni_tui.face.actions import Action
+from omni_tui.face.panes import approvals, chat, servers, tools  # noqa: F401 - they add their actions
+from omni_tui.face.screens.main import PaneName
+from tests.face import scenario
+from tests.face.conftest import Face, until
+
+ALL = actions.all_actions()
+BY_KEY = [
+    one for one in ALL if one.target in ("app", "servers", "tools") and one.keys and one.name != "quit"
+]
+
+
+class Seen:
+    """Stands before an action and keeps what became of it."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.calls = 0
+        self.lost = 0
+        self._method = getattr(owner, f"action_{name}")
+        setattr(owner, f"action_{name}", self)
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        done = self._method(*arguments)
+        if not inspect.isawaitable(done):
+            return done
+        self.lost += 1
+        return self._awaited(done)
+
+    def _awaited(self, done: Any) -> Any:
+        seen = self
+
+        class Awaited:
+            def __await__(self) -> Generator[Any, Any, Any]:
+                seen.lost -= 1
+                return done.__await__()  # type: ignore[no-any-return]
+
+        return Awaited()
+
+
+async def _back(face: Face, pilot: Pilot[None]) -> None:
+    """Leave whatever the last action opened."""
+    while len(face.app.screen_stack) > 1:
+        face.app.pop_screen()
+    face.app.go("chat")
+    face.app.main.pane("chat").composer.draft = ""  # type: ignore[attr-defined]
+    await pilot.pause()
+
+
+def _watch(face: Face, action: Action) -> Seen:
+    owner = face.app.owner_of(action)
+    assert owner is not None, f"nothing has an action_{action.name}"
+    return Seen(owner, action.name)
+
+
+async def _happened(pilot: Pilot[None], seen: Seen, action: Action) -> None:
+    try:
+        await until(pilot, lambda: seen.calls > 0 and seen.lost == 0)
+    except AssertionError:
+        raise AssertionError(
+            f"{action.name}: {seen.calls} calls, {seen.lost} of them not awaited"
+        ) from None
+
+
+async def test_every_slash_command_runs_its_action() -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        for action in (one for one in ALL if one.slash and one.name != "quit"):
+            seen = _watch(face, action)
+            await pilot.press("slash", *action.slash, "enter")
+            await pilot.pause()
+            if not seen.calls and action.argument:  # the first one completed the command
+                await pilot.press("enter")
+            await _happened(pilot, seen, action)
+            await _back(face, pilot)
+
+
+async def test_every_row_of_the_palette_runs_its_action() -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        for action in (one for one in ALL if one.palette and one.name != "quit"):
+            seen = _watch(face, action)
+            await pilot.press("ctrl+p")
+            line = face.app.screen.query_one(Input)
+            line.value = action.description
+            rows = face.app.screen.query_one(CommandList)
+            await until(pilot, lambda rows=rows: rows.option_count > 0)  # type: ignore[misc]
+            await pilot.press("enter")
+            await _happened(pilot, seen, action)
+            await _back(face, pilot)
+
+
+async def test_every_key_runs_its_action() -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        for action in BY_KEY:
+            if action.target != "app":
+                face.app.go(cast("PaneName", action.target))
+                await pilot.press("home")
+            seen = _watch(face, action)
+            owner = face.app.owner_of(action)
+            if isinstance(owner, DOMNode) and not owner.check_action(action.name, ()):
+                continue  # not of the server the cursor is on, or the engine runs
+            await pilot.press(action.keys.split(",")[0])
+            await _happened(pilot, seen, action)
+            await _back(face, pilot)
+
+
+@pytest.mark.parametrize("way", ["command", "palette", "key"])
+async def test_leaving_leaves(way: str) -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        if way == "command":
+            face.app.go("chat")
+            await pilot.press(*"/quit", "enter")
+        elif way == "palette":
+            await pilot.press("ctrl+p", *"Leave Omni TUI")
+            await until(pilot, lambda: face.app.screen.query_one(CommandList).option_count > 0)
+            await pilot.press("enter")
+        else:
+            await pilot.press("ctrl+q")
+        await until(pilot, lambda: face.app._exit)
