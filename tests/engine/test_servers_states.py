@@ -196,6 +196,7 @@ async def test_environment_of_a_server_is_the_allowed_list_and_its_own(
         await servers.reach("good", "idle")
         environ = Path(f"/proc/{servers.registry.get('good').pid}/environ").read_bytes().split(b"\0")
         names = {entry.partition(b"=")[0] for entry in environ if entry}
-        assert names <= {b"HOME", b"LOGNAME", b"PATH", b"SHELL", b"USER", b"OWN", b"OMNI_TUI_LEASE"}
+        allowed = {name.encode() for name in (*EVERY_SERVER, SSH_AGENT)}
+        assert names <= allowed | {b"OWN", b"OMNI_TUI_LEASE"}
         assert f"OMNI_TUI_LEASE={servers.processes.engine_id}".encode() in environ
         assert b"OWN=yes" in environ
