@@ -72,7 +72,7 @@ class Caller:
         repeated = self._repeated(fresh)
         refused |= {call: _REPEATED for call in repeated}
         await self._collect(step, calls, refused, uncounted=self._surplus.union(repeated))
-        self._judge_repeats(calls, repeated)
+        self._judge_repeats(calls, repeated, refused)
         self._judge_step(any(wrong.values()))
 
     def _surplus_words(self) -> str:
@@ -194,16 +194,19 @@ class Caller:
                 found[call.id] = key
         return found
 
-    def _judge_repeats(self, calls: Sequence[ToolCall], repeated: Mapping[str, str]) -> None:
+    def _judge_repeats(
+        self, calls: Sequence[ToolCall], repeated: Mapping[str, str], refused: Mapping[str, str]
+    ) -> None:
         """End the turn where equal calls of one answer went out and all had the same result."""
-        for key, unsent in Counter(repeated.values()).items():
+        for key in dict.fromkeys(repeated.values()):
             if self._most_equal[key] < self._policy.same_calls:
                 continue
             same = [call for call in calls if _identity(call) == key]
+            sent = sum(call.id not in refused for call in same)
             self._over = None if self._over is not None and self._over.status == "limit" else self._over
             self._end(
                 f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
-                f"{len(same) - unsent} went out, with the same result as before, and {unsent} did not",
+                f"{sent} went out, with the same result as before, and {len(same) - sent} did not",
                 "say how to go on, or ask in another way",
             )
 
@@ -259,7 +262,7 @@ def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> s
         return call.problem
     tool = next((tool for tool in tools if tool.name == call.name), None)
     if tool is None:
-        near = difflib.get_close_matches(call.name, [tool.name for tool in tools], n=3, cutoff=0.0)
+        near = difflib.get_close_matches(call.name[:200], [tool.name for tool in tools], n=3, cutoff=0.0)
         hint = f" The nearest names are: {', '.join(near)}." if near else " There are no tools now."
         what = (
             f"{json.dumps(call.name)} was not called: {scope}."

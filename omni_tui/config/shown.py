@@ -21,7 +21,7 @@ def secret_values(spec: ServerSpec) -> list[str]:
             scheme, _, rest = value.partition(" ")
             found += [value, rest] if scheme.lower() in _SCHEMES else [value]
     found += spec.oauth.secrets() if spec.oauth else ()
-    found += arguments.secret_values(spec.args)
+    found += [*arguments.secret_values(spec.args), *spec.secrets]
     found += _in_address(spec.url)
     found += sorted(spec.secrets)
     return [value for value in dict.fromkeys(found) if value]
@@ -29,7 +29,7 @@ def secret_values(spec: ServerSpec) -> list[str]:
 
 def shown_command(spec: ServerSpec) -> str:
     """Return the command line of a server without the secrets in it, quoted as for a shell."""
-    return shlex.join([spec.command, *arguments.shown(spec.args)])
+    return shlex.join([spec.command, *arguments.shown(spec.args, spec.secrets)])
 
 
 def shown_target(spec: ServerSpec) -> str:

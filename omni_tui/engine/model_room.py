@@ -85,12 +85,10 @@ class ModelRoom:
         self._live(Notice(level="info", what=what, why=why))
 
     def _refuses_tool(self, name: str, tool: str, words: str) -> None:
-        server, _, bare = tool.partition("__")
-        what = f"The tool {bare} of {server}" if bare else f"The tool {tool}"
         self._live(
             Notice(
                 level="warning",
-                what=safe(f"{what} is left out of requests to {name} from now on.", limit=400),
+                what=safe(f"{tool} is left out of requests to {name} from now on.", limit=400),
                 why=safe(words, limit=600),
             )
         )

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from omni_tui.engine.core import Engine
 
 
+_NAMED = 5
+"""How many servers, or notes, are named after an import."""
+
+
 class ServerDesk:
     """Connecting, adding, importing, removing."""
 
@@ -142,8 +146,15 @@ class ServerDesk:
             self._engine.registry.add(dataclasses.replace(spec, allowed=allowed))
         skipped = len(imported.servers) - len(fresh)
         words = f"{len(fresh)} servers were read; allow each one before it is started"
+        if stuck := [spec.name for spec in fresh if spec.problem]:
+            words += f"; these cannot start, and say why: {', '.join(stuck[:_NAMED])}"
+            words += f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""
         if skipped:
             words += f"; {skipped} with a name that is taken were left out"
+        for note in imported.notes[:_NAMED]:
+            words += f"\n{note.where}: {note.what}"
+        if len(imported.notes) > _NAMED:
+            words += f"\nand {len(imported.notes) - _NAMED} more notes"
         return CommandDone(text=safe(words))
 
     def _read_file(self, path: str) -> Imported:

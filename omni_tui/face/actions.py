@@ -108,6 +108,7 @@ _APP: tuple[Action, ...] = (
     Action("prompts", "", "app", "Browse the prompts that servers offer", "", "prompts", "FILTER"),
     Action("resources", "", "app", "Browse the resources that servers offer", "", "resources", "FILTER"),
     Action("questions", "", "app", "Go to what servers ask of you", "", "questions"),
+    Action("messages", "", "app", "Show again what Omni TUI said in passing", "", "messages"),
     Action("welcome", "", "app", "Show the first page: demo, import, add a server", "", "welcome"),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic
@@ -26,6 +27,7 @@ from omni_tui.face.pump import FacePort, Pump
 from omni_tui.face.routes import Routes
 from omni_tui.face.screens.main import MainScreen
 from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.told import KEPT, Told
 from omni_tui.face.turns import EngineGone
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
@@ -36,6 +38,7 @@ from omni_tui.security.text import safe_line
 if TYPE_CHECKING:
     from textual.app import App
     from textual.driver import Driver
+    from textual.notifications import SeverityLevel
 
     from omni_tui.face.port import Port
 
@@ -91,6 +94,7 @@ class OmniApp(Routes):
         self.overview = Overview()
         self.wants_demo = False
         self._keymap_user: dict[str, str] = {}
+        self.told: deque[Told] = deque(maxlen=KEPT)
         super().__init__()
         self._filters.append(EgressFilter())
         self.link: Link = _NoLink() if callable(link) else link
@@ -201,8 +205,7 @@ class OmniApp(Routes):
         self.call_after_refresh(self._begin)
 
     def _resumed(self, _app: App[Any]) -> None:
-        """Back from the background or from an editor: draw it all, and nothing is armed."""
-        self.on_app_focus()
+        """Back from the background or from an editor: draw it all. (Nothing is armed: see below.)"""
         self.refresh(layout=True)
 
     def on_app_focus(self) -> None:
@@ -283,6 +286,20 @@ class OmniApp(Routes):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """`restart` is there only when there is something to start."""
         return self._engine_gone if action == "restart" else True
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show a toast, and keep its words for `/messages`."""
+        words = "\n".join(filter(None, (title, message)))
+        self.told.append(Told(self.clock.time(), severity, words))
+        super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     # --- what the pump tells
 

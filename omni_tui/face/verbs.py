@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from typing import TYPE_CHECKING, cast
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from omni_tui.face.clock import Clock
     from omni_tui.face.overview import Overview
     from omni_tui.face.port import Port
+    from omni_tui.face.told import Told
 
 TWICE_S = 2.0
 _MODES: tuple[Mode, ...] = ("chat", "auto", "orchestrator")
@@ -42,6 +43,7 @@ class Verbs(Managing, Telling, Modelling, Executing):
     port: Port
     clock: Clock
     overview: Overview
+    told: Sequence[Told]
     _interrupted = float("-inf")
 
     @property
@@ -143,6 +145,12 @@ class Verbs(Managing, Telling, Modelling, Executing):
             )
         else:
             self.action_suspend_process()
+
+    def action_messages(self) -> None:
+        """Show every message of this start again."""
+        from omni_tui.face.screens.messages import MessagesScreen
+
+        self.push_screen(MessagesScreen(self.told))
 
     def action_quit(self) -> None:  # type: ignore[override]
         """Leave; Textual's own is a coroutine, and nothing here would wait for it."""

@@ -23,6 +23,7 @@ from omni_tui.models._fragments import Fragments, as_text
 LONGEST_PIECE = 32 * 1024 * 1024
 """Bytes of one event, or of an answer that is not streamed."""
 _QUOTED = 2_000
+_MOST_TEXT = 64 * 1024
 _FOREIGN = ("eventstream", "octet-stream", "protobuf")
 _SSE_LINE = re.compile(rb"(data|event|id|retry)\s*:|:")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -79,7 +80,9 @@ class AnswerReader:
         self.done = False
         self.doubted = False
         self._names = frozenset(names)
-        self._held = b""
+        self._held = bytearray()
+        self._scanned = 0
+        self._gathered = 0
         self._mode: Literal["", "sse", "lines", "body", "text", "foreign"] = ""
         if any(kind in content_type.lower() for kind in _FOREIGN):
             self._mode = "foreign"
@@ -113,12 +116,13 @@ class AnswerReader:
         if self.problem is not None:
             return b""
         self._held += data
-        if len(self._held) > LONGEST_PIECE:
-            self.problem = Problem("large")
-            return b""
         if not self._mode:
             self._decide(ended=False)
-        return b"".join(self._read())
+        if self._mode == "text" and len(self._held) > _MOST_TEXT:
+            self._is_text()
+        elif len(self._held) + self._gathered > LONGEST_PIECE:
+            self.problem = Problem("large")
+        return b"" if self.problem is not None else b"".join(self._read())
 
     def end(self) -> bytes:
         """Take an orderly end of the connection; return what still goes on."""
@@ -132,8 +136,10 @@ class AnswerReader:
 
     def _decide(self, *, ended: bool) -> None:
         """Tell by its first bytes what is sent; servers name other types than they send."""
-        start = self._held.removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = bytes(self._held[:64]).removeprefix(b"\xef\xbb\xbf").lstrip()
         if not start:
+            if len(self._held) >= 64:
+                self._held.clear()
             return
         if start[:1] in b"{[":
             self._mode = "lines" if start[:1] == b"{" else "body"
@@ -142,29 +148,31 @@ class AnswerReader:
         elif start[:1] == b"<" or ended or len(start) > 16 or _LINE_END.search(start):
             self._mode = "text"
         if self._mode:
-            self._held = start
+            del self._held[: self._held.index(start[:1])]
 
     def _read(self) -> Iterator[bytes]:
         if self._mode == "sse":
             for line in self._lines():
-                yield from self._sse_line(line)
+                if self.problem is None:
+                    yield from self._sse_line(line)
         elif self._mode == "lines":
             yield from self._json_lines()
 
-    def _lines(self) -> Iterator[bytes]:
-        if self._after_return and self._held:
-            self._held, self._after_return = self._held.removeprefix(b"\n"), False
-        at = 0
-        for end in _LINE_END.finditer(self._held):
-            if end.start() < at:
-                continue
-            yield self._held[at : end.start()]
-            at = end.end()
-            if self.problem is not None:
-                break
+    def _lines(self) -> list[bytes]:
+        """Take the lines that have come to their end. What was looked at once is not looked at again."""
+        held = self._held
+        if self._after_return and held:
+            self._after_return = False
+            if held.startswith(b"\n"):
+                del held[:1]
+        spans = [end.span() for end in _LINE_END.finditer(held, self._scanned)]
+        starts = [0, *(after for _, after in spans)]
+        lines = [bytes(held[at:end]) for at, (end, _) in zip(starts, spans, strict=False)]
         # A return at the very end may be half of a line's end.
-        self._after_return = self._held[:at].endswith(b"\r")
-        self._held = self._held[at:]
+        self._after_return = starts[-1] == len(held) and held.endswith(b"\r")
+        del held[: starts[-1]]
+        self._scanned = len(held)
+        return lines
 
     def _sse_line(self, line: bytes) -> Iterator[bytes]:
         if not line.strip():
@@ -175,13 +183,14 @@ class AnswerReader:
         key = key.strip()
         if key == b"data":
             self._data.append(value)
+            self._gathered += len(value)
         elif key == b"event":
             self._event = value.decode(errors="replace").strip()
         elif key not in (b"", b"id", b"retry"):
             self._words = self._words or line.decode(errors="replace")[:_QUOTED]
 
     def _dispatch(self) -> Iterator[bytes]:
-        data, self._data = self._data, []
+        data, self._data, self._gathered = self._data, [], 0
         event, self._event = self._event, ""
         if not data:
             return
@@ -217,25 +226,23 @@ class AnswerReader:
     def _json_lines(self) -> Iterator[bytes]:
         """Take lines that are JSON, each for itself; if the first is none, it is one body."""
         while self._mode == "lines":
-            line, found, rest = self._held.partition(b"\n")
-            if not found:
+            end = self._held.find(b"\n", self._scanned)
+            if end < 0:
+                self._scanned = len(self._held)
                 return
-            if line.strip() in (b"", b"[DONE]", b"data: [DONE]"):
-                self._held, self.done = rest, self.done or bool(line.strip())
-                continue
-            if _json(line) is None:
-                if self.began or self.wire:
-                    self._held = rest
-                    yield from self._one(line.strip())
-                    continue
+            line = bytes(self._held[:end]).strip()
+            if line and line != b"[DONE]" and _json(line) is None and not self._seen:
                 self._mode = "body"
                 return
-            self._held = rest
-            yield from self._one(line.strip())
+            del self._held[: end + 1]
+            self._scanned = 0
+            if line and self.problem is None:
+                yield from self._one(line)
 
     def _rest(self) -> Iterator[bytes]:
         """Take what stands at the end without the end of a line, an event or a body."""
-        held, self._held = self._held.strip(), b""
+        held = bytes(self._held).strip()
+        self._held.clear()
         if self._mode == "sse":
             if held:
                 yield from self._sse_line(held)
@@ -248,11 +255,14 @@ class AnswerReader:
         ):
             yield from self._body(held)
         elif self._mode == "text":
-            self.problem = Problem("page", held.decode(errors="replace")[:_QUOTED])
+            self._is_text(held)
         if self.problem is None:
             yield from self._closing()
         if self.problem is None and self._protocol is None and not self.finished:
             self.problem = Problem("page", self._words) if self._words else self._nothing()
+
+    def _is_text(self, held: bytes = b"") -> None:
+        self.problem = Problem("page", (held or bytes(self._held)).decode(errors="replace")[:_QUOTED])
 
     def _nothing(self) -> Problem | None:
         return None if self._seen else Problem("empty")

@@ -19,8 +19,9 @@ class Habits(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `window` are the tokens it takes (0: not known), `no_system` whether it refuses a system prompt,
     `strict` whether it insists on the order of roles, `no_thoughts` whether it refused its own signed
-    thoughts, `bare_tools` whether schemas of tools are only taken in their simplest form. `reasoning`:
-    "fill" where it wants some of every answer, "drop" where it takes none.
+    thoughts, `bare_tools` whether schemas of tools are only taken in their simplest form, `description`
+    the most characters of a tool's description (0: not known). `reasoning`: "fill" where it wants some
+    of every answer, "drop" where it takes none.
     """
 
     window: int = 0
@@ -29,6 +30,7 @@ class Habits(msgspec.Struct, frozen=True, omit_defaults=True):
     no_thoughts: bool = False
     reasoning: Literal["", "fill", "drop"] = ""
     bare_tools: bool = False
+    description: int = 0
 
 
 class KnownModels(Protocol):
@@ -92,12 +94,20 @@ _SIGNATURE = re.compile(
 )
 
 
+_DESCRIPTION = re.compile(
+    r"description.{0,160}?\b(?:max\w*|at most|limit\w*|exceeds?)\D{0,40}(?P<most>\d{3,5})\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
 def learned(habits: Habits, error: ModelError) -> Habits | None:
     """Return the habits with what a refusal teaches; None where it teaches nothing new."""
     words = error.detail
     if error.kind not in ("request", "transient", "permanent") or not words:
         return None
     replace = msgspec.structs.replace
+    if not habits.description and (found := _DESCRIPTION.search(words)):
+        return replace(habits, description=int(found["most"]))
     if not habits.no_system and _SYSTEM.search(words):
         return replace(habits, no_system=True)
     if not habits.reasoning and _NO_REASONING.search(words):

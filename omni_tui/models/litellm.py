@@ -40,6 +40,7 @@ from omni_tui.models.habits import Habits, KnownModels, Unkept, is_about_order, 
 from omni_tui.models.message_order import in_order, is_strict
 from omni_tui.models.origin import origin_of, returned, takes_reasoning
 from omni_tui.models.refused_tools import ToolsSetAside, is_about_schemas, refused_tools
+from omni_tui.models.schema import Family
 from omni_tui.models.thoughts import Thoughts
 from omni_tui.models.window_lookup import Found, look_up
 from omni_tui.models.wire_messages import IMAGE_TOKENS, MOST_IMAGES, to_wire
@@ -115,7 +116,7 @@ class LiteLLMModel:
         tell = on_refused or (lambda _model, _tool, _words: None)
         self._aside = ToolsSetAside(lambda tool, words: tell(name, tool, words))
         self._here = origin_of(name, provider_of(name), api_base)
-        self._tools: dict[tuple[str, bool], Tools] = {}
+        self._tools: dict[tuple[Family, bool, int], Tools] = {}
         self._found: Found | None = None
         self._looks_left = _LOOKS
 
@@ -236,11 +237,11 @@ class LiteLLMModel:
             if error.window is not None and not is_by_the_minute(error.detail):
                 self._learn(msgspec.structs.replace(habits, window=error.window))
             return False
-        if refused := refused_tools(error, sent.tools):
-            self._aside.add(refused, error.what)
-            return True
         if (more := learned(habits, error)) is not None:
             self._learn(more)
+            return True
+        if refused := refused_tools(error, sent.tools):
+            self._aside.add(refused, error.what)
             return True
         if is_about_order(error) and any(message.role == "tool" for message in sent.messages):
             error.kind = "tools"  # Its template has no place for results: as text they are the person's.
@@ -426,7 +427,8 @@ class LiteLLMModel:
         )
 
     def _tools_for(self, provider: str) -> Tools:
-        key = (family_of(provider, self._api_base), self._habits.bare_tools)
+        habits = self._habits
+        key = (family_of(provider, self._api_base), habits.bare_tools, habits.description)
         if key not in self._tools:
             self._tools[key] = Tools(*key)
         return self._tools[key]

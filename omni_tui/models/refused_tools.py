@@ -14,7 +14,12 @@ _PATH = re.compile(
     r"\b(?:function_?declarations|functionDeclarations|tools)\s*[.\[]\s*(\d+)", re.IGNORECASE
 )
 _DECLARATION = re.compile(r"\bfunction_?declarations\s*[.\[]\s*(\d+)", re.IGNORECASE)
-_IN_MESSAGES = re.compile(r"\bmessages\s*[.\[]\s*\d+", re.IGNORECASE)
+_IN_MESSAGES = re.compile(
+    r"\b(messages|contents?)\s*[.\[]\s*\d+|content block|thought_?signature|tool_call_id"
+    r"|tool_use\b|tool_result",
+    re.IGNORECASE,
+)
+"""Refusals of the conversation may name a tool as well: of one that was called."""
 _ABOUT_TOOLS = re.compile(r"tool|function|schema|declaration|parameter", re.IGNORECASE)
 _ABOUT_SCHEMAS = re.compile(
     r"(tool|function)\w*\b.{0,80}\b(schema|parameters?)\b|\bschema\b.{0,80}\b(tool|function)|input_schema"
@@ -61,7 +66,7 @@ class ToolsSetAside:
         """Set tools aside; `on_refused` hears of each, with the provider's words."""
         for tool in tools:
             self._known.add(_identity(tool))
-            self._on_refused(tool.name, words)
+            self._on_refused(tool.shown, words)
 
 
 def _identity(tool: ToolSpec) -> tuple[str, str]:

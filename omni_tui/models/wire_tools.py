@@ -38,8 +38,9 @@ class _Shown(NamedTuple):
 class Tools:
     """The tools of a request in wire form; schemas are written anew once. `bare` ones are shortest."""
 
-    def __init__(self, family: Family = "plain", bare: bool = False) -> None:
+    def __init__(self, family: Family = "plain", bare: bool = False, description: int = 0) -> None:
         self._family = family
+        self._most = min(description or _DESCRIPTION, _DESCRIPTION)
         self._bare = bare
         self._shown: dict[int, _Shown] = {}
 
@@ -85,10 +86,10 @@ class Tools:
         names = PropertyNames(schema)
         # LiteLLM drops words at the top of a schema on some ways; the tool's own are always read.
         words = str(schema.pop("description", ""))
-        said = tool.description[:_DESCRIPTION]
+        said = tool.description[: self._most]
         function = {
             "name": tool.name,
-            "description": said if words in said else f"{said}\n\n{words}".strip(),
+            "description": said if words in said else f"{said}\n\n{words}".strip()[: self._most],
             "parameters": names.schema(schema),
         }
         return _Shown(tool, {"type": "function", "function": _encodable(function)}, names)

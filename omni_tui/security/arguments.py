@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote, urlsplit
 
 from omni_tui.security.redaction import MASK, MIN_LENGTH, names_a_secret, token_shapes
@@ -36,9 +36,12 @@ def secret_values(arguments: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def shown(arguments: Sequence[str]) -> list[str]:
-    """Return a program's arguments as they may be seen, with `MASK` in place of each secret."""
-    secrets = sorted(secret_values(arguments), key=len, reverse=True)
+def shown(arguments: Sequence[str], known: Iterable[str] = ()) -> list[str]:
+    """Return a program's arguments as they may be seen, with `MASK` in place of each secret.
+
+    `known` are further secrets, as references led to them.
+    """
+    secrets = sorted({*secret_values(arguments), *filter(None, known)}, key=len, reverse=True)
     masked: list[str] = []
     for argument in arguments:
         text = argument

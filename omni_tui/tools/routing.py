@@ -53,4 +53,4 @@ class NameMap:
         """Return the names most like a wrong one."""
         import difflib
 
-        return difflib.get_close_matches(name, self._pairs, n=count, cutoff=0.3)
+        return difflib.get_close_matches(name[:200], self._pairs, n=count, cutoff=0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from omni_tui.protocol import encode
 from omni_tui.protocol import events as e
 from omni_tui.protocol import manage as m
-from omni_tui.protocol.commands import AddServer, ReconnectServer, RemoveServer
+from omni_tui.protocol.commands import AddServer, ImportServers, ReconnectServer, RemoveServer
 from omni_tui.protocol.settings import KEPT, ServerSettings
 from omni_tui.protocol.wire import ServerChecked, ServerRead
 from tests.engine.faults.harness import SERVER
@@ -200,8 +201,6 @@ async def test_an_imported_server_is_changed_for_the_session_only(tmp_path: Path
         ).decode()
     )
     text = theirs.read_text()
-    from omni_tui.protocol.commands import ImportServers
-
     async with rig(tmp_path, demo=False, config="") as running:
         await running.ask(ImportServers(path=str(theirs)))
         form = await read(running, "theirs")
@@ -389,3 +388,17 @@ async def test_what_works_is_not_spoken_against(tmp_path: Path) -> None:
         checked = await running.ask(m.CheckServer(name="s", settings=settings, new=True))
         assert isinstance(checked, ServerChecked)
         assert (checked.problems, checked.warnings) == ((), ())
+
+
+async def test_an_import_says_what_cannot_start_and_what_is_not_used(tmp_path: Path) -> None:
+    theirs = tmp_path / "mcp.json"
+    entries = {"good": {"command": "x", "autoApprove": ["a"]}, "odd": {"type": "ws"}}
+    theirs.write_text(json.dumps({"mcpServers": entries}))
+    async with rig(tmp_path, demo=False, config=TINY, connect="none") as running:
+        done = await running.ask(ImportServers(path=str(theirs)))
+        assert isinstance(done, e.CommandDone)
+        assert "2 servers were read" in done.text
+        assert "these cannot start, and say why: odd" in done.text
+        assert "good: not taken over: autoApprove" in done.text
+        told = {event.name: event.state for event in running.of(e.ServerChanged)}
+        assert (told["good"], told["odd"]) == ("not_allowed", "failed")

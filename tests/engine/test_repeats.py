@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
 from omni_tui.agents import ToolOutcome
 from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
-from tests.engine.agent_host import FakeHost, assert_one_result_each, call, play
+from tests.engine.agent_host import ADD, FakeHost, assert_one_result_each, call, play
 
 
 def equal(count: int, start: int = 0) -> list[ToolCall]:
@@ -20,18 +21,20 @@ async def same(_: ToolCall) -> ToolOutcome:
     return ToolOutcome("3", "succeeded")
 
 
-async def test_of_thirty_equal_calls_in_one_answer_three_go_out_and_the_reason_says_so() -> None:
+@pytest.mark.parametrize("count", [4, 30, 40])
+async def test_of_many_equal_calls_in_one_answer_three_go_out_and_the_reason_says_so(count: int) -> None:
     host = FakeHost(same)
-    ended = await play(host, ScriptedModel([reply("", *equal(30))]))
+    host.specs = (msgspec.structs.replace(ADD, label="demo › add"),)
+    ended = await play(host, ScriptedModel([reply("", *equal(count))]))
     assert len(host.calls) == 3
     assert_one_result_each(host.messages)
     assert ended.status == "limit"
     assert ended.reason == (
-        "the model made the same call of add 30 times in one answer: 3 went out, with the same result as "
-        "before, and 27 did not"
+        f"the model made the same call of demo › add {count} times in one answer: 3 went out, with the "
+        f"same result as before, and {count - 3} did not"
     )
     statuses = [status for status, _ in host.results().values()]
-    assert (statuses.count("succeeded"), statuses.count("invalid")) == (3, 27)
+    assert (statuses.count("succeeded"), statuses.count("invalid")) == (3, count - 3)
 
 
 async def test_calls_in_other_spelling_are_equal_and_others_are_not_held_up() -> None:

@@ -120,7 +120,7 @@ async def test_header_that_is_no_header_is_not_shown(tmp_path: Path) -> None:
         spec = ServerSpec(name="w", url=web.url, headers={"Authorization": "Bearer t0ken\n"})
         async with connected(tmp_path, spec) as servers:
             failed = await servers.reach("w", "failed")
-            assert failed.reason == "a header of the config is not valid HTTP"
+            assert failed.reason == "one of its headers is not valid HTTP"
             assert "t0ken" not in repr(servers.events)
 
 

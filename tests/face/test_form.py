@@ -368,3 +368,39 @@ async def test_other_arguments_can_be_loaded_later() -> None:
         await pilot.pause()
         assert form.arguments_json == '{"repo_path":"/else","max_count":7}'
         assert row(form, "repo_path").query_one(Input).value == "/else"
+
+
+async def test_the_arrows_leave_every_kind_of_field() -> None:
+    """↓ reaches the last field from the first one and ↑ leads back, whatever the fields are."""
+    of = schema(
+        ("name", "body", "kind"),
+        name={"type": "string"},
+        body={"type": "string", "description": "a text with several lines", "format": "multiline"},
+        kind={"enum": ["a", "b"]},
+        many={"type": "array", "items": {"type": "string"}},
+        inner={"type": "object", "properties": {"x": {"type": "integer"}}},
+        any={},
+        map={"type": "object", "additionalProperties": {"type": "string"}},
+        mixed={"anyOf": [{"type": "string"}, {"type": "object"}]},
+        flag={"type": "boolean"},
+        last={"type": "number"},
+    )
+    given = json.dumps({"name": "n", "body": "one\ntwo\nthree", "kind": "a", "any": {"a": [1, 2]}})
+    async with shown(of, given) as (pilot, form, app):
+        assert list(form.query(TextArea)), "one of them has several lines"
+        first = app.focused
+        seen = []
+        for _ in range(60):
+            if app.focused not in seen:
+                seen.append(app.focused)
+            await pilot.press("down")
+            if app.focused is first:
+                break
+        assert set(app.screen.focus_chain) <= set(seen)
+        back = [app.focused]
+        for _ in range(60):
+            await pilot.press("up")
+            back.append(app.focused)
+            if app.focused is first:
+                break
+        assert set(seen) <= set(back) | {first}

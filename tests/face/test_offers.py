@@ -276,6 +276,20 @@ async def test_a_prompt_is_seen_before_it_is_taken_and_never_sent_by_itself(make
         assert one.link.sent(SendMessage)[0].attachments == ()
 
 
+async def test_in_an_empty_field_the_arrow_takes_the_first_suggestion(make_face: type[Face]) -> None:
+    one = face(make_face)
+    async with one.app.run_test(size=SIZE) as pilot:
+        await one.settle(pilot)
+        await command(pilot, "/prompts greet")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(pilot.app.screen, PromptScreen))
+        await until(pilot, lambda: "→ takes it" in seen(pilot))
+        await pilot.press("right")
+        line = pilot.app.focused
+        assert isinstance(line, Input)
+        assert line.value == "Ada"
+
+
 async def test_the_server_suggests_values(make_face: type[Face]) -> None:
     one = face(make_face)
     async with one.app.run_test(size=SIZE) as pilot:

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omni_tui.models import _streams
 from omni_tui.models._streams import AnswerReader
 from omni_tui.models._wire import Collector, End, judge
 from omni_tui.models.context import arguments_of
@@ -245,7 +246,8 @@ def written(
     text = json.dumps(arguments)
     text = json.dumps(text) if manner.doubled else text
     at = sorted({min(cut, len(text)) for cut in cuts})
-    texts = ["{}"] if manner.braces and arguments and not manner.doubled else [""]
+    braces = manner.braces and arguments and not manner.doubled and manner.name != "late"
+    texts = ["{}"] if braces else [""]
     texts += [text[a:b] for a, b in itertools.pairwise([0, *at, len(text)])]
     names = {"all": [name] * len(texts), "late": ["", name]}.get(manner.name, [name])
     if manner.name in ("pieces", "grows"):
@@ -268,6 +270,7 @@ def written(
     return out
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(NAMES), ARGUMENTS, st.lists(st.integers(0, 30), max_size=4)),
@@ -290,3 +293,60 @@ def test_calls_are_the_same_in_whatever_manner_they_are_written(
     data = encoded("openai", (*events, chunk({}, manner.finish), DONE))
     found = read([data])
     assert found.calls == tuple((name, arguments) for name, arguments, _ in calls)
+
+
+# --- what is large -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b'data: {"choices": [{"delta": {"content": "',
+        b'{"choices": [{"message": {"content": "',
+        b"[",
+        b"data: ",
+    ],
+)
+def test_a_piece_without_end_is_given_up_and_read_once(
+    monkeypatch: pytest.MonkeyPatch, start: bytes
+) -> None:
+    looked = 0
+    real = _streams._LINE_END
+
+    class Counting:
+        def finditer(self, held: bytearray, at: int) -> Iterator[Any]:
+            nonlocal looked
+            looked += len(held) - at
+            return real.finditer(held, at)
+
+        search = real.search
+
+    monkeypatch.setattr(_streams, "LONGEST_PIECE", 1_000_000)
+    monkeypatch.setattr(_streams, "_LINE_END", Counting())
+    reader = AnswerReader("", NAMES)
+    reader.feed(start)
+    fed = 0
+    while reader.problem is None:
+        reader.feed(b"a" * 1_000)
+        fed += 1_000
+    assert reader.problem.kind == "large"
+    assert fed <= 1_001_000
+    assert looked <= fed + len(start)
+    assert reader.feed(b"more") == b""
+
+
+def test_lines_without_end_of_their_event_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_streams, "LONGEST_PIECE", 1_000_000)
+    reader = AnswerReader("", NAMES)
+    for _ in range(2_000):
+        reader.feed(b"data: " + b"a" * 1_000 + b"\n")
+    assert reader.problem is not None
+    assert reader.problem.kind == "large"
+
+
+def test_a_long_page_is_a_page() -> None:
+    reader = AnswerReader("text/html", NAMES)
+    for _ in range(100):
+        reader.feed(b"<p>Log in</p>\n" * 1_000)
+    assert reader.problem is not None
+    assert (reader.problem.kind, len(reader.problem.words)) == ("page", 2_000)

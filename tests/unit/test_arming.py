@@ -104,3 +104,16 @@ def test_another_key_after_the_press_makes_it_no_longer_stand(arming: Arming, cl
     assert arming.due(press)
     arming.press("b", clock.now)
     assert not arming.stands(press)
+
+
+def test_the_second_key_of_one_read_decides_nothing(arming: Arming, clock: Clock) -> None:
+    arming.press("x", clock.now)
+    press = arming.press("R", clock.now)
+    assert press.doubt == "too many keys at once"
+    clock.now += QUIET_S + 0.01
+    came = clock.now
+    first = arming.press("A", came)
+    assert first.armed
+    assert not first.doubt
+    arming.press("x", came)
+    assert not arming.stands(first)

@@ -51,7 +51,15 @@ async def test_a_tool_that_is_refused_is_set_aside_with_words_and_the_rest_goes_
     assert told[0][2]
 
 
-@pytest.mark.parametrize("words", ["messages.3.content: s__odd was called", "model s__other not found"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "messages.3.content: s__odd was called",
+        "model s__other not found",
+        "Function call `s__odd` in the 4. content block is missing a `thought_signature`.",
+        "`tool_use` ids were found without `tool_result` blocks: s__odd",
+    ],
+)
 async def test_other_refusals_set_no_tool_aside(words: str) -> None:
     async with double("openai", [Fail(400, words)]) as wire:
         await fail(wire.model(), ModelRequest(ASK.messages, (ADD, ODD)))
@@ -69,6 +77,19 @@ async def test_schemas_that_are_refused_without_a_name_are_sent_in_their_simples
         await collect(wire.model("openai/local"), ModelRequest(ASK.messages, (deep,)))
         sent = wire.bodies[-1]["tools"][0]["function"]["parameters"]["properties"]
     assert sent == {"a": {"type": "object"}}
+
+
+async def test_descriptions_that_are_too_long_are_shortened_for_who_says_so() -> None:
+    wordy = ToolSpec("s__wordy", "w" * 3_000, {})
+
+    def judge(body: dict[str, Any]) -> str:
+        said = body["tools"][0]["function"]["description"]
+        words = "Invalid 'tools[0].function.description': string too long, maximum length 1024"
+        return words if len(said) > 1_024 else ""
+
+    async with double("openai", [Say("ok")], judge) as wire:
+        await collect(wire.model(), ModelRequest(ASK.messages, (wordy,)))
+        assert wire.tools() == ["s__wordy"]
 
 
 async def test_a_system_prompt_that_is_refused_is_said_by_the_person_and_that_is_remembered(

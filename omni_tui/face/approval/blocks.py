@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from textual.content import Content
 
+from omni_tui.face.approval.differences import differences
 from omni_tui.face.approval.values import (
     Label,
     Lexeme,
@@ -160,8 +160,8 @@ def diff_lines(old: str, new: str, width: int) -> list[Content]:
     """Return a diff of two texts: every line of both, what stays in grey."""
     before, after = old.split("\n"), new.split("\n")
     lines: list[Content] = []
-    for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        if kind == "equal":
+    for equal, a, b, c, d in differences(before, after):
+        if equal:
             for offset, row in enumerate(before[a:b]):
                 text = Content("  ") + _marked(row, "$text-1")
                 lines += _numbered(str(c + offset + 1), text, width)

@@ -7,8 +7,6 @@ import logging
 import os
 import shlex
 import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from textual import on, work
@@ -21,6 +19,7 @@ from textual.widgets import Input, Static, TextArea
 from omni_tui.face.approval.asks import Asked
 from omni_tui.face.approval.items import Item, name_of
 from omni_tui.face.approval.plans import Planned
+from omni_tui.face.editor import EditedFile
 from omni_tui.face.port import Refused
 from omni_tui.face.widgets.undo import UNDO
 from omni_tui.protocol import JsonText, LinkClosed
@@ -164,23 +163,28 @@ class ArgumentsEditor(Vertical):
     def action_external(self) -> None:
         """Edit the text in the person's own editor."""
         command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-        folder = getattr(self.app, "private_dir", "") or None
-        handle, name = tempfile.mkstemp(prefix="omni-arguments-", suffix=".json", dir=folder)  # mode 0600
+        file = EditedFile(self.area.text, getattr(self.app, "private_dir", ""))
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(self.area.text)
             with self.app.suspend():
-                status = subprocess.run([*command, name], check=False).returncode
+                status = subprocess.run([*command, str(file.path)], check=False).returncode
             if status == 0:
-                self.area.load_text(Path(name).read_text(encoding="utf-8"))
+                self._take(file)
             else:
                 self.trouble(f"{command[0]} ended with status {status}; the text is as it was.")
         except SuspendNotSupported:
             self.trouble("This terminal cannot be handed to an editor; edit here instead.")
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             self.trouble(f"{command[0]} could not be used ({error}); set $EDITOR, or edit here.")
         finally:
-            Path(name).unlink(missing_ok=True)
+            file.remove()
+
+    def _take(self, file: EditedFile) -> None:
+        try:
+            self.area.load_text(file.text())
+        except OSError as error:
+            self.trouble(f"The edited file was not read: {error.strerror}. The text is as it was.")
+        except UnicodeDecodeError:
+            self.trouble("The edited file is not UTF-8 text. The text is as it was; save it as UTF-8.")
 
     @on(TextArea.Changed)
     def _edited(self) -> None:

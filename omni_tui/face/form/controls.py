@@ -28,6 +28,10 @@ class Grow(Message):
         self.text = text
 
 
+class TakeSuggestion(Message):
+    """The person wants the first of what is suggested for an empty field."""
+
+
 class TextLine(Input):
     """A text or a number on one line. Enter and the arrows go on to the next field; nothing is sent."""
 
@@ -40,6 +44,13 @@ class TextLine(Input):
         super().__init__(value, compact=True, select_on_focus=False)
         self._lines = lines
         self.cursor_blink = False
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        """Move the cursor; in an empty field, take what is suggested for it."""
+        if not self.value and self.suggester is not None and not select:
+            self.post_message(TakeSuggestion())
+        else:
+            super().action_cursor_right(select)
 
     def action_grow(self) -> None:
         """Go on in a control with several lines, on a new line."""
@@ -76,6 +87,20 @@ class TextBox(TextArea):
     def __init__(self, text: str) -> None:
         super().__init__(text, compact=True, highlight_cursor_line=False, tab_behavior="focus")
         self.cursor_blink = False
+
+    def action_cursor_up(self, select: bool = False) -> None:
+        """Go up in the text; from its first line, to the previous field."""
+        if not select and self.navigator.is_first_wrapped_line(self.cursor_location):
+            self.screen.focus_previous()
+        else:
+            super().action_cursor_up(select)
+
+    def action_cursor_down(self, select: bool = False) -> None:
+        """Go down in the text; from its last line, to the next field."""
+        if not select and self.navigator.is_last_wrapped_line(self.cursor_location):
+            self.screen.focus_next()
+        else:
+            super().action_cursor_down(select)
 
     def on_resize(self) -> None:
         """Tell the row."""

@@ -123,7 +123,10 @@ class MoreRow(Widget, can_focus=True):
     MoreRow { height: 1; width: 1fr; color: $text-3; }
     MoreRow:focus { color: $mine; }
     """
-    BINDINGS = [Binding("enter,space,down", "reach", "more fields", show=False)]
+    BINDINGS = [
+        Binding("enter,space,down", "reach", "more fields", show=False),
+        Binding("up", "app.focus_previous", "previous field", show=False),
+    ]
 
     class Reached(Message):
         """Bring the next fields."""

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.suggester import Suggester
 
-from omni_tui.face.form.controls import TextLine
+from omni_tui.face.form.controls import TakeSuggestion, TextLine
 from omni_tui.face.form.form import ArgumentsForm
 from omni_tui.face.form.nodes import Node
 from omni_tui.face.form.widgets import Row
@@ -132,6 +132,12 @@ class FieldsForm(ArgumentsForm):
                 ("   → takes it · ctrl+t the next", "$text-3"),
             )  # fmt: skip
         self.post_message(Suggested(line))
+
+    def on_take_suggestion(self, message: TakeSuggestion) -> None:
+        """Put the first suggested value into an empty field: there is nothing to show it behind."""
+        message.stop()
+        self._at = -1
+        self.action_next_suggestion()
 
     def action_next_suggestion(self) -> None:
         """Put the next suggested value into the field."""

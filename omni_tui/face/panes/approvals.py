@@ -280,8 +280,10 @@ class ApprovalsPane(Decider):
 
     def action_later(self) -> None:
         """Put it at the end of the queue."""
-        item = self.shown
-        if item is not None:
+        item, press = self.shown, self._press
+        if press is not None and press.doubt:
+            self.flash(press.doubt)
+        elif item is not None:
             self.decide(item.call, item.digest, "defer")
 
     def action_mark(self) -> None:

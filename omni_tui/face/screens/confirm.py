@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -9,6 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from omni_tui.face.approval.arming import BURST_S
 from omni_tui.protocol import SafeText
 
 
@@ -21,6 +25,7 @@ class ConfirmScreen(ModalScreen[bool]):
     def __init__(self, question: SafeText, detail: SafeText, yes: str) -> None:
         super().__init__()
         self._question, self._detail, self._yes = question, detail, yes
+        self._last, self._keys = -1.0, 0
 
     def compose(self) -> ComposeResult:
         """Question, detail, the two keys."""
@@ -35,6 +40,25 @@ class ConfirmScreen(ModalScreen[bool]):
             )
             yield Static(keys, markup=False)
 
+    def on_key(self, event: events.Key) -> None:
+        """A key that comes with others (one read of the terminal, one time) is part of a paste."""
+        together = event.time == self._last
+        self._last, self._keys = event.time, self._keys + 1
+        if together:
+            event.stop()
+            event.prevent_default()
+
+    def on_paste(self) -> None:
+        """A paste decides nothing."""
+        self._keys += 1
+
     def action_answer(self, yes: bool) -> None:
-        """Close with the answer."""
-        self.dismiss(yes)
+        """Close with the answer; with yes only once it is certain that no other key came with it."""
+        if yes:
+            self.set_timer(BURST_S, partial(self._settle, self._keys))
+        else:
+            self.dismiss(False)
+
+    def _settle(self, keys: int) -> None:
+        if keys == self._keys and self.is_current:
+            self.dismiss(True)

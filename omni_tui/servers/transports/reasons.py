@@ -105,7 +105,7 @@ def explain(error: Exception, url: str) -> Trouble:
     shown = shown_url(url)
     if isinstance(error, httpx2.LocalProtocolError):
         return Trouble(
-            "a header of the config is not valid HTTP", "Correct it in the config.", lasting=True
+            "one of its headers is not valid HTTP", "Correct it where the server is defined.", lasting=True
         )
     if isinstance(error, TlsExpected):
         what = f"that port speaks TLS, and was asked in the clear: {shown}"

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import httpx2
 
-from omni_tui.config.spec import ServerSpec
+from omni_tui.config.spec import DEFINED, ServerSpec
 from omni_tui.servers.addresses import is_loopback, shown_url
 from omni_tui.servers.health import Trouble, TroubleError
 from omni_tui.servers.tap import current
@@ -15,6 +15,10 @@ from omni_tui.servers.transports.client import NOT_SENT, Ears
 from omni_tui.servers.transports.reasons import credentials_of, explain, explain_status
 
 _MOST_NOTED = 50
+
+
+def _correct(spec: ServerSpec) -> str:
+    return f"Correct it in {DEFINED[spec.source]}."
 
 
 def check(spec: ServerSpec) -> httpx2.URL:
@@ -25,10 +29,10 @@ def check(spec: ServerSpec) -> httpx2.URL:
     try:
         url = httpx2.URL(spec.url)
     except httpx2.InvalidURL as error:
-        raise TroubleError(Trouble("the URL is not valid", "Correct it in the config.", True)) from error
+        raise TroubleError(Trouble("the URL is not valid", _correct(spec), lasting=True)) from error
     if url.scheme not in ("http", "https") or not url.host:
         what = f"{shown_url(spec.url)} is not an http or https URL"
-        raise TroubleError(Trouble(what, "Correct it in the config.", lasting=True))
+        raise TroubleError(Trouble(what, _correct(spec), lasting=True))
     if (
         (credentials_of(spec) or spec.secret_headers or url.userinfo)
         and url.scheme == "http"

@@ -1,0 +1,51 @@
+"""The file a text is in while the person edits it in a program of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from omni_tui.security.files import NoFile, check_regular
+
+LARGEST = 8_000_000
+"""Longest text in bytes that is taken back."""
+
+
+class EditedFile:
+    """A file in a folder of its own that nobody else can write to; both are gone afterwards."""
+
+    def __init__(self, text: str, folder: str = "") -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="omni-edit-", dir=folder or None))  # mode 0700
+        self.path = self._folder / "arguments.json"
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def text(self) -> str:
+        """Return what stands in the file now.
+
+        An editor may put another file in its place, but not a link to one, nor anything else. Raises
+        `OSError` for those and for a file that is too long, `UnicodeDecodeError` if it is not UTF-8.
+        """
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(self.path, flags)
+        except OSError as error:
+            if self.path.is_symlink():
+                raise NoFile(0, "a symbolic link stands in its place, and is not read") from error
+            raise
+        with open(descriptor, "rb") as file:
+            check_regular(descriptor, self.path)
+            found = os.fstat(descriptor)
+            if found.st_nlink != 1 or found.st_uid != os.geteuid():
+                raise NoFile(0, "a file that is in use elsewhere stands in its place, and is not read")
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise NoFile(0, f"it is longer than {LARGEST:,} bytes")
+        return data.decode("utf-8")
+
+    def remove(self) -> None:
+        """Remove the file, and what an editor left beside it."""
+        shutil.rmtree(self._folder, ignore_errors=True)
