@@ -430,6 +430,9 @@ class Gate:
         if subject is None:
             raise Refused(f"{item.row.server} is not connected now, or no longer has this tool")
         if not moved_on(item.row, subject):
+            assessment = self.assess(item.proposal, subject, item.mode)
+            if assessment.decision == "deny":
+                raise Refused(f"{assessment.why[0]}; reject it, or change the mode")
             return
         await self._hold(item, subject)
         raise Refused("the tool or its server changed while this waited; look at it again")

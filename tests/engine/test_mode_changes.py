@@ -197,3 +197,22 @@ async def test_a_message_left_behind_by_a_restart_keeps_its_mode(tmp_path: Path)
         waiting = await running.until(e.ApprovalRequested)
         assert waiting.mode == "chat"
         assert notes(tmp_path) == []
+
+
+async def test_a_mode_that_denies_holds_also_for_what_waits(tmp_path: Path) -> None:
+    config = '\n[policy]\norchestrator = "deny"\n'
+    model = ScriptedModel([reply("", WRITE)], [reply("ok")])
+    async with rig(tmp_path, model=model, config=config) as running:
+        await running.connected()
+        turn = await say(running, "go")
+        waiting = await running.until(e.ApprovalRequested)
+        await running.ask(c.SetMode(mode="orchestrator"))
+        verdict = c.Decide(call=waiting.call, digest=waiting.digest, verdict="approve")
+        refused = await running.ask(verdict)
+        assert isinstance(refused, e.CommandFailed)
+        assert "orchestrator mode is set to deny every call" in refused.what
+        assert notes(tmp_path) == []
+        await running.ask(c.SetMode(mode="chat"))
+        await approve(running, waiting)
+        await running.until(e.TurnEnded, lambda event: event.turn == turn)
+        assert len(notes(tmp_path)) == 1
