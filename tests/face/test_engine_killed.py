@@ -126,7 +126,7 @@ async def test_tools_are_counted_once_after_a_restart() -> None:
         await face.settle(pilot)
         before = dict(face.app.overview.tools)
         cut = [msgspec.structs.replace(page, generation=7, last=False) for page in scenario.tools()]
-        face.link.emit(*cut)  # type: ignore[arg-type]
+        face.link.emit(*cut)
         await face.settle(pilot)
         face.link.crash()
         await restarted(face, pilot, FakeLink(scenario.whole(), now=scenario.NOW))
