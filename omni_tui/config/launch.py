@@ -78,7 +78,12 @@ def dangers(
     """
     if spec.url:
         return list(_of_address(spec))
-    return [*_of_program(spec, list(project), environ), *_of_variables(spec)]
+    folders = list(project)
+    return [
+        *_of_program(spec, folders, environ),
+        *_of_arguments(spec, folders),
+        *_of_variables(spec),
+    ]
 
 
 def _of_program(spec: ServerSpec, project: list[Path], environ: Mapping[str, str] | None) -> Iterator[str]:
@@ -95,6 +100,10 @@ def _of_program(spec: ServerSpec, project: list[Path], environ: Mapping[str, str
         yield "the program's path begins at /proc or /dev, where it means another file for each process"
     if program and _inside(Path(program), project):
         yield "the program lies inside the project: whoever changes the project changes what runs"
+
+
+def _of_arguments(spec: ServerSpec, project: list[Path]) -> Iterator[str]:
+    folder = _folder(spec)
     for number, argument in enumerate(spec.args, 1):
         named = argument.partition("=")[2] if argument.startswith("-") and "=" in argument else argument
         if named and "\0" not in named and len(named) < 4096 and _is_file_of(folder / named, project):

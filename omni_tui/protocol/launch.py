@@ -25,7 +25,7 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float = 0.0
     resume: str = "auto"
     again: bool = False
-    """Started in the place of an engine that has gone: what the session was set to since wins over flags."""
+    """Started in the place of one that has gone: what was set in the session since wins over flags."""
     demo: bool = False
     headless: bool = False
     debug: bool = False
