@@ -100,7 +100,7 @@ class Gate:
                 "ask", "restart", (f"{row.server} is not connected yet",), mode=asked_in
             )
         else:
-            assessment = self.assess(proposal, subject, mode)
+            assessment = _after_restart(self.assess(proposal, subject, mode))
         opened = self._opened(proposal, subject, assessment, mode, row=row)
         opened.card = replace(opened.card, restored=True, fallback=fallback)
         self._open[row.call] = opened
@@ -117,7 +117,7 @@ class Gate:
                 if moved_on(item.row, subject):
                     await self._hold(item, subject)
                     continue
-                assessment = self.assess(item.proposal, subject, item.mode)
+                assessment = _after_restart(self.assess(item.proposal, subject, item.mode))
                 was = item.card
                 card = Card(subject, assessment.why, held=assessment.held, restored=True)
                 item.card = replace(
@@ -481,3 +481,10 @@ class Gate:
 
     def _request(self, item: OpenCall) -> Any:
         return request_approval(item.card, item.row, item.digest)
+
+
+def _after_restart(assessment: Assessment) -> Assessment:
+    """Say why a call waits again that is allowed as things stand: a restart sends nothing by itself."""
+    if assessment.decision != "allow":
+        return assessment
+    return replace(assessment, why=(*assessment.why, "it waited for you when the app ended"))
