@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from omni_tui.config.addresses import in_the_clear
 from omni_tui.config.inherit import PROXIES, SSH_AGENT
-from omni_tui.config.servers import in_the_clear
 from omni_tui.config.spec import ServerSpec
 
 _LOADS_CODE = re.compile(
