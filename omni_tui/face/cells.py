@@ -17,7 +17,7 @@ from functools import cache
 from rich.cells import cell_len, get_character_cell_size
 
 LONGEST = 32
-"""Code points in a grapheme at most. Real ones have up to 15; Unicode's "stream-safe" texts have 30 marks."""
+"""Code points in a grapheme at most. Real ones have up to 15; the most marks Unicode calls safe are 30."""
 
 TAB = 8
 """The cells that a tab is painted with at most. Textual measures it as none."""
