@@ -109,10 +109,22 @@ def _modes(events: list[AnyEvent]) -> dict[str, Mode]:
     return modes
 
 
+def _retold(event: UserMessage) -> str:
+    """Return what a model is told of a message that no model was told before the app ended.
+
+    What was attached is not in the journal before a model was told, so the model hears that it is missing.
+    """
+    if not event.attachments:
+        return event.words
+    names = ", ".join(f"{each.server} › {each.label}" for each in event.attachments)
+    lost = f"attached to this message, and lost when the app ended before it was sent: {names}"
+    return f"{event.words}\n\n[Omni TUI: {lost}. Read it again if you can, or ask for it.]"
+
+
 def _follow(conversation: Conversation, event: AnyEvent) -> None:
     """Follow which turn is worked on, and what was said that waits behind it."""
     if isinstance(event, UserMessage):
-        conversation.queued[event.turn] = event.words
+        conversation.queued[event.turn] = _retold(event)
     elif isinstance(event, TurnStarted):
         conversation.queued.pop(event.turn, None)
         conversation.unfinished = event.turn
@@ -134,6 +146,6 @@ def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
             continue
         conversation.progress.apply(event)
         if isinstance(event, UserMessage):
-            conversation.untold = event.words
+            conversation.untold = _retold(event)
         elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
             conversation.untold = ""

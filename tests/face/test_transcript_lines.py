@@ -105,6 +105,7 @@ def test_arguments_that_matter_come_first_and_those_that_are_off_are_left_out() 
 VALUES = st.one_of(st.text(max_size=40), st.integers(), st.booleans())
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=5), st.integers(4, 60))
 def test_arguments_always_fit_and_never_break_the_line(values: dict[str, object], width: int) -> None:
     import json
