@@ -196,9 +196,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     _add_session_options(parser)
-    commands = parser.add_subparsers(
-        dest="command", metavar="COMMAND", parser_class=Parser, prog=PROGRAM
-    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser, prog=PROGRAM)
 
     def command(name: str, text: str) -> Parser:
         made: Parser = commands.add_parser(
