@@ -42,7 +42,10 @@ class MetaTools:
         tools = self._writer.host.tools()
         found = self._offering.find(tools, query, FOUND)
         rows = [
-            {"name": tool.name, "description": " ".join(tool.description.split())[:_DESCRIBED]}
+            {
+                "name": tool.name,
+                "description": " ".join(strip_invisible(tool.description)[0].split())[:_DESCRIBED],
+            }
             for tool in found
         ]
         names = ", ".join(tool.shown for tool in found)

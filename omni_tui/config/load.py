@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
+from omni_tui.config.addresses import in_the_clear
 from omni_tui.config.explain import problem
 from omni_tui.config.importers import import_servers
 from omni_tui.config.inherit import passwords
@@ -23,7 +24,7 @@ from omni_tui.config.paths import Paths, find_paths
 from omni_tui.config.places import Places
 from omni_tui.config.positions import Path
 from omni_tui.config.references import Unresolved, resolve
-from omni_tui.config.servers import configured_servers, demo_spec, in_the_clear
+from omni_tui.config.servers import configured_servers, demo_spec
 from omni_tui.config.shown import secret_values
 from omni_tui.config.spec import ServerSpec
 from omni_tui.config.tools import unknown_servers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
+from omni_tui.config.addresses import in_the_clear
 from omni_tui.config.inherit import checked
 from omni_tui.config.launchers import FIRST_START, fetches
 from omni_tui.config.layers import Layer
@@ -107,23 +107,6 @@ def name_problem(name: str) -> str:
     if len(name) > LONGEST_NAME:
         return f"a server's name may have at most {LONGEST_NAME} characters"
     return ""
-
-
-def in_the_clear(url: str) -> bool:
-    """Tell whether what is sent to this address crosses a network unencrypted."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return True
-    if parts.scheme.lower() != "http":
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True
 
 
 def demo_spec(state_dir: FilePath) -> ServerSpec:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from omni_tui.security.text import strip_invisible
+
 TAKEN = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 """Names that every provider takes as they are (Anthropic's rule, the strictest that is known)."""
 
@@ -86,7 +88,7 @@ class PropertyNames:
         schema = self._any(node)
         if name not in self._shown or not isinstance(schema, dict):
             return schema
-        words = f"(the server calls it {json.dumps(name[:200], ensure_ascii=False)})"
+        words = f"(the server calls it {json.dumps(strip_invisible(name[:200])[0], ensure_ascii=False)})"
         return {**schema, "description": f"{schema.get('description', '')} {words}".strip()}
 
 

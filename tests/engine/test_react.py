@@ -123,7 +123,7 @@ async def test_results_are_bounded_and_framed_as_data() -> None:
     assert len(text) < 1_400
     assert "characters cut; the whole result is kept, id c1" in text
     assert text.startswith("<tool_result id=")
-    assert "\u200b" not in text
+    assert "\u200bend" in text  # a result is told as it came
 
 
 # --- what models get wrong --------------------------------------------------------------------

@@ -199,5 +199,6 @@ async def test_environment_of_a_server_is_the_allowed_list_and_its_own(
         names = {entry.partition(b"=")[0] for entry in environ if entry}
         allowed = {name.encode() for name in (*EVERY_SERVER, SSH_AGENT)}
         assert names <= allowed | {b"OWN", b"OMNI_TUI_LEASE"}
+        assert b"TERM" not in names
         assert f"OMNI_TUI_LEASE={servers.processes.engine_id}".encode() in environ
         assert b"OWN=yes" in environ

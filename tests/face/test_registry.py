@@ -19,6 +19,8 @@ from omni_tui.face.screens.main import PaneName
 from tests.face import scenario
 from tests.face.conftest import Face, until
 
+PARTS = 4
+"""The actions are tried in so many tests, each in an app of its own."""
 ALL = actions.all_actions()
 BY_KEY = [
     one for one in ALL if one.target in ("app", "servers", "tools") and one.keys and one.name != "quit"
@@ -77,11 +79,12 @@ async def _happened(pilot: Pilot[None], seen: Seen, action: Action) -> None:
         ) from None
 
 
-async def test_every_slash_command_runs_its_action() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_every_slash_command_runs_its_action(part: int) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        for action in (one for one in ALL if one.slash and one.name != "quit"):
+        for action in [one for one in ALL if one.slash and one.name != "quit"][part::PARTS]:
             seen = _watch(face, action)
             await pilot.press("slash", *action.slash, "enter")
             await pilot.pause()
@@ -91,11 +94,12 @@ async def test_every_slash_command_runs_its_action() -> None:
             await _back(face, pilot)
 
 
-async def test_every_row_of_the_palette_runs_its_action() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_every_row_of_the_palette_runs_its_action(part: int) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        for action in (one for one in ALL if one.palette and one.name != "quit"):
+        for action in [one for one in ALL if one.palette and one.name != "quit"][part::PARTS]:
             seen = _watch(face, action)
             await pilot.press("ctrl+p")
             line = face.app.screen.query_one(Input)
@@ -107,11 +111,12 @@ async def test_every_row_of_the_palette_runs_its_action() -> None:
             await _back(face, pilot)
 
 
-async def test_every_key_runs_its_action() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_every_key_runs_its_action(part: int) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        for action in BY_KEY:
+        for action in BY_KEY[part::PARTS]:
             if action.target != "app":
                 face.app.go(cast("PaneName", action.target))
                 await pilot.press("home")

@@ -288,6 +288,7 @@ def test_a_damaged_file_is_kept_aside(
 
 
 def test_what_another_key_sealed_waits_for_its_key(make: Callable[..., Credentials]) -> None:
+    make().save(NEAR, "https://one", b"before")  # the key file is made
     make("one").save(FAR, "https://one", b"x")
     store = make()
     assert store.load(FAR) is None

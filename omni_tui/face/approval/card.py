@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
-from textual import events
+from textual import events, work
 from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
@@ -16,6 +17,9 @@ from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.body import Body, arrange
 from omni_tui.face.approval.items import Item, compose_body
 from omni_tui.face.widgets.lines import wrap
+
+LARGE = 4_000
+"""Characters of arguments beyond which an item is laid out in a thread, so that the screen goes on."""
 
 
 class Card(Widget):
@@ -45,6 +49,8 @@ class Card(Widget):
         self._lines: list[Content] = []
         self._whole = False
         self._body: tuple[Item, int, Body] | None = None
+        self._coming: tuple[Item, int] | None = None
+        """What is being laid out in a thread, and for which width."""
         self._down: tuple[str, Painted] | None = None
 
     def show(self, item: Item | None) -> None:
@@ -65,11 +71,34 @@ class Card(Widget):
                 False,
             )
         else:
-            if self._body is None or self._body[0] is not self.item or self._body[1] != width:
-                self._body = (self.item, width, compose_body(self.item, width))
-            lines, fits = arrange(self._body[2], self._keys(), (width, height), self._painted)
-            self._lines, self._whole = lines, fits and self.item.complete
+            body = self._laid_out(self.item, width)
+            if body is None:
+                words = f"Laying out {len(self.item.arguments):,} characters …"
+                self._lines, self._whole = wrap(Content.styled(words, "$text-2"), width), False
+            else:
+                lines, fits = arrange(body, self._keys(), (width, height), self._painted)
+                self._lines, self._whole = lines, fits and self.item.complete
         self.refresh()
+
+    def _laid_out(self, item: Item, width: int) -> Body | None:
+        """Return what an item comes to at a width; None while a large one is being laid out."""
+        if self._body is None or self._body[0] is not item or self._body[1] != width:
+            if len(item.arguments) > LARGE:
+                if self._coming is None or self._coming[0] is not item or self._coming[1] != width:
+                    self._coming = (item, width)
+                    self._lay_out(item, width)
+                return None
+            self._body = (item, width, compose_body(item, width))
+        return self._body[2]
+
+    @work(group="card", exclusive=True, exit_on_error=False)
+    async def _lay_out(self, item: Item, width: int) -> None:
+        body = await asyncio.to_thread(compose_body, item, width)
+        self._coming = None
+        if item is self.item and width == self.size.width:
+            self._body = (item, width, body)
+            self._arming.paint(None)
+            self.rearrange()
 
     def on_resize(self) -> None:
         """Another size is another picture."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len, get_character_cell_size
+from omni_tui.face import cells
 
 Span = tuple[int, int]
 """Start and end of a row within its line, in characters."""
@@ -18,9 +18,7 @@ def breaks(line: str, width: int) -> list[Span]:
         return [(0, len(line))]
     if line.isascii():
         return _ascii_breaks(line, width)
-    if len(line) <= width and cell_len(line) <= width:
-        return [(0, len(line))]
-    return _wide_breaks(line, width)
+    return [(0, len(line))] if cells.fits(line, width) else list(cells.breaks(line, width))
 
 
 def _ascii_breaks(line: str, width: int) -> list[Span]:
@@ -31,26 +29,5 @@ def _ascii_breaks(line: str, width: int) -> list[Span]:
         end = space if space > 0 else start + width
         rows.append((start, end))
         start = end + (space > 0)
-    rows.append((start, length))
-    return rows
-
-
-def _wide_breaks(line: str, width: int) -> list[Span]:
-    rows: list[Span] = []
-    start = used = 0
-    space = -1
-    index, length = 0, len(line)
-    while index < length:
-        cells = get_character_cell_size(line[index])
-        if used + cells > width and index > start:
-            end = space if space > start + width // 3 else index
-            rows.append((start, end))
-            start = index = end + (line[end] == " ")
-            used, space = 0, -1
-            continue
-        if line[index] == " ":
-            space = index
-        used += cells
-        index += 1
     rows.append((start, length))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, cast
 
 from textual import events, work
@@ -13,6 +14,7 @@ from textual.widgets import Static
 
 from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.asks import Asked
+from omni_tui.face.approval.card import LARGE
 from omni_tui.face.approval.held import HeldDecision
 from omni_tui.face.approval.items import Item, chip, compose_body, is_form, name_of, why_not, words_of
 from omni_tui.face.approval.plans import Planned
@@ -79,9 +81,14 @@ class WholeScreen(Screen[Outcome]):
         else:
             self._fetch()
 
-    def _draw(self) -> None:
+    @work(group="draw", exclusive=True, exit_on_error=False)
+    async def _draw(self) -> None:
         """Show it as the card does, and below that the very text that is sent."""
-        body = compose_body(self.item, self.view.room)
+        room = self.view.room
+        if len(self.item.arguments) > LARGE:
+            body = await asyncio.to_thread(compose_body, self.item, room)
+        else:
+            body = compose_body(self.item, room)
         asked = isinstance(self.item, Asked)
         raw = [
             Content.styled(_EXACT.get(type(self.item), "exactly as it is sent"), "$text-2"),

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rich.cells import cell_len, chop_cells, split_graphemes
+from rich.cells import cell_len, get_character_cell_size
+
+from omni_tui.face.cells import fitting, graphemes
 
 CONTINUES_WORD = ""
 CONTINUES_TEXT = " "
@@ -161,15 +163,14 @@ def _cut_wide(text: str, first: int, rest: int, hard: bool) -> Iterable[tuple[in
 
     A row may also end after a wide character: scripts without spaces break anywhere.
     """
-    graphemes, _ = split_graphemes(text)
     start, width, cells = 0, min(first, rest), 0
     space, space_cells, drop = -1, 0, False
-    for left, right, size in graphemes:
-        if cells + size > width and left > start:
-            if text[left:right] == " " and not hard:
-                yield start, left, " "
-                start, cells, width, space = right, 0, rest, -1
-                continue
+    for left, right, size in graphemes(text):
+        if cells + size > width and left > start and text[left:right] == " " and not hard:
+            yield start, left, " "
+            start, cells, width, space = right, 0, rest, -1
+            continue
+        while cells + size > width and left > start:
             if space > start:
                 yield start, space, " " if drop else CONTINUES_WORD
                 start = space + (1 if drop else 0)
@@ -183,7 +184,7 @@ def _cut_wide(text: str, first: int, rest: int, hard: bool) -> Iterable[tuple[in
             continue
         if text[left:right] == " " and cells >= 2 and text[start:left].strip():
             space, space_cells, drop = left, cells, True
-        elif size == 2:
+        elif size >= 2 and get_character_cell_size(text[left]) == 2:
             space, space_cells, drop = right, cells, False
     if start < len(text):
         yield start, len(text), ""
@@ -195,8 +196,8 @@ def fit(text: str, width: int) -> str:
         return ""
     if len(text) * 2 <= width or cell_len(text[: width * 4 + 4]) <= width >= cell_len(text):
         return text
-    kept = chop_cells(text[: width * 4 + 4], width - 1)[0] if width > 1 else ""
-    return kept + "…"
+    kept = text[: fitting(text, 0, width - 1)] if width > 1 else ""
+    return kept + "…" if cell_len(kept) < width else "…"
 
 
 def pad(text: str, width: int) -> str:

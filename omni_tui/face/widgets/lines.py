@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.cells import get_character_cell_size
 from textual.binding import Binding
 from textual.content import Content
 from textual.geometry import Region, Size
@@ -12,24 +11,21 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
+from omni_tui.face.cells import breaks, fits, fitting
+
 
 def fold(line: Content, width: int) -> list[Content]:
     """Cut one line into pieces of at most `width` cells; every character is in exactly one of them.
 
-    `Content.fold` stops at the first piece that is short of cells for its characters, which a
-    combining mark is enough for, and drops the rest of the line.
+    A grapheme is never cut; one that is wider than the room is a piece of its own.
     """
     text = line.plain
     width = max(width, 2)
-    if len(text) <= width and (text.isascii() or line.cell_length <= width):
+    if fits(text, width):
         return [line]
-    cuts, used = [0], 0
-    for index, character in enumerate(text):
-        cells = 1 if character.isascii() else get_character_cell_size(character)
-        if used + cells > width:
-            cuts.append(index)
-            used = 0
-        used += cells
+    cuts = [0]
+    while (end := fitting(text, cuts[-1], width)) < len(text):
+        cuts.append(end)
     return [line[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
 
@@ -47,51 +43,15 @@ def joined(gap: str, parts: Iterable[Content]) -> Content:
 def wrap(line: Content, width: int) -> list[Content]:
     """Break one line at spaces where there are some, else anywhere; loses only spaces at the breaks."""
     width = max(width, 2)
-    pieces: list[Content] = []
-    while line.cell_length > width:
-        head = fold(line, width)[0]
-        cut = head.plain.rfind(" ")
-        after = line.plain[len(head.plain) : len(head.plain) + 1]
-        if after == " ":
-            pieces.append(head)
-            line = line[len(head.plain) + 1 :]
-        elif cut > width // 3:
-            pieces.append(head[:cut])
-            line = line[cut + 1 :]
-        else:
-            pieces.append(head)
-            line = line[len(head.plain) :]
-    return [*pieces, line]
+    if fits(line.plain, width):
+        return [line]
+    return [line[start:end] for start, end in breaks(line.plain, width)]
 
 
 def rows(text: str, width: int) -> list[str]:
     """Break a long text into rows as `wrap` does; takes time in proportion to its length."""
     width = max(width, 2)
-    found: list[str] = []
-    for line in text.split("\n"):
-        at = 0
-        while True:
-            piece = _head_of(line, at, width)
-            end = at + len(piece)
-            if end >= len(line):
-                found.append(piece)
-                break
-            cut = len(piece) if line[end] == " " else piece.rfind(" ")
-            whole = cut <= width // 3
-            found.append(piece if whole else piece[:cut])
-            at = end if whole else at + cut + 1
-    return found
-
-
-def _head_of(line: str, at: int, width: int) -> str:
-    """Return as many characters from `at` on as have room in `width` cells, at least one."""
-    used = 0
-    for end in range(at, min(len(line), at + 8 * width)):
-        character = line[end]
-        used += 1 if character.isascii() else get_character_cell_size(character)
-        if used > width:
-            return line[at : max(end, at + 1)]
-    return line[at : at + 8 * width]
+    return [line[start:end] for line in text.split("\n") for start, end in breaks(line, width)]
 
 
 class LinesView(ScrollView, can_focus=True):

@@ -1,0 +1,61 @@
+"""A card of tens of thousands of characters is laid out in a thread, and armed only once it is painted."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from omni_tui.face.approval import card as card_module
+from omni_tui.face.approval.body import Body
+from omni_tui.face.approval.card import Card
+from omni_tui.face.approval.items import Item, compose_body
+from omni_tui.face.screens import whole as whole_module
+from omni_tui.face.screens.whole import WholeScreen
+from omni_tui.protocol.commands import Decide
+from tests.face import scenario
+from tests.face.conftest import Face, until
+from tests.face.scenario import approval
+from tests.face.test_shell import screen_text
+
+TEXTS = {
+    "hidden": "a\u200bb\u202ec\u00ad word " * 4_000,
+    "lines": "a line of words\n" * 2_500,
+    "wide": "漢字かな交じり文 " * 4_000,
+    "one line": "x" * 40_000,
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+async def test_a_large_card_is_laid_out_in_a_thread_and_armed_only_once_it_is_painted(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, threads = threading.Event(), []
+
+    def slow(item: Item, width: int) -> Body:
+        if len(item.arguments) > card_module.LARGE:
+            threads.append(threading.current_thread())
+            assert go.wait(30)
+        return compose_body(item, width)
+
+    monkeypatch.setattr(card_module, "compose_body", slow)
+    monkeypatch.setattr(whole_module, "compose_body", slow)
+    face = Face(scenario.ready(), approval("c1", {"text": TEXTS[kind][:40_000]}))
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        await pilot.press("f5")
+        await until(pilot, lambda: "Laying out" in screen_text(face.app))
+        face.clock.advance(5.0)
+        await pilot.press("A")  # not all of it is shown: the whole view opens, and waits for its text too
+        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        face.clock.advance(5.0)
+        await pilot.press("A")
+        await pilot.pause()
+        assert face.link.sent(Decide) == []
+        await pilot.press("escape")
+        go.set()
+        card = face.app.main.query_one(Card)
+        await until(pilot, lambda: "Laying out" not in screen_text(face.app) and bool(card._lines))
+        assert "text" in screen_text(face.app)
+        assert threading.main_thread() not in threads
+        assert threads
