@@ -276,7 +276,7 @@ def annotation_lines(annotations: dict[str, Any]) -> tuple[SafeText, ...]:
         "readOnlyHint": ("only reads", "may change things"),
         "destructiveHint": ("may destroy", "does not destroy"),
         "idempotentHint": ("repeating it changes nothing more", "repeating it may do it twice"),
-        "openWorldHint": ("reaches outside", "stays inside its own world"),
+        "openWorldHint": ("reaches outside", "does not reach outside"),
     }
     claims = {key: annotations[key] for key in words if isinstance(annotations.get(key), bool)}
     return tuple(safe(words[key][0 if claim else 1]) for key, claim in claims.items())

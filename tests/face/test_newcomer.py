@@ -12,8 +12,11 @@ from omni_tui.face.panes.chat import ChatPane
 from omni_tui.face.screens.help import HelpScreen
 from omni_tui.face.screens.welcome import _CHOICES, WelcomeScreen
 from omni_tui.protocol import SafeText
+from omni_tui.protocol.commands import AddServer, Decide
 from tests.face import scenario
-from tests.face.conftest import Face
+from tests.face.conftest import Face, until
+from tests.face.test_approvals_keys import arrive, decided, pane_of
+from tests.face.test_servers_pane import server
 from tests.face.test_shell import screen_text
 
 SIZES = [(60, 20), (80, 24), (120, 40), (160, 45), (240, 60)]
@@ -68,6 +71,65 @@ async def test_the_hint_of_empty_approvals_is_whole_on_a_small_screen(
         await pilot.press("f5")
         await pilot.pause()
         assert "A call that needs approval is shown here exactly as it would be sent." in words(face)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_a_failed_server_among_thirty_says_why(size: tuple[int, int]) -> None:
+    why, todo = "it exited with code 1: no key given, set FOO_KEY", "Correct the command, then reconnect."
+    down: dict[str, object] = {"state": "failed", "reason": SafeText(why), "todo": SafeText(todo)}
+    up: dict[str, object] = {"state": "idle", "reason": SafeText("")}
+    fleet = [
+        server(name=f"s{n:02}", label=SafeText(f"s{n:02}"), **(down if n == 17 else up)) for n in range(30)
+    ]
+    face = Face(scenario.ready(), *fleet)
+    async with face.app.run_test(size=size) as pilot:
+        await face.settle(pilot)
+        await pilot.press("f2", "home")
+        await pilot.pause()
+        region = face.app.main.query_one("#servers").region
+        seen = columns(face, region.x + 1, region.width - 1)
+        assert why in seen
+        assert todo in seen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_the_number_of_waiting_calls_says_what_it_counts(size: tuple[int, int]) -> None:
+    face = Face(*scenario.whole(), scenario.approval("c8"))
+    async with face.app.run_test(size=size) as pilot:
+        await face.settle(pilot)
+        count = len(pane_of(face).queue)
+        assert f"{count} to approve" in screen_text(face.app).split("\n")[0]
+
+
+async def test_whoever_decided_the_last_call_can_decide_the_next() -> None:
+    face = Face(scenario.ready(), scenario.approval("c2"))
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        pane = await arrive(face, pilot)
+        await pilot.press("A")
+        await decided(face, pilot)
+        await until(pilot, lambda: pane.queue.calls == [])
+        face.link.emit(scenario.approval("c3"))
+        await until(pilot, lambda: pane.queue.calls == ["c3"])
+        assert "F5 to decide" not in words(face)
+        await pilot.press("1")
+        await until(pilot, lambda: "A approve" in words(face))
+        await until(pilot, lambda: pane.arming.painted is not None)
+        face.clock.advance(1.0)
+        await pilot.press("A")
+        face.clock.advance(0.1)
+        await until(pilot, lambda: len(face.link.sent(Decide)) == 2)
+
+
+async def test_a_command_written_as_a_name_is_put_where_it_belongs() -> None:
+    face = Face(scenario.ready())
+    async with face.app.run_test(size=(80, 24)) as pilot:
+        await face.settle(pilot)
+        await face.app.push_screen(WelcomeScreen("add"))
+        await pilot.press(*("space" if key == " " else key for key in "npx server"), "enter")
+        await pilot.press(*"files", "enter", "enter")
+        await until(pilot, lambda: bool(face.link.sent(AddServer)))
+    sent = face.link.sent(AddServer)[-1]
+    assert (sent.name, sent.command, sent.args) == ("files", "npx", ("server",))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

@@ -58,7 +58,7 @@ class FooterBar(Widget):
         hints = list(self._hints)
         room = width - left.cell_length - 2
         if hints and self._folded and _hint(min(hints, key=lambda hint: hint.weight)).cell_length > room:
-            left = self._folded_tabs(counted=False)  # how to get help says more than how many tools
+            left = self._folded_tabs(brief=True)  # how to get help says more than how many tools
             room = width - left.cell_length - 2
         while hints and sum(_hint(hint).cell_length + 3 for hint in hints) - 3 > room:
             hints.remove(max(hints, key=lambda hint: hint.weight))
@@ -69,9 +69,10 @@ class FooterBar(Widget):
     def _open_tabs(self) -> Content:
         return joined("  ", (_tab(tab, counted=False) for tab in self._tabs))
 
-    def _folded_tabs(self, *, counted: bool = True) -> Content:
+    def _folded_tabs(self, *, brief: bool = False) -> Content:
         dot = Content.styled(" · ", "$text-3")
-        return dot.join(_tab(tab, counted=counted or tab.waiting) for tab in self._tabs)
+        tabs = (msgspec.structs.replace(t, count=0) if brief and not t.waiting else t for t in self._tabs)
+        return dot.join(_tab(tab, counted=True) for tab in tabs)
 
 
 def _tab(tab: Tab, *, counted: bool) -> Content:
