@@ -35,6 +35,7 @@ from omni_tui.agents.roles import (
 )
 from omni_tui.agents.writer import TurnOver, Writer
 from omni_tui.models.base import Message, Model, ModelError
+from omni_tui.models.context import missing_result, unanswered
 from omni_tui.protocol.events import Answer, AnyEvent, Thought, TurnEnded, TurnLimit, TurnStatus
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
 from omni_tui.security.text import safe, safe_line
@@ -176,8 +177,11 @@ class _Orchestra:
         return Scope(self._plans.offer(), frozenset(self._progress.done()), phases, tasks)
 
     async def _to_planner(self, message: Message, *events: AnyEvent) -> None:
-        told = Writer(self._host, self._turn, PLANNER_PATH).message(message)
-        await self._writer.commit(*events, told)
+        writer = Writer(self._host, self._turn, PLANNER_PATH)
+        # A planner that calls a tool all the same is told that nothing was sent.
+        unsent = unanswered(self._progress.lanes.get(PLANNER_PATH, ()))
+        results = [writer.message(missing_result(call, "unsent")) for call in unsent]
+        await self._writer.commit(*events, *results, writer.message(message))
 
     async def _propose(self, plan: Plan) -> None:
         progress, asks = self._progress, self._limits.plan == "ask"

@@ -100,7 +100,7 @@ class Gate:
                 "ask", "restart", (f"{row.server} is not connected yet",), mode=asked_in
             )
         else:
-            assessment = self.assess(proposal, subject, mode)
+            assessment = _after_restart(self.assess(proposal, subject, mode))
         opened = self._opened(proposal, subject, assessment, mode, row=row)
         opened.card = replace(opened.card, restored=True, fallback=fallback)
         self._open[row.call] = opened
@@ -117,7 +117,7 @@ class Gate:
                 if moved_on(item.row, subject):
                     await self._hold(item, subject)
                     continue
-                assessment = self.assess(item.proposal, subject, item.mode)
+                assessment = _after_restart(self.assess(item.proposal, subject, item.mode))
                 was = item.card
                 card = Card(subject, assessment.why, held=assessment.held, restored=True)
                 item.card = replace(
@@ -430,6 +430,9 @@ class Gate:
         if subject is None:
             raise Refused(f"{item.row.server} is not connected now, or no longer has this tool")
         if not moved_on(item.row, subject):
+            assessment = self.assess(item.proposal, subject, item.mode)
+            if assessment.decision == "deny":
+                raise Refused(f"{assessment.why[0]}; reject it, or change the mode")
             return
         await self._hold(item, subject)
         raise Refused("the tool or its server changed while this waited; look at it again")
@@ -478,3 +481,10 @@ class Gate:
 
     def _request(self, item: OpenCall) -> Any:
         return request_approval(item.card, item.row, item.digest)
+
+
+def _after_restart(assessment: Assessment) -> Assessment:
+    """Say why a call waits again that is allowed as things stand: a restart sends nothing by itself."""
+    if assessment.decision != "allow":
+        return assessment
+    return replace(assessment, why=(*assessment.why, "it waited for you when the app ended"))

@@ -82,7 +82,7 @@ class Engines:
         engine, self._next = self._next, None
         assert engine is not None
         # An engine that is started again goes on where the former one was cut off.
-        self._options = msgspec.structs.replace(self._options, resume="auto")
+        self._options = msgspec.structs.replace(self._options, resume="auto", again=True)
         return await engine.link()
 
     def finish(self) -> None:

@@ -208,7 +208,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 async def _must_fit(driver: Driver, command: CheckArguments) -> None:
     checked = await driver.ask_for(ArgumentsChecked, command)
     if checked.problems:
-        told = [f"{each.where or 'the arguments'}: {each.what}" for each in checked.problems]
+        told = [f"{each.where}: {each.what}" if each.where else each.what for each in checked.problems]
         raise Failure("the arguments do not fit the tool", why="; ".join(told), status=Exit.USAGE)
 
 

@@ -47,15 +47,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def _near(message: str) -> str:
-    """Add the nearest choice to argparse's words about a wrong one."""
+    """Return argparse's words about a wrong choice or a missing word as a person would say them."""
     head, found, choices = message.partition(" (choose from ")
     if not found:
-        return message
+        start, required, names = message.partition("arguments are required: ")
+        # A word that may be repeated or left out is counted as missing too.
+        missing = [name for name in names.split(", ") if name != "KEY=VALUE"]
+        return f"missing: {', '.join(missing)}" if required else start
+    what = head.removeprefix("argument ").partition(":")[0]
     wrong = head.rpartition("invalid choice: ")[2].strip("'\"")
     known = [choice.strip(" '") for choice in choices.rstrip(")").split(",")]
     match = difflib.get_close_matches(wrong, known, n=1)
     hint = f"did you mean {match[0]}?" if match else f"known: {', '.join(known)}"
-    return f"there is no {wrong!r}; {hint}"
+    kind = what.removeprefix("--").lower()
+    return f"there is no {kind} {wrong!r}; {hint}"
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -70,6 +75,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(odd)
     _must_know_options(parser, words)
     arguments, further = parser.parse_known_args(words)
+    _must_have_an_action(parser, arguments)
     _take_further(parser, arguments, further)
     for name, value in _GLOBAL_DEFAULTS.items():
         if not hasattr(arguments, name):
@@ -101,6 +107,14 @@ def _not_utf8(words: Sequence[str]) -> str:
             shown = text[:200].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
             return f"the {what} is not UTF-8 text: {shown}"
     return ""
+
+
+def _must_have_an_action(top: Parser, arguments: argparse.Namespace) -> None:
+    """Name the actions of a command that needs one and got none."""
+    command = arguments.command
+    actions = list(_subparsers(_subparsers(top)[command])) if command in ("config", "sessions") else []
+    if actions and arguments.action is None:
+        _subparsers(top)[command].error(f"{command} needs one of: {', '.join(actions)}")
 
 
 def _must_know_options(top: Parser, words: Sequence[str]) -> None:
@@ -182,7 +196,9 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     _add_session_options(parser)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", parser_class=Parser, prog=PROGRAM
+    )
 
     def command(name: str, text: str) -> Parser:
         made: Parser = commands.add_parser(
@@ -281,13 +297,13 @@ def _add_call(parser: Parser) -> None:
 
 
 def _add_actions(parser: Parser, actions: dict[str, str]) -> None:
-    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     for name, text in actions.items():
         subparsers.add_parser(name, help=text, description=text, parents=[_shared()], allow_abbrev=False)
 
 
 def _add_sessions(parser: Parser) -> None:
-    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     texts = {
         "list": "list saved sessions, newest first",
         "show": "print what was said and done",

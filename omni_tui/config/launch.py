@@ -57,7 +57,16 @@ def _folder(spec: ServerSpec) -> Path:
 
 
 def _runnable(path: Path) -> str:
-    return os.path.normpath(path) if path.is_file() and os.access(path, os.X_OK) else ""
+    """Return what the system would run for a path, "" if nothing.
+
+    `..` after a link is the folder above what the link leads to, so a path with `..` in it is not
+    shortened by its letters: that would name another file.
+    """
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        return ""
+    if ".." in path.parts:
+        path = path.parent.resolve() / path.name
+    return os.path.normpath(path)
 
 
 def dangers(
@@ -69,7 +78,12 @@ def dangers(
     """
     if spec.url:
         return list(_of_address(spec))
-    return [*_of_program(spec, list(project), environ), *_of_variables(spec)]
+    folders = list(project)
+    return [
+        *_of_program(spec, folders, environ),
+        *_of_arguments(spec, folders),
+        *_of_variables(spec),
+    ]
 
 
 def _of_program(spec: ServerSpec, project: list[Path], environ: Mapping[str, str] | None) -> Iterator[str]:
@@ -82,15 +96,29 @@ def _of_program(spec: ServerSpec, project: list[Path], environ: Mapping[str, str
             yield "the program is named by a relative path: what runs depends on the folder"
     elif program and program_of(ServerSpec(name="", command=spec.command), environ) != program:
         yield "the program is not the one that this name means in your own PATH"
+    if _of_one_process(folder / spec.command if os.sep in spec.command else Path(program)):
+        yield "the program's path begins at /proc or /dev, where it means another file for each process"
     if program and _inside(Path(program), project):
         yield "the program lies inside the project: whoever changes the project changes what runs"
+
+
+def _of_arguments(spec: ServerSpec, project: list[Path]) -> Iterator[str]:
+    folder = _folder(spec)
     for number, argument in enumerate(spec.args, 1):
         named = argument.partition("=")[2] if argument.startswith("-") and "=" in argument else argument
         if named and "\0" not in named and len(named) < 4096 and _is_file_of(folder / named, project):
             yield f"argument {number} names a file of the project, which it may run"
     name = Path(spec.command).name
-    if _INTERPRETERS.fullmatch(name) and any(_CODE_FLAGS.fullmatch(one) for one in spec.args):
-        yield "it runs code that stands in its arguments"
+    if _INTERPRETERS.fullmatch(name):
+        if any(_CODE_FLAGS.fullmatch(one) for one in spec.args):
+            yield "it runs code that stands in its arguments"
+        if "-m" in spec.args and name.startswith("python") and _inside(folder, project):
+            yield "it takes modules from the folder it begins in, which is the project's"
+
+
+def _of_one_process(path: Path) -> bool:
+    """Whether a path is looked up in what belongs to the process that asks."""
+    return any(path.is_relative_to(place) for place in ("/proc", "/dev"))
 
 
 def _is_file_of(path: Path, project: list[Path]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import Decision, Pins
+from omni_tui.approvals import COVERS, Decision, Pins
 from omni_tui.config.load import Loaded
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.fanout import Fanout
@@ -152,6 +152,7 @@ class Engine:
         )
         self.gathering = Gathering(self.registry, self.catalogue)
         self.session = await self._resume_or_begin()
+        await self._flags_win()
         for spec in self.loaded.servers:
             allowed = spec.allowed or await self.catalogue.allowed(spec)
             self.registry.add(dataclasses.replace(spec, allowed=allowed))
@@ -230,13 +231,22 @@ class Engine:
             with contextlib.suppress(JournalBroken):
                 await journal.close(clean=False)
             raise StartFailed(f"the session {journal.session} cannot be opened: {error}") from error
-        # A flag wins over what a resumed session was set to. The config has it, judged already.
-        if self.options.model:
-            live.settings.model = config.model.name
-        if self.options.mode:
-            live.settings.mode = config.agent.mode
         self._say_what_is_lost(journal)
         return live
+
+    async def _flags_win(self) -> None:
+        """Set the session that is resumed at the start to what the command line says, and journal it.
+
+        The config has the flags, judged already. What a face shows is what the journal tells: a mode
+        that held and was not written there would be another than the one on the screen.
+        """
+        config, settings = self.loaded.config, self.session.settings
+        if self.options.again:
+            return
+        if self.options.model and settings.model != config.model.name:
+            await self.session.set_model(config.model.name)
+        if self.options.mode and settings.mode != config.agent.mode:
+            await self.session.set_mode(config.agent.mode, COVERS[config.agent.mode])
 
     async def _close_session(self) -> None:
         try:

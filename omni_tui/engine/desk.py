@@ -208,14 +208,15 @@ class CallDesk:
         place: Place | None = None,
     ) -> Outcome:
         resolution = entered or await self._gate.resolution(proposal.call)
-        await self._accept(subject, resolution)
+        await self._accept(proposal.call, subject, resolution)
         return await self._after(proposal.call, proposal.server, resolution, place)
 
-    async def _accept(self, subject: Subject, resolution: Resolution) -> None:
-        """Who approves a call of a tool that is new or has changed has accepted it as it is now."""
+    async def _accept(self, call: str, subject: Subject, resolution: Resolution) -> None:
+        """Who approves a call of a tool that is new or has changed has accepted it as it was shown."""
         review = "changed" in (subject.server_trust, subject.tool_trust) or subject.tool_trust == "new"
-        if resolution.state == "approved" and review and "user" in resolution.decider:
-            await self._catalogue.accept(subject.server, subject.tool)
+        row = self._gate.row(call)
+        if resolution.state == "approved" and review and "user" in resolution.decider and row is not None:
+            await self._catalogue.accept(subject.server, subject.tool, row.def_hash)
 
     async def _go_on(self, row: CallRow, number: str, place: Place) -> Outcome:
         """Wait for the verdict on a call that was pending before a restart, then carry it out."""
@@ -223,7 +224,7 @@ class CallDesk:
         try:
             resolution = await self._gate.resolution(row.call)
             if (subject := self._subject(row.server, row.tool)) is not None:
-                await self._accept(subject, resolution)
+                await self._accept(row.call, subject, resolution)
             return await self._after(row.call, row.server, resolution, place)
         finally:
             self._tasks.pop(row.call, None)
@@ -237,7 +238,7 @@ class CallDesk:
             resolution = await self._gate.resolution(call)
             row = self._gate.row(call)
             if row is not None and (subject := self._subject(server, row.tool)) is not None:
-                await self._accept(subject, resolution)
+                await self._accept(call, subject, resolution)
         return Outcome(resolution.state, _refusal(resolution), resolution.reason)
 
     async def _sent(self, call: str, place: Place | None) -> Outcome:

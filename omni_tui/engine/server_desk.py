@@ -101,7 +101,8 @@ class ServerDesk:
         self._engine.registry.add(spec)
         self._engine.session.turns.allowed(spec.name)
         await self._engine.registry.reconnect(spec.name)
-        return CommandDone(text=safe(f"{spec.name} was added"))
+        where = "to your config file" if command.save else "for this session"
+        return CommandDone(text=safe(f"{spec.name} was added {where}"))
 
     def _spec(self, command: c.AddServer) -> ServerSpec:
         if problem := name_problem(command.name):

@@ -413,7 +413,7 @@ class OmniApp(Routes):
             text += f" · log: {safe_line(log)}" if log else ""
             text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
             self.query_one_stopped().update(Content(text))
-            self.overview.running = ""
+            self.overview.engine_stopped()
             for pane in self.main.panes:
                 pane.engine_stopped()
             self._servers_ended()

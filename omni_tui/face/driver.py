@@ -238,6 +238,24 @@ class TerminalDriver(LinuxDriver):
                 loop.add_signal_handler(number, partial(self._app.exit, return_code=128 + number))
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
+    def _sigcont_application(self, *_: object) -> None:
+        """Take the terminal again, if it was given back before the stop.
+
+        A hang-up comes with SIGCONT too, and `kill -CONT` to a program that runs: Textual would start its
+        threads a second time, and the first of them would never end.
+        """
+        if self._must_signal_resume:
+            super()._sigcont_application()
+        elif self._key_thread is not None and self._key_thread.is_alive():
+            self._app.post_message(self.SignalResume())
+
+    def _bytes(self) -> bytes:
+        """Read what is there; b"" if the other end of the terminal was closed."""
+        try:
+            return os.read(self.fileno, 4096)
+        except OSError:
+            return b""
+
     def run_input_thread(self) -> None:
         """Wait for input and pass it on; this is Textual's own loop with another parser and decoder."""
         parser = GuardedParser(self._debug)
@@ -245,17 +263,24 @@ class TerminalDriver(LinuxDriver):
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
 
-            def look(*, final: bool = False) -> None:
+            def look(*, final: bool = False) -> bool:
+                """Return False once the terminal is gone: from then on it would be ready for ever."""
+                there = True
                 for _ready in selector.select(0.1):
-                    text = decode(os.read(self.fileno, 4096), final=final)
+                    data = self._bytes()
+                    there = bool(data)
+                    text = decode(data, final=final)
                     for message in parser.feed(text) if text else ():
                         self.process_message(message)
                 for message in parser.tick():
                     self.process_message(message)
+                return there
 
             try:
                 while not self.exit_event.is_set():
-                    look()
+                    if not look():
+                        self._app.call_later(self._app.exit)
+                        return
                 look(final=True)
             finally:
                 try:

@@ -76,6 +76,12 @@ class Overview(msgspec.Struct):
     """Prompts and resources of all servers."""
     _pages: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
+    def engine_stopped(self) -> None:
+        """Nothing runs any more, and a listing that was cut off is never completed."""
+        self.running = ""
+        self._pages.clear()
+        self.offers.engine_stopped()
+
     def clear_session(self) -> None:
         """Forget the conversation; servers and tools stay."""
         fresh = Overview()
@@ -135,7 +141,8 @@ class Overview(msgspec.Struct):
             seen = (seen if generation == event.generation else 0) + len(event.tools)
             self._pages[event.server] = (event.generation, seen)
             if event.last:
-                self.tools[event.server] = seen
+                # A new engine counts its listings from one again.
+                self.tools[event.server] = self._pages.pop(event.server)[1]
 
     def _calls(self, event: ApprovalRequested | CallChanged | CallFinished) -> None:
         if isinstance(event, ApprovalRequested):

@@ -37,6 +37,7 @@ _MISSING = {
     "cancelled": "cancelled by the user; if it was running already, it may have taken effect",
     "expired": "the approval timed out; nothing was sent",
     "denied": "denied by policy; nothing was sent",
+    "unsent": "not sent: who answers here has no tools; nothing happened",
     "withheld": "not sent: it needs an approval, and nobody is there to give it",
 }
 

@@ -24,6 +24,8 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = ""
     connect_timeout: float = 0.0
     resume: str = "auto"
+    again: bool = False
+    """Started in the place of one that has gone: what was set in the session since wins over flags."""
     demo: bool = False
     headless: bool = False
     debug: bool = False

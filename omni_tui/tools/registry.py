@@ -173,11 +173,14 @@ class Catalogue:
             self._renamed()
             self.announce(server)
 
-    async def accept(self, server: str, tool: str) -> None:
-        """The person accepts a changed or new tool, and its server, as they are now."""
+    async def accept(self, server: str, tool: str, def_hash: str) -> None:
+        """The person accepts a changed or new tool as it was shown, and its server as it is now.
+
+        A definition that came since was not seen, and is not accepted with it.
+        """
         found = self.get(server, tool)
         spec = self._specs.get(server)
-        if found is None or spec is None:
+        if found is None or spec is None or found.def_hash != def_hash:
             return
         loop = asyncio.get_running_loop()
         says = self._instructions.get(server, "")

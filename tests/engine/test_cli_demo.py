@@ -184,6 +184,28 @@ def test_the_app_is_seen_where_its_errors_go_elsewhere(clean_environment: Path, 
     assert elsewhere.read_bytes() == b""
 
 
+def test_a_program_that_is_told_to_go_on_though_it_runs_goes_on_and_leaves(clean_environment: Path) -> None:
+    """A hang-up sends SIGCONT as well; a second start of the terminal's threads would never end."""
+    with app("demo") as face:
+        face.ready()
+        threads = len(list(Path(f"/proc/{face.process.pid}/task").iterdir()))
+        for _ in range(3):
+            face.process.send_signal(signal.SIGCONT)
+            face.pump(0.3)
+        face.press("h", "i")
+        face.until("▌ hi")
+        assert len(list(Path(f"/proc/{face.process.pid}/task").iterdir())) <= threads + 1
+        face.press("\x15")
+        face.leave()
+
+
+@pytest.mark.parametrize("controlling", [True, False])
+def test_a_terminal_that_is_closed_ends_the_app(clean_environment: Path, *, controlling: bool) -> None:
+    with app("demo", controlling=controlling) as face:
+        face.ready()
+        face.close_terminal()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT])
 def test_a_signal_to_end_leaves_the_terminal_as_it_was(
     clean_environment: Path, number: signal.Signals

@@ -197,3 +197,41 @@ async def test_a_message_left_behind_by_a_restart_keeps_its_mode(tmp_path: Path)
         waiting = await running.until(e.ApprovalRequested)
         assert waiting.mode == "chat"
         assert notes(tmp_path) == []
+
+
+async def test_a_mode_that_denies_holds_also_for_what_waits(tmp_path: Path) -> None:
+    config = '\n[policy]\norchestrator = "deny"\n'
+    model = ScriptedModel([reply("", WRITE)], [reply("ok")])
+    async with rig(tmp_path, model=model, config=config) as running:
+        await running.connected()
+        turn = await say(running, "go")
+        waiting = await running.until(e.ApprovalRequested)
+        await running.ask(c.SetMode(mode="orchestrator"))
+        verdict = c.Decide(call=waiting.call, digest=waiting.digest, verdict="approve")
+        refused = await running.ask(verdict)
+        assert isinstance(refused, e.CommandFailed)
+        assert "orchestrator mode is set to deny every call" in refused.what
+        assert notes(tmp_path) == []
+        await running.ask(c.SetMode(mode="chat"))
+        await approve(running, waiting)
+        await running.until(e.TurnEnded, lambda event: event.turn == turn)
+        assert len(notes(tmp_path)) == 1
+
+
+async def test_a_restored_card_says_why_it_waits_where_the_mode_allows_it(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    model = ScriptedModel([gate.wait(), reply("", WRITE)])
+    async with rig(tmp_path, model=model, mode="auto") as running:
+        await running.connected()
+        await say(running, "go")
+        await running.until(e.TurnStarted)
+        await running.ask(c.SetMode(mode="chat"))
+        gate.set()
+        await running.until(e.ApprovalRequested)
+        await running.ask(c.SetMode(mode="auto"))
+        session = running.engine.session.journal.session
+    async with rig(tmp_path, resume=session, model=ScriptedModel([reply("ok")])) as running:
+        await running.connected()
+        shown = await running.until(e.ApprovalRequested, lambda card: bool(card.restored and card.target))
+        assert any("when the app ended" in why for why in shown.why)
+        assert notes(tmp_path) == []

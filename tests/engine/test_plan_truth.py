@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.models.base import TextPart, ToolCall
+from omni_tui.models.base import ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import OverBudget
 from omni_tui.models.roles import PLANNER, REPORTER
 from omni_tui.models.scripted import ScriptedModel, reply
@@ -61,6 +61,25 @@ async def test_a_planner_that_is_asked_about_a_failure_is_told_which_calls_ran(t
         asked = model.of(PLANNER)[1].messages[-1].text
         assert 'box/put {\\"text\\": \\"two\\"}: done' in asked
         assert "must not be made again" in asked
+
+
+async def test_a_planner_that_calls_a_tool_is_told_that_nothing_was_sent(tmp_path: Path) -> None:
+    class Caller(Players):
+        def _turn(self, request: ModelRequest) -> Turn:
+            if self.role(request) == PLANNER and len(self.of(PLANNER)) == 1:
+                return [reply("", put("unasked"))]
+            return super()._turn(request)
+
+    box = Box()
+    model = Caller("the calling answer", '{"answer": "ok"}')
+    async with stage(tmp_path, model, box, ALLOW) as running:
+        await running.ask(c.SendMessage(text="fill the box"))
+        await running.ended()
+    told = [message.text for message in model.of(PLANNER)[1].messages if message.role == "tool"]
+    assert len(told) == 1
+    assert "nothing happened" in told[0]
+    assert "unknown" not in told[0]
+    assert box.got == {}
 
 
 # --- limits hold everywhere -------------------------------------------------------------------------

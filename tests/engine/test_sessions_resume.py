@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
@@ -254,3 +257,57 @@ async def test_stopping_says_of_messages_that_waited_that_they_were_not_told(tmp
         assert "was not told" in ended.reason
     async with rig(tmp_path, model=ScriptedModel()) as running:
         assert running.engine.session.runner.unfinished == ""
+
+
+def told(running: Rig) -> tuple[str, str]:
+    """Return mode and model as a face knows them: the journal's last word, after the greeting."""
+    mode = model = ""
+    for event in running.seen:
+        match event:
+            case e.EngineReady(mode=to, model=name) | e.SessionOpened(mode=to, model=name):
+                mode, model = to, name
+            case e.ModeChanged(mode=to):
+                mode = to
+            case e.ModelChanged(name=name):
+                model = name
+            case _:
+                pass
+    return mode, model
+
+
+@pytest.mark.parametrize("flag", ["auto", "orchestrator", "chat"])
+async def test_the_mode_that_holds_after_a_resume_is_the_one_that_is_told(
+    tmp_path: Path, flag: Mode
+) -> None:
+    async with rig(tmp_path) as running:
+        await running.ask(c.SetMode(mode="auto" if flag == "chat" else "chat"))
+        session = running.engine.session.journal.session
+    async with rig(tmp_path, resume=session, mode=flag) as running:
+        await running.until(e.ReplayDone)
+        settings = running.engine.session.settings
+        assert settings.mode == flag
+        assert told(running) == (settings.mode, settings.model)
+
+
+async def test_a_session_opened_later_keeps_its_own_mode_and_says_it(tmp_path: Path) -> None:
+    async with rig(tmp_path) as running:
+        await running.ask(c.SetMode(mode="chat"))
+        session = running.engine.session.journal.session
+    async with rig(tmp_path, resume="new", mode="auto") as running:
+        await running.until(e.ReplayDone)
+        assert told(running)[0] == "auto"
+        await running.ask(c.OpenSession(session=session))
+        await running.ask(c.Replay(after=0))
+        assert running.engine.session.settings.mode == told(running)[0] == "chat"
+
+
+async def test_an_engine_started_again_does_not_go_back_to_the_flag(tmp_path: Path) -> None:
+    async with rig(tmp_path, resume="new", mode="auto") as running:
+        await running.ask(c.SetMode(mode="chat"))
+        session = running.engine.session.journal.session
+    async with rig(tmp_path, resume=session, mode="auto", again=True) as running:
+        await running.until(e.ReplayDone)
+        assert running.engine.session.settings.mode == "chat"
+        assert told(running)[0] == "chat"
+    async with rig(tmp_path, resume="new", mode="auto", again=True) as running:
+        assert running.engine.session.settings.mode == "auto"

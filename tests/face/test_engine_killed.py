@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from textual.pilot import Pilot
 
 from omni_tui.face.messages import OpenTool
+from omni_tui.face.panes.tools import ToolsPane
 from omni_tui.face.screens.tool import ToolScreen
-from omni_tui.protocol import SafeText
-from omni_tui.protocol.commands import CallTool, DescribeTool
+from omni_tui.protocol import Link, SafeText
+from omni_tui.protocol.commands import CallTool, Decide, DescribeTool, Hello
 from omni_tui.protocol.events import CommandDone
 from tests.face import scenario
 from tests.face.conftest import Face, until
+from tests.face.fake import FakeLink
+from tests.face.test_approvals_keys import arrive, pane_of
 from tests.face.test_shell import screen_text
 from tests.face.test_tool_screen import details
 
@@ -74,3 +79,58 @@ async def test_before_the_engine_has_told_nobody_says_that_there_are_no_servers(
         face.link.emit(scenario.ready())
         await until(pilot, lambda: "No servers yet" in screen_text(face.app))
         assert SafeText("No server yet") in screen_text(face.app)
+
+
+async def restarted(face: Face, pilot: Pilot[None], second: FakeLink) -> None:
+    """Start the engine again, as a person does; `second` is the new one's link."""
+
+    async def again() -> Link:
+        return second
+
+    face.app._restart = again
+    await until(pilot, lambda: face.app.main.has_class("-engine-stopped"))
+    await pilot.press("ctrl+r")
+    await until(pilot, lambda: bool(second.sent(Hello)))
+    await until(pilot, lambda: not face.app.main.has_class("-engine-stopped"))
+    await until(pilot, lambda: second._queue.empty())
+
+
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize(("key", "word"), [("A", "approved"), ("R", "rejected")])
+async def test_a_decision_that_nobody_heard_is_not_said_to_be_made(
+    key: str, word: str, taken: bool
+) -> None:
+    face = Face(scenario.ready(), scenario.approval("c2"))
+    face.link.answers[Decide] = lambda _command: []
+    async with face.app.run_test(size=(160, 45)) as pilot:
+        await arrive(face, pilot)
+        if not taken:
+            face.link.crash()
+            await until(pilot, lambda: face.app.main.has_class("-engine-stopped"))
+            face.clock.advance(1.0)
+        await pilot.press(key)
+        pane = pane_of(face)
+        face.clock.advance(0.1)
+        if taken:
+            await until(pilot, lambda: bool(face.link.sent(Decide)))
+            face.link.crash()
+        await until(pilot, lambda: not pane.holding and not pane.queue.deciding)
+        await until(pilot, lambda: "may not have heard" in "".join(told.words for told in face.app.told))
+        assert f"is {word}" not in screen_text(face.app)
+        assert pane.queue.calls == ["c2"]
+
+
+async def test_tools_are_counted_once_after_a_restart() -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(160, 45)) as pilot:
+        await face.settle(pilot)
+        before = dict(face.app.overview.tools)
+        cut = [msgspec.structs.replace(page, generation=7, last=False) for page in scenario.tools()]
+        face.link.emit(*cut)
+        await face.settle(pilot)
+        face.link.crash()
+        await restarted(face, pilot, FakeLink(scenario.whole(), now=scenario.NOW))
+        assert face.app.overview.tools == before
+        pane = face.app.main.pane("tools")
+        assert isinstance(pane, ToolsPane)
+        assert pane.index.count == sum(before.values())

@@ -113,6 +113,30 @@ async def test_a_message_that_a_model_was_told_does_not_come_back() -> None:
         assert chat(face).draft == ""
 
 
+@pytest.mark.parametrize("how", ["parked", "killed"])
+async def test_behind_a_parked_turn_no_key_is_promised_that_does_nothing(how: str) -> None:
+    face = Face(*running())
+    queueing(face.link)
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await face.settle(pilot)
+        await pilot.press("f4")
+        await send(face, pilot, "second")
+        await until(pilot, lambda: "esc takes it back" in screen_text(face.app))
+        if how == "killed":
+            face.link.crash()
+        else:
+            face.link.emit(TurnEnded(turn="t1", status="parked"))
+        await until(pilot, lambda: "waits with the parked turn" in screen_text(face.app))
+        assert "esc takes it back" not in screen_text(face.app)
+        if how == "killed":
+            return
+        face.link.emit(TurnStarted(turn="t1", mode="chat", model=SafeText("m")))
+        await until(pilot, lambda: "esc takes it back" in screen_text(face.app))
+        face.link.emit(TurnEnded(turn="t1", status="parked"), TurnEnded(turn="t2", status="stopped"))
+        await until(pilot, lambda: "was not told this" in screen_text(face.app))
+        await until(pilot, lambda: chat(face).composer.prompt.text == "second")
+
+
 async def test_a_stopped_engine_refuses_at_once_though_its_channel_still_takes_bytes() -> None:
     face = Face(*running())
     async with face.app.run_test(size=(120, 40)) as pilot:

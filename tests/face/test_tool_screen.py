@@ -176,7 +176,7 @@ async def test_a_missing_argument_is_marked_and_nothing_is_sent() -> None:
         await pilot.pause()
         assert app.port.of(CallTool) == []
         assert "needs a value" in app.seen()
-        assert "mend what is marked" in app.seen()
+        assert "correct what is marked" in app.seen()
         await pilot.press("f9")
         await pilot.pause()
         assert [c.arguments_json for c in app.port.of(CallTool)] == ["{}"]

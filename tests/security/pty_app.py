@@ -39,7 +39,12 @@ class PtyApp:
     """A running app. `tape` is every byte it wrote to its terminal."""
 
     def __init__(
-        self, command: Sequence[str], *, size: tuple[int, int] = WIDE, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        size: tuple[int, int] = WIDE,
+        env: Mapping[str, str] | None = None,
+        controlling: bool = False,
     ) -> None:
         self.columns, self.rows = size
         self.tape = bytearray()
@@ -58,6 +63,7 @@ class PtyApp:
                 stderr=terminal,
                 start_new_session=True,
                 env=environ,
+                preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None,
             )
         finally:
             os.close(terminal)
@@ -165,13 +171,20 @@ class PtyApp:
         assert self.process.returncode == 0, said
         assert "Traceback" not in said, said
 
+    def close_terminal(self) -> None:
+        """Close the window, and wait until the app has ended."""
+        os.close(self._fd)
+        self._fd = -1
+        self.process.wait(PATIENCE_S)
+
     def kill(self) -> None:
         """End it whatever it does, and close the terminal."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
     # --- the tape
 
@@ -190,9 +203,13 @@ def app(
     size: tuple[int, int] = WIDE,
     env: Mapping[str, str] | None = None,
     program: Sequence[str] = ("-m", "omni_tui"),
+    controlling: bool = False,
 ) -> Iterator[PtyApp]:
-    """Run `omni-tui ARGUMENTS` (or another program of Python's) until the block is left."""
-    running = PtyApp([sys.executable, *program, *arguments], size=size, env=env)
+    """Run `omni-tui ARGUMENTS` (or another program of Python's) until the block is left.
+
+    With `controlling` the terminal is the program's own: closing it sends SIGHUP.
+    """
+    running = PtyApp([sys.executable, *program, *arguments], size=size, env=env, controlling=controlling)
     try:
         yield running
     finally:

@@ -113,3 +113,37 @@ def test_of_what_is_ordinary_nothing_is_said(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert dangers(spec, [tmp_path]) == []
+
+
+@pytest.mark.parametrize("command", ["./link/../tool", "{folder}/link/../tool", "link/.././tool"])
+def test_a_way_back_over_a_link_names_what_the_system_finds_there(tmp_path: Path, command: str) -> None:
+    for folder in (tmp_path, tmp_path / "deep"):
+        (folder / "inner").mkdir(parents=True)
+        executable(folder / "tool")
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "inner")
+    spec = ServerSpec(name="x", command=command.format(folder=tmp_path), cwd=str(tmp_path))
+    assert program_of(spec) == started(spec) == str(tmp_path / "deep" / "tool")
+
+
+def test_no_way_back_shows_a_program_of_the_system_in_the_place_of_the_projects(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "a" / "b" / "c" / "d" / "e").mkdir(parents=True)
+    (project / "x").symlink_to("a/b/c/d/e")
+    own = project / "a" / "bin" / "sh"
+    own.parent.mkdir()
+    executable(own)
+    spec = ServerSpec(name="x", command=f"{project}/x/../../../../bin/sh", cwd=str(project))
+    assert program_of(spec) == started(spec) == str(own)
+    assert any("inside the project" in words for words in dangers(spec, [project]))
+
+
+@pytest.mark.parametrize("command", ["/proc/self/cwd/tool", "/proc/self/cwd/../tool", "/dev/fd/3"])
+def test_a_path_that_means_another_file_to_each_process_is_said(tmp_path: Path, command: str) -> None:
+    said = dangers(ServerSpec(name="x", command=command, cwd=str(tmp_path)), [])
+    assert any("another file for each process" in words for words in said)
+
+
+def test_modules_of_the_projects_folder_are_said(tmp_path: Path) -> None:
+    spec = ServerSpec(name="x", command="python3", args=("-m", "server"), cwd=str(tmp_path))
+    assert any("takes modules" in words for words in dangers(spec, [tmp_path]))
+    assert not any("takes modules" in words for words in dangers(spec, [tmp_path / "other"]))

@@ -92,8 +92,9 @@ class Decider(Answering, Pane):
             pane.app.failed(refused.failure)  # type: ignore[attr-defined]
         except (TimeoutError, LinkClosed) as error:
             pane.queue.deciding.pop(call, None)
+            pane.queue.ended = {}
             _log.warning("a verdict got no answer: %r", error)
-            self.flash("the engine did not answer; it waits still")
+            self.app.notify(_unanswered(error), severity="warning", markup=False, timeout=8.0)
         else:
             if later:
                 pane.queue.put_off(call)
@@ -194,6 +195,13 @@ class Decider(Answering, Pane):
     def _approve_all(self, verdicts: list[tuple[str, str]] | None) -> None:
         for call, digest in verdicts or ():
             self.decide(call, digest, "approve")
+
+
+def _unanswered(error: Exception) -> str:
+    """Say what is known of a verdict that the engine did not answer."""
+    if isinstance(error, LinkClosed):
+        return "The engine stopped and may not have heard this decision. Start it again and look."
+    return "The engine has not answered yet: whether this decision counts is not known."
 
 
 def _command(item: Item, digest: str, verdict: Ruling, feedback: str) -> AnyCommand | None:

@@ -385,7 +385,7 @@ class ArgumentsForm(Vertical):
         wrong.update(Content("\n").join(said))
         form, json = ("$text-3", "bold $mine") if self.raw else ("bold $mine", "$text-3")
         count = sum(1 for row in self._rows.values() if row.problem) + len(loose)
-        state = Content.styled(f"   {count} to mend", "$fail") if count else Content("")
+        state = Content.styled(f"   {count} to correct", "$fail") if count else Content("")
         parts = Content.assemble(
             ("form", form), (" · ", "$text-3"), ("JSON", json), ("  ctrl+r", "$text-3"), state
         )

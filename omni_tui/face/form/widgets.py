@@ -117,9 +117,10 @@ class Row(Widget):
         return Content.assemble("  " * self._indent + " ", name.stylize(style), mark)
 
     def _said(self) -> Content:
-        if self.problem:
-            return Content.assemble(("✗ ", "$fail"), (self.problem, "$fail"))
         field = self.node.field
+        if self.problem:
+            about = (f" · {field.about}", "$text-3") if field.about else ("", "")
+            return Content.assemble(("✗ ", "$fail"), (self.problem, "$fail"), about)
         hint = "" if field.kind in ("boolean", "choice") else field.hint
         return self._named_in_full([hint, field.about, field.why_raw])
 

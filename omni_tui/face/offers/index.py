@@ -54,6 +54,10 @@ class OfferIndex(msgspec.Struct):
             case _:
                 return False
 
+    def engine_stopped(self) -> None:
+        """A listing that was cut off is never completed; the next engine numbers its own anew."""
+        self._coming.clear()
+
     def _listed(self, page: OffersListed) -> bool:
         coming = self._coming.get(page.server)
         if coming is None or coming.generation != page.generation:

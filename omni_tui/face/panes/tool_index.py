@@ -91,6 +91,10 @@ class ToolIndex:
         self.changed.add(event.server)
         return True
 
+    def engine_stopped(self) -> None:
+        """A listing that was cut off is never completed; the next engine numbers its own anew."""
+        self._coming.clear()
+
     def find(self, query: str, limit: int = SHOWN) -> Found:
         """Return the tools in which every word of the query stands, best first.
 

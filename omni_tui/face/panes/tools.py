@@ -224,6 +224,10 @@ class ToolsPane(Pane):
         elif not isinstance(event, ServerChanged):
             self.history.apply(event)
 
+    def engine_stopped(self) -> None:
+        """No listing goes on."""
+        self.index.engine_stopped()
+
     def clear_session(self) -> None:
         """Forget the calls; servers and tools stay."""
         self.history.clear()

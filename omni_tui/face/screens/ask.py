@@ -192,8 +192,8 @@ class AskScreen(FormScreen[None]):
         if values is None or (form.problems and self._insisted != values):
             self._insisted = values
             form.insist()
-            again = ", or F9 again sends it" if values is not None else ""
-            self._say(f"✗ mend what is marked{again}", "$fail")
+            again = " · F9 again sends it" if values is not None else ""
+            self._say(f"✗ correct what is marked{again}", "$fail")
             return
         self._answer("accept", values)
 

@@ -251,8 +251,8 @@ class ToolScreen(FormScreen[None]):
             self._insisted = arguments
             self._go(result=False)
             form.insist()
-            again = ", or F9 again sends it" if arguments is not None else ""
-            self._hint(f"✗ mend what is marked{again}", "$fail")
+            again = " · F9 again sends it" if arguments is not None else ""
+            self._hint(f"✗ correct what is marked{again}", "$fail")
             return
         self._hint("", "")
         self._send(arguments, confirmed=False)

@@ -107,15 +107,37 @@ class WelcomeScreen(Screen[None]):
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.input.id == "field-name":
+        if event.input.id == "field-name" and not self._is_a_target(event.value):
             self._field("target").focus()
+            return
+        if event.input.id == "field-name":
+            self._take_for_target(event.value)
             return
         command = self._import() if self._page == "import" else self._add()
         if command is not None:
             self._send(command)
 
+    @staticmethod
+    def _is_a_target(text: str) -> bool:
+        """Whether a command or an address stands where the name belongs."""
+        return len(text.split()) > 1 or "/" in text
+
+    def _take_for_target(self, text: str) -> None:
+        """Put what was written as the name where it belongs, and ask for a name."""
+        target = self._field("target")
+        if target.value.strip():
+            self._say("A name is one word without spaces and slashes, e.g. files.", "$waiting")
+            return
+        target.value = text.strip()
+        self._field("name").value = ""
+        self._say("That is what to connect. Now give it a name, e.g. files.", "$waiting")
+
     def _add(self) -> AnyCommand | None:
         name, target = self._field("name").value.strip(), self._field("target").value.strip()
+        if self._is_a_target(name):
+            self._take_for_target(name)
+            self._field("name").focus()
+            return None
         if not name or not target:
             self._say("A server needs a name and a command or an address.", "$waiting")
             return None
@@ -166,4 +188,4 @@ class WelcomeScreen(Screen[None]):
 
 
 def _choice(title: str, words: str) -> Content:
-    return Content.assemble((f" {title}\n", "$text-1"), (f" {words}", "$text-3"))
+    return Content.assemble((f"{title}\n", "$text-1"), (words, "$text-3"))

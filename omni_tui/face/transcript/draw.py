@@ -103,6 +103,7 @@ def _rows(text: str, width: int) -> int:
 
 _STAGES = {
     "queued": ("◌ queued: the model is told when it can be · esc takes it back", "waiting"),
+    "parked": ("◌ queued: waits with the parked turn · /continue goes on", "waiting"),
     "untold": ("■ the model was not told this", "dim"),
 }
 

@@ -30,12 +30,13 @@ class Item(msgspec.Struct):
 class UserItem(Item):
     """What the person said, and which resources went with it.
 
-    `stage` is "queued" while it waits behind another turn, "untold" if no model will be told.
+    `stage` is "queued" while it waits behind another turn, "parked" while that one is parked, "untold"
+    if no model will be told.
     """
 
     text: str = ""
     turn: str = ""
-    stage: Literal["", "queued", "untold"] = ""
+    stage: Literal["", "queued", "parked", "untold"] = ""
     attachments: tuple[AttachedResource, ...] = ()
     words: str = ""
 

@@ -60,6 +60,8 @@ class Fold(msgspec.Struct):
     _open: set[int] = msgspec.field(default_factory=set)
     _seen: set[int] = msgspec.field(default_factory=set)
     _parked: dict[str, int] = msgspec.field(default_factory=dict)
+    _behind: set[int] = msgspec.field(default_factory=set)
+    """Messages that wait behind a turn, by index."""
 
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; return whether it is shown. A journalled event counts once."""
@@ -107,12 +109,15 @@ class Fold(msgspec.Struct):
         item = UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments)
         item.words = event.words
         item.stage = "queued" if self.turn else ""
-        self.add(item, f"user:{event.turn}")
+        index = self.add(item, f"user:{event.turn}")
+        if item.stage:
+            self._behind.add(index)
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
             self.turn, self.since = event.turn, event.ts
             self._dequeued(event.turn)
+            self._restage("parked", "queued")
         plans.on_turn_started(self, event.turn)
         if (parked := self._parked.pop(event.turn, None)) is not None:
             # It goes on: that it was parked is no news any more, and no command is needed.
@@ -125,6 +130,7 @@ class Fold(msgspec.Struct):
             self.close(self.turn)
             plans.stand_still(self, self.turn, ts)
             self.turn = ""
+        self._restage("queued", "parked")
 
     def _steered(self, event: ev.Steered) -> None:
         self._dequeued(event.by)
@@ -133,11 +139,20 @@ class Fold(msgspec.Struct):
         """A queued message waits no longer. False if it did not."""
         index = self._at.get(f"user:{turn}")
         item = self.items[index] if index is not None else None
-        if index is None or not isinstance(item, UserItem) or item.stage != "queued":
+        if index is None or not isinstance(item, UserItem) or item.stage not in ("queued", "parked"):
             return False
         item.stage = stage
         self._changed.add(index)
+        self._behind.discard(index)
         return True
+
+    def _restage(self, former: Literal["queued", "parked"], now: Literal["queued", "parked"]) -> None:
+        """What waits behind a turn waits on while that is parked, but then Esc does not reach it."""
+        for index in self._behind:
+            item = self.items[index]
+            if isinstance(item, UserItem) and item.stage == former:
+                item.stage = now
+                self._changed.add(index)
 
     def untold(self, turn: str) -> bool:
         """Whether the message of a turn was queued, and no model will be told of it."""
@@ -227,6 +242,7 @@ class Fold(msgspec.Struct):
             index = self.add(item)
             if event.status == "parked":
                 self._parked[event.turn] = index
+                self._restage("queued", "parked")
         if event.missing:
             what, why, todo = missing_words(event.missing)
             self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=why, todo=todo))

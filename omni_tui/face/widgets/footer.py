@@ -57,6 +57,9 @@ class FooterBar(Widget):
         left = self._folded_tabs() if self._folded else self._open_tabs()
         hints = list(self._hints)
         room = width - left.cell_length - 2
+        if hints and self._folded and _hint(min(hints, key=lambda hint: hint.weight)).cell_length > room:
+            left = self._folded_tabs(counted=False)  # how to get help says more than how many tools
+            room = width - left.cell_length - 2
         while hints and sum(_hint(hint).cell_length + 3 for hint in hints) - 3 > room:
             hints.remove(max(hints, key=lambda hint: hint.weight))
         right = [_hint(hint) for hint in hints]
@@ -66,9 +69,9 @@ class FooterBar(Widget):
     def _open_tabs(self) -> Content:
         return joined("  ", (_tab(tab, counted=False) for tab in self._tabs))
 
-    def _folded_tabs(self) -> Content:
+    def _folded_tabs(self, *, counted: bool = True) -> Content:
         dot = Content.styled(" · ", "$text-3")
-        return dot.join(_tab(tab, counted=True) for tab in self._tabs)
+        return dot.join(_tab(tab, counted=counted or tab.waiting) for tab in self._tabs)
 
 
 def _tab(tab: Tab, *, counted: bool) -> Content:

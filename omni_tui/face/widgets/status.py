@@ -104,7 +104,7 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
     parts += _spent(overview, wide=wide)
     if overview.pending:
         count = len(overview.pending)
-        text = f" {count} to approve " if wide else f" {count} "
+        text = f" {count} to approve "
         chip = Content.styled(text, "bold $on-colour on $waiting")
         parts.append((10, chip))
     return parts
