@@ -115,6 +115,7 @@ def test_graphemes_end_only_where_unicode_ends_them(text: str) -> None:
     assert sum(wide for *_, wide in found) >= cells(text)
 
 
+@settings(deadline=None)
 @given(ORDINARY)
 def test_ordinary_text_is_measured_exactly(text: str) -> None:
     if "ه\u200d" not in text:  # Textual leaves out what follows a joiner
@@ -181,6 +182,7 @@ def test_rows_of_the_transcript_tear_nothing(text: str, width: int, hard: bool) 
         at += len(line.text)
 
 
+@settings(deadline=None)
 @given(MIXED, st.integers(1, 12))
 def test_shortened_text_is_torn_nowhere(text: str, width: int) -> None:
     text = text.replace("\r\n", "")
