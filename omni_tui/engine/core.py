@@ -16,6 +16,7 @@ import msgspec
 
 from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import COVERS, Decision, Pins
+from omni_tui.approvals.policy import SEVERITY
 from omni_tui.config.load import Loaded
 from omni_tui.config.models import SamplingSection
 from omni_tui.engine.fanout import Fanout
@@ -221,11 +222,20 @@ class Engine:
         except (JournalBusy, JournalBroken, ValueError, OSError) as error:
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
 
-    async def _live_session(self, journal: Journal) -> LiveSession:
-        """Return the live session of a journal. Raises `StartFailed`; the journal is closed then."""
+    def _stricter_mode(self) -> Mode:
+        """Return the mode of a new session: the configured one, unless the person has tightened it here."""
+        configured, now = self.loaded.config.agent.mode, self.session.settings.mode
+        base = self.base_decisions()
+        return now if SEVERITY[base[now]] > SEVERITY[base[configured]] else configured
+
+    async def _live_session(self, journal: Journal, mode: Mode | None = None) -> LiveSession:
+        """Return the live session of a journal; a new one begins in `mode`, else as configured.
+
+        Raises `StartFailed`; the journal is closed then.
+        """
         config = self.loaded.config
         try:
-            live = LiveSession(self, journal, Settings(config.agent.mode, config.model.name))
+            live = LiveSession(self, journal, Settings(mode or config.agent.mode, config.model.name))
             await live.start()
         except (JournalBroken, ValueError, OSError) as error:
             with contextlib.suppress(JournalBroken):
@@ -260,14 +270,14 @@ class Engine:
         One that cannot be opened is refused before anything of the former has ended. If it breaks while
         it is read, the former is opened again: there always is a session.
         """
-        former, said = self.session.journal.session, len(self.notices)
+        former, said, mode = self.session.journal.session, len(self.notices), self._stricter_mode()
         if session == former:
             raise StartFailed("that session is open already")
         journal = await self._open_journal(session or new_session_id(), new=not session)
         await self._close_session()
         self.fanout.another_session()
         try:
-            self.session = await self._live_session(journal)
+            self.session = await self._live_session(journal, mode)
         except StartFailed:
             self.session = await self._open_session(former)
             raise

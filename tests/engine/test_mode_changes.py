@@ -235,3 +235,19 @@ async def test_a_restored_card_says_why_it_waits_where_the_mode_allows_it(tmp_pa
         shown = await running.until(e.ApprovalRequested, lambda card: bool(card.restored and card.target))
         assert any("when the app ended" in why for why in shown.why)
         assert notes(tmp_path) == []
+
+
+async def test_a_new_session_is_not_looser_than_the_person_made_this_one(tmp_path: Path) -> None:
+    """What was tightened stays so (`--mode auto`, then `/mode chat`); what was loosened does not."""
+    for started, chosen, begun in (
+        ("auto", "chat", "chat"),
+        ("chat", "auto", "chat"),
+        ("auto", "auto", "auto"),
+    ):
+        async with rig(tmp_path / f"{started}-{chosen}", model=ScriptedModel(), mode=started) as running:
+            await running.connected()
+            await running.ask(c.SetMode(mode=chosen))  # type: ignore[arg-type]
+            await running.ask(c.NewSession())
+            ready = await running.until(e.EngineReady, lambda event: event.head <= 2)
+            assert running.engine.session.settings.mode == begun
+            assert ready.mode in (started, begun)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from omni_tui.config.launch import program_of
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError
@@ -197,3 +198,19 @@ async def test_stop_while_servers_are_still_starting(tmp_path: Path) -> None:
         await asyncio.wait_for(servers.registry.stop(), 5)
         assert not servers.processes.groups
         assert {servers.last(spec.name).state for spec in specs} == {"disabled"}
+
+
+async def test_a_program_that_cannot_run_is_not_passed_over_for_the_next_of_its_name(
+    tmp_path: Path,
+) -> None:
+    """What was shown when it was allowed is the first of PATH; nothing else may start in its place."""
+    for folder, text in (("first", "\x00nothing that runs"), ("second", "#!/bin/sh\ntouch ran\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tool").write_text(text)
+        (tmp_path / folder / "tool").chmod(0o755)
+    path = f"{tmp_path}/first:{tmp_path}/second:/bin"
+    spec = ServerSpec(name="s", command="tool", cwd=str(tmp_path), env={"PATH": path}, allowed=True)
+    assert program_of(spec) == str(tmp_path / "first" / "tool")
+    async with connected(tmp_path / "state", spec) as servers:
+        await servers.reach("s", "failed")
+    assert not (tmp_path / "ran").exists()

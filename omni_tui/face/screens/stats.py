@@ -92,7 +92,7 @@ class StatsScreen(Screen[None]):
 
 def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
     """Yield a row for each tool, then the cache, the pool for blocking work, and what was `spent`."""
-    name = _NAME if width >= _NARROW else max(14, width - 4 - 9 * len(_COLUMNS))
+    name = _NAME if width >= _NARROW else max(14, width - 5 - 9 * len(_COLUMNS))
     if stats.tools:
         head = f"{'tool':<{name}}" + "".join(f"{column:>9}" for column in _COLUMNS)
         yield Content.styled(head, "$text-3")

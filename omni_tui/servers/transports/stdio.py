@@ -16,6 +16,7 @@ import threading
 from types import TracebackType
 
 from omni_tui.config.inherit import inherited
+from omni_tui.config.launch import program_of
 from omni_tui.config.spec import DEFINED, ServerSpec
 from omni_tui.servers import priority, reaper
 from omni_tui.servers.health import Trouble, TroubleError, see_log
@@ -191,6 +192,9 @@ class StdioTransport:
         try:
             return subprocess.Popen(
                 [self._spec.command, *self._spec.args],
+                # Exactly what was shown when the person allowed it: by the name alone, the system would go
+                # on to the next folder of PATH where the first holds something that it cannot run.
+                executable=program_of(self._spec) or None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
