@@ -104,6 +104,9 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         servers |= {spec.name: spec for spec in imported.servers}
         mistakes += imported.problems
         notes += imported.notes
+    if options.demo and options.config:
+        what = f"the demo reads no configuration, so {paths.config_file} is not used"
+        notes.append(problem("--config", what))
     if options.demo:
         demo = demo_spec(paths.state_dir)
         servers[demo.name] = demo

@@ -67,6 +67,15 @@ def test_a_named_file_that_is_not_there_is_a_mistake_with_the_demo_too(
     assert missing in found.where
 
 
+def test_the_demo_says_that_it_does_not_use_a_named_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[policy]\norchestrator = "ask"\n')
+    loaded = load_config(LaunchOptions(state_dir=str(tmp_path), demo=True, config=str(file)), {})
+    (note,) = loaded.notes
+    assert (note.where, str(file) in note.what) == ("--config", True)
+    assert loaded.problems == ()
+
+
 def test_the_table_of_keys_is_judged_with_its_lines(tmp_path: Path) -> None:
     text = '[keys]\nhelp = "f1"\nhepl = "f2"\nzoom = "ctlr+x"\nquit = "f99,ctrl+q"\napprove = "enter"\n'
     found = key_problems(load(tmp_path, text))
