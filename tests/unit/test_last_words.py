@@ -129,7 +129,7 @@ Node.js v20.20.2
     "npm": (
         """
 npm error code E404
-npm error 404 Not Found - GET https://registry.npmjs.org/@nobody%2fnothing - Not found
+npm error 404 Not Found - GET https://packages.example/@nobody%2fnothing - Not found
 npm error 404
 npm error 404  '@nobody/nothing@*' is not in this registry.
 npm error A complete log of this run can be found in: /home/me/.npm/_logs/2026-11-28T10_00_00Z-debug-0.log
