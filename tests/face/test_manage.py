@@ -68,7 +68,7 @@ def form_face(
 
 async def opened(face: Face, pilot: Pilot[None], key: str, *moves: str) -> None:
     await face.settle(pilot)
-    await pilot.press("f2", "home", *moves, key)
+    await pilot.press("f2", "home", "down", *moves, key)  # the first row is the failed one
     await pilot.pause()
 
 
