@@ -85,7 +85,9 @@ async def test_panes_fold_by_width(width: int, shown: int) -> None:
         assert len(seen) == shown
         if shown == 1:
             line = bar(face.app, FooterBar)
-            assert "F2 servers 4" in line
+            # On the smallest screen the key of the help goes before the counts of what waits for nobody.
+            assert ("F2 servers 4" if width >= 80 else "F2 servers") in line
+            assert "F1 keys" in line
             assert "F5 approvals 2" in line
         if shown == 0:
             assert "Too small" in screen_text(face.app)
