@@ -326,9 +326,9 @@ class _Orchestra:
         if last.ended is None or last.of("stopped"):
             return self._ended("stopped", (last.ended.reason if last.ended else "") or "stopped by you")
         if lost := last.of("failed", "skipped"):
-            were = "task was" if len(lost) == 1 else "tasks were"
+            were = "was" if len(lost) == 1 else "were"
             return self._ended(
-                "failed", f"{len(lost)} of {len(last.tasks)} {were} not done: {_titles(lost)}"
+                "failed", f"{len(lost)} of {len(last.tasks)} tasks {were} not done: {_titles(lost)}"
             )
         # What another plan took over was reached in another way, which is said all the same.
         former = [one for one in self._progress.plans.values() if one.approved and one is not last]

@@ -56,8 +56,14 @@ class Terminal:
         self._tmux("send-keys", *keys)
 
     def type(self, text: str) -> None:
-        """Type text letter for letter."""
+        """Type text, all of it in one go."""
         self._tmux("send-keys", "-l", text)
+
+    def say(self, text: str) -> None:
+        """Write a message and send it. Enter comes once the text is there: in one go it is text too."""
+        self.type(text)
+        self.until(text[-12:])
+        self.keys("Enter")
 
     def screen(self) -> str:
         """Return what stands on the screen."""
@@ -119,8 +125,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def test_the_demo(terminal: Terminal, tmp_path: Path) -> None:
     terminal.start(["demo"], environment(tmp_path))
     terminal.until("TOOLS 10", "Ask, or tell it what to do")
-    terminal.type("add 17 and 25")
-    terminal.keys("Enter")
+    terminal.say("add 17 and 25")
     terminal.until("Words matched", "waiting for you", "APPROVALS 1")
     terminal.approve()
     screen = terminal.until("└ 42", "offline rules - not a language model")
@@ -151,8 +156,7 @@ def test_a_model_over_http_and_a_real_server(
     env = environment(tmp_path) | {"OPENAI_API_KEY": "sk-test-0123456789abcdef"}
     terminal.start(["--config", str(config), "--state-dir", str(tmp_path / "state"), "--new"], env)
     terminal.until("TOOLS 16")
-    terminal.type("echo hello")
-    terminal.keys("Enter")
+    terminal.say("echo hello")
     terminal.until("all › echo", "waiting for you")
     assert "Echo: hello" not in terminal.screen()
     terminal.approve()

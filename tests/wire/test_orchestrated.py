@@ -89,7 +89,10 @@ async def test_a_plan_on_real_servers_is_killed_and_goes_on(
             await running.ask(c.ContinueRun())
         ended = await running.until(e.TurnEnded, lambda event: event.status != "parked")
         approving.cancel()
-        assert (ended.status, ended.reason) == ("failed", "1 of 6 tasks were not done")
+        assert (ended.status, ended.reason) == (
+            "failed",
+            "1 of 6 tasks was not done: title of read b.txt",
+        )
         assert_all_of_it_once(running, tmp_path)
 
 
