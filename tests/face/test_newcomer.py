@@ -165,3 +165,15 @@ async def test_a_key_file_is_one_dim_line_that_leaves_the_help_where_it_is() -> 
         seen = words(face)
         assert "Nothing has been said yet." in seen
         assert "omni-tui doctor says how to keep it elsewhere." in seen
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+async def test_the_composer_never_shows_half_a_hint(size: tuple[int, int]) -> None:
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=size) as pilot:
+        await face.settle(pilot)
+        await pilot.pause()
+        line = next(row for row in screen_text(face.app).split("\n") if "enter queue it" in row)
+        assert "…" not in line
+        for part in ("enter queue it", "ctrl+j new line", "/ commands"):
+            assert part in line or part[:6] not in line

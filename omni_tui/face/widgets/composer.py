@@ -15,6 +15,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import OptionList, Static, TextArea
 from textual.widgets.option_list import Option
 
@@ -33,6 +34,8 @@ from omni_tui.security.text import hidden
 MAX_ROWS = 8
 MAX_MESSAGE = 240_000
 """Longest message in bytes; a frame of the protocol holds little more."""
+_HINT_GAP = 2
+"""Cells between the hint and what goes on."""
 _COMMAND = re.compile(r"/([A-Za-z_][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
 
 
@@ -363,6 +366,7 @@ class Composer(Vertical):
         self.call_after_refresh(self._grow)
 
     def _grow(self) -> None:
+        self._hint()
         rows = max(1, min(MAX_ROWS, self.prompt.wrapped_document.height))
         if self.prompt.styles.height is None or self.prompt.styles.height.value != rows:
             self.prompt.styles.height = rows
@@ -392,6 +396,13 @@ class Composer(Vertical):
         if (text, colour) != self._state:  # an update lays out the screen, even one that changes nothing
             self._state = (text, colour)
             self.query_one("#composer-state", Static).update(Content.styled(text, colour))
+            self._hint()
+
+    def _room_for_hint(self) -> int:
+        """Return the cells left of what goes on; very many before the first layout."""
+        line = self.query_one("#composer-hint", Static).parent
+        width = line.size.width if isinstance(line, Widget) else 0
+        return width - Content(self._state[0]).cell_length - _HINT_GAP if width else 1_000
 
     def _hint(self) -> None:
         hint = self._trouble
@@ -404,6 +415,8 @@ class Composer(Vertical):
         if not hint:
             enter = "enter queue it" if self.busy else "enter send"
             hint = f"{enter} · ctrl+j new line · / commands"
+            while len(hint) > self._room_for_hint() and " · " in hint:
+                hint = hint.rpartition(" · ")[0]  # a whole hint less is better than half of one
             if self._mentions.held and (count := len(self._mentions.within(self.prompt.text))):
                 hint = f"{enter} · {count} attached, read when it is sent"
         self.set_class(bool(self._trouble), "-trouble")
