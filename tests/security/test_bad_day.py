@@ -43,8 +43,11 @@ def until_row(face: PtyApp, server: str, *words: str) -> None:
 
 
 def go_to(face: PtyApp, server: str) -> None:
-    """Put the cursor of the list on a server; its details stand below."""
-    face.press(F2, "\x1b[H", *["\x1b[B"] * list(MODES).index(server))
+    """Put the cursor of the list on a server, wherever its row stands now; its details stand below."""
+    face.press(F2, "\x1b[H")
+    found = (re.match(r"\S (\w+)\b", line[2:38].strip()) for line in face.text.splitlines())
+    order = list(dict.fromkeys(one[1] for one in found if one is not None and one[1] in MODES))
+    face.press(*["\x1b[B"] * order.index(server))
 
 
 def call(face: PtyApp, server: str, tool: str, shown: str) -> None:
