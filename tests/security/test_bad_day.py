@@ -42,12 +42,21 @@ def until_row(face: PtyApp, server: str, *words: str) -> None:
     face.until(lambda _: any(word in row(face, server) for word in words))
 
 
-def go_to(face: PtyApp, server: str) -> None:
-    """Put the cursor of the list on a server, wherever its row stands now; its details stand below."""
-    face.press(F2, "\x1b[H")
+def order(face: PtyApp) -> list[str]:
+    """Return the servers in the order of their rows: those that failed come first."""
     found = (re.match(r"\S (\w+)\b", line[2:38].strip()) for line in face.text.splitlines())
-    order = list(dict.fromkeys(one[1] for one in found if one is not None and one[1] in MODES))
-    face.press(*["\x1b[B"] * order.index(server))
+    return list(dict.fromkeys(one[1] for one in found if one is not None and one[1] in MODES))
+
+
+def go_to(face: PtyApp, server: str) -> None:
+    """Put the cursor of the list on a server, once no row moves any more; its details stand below."""
+    face.press(F2)
+    seen: list[str] = []
+    while server not in seen or seen != order(face):
+        seen = order(face)
+        while face.pump(0.3):
+            pass
+    face.press("\x1b[H", *["\x1b[B"] * seen.index(server))
 
 
 def call(face: PtyApp, server: str, tool: str, shown: str) -> None:
