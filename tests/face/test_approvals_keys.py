@@ -426,7 +426,7 @@ async def test_a_sheet_with_more_than_fits_is_read_to_its_end_first() -> None:
         assert face.link.sent(Decide) == []
         assert not screen.view.end_seen
         await pilot.press("end")
-        await until(pilot, lambda: screen.view.end_seen and not screen._missing())
+        await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
         face.clock.advance(1.0)
         await until(pilot, lambda: screen.arming.armed)
         await pilot.press("A")

@@ -79,7 +79,7 @@ async def test_a_calm_shifted_key_allows_exactly_what_was_shown() -> None:
     async with face.app.run_test(size=(120, 40)) as pilot:
         screen = await ask(face, pilot, launch())
         assert face.link.sent(AllowServer) == []
-        await until(pilot, lambda: screen.view.end_seen)
+        await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
         face.clock.advance(1.0)
         await until(pilot, lambda: screen.arming.armed)
         await pilot.press("A")
@@ -95,7 +95,7 @@ async def test_no_key_of_habit_allows_a_server(key: str, source: str) -> None:
     face = Face(scenario.ready(), waiting(source=source))
     async with face.app.run_test(size=(120, 40)) as pilot:
         screen = await ask(face, pilot, launch(source=source))
-        await until(pilot, lambda: screen.view.end_seen)
+        await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
         face.clock.advance(1.0)
         await pilot.press(key)
         face.clock.advance(1.0)
@@ -126,7 +126,7 @@ async def test_what_changed_since_it_was_shown_is_refused_in_words() -> None:
     face.link.refuse(AllowServer, "What theirs starts has changed", "its program is another", "look again")
     async with face.app.run_test(size=(120, 40)) as pilot:
         screen = await ask(face, pilot, launch())
-        await until(pilot, lambda: screen.view.end_seen)
+        await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
         face.clock.advance(1.0)
         await until(pilot, lambda: screen.arming.armed)
         await pilot.press("A")

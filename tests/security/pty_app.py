@@ -144,6 +144,20 @@ class PtyApp:
             while self.pump(0.0):  # what is there already belongs to the same picture
                 pass
 
+    def press_until(self, key: str, what: str) -> str:
+        """Press a key again and again until words stand on the screen.
+
+        What comes in one read with the end of a paste belongs to the paste, so the first press may be lost.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while what not in self.text:
+            assert time.monotonic() < end, f"{key!r} does not bring {what!r}; on the screen:\n{self.text}"
+            self.press(key)
+            self.pump(0.5)
+            while self.pump(0.0):
+                pass
+        return self.text
+
     def gone(self, words: str) -> str:
         """Wait until words stand on the screen no longer."""
         return self.until(lambda text: words not in text)

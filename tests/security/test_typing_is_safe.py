@@ -99,8 +99,7 @@ def test_a_coloured_log_is_one_paste(face: PtyApp) -> None:
 def test_a_paste_into_the_approvals_decides_nothing(paste: str, face: PtyApp, tmp_path: Path) -> None:
     at_the_card(face)
     face.paste(paste)
-    face.press(F4)
-    face.until(COMPOSER)
+    face.press_until(F4, COMPOSER)
     assert waiting(face.text) == 1
     face.leave()
     assert written(tmp_path) == []
