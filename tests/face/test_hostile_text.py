@@ -146,7 +146,7 @@ async def test_screens_and_toasts_let_nothing_through(text: str) -> None:
         ):
             open_it()
             await until(pilot, lambda: len(face.app.screen_stack) == 2)
-            await pilot.pause(0.05)
+            await pilot.pause()
             assert_harmless(drawn(face.app))
             await pilot.press("escape")
             await until(pilot, lambda: len(face.app.screen_stack) == 1)
