@@ -10,7 +10,7 @@ check:  ## style, types, walls between the rooms
 	PATH="$(dir $(PYTHON)):$$PATH" lint-imports
 
 test:  ## all tests; OMNI_TUI_REQUIRE=node,npm,redis,tmux,git,conformance,agentdojo,tiny turns what would be skipped into failures
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto
 
 bench:  ## every figure beside a control of the same run; fails in the end if one is over its budget
 	@missed=; for file in tests/bench/[a-z]*.py; do \

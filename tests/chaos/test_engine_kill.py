@@ -53,14 +53,14 @@ class Face:
             found = (event for event in self.seen if isinstance(event, kind) and matches(event))
             return next(found, None)
 
-        async with asyncio.timeout(40), self._news:
+        async with asyncio.timeout(60), self._news:
             while (found := find()) is None:
                 assert not self.closed, self.closed
                 await self._news.wait()
             return found
 
     async def gone(self) -> str:
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(60), self._news:
             await self._news.wait_for(lambda: bool(self.closed))
         return self.closed
 
@@ -161,7 +161,7 @@ async def test_invariant_12_killing_the_face_ends_the_engine_and_its_servers(tmp
         sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
     )
     assert face.stdout is not None
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         pid = int(await face.stdout.readline())
     assert servers_of(tmp_path)
     face.kill()

@@ -155,7 +155,7 @@ async def leaving_nothing(folder: Path) -> AsyncIterator[Fleet]:
     try:
         yield fleet
     finally:
-        await asyncio.wait_for(fleet.registry.stop(), 10)
+        await asyncio.wait_for(fleet.registry.stop(), 30)
         left = reaper.survivors({}, f"{reaper.MARKER}={fleet.processes.engine_id}")
         await asyncio.to_thread(fleet.processes.close)  # has the reaper end what is left, if there is
     assert not left

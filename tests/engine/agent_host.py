@@ -99,7 +99,7 @@ QUICK = ChatPolicy(retry=RetryPolicy(sleep=no_sleep, random=lambda: 0.5), stop_g
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
 

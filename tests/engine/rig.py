@@ -67,7 +67,7 @@ class Rig:
                     return event
             return None
 
-        async with asyncio.timeout(30), self._news:
+        async with asyncio.timeout(60), self._news:
             while (found := find()) is None:
                 await self._news.wait()
             return found
@@ -138,6 +138,6 @@ async def rig(
 
 async def turns(until: Callable[[], bool]) -> None:
     """Let the loop turn until something holds that no event tells of."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not until():  # noqa: ASYNC110
             await asyncio.sleep(0)

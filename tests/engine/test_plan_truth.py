@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from omni_tui.agents import autonomous, orchestrator
+from omni_tui.agents.meter import Meter
 from omni_tui.models.base import ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import OverBudget
 from omni_tui.models.roles import PLANNER, REPORTER
@@ -17,15 +20,42 @@ from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from omni_tui.protocol.models import SetBudget
 from tests.engine.orchestra import Box, Players, Stage, Turn, plan, put, stage, task
-from tests.engine.rig import rig
+from tests.engine.rig import rig, turns
 
 ALLOW = '[policy]\nplan = "allow"\n'
-SHORT = "[agent]\nmax_minutes = 0.004\n"
+SHORT = "[agent]\nmax_minutes = 0.001\n"
 FAILS = [[reply("FAILED: no luck")], [reply("FAILED: no luck")]]
 
 
 def forever() -> Awaitable[object]:
     return asyncio.Event().wait()
+
+
+class Clock:
+    """A clock that stands until it is told to go on, and counts how often somebody looked at it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+
+    def __call__(self) -> float:
+        self.looks += 1
+        return self.now
+
+    async def pass_an_hour(self) -> None:
+        """Let an hour pass and be seen: whoever ended the turn by it looks no more."""
+        self.now += 3600
+        seen = self.looks
+        await turns(lambda: self.looks >= seen + 3)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock by which turns are measured."""
+    clock = Clock()
+    for module in (autonomous, orchestrator):
+        monkeypatch.setattr(module, "Meter", partial(Meter, clock=clock))
+    return clock
 
 
 # --- what ran is known ------------------------------------------------------------------------------
@@ -85,12 +115,14 @@ async def test_a_planner_that_calls_a_tool_is_told_that_nothing_was_sent(tmp_pat
 # --- limits hold everywhere -------------------------------------------------------------------------
 
 
-async def test_the_time_ends_a_call_that_runs(tmp_path: Path) -> None:
+async def test_the_time_ends_a_call_that_runs(tmp_path: Path, clock: Clock) -> None:
     count = ToolCall("s1", "demo__slow_count", '{"to": 60, "delay_s": 0.5}')
     model = ScriptedModel([reply("", count)], [reply("never asked")])
     async with rig(tmp_path, model=model, mode="auto", config=SHORT) as running:
         await running.connected()
         await running.ask(c.SendMessage(text="count"))
+        await running.until(e.CallProgress)
+        clock.now += 3600
         ended = await running.until(e.TurnEnded)
         assert (ended.status, ended.limit, len(model.requests)) == ("limit", "time", 1)
         assert "/continue" in ended.todo
@@ -99,17 +131,19 @@ async def test_the_time_ends_a_call_that_runs(tmp_path: Path) -> None:
         assert len(results) == 1
 
 
-async def test_the_time_ends_an_answer_that_streams(tmp_path: Path) -> None:
+async def test_the_time_ends_an_answer_that_streams(tmp_path: Path, clock: Clock) -> None:
     model = ScriptedModel([TextPart("the beginning "), forever(), reply("never")])
     async with rig(tmp_path, model=model, mode="auto", config=SHORT) as running:
         await running.connected()
         await running.ask(c.SendMessage(text="tell"))
+        await running.until(e.AnswerDelta)
+        clock.now += 3600
         ended = await running.until(e.TurnEnded)
         assert (ended.status, ended.limit) == ("limit", "time")
         assert running.of(e.Answer)[-1].text.startswith("the beginning")
 
 
-async def test_what_waits_for_the_person_takes_no_time(tmp_path: Path) -> None:
+async def test_what_waits_for_the_person_takes_no_time(tmp_path: Path, clock: Clock) -> None:
     write = ToolCall("w1", "demo__write_note", '{"name": "a", "text": "1"}')
     model = ScriptedModel([reply("", write)], [reply("written")])
     asks = SHORT + '[policy]\nauto = "ask"\n'
@@ -117,10 +151,7 @@ async def test_what_waits_for_the_person_takes_no_time(tmp_path: Path) -> None:
         await running.connected()
         await running.ask(c.SendMessage(text="write"))
         asked = await running.until(e.ApprovalRequested)
-        done = asyncio.get_running_loop().create_future()
-        # Longer than all the time there is.
-        asyncio.get_running_loop().call_later(0.6, done.set_result, None)
-        await done
+        await clock.pass_an_hour()
         assert running.of(e.TurnEnded) == []
         await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
         await running.until(e.TurnEnded)
@@ -139,24 +170,23 @@ class Stuck(Players):
 
 
 @pytest.mark.parametrize("role", [PLANNER, REPORTER])
-async def test_the_time_ends_planning_and_reporting(tmp_path: Path, role: str) -> None:
+async def test_the_time_ends_planning_and_reporting(tmp_path: Path, clock: Clock, role: str) -> None:
     model = Stuck(role, plan([task("a", "one")]))
-    config = ALLOW + "[agent]\nmax_minutes = 0.02\n"
-    async with stage(tmp_path, model, Box(), config) as running:
+    async with stage(tmp_path, model, Box(), ALLOW + SHORT) as running:
         await running.ask(c.SendMessage(text="go"))
+        await turns(lambda: bool(model.of(role)))
+        clock.now += 3600
         ended = await running.ended()
         assert (ended.status, ended.limit) == ("limit", "time")
         if role == REPORTER:
             assert "title of one: done" in running.of(e.Answer)[-1].text
 
 
-async def test_a_plan_that_waits_for_the_person_takes_no_time(tmp_path: Path) -> None:
+async def test_a_plan_that_waits_for_the_person_takes_no_time(tmp_path: Path, clock: Clock) -> None:
     async with stage(tmp_path, Players(plan([task("a", "one")])), Box(), SHORT) as running:
         await running.ask(c.SendMessage(text="go"))
         await running.waiting()
-        done = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(0.6, done.set_result, None)
-        await done
+        await clock.pass_an_hour()
         assert running.of(e.TurnEnded) == []
         assert [event.verdict for event in running.of(p.PlanDecided)] == []
 

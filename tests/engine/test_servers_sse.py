@@ -269,7 +269,7 @@ async def test_stream_that_names_no_endpoint_is_given_up(tmp_path: Path) -> None
         async with connected(tmp_path, sse(web.url, connect_timeout=0.5)) as servers:
             failed = await servers.reach("w", "failed")
             assert failed.reason == "did not answer initialize within 0.5 s"
-            await asyncio.wait_for(servers.registry.stop(), 3)
+            await asyncio.wait_for(servers.registry.stop(), 30)
 
 
 async def test_credentials_do_not_cross_the_network_in_the_clear(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class Face:
         return [event for event in self.shown if isinstance(event, kind)]
 
     async def until(self, kind: type[E], matches: Callable[[E], bool] = lambda _event: True) -> E:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := [event for event in self.of(kind) if matches(event)]):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return found[0]

@@ -54,7 +54,7 @@ def make_face() -> type[Face]:
     return Face
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], bool], *, seconds: float = 10.0) -> None:
+async def until(pilot: Pilot[None], condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Let the app go on until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

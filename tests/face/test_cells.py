@@ -20,6 +20,7 @@ from omni_tui.face.results.wrap import breaks as result_breaks
 from omni_tui.face.transcript.lines import Span, copied, fit
 from omni_tui.face.transcript.lines import wrap as transcript_wrap
 from omni_tui.face.widgets.lines import fold, rows, wrap
+from tests.lengths import examples
 
 FAMILY = "👨‍👩‍👧‍👦"
 KINDS = {
@@ -103,7 +104,7 @@ def test_what_a_reader_takes_for_one_character_is_one(text: str, wide: int) -> N
     assert list(graphemes(text)) == [(0, len(text), wide)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(st.one_of(ORDINARY, MIXED.filter(known)))
 @example("क्‍ष" + FAMILY + "🇩🇪🇫🇷🇯")
 def test_graphemes_end_only_where_unicode_ends_them(text: str) -> None:
@@ -115,14 +116,13 @@ def test_graphemes_end_only_where_unicode_ends_them(text: str) -> None:
     assert sum(wide for *_, wide in found) >= cells(text)
 
 
-@settings(deadline=None)
 @given(ORDINARY)
 def test_ordinary_text_is_measured_exactly(text: str) -> None:
     if "ه\u200d" not in text:  # Textual leaves out what follows a joiner
         assert sum(wide for *_, wide in graphemes(text)) == cells(text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(MIXED, WIDTH)
 @example("☁\x07\ufe0f" * 4, 3)
 @example("a\u200db" * 8, 4)
@@ -135,7 +135,7 @@ def test_folding_loses_nothing_and_tears_nothing(text: str, width: int) -> None:
     assert starts(pieces) <= {0, *(end for _, end, _ in graphemes(text))}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(MIXED, WIDTH)
 @example("ab \u0301cd ef", 3)
 @example("\u0600 \u0600 ab cd", 2)
@@ -156,7 +156,7 @@ def test_wrapping_loses_only_spaces_and_tears_nothing(text: str, width: int) -> 
     assert all(fits_or_is_alone(piece, width) for piece in wrapped)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(MIXED, WIDTH)
 def test_rows_of_results_tear_nothing(text: str, width: int) -> None:
     text = text.replace("\r\n", "")
@@ -166,7 +166,7 @@ def test_rows_of_results_tear_nothing(text: str, width: int) -> None:
     assert all(fits_or_is_alone(text[start:end], width) for start, end in spans)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400))
 @given(MIXED, WIDTH, st.booleans())
 @example("日本" + "क्ष्म्य" * 3, 4, False)
 def test_rows_of_the_transcript_tear_nothing(text: str, width: int, hard: bool) -> None:
@@ -182,7 +182,6 @@ def test_rows_of_the_transcript_tear_nothing(text: str, width: int, hard: bool) 
         at += len(line.text)
 
 
-@settings(deadline=None)
 @given(MIXED, st.integers(1, 12))
 def test_shortened_text_is_torn_nowhere(text: str, width: int) -> None:
     text = text.replace("\r\n", "")

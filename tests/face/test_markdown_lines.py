@@ -13,6 +13,7 @@ from omni_tui.face.transcript.lines import Line, copied
 from omni_tui.face.transcript.markdown import MAX_CHARS, code_blocks, markdown
 from omni_tui.face.transcript.stream import StreamText
 from tests.face.page import ANSWER
+from tests.lengths import examples
 
 
 def rows(text: str, width: int = 60, indent: int = 2) -> list[str]:
@@ -99,7 +100,7 @@ def test_code_blocks_are_found_in_order() -> None:
     assert code_blocks("a\n```sh\none\n```\n- x\n  ```\n  two\n  ```\n") == ["one", "two"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.text(alphabet="ab *_`#>-|[]()!~\n1.日\u0301<", max_size=200), st.integers(10, 60))
 def test_any_text_gives_lines_that_fit(text: str, width: int) -> None:
     for line in markdown(text, width, indent=2):

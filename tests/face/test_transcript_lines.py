@@ -13,6 +13,7 @@ from omni_tui.face.transcript.heights import Heights
 from omni_tui.face.transcript.lines import Line, Span, copied, fit, one, wrap
 from omni_tui.face.transcript.summary import arguments_line, duration, flow, pretty, size_of
 from omni_tui.security.text import hidden
+from tests.lengths import examples
 
 TEXT = st.text(alphabet="ab  xyz日本語ée\u0301👍🏽-/\n", max_size=120)
 
@@ -47,7 +48,7 @@ def test_heights_find_nothing_in_an_empty_list_and_the_last_of_hidden_ones() -> 
     assert Heights([2, 3]).find(99) == (1, 2)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(TEXT, st.integers(4, 30), st.booleans())
 def test_wrapped_lines_fit_and_copy_back_to_the_text(text: str, width: int, hard: bool) -> None:
     lines = wrap([Span(text, "a")], width, hard=hard)
@@ -105,7 +106,6 @@ def test_arguments_that_matter_come_first_and_those_that_are_off_are_left_out() 
 VALUES = st.one_of(st.text(max_size=40), st.integers(), st.booleans())
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=8), VALUES, max_size=5), st.integers(4, 60))
 def test_arguments_always_fit_and_never_break_the_line(values: dict[str, object], width: int) -> None:
     import json

@@ -86,10 +86,10 @@ class ToolApp(App[None]):
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) -> None:
-    """Let the app run until a condition holds; fail after five seconds."""
-    deadline = time.monotonic() + 5
+    """Let the app run until a condition holds; fail after a minute."""
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, f"not within five seconds: {what}"
+        assert time.monotonic() < deadline, f"not within a minute: {what}"
         await pilot.pause(0.01)
 
 

@@ -29,7 +29,7 @@ CTRL_P, CTRL_Q, CTRL_U = "\x10", "\x11", "\x15"
 
 BETWEEN_KEYS_S = 0.04
 """What comes closer together than a hand can press is taken for a paste."""
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 """Longest wait for something to stand on the screen."""
 
 Holds = Callable[[str], bool]

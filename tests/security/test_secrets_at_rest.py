@@ -92,7 +92,7 @@ class Face:
         return next(x for x in self.seen if isinstance(x, e.Reply) and x.request == number)
 
     async def until(self, holds: object) -> None:
-        async with asyncio.timeout(30), self._news:
+        async with asyncio.timeout(60), self._news:
             await self._news.wait_for(lambda: holds(self.seen))  # type: ignore[operator]
 
     def ended(self) -> int:

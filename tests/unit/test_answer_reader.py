@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.models import _streams
@@ -270,7 +270,6 @@ def written(
     return out
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(NAMES), ARGUMENTS, st.lists(st.integers(0, 30), max_size=4)),

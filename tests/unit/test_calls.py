@@ -16,6 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from omni_tui.memory import CallMoved, CallRow, GrantSpent, SealBroken, Sealer, Tx, calls
 from omni_tui.memory.sqlite import _SCHEMA
 from omni_tui.protocol.events import CallState
+from tests.lengths import examples
 
 STATES: tuple[CallState, ...] = get_args(CallState)
 FINAL: set[CallState] = set(STATES) - set(calls.MOVES)
@@ -372,5 +373,5 @@ class Calls(RuleBasedStateMachine):
             )
 
 
-Calls.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Calls.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestCalls = Calls.TestCase

@@ -14,6 +14,7 @@ from omni_tui.face.form.exact import NotJson, Number, ascii_json, parse, pretty
 from omni_tui.face.form.model import FormModel
 from omni_tui.face.form.nodes import ArrayNode, Leaf, MapNode, ObjectNode
 from omni_tui.face.form.schema import MAX_CHOICES, MAX_FIELDS, MAX_LEVELS
+from tests.lengths import examples
 
 SCHEMAS: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "data" / "schemas.json").read_text()
@@ -128,7 +129,7 @@ NODE = {
 
 
 @given(data=st.data(), properties=st.dictionaries(names, schemas, min_size=1, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_arguments_come_back_exactly(data: st.DataObject, properties: dict[str, Any]) -> None:
     """Whatever is loaded is what would be sent, to the last digit and the last invisible character."""
     schema = {"type": "object", "properties": properties, "$defs": {"node": NODE}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.config.spec import ServerSpec
@@ -56,7 +56,6 @@ def test_names_that_cannot_be_mistaken_stay_as_they_are(name: str) -> None:
     assert is_plain(name)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_what_is_shown_is_safe_and_bounded(name: str) -> None:
     shown = identifier(name)
@@ -64,7 +63,6 @@ def test_what_is_shown_is_safe_and_bounded(name: str) -> None:
     assert safe_line(shown, limit=1000) == shown
 
 
-@settings(deadline=None)
 @given(st.text("abcxyz_-019", min_size=1, max_size=40), st.sampled_from("аеорсухіѕјһоνıɑｏ"))
 def test_no_two_names_look_the_same(name: str, other: str) -> None:
     """A name with one of its letters replaced is never shown as the name."""

@@ -15,6 +15,7 @@ from omni_tui.config.importers import Imported, import_servers
 from omni_tui.config.load import load_config
 from omni_tui.config.spec import ServerSpec, Source
 from omni_tui.protocol import LaunchOptions
+from tests.lengths import examples
 
 
 def read(folder: Path, content: Any, source: Source = "flag", **environ: str) -> Imported:
@@ -372,7 +373,10 @@ _VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(60),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.dictionaries(st.sampled_from(sorted(_KNOWN)), _VALUES) | _VALUES)
 def test_any_entry_is_read_or_held_back(tmp_path: Path, entry: Any) -> None:
     imported = read(tmp_path, {"mcpServers": {"odd": entry, "good": {"command": "x"}}})

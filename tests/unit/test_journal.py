@@ -278,7 +278,7 @@ async def test_what_is_posted_is_written_without_anybody_asking(path: Path) -> N
 
     async with opened(path, listen) as journal:
         journal.post(said("lazy"))
-        await asyncio.wait_for(written.wait(), 5)
+        await asyncio.wait_for(written.wait(), 60)
         assert journal.head == 1
 
 

@@ -56,7 +56,7 @@ async def listening() -> AsyncIterator[Listener]:
     listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield listener
-        await asyncio.wait_for(listener.idle.wait(), 5)
+        await asyncio.wait_for(listener.idle.wait(), 60)
 
 
 class Deaf(Ears):

@@ -9,13 +9,14 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_tui.models.base import ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.property_names import TAKEN, PropertyNames
 from omni_tui.models.schema import Family, bare, for_provider
 from omni_tui.models.wire_tools import Tools, family_of
+from tests.lengths import examples
 
 FAMILIES: list[Family] = ["plain", "gemini", "local"]
 every = pytest.mark.parametrize("family", FAMILIES)
@@ -134,7 +135,7 @@ def assert_taken(schema: dict[str, Any], family: Family) -> None:
 
 
 @every
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(200))
 @given(st.dictionaries(st.sampled_from(WORDS), ANYTHING, max_size=8) | SCHEMAS)
 def test_any_schema_becomes_one_that_providers_take(family: Family, schema: dict[str, Any]) -> None:
     tool = ToolSpec("s__t", "it", schema)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from omni_tui.tools import BadSchema, Schemas
 from omni_tui.tools.checkable import _HANDLED
 from omni_tui.tools.schema import compile_schema, problems
+from tests.lengths import examples
 
 ADD: dict[str, Any] = {
     "type": "object",
@@ -224,7 +225,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.dictionaries(st.sampled_from(sorted(_HANDLED)), SCHEMAS), SCHEMAS)
 def test_any_object_is_a_schema_of_which_something_can_be_checked(
     schema: dict[str, Any], value: Any

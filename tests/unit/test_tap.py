@@ -101,7 +101,7 @@ def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
 
     @asynccontextmanager
     async def open_wire() -> AsyncIterator[Wire]:
-        async with asyncio.timeout(30), request.param(tap, tmp_path) as wire:
+        async with asyncio.timeout(60), request.param(tap, tmp_path) as wire:
             yield wire
 
     return open_wire

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.models._thinking import Thinking, divide
@@ -89,13 +89,11 @@ PIECES = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.integers(1, 9))
 def test_it_does_not_matter_how_it_is_cut_up(said: str, size: int) -> None:
     assert streamed(said, size) == streamed(said, max(1, len(said)))
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_what_streams_as_an_answer_is_the_answer_or_told_later(said: str) -> None:
     thought, text = divide(said, whole=False)

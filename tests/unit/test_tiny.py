@@ -81,7 +81,7 @@ def request(*messages: Message, tools: tuple[ToolSpec, ...] = DEMO) -> ModelRequ
 
 
 async def hear(model: TinyModel, asked: ModelRequest) -> tuple[list[ModelEvent], Reply]:
-    async with asyncio.timeout(20), aclosing(model.stream(asked)) as stream:
+    async with asyncio.timeout(60), aclosing(model.stream(asked)) as stream:
         events = [event async for event in stream]
     reply = events[-1]
     assert isinstance(reply, Reply)

@@ -27,6 +27,7 @@ from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.models.summary import LONGEST, ask_for_summary, digest, told
 from omni_tui.models.window import DoesNotFit, Fitted, Window
 from tests.engine.agent_host import QUICK, FakeHost, spec
+from tests.lengths import examples
 
 SYSTEM = Message(role="system", text="You work in Omni TUI. " * 10)
 
@@ -205,7 +206,7 @@ def test_closing_another_branch_begins_again(one: list[Message], other: list[Mes
     assert closing.messages == close_history(other)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(HISTORIES, st.integers(150, 6_000), st.lists(st.integers(1, 40), max_size=4), st.booleans())
 def test_every_request_is_valid_and_within_the_limit(
     history: list[Message], size: int, cuts: list[int], asked_before: bool
@@ -252,7 +253,7 @@ class Host(FakeHost):
         return None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(HISTORIES, st.integers(800, 8_000), st.integers(0, 60), st.booleans())
 def test_every_request_that_an_agent_sends_is_valid(
     history: list[Message], size: int, tools: int, fails: bool

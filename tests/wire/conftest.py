@@ -99,10 +99,10 @@ def modern(tmp_path: Path) -> Iterator[WebServer]:
 
 
 def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < until:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise AssertionError(f"nothing listens on port {port} after 30 s")
+    raise AssertionError(f"nothing listens on port {port} after 60 s")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from omni_tui.models._worker import ensure_litellm
 from omni_tui.models.base import ModelRequest, ToolSpec
 from omni_tui.models.wire_tools import Tools
+from tests.lengths import examples
 from tests.unit.test_provider_schema import ANYTHING, SCHEMAS, WORDS
 from tests.wire.litellm_fixtures import MARKS, warm
 
@@ -37,7 +38,7 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
         yield from nodes(node["items"])
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(200), suppress_health_check=list(HealthCheck))
 @given(st.dictionaries(st.sampled_from(WORDS), ANYTHING, max_size=8) | SCHEMAS)
 def test_gemini_gets_what_it_takes(schema: dict[str, Any]) -> None:
     ensure_litellm()

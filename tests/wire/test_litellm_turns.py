@@ -86,7 +86,7 @@ async def test_stopping_a_stalled_turn_ends_it_at_once(llmock: LLMock) -> None:
     task = asyncio.create_task(run_turn(host, model("openai", llmock), turn="t", policy=QUICK))
     await until(lambda: bool(host.seen(AnswerDelta)))
     task.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         ended = await task
     assert ended.status == "stopped"
     assert [event.partial for event in host.seen(Answer)] == [True]

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.needs("tmux"),
 ]
 
-WAIT_S = 40.0
+WAIT_S = 60.0
 PAUSE_S = 0.8
 """Longer than the 400 ms for which a newly painted item cannot be approved."""
 

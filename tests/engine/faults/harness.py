@@ -20,7 +20,7 @@ from omni_tui.servers.asks import Asker
 from omni_tui.servers.auth import Store
 
 SERVER = str(Path(__file__).with_name("server.py"))
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def canonical(arguments: Any) -> bytes:
