@@ -5,7 +5,8 @@
 
 Sessions are made by real engines in `/tmp/omni`, so that no path of a machine is in them. What no run
 reaches is written by the journal itself. The data of a version is made once and never again: it is what
-people have on their disks.
+people have on their disks. For a new version, put a configuration into its folder first (`config.toml`,
+`project/`, `mcp.json`, `environment.json`, from the version before).
 """
 
 from __future__ import annotations
@@ -563,7 +564,10 @@ def main() -> None:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     what = sys.argv[1] if len(sys.argv) == 2 else ""
     if what == "make":
-        asyncio.run(make(stored.DATA / omni_tui.__version__))
+        folder = stored.DATA / omni_tui.__version__
+        if (folder / "names.json").exists():
+            sys.exit(f"{folder} is made already: it is what people have on their disks")
+        asyncio.run(make(folder))
     elif what == "expect":
         for folder in stored.versions():
             asyncio.run(expect(folder))
