@@ -11,9 +11,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from omni_tui.cli.parser import parse
 
     arguments = parse(argv)
-    from omni_tui.cli.dispatch import dispatch
+    from omni_tui.cli.command_table import run_command
 
-    return dispatch(arguments)
+    return run_command(arguments)
 
 
 if __name__ == "__main__":

@@ -27,14 +27,23 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from omni_tui.cli.tellers import TextTeller
-from omni_tui.config.load import Loaded, load_config
+from omni_tui.cli.printers import TextPrinter
+from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.face import actions
-from omni_tui.face.transcript.draw import draw
-from omni_tui.face.transcript.items import AnyItem, Fold
-from omni_tui.memory import Journal, SavedSession, Tx, Vault, calls, list_sessions, session_path, tasks
+from omni_tui.face.transcript.fold import AnyItem, Fold
+from omni_tui.face.transcript.item_lines import draw_item
+from omni_tui.memory import (
+    Journal,
+    SavedSession,
+    Transaction,
+    Vault,
+    call_table,
+    list_sessions,
+    session_path,
+    task_table,
+)
 from omni_tui.protocol import AnyEvent, LaunchOptions
 from tests.stored_frames import built_in
 
@@ -68,7 +77,7 @@ def raw_events(state: Path, session: str, vault: Vault) -> list[Any]:
     """Return the events of a session's file as they are on disk, parsed as JSON and no further."""
     with closing(sqlite3.connect(session_path(state, session))) as connection:
         (key,) = connection.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
-        tx = Tx(connection, vault.unwrap(key, f"key of {session}"), session)
+        tx = Transaction(connection, vault.unwrap(key, f"key of {session}"), session)
         rows = connection.execute("SELECT seq, body FROM events ORDER BY seq").fetchall()
         return [json.loads(tx.open(body, f"events/{seq}/body")) for seq, body in rows]
 
@@ -83,7 +92,7 @@ def saved_events(state: Path, session: str, vault: Vault) -> list[AnyEvent]:
 
 def show_of(events: Sequence[AnyEvent]) -> str:
     """Return what `omni-tui sessions show` prints."""
-    teller = TextTeller()
+    teller = TextPrinter()
     return "\n".join(said for event in events if (said := teller.told(event))) + "\n"
 
 
@@ -98,7 +107,7 @@ def transcript_of(events: Sequence[AnyEvent]) -> str:
     now = max((event.ts for event in events), default=0.0) + 60
     with _utc():
         for item in fold.items:
-            rows += [line.text.rstrip() for line in draw(item, above, WIDTH, now)]
+            rows += [line.text.rstrip() for line in draw_item(item, above, WIDTH, now)]
             above = above if item.hidden else item
     return "\n".join(rows) + "\n"
 
@@ -148,12 +157,12 @@ async def calls_of(state: Path, session: str, vault: Vault) -> Any:
         await journal.close(clean=False)
 
 
-def _calls(tx: Tx) -> Any:
+def _calls(tx: Transaction) -> Any:
     found = []
     for (call,) in tx.execute("SELECT call FROM calls ORDER BY rowid").fetchall():
-        row = calls.load(tx, call)
+        row = call_table.load(tx, call)
         assert row is not None
-        task = tasks.load(tx, call, row.attempt)
+        task = task_table.load(tx, call, row.attempt)
         found.append(
             {
                 "call": row.call,
@@ -173,7 +182,7 @@ def _calls(tx: Tx) -> Any:
                 "decider": row.decider,
                 "provider_call_id": row.provider_call_id,
                 "created": row.created,
-                "result": calls.get_result(tx, call, row.attempt).decode(),
+                "result": call_table.get_result(tx, call, row.attempt).decode(),
                 "task": None if task is None else [task.id, task.began, task.ttl, task.poll],
             }
         )
@@ -200,7 +209,7 @@ def actions_now() -> dict[str, str]:
 # --- configuration ------------------------------------------------------------------------------
 
 
-def configuration(folder: Path, state: Path) -> Loaded:
+def configuration(folder: Path, state: Path) -> LoadedConfig:
     """Load a stored configuration."""
     environ = json.loads((folder / "environment.json").read_text())
     launch = LaunchOptions(
@@ -212,7 +221,7 @@ def configuration(folder: Path, state: Path) -> Loaded:
     return load_config(launch, environ)
 
 
-def effective(loaded: Loaded) -> Any:
+def effective(loaded: LoadedConfig) -> Any:
     """Return what a configuration works out to, by the names of its keys."""
     folder = f"{loaded.paths.config_dir}/"
     names = (loaded.config.model.name, *loaded.config.model.fallbacks, *loaded.config.models)

@@ -5,7 +5,8 @@
 
 Sessions are made by real engines in `/tmp/omni`, so that no path of a machine is in them. What no run
 reaches is written by the journal itself. The data of a version is made once and never again: it is what
-people have on their disks.
+people have on their disks. For a new version, put a configuration into its folder first (`config.toml`,
+`project/`, `mcp.json`, `environment.json`, from the version before).
 """
 
 from __future__ import annotations
@@ -28,35 +29,35 @@ from msgspec import inspect
 import omni_tui
 from omni_tui.approvals.pins import Pins, definition_hash
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.model_files import DayBook, ModelWays
-from omni_tui.engine.ways import WayFile
-from omni_tui.face.memory import remember_theme
+from omni_tui.engine.known_transports_file import KnownTransportsFile
+from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
+from omni_tui.face.saved_theme import save_theme
 from omni_tui.memory import (
     Credentials,
     Journal,
     SavedTask,
     ServerLogs,
+    Transaction,
     TrustStore,
-    Tx,
     Vault,
-    calls,
+    call_table,
     new_session_id,
     session_path,
-    tasks,
+    task_table,
 )
-from omni_tui.memory.calls import CallRow
+from omni_tui.memory.call_table import CallRow
 from omni_tui.models.base import Message, TextPart, ThoughtPart, ToolCall
-from omni_tui.models.habits import Habits
+from omni_tui.models.quirks import ModelQuirks
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent, JsonText, SafeText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
-from omni_tui.protocol.asks import AnswerAsk, ServerAsked
 from omni_tui.protocol.context import SetSystem
-from omni_tui.servers.approach import KnownWay
-from omni_tui.servers.auth import records
+from omni_tui.protocol.server_requests import AnswerServerRequest, ServerRequestOpened
+from omni_tui.servers.auth import sign_in_records
 from omni_tui.servers.base import ToolDefinition
+from omni_tui.servers.connect_strategy import KnownTransport
 from tests import stored
 from tests.engine.orchestra import Box, Players, plan, put, stage, task
 from tests.engine.rig import Rig, rig
@@ -77,7 +78,7 @@ TOOL = ToolDefinition(
     meta={"com.example/kind": "note"},
 )
 INSTRUCTIONS = "Write short notes."
-RECORD = records.Record(
+RECORD = sign_in_records.SignInRecord(
     issuer="https://login.example",
     chosen="authorization_code omni https://login.example",
     access_token="access-0123456789",
@@ -90,7 +91,7 @@ RECORD = records.Record(
     metadata_json='{"issuer":"https://login.example"}',
     resource_json='{"resource":"https://signed.example/mcp"}',
 )
-HABITS = Habits(
+HABITS = ModelQuirks(
     window=8192,
     no_system=True,
     strict=True,
@@ -175,9 +176,9 @@ async def chat(sessions: Sessions) -> None:
             )
         )
         edited = await running.until(e.ApprovalRequested, lambda event: event.edited)
-        await running.ask(c.Decide(call=edited.call, digest=edited.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=edited.call, digest=edited.digest, verdict="approve"))
         await running.ask(
-            c.Decide(call=second.call, digest=second.digest, verdict="reject", feedback="one is enough")
+            c.DecideCall(call=second.call, digest=second.digest, verdict="reject", feedback="one is enough")
         )
         await running.until(e.TurnEnded)
         await running.ask(c.SetMode(mode="auto"))
@@ -207,7 +208,7 @@ async def say(running: Rig, text: str) -> str:
     return done.id
 
 
-def _of(call: str) -> Callable[[ServerAsked | e.CallFinished], bool]:
+def _of(call: str) -> Callable[[ServerRequestOpened | e.CallFinished], bool]:
     return lambda event: event.call == call
 
 
@@ -225,9 +226,9 @@ async def asks(sessions: Sessions) -> None:
             )
             await running.count(e.CallProposed, number + 1)
             call = running.of(e.CallProposed)[-1].call
-            ask = await running.until(ServerAsked, _of(call))
+            ask = await running.until(ServerRequestOpened, _of(call))
             await running.ask(
-                AnswerAsk(
+                AnswerServerRequest(
                     ask=ask.ask,
                     digest=ask.digest,
                     action="decline" if tool == "page" else "accept",
@@ -235,8 +236,10 @@ async def asks(sessions: Sessions) -> None:
                 )
             )
             if tool == "sample":
-                review = await running.until(ServerAsked, lambda event: event.stage == "review")
-                await running.ask(AnswerAsk(ask=review.ask, digest=review.digest, action="accept"))
+                review = await running.until(ServerRequestOpened, lambda event: event.stage == "review")
+                await running.ask(
+                    AnswerServerRequest(ask=review.ask, digest=review.digest, action="accept")
+                )
             await running.until(e.CallFinished, _of(call))
 
 
@@ -385,22 +388,22 @@ async def table(sessions: Sessions, vault: Vault) -> None:
 _ENDS: tuple[e.CallState, ...] = ("succeeded", "failed", "result_rejected", "cancelled", "uncertain")
 
 
-def _every_state(tx: Tx) -> None:
-    first: tuple[e.CallState, ...] = tuple(sorted(calls.FIRST))
+def _every_state(tx: Transaction) -> None:
+    first: tuple[e.CallState, ...] = tuple(sorted(call_table.FIRST))
     for state in first:
-        calls.insert(tx, _row(f"c-first-{state}", state))
-    calls.insert(tx, _row("c-cached", "approved"))
-    calls.move(tx, "c-cached", "cached", expect=("approved",))
+        call_table.insert(tx, _row(f"c-first-{state}", state))
+    call_table.insert(tx, _row("c-cached", "approved"))
+    call_table.move(tx, "c-cached", "cached", expect=("approved",))
     for state in (*_ENDS, "dispatching"):
         call = f"c-sent-{state}"
-        calls.insert(tx, _row(call, "approved", nonce="n-1"))
-        calls.consume(tx, call, 1, "n-1", "a fingerprint", "a definition", "a hash")
+        call_table.insert(tx, _row(call, "approved", nonce="n-1"))
+        call_table.consume(tx, call, 1, "n-1", "a fingerprint", "a definition", "a hash")
         if state == "dispatching":
-            tasks.put(tx, call, 1, SavedTask(id="task-1", began=NOON, ttl=3600.0, poll=2.5))
+            task_table.put(tx, call, 1, SavedTask(id="task-1", began=NOON, ttl=3600.0, poll=2.5))
             continue
-        calls.move(tx, call, state, expect=("dispatching",))
+        call_table.move(tx, call, state, expect=("dispatching",))
         if state in ("succeeded", "failed", "result_rejected"):
-            calls.put_result(tx, call, 1, b'{"content":[{"type":"text","text":"put one"}]}')
+            call_table.put_result(tx, call, 1, b'{"content":[{"type":"text","text":"put one"}]}')
 
 
 def _row(call: str, state: e.CallState, nonce: str = "") -> CallRow:
@@ -446,18 +449,20 @@ async def state_files(vault: Vault, servers: dict[str, ServerSpec]) -> None:
     pins.server_trust(servers["web"])
     pins.tool_trust("notes", {TOOL.name: definition_hash(TOOL)})
     pins.instructions_trust("web", INSTRUCTIONS)
-    WayFile(STATE / "ways.json").remember(servers["web"], KnownWay("sse", "legacy"))
-    ways = ModelWays(STATE / "models", lambda: NOON)
+    KnownTransportsFile(STATE / "ways.json").remember(servers["web"], KnownTransport("sse", "legacy"))
+    ways = ModelQuirksFile(STATE / "models", lambda: NOON)
     ways.remember_text("ollama/small")
     ways.learn("openai/gpt-4o", HABITS)
-    book = DayBook(STATE / "models", lambda: NOON)
+    book = DailyUsageFile(STATE / "models", lambda: NOON)
     book.add(USED)
     book.flush()
-    await records.save(Credentials(STATE / "credentials.json", vault), servers["signed"], RECORD)
+    await sign_in_records.save_record(
+        Credentials(STATE / "credentials.json", vault), servers["signed"], RECORD
+    )
     logs = ServerLogs(STATE, vault)
     logs.add("notes", LOG)
     logs.close()
-    assert remember_theme(str(STATE), "nord")
+    assert save_theme(str(STATE), "nord")
 
 
 def frames(folder: Path) -> None:
@@ -559,7 +564,10 @@ def main() -> None:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     what = sys.argv[1] if len(sys.argv) == 2 else ""
     if what == "make":
-        asyncio.run(make(stored.DATA / omni_tui.__version__))
+        folder = stored.DATA / omni_tui.__version__
+        if (folder / "names.json").exists():
+            sys.exit(f"{folder} is made already: it is what people have on their disks")
+        asyncio.run(make(folder))
     elif what == "expect":
         for folder in stored.versions():
             asyncio.run(expect(folder))

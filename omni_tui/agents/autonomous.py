@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.meter import Meter
+from omni_tui.agents.meter import TurnMeter
 from omni_tui.agents.plan_host import PlanPolicy
 
 GOAL = """\
@@ -28,7 +28,7 @@ async def autonomous(
     the time also in the middle of a call or an answer. Time in which something waits for the person, which
     `waits` tells, is not counted.
     """
-    meter = Meter(limits.max_requests, limits.max_minutes, waits)
+    meter = TurnMeter(limits.max_requests, limits.max_minutes, waits)
     seconds = limits.max_minutes * 60
     async with meter.watching():
         yield replace(policy, goal=GOAL, admit=meter.admit, late=meter.late, max_seconds=seconds)

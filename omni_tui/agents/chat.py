@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from omni_tui.agents.writer import TurnOver
+from omni_tui.agents.turn_writer import TurnStopped
 from omni_tui.models.budget import Budget
-from omni_tui.models.context import RESULT_LIMIT
+from omni_tui.models.message_history import RESULT_LIMIT
 from omni_tui.resilience.retry import RetryPolicy
 
 
@@ -25,7 +25,7 @@ class ChatPolicy:
 
     For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
     the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
-    `admit` is asked before each request and raises `TurnOver` where there may be no more.
+    `admit` is asked before each request and raises `TurnStopped` where there may be no more.
 
     For autonomous turns: `goal` are words to the model that go before the person's, `max_seconds` how
     much work `admit` lets pass, for showing. `late` tells a cancelled turn whether its time was used.
@@ -48,6 +48,6 @@ class ChatPolicy:
     spoken: bool = True
     scope: str = ""
     admit: Callable[[], None] | None = None
-    late: Callable[[], TurnOver | None] | None = None
+    late: Callable[[], TurnStopped | None] | None = None
     goal: str = ""
     max_seconds: float = 0.0

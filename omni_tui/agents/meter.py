@@ -8,14 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from omni_tui.agents.writer import TurnOver
+from omni_tui.agents.turn_writer import TurnStopped
 from omni_tui.models.budget import GO_ON
 
 _TICK_S = 1.0
 _LEAST_S = 0.01
 
 
-class Meter:
+class TurnMeter:
     """How much the agents of a turn have used together: requests, and time (minutes, `clock` in seconds).
 
     `waits` says whether everything stands still for the person; that time is not counted.
@@ -57,7 +57,7 @@ class Meter:
         owner.cancel()
 
     def admit(self) -> None:
-        """Count a request. Raises `TurnOver` where there may be no more."""
+        """Count a request. Raises `TurnStopped` where there may be no more."""
         if (over := self.over()) is not None:
             raise over
         self.requests += 1
@@ -69,10 +69,10 @@ class Meter:
             self._spent += now - self._last
         self._last = now
 
-    def over(self) -> TurnOver | None:
+    def over(self) -> TurnStopped | None:
         """Return why there may be no further request, None if there may."""
         if self.requests >= self._max_requests:
-            return TurnOver(
+            return TurnStopped(
                 "limit",
                 f"all {self._max_requests} model requests of this turn are used",
                 f"{GO_ON} to go on with what is left, or raise max_requests under [agent]",
@@ -80,11 +80,11 @@ class Meter:
             )
         return self.late()
 
-    def late(self) -> TurnOver | None:
+    def late(self) -> TurnStopped | None:
         """Return what ends the work now because its time is used, None if it is not."""
         self.tick()
         if self._spent >= self._max_minutes * 60:
-            return TurnOver(
+            return TurnStopped(
                 "limit",
                 f"the {self._max_minutes:g} minutes of this turn are over",
                 f"{GO_ON} to go on with what is left, or raise max_minutes under [agent]",

@@ -1,6 +1,6 @@
 """The orchestrator: a plan the person decides on, carried out by agents, reported at the end.
 
-What comes next is always worked out from `Progress`, the fold over what is on disk. So going on after a
+What comes next is always worked out from `PlanState`, the fold over what is on disk. So going on after a
 crash is the same as going on.
 """
 
@@ -12,30 +12,30 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from omni_tui.agents.asking import Asker
+from omni_tui.agents.agent_host import AgentHost
+from omni_tui.agents.agent_scope import AgentScope
 from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.crew import Around, Crew, changed
-from omni_tui.agents.host import AgentHost
-from omni_tui.agents.lanes import Lane
-from omni_tui.agents.meter import Meter
+from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.model_client import ModelClient
 from omni_tui.agents.plan import Plan
 from omni_tui.agents.plan_host import PlanHost, PlanPolicy
-from omni_tui.agents.planning import Answer as Direct
-from omni_tui.agents.planning import BadPlan, Scope, read_draft
-from omni_tui.agents.progress import PLANNER_PATH, PlanRecord, Progress, TaskRecord
-from omni_tui.agents.roles import (
+from omni_tui.agents.plan_parser import DirectAnswer as Direct
+from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_draft
+from omni_tui.agents.plan_prompts import (
     correction,
     failure,
-    goes_on,
     plain_report,
+    plan_continues,
     planner_system,
     rejection,
     report_request,
     reporter_system,
 )
-from omni_tui.agents.writer import TurnOver, Writer
+from omni_tui.agents.plan_state import PLANNER_PATH, PlanRecord, PlanState, TaskRecord
+from omni_tui.agents.task_runner import PlanTurnContext, TaskRunner, changed
+from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import Message, Model, ModelError
-from omni_tui.models.context import missing_result, unanswered
+from omni_tui.models.message_history import missing_result, unanswered
 from omni_tui.protocol.events import Answer, AnyEvent, Thought, TurnEnded, TurnLimit, TurnStatus
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
 from omni_tui.security.text import safe, safe_line
@@ -59,10 +59,10 @@ async def run_orchestrated(
     Goes on wherever `plans.progress` stands. As in `run_turn`, cancelling the task is the person's
     Esc, and nothing is raised but the `CancelledError` of a parked host.
     """
-    return await _Orchestra(host, plans, model, turn, policy, limits).run()
+    return await _OrchestratedTurn(host, plans, model, turn, policy, limits).run()
 
 
-class _Orchestra:
+class _OrchestratedTurn:
     def __init__(
         self,
         host: AgentHost,
@@ -78,15 +78,15 @@ class _Orchestra:
         self._turn = turn
         self._policy = policy
         self._limits = limits
-        self._writer = Writer(host, turn)
-        self._meter = Meter(limits.max_requests, limits.max_minutes, plans.waits)
+        self._writer = TurnWriter(host, turn)
+        self._meter = TurnMeter(limits.max_requests, limits.max_minutes, plans.waits)
         # What was asked before a restart counts too.
         lanes = plans.progress.lanes.values()
         self._meter.requests = sum(m.role == "assistant" for lane in lanes for m in lane)
-        self._asker: Asker | None = None
+        self._asker: ModelClient | None = None
 
     @property
-    def _progress(self) -> Progress:
+    def _progress(self) -> PlanState:
         return self._plans.progress
 
     async def run(self) -> TurnEnded:
@@ -96,10 +96,10 @@ class _Orchestra:
             try:
                 async with self._meter.watching():
                     return await self._work()
-            except TurnOver as over:
+            except TurnStopped as over:
                 return await self._closed(over)
             except ModelError as error:
-                return await self._closed(TurnOver("failed", error.what, error.todo))
+                return await self._closed(TurnStopped("failed", error.what, error.todo))
         except asyncio.CancelledError:
             ended = await self._stopped()
             # The cancellation is carried out; what follows in this task is not cancelled.
@@ -136,26 +136,28 @@ class _Orchestra:
     async def _ask(self) -> None:
         """Have the planner answer once; its answer is on disk when this returns."""
         progress = self._progress
-        lane = Lane(
+        lane = AgentScope(
             self._host,
             PLANNER_PATH,
             lambda: (*self._host.history(), *progress.lanes.get(PLANNER_PATH, ())),
         )
         system = planner_system(self._plans.offer(), self._policy.system_prompt)
         policy = replace(self._policy, system=system, spoken=False, admit=self._meter.admit)
-        asker = Asker(Writer(lane, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None)
+        asker = ModelClient(
+            TurnWriter(lane, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None
+        )
         await asker.ask(())
 
     async def _judge(self) -> TurnEnded | None:
-        """Make of the planner's draft a plan, an answer, or a question to it. Raises `TurnOver`."""
+        """Make of the planner's draft a plan, an answer, or a question to it. Raises `TurnStopped`."""
         progress = self._progress
         again = bool(progress.plans) and progress.running is not None
         draft = progress.lanes[PLANNER_PATH][-1].text
         try:
             read = read_draft(draft, self._scope(), again=again)
-        except BadPlan as error:
+        except InvalidPlan as error:
             if progress.repairs >= REPAIRS:
-                raise TurnOver(
+                raise TurnStopped(
                     "failed",
                     f"{self._model.name} could not make a plan that can be carried out: {error}",
                     "ask in other words, choose another model, or use the mode auto",
@@ -169,15 +171,15 @@ class _Orchestra:
             await self._propose(read)
         else:
             thought = Thought(turn=self._turn, message=_message_id(), text=safe(read.why))
-            await self._to_planner(goes_on(read.why), thought)
+            await self._to_planner(plan_continues(read.why), thought)
         return None
 
-    def _scope(self) -> Scope:
+    def _scope(self) -> PlanConstraints:
         phases, tasks = self._progress.numbered()
-        return Scope(self._plans.offer(), frozenset(self._progress.done()), phases, tasks)
+        return PlanConstraints(self._plans.offer(), frozenset(self._progress.done()), phases, tasks)
 
     async def _to_planner(self, message: Message, *events: AnyEvent) -> None:
-        writer = Writer(self._host, self._turn, PLANNER_PATH)
+        writer = TurnWriter(self._host, self._turn, PLANNER_PATH)
         # A planner that calls a tool all the same is told that nothing was sent.
         unsent = unanswered(self._progress.lanes.get(PLANNER_PATH, ()))
         results = [writer.message(missing_result(call, "unsent")) for call in unsent]
@@ -204,26 +206,28 @@ class _Orchestra:
 
     async def _decide(self, record: PlanRecord | None) -> None:
         if record is None:
-            raise TurnOver(
+            raise TurnStopped(
                 "failed", "the plan of this turn cannot be read any more", "send the message again"
             )
         with self._meter.paused():
             await self._plans.decided(record.event.plan)
 
     async def _refused(self, record: PlanRecord, verdict: PlanDecided) -> None:
-        """Plan anew by the person's words; without words the turn ends. Raises `TurnOver`."""
+        """Plan anew by the person's words; without words the turn ends. Raises `TurnStopped`."""
         if verdict.decider == "headless":
-            raise TurnOver(
+            raise TurnStopped(
                 "failed",
                 "the plan needs an approval, and nobody is there to give it; nothing was done",
                 'set plan = "allow" under [policy], or use the app',
             )
         if verdict.verdict == "withdrawn":
-            raise TurnOver("stopped", "stopped by you")
+            raise TurnStopped("stopped", "stopped by you")
         if not verdict.feedback.strip():
-            raise TurnOver("stopped", "you rejected the plan")
+            raise TurnStopped("stopped", "you rejected the plan")
         if self._progress.rejections >= self._policy.max_rejections:
-            raise TurnOver("limit", f"{self._progress.rejections} plans were rejected", "say how to go on")
+            raise TurnStopped(
+                "limit", f"{self._progress.rejections} plans were rejected", "say how to go on"
+            )
         await self._to_planner(rejection(verdict.words))
 
     # --- carrying out ---------------------------------------------------------------------------
@@ -231,8 +235,8 @@ class _Orchestra:
     async def _carry_out(self, record: PlanRecord) -> None:
         """Work through the phases, until the plan is over or the planner has to be asked."""
         await self._take_over(record)
-        crew = Crew(
-            Around(
+        crew = TaskRunner(
+            PlanTurnContext(
                 writer=self._writer,
                 model=self._model,
                 turn=self._turn,
@@ -295,17 +299,17 @@ class _Orchestra:
         """Have the model write the final report; ours takes its place where it cannot."""
         tasks = self._all_tasks()
         request = report_request(tasks, self._progress.lanes)
-        lane = Lane(self._host, "root", lambda: (*self._host.history(), request))
+        lane = AgentScope(self._host, "root", lambda: (*self._host.history(), request))
         policy = replace(
             self._policy, system=reporter_system(self._policy.system_prompt), admit=self._meter.admit
         )
-        asker = Asker(Writer(lane, self._turn), self._model, policy, lambda _calls: None)
+        asker = ModelClient(TurnWriter(lane, self._turn), self._model, policy, lambda _calls: None)
         self._asker = asker
         try:
             await asker.ask(())
-        except (ModelError, TurnOver) as error:
+        except (ModelError, TurnStopped) as error:
             await self._say(plain_report(tasks, self._progress.lanes), OURS)
-            if isinstance(error, TurnOver) and error.status == "limit":
+            if isinstance(error, TurnStopped) and error.status == "limit":
                 return self._ended(error.status, error.reason, error.todo, error.limit)
             what = error.what if isinstance(error, ModelError) else error.reason
             return self._ended("failed", f"the final report could not be had from the model: {what}")
@@ -342,9 +346,9 @@ class _Orchestra:
         if (record := self._progress.open) is not None:
             await self._plans.withdraw(record.event.plan)
         said = self._asker.last_words() if self._asker is not None else []
-        return await self._closed(self._meter.late() or TurnOver("stopped", "stopped by you"), said)
+        return await self._closed(self._meter.late() or TurnStopped("stopped", "stopped by you"), said)
 
-    async def _closed(self, over: TurnOver, said: Sequence[AnyEvent] = ()) -> TurnEnded:
+    async def _closed(self, over: TurnStopped, said: Sequence[AnyEvent] = ()) -> TurnEnded:
         """End the plan where it stands, say what ran in the conversation, and return how the turn ended."""
         reason = over.reason
         events: list[AnyEvent] = list(said)

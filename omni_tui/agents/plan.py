@@ -14,7 +14,7 @@ from omni_tui.security.text import exact_json, safe, safe_line
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class PlannableTool:
     """A tool that a plan may name: `key` is `server/tool`, exact; `spec` what a model is told of it."""
 
     key: str
@@ -22,12 +22,12 @@ class Offered:
     spec: ToolSpec
 
 
-Offer = Mapping[str, Offered]
+PlannableTools = Mapping[str, PlannableTool]
 """The tools there are, by key."""
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PlannedTask:
     """One task. `after` names tasks of this plan, or done ones of the plan it replaces."""
 
     id: str
@@ -40,12 +40,12 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class PlannedPhase:
     """Tasks that begin when the phase before is over."""
 
     id: str
     title: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[PlannedTask, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class Plan:
     """A plan that has been judged."""
 
     analysis: str
-    phases: tuple[Phase, ...]
+    phases: tuple[PlannedPhase, ...]
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> tuple[PlannedTask, ...]:
         """All tasks, in order."""
         return tuple(task for phase in self.phases for task in phase.tasks)
 
@@ -90,7 +90,7 @@ def plan_of(event: PlanProposed) -> Plan:
     phases = []
     for shown, exact in zip(event.phases, value["phases"], strict=True):
         tasks = tuple(
-            Task(
+            PlannedTask(
                 id=ours.id,
                 agent=ours.agent,
                 title=task["title"],
@@ -101,11 +101,11 @@ def plan_of(event: PlanProposed) -> Plan:
             )
             for ours, task in zip(shown.tasks, exact["tasks"], strict=True)
         )
-        phases.append(Phase(shown.id, exact["title"], tasks))
+        phases.append(PlannedPhase(shown.id, exact["title"], tasks))
     return Plan(value["analysis"], tuple(phases))
 
 
-def _task_json(task: Task) -> dict[str, Any]:
+def _task_json(task: PlannedTask) -> dict[str, Any]:
     return {
         "id": task.id,
         "title": task.title,
@@ -116,7 +116,7 @@ def _task_json(task: Task) -> dict[str, Any]:
     }
 
 
-def _shown(task: Task) -> PlanTask:
+def _shown(task: PlannedTask) -> PlanTask:
     return PlanTask(
         id=task.id,
         title=safe_line(task.title, joined=True),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from omni_tui.agents.plan import Offer
-from omni_tui.agents.progress import Progress
+from omni_tui.agents.plan import PlannableTools
+from omni_tui.agents.plan_state import PlanState
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class PlanHost(Protocol):
     """What the orchestrator may ask of the engine beyond `AgentHost`."""
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> PlanState:
         """What is known of this turn's plans; kept up to date with every commit."""
         ...
 
-    def offer(self) -> Offer:
+    def offer(self) -> PlannableTools:
         """Return the tools a plan may name, now."""
         ...
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from omni_tui.agents.asking import Asker
-from omni_tui.agents.calling import Caller, cancelled_results
+from omni_tui.agents.agent_host import AgentHost, SteerableHost
 from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.host import AgentHost, Steerable
-from omni_tui.agents.writer import TurnOver, Writer
-from omni_tui.models.base import Model, ModelError, Reply
+from omni_tui.agents.model_client import ModelClient
+from omni_tui.agents.tool_call_runner import ToolCallRunner, cancelled_results
+from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
+from omni_tui.models.base import Model, ModelError, ModelReply
 from omni_tui.models.budget import GO_ON
-from omni_tui.models.context import last_calls, steps_since_user, unanswered
+from omni_tui.models.message_history import last_calls, steps_since_user, unanswered
 from omni_tui.protocol.events import TurnEnded, TurnLimit, TurnStatus
-from omni_tui.protocol.report import StepTaken
+from omni_tui.protocol.run_report import StepTaken
 from omni_tui.security.text import safe
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ class _Turn:
         self._turn = turn
         self._policy = policy
         self._began = asyncio.get_running_loop().time()
-        self._writer = Writer(host, turn, agent)
-        self._caller = Caller(self._writer, policy)
-        self._asker = Asker(self._writer, model, policy, self._caller.expect)
+        self._writer = TurnWriter(host, turn, agent)
+        self._caller = ToolCallRunner(self._writer, policy)
+        self._asker = ModelClient(self._writer, model, policy, self._caller.expect)
 
     async def run(self, resume: bool) -> TurnEnded:
         task = asyncio.current_task()
@@ -55,7 +55,7 @@ class _Turn:
         try:
             try:
                 return await self._loop(resume)
-            except TurnOver as over:
+            except TurnStopped as over:
                 return self._ended(over.status, over.reason, over.todo, over.limit)
             except ModelError as error:
                 await self._writer.commit(*self._asker.last_words())
@@ -79,7 +79,7 @@ class _Turn:
     async def _loop(self, resume: bool) -> TurnEnded:
         history = self._host.history()
         host = self._host
-        step = host.steps(self._turn) if isinstance(host, Steerable) else steps_since_user(history)
+        step = host.steps(self._turn) if isinstance(host, SteerableHost) else steps_since_user(history)
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
             return self._ended("done")  # It was answered; only its end was not written down.
         if resume and (calls := unanswered(history)):
@@ -93,7 +93,7 @@ class _Turn:
             if not reply.message.calls:
                 return self._answered(reply)
             await self._caller.run(step, tools)
-            if isinstance(host, Steerable):
+            if isinstance(host, SteerableHost):
                 await host.take_in(self._turn)
         return self._ended(
             "limit",
@@ -113,7 +113,7 @@ class _Turn:
         )
         self._host.live(event)
 
-    def _answered(self, reply: Reply) -> TurnEnded:
+    def _answered(self, reply: ModelReply) -> TurnEnded:
         if reply.finish == "length":
             reason = "the answer reached the model's output limit"
             return self._ended("limit", reason, f"{GO_ON}, or raise max_tokens under [model]", "output")

@@ -2,25 +2,25 @@
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant, GrantRefused
+from omni_tui.approvals.pending_calls import Resolution, UserError
 from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, since
-from omni_tui.approvals.policy import COVERS, Assessment, Decision, Facts, assess
-from omni_tui.approvals.queue import Refused, Resolution
+from omni_tui.approvals.policy import COVERS, Assessment, Decision, DecisionFacts, assess
 from omni_tui.approvals.risk import classify
-from omni_tui.approvals.subject import Proposal, Subject
+from omni_tui.approvals.subject import CallProposal, Subject
 
 __all__ = [
     "COVERS",
     "Assessment",
+    "CallProposal",
     "Decision",
-    "Facts",
+    "DecisionFacts",
     "Gate",
     "Grant",
     "GrantRefused",
     "Pins",
-    "Proposal",
-    "Refused",
     "Resolution",
     "Subject",
+    "UserError",
     "assess",
     "classify",
     "definition_hash",

@@ -10,7 +10,7 @@ from omni_tui.memory import CallRow
 from omni_tui.protocol import JsonText, Mode, SafeText
 from omni_tui.protocol.events import ApprovalRequested, CallProposed
 from omni_tui.security.identifiers import identifier
-from omni_tui.security.text import exact_json, hidden, safe, safe_json, safe_line
+from omni_tui.security.text import count_hidden, exact_json, safe, safe_json, safe_line
 
 CARD_LIMIT = 48_000
 """Characters of arguments that travel with a card; the rest is fetched before it can be approved."""
@@ -19,7 +19,7 @@ _PREVIEW = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class CardContent:
     """Why a call is asked about, and whether it is a second showing."""
 
     subject: Subject
@@ -33,7 +33,7 @@ class Card:
     """The mode under which it waits, None for a call by hand."""
 
 
-def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
+def call_proposed(card: CardContent, row: CallRow, digest: str) -> CallProposed:
     """Return the event that says somebody wants to make a call."""
     return CallProposed(
         call=row.call,
@@ -51,7 +51,7 @@ def call_proposed(card: Card, row: CallRow, digest: str) -> CallProposed:
     )
 
 
-def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested:
+def request_approval(card: CardContent, row: CallRow, digest: str) -> ApprovalRequested:
     """Return the event that puts a call before the person."""
     subject = card.subject
     value = json.loads(row.args)
@@ -69,7 +69,7 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
         arguments_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
         size=len(row.args),
         complete=complete,
-        differs=hidden(row.args.decode("utf-8", "replace"), joined=False) > 0 or _escapes(value),
+        differs=count_hidden(row.args.decode("utf-8", "replace"), joined=False) > 0 or _escapes(value),
         held=card.held,
         description=safe(subject.description, limit=2_000, joined=False),
         title=safe_line(subject.title, limit=128),
@@ -88,7 +88,7 @@ def request_approval(card: Card, row: CallRow, digest: str) -> ApprovalRequested
 def _escapes(value: object) -> bool:
     """Whether a string holds characters that JSON escapes and a terminal would act on."""
     if isinstance(value, str):
-        return hidden(value.replace("\n", "").replace("\t", ""), joined=False) > 0
+        return count_hidden(value.replace("\n", "").replace("\t", ""), joined=False) > 0
     if isinstance(value, dict):
         return any(_escapes(key) or _escapes(each) for key, each in value.items())
     return isinstance(value, list) and any(_escapes(each) for each in value)

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from omni_tui.approvals.grants import Grant, GrantRefused
-from omni_tui.approvals.queue import OpenCall
-from omni_tui.memory import GrantSpent, Journal, Tx, calls
+from omni_tui.approvals.pending_calls import PendingCall
+from omni_tui.memory import GrantSpent, Journal, Transaction, call_table
 from omni_tui.protocol.events import CallChanged, CallRound
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import Dispatch
@@ -28,7 +28,7 @@ class Dispatches:
         """Let nothing more be sent under a dispatch; its call may go on all the same, as a task."""
         self._open.discard(dispatch)
 
-    async def redeem(self, item: OpenCall, grant: Grant) -> Dispatch:
+    async def redeem(self, item: PendingCall, grant: Grant) -> Dispatch:
         """Journal `dispatching` and return what may be sent. Raises `GrantRefused`.
 
         The bytes come from the row that the compare-and-set matched, not from memory. Cancelled while
@@ -49,7 +49,7 @@ class Dispatches:
         self._open.add(dispatch)
         return dispatch
 
-    async def _consumed(self, item: OpenCall, grant: Grant) -> bytes:
+    async def _consumed(self, item: PendingCall, grant: Grant) -> bytes:
         event = CallChanged(
             call=grant.call, state="dispatching", decider=item.row.decider, attempt=grant.attempt
         )
@@ -65,7 +65,7 @@ class Dispatches:
         item.written, item.unwritten = True, ()
         return arguments
 
-    async def _give_back(self, item: OpenCall, writing: asyncio.Future[bytes]) -> None:
+    async def _give_back(self, item: PendingCall, writing: asyncio.Future[bytes]) -> None:
         """Wait for what is being written, and end the call if it was. Raises what the journal raises."""
         await asyncio.wait([writing])
         if writing.cancelled() or writing.exception() is not None:
@@ -78,7 +78,8 @@ class Dispatches:
             attempt=item.row.attempt,
         )
         await self._journal.commit(
-            event, change=lambda tx: calls.move(tx, item.row.call, "cancelled", expect=("dispatching",))
+            event,
+            change=lambda tx: call_table.move(tx, item.row.call, "cancelled", expect=("dispatching",)),
         )
         item.row = replace(item.row, state="cancelled")
 
@@ -96,12 +97,12 @@ class Dispatches:
         )
 
 
-def _consume(tx: Tx, item: OpenCall, grant: Grant) -> bytes:
+def _consume(tx: Transaction, item: PendingCall, grant: Grant) -> bytes:
     if not item.written:
-        calls.insert(tx, item.row)
+        call_table.insert(tx, item.row)
     else:
-        calls.move(tx, grant.call, "approved", expect=("approved",), nonce=grant.nonce)
-    return calls.consume(
+        call_table.move(tx, grant.call, "approved", expect=("approved",), nonce=grant.nonce)
+    return call_table.consume(
         tx,
         grant.call,
         grant.attempt,

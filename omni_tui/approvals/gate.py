@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from omni_tui.approvals import attempts
-from omni_tui.approvals.cards import Card, call_proposed, request_approval
+from omni_tui.approvals import further_attempts
+from omni_tui.approvals.cards import CardContent, call_proposed, request_approval
 from omni_tui.approvals.dispatches import Dispatches
 from omni_tui.approvals.grants import Grant, GrantRefused, Mint
+from omni_tui.approvals.pending_calls import PENDING_STATES, PendingCall, Resolution, UserError
 from omni_tui.approvals.policy import Assessment, Decision, assess
-from omni_tui.approvals.queue import OPEN, OpenCall, Refused, Resolution
-from omni_tui.approvals.subject import Proposal, Subject, facts, moved_on
-from omni_tui.memory import CallMoved, CallRow, Journal, Tx, calls
+from omni_tui.approvals.subject import CallProposal, Subject, decision_facts, has_changed
+from omni_tui.memory import CallMoved, CallRow, Journal, Transaction, call_table
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
@@ -55,19 +55,19 @@ class Gate:
         self._now = now
         self._headless = headless
         self._mint = Mint(clock)
-        self._open: dict[str, OpenCall] = {}
+        self._open: dict[str, PendingCall] = {}
         self._resolved: dict[str, Resolution] = {}
         self.dispatches = Dispatches(journal)
         self._verdicts = asyncio.Lock()
 
     # --- proposals ------------------------------------------------------------------------------
 
-    def assess(self, proposal: Proposal, subject: Subject, mode: Mode) -> Assessment:
+    def assess(self, proposal: CallProposal, subject: Subject, mode: Mode) -> Assessment:
         """Say what would be decided on a proposal of a turn in `mode`, without side effects."""
         now = mode if self._now is None else self._now()
-        return assess(self._base, facts(proposal, subject, mode, now))
+        return assess(self._base, decision_facts(proposal, subject, mode, now))
 
-    async def propose(self, proposal: Proposal, subject: Subject, mode: Mode) -> Resolution | None:
+    async def propose(self, proposal: CallProposal, subject: Subject, mode: Mode) -> Resolution | None:
         """Journal a proposal. Return how it ended, or None if it waits for the person now.
 
         Then `resolution` waits for the verdict, and `withdraw` ends the wait.
@@ -84,7 +84,7 @@ class Gate:
             reason = "; ".join(assessment.why) or "it needs an approval"
             return await self._refuse(opened, "withheld", "headless", reason)
         events = (call_proposed(opened.card, opened.row, opened.digest), self._request(opened))
-        await self._journal.commit(*events, change=lambda tx: calls.insert(tx, opened.row))
+        await self._journal.commit(*events, change=lambda tx: call_table.insert(tx, opened.row))
         return None
 
     async def restore(self, row: CallRow, subject: Subject | None, mode: Mode, fallback: str = "") -> None:
@@ -92,7 +92,7 @@ class Gate:
 
         If its server is not connected yet, `reconsider` completes the card when it is.
         """
-        proposal = Proposal.from_row(row)
+        proposal = CallProposal.from_row(row)
         if subject is None:
             subject = Subject.missing(row.server, row.tool)
             asked_in = mode if row.origin == "agent" else None
@@ -114,12 +114,12 @@ class Gate:
                 subject = self._lookup(server, item.row.tool)
                 if item.row.server != server or not incomplete or subject is None:
                     continue
-                if moved_on(item.row, subject):
+                if has_changed(item.row, subject):
                     await self._hold(item, subject)
                     continue
                 assessment = _after_restart(self.assess(item.proposal, subject, item.mode))
                 was = item.card
-                card = Card(subject, assessment.why, held=assessment.held, restored=True)
+                card = CardContent(subject, assessment.why, held=assessment.held, restored=True)
                 item.card = replace(
                     card, edited=was.edited, fallback=was.fallback, mode=assessment.mode or was.mode
                 )
@@ -127,16 +127,16 @@ class Gate:
 
     def _opened(
         self,
-        proposal: Proposal,
+        proposal: CallProposal,
         subject: Subject,
         assessment: Assessment,
         mode: Mode,
         row: CallRow | None = None,
-    ) -> OpenCall:
+    ) -> PendingCall:
         state: CallState = "held" if assessment.held else "pending"
         if row is None:
             row = proposal.row(subject, state, self._digest(proposal.arguments))
-        card = Card(
+        card = CardContent(
             subject,
             assessment.why,
             held=assessment.held,
@@ -144,11 +144,11 @@ class Gate:
             mode=assessment.mode,
         )
         waiter: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
-        return OpenCall(
+        return PendingCall(
             row=row, card=card, digest=self._shown(row), waiter=waiter, proposal=proposal, mode=mode
         )
 
-    def _allow(self, opened: OpenCall, assessment: Assessment) -> None:
+    def _allow(self, opened: PendingCall, assessment: Assessment) -> None:
         """Approve at once. Written together with `dispatching`, so that one flush serves both."""
         opened.row = replace(opened.row, state="approved", decider=assessment.decider)
         opened.written = False
@@ -157,12 +157,12 @@ class Gate:
             CallChanged(call=opened.row.call, state="approved", decider=assessment.decider),
         )
 
-    async def _refuse(self, opened: OpenCall, state: CallState, decider: str, reason: str) -> Resolution:
+    async def _refuse(self, opened: PendingCall, state: CallState, decider: str, reason: str) -> Resolution:
         row = replace(opened.row, state=state, decider=decider)
         await self._journal.commit(
             call_proposed(opened.card, row, opened.digest),
             CallChanged(call=row.call, state=state, decider=decider, reason=safe(reason, limit=1000)),
-            change=lambda tx: calls.insert(tx, row),
+            change=lambda tx: call_table.insert(tx, row),
         )
         self._open.pop(row.call, None)
         return Resolution(state, decider, reason)
@@ -171,10 +171,10 @@ class Gate:
 
     def pending(self) -> list[str]:
         """Return the calls that wait for the person, oldest first."""
-        return [call for call, item in self._open.items() if item.row.state in OPEN]
+        return [call for call, item in self._open.items() if item.row.state in PENDING_STATES]
 
     async def decide(self, call: str, digest: str, *, approve: bool, feedback: str = "") -> Resolution:
-        """Carry out the person's verdict on exactly what was shown. Raises `Refused`.
+        """Carry out the person's verdict on exactly what was shown. Raises `UserError`.
 
         The decision is on disk before anybody acts on it.
         """
@@ -198,8 +198,8 @@ class Gate:
             card = replace(item.card, edited=True, restored=False)
             await self._journal.commit(
                 request_approval(card, row, self._shown(row)),
-                change=lambda tx: calls.move(
-                    tx, call, row.state, expect=OPEN, args=row.args, args_hash=row.args_hash
+                change=lambda tx: call_table.move(
+                    tx, call, row.state, expect=PENDING_STATES, args=row.args, args_hash=row.args_hash
                 ),
             )
             item.row, item.card, item.digest = row, card, self._shown(row)
@@ -220,30 +220,32 @@ class Gate:
 
     async def _withdraw(self, call: str, decider: str, reason: str) -> bool:
         item = self._open.get(call)
-        if item is None or item.row.state not in (*OPEN, "approved"):
+        if item is None or item.row.state not in (*PENDING_STATES, "approved"):
             return False
         self._mint.revoke(call)
         why, attempt = safe(reason, limit=1000), item.row.attempt
         event = CallChanged(call=call, state="cancelled", decider=decider, reason=why, attempt=attempt)
         if not item.written:
             row = replace(item.row, state="cancelled")
-            await self._journal.commit(*item.unwritten, event, change=lambda tx: calls.insert(tx, row))
+            await self._journal.commit(*item.unwritten, event, change=lambda tx: call_table.insert(tx, row))
         else:
             try:
-                await self._move(item, "cancelled", event, decider=decider, expect=(*OPEN, "approved"))
-            except Refused:
+                await self._move(
+                    item, "cancelled", event, decider=decider, expect=(*PENDING_STATES, "approved")
+                )
+            except UserError:
                 return False
         self._settle(item, Resolution("cancelled", decider, reason))
         self._open.pop(call, None)
         return True
 
     async def resolution(self, call: str) -> Resolution:
-        """Return the verdict on a call, once there is one. Raises `Refused` if it was never asked."""
+        """Return the verdict on a call, once there is one. Raises `UserError` if it was never asked."""
         if (resolved := self._resolved.get(call)) is not None:
             return resolved
         item = self._open.get(call)
         if item is None:
-            raise Refused("this call is over")
+            raise UserError("this call is over")
         return await asyncio.shield(item.waiter)
 
     def withdrawn(self, call: str) -> bool:
@@ -267,12 +269,12 @@ class Gate:
             item = self._open.get(call)
             return item is None or not await self._tightened(item)
 
-    async def _tightened(self, item: OpenCall) -> bool:
+    async def _tightened(self, item: PendingCall) -> bool:
         row = item.row
         if row.state != "approved" or row.decider != "mode":
             return False
         subject = self._lookup(row.server, row.tool)
-        if subject is None or moved_on(row, subject):
+        if subject is None or has_changed(row, subject):
             return False  # there is no grant for it anyway: see `_as_approved`
         assessment = self.assess(item.proposal, subject, item.mode)
         if assessment.decision == "allow":
@@ -285,10 +287,12 @@ class Gate:
         self._resolved.pop(row.call, None)
         item.card = replace(item.card, why=assessment.why, held=assessment.held, mode=assessment.mode)
         reason = "; ".join(assessment.why)
-        decider = "" if state in OPEN else "headless" if state == "withheld" else assessment.decider
+        decider = (
+            "" if state in PENDING_STATES else "headless" if state == "withheld" else assessment.decider
+        )
         now = replace(row, state=state, decider=decider)
         event: AnyEvent = request_approval(item.card, now, item.digest)
-        if state not in OPEN:
+        if state not in PENDING_STATES:
             event = CallChanged(
                 call=row.call,
                 state=state,
@@ -298,24 +302,26 @@ class Gate:
             )
         await self._journal.commit(*self._entered(item, now), event, change=self._change(item, now))
         item.row, item.written, item.unwritten = now, True, ()
-        if state not in OPEN:
+        if state not in PENDING_STATES:
             self._settle(item, Resolution(state, decider, reason))
         return True
 
     @staticmethod
-    def _entered(item: OpenCall, now: CallRow) -> tuple[AnyEvent, ...]:
+    def _entered(item: PendingCall, now: CallRow) -> tuple[AnyEvent, ...]:
         """Return the event that says a call was proposed, if it is not on disk yet."""
         return () if item.written else (call_proposed(item.card, now, item.digest),)
 
     @staticmethod
-    def _change(item: OpenCall, now: CallRow) -> Callable[[Tx], None]:
+    def _change(item: PendingCall, now: CallRow) -> Callable[[Transaction], None]:
         """Return the change of the table that takes an approved call to where it stands now."""
         if not item.written:
-            return lambda tx: calls.insert(tx, now)
-        return lambda tx: calls.move(tx, now.call, now.state, expect=("approved",), decider=now.decider)
+            return lambda tx: call_table.insert(tx, now)
+        return lambda tx: call_table.move(
+            tx, now.call, now.state, expect=("approved",), decider=now.decider
+        )
 
     def grant(self, call: str) -> Grant:
-        """Make the grant for an approved call. Raises `Refused` for any other.
+        """Make the grant for an approved call. Raises `UserError` for any other.
 
         What was approved must still be what is there: a changed definition goes back to the person.
         """
@@ -354,17 +360,22 @@ class Gate:
         """Make the next attempt of a call whose last one may be made again; True: ask for its grant.
 
         It is of the same bytes for what was approved. If that has changed since, a call that was refused
-        unseen waits for the person anew (headless it is withheld): see `resolution`. Raises `Refused` where
+        unseen waits for the person anew (headless it is withheld): see `resolution`. Raises `UserError`
+        where
         there is to be no further attempt; the call is then as it was.
         """
         async with self._verdicts:
             item = self._open.get(dispatch.call)
-            if item is None or attempts.barred(item, failed) or dispatch not in self.dispatches:
-                raise Refused("it was tried again already, or is over")
+            if (
+                item is None
+                or further_attempts.attempts_exhausted(item, failed)
+                or dispatch not in self.dispatches
+            ):
+                raise UserError("it was tried again already, or is over")
             subject = self._lookup(dispatch.server, dispatch.tool)
             if subject is None:
-                raise Refused("the server is gone, or no longer has this tool")
-            await attempts.again(
+                raise UserError("the server is gone, or no longer has this tool")
+            await further_attempts.start_next_attempt(
                 self._journal, item, subject, failed, shown=self._shown, headless=self._headless
             )
             self.dispatches.close(dispatch)
@@ -373,11 +384,11 @@ class Gate:
             self._resolved.pop(dispatch.call, None)
             item.waiter = asyncio.get_running_loop().create_future()
             if item.row.state == "withheld":
-                self._settle(item, Resolution("withheld", "headless", attempts.CHANGED))
+                self._settle(item, Resolution("withheld", "headless", further_attempts.CHANGED))
             return False
 
-    async def answer_unsent(self, call: str, event: CallFinished, result: bytes) -> None:
-        """Journal that an approved call is answered from the cache, and forget it. Raises `Refused`.
+    async def finish_unsent(self, call: str, event: CallFinished, result: bytes) -> None:
+        """Journal that an approved call is answered from the cache, and forget it. Raises `UserError`.
 
         What holds for a grant holds here: the call is approved, and what was approved is still there.
         """
@@ -385,7 +396,7 @@ class Gate:
         await self._journal.commit(
             *item.unwritten,
             event,
-            change=lambda tx: attempts.enter_cached(tx, item.row, result, new=not item.written),
+            change=lambda tx: further_attempts.record_cached(tx, item.row, result, new=not item.written),
         )
         self._open.pop(call, None)
 
@@ -393,10 +404,10 @@ class Gate:
         """Journal the end of a call, with its whole result, and forget it."""
         self.dispatches.close(dispatch)
 
-        def change(tx: Tx) -> None:
-            calls.move(tx, dispatch.call, state, expect=("dispatching",))
+        def change(tx: Transaction) -> None:
+            call_table.move(tx, dispatch.call, state, expect=("dispatching",))
             if result:
-                calls.put_result(tx, dispatch.call, dispatch.attempt, result)
+                call_table.put_result(tx, dispatch.call, dispatch.attempt, result)
 
         try:
             await self._journal.commit(event, change=change)
@@ -405,39 +416,39 @@ class Gate:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _waiting(self, call: str, digest: str) -> OpenCall:
+    def _waiting(self, call: str, digest: str) -> PendingCall:
         item = self._open.get(call)
-        if item is None or item.row.state not in OPEN:
-            raise Refused("this call does not wait for a decision any more")
+        if item is None or item.row.state not in PENDING_STATES:
+            raise UserError("this call does not wait for a decision any more")
         if item.digest != digest:
-            raise Refused("this call changed after it was shown; look at it again")
+            raise UserError("this call changed after it was shown; look at it again")
         return item
 
-    def _as_approved(self, call: str) -> OpenCall:
+    def _as_approved(self, call: str) -> PendingCall:
         item = self._open.get(call)
         if item is None or item.row.state != "approved":
-            raise Refused("this call is not approved")
+            raise UserError("this call is not approved")
         if item.halted:
-            raise Refused("its run was stopped")
+            raise UserError("its run was stopped")
         subject = self._lookup(item.row.server, item.row.tool)
-        if subject is None or moved_on(item.row, subject):
-            raise Refused("the tool or its server changed after the approval")
+        if subject is None or has_changed(item.row, subject):
+            raise UserError("the tool or its server changed after the approval")
         return item
 
-    async def _still_as_shown(self, item: OpenCall) -> None:
+    async def _still_as_shown(self, item: PendingCall) -> None:
         """Refuse an approval of something that is not there now, or is not what was shown."""
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None:
-            raise Refused(f"{item.row.server} is not connected now, or no longer has this tool")
-        if not moved_on(item.row, subject):
+            raise UserError(f"{item.row.server} is not connected now, or no longer has this tool")
+        if not has_changed(item.row, subject):
             assessment = self.assess(item.proposal, subject, item.mode)
             if assessment.decision == "deny":
-                raise Refused(f"{assessment.why[0]}; reject it, or change the mode")
+                raise UserError(f"{assessment.why[0]}; reject it, or change the mode")
             return
         await self._hold(item, subject)
-        raise Refused("the tool or its server changed while this waited; look at it again")
+        raise UserError("the tool or its server changed while this waited; look at it again")
 
-    async def _hold(self, item: OpenCall, subject: Subject) -> None:
+    async def _hold(self, item: PendingCall, subject: Subject) -> None:
         """Put what is there now before the person, who saw something else."""
         row = replace(item.row, server_fp=subject.server_fp, def_hash=subject.def_hash, state="held")
         why = ("the tool or its server changed while this waited",)
@@ -445,30 +456,30 @@ class Gate:
         item.row, item.digest = row, self._shown(row)
         await self._journal.commit(
             self._request(item),
-            change=lambda tx: calls.move(
-                tx, row.call, "held", expect=OPEN, server_fp=row.server_fp, def_hash=row.def_hash
+            change=lambda tx: call_table.move(
+                tx, row.call, "held", expect=PENDING_STATES, server_fp=row.server_fp, def_hash=row.def_hash
             ),
         )
 
     async def _move(
         self,
-        item: OpenCall,
+        item: PendingCall,
         state: CallState,
         event: AnyEvent,
         *,
         decider: str,
-        expect: tuple[CallState, ...] = OPEN,
+        expect: tuple[CallState, ...] = PENDING_STATES,
     ) -> None:
         call = item.row.call
         try:
             await self._journal.commit(
-                event, change=lambda tx: calls.move(tx, call, state, expect=expect, decider=decider)
+                event, change=lambda tx: call_table.move(tx, call, state, expect=expect, decider=decider)
             )
         except CallMoved:
-            raise Refused("somebody else decided on this call first") from None
+            raise UserError("somebody else decided on this call first") from None
         item.row = replace(item.row, state=state, decider=decider)
 
-    def _settle(self, item: OpenCall, resolution: Resolution) -> None:
+    def _settle(self, item: PendingCall, resolution: Resolution) -> None:
         self._resolved[item.row.call] = resolution
         if not item.waiter.done():
             item.waiter.set_result(resolution)
@@ -479,7 +490,7 @@ class Gate:
         """The digest a verdict must name: server, definition and arguments, as they are shown."""
         return self._digest(f"{row.call}|{row.server_fp}|{row.def_hash}|{row.args_hash}".encode())
 
-    def _request(self, item: OpenCall) -> Any:
+    def _request(self, item: PendingCall) -> Any:
         return request_approval(item.card, item.row, item.digest)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_tui.approvals.policy import Trust
-from omni_tui.config.launch import program_of
+from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory import PinnedTool, TrustStore
 from omni_tui.servers.base import ToolDefinition

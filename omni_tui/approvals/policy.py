@@ -29,7 +29,7 @@ COVERS: dict[Mode, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DecisionFacts:
     """Everything a decision may depend on.
 
     `mode` is the mode of the message that the turn answers, `now` the mode of this moment (None: the
@@ -64,7 +64,7 @@ class Assessment:
     mode: Mode | None = None
 
 
-def assess(base: dict[Mode, Decision], facts: Facts) -> Assessment:
+def assess(base: dict[Mode, Decision], facts: DecisionFacts) -> Assessment:
     """Decide on a call. `base` holds the config's decision for each mode.
 
     An agent's call is judged under the mode of its turn and under the mode of now; the severer decision
@@ -94,14 +94,14 @@ def assess(base: dict[Mode, Decision], facts: Facts) -> Assessment:
     return max(under_turn, under_now, key=lambda each: SEVERITY[each.decision])
 
 
-def _without_plan(facts: Facts) -> tuple[str, ...]:
+def _without_plan(facts: DecisionFacts) -> tuple[str, ...]:
     """Say why a call is asked about that orchestrator mode would let pass only as part of a plan."""
     if facts.now != "orchestrator":
         return ()
     return ("orchestrator mode asks about a plan first, and this call belongs to none",)
 
 
-def _by_hand(facts: Facts, why: list[str], held: bool) -> Assessment:
+def _by_hand(facts: DecisionFacts, why: list[str], held: bool) -> Assessment:
     """A call by hand is itself a decision; what is dangerous or has changed is asked once more."""
     if facts.risk == "destructive":
         why.append("this tool may destroy things")
@@ -110,7 +110,7 @@ def _by_hand(facts: Facts, why: list[str], held: bool) -> Assessment:
     return Assessment("allow", "user (by hand)", tuple(why), held)
 
 
-def _by_agent(base: Decision, mode: Mode, facts: Facts, found: list[str], held: bool) -> Assessment:
+def _by_agent(base: Decision, mode: Mode, facts: DecisionFacts, found: list[str], held: bool) -> Assessment:
     why = list(found)
     if base == "deny":
         return Assessment("deny", "mode", (f"{mode} mode is set to deny every call",), held, mode)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from omni_tui.approvals.policy import Facts, Origin, Trust
+from omni_tui.approvals.policy import DecisionFacts, Origin, Trust
 from omni_tui.memory import CallRow
 from omni_tui.protocol import Mode
 from omni_tui.protocol.events import CallState, Risk
@@ -49,7 +49,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class CallProposal:
     """Somebody wants to call a tool. `arguments` is the canonical JSON, checked already.
 
     `unchecked` says why the arguments could not be checked, `confirmed` that the person answered
@@ -107,9 +107,9 @@ class Proposal:
         )
 
 
-def facts(proposal: Proposal, subject: Subject, mode: Mode, now: Mode) -> Facts:
+def decision_facts(proposal: CallProposal, subject: Subject, mode: Mode, now: Mode) -> DecisionFacts:
     """Return what a decision on a proposal may depend on: `mode` is that of its turn."""
-    return Facts(
+    return DecisionFacts(
         mode=mode,
         origin=proposal.origin,
         risk=subject.risk,
@@ -123,6 +123,6 @@ def facts(proposal: Proposal, subject: Subject, mode: Mode, now: Mode) -> Facts:
     )
 
 
-def moved_on(row: CallRow, subject: Subject) -> bool:
+def has_changed(row: CallRow, subject: Subject) -> bool:
     """Whether a tool, or its server, is not any more what a call was proposed for."""
     return (row.server_fp, row.def_hash) != (subject.server_fp, subject.def_hash)

@@ -9,8 +9,8 @@ import sys
 
 import msgspec
 
-from omni_tui.cli.demo import own_state
-from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.demo import temporary_state
+from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
 from omni_tui.config.paths import find_paths
 from omni_tui.links import EngineProcess, spawn_engine
@@ -22,25 +22,25 @@ _LEAVE_S = 6.0
 def app(arguments: argparse.Namespace) -> int:
     """Run the app until the person leaves."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise Failure(
+        raise CliError(
             "the app needs a terminal",
             todo="Without one, use: omni-tui run PROMPT, servers, tools or call (see omni-tui --help).",
-            status=Exit.USAGE,
+            status=ExitStatus.USAGE,
         )
     if not sys.stderr.isatty():  # Textual draws there, and what goes wrong is in the log
         os.dup2(sys.stdout.fileno(), 2)
-    with own_state(launch_options(arguments)) as options:
+    with temporary_state(launch_options(arguments)) as options:
         status, demo = _run(options, arguments.theme)
     if not demo:
         return status
-    with own_state(LaunchOptions(demo=True)) as options:
+    with temporary_state(LaunchOptions(demo=True)) as options:
         return _run(options, arguments.theme)[0]
 
 
 def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
     """Return the exit status, and whether the person wants the demo instead."""
     paths = find_paths(config=options.config, state_dir=options.state_dir)
-    engines = Engines(options)
+    engines = EngineStarter(options)
     try:
         if _processors() > 1:  # it connects while textual loads; on one processor they would only compete
             engines.start()
@@ -57,12 +57,12 @@ def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
             ),
         )
         face.run()
-        return face.return_code or Exit.DONE, face.wants_demo
+        return face.return_code or ExitStatus.DONE, face.wants_demo
     finally:
         engines.finish()
 
 
-class Engines:
+class EngineStarter:
     """The engine of this face, and those started again after one has gone."""
 
     def __init__(self, options: LaunchOptions) -> None:

@@ -8,13 +8,13 @@ import json
 import os
 from typing import Any
 
-from omni_tui.cli.failures import Exit
+from omni_tui.cli.errors import ExitStatus
 from omni_tui.cli.key_table import key_problems
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import say, say_json, table, tell
-from omni_tui.config.load import Loaded, load_config
+from omni_tui.cli.output import print_json, print_note, print_result, table
+from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.config.paths import Paths
-from omni_tui.config.shown import shown_target
+from omni_tui.config.server_display import display_target
 from omni_tui.protocol.events import Problem
 
 
@@ -25,11 +25,11 @@ def config(arguments: argparse.Namespace) -> int:
     return actions[arguments.action](loaded, arguments.json)
 
 
-def _check(loaded: Loaded, as_json: bool) -> int:
+def _check(loaded: LoadedConfig, as_json: bool) -> int:
     loaded = dataclasses.replace(loaded, problems=(*loaded.problems, *key_problems(loaded)))
     stuck = [spec for spec in loaded.servers if spec.problem and spec.enabled]
     if as_json:
-        say_json(
+        print_json(
             {
                 "file": str(loaded.paths.config_file),
                 "problems": [_problem_json(each) for each in loaded.problems],
@@ -40,68 +40,68 @@ def _check(loaded: Loaded, as_json: bool) -> int:
     else:
         _print_check(loaded)
         for spec in stuck:
-            say(f"the server {spec.name} cannot start: {spec.problem}")
+            print_result(f"the server {spec.name} cannot start: {spec.problem}")
     if loaded.problems:
-        return Exit.USAGE
-    return Exit.FAILED if stuck else Exit.DONE
+        return ExitStatus.USAGE
+    return ExitStatus.FAILED if stuck else ExitStatus.DONE
 
 
-def _print_check(loaded: Loaded) -> None:
+def _print_check(loaded: LoadedConfig) -> None:
     for each in loaded.problems:
-        say(f"{each.where}: {each.what}" + (f"\n    {each.todo}" if each.todo else ""))
+        print_result(f"{each.where}: {each.what}" + (f"\n    {each.todo}" if each.todo else ""))
     for each in loaded.notes:
-        tell(f"{each.where}: {each.what}")
+        print_note(f"{each.where}: {each.what}")
     if loaded.problems:
         count = len(loaded.problems)
         after = "until then every call asks first" if loaded.serious else "the servers named do not start"
-        tell(f"{count} mistake{'s' if count > 1 else ''}; {after}")
+        print_note(f"{count} mistake{'s' if count > 1 else ''}; {after}")
     elif loaded.first_run:
-        say(f"there is no config file yet; it would be {loaded.paths.config_file}")
+        print_result(f"there is no config file yet; it would be {loaded.paths.config_file}")
     else:
-        say(f"{loaded.paths.config_file}: no mistakes, {len(loaded.servers)} servers")
+        print_result(f"{loaded.paths.config_file}: no mistakes, {len(loaded.servers)} servers")
 
 
 def _problem_json(problem: Problem) -> dict[str, str]:
     return {"where": problem.where, "what": problem.what, "todo": problem.todo}
 
 
-def _path(loaded: Loaded, as_json: bool) -> int:
+def _path(loaded: LoadedConfig, as_json: bool) -> int:
     paths = {name: _text(getattr(loaded.paths, name)) for name in Paths.__struct_fields__}
     if as_json:
-        say_json(paths)
+        print_json(paths)
     else:
-        say(table(("WHAT", "WHERE"), [(name, path) for name, path in paths.items() if path]))
-    return Exit.DONE
+        print_result(table(("WHAT", "WHERE"), [(name, path) for name, path in paths.items() if path]))
+    return ExitStatus.DONE
 
 
 def _text(path: object) -> str:
     return "" if path is None else str(path)
 
 
-def _show(loaded: Loaded, as_json: bool) -> int:
+def _show(loaded: LoadedConfig, as_json: bool) -> int:
     """Print what is in force. References are shown as references: the values never leave the engine."""
     values = loaded.config.model_dump(exclude={"servers"})
     servers = [_server(loaded, index) for index in range(len(loaded.servers))]
     if as_json:
         origins = {".".join(map(str, path)): where for path, where in (loaded.origins or {}).items()}
-        say_json({**values, "servers": servers, "origins": origins})
-        return Exit.DONE
+        print_json({**values, "servers": servers, "origins": origins})
+        return ExitStatus.DONE
     rows = []
     for section, table_of in values.items():
         for key, value in table_of.items():
             where = (loaded.origins or {}).get((section, key), "")
             if where or value not in (None, "", [], {}):
                 rows.append((f"{section}.{key}", json.dumps(value, ensure_ascii=False), where or "default"))
-    say(table(("KEY", "VALUE", "FROM"), rows))
+    print_result(table(("KEY", "VALUE", "FROM"), rows))
     if servers:
-        say()
+        print_result()
         headings = ("SERVER", "FROM", "STARTS", "REACHED BY", "")
         lines = [(s["name"], s["source"], s["starts"], s["target"], s["problem"]) for s in servers]
-        say(table(headings, lines))
-    return Exit.DONE
+        print_result(table(headings, lines))
+    return ExitStatus.DONE
 
 
-def _server(loaded: Loaded, index: int) -> dict[str, Any]:
+def _server(loaded: LoadedConfig, index: int) -> dict[str, Any]:
     spec = loaded.servers[index]
     starts = "by itself" if spec.allowed else "when allowed"
     if not spec.enabled or spec.problem:
@@ -110,7 +110,7 @@ def _server(loaded: Loaded, index: int) -> dict[str, Any]:
         "name": spec.name,
         "source": spec.source,
         "starts": starts,
-        "target": shown_target(spec),
+        "target": display_target(spec),
         "env": sorted(spec.env),
         "headers": sorted(spec.headers),
         "problem": spec.problem,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from omni_tui.protocol.launch import LaunchOptions
+from omni_tui.protocol.launch_options import LaunchOptions
 
 _PREFIX = "omni-tui-demo-"
 
 
 @contextmanager
-def own_state(options: LaunchOptions) -> Iterator[LaunchOptions]:
+def temporary_state(options: LaunchOptions) -> Iterator[LaunchOptions]:
     """Give a demo a temporary state folder, which is removed afterwards; other starts pass as they are.
 
     A demo whose state folder the person named keeps what it wrote.

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 from omni_tui import __version__
-from omni_tui.cli.failures import Exit
+from omni_tui.cli.errors import ExitStatus
 from omni_tui.cli.key_table import key_problems
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import say, say_json
-from omni_tui.config.load import Loaded, load_config
-from omni_tui.config.secrets import references
+from omni_tui.cli.output import print_json, print_result
+from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.secret_settings import secret_references
 
-LITELLM = "1.106.2"
+LITELLM_VERSION = "1.106.2"
 """The one version that is known to be good; two releases of that year were poisoned."""
 
 _OLDEST_SQLITE = (3, 37)
@@ -46,22 +46,22 @@ def doctor(arguments: argparse.Namespace) -> int:
         except Exception as error:  # the doctor must get through the whole list
             findings.append(Finding(check.__name__.strip("_"), "bad", f"could not be checked: {error!r}"))
     if arguments.json:
-        say_json([asdict(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
             hint = f"\n        {finding.todo}" if finding.todo else ""
-            say(f"{_MARKS[finding.level]}  {finding.name}: {finding.what}{hint}")
-    return Exit.FAILED if any(finding.level == "bad" for finding in findings) else Exit.DONE
+            print_result(f"{_MARKS[finding.level]}  {finding.name}: {finding.what}{hint}")
+    return ExitStatus.FAILED if any(finding.level == "bad" for finding in findings) else ExitStatus.DONE
 
 
-def _python(loaded: Loaded) -> Iterable[Finding]:
+def _python(loaded: LoadedConfig) -> Iterable[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
     good = sys.version_info >= (3, 11)
     yield Finding("Python", "ok" if good else "bad", version, "" if good else "3.11 or newer is needed")
     yield Finding("Omni TUI", "ok", __version__)
 
 
-def _terminal(loaded: Loaded) -> Iterable[Finding]:
+def _terminal(loaded: LoadedConfig) -> Iterable[Finding]:
     if not sys.stdout.isatty():
         yield Finding("terminal", "note", "the output is no terminal; the app would not start here")
         return
@@ -85,24 +85,24 @@ def _terminal(loaded: Loaded) -> Iterable[Finding]:
     )
 
 
-def _multiplexer(loaded: Loaded) -> Iterable[Finding]:
+def _multiplexer(loaded: LoadedConfig) -> Iterable[Finding]:
     if not os.environ.get("TMUX"):
         return
     yield Finding("tmux", "note", "inside tmux", "for copying, tmux needs: set -g set-clipboard on")
 
 
-def _clipboard(loaded: Loaded) -> Iterable[Finding]:
-    from omni_tui.face.clipboard import through_terminal
+def _clipboard(loaded: LoadedConfig) -> Iterable[Finding]:
+    from omni_tui.face.clipboard import terminal_accepts
 
     tools = [tool for tool in ("wl-copy", "xclip", "xsel", "pbcopy", "clip.exe") if shutil.which(tool)]
-    routes = (["the terminal (OSC 52)"] if through_terminal("") else []) + tools[:1]
+    routes = (["the terminal (OSC 52)"] if terminal_accepts("") else []) + tools[:1]
     if routes:
         yield Finding("clipboard", "ok", f"copies go to {' or '.join(routes)}, else into a file")
     else:
         yield Finding("clipboard", "note", "copies go into a file", "install wl-copy, xclip or xsel")
 
 
-def _database(loaded: Loaded) -> Iterable[Finding]:
+def _database(loaded: LoadedConfig) -> Iterable[Finding]:
     import sqlite3
 
     good = sqlite3.sqlite_version_info >= _OLDEST_SQLITE
@@ -110,7 +110,7 @@ def _database(loaded: Loaded) -> Iterable[Finding]:
     yield Finding("SQLite", "ok" if good else "bad", sqlite3.sqlite_version, todo)
 
 
-def _key_store(loaded: Loaded) -> Iterable[Finding]:
+def _key_store(loaded: LoadedConfig) -> Iterable[Finding]:
     from omni_tui.memory import VaultRefused
     from omni_tui.memory.keys import PASSPHRASE, find_keys
 
@@ -133,7 +133,7 @@ def _key_store(loaded: Loaded) -> Iterable[Finding]:
         yield Finding("key store", "ok", f"the {found.keys[0].kind}")
 
 
-def _saved_sessions(loaded: Loaded) -> Iterable[Finding]:
+def _saved_sessions(loaded: LoadedConfig) -> Iterable[Finding]:
     """Say of sessions that cannot be read how many there are, without making a key or opening one."""
     from omni_tui.memory import Vault, VaultRefused, list_sessions
     from omni_tui.memory.keys import find_keys
@@ -155,7 +155,7 @@ def _saved_sessions(loaded: Loaded) -> Iterable[Finding]:
         yield Finding("sessions", "ok", f"{len(found.sessions)} saved")
 
 
-def _folders(loaded: Loaded) -> Iterable[Finding]:
+def _folders(loaded: LoadedConfig) -> Iterable[Finding]:
     for name, folder in (("state folder", loaded.paths.state_dir), ("log folder", loaded.paths.log_dir)):
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
         good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
@@ -163,7 +163,7 @@ def _folders(loaded: Loaded) -> Iterable[Finding]:
         yield Finding(name, "ok" if good else "bad", str(folder), todo)
 
 
-def _configuration(loaded: Loaded) -> Iterable[Finding]:
+def _configuration(loaded: LoadedConfig) -> Iterable[Finding]:
     mistakes = len(loaded.problems) + len(key_problems(loaded))
     if mistakes:
         what = f"{mistakes} mistake{'s' if mistakes > 1 else ''} in {loaded.paths.config_file}"
@@ -180,9 +180,9 @@ def _configuration(loaded: Loaded) -> Iterable[Finding]:
         yield Finding("model settings", "ok", f"{other} (for /model {other})")
 
 
-def _references(loaded: Loaded) -> Iterable[Finding]:
+def _references(loaded: LoadedConfig) -> Iterable[Finding]:
     """Say of each reference that leads to nothing where it stands, and why."""
-    found = list(references(loaded.config, os.environ))
+    found = list(secret_references(loaded.config, os.environ))
     for where, why in found:
         if why:
             yield Finding(f"reference in {where}", "bad", why)
@@ -191,7 +191,7 @@ def _references(loaded: Loaded) -> Iterable[Finding]:
         yield Finding("references", "ok", f"{good} of {len(found)} lead to a value")
 
 
-def _servers(loaded: Loaded) -> Iterable[Finding]:
+def _servers(loaded: LoadedConfig) -> Iterable[Finding]:
     for spec in loaded.servers:
         name = f"server {spec.name}"
         if not spec.enabled:
@@ -207,7 +207,7 @@ def _servers(loaded: Loaded) -> Iterable[Finding]:
             yield Finding(name, "ok" if found else "bad", what, todo)
 
 
-def _redis(loaded: Loaded) -> Iterable[Finding]:
+def _redis(loaded: LoadedConfig) -> Iterable[Finding]:
     """Redis is not asked: what nothing uses is neither fine nor broken."""
     if loaded.redis is not None:
         where = f"{loaded.redis.host}:{loaded.redis.port}"
@@ -215,24 +215,24 @@ def _redis(loaded: Loaded) -> Iterable[Finding]:
         yield Finding("Redis", "note", what, "unset REDIS_HOST, or leave it: it does nothing yet")
 
 
-def _litellm(loaded: Loaded) -> Iterable[Finding]:
+def _litellm(loaded: LoadedConfig) -> Iterable[Finding]:
     """Check the pin, and for the way the poisoned releases came in: a start-up file beside the package."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         found = version("litellm")
     except PackageNotFoundError:
-        yield Finding("LiteLLM", "bad", "not installed", f"pip install litellm=={LITELLM}")
+        yield Finding("LiteLLM", "bad", "not installed", f"pip install litellm=={LITELLM_VERSION}")
         return
-    todo = f"only {LITELLM} is known to be good: pip install litellm=={LITELLM}"
-    good = found == LITELLM
+    todo = f"only {LITELLM_VERSION} is known to be good: pip install litellm=={LITELLM_VERSION}"
+    good = found == LITELLM_VERSION
     yield Finding("LiteLLM", "ok" if good else "bad", found, "" if good else todo)
     for file in startup_files(sys.path):
         todo = "look into it; a poisoned LiteLLM ran itself that way at every start of Python"
         yield Finding("start-up file", "bad", str(file), todo)
 
 
-def _tiny(loaded: Loaded) -> Iterable[Finding]:
+def _tiny(loaded: LoadedConfig) -> Iterable[Finding]:
     from omni_tui.models import TINY_NAMES
     from omni_tui.models.tiny import INSTALL, LABEL, installed, parts
 
@@ -262,7 +262,7 @@ def startup_files(folders: Iterable[str]) -> list[Path]:
     return sorted(suspects)
 
 
-_CHECKS: tuple[Callable[[Loaded], Iterable[Finding]], ...] = (
+_CHECKS: tuple[Callable[[LoadedConfig], Iterable[Finding]], ...] = (
     _python,
     _terminal,
     _multiplexer,

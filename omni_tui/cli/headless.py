@@ -11,12 +11,13 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from omni_tui.cli.arguments import read_arguments
-from omni_tui.cli.driver import Driver, engine
-from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.engine_client import EngineClient, open_client
+from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import is_screen, say, say_json, table, tell
+from omni_tui.cli.output import is_terminal, print_json, print_note, print_result, table
+from omni_tui.cli.tool_arguments import read_arguments
 from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, CheckArguments, DescribeTool, ReadResult
 from omni_tui.protocol.events import (
     ArgumentsChecked,
@@ -32,7 +33,6 @@ from omni_tui.protocol.events import (
     ToolDetails,
     ToolSummary,
 )
-from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json
 
@@ -43,18 +43,18 @@ _WITHHELD = {"denied", "withheld", "rejected", "expired"}
 
 async def servers(arguments: argparse.Namespace) -> int:
     """Connect to every server, print what came of it; 1 if one failed."""
-    async with engine(launch_options(arguments, headless=True)) as driver:
+    async with open_client(launch_options(arguments, headless=True)) as driver:
         await driver.connected()
         found = sorted(driver.servers.values(), key=lambda server: server.name)
         failed = bool(driver.broken())
     if arguments.json:
-        say_json([_server_json(server) for server in found])
+        print_json([_server_json(server) for server in found])
     elif not found:
-        tell("no servers are configured; add [servers.NAME] to your config, or use --mcp-config FILE")
+        print_note("no servers are configured; add [servers.NAME] to your config, or use --mcp-config FILE")
     else:
         headings = ("NAME", "STATE", "TRANSPORT", "PROTOCOL", "TOOLS", "LATENCY", "")
-        say(table(headings, [_server_row(server) for server in found]))
-    return Exit.FAILED if failed else Exit.DONE
+        print_result(table(headings, [_server_row(server) for server in found]))
+    return ExitStatus.FAILED if failed else ExitStatus.DONE
 
 
 def _server_json(server: ServerChanged) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def _server_row(server: ServerChanged) -> tuple[str, ...]:
 
 async def tools(arguments: argparse.Namespace) -> int:
     """Print the tools of all servers, or those that have every word of the query; 1 if a server failed."""
-    async with engine(launch_options(arguments, headless=True)) as driver:
+    async with open_client(launch_options(arguments, headless=True)) as driver:
         await driver.connected()
         found = [
             tool
@@ -101,18 +101,18 @@ async def tools(arguments: argparse.Namespace) -> int:
         details = await _describe(driver, found) if arguments.json else []
         broken = driver.broken()
     for server in broken:
-        tell(f"{server.label}: {server.state}: {_why(server)}. Its tools are not listed.")
+        print_note(f"{server.label}: {server.state}: {_why(server)}. Its tools are not listed.")
     if arguments.json:
-        say_json([_tool_json(tool) for tool in details])
+        print_json([_tool_json(tool) for tool in details])
     elif found:
         rows = [
             (identifier(tool.server), tool.label, tool.risk, _first_line(tool.description))
             for tool in found
         ]
-        say(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), rows))
+        print_result(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), rows))
     else:
-        tell("no tool has these words" if arguments.query else "there are no tools")
-    return Exit.FAILED if broken else Exit.DONE
+        print_note("no tool has these words" if arguments.query else "there are no tools")
+    return ExitStatus.FAILED if broken else ExitStatus.DONE
 
 
 def _tool_row(tool: ToolSummary) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def _first_line(text: str) -> str:
     return line if len(line) <= 80 else line[:79] + "…"
 
 
-async def _describe(driver: Driver, found: list[ToolSummary]) -> list[ToolDetails]:
+async def _describe(driver: EngineClient, found: list[ToolSummary]) -> list[ToolDetails]:
     gate = asyncio.Semaphore(16)
 
     async def one(tool: ToolSummary) -> ToolDetails:
@@ -157,7 +157,7 @@ async def call(arguments: argparse.Namespace) -> int:
     """
     watch = _Watch()
     options = launch_options(arguments, headless=True, only=(arguments.server,))
-    async with engine(options, watch.heard) as driver:
+    async with open_client(options, watch.heard) as driver:
         await driver.connected([arguments.server])
         _must_be_there(driver, arguments.server, arguments.tool)
         details = await driver.ask_for(
@@ -170,33 +170,35 @@ async def call(arguments: argparse.Namespace) -> int:
         await _must_fit(driver, CheckArguments(**named))
         reply = await driver.ask(CallTool(**named, confirmed=arguments.yes))
         if isinstance(reply, ConfirmNeeded):
-            raise Failure(
+            raise CliError(
                 "nothing was sent",
                 why="; ".join(reply.why) or f"{details.label} is {reply.risk}",
                 todo="To call it all the same, repeat the command with --yes.",
-                status=Exit.WITHHELD,
+                status=ExitStatus.WITHHELD,
             )
         assert isinstance(reply, CommandDone)
         cancelled = await _outcome(driver, watch, reply.id)
         report = await _report(driver, arguments, watch, reply.id)
     _print_report(report, as_json=arguments.json)
     if cancelled:
-        return Exit.CANCELLED
+        return ExitStatus.CANCELLED
     return _status(report["status"])
 
 
-def _must_be_there(driver: Driver, name: str, tool: str) -> None:
+def _must_be_there(driver: EngineClient, name: str, tool: str) -> None:
     server = driver.servers.get(name)
     if server is None:
-        raise Failure(
-            f"there is no server named {name}", why=_nearest(name, driver.servers), status=Exit.USAGE
+        raise CliError(
+            f"there is no server named {name}", why=_nearest(name, driver.servers), status=ExitStatus.USAGE
         )
     if server.state not in {"active", "idle", "degraded"}:
         reason = str(server.reason) or server.state.replace("_", " ")
-        raise Failure(f"{name} is not connected", why=reason, todo=server.todo)
+        raise CliError(f"{name} is not connected", why=reason, todo=server.todo)
     tools = driver.tools.get(name, {})
     if tool not in tools:
-        raise Failure(f"{name} has no tool named {tool}", why=_nearest(tool, tools), status=Exit.USAGE)
+        raise CliError(
+            f"{name} has no tool named {tool}", why=_nearest(tool, tools), status=ExitStatus.USAGE
+        )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -205,11 +207,11 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names[:40]) or 'none'}"
 
 
-async def _must_fit(driver: Driver, command: CheckArguments) -> None:
+async def _must_fit(driver: EngineClient, command: CheckArguments) -> None:
     checked = await driver.ask_for(ArgumentsChecked, command)
     if checked.problems:
         told = [f"{each.where}: {each.what}" if each.where else each.what for each in checked.problems]
-        raise Failure("the arguments do not fit the tool", why="; ".join(told), status=Exit.USAGE)
+        raise CliError("the arguments do not fit the tool", why="; ".join(told), status=ExitStatus.USAGE)
 
 
 class _Watch:
@@ -228,11 +230,11 @@ class _Watch:
             self.changed[event.call] = event
         elif isinstance(event, JournalFailed):
             self.unsaved = event.what
-        elif isinstance(event, CallProgress) and is_screen(sys.stderr):
+        elif isinstance(event, CallProgress) and is_terminal(sys.stderr):
             of = "" if event.total is None else f" of {event.total:g}"
-            tell(f"{event.progress:g}{of} {event.message}".rstrip())
-        elif isinstance(event, CallTask | TaskProgress) and is_screen(sys.stderr):
-            tell(f"runs as a task: {event.status} {event.message}".rstrip())
+            print_note(f"{event.progress:g}{of} {event.message}".rstrip())
+        elif isinstance(event, CallTask | TaskProgress) and is_terminal(sys.stderr):
+            print_note(f"runs as a task: {event.status} {event.message}".rstrip())
 
     def is_over(self, call: str) -> bool:
         """Tell whether a call has come to its end."""
@@ -240,7 +242,7 @@ class _Watch:
         return call in self.finished or (changed is not None and changed.state in _OVER)
 
 
-async def _outcome(driver: Driver, watch: _Watch, call: str) -> bool:
+async def _outcome(driver: EngineClient, watch: _Watch, call: str) -> bool:
     """Wait for the end of a call; Ctrl+C cancels it. Returns whether that happened."""
     cancelled: list[bool] = []
 
@@ -255,12 +257,12 @@ async def _outcome(driver: Driver, watch: _Watch, call: str) -> bool:
     finally:
         loop.remove_signal_handler(signal.SIGINT)
     if watch.unsaved and not watch.is_over(call):
-        raise Failure("what became of the call cannot be told", why=watch.unsaved)
+        raise CliError("what became of the call cannot be told", why=watch.unsaved)
     return bool(cancelled)
 
 
 async def _report(
-    driver: Driver, arguments: argparse.Namespace, watch: _Watch, call: str
+    driver: EngineClient, arguments: argparse.Namespace, watch: _Watch, call: str
 ) -> dict[str, Any]:
     finished = watch.finished.get(call)
     report: dict[str, Any] = {
@@ -284,7 +286,7 @@ async def _report(
     return report
 
 
-async def _whole_result(driver: Driver, call: str) -> Any:
+async def _whole_result(driver: EngineClient, call: str) -> Any:
     """Fetch the raw result page by page; None if it cannot be read as JSON."""
     text = ""
     while True:
@@ -304,15 +306,15 @@ def _preview(part: ContentPart) -> dict[str, Any]:
 
 def _print_report(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        say_json(report)
+        print_json(report)
         return
     for block in report["content"]:
-        say(_block(block))
+        print_result(_block(block))
     if not report["content"] and report["structured"] is not None:
-        say(json.dumps(report["structured"], indent=2))
+        print_result(json.dumps(report["structured"], indent=2))
     if report["status"] != "succeeded":
         reason = f": {report['reason']}" if report.get("reason") else ""
-        tell(f"omni-tui: the call {_ENDED.get(report['status'], report['status'])}{reason}")
+        print_note(f"omni-tui: the call {_ENDED.get(report['status'], report['status'])}{reason}")
 
 
 _ENDED = {
@@ -336,7 +338,7 @@ def _block(block: dict[str, Any]) -> str:
     return json.dumps(block, indent=2)
 
 
-def _status(state: str) -> Exit:
+def _status(state: str) -> ExitStatus:
     if state == "succeeded":
-        return Exit.DONE
-    return Exit.WITHHELD if state in _WITHHELD else Exit.FAILED
+        return ExitStatus.DONE
+    return ExitStatus.WITHHELD if state in _WITHHELD else ExitStatus.FAILED

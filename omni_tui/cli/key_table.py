@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from omni_tui.config.explain import problem
-from omni_tui.config.load import Loaded
-from omni_tui.config.places import Places
+from omni_tui.config.load import LoadedConfig
+from omni_tui.config.problems import problem
+from omni_tui.config.setting_locations import SettingLocations
 from omni_tui.protocol.events import Problem
 
 
-def key_problems(loaded: Loaded) -> tuple[Problem, ...]:
+def key_problems(loaded: LoadedConfig) -> tuple[Problem, ...]:
     """Return what the app would not take of `[keys]`, each with its place."""
     table = loaded.config.keys
     if not table:
@@ -17,7 +17,7 @@ def key_problems(loaded: Loaded) -> tuple[Problem, ...]:
     import omni_tui.face.app  # noqa: F401
     from omni_tui.face.keys import check_keys
 
-    places = Places(loaded.origins or {})
+    places = SettingLocations(loaded.origins or {})
     _, wrong = check_keys({name: value for name, value in table.items() if isinstance(value, str)})
     return tuple(
         problem(

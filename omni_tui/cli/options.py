@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.config.paths import PROJECT_FILE
-from omni_tui.protocol.launch import LaunchOptions
+from omni_tui.protocol.launch_options import LaunchOptions
 
 
 def launch_options(
@@ -18,14 +18,14 @@ def launch_options(
     resume: str = "",
     only: tuple[str, ...] = (),
 ) -> LaunchOptions:
-    """Return the options of one start, with whole paths. Raises `Failure` for a path that cannot be."""
+    """Return the options of one start, with whole paths. Raises `CliError` for a path that cannot be."""
     demo = arguments.command == "demo" or getattr(arguments, "demo", False)
     project = _path(arguments.project) or ("" if demo else _project_here())
     if project and not Path(project).is_dir():
-        raise Failure(
+        raise CliError(
             f"there is no folder {project}",
             todo="--project takes a folder that is there",
-            status=Exit.USAGE,
+            status=ExitStatus.USAGE,
         )
     return LaunchOptions(
         config=_path(arguments.config),

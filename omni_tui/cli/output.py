@@ -11,22 +11,22 @@ from unicodedata import combining, east_asian_width
 from omni_tui.security.text import safe
 
 
-def say(text: str = "", *, end: str = "\n") -> None:
+def print_result(text: str = "", *, end: str = "\n") -> None:
     """Print a result."""
     _write(sys.stdout, text + end)
 
 
-def tell(text: str) -> None:
+def print_note(text: str) -> None:
     """Print a remark or an error, which is no part of the result."""
     _write(sys.stderr, text + "\n")
 
 
-def say_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Print a JSON document, indented, in ASCII."""
     _write(sys.stdout, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
 
 
-def say_frame(frame: bytes) -> None:
+def print_frame(frame: bytes) -> None:
     """Print one line of JSON whose texts are safe already."""
     _write(sys.stdout, frame.decode().rstrip("\n") + "\n")
 
@@ -35,20 +35,20 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows under headings, columns aligned by what they take on a screen, the last one ragged."""
     lines: list[list[str]] = [list(headings)]
     lines += [[safe(cell, lines=False) for cell in row] for row in rows]
-    widths = [max(width(line[column]) for line in lines) for column in range(len(headings))]
+    widths = [max(text_width(line[column]) for line in lines) for column in range(len(headings))]
     out = []
     for line in lines:
-        cells = [cell + " " * (widths[column] - width(cell)) for column, cell in enumerate(line)]
+        cells = [cell + " " * (widths[column] - text_width(cell)) for column, cell in enumerate(line)]
         out.append("  ".join(cells).rstrip())
     return "\n".join(out)
 
 
-def width(text: str) -> int:
+def text_width(text: str) -> int:
     """Return the columns a text takes."""
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def is_screen(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO) -> bool:
     """Tell whether somebody reads along."""
     return stream.isatty()
 

@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import signal
 
-from omni_tui.cli.driver import Driver, engine
-from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.engine_client import EngineClient, open_client
+from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import tell
-from omni_tui.cli.tellers import JsonTeller, TextTeller
-from omni_tui.cli.texts import read_input
+from omni_tui.cli.output import print_note
+from omni_tui.cli.printers import JsonPrinter, TextPrinter
+from omni_tui.cli.text_input import read_input
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import SendMessage, StopRun
 from omni_tui.protocol.events import CallChanged, CommandDone, JournalFailed, TurnEnded
@@ -19,11 +19,11 @@ from omni_tui.protocol.plan import PlanDecided
 
 _STOP_S = 10.0
 _STATUS = {
-    "done": Exit.DONE,
-    "failed": Exit.FAILED,
-    "parked": Exit.FAILED,
-    "limit": Exit.LIMIT,
-    "stopped": Exit.CANCELLED,
+    "done": ExitStatus.DONE,
+    "failed": ExitStatus.FAILED,
+    "parked": ExitStatus.FAILED,
+    "limit": ExitStatus.LIMIT,
+    "stopped": ExitStatus.CANCELLED,
 }
 
 
@@ -35,22 +35,22 @@ async def run(arguments: argparse.Namespace) -> int:
     """
     prompt = read_input() if arguments.prompt == "-" else arguments.prompt
     if not prompt.strip():
-        raise Failure("the prompt is empty", todo="Say what to do.", status=Exit.USAGE)
-    turn = _Turn(JsonTeller() if arguments.json else TextTeller())
-    async with engine(launch_options(arguments, headless=True), turn.heard) as driver:
+        raise CliError("the prompt is empty", todo="Say what to do.", status=ExitStatus.USAGE)
+    turn = _Turn(JsonPrinter() if arguments.json else TextPrinter())
+    async with open_client(launch_options(arguments, headless=True), turn.heard) as driver:
         await driver.connected()
         for server in driver.broken():
-            tell(f"{server.label}: {server.state}: {server.reason}. Its tools are not available.")
+            print_note(f"{server.label}: {server.state}: {server.reason}. Its tools are not available.")
         reply = await driver.ask(SendMessage(text=prompt))
         assert isinstance(reply, CommandDone)
         await _until_over(driver, turn, reply.id)
         turn.leaving = True  # that servers are ended now is no part of the run
     if reply.id not in turn.ended and turn.unsaved:
-        raise Failure("the run ended", why=turn.unsaved)
+        raise CliError("the run ended", why=turn.unsaved)
     return turn.status(reply.id)
 
 
-async def _until_over(driver: Driver, turn: _Turn, name: str) -> None:
+async def _until_over(driver: EngineClient, turn: _Turn, name: str) -> None:
     """Wait for the end of the turn. Ctrl+C stops it, and a second one gives up waiting."""
     interrupts = asyncio.Event()
 
@@ -81,7 +81,7 @@ async def _until_over(driver: Driver, turn: _Turn, name: str) -> None:
 class _Turn:
     """What happened so far, handed on to whoever tells it."""
 
-    def __init__(self, teller: JsonTeller | TextTeller) -> None:
+    def __init__(self, teller: JsonPrinter | TextPrinter) -> None:
         self._tell = teller.tell
         self.ended: dict[str, TurnEnded] = {}
         self.unsaved = ""
@@ -106,13 +106,13 @@ class _Turn:
         """Whether the turn ended, or its end can not be written down any more."""
         return name in self.ended or bool(self.unsaved)
 
-    def status(self, name: str) -> Exit:
+    def status(self, name: str) -> ExitStatus:
         """Return the exit status of the turn."""
         if self.cancelled:
-            return Exit.CANCELLED
+            return ExitStatus.CANCELLED
         ended = self.ended.get(name)
         if ended is None:
-            return Exit.FAILED
+            return ExitStatus.FAILED
         if self.withheld and ended.status != "stopped":
-            return Exit.WITHHELD
+            return ExitStatus.WITHHELD
         return _STATUS[ended.status]

@@ -10,11 +10,11 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import say, say_json, tell
+from omni_tui.cli.output import print_json, print_note, print_result
 from omni_tui.config.load import load_config
-from omni_tui.memory import LogEntry, PlaceRefused, ServerLogs, Vault, VaultRefused
+from omni_tui.memory import LogEntry, ServerLogs, UnsafePlace, Vault, VaultRefused
 from omni_tui.memory.server_logs import FOLDER
 from omni_tui.security.text import safe_line
 
@@ -31,9 +31,9 @@ def server_log(arguments: argparse.Namespace) -> int:
     if logs is None:
         _must_be_known(arguments.name, known)
     if broken:
-        tell(f"{broken} parts of this log cannot be read: sealed with another key, or damaged")
+        print_note(f"{broken} parts of this log cannot be read: sealed with another key, or damaged")
     if not entries and not arguments.follow:
-        raise Failure(
+        raise CliError(
             f"{arguments.name} has no log" if broken else f"{arguments.name} has no log yet",
             why="nothing of it can be read" if broken else f"it has written nothing since {state} is used",
             todo="" if broken else "Start it first: omni-tui servers",
@@ -44,19 +44,19 @@ def server_log(arguments: argparse.Namespace) -> int:
             time.sleep(_PAUSE_S)
             logs = _logs(state)
         _follow(logs, arguments, entries)
-    return Exit.DONE
+    return ExitStatus.DONE
 
 
 def _logs(state: Path) -> ServerLogs | None:
-    """Return the saved logs, None if there are none: then no key is made. Raises `Failure`."""
+    """Return the saved logs, None if there are none: then no key is made. Raises `CliError`."""
     if not (state / FOLDER).is_dir():
         return None
     try:
         vault = Vault.open(state)
-    except (VaultRefused, PlaceRefused, OSError) as error:
-        raise Failure("the logs of servers cannot be read", why=str(error)) from None
+    except (VaultRefused, UnsafePlace, OSError) as error:
+        raise CliError("the logs of servers cannot be read", why=str(error)) from None
     if vault.missing:
-        tell(f"omni-tui: {vault.missing}")
+        print_note(f"omni-tui: {vault.missing}")
     return ServerLogs(state, vault)
 
 
@@ -67,7 +67,7 @@ def _read(logs: ServerLogs, name: str, known: set[str]) -> tuple[list[LogEntry],
         _must_be_known(name, known | set(logs.names()))
         return [], 0
     except OSError as error:
-        raise Failure(f"the log of {name} cannot be read", why=str(error)) from None
+        raise CliError(f"the log of {name} cannot be read", why=str(error)) from None
 
 
 def _must_be_known(name: str, known: set[str]) -> None:
@@ -75,7 +75,7 @@ def _must_be_known(name: str, known: set[str]) -> None:
         return
     near = difflib.get_close_matches(name, sorted(known), n=1)
     why = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-    raise Failure(f"there is no server named {name}, and no log of one", why=why, status=Exit.USAGE)
+    raise CliError(f"there is no server named {name}, and no log of one", why=why, status=ExitStatus.USAGE)
 
 
 def _follow(logs: ServerLogs, arguments: argparse.Namespace, told: list[LogEntry]) -> None:
@@ -93,15 +93,17 @@ def _follow(logs: ServerLogs, arguments: argparse.Namespace, told: list[LogEntry
 
 def _print(entries: list[LogEntry], *, as_json: bool, one_by_one: bool) -> None:
     if as_json and not one_by_one:
-        say_json([_as_json(entry) for entry in entries])
+        print_json([_as_json(entry) for entry in entries])
         return
     for entry in entries:
         if as_json:
-            say(json.dumps(_as_json(entry)))
+            print_result(json.dumps(_as_json(entry)))
         elif entry.start:
-            say(f"--- started {datetime.fromtimestamp(entry.ts).strftime('%Y-%m-%d %H:%M:%S')} ---")
+            print_result(
+                f"--- started {datetime.fromtimestamp(entry.ts).strftime('%Y-%m-%d %H:%M:%S')} ---"
+            )
         else:
-            say(safe_line(entry.line, limit=4000))
+            print_result(safe_line(entry.line, limit=4000))
 
 
 def _as_json(entry: LogEntry) -> dict[str, object]:

@@ -8,17 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omni_tui.cli.failures import Exit, Failure
+from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import say, say_json, table, tell
-from omni_tui.cli.tellers import JsonTeller, TextTeller
+from omni_tui.cli.output import print_json, print_note, print_result, table
+from omni_tui.cli.printers import JsonPrinter, TextPrinter
 from omni_tui.config.paths import find_paths
 from omni_tui.memory import (
     JournalBroken,
     JournalBusy,
-    PlaceRefused,
     SavedSession,
-    SavedSessions,
+    SessionList,
+    UnsafePlace,
     Vault,
     VaultRefused,
     delete_session,
@@ -46,19 +46,23 @@ async def _list(arguments: argparse.Namespace) -> int:
     """Print the saved sessions; 1 if there are some that cannot be read."""
     state = _state(arguments)
     there = (state / "sessions").is_dir()
-    found = list_sessions(state, _vault(state)) if there else SavedSessions([], {})
+    found = list_sessions(state, _vault(state)) if there else SessionList([], {})
     if arguments.json:
-        say_json([_as_json(info) for info in found.sessions])
+        print_json([_as_json(info) for info in found.sessions])
     elif found.sessions:
-        say(table(("ID", "LAST USED", "EVENTS", "", "TITLE"), [_row(info) for info in found.sessions]))
+        print_result(
+            table(("ID", "LAST USED", "EVENTS", "", "TITLE"), [_row(info) for info in found.sessions])
+        )
     elif not found.unreadable:
-        say(f"no sessions are saved in {state}")
+        print_result(f"no sessions are saved in {state}")
     if found.unreadable:
-        tell(f"omni-tui: {len(found.unreadable)} saved sessions cannot be read; they are kept as they are:")
+        print_note(
+            f"omni-tui: {len(found.unreadable)} saved sessions cannot be read; they are kept as they are:"
+        )
         for session, why in found.unreadable.items():
-            tell(f"  {session}: {why}")
-        return Exit.FAILED
-    return Exit.DONE
+            print_note(f"  {session}: {why}")
+        return ExitStatus.FAILED
+    return ExitStatus.DONE
 
 
 def _row(info: SessionInfo) -> tuple[str, ...]:
@@ -68,10 +72,10 @@ def _row(info: SessionInfo) -> tuple[str, ...]:
 def _vault(state: Path) -> Vault:
     try:
         vault = Vault.open(state)
-    except (VaultRefused, PlaceRefused, OSError) as error:
-        raise Failure("the saved sessions cannot be read", why=str(error)) from None
+    except (VaultRefused, UnsafePlace, OSError) as error:
+        raise CliError("the saved sessions cannot be read", why=str(error)) from None
     if vault.missing:
-        tell(f"omni-tui: {vault.missing}")
+        print_note(f"omni-tui: {vault.missing}")
     return vault
 
 
@@ -99,19 +103,19 @@ async def _show(arguments: argparse.Namespace) -> int:
     _must_exist(arguments)
     state = _state(arguments)
     saved = SavedSession(session_path(state, arguments.id), arguments.id, _vault(state))
-    text, frames = TextTeller(), JsonTeller()
+    text, frames = TextPrinter(), JsonPrinter()
     try:
         for event in saved:
             if arguments.json:
                 frames.tell(event)
             elif told := text.told(event):
-                say(told)
+                print_result(told)
     except (JournalBusy, JournalBroken, OSError) as error:
-        raise Failure("the session cannot be read", why=str(error)) from None
+        raise CliError("the session cannot be read", why=str(error)) from None
     if saved.unread:
-        tell(f"omni-tui: {saved.unread} saved events of this session cannot be read and are left out")
-        return Exit.FAILED
-    return Exit.DONE
+        print_note(f"omni-tui: {saved.unread} saved events of this session cannot be read and are left out")
+        return ExitStatus.FAILED
+    return ExitStatus.DONE
 
 
 async def _delete(arguments: argparse.Namespace) -> int:
@@ -119,11 +123,11 @@ async def _delete(arguments: argparse.Namespace) -> int:
     try:
         delete_session(_state(arguments), arguments.id)
     except JournalBusy as error:
-        raise Failure("nothing was deleted", why=str(error)) from None
-    except (PlaceRefused, OSError) as error:
-        raise Failure("the session could not be deleted whole", why=str(error)) from None
-    say(f"deleted {arguments.id}")
-    return Exit.DONE
+        raise CliError("nothing was deleted", why=str(error)) from None
+    except (UnsafePlace, OSError) as error:
+        raise CliError("the session could not be deleted whole", why=str(error)) from None
+    print_result(f"deleted {arguments.id}")
+    return ExitStatus.DONE
 
 
 def _must_exist(arguments: argparse.Namespace) -> None:
@@ -131,6 +135,6 @@ def _must_exist(arguments: argparse.Namespace) -> None:
     try:
         exists = session_path(state, arguments.id).exists()
     except ValueError as error:
-        raise Failure(str(error), status=Exit.USAGE) from None
+        raise CliError(str(error), status=ExitStatus.USAGE) from None
     if not exists:
-        raise Failure(f"no session {arguments.id} is saved in {state}", todo="See: omni-tui sessions list")
+        raise CliError(f"no session {arguments.id} is saved in {state}", todo="See: omni-tui sessions list")

@@ -6,7 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 
-def in_the_clear(url: str) -> bool:
+def is_unencrypted(url: str) -> bool:
     """Tell whether what is sent to this address crosses a network unencrypted."""
     try:
         parts = urlsplit(url)

@@ -17,12 +17,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from omni_tui.config.explain import problem
-from omni_tui.config.foreign import Entry, NotUsable, read_entry
+from omni_tui.config.foreign_entry import EntryError, ForeignEntry, read_entry
 from omni_tui.config.layers import LARGEST_FILE
-from omni_tui.config.models import Config, ServerSection
+from omni_tui.config.problems import problem
+from omni_tui.config.sections import Config, ServerSection
 from omni_tui.config.servers import server_spec
-from omni_tui.config.spec import ServerSpec, Source
+from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.protocol.events import Problem
 from omni_tui.security.files import open_regular
 
@@ -33,7 +33,7 @@ _HINT = 'it needs {"mcpServers": {NAME: {"command": …} or {"url": …}}}'
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedServers:
     """What a file gave: `problems` where it cannot be read at all, `notes` on what of it is not used."""
 
     servers: tuple[ServerSpec, ...] = ()
@@ -48,8 +48,8 @@ class _Table(dict[str, Any]):
 
 
 def import_servers(
-    file: FilePath, *, source: Source, environ: Mapping[str, str], config: Config | None = None
-) -> Imported:
+    file: FilePath, *, source: ServerSource, environ: Mapping[str, str], config: Config | None = None
+) -> ImportedServers:
     """Read a JSON file of servers. Never raises for what stands in it.
 
     Servers from a file named on the command line (`source` "flag") may start; those of an imported
@@ -58,22 +58,22 @@ def import_servers(
     try:
         whole = _read(file)
         entries, notes = _entries(whole), list(_unread(whole, file))
-    except NotUsable as error:
-        return Imported(problems=(problem(str(file), str(error), _HINT),))
+    except EntryError as error:
+        return ImportedServers(problems=(problem(str(file), str(error), _HINT),))
     servers: list[ServerSpec] = []
     for written, entry in entries.items():
         # JSON can hold half a surrogate pair; nothing that is sent or saved can.
         name = written.encode("utf-8", "backslashreplace").decode()
         where = f"{file}: {name}"
-        read = Entry()
+        read = ForeignEntry()
         try:
             if isinstance(entries, _Table) and written in entries.twice:
-                raise NotUsable("stands there twice")
+                raise EntryError("stands there twice")
             if isinstance(entry, _Table) and entry.twice:
-                raise NotUsable(f"has the key {min(entry.twice)!r} twice")
+                raise EntryError(f"has the key {min(entry.twice)!r} twice")
             read = read_entry(entry, file, environ)
             section = _section(read)
-        except NotUsable as error:
+        except EntryError as error:
             why = read.unmet or str(error)
             servers.append(ServerSpec(name=name, source=source, allowed=source == "flag", problem=why))
             continue
@@ -83,15 +83,15 @@ def import_servers(
         notes += [problem(where, said) for said in read.said]
         if read.left:
             notes.append(problem(where, f"not taken over: {', '.join(read.left)}"))
-    return Imported(tuple(servers), (), tuple(notes))
+    return ImportedServers(tuple(servers), (), tuple(notes))
 
 
-def _section(entry: Entry) -> ServerSection:
-    """Return one entry as our own settings. Raises `NotUsable`."""
+def _section(entry: ForeignEntry) -> ServerSection:
+    """Return one entry as our own settings. Raises `EntryError`."""
     try:
         return ServerSection.model_validate(entry.values)
     except ValidationError as error:
-        raise NotUsable(
+        raise EntryError(
             "; ".join(_words(details["loc"], details["msg"]) for details in error.errors())
         ) from None
 
@@ -101,9 +101,9 @@ def _read(file: FilePath) -> Any:
         with open_regular(file) as opened:
             data = opened.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise NotUsable(f"cannot be read: {error.strerror or type(error).__name__}") from error
+        raise EntryError(f"cannot be read: {error.strerror or type(error).__name__}") from error
     if len(data) > LARGEST_FILE:
-        raise NotUsable(f"is longer than {LARGEST_FILE} bytes")
+        raise EntryError(f"is longer than {LARGEST_FILE} bytes")
     try:
         text = _HASH_LINES.sub(lambda found: "\n" * found[0].count("\n"), data.decode("utf-8-sig"))
         if not text.strip():
@@ -112,11 +112,11 @@ def _read(file: FilePath) -> Any:
         plain = _JSONC.sub(lambda found: found[0] if found[0][0] == '"' else " ", plain)
         return json.loads(plain, object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
-        raise NotUsable("is not text in UTF-8") from error
+        raise EntryError("is not text in UTF-8") from error
     except json.JSONDecodeError as error:
-        raise NotUsable(f"is not JSON: line {error.lineno}, {error.msg.lower()}") from error
+        raise EntryError(f"is not JSON: line {error.lineno}, {error.msg.lower()}") from error
     except RecursionError as error:
-        raise NotUsable("is not JSON of any use: it is nested too deeply") from error
+        raise EntryError("is not JSON of any use: it is nested too deeply") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> _Table:
@@ -144,7 +144,7 @@ def _entries(whole: Any) -> dict[str, Any]:
     for table in reversed(candidates):  # opencode keeps them right under `mcp`, plugins under nothing
         if isinstance(table, dict) and table and all(map(_is_entry, table.values())):
             return table
-    raise NotUsable("is empty" if whole is None else "holds no `mcpServers` table")
+    raise EntryError("is empty" if whole is None else "holds no `mcpServers` table")
 
 
 def _is_entry(value: Any) -> bool:

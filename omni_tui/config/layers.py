@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from omni_tui.config.explain import dotted, explain, problem, syntax_problem, without
-from omni_tui.config.models import STRICTNESS, Config
-from omni_tui.config.places import COMMAND_LINE, ENVIRONMENT, place
-from omni_tui.config.positions import Path, Positions
+from omni_tui.config.problems import dotted, explain, problem, remove_key, syntax_problem
+from omni_tui.config.sections import STRICTNESS, Config
+from omni_tui.config.setting_locations import COMMAND_LINE, ENVIRONMENT, location_text
+from omni_tui.config.toml_positions import KeyPath, TomlPositions
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
 from omni_tui.security.files import open_regular
@@ -95,13 +95,13 @@ def flags_layer(options: LaunchOptions) -> Layer:
     return layer
 
 
-def _explained(mistake: ValidationError, where: str) -> list[tuple[Path, Problem]]:
+def _explained(mistake: ValidationError, where: str) -> list[tuple[KeyPath, Problem]]:
     """Explain mistakes of a layer that is no file: each at its variable or flag."""
     found = explain(mistake, FilePath(where), "")
-    return [(path, msgspec.structs.replace(what, where=place(where, path))) for path, what in found]
+    return [(path, msgspec.structs.replace(what, where=location_text(where, path))) for path, what in found]
 
 
-def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[Path, Problem]]]) -> None:
+def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[KeyPath, Problem]]]) -> None:
     """Take out of the layer what is mistaken, note why, until the rest is valid."""
     seen: set[str] = set()
     while True:
@@ -117,20 +117,20 @@ def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[Path, Prob
                     layer.broken.setdefault(str(path[1]), f"{what.what} ({what.where})")
                     layer.confined += [what] if fresh else []
                     path = path[:2]
-                without(layer.values, path)
+                remove_key(layer.values, path)
         else:
             return
 
 
-def merged(layers: list[Layer]) -> tuple[Config, dict[Path, str]]:
+def merged(layers: list[Layer]) -> tuple[Config, dict[KeyPath, str]]:
     """Lay valid layers over each other; the last one that names a key wins.
 
     Returns the configuration and, for each key that is not at its default, where it comes from.
     """
     values: dict[str, Any] = {}
-    origins: dict[Path, str] = {}
+    origins: dict[KeyPath, str] = {}
     for layer in layers:
-        positions = Positions(layer.text)
+        positions = TomlPositions(layer.text)
         for path, value in leaves(layer.values):
             table = values
             for part in path[:-1]:
@@ -152,7 +152,7 @@ def tightened(layer: Layer, base: Config) -> list[Problem]:
 
     Kept: stricter decisions, mode "chat", lower limits, further servers (they wait to be allowed).
     """
-    positions = Positions(layer.text)
+    positions = TomlPositions(layer.text)
     refused: list[Problem] = []
     for path, value in list(leaves(layer.values)):
         reason = _refusal(path, value, base)

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
-from omni_tui.config.addresses import in_the_clear
-from omni_tui.config.explain import problem
+from omni_tui.config.addresses import is_unencrypted
 from omni_tui.config.importers import import_servers
-from omni_tui.config.inherit import passwords
 from omni_tui.config.layers import (
     Layer,
     environment_layer,
@@ -19,15 +17,17 @@ from omni_tui.config.layers import (
     tightened,
 )
 from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of, resolved_keys
-from omni_tui.config.models import ASK_FOR_EVERYTHING, OFFLINE, STRICTNESS, Config, PolicySection
 from omni_tui.config.paths import Paths, find_paths
-from omni_tui.config.places import Places
-from omni_tui.config.positions import Path
-from omni_tui.config.references import Unresolved, resolve
+from omni_tui.config.problems import problem
+from omni_tui.config.references import UnresolvedReference, resolve
+from omni_tui.config.sections import ASK_FOR_EVERYTHING, OFFLINE, STRICTNESS, Config, PolicySection
+from omni_tui.config.server_display import server_secrets
+from omni_tui.config.server_environment import proxy_passwords
 from omni_tui.config.servers import configured_servers, demo_spec
-from omni_tui.config.shown import secret_values
+from omni_tui.config.setting_locations import SettingLocations
 from omni_tui.config.spec import ServerSpec
-from omni_tui.config.tools import unknown_servers
+from omni_tui.config.toml_positions import KeyPath
+from omni_tui.config.tools_section import unknown_servers
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
 
@@ -47,7 +47,7 @@ class RedisSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedConfig:
     """A configuration to run on.
 
     With `problems`, every decision that would allow asks instead; and the model is the offline
@@ -69,7 +69,7 @@ class Loaded:
     model_keys: Mapping[str, str] = field(default_factory=dict)
     redis: RedisSettings | None = None
     secrets: frozenset[str] = frozenset()
-    origins: Mapping[Path, str] | None = None
+    origins: Mapping[KeyPath, str] | None = None
     confined: tuple[Problem, ...] = ()
 
     @property
@@ -82,7 +82,7 @@ class Loaded:
         return model_spec(name, self.config, key=self.model_key, keys=self.model_keys)
 
 
-def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
+def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedConfig:
     """Read, judge and lay over each other all layers. Never raises for what a person wrote."""
     paths = find_paths(config=options.config, state_dir=options.state_dir, project=options.project)
     user, project = _files(options, paths)
@@ -94,7 +94,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     variables = environment_layer(environ)
     config, origins = merged([user, project, variables, flags])
     mistakes = [*user.problems, *project.problems, *variables.problems, *flags.problems]
-    places = Places(origins)
+    places = SettingLocations(origins)
     servers = configured_servers(config, user, project, environ)
     notes: list[Problem] = []
     if options.mcp_config:
@@ -124,7 +124,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
     redis = _redis(environ, mistakes)
     confined = (*user.confined, *project.confined)
     serious = any(each not in confined for each in mistakes)
-    return Loaded(
+    return LoadedConfig(
         config=_cautious(config, mistakes=serious, refused=bool(refused)),
         servers=tuple(servers.values()),
         problems=(*mistakes, *refused),
@@ -138,7 +138,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> Loaded:
         secrets=frozenset(
             [
                 *_secrets(servers.values(), (key, *keys.values()), redis),
-                *(word for spec in servers.values() for word in passwords(spec.inherit, environ)),
+                *(word for spec in servers.values() for word in proxy_passwords(spec.inherit, environ)),
             ]
         ),
         origins=origins,
@@ -161,7 +161,11 @@ def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
 
 
 def _model_key(
-    config: Config, base: Config, environ: Mapping[str, str], mistakes: list[Problem], places: Places
+    config: Config,
+    base: Config,
+    environ: Mapping[str, str],
+    mistakes: list[Problem],
+    places: SettingLocations,
 ) -> str:
     """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else "".
 
@@ -173,10 +177,10 @@ def _model_key(
     try:
         own = "" if elsewhere and not at_home else config.model.key
         key = environ.get("LLM_API_KEY") or resolve(own, environ).value
-    except Unresolved as error:
+    except UnresolvedReference as error:
         mistakes.append(problem(places.of(("model", "key")), f"model.key: {error}"))
         return ""
-    if key and in_the_clear(config.model.api_base):
+    if key and is_unencrypted(config.model.api_base):
         what = "model.api_base would send your key over plain HTTP to another machine"
         where = places.of(("model", "api_base"))
         mistakes.append(problem(where, f"{what}: {config.model.api_base}", _NO_KEY))
@@ -184,14 +188,14 @@ def _model_key(
 
 
 def _model_keys(
-    config: Config, environ: Mapping[str, str], mistakes: list[Problem], places: Places
+    config: Config, environ: Mapping[str, str], mistakes: list[Problem], places: SettingLocations
 ) -> Mapping[str, str]:
     """Return the keys that the tables of single models refer to, by the model's name."""
     keys, wrong = resolved_keys(config, environ)
     for name, why in wrong.items():
         mistakes.append(problem(places.of(("models", name)), f'models."{name}".key: {why}'))
     for name in keys:
-        if in_the_clear(model_spec(name, config, keys=keys).api_base):
+        if is_unencrypted(model_spec(name, config, keys=keys).api_base):
             what = f'models."{name}".api_base would send a key over plain HTTP to another machine'
             mistakes.append(problem(places.of(("models", name)), what, _NO_KEY))
     return keys
@@ -219,7 +223,7 @@ def _secrets(
     """Yield every value that must not be seen: what references gave, and literals that look secret."""
     candidates = [*keys, redis.password if redis else ""]
     for spec in servers:
-        candidates += secret_values(spec)
+        candidates += server_secrets(spec)
     yield from (value for value in candidates if value)
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from omni_tui.config.references import Unresolved, resolve
+from omni_tui.config.references import UnresolvedReference, resolve
 
 if TYPE_CHECKING:
-    from omni_tui.config.models import Config
+    from omni_tui.config.sections import Config
 
-ToolsWay = Literal["auto", "native", "text", "none"]
+ToolCallingSetting = Literal["auto", "native", "text", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ModelSpec:
     api_base: str = ""
     context: int | None = None
     timeout: float | None = None
-    tools: ToolsWay = "auto"
+    tools: ToolCallingSetting = "auto"
     images: bool | None = None
     input_price: float | None = None
     output_price: float | None = None
@@ -86,6 +86,6 @@ def resolved_keys(config: Config, environ: Mapping[str, str]) -> tuple[dict[str,
             continue
         try:
             keys[name] = resolve(table.key, environ).value
-        except Unresolved as error:
+        except UnresolvedReference as error:
             wrong[name] = str(error)
     return keys, wrong

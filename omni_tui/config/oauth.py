@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from omni_tui.config.models import ServerSection
-from omni_tui.config.references import Unresolved, resolve
-from omni_tui.config.secrets import oauth_secrets
+from omni_tui.config.references import UnresolvedReference, resolve
+from omni_tui.config.secret_settings import oauth_secrets
+from omni_tui.config.sections import ServerSection
 from omni_tui.config.spec import OAuthSpec
 
 
 def oauth_spec(section: ServerSection, environ: Mapping[str, str]) -> OAuthSpec | None:
-    """Return how to sign in to a server, None if it is not by OAuth. Raises `Unresolved`."""
+    """Return how to sign in to a server, None if it is not by OAuth. Raises `UnresolvedReference`."""
     if section.auth != "oauth":
         return None
     if any(name.lower() == "authorization" for name in section.headers):
-        raise Unresolved('an Authorization header and auth = "oauth" cannot both be used; take one out')
+        raise UnresolvedReference(
+            'an Authorization header and auth = "oauth" cannot both be used; take one out'
+        )
     oauth = section.oauth
     secrets = {name: _secret(name, value, environ) for name, value in oauth_secrets(oauth)}
     return OAuthSpec(
@@ -36,5 +38,5 @@ def oauth_spec(section: ServerSection, environ: Mapping[str, str]) -> OAuthSpec 
 def _secret(name: str, reference: str, environ: Mapping[str, str]) -> str:
     try:
         return resolve(reference, environ).value
-    except Unresolved as error:
-        raise Unresolved(f"{name}: {error}") from None
+    except UnresolvedReference as error:
+        raise UnresolvedReference(f"{name}: {error}") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from omni_tui.config.light import APP_NAME, default_config_file, default_state_dir
+from omni_tui.config.ui_settings import APP_NAME, default_config_file, default_state_dir
 
 PROJECT_FILE = ".omni-tui.toml"
 

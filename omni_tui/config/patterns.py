@@ -13,12 +13,12 @@ def _glob(pattern: str) -> re.Pattern[str]:
     )
 
 
-def fits(pattern: str, name: str) -> bool:
+def matches_glob(pattern: str, name: str) -> bool:
     """Whether a name is one of those that a glob of `*` and `?` stands for."""
     return _glob(pattern).fullmatch(name) is not None
 
 
-def names(pattern: str, server: str, tool: str) -> bool:
+def matches_tool(pattern: str, server: str, tool: str) -> bool:
     """Whether a pattern `server/tool` names a tool. The halves are matched apart; nothing is joined."""
     of_server, _, of_tool = pattern.partition("/")
-    return fits(of_server, server) and fits(of_tool, tool)
+    return matches_glob(of_server, server) and matches_glob(of_tool, tool)

@@ -28,12 +28,12 @@ _SECRET_NAME = re.compile(
 )
 
 
-class Unresolved(Exception):
+class UnresolvedReference(Exception):
     """A reference that leads to nothing; the text says which, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedValue:
     """The value to use, and whether anything in it came from a reference."""
 
     value: str
@@ -55,16 +55,16 @@ def names_a_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name))
 
 
-def resolve(value: str, environ: Mapping[str, str]) -> Resolved:
-    """Replace every reference by what it stands for. Raises `Unresolved`."""
+def resolve(value: str, environ: Mapping[str, str]) -> ResolvedValue:
+    """Replace every reference by what it stands for. Raises `UnresolvedReference`."""
     stored = _KEYRING.fullmatch(value)
     if stored:
-        return Resolved(_from_keyring(stored[1], stored[2]), secret=True)
+        return ResolvedValue(_from_keyring(stored[1], stored[2]), secret=True)
     names = {found["variable"] for found in _ANY.finditer(value) if found["variable"]}
     missing = sorted(name for name in names if not environ.get(name))
     if missing:
         one = len(missing) == 1
-        raise Unresolved(
+        raise UnresolvedReference(
             f"the environment variable{'' if one else 's'} {', '.join(missing)} "
             f"{'is' if one else 'are'} not set; set {'it' if one else 'them'} and start again"
         )
@@ -74,7 +74,7 @@ def resolve(value: str, environ: Mapping[str, str]) -> Resolved:
             return environ[found["variable"]]
         return _from_keyring(found["service"] or SERVICE, found["name"])
 
-    return Resolved(_ANY.sub(stands_for, value), secret=bool(_ANY.search(value)))
+    return ResolvedValue(_ANY.sub(stands_for, value), secret=bool(_ANY.search(value)))
 
 
 def _from_keyring(service: str, name: str) -> str:
@@ -84,12 +84,12 @@ def _from_keyring(service: str, name: str) -> str:
         value = keyring.get_password(service, name)
     except Exception as error:  # keyring's backends raise what they like
         log.warning("reading %s/%s from the keyring failed: %r", service, name, error)
-        raise Unresolved(
+        raise UnresolvedReference(
             f"the keyring did not give {service}/{name} ({type(error).__name__}); "
             "unlock it, or use an environment variable"
         ) from error
     if not value:
-        raise Unresolved(
+        raise UnresolvedReference(
             f"the keyring holds nothing for {service}/{name}; store it with: keyring set {service} {name}"
         )
     return value

@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
-from omni_tui.config.addresses import in_the_clear
-from omni_tui.config.inherit import checked
-from omni_tui.config.launchers import FIRST_START, fetches
+from omni_tui.config.addresses import is_unencrypted
 from omni_tui.config.layers import Layer
-from omni_tui.config.models import Config, ServerSection
 from omni_tui.config.oauth import oauth_spec
-from omni_tui.config.references import Unresolved, has_reference, names_a_secret, resolve
-from omni_tui.config.secrets import places_of
-from omni_tui.config.spec import ServerSpec, Source
-from omni_tui.security.arguments import secret_values
+from omni_tui.config.package_runners import FIRST_START, is_package_runner
+from omni_tui.config.references import UnresolvedReference, has_reference, names_a_secret, resolve
+from omni_tui.config.secret_settings import server_secret_settings
+from omni_tui.config.sections import Config, ServerSection
+from omni_tui.config.server_environment import check_inherit
+from omni_tui.config.spec import ServerSource, ServerSpec
+from omni_tui.security.argument_secrets import secrets_in_arguments
 
 LONGEST_NAME = 64
 DEMO_NAME = "demo"
@@ -42,14 +42,14 @@ def configured_servers(
     return specs
 
 
-_USER: Source = "user"
-_PROJECT: Source = "project"
+_USER: ServerSource = "user"
+_PROJECT: ServerSource = "project"
 
 
 def server_spec(
     name: str,
     section: ServerSection,
-    source: Source,
+    source: ServerSource,
     environ: Mapping[str, str],
     *,
     folder: FilePath,
@@ -84,10 +84,10 @@ def server_spec(
     try:
         _refuse(name, section, source)
         env, secret_env = _resolved(section.env, environ)
-        inherit = checked(section.inherit, source)
+        inherit = check_inherit(section.inherit, source)
         headers, secret_headers = _headers(section, environ)
         oauth = oauth_spec(section, environ)
-    except Unresolved as error:
+    except UnresolvedReference as error:
         return replace(spec, problem=str(error))
     return replace(
         spec,
@@ -122,27 +122,31 @@ def demo_spec(state_dir: FilePath) -> ServerSpec:
 
 def _first_start(section: ServerSection) -> float:
     """Return the longer time for a first start; what the person has set holds for every start."""
-    waits = "connect_timeout" not in section.model_fields_set and fetches(section.command, section.args)
+    waits = "connect_timeout" not in section.model_fields_set and is_package_runner(
+        section.command, section.args
+    )
     return FIRST_START if waits else 0.0
 
 
-def _refuse(name: str, section: ServerSection, source: Source) -> None:
-    """Raise `Unresolved` for what is no mistake of form, and yet must not be started."""
+def _refuse(name: str, section: ServerSection, source: ServerSource) -> None:
+    """Raise `UnresolvedReference` for what is no mistake of form, and yet must not be started."""
     if problem := name_problem(name):
-        raise Unresolved(problem)
-    if source == "project" and any(has_reference(value) for _, value in places_of(section)):
-        raise Unresolved(
+        raise UnresolvedReference(problem)
+    if source == "project" and any(has_reference(value) for _, value in server_secret_settings(section)):
+        raise UnresolvedReference(
             "a project's file may not take values from your environment or keyring; "
             "copy the server to your own config to give them"
         )
     secret = any(names_a_secret(key) or has_reference(value) for key, value in section.headers.items())
-    if in_the_clear(section.url) and (section.token or secret or section.auth == "oauth"):
-        raise Unresolved("its credentials would cross the network over plain HTTP; use https")
+    if is_unencrypted(section.url) and (section.token or secret or section.auth == "oauth"):
+        raise UnresolvedReference("its credentials would cross the network over plain HTTP; use https")
     for name in ("issuer", "idp_issuer", "idp_token_endpoint"):
-        if in_the_clear(getattr(section.oauth, name)):
-            raise Unresolved(f"its {name} would get credentials over plain HTTP; use https")
+        if is_unencrypted(getattr(section.oauth, name)):
+            raise UnresolvedReference(f"its {name} would get credentials over plain HTTP; use https")
     if "@" in urlsplit(section.url).netloc:
-        raise Unresolved('its address holds a user name or password; use headers or auth = "bearer"')
+        raise UnresolvedReference(
+            'its address holds a user name or password; use headers or auth = "bearer"'
+        )
 
 
 def _headers(section: ServerSection, environ: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
@@ -155,7 +159,9 @@ def _headers(section: ServerSection, environ: Mapping[str, str]) -> tuple[dict[s
         headers["Authorization"] = "Bearer " + headers["Authorization"]
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
-            raise Unresolved(f"the header {name!r} or its value has characters that no header may have")
+            raise UnresolvedReference(
+                f"the header {name!r} or its value has characters that no header may have"
+            )
     return headers, secret
 
 
@@ -168,12 +174,12 @@ def _resolved(
     for name, value in values.items():
         try:
             found = resolve(value, environ)
-        except Unresolved as error:
+        except UnresolvedReference as error:
             unresolved.append(f"{name}: {error}")
             continue
         plain[name] = found.value
-        if found.secret or names_a_secret(name) or secret_values([found.value]):
+        if found.secret or names_a_secret(name) or secrets_in_arguments([found.value]):
             secret.add(name)
     if unresolved:
-        raise Unresolved("; ".join(unresolved))
+        raise UnresolvedReference("; ".join(unresolved))
     return plain, frozenset(secret)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Grant = Literal["authorization_code", "client_credentials", "cross_app"]
+GrantType = Literal["authorization_code", "client_credentials", "cross_app"]
 IdpToken = Literal["id_token", "refresh_token", "saml2"]
 LogLevel = Literal["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
-Source = Literal["user", "project", "imported", "flag", "demo", "session"]
-Transport = Literal["stdio", "http", "sse", "memory"]
+ServerSource = Literal["user", "project", "imported", "flag", "demo", "session"]
+TransportKind = Literal["stdio", "http", "sse", "memory"]
 
-DEFINED: dict[Source, str] = {
+SOURCE_WORDS: dict[ServerSource, str] = {
     "user": "your config",
     "project": "the project's config",
     "imported": "the imported file",
@@ -26,7 +26,7 @@ DEFINED: dict[Source, str] = {
 class OAuthSpec:
     """How to sign in to a server, references resolved; see `OAuthSection`. The secrets are not shown."""
 
-    grant: Grant = "authorization_code"
+    grant: GrantType = "authorization_code"
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
@@ -61,7 +61,7 @@ class ServerSpec:
     """
 
     name: str
-    source: Source = "user"
+    source: ServerSource = "user"
     command: str = ""
     args: tuple[str, ...] = ()
     cwd: str = ""
@@ -99,7 +99,7 @@ class ServerSpec:
     """Why it cannot be started (a reference that does not resolve), in words; "" if it can."""
 
     @property
-    def transport(self) -> Transport:
+    def transport(self) -> TransportKind:
         """Which transport reaches it, as far as the configuration tells (`web` "auto" counts as http)."""
         if self.inside is not None:
             return "memory"

@@ -22,9 +22,9 @@ from omni_tui.demo.tools import (
     PROMPT,
     RESOURCE,
     TOOLS,
+    DemoTools,
     Json,
     ToolFailed,
-    Tools,
     UnknownTool,
     text_result,
 )
@@ -45,11 +45,11 @@ class RpcError(Exception):
         self.code = code
 
 
-class Server:
+class DemoServer:
     """JSON-RPC on lines: reads in one thread, runs each call of a tool in its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._tools = Tools(folder)
+        self._tools = DemoTools(folder)
         self._running: dict[str, threading.Event] = {}
         self._writing = threading.Lock()
         self._methods: dict[str, Callable[[Json], Json]] = {
@@ -165,10 +165,10 @@ def _message(text: str) -> Json:
 def main() -> None:
     """Serve notes from the folder named first on the command line, or from one that goes away."""
     if len(sys.argv) > 1:
-        Server(Path(sys.argv[1])).serve()
+        DemoServer(Path(sys.argv[1])).serve()
         return
     with tempfile.TemporaryDirectory(prefix="omni-tui-notes-") as folder:
-        Server(Path(folder)).serve()
+        DemoServer(Path(folder)).serve()
 
 
 if __name__ == "__main__":

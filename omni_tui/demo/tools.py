@@ -16,7 +16,7 @@ ABOUT = "demo://about"
 _NOTE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,62}")
 
 Json = dict[str, Any]
-Report = Callable[[float, float, str], None]
+ReportProgress = Callable[[float, float, str], None]
 
 
 class UnknownTool(Exception):
@@ -170,7 +170,7 @@ RESOURCE: Json = {
 }
 
 
-def check(arguments: Json, schema: Json) -> None:
+def check_arguments(arguments: Json, schema: Json) -> None:
     """Hold arguments against a tool's own schema. Raises `ToolFailed` with the first mistake."""
     properties: Json = schema["properties"]
     for name in arguments:
@@ -199,18 +199,18 @@ def _check_value(name: str, value: Any, rule: Json) -> None:
         )
 
 
-class Tools:
+class DemoTools:
     """What the tools do. Every method takes checked arguments and returns a `tools/call` result."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def run(self, name: str, arguments: Json, stop: threading.Event, report: Report) -> Json:
+    def run(self, name: str, arguments: Json, stop: threading.Event, report: ReportProgress) -> Json:
         """Run one tool. Raises `UnknownTool`, and `ToolFailed` for a failure."""
         tool = next((tool for tool in TOOLS if tool["name"] == name), None)
         if tool is None:
             raise UnknownTool(f"Unknown tool: {name}")
-        check(arguments, tool["inputSchema"])
+        check_arguments(arguments, tool["inputSchema"])
         if name == "slow_count":
             return self.slow_count(stop, report, **arguments)
         method: Callable[..., Json] = getattr(self, name)
@@ -247,7 +247,9 @@ class Tools:
         self._existing(name).unlink()
         return text_result(f"Deleted the note {name}.")
 
-    def slow_count(self, stop: threading.Event, report: Report, to: int, delay_s: float = 0.3) -> Json:
+    def slow_count(
+        self, stop: threading.Event, report: ReportProgress, to: int, delay_s: float = 0.3
+    ) -> Json:
         """Count, with a pause before each number."""
         for number in range(1, to + 1):
             if stop.wait(delay_s):

@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 
-from omni_tui.agents import Progress
+from omni_tui.agents import PlanState
 from omni_tui.models import history_from
 from omni_tui.models.base import Message
 from omni_tui.protocol import AnyEvent, Mode, SafeText
@@ -45,7 +45,7 @@ class Conversation:
     """How the last turn ended, None if none has."""
     modes: dict[str, Mode] = field(default_factory=dict)
     """The mode each message was sent in, by turn."""
-    progress: Progress = field(default_factory=Progress)
+    progress: PlanState = field(default_factory=PlanState)
     untold: str = ""
     queued: dict[str, str] = field(default_factory=dict)
     steps: Counter[str] = field(default_factory=Counter)
@@ -140,7 +140,7 @@ def _follow(conversation: Conversation, event: AnyEvent) -> None:
 def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
     """Fold what belongs to the turn that was cut off."""
     turn = conversation.unfinished
-    conversation.progress = Progress(turn)
+    conversation.progress = PlanState(turn)
     for event in events:
         if getattr(event, "turn", "") != turn:
             continue

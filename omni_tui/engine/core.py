@@ -17,18 +17,18 @@ import msgspec
 from omni_tui.agents import ChatPolicy, PlanPolicy
 from omni_tui.approvals import COVERS, Decision, Pins
 from omni_tui.approvals.policy import SEVERITY
-from omni_tui.config.load import Loaded
-from omni_tui.config.models import SamplingSection
-from omni_tui.engine.fanout import Fanout
-from omni_tui.engine.gathering import Gathering
-from omni_tui.engine.model_room import ModelRoom
-from omni_tui.engine.offer_pages import LABEL, Shelf
-from omni_tui.engine.opener import sweep_opened
+from omni_tui.config.load import LoadedConfig
+from omni_tui.config.sections import SamplingSection
+from omni_tui.engine.fanout import EventBroadcaster
+from omni_tui.engine.file_opener import sweep_opened
+from omni_tui.engine.known_transports_file import KnownTransportsFile
+from omni_tui.engine.live_session import LiveSession, SessionSettings
+from omni_tui.engine.model_service import ModelService
 from omni_tui.engine.pool import MeteredPool
-from omni_tui.engine.session import LiveSession, Settings
-from omni_tui.engine.tokens import RedactedCredentials
-from omni_tui.engine.ways import WayFile
-from omni_tui.engine.welcome import ready
+from omni_tui.engine.prompt_resource_cache import LABEL, PromptResourceCache
+from omni_tui.engine.redacted_credentials import RedactedCredentials
+from omni_tui.engine.startup_wait import StartupWait
+from omni_tui.engine.welcome import engine_ready
 from omni_tui.memory import (
     Credentials,
     Journal,
@@ -43,7 +43,7 @@ from omni_tui.memory import (
 )
 from omni_tui.models.base import Model
 from omni_tui.models.budget import Budget
-from omni_tui.observability.executions import Executions
+from omni_tui.observability.tool_stats import ToolStats
 from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
 from omni_tui.protocol.events import (
     JournalFailed,
@@ -54,13 +54,21 @@ from omni_tui.protocol.events import (
     ToolsListed,
     UsageChanged,
 )
-from omni_tui.protocol.offers import ResourceUpdated
+from omni_tui.protocol.prompts_and_resources import ResourceUpdated
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe, safe_line
-from omni_tui.servers import Connection, Dispatch, Offers, Processes, Registry, ToolDefinition, sweep_leases
-from omni_tui.servers.asks import Ask, AskReply
-from omni_tui.tools import Catalogue, ResultCache, Routes, Schemas, ToolRules
-from omni_tui.tools.routing import model_name
+from omni_tui.servers import (
+    Connection,
+    Dispatch,
+    Processes,
+    PromptsAndResources,
+    ServerRegistry,
+    ToolDefinition,
+    sweep_leases,
+)
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
+from omni_tui.tools import Catalogue, ResultCache, SchemaChecker, ToolRoutes, ToolRules
+from omni_tui.tools.tool_names import model_name
 
 logger = logging.getLogger(__name__)
 
@@ -76,27 +84,27 @@ class StartFailed(Exception):
 class Engine:
     """One engine of one person: servers, catalogue, and a live session."""
 
-    def __init__(self, options: LaunchOptions, loaded: Loaded, environ: Mapping[str, str]) -> None:
+    def __init__(self, options: LaunchOptions, loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
         self.options = options
         self.loaded = loaded
         self.headless = options.headless
         self.log_path = str(loaded.paths.log_dir / "engine.log")
         self.pool = MeteredPool(POOL, thread_name_prefix="omni-pool")
-        self.executions = Executions()
-        self.schemas = Schemas(self.pool)
+        self.executions = ToolStats()
+        self.schemas = SchemaChecker(self.pool)
         self.rules = ToolRules(loaded.config.tools)
-        self.fanout = Fanout()
-        self.shelf = Shelf()
+        self.fanout = EventBroadcaster()
+        self.shelf = PromptResourceCache()
         self.environ = environ
         self.redactor = Redactor(loaded.secrets)
-        self.models = ModelRoom(loaded, environ, self.live)
+        self.models = ModelService(loaded, environ, self.live)
         self.vault: Vault
         self.catalogue: Catalogue
         self.cache: ResultCache
-        self.routes: Routes
-        self.registry: Registry
+        self.routes: ToolRoutes
+        self.registry: ServerRegistry
         self.server_logs: ServerLogs
-        self.gathering: Gathering
+        self.gathering: StartupWait
         self.session: LiveSession
         self.processes: Processes
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -132,18 +140,18 @@ class Engine:
         await loop.run_in_executor(self.pool, sweep_opened, state)
         await loop.run_in_executor(self.pool, self.models.days.flush)
         self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
-        self.routes = Routes(self.rules, self.catalogue.get)
+        self.routes = ToolRoutes(self.rules, self.catalogue.get)
         self.cache = ResultCache(self.rules, self.catalogue.get, self.allowed)
         engine_id = uuid.uuid4().hex
         self.processes = Processes(state, engine_id)
         self.server_logs = ServerLogs(state, self.vault, self.redactor.redact)
-        self.registry = Registry(
+        self.registry = ServerRegistry(
             authority=self._authority,
             processes=self.processes,
             on_event=self._on_server_event,
             on_tools=self._on_tools,
             on_gone=self._on_gone,
-            memory=WayFile(state / "ways.json"),
+            memory=KnownTransportsFile(state / "ways.json"),
             store=RedactedCredentials(Credentials(state / "credentials.json", self.vault), self.redactor),
             on_offers=self._on_offers,
             on_updated=self._on_updated,
@@ -151,7 +159,7 @@ class Engine:
             on_round=self._on_round,
             on_log=self.server_logs.add,
         )
-        self.gathering = Gathering(self.registry, self.catalogue)
+        self.gathering = StartupWait(self.registry, self.catalogue)
         self.session = await self._resume_or_begin()
         await self._flags_win()
         for spec in self.loaded.servers:
@@ -235,7 +243,7 @@ class Engine:
         """
         config = self.loaded.config
         try:
-            live = LiveSession(self, journal, Settings(mode or config.agent.mode, config.model.name))
+            live = LiveSession(self, journal, SessionSettings(mode or config.agent.mode, config.model.name))
             await live.start()
         except (JournalBroken, ValueError, OSError) as error:
             with contextlib.suppress(JournalBroken):
@@ -282,7 +290,7 @@ class Engine:
             self.session = await self._open_session(former)
             raise
         finally:
-            self.live(ready(self))
+            self.live(engine_ready(self))
             self.live(self.models.spending(self.session.budget))
             for notice in self.notices[said:]:
                 self.live(notice)
@@ -301,7 +309,7 @@ class Engine:
             name: text
             for name in self.registry.names()
             # Of a changed server nothing is said that nobody has looked at yet.
-            if (text := self.registry.get(name).instructions) and self.catalogue.heard_before(name)
+            if (text := self.registry.get(name).instructions) and self.catalogue.is_known_server(name)
         }
         return ChatPolicy(
             max_steps=agent.max_steps,
@@ -411,7 +419,7 @@ class Engine:
     def _authority(self, dispatch: Dispatch) -> bool:
         return self.session.gate.is_open(dispatch)
 
-    async def _ask(self, ask: Ask) -> AskReply:
+    async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
         self.cache.clear(ask.server)  # what hangs on an answer is no other call's result
         return await self.session.asks.ask(ask)
 
@@ -459,7 +467,7 @@ class Engine:
         for page in self.shelf.remove(server):
             self.live(page)
 
-    def _on_offers(self, server: str, offers: Offers) -> None:
+    def _on_offers(self, server: str, offers: PromptsAndResources) -> None:
         for page in self.shelf.update(server, offers):
             self.live(page)
 

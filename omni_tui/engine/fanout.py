@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from omni_tui.protocol import AnyEvent, Event
-from omni_tui.protocol.events import AnswerDelta, CallProgress, Lagged, ReplayDone, ThoughtDelta
-from omni_tui.protocol.tasks import TaskProgress
+from omni_tui.protocol.call_tasks import TaskProgress
+from omni_tui.protocol.events import AnswerDelta, CallProgress, EventsDropped, ReplayDone, ThoughtDelta
 
 CAPACITY = 2_000
 
 _MOMENTARY = (AnswerDelta, ThoughtDelta, CallProgress, TaskProgress)
 
 
-class Outbox:
+class EventBuffer:
     """Events on their way to one face.
 
     When it is full, and during a replay, deltas and progress are dropped; if a journalled event does
@@ -109,7 +109,7 @@ class Outbox:
             self._queue.clear()
             if self._lagging:
                 self._lagging = False
-                batch.append(Lagged(after=self._last))
+                batch.append(EventsDropped(after=self._last))
             yield batch
             self._release()
 
@@ -118,17 +118,17 @@ class Outbox:
             self._drained.set_result(None)
 
 
-class Fanout:
+class EventBroadcaster:
     """All faces of one engine."""
 
     def __init__(self) -> None:
-        self._outboxes: set[Outbox] = set()
+        self._outboxes: set[EventBuffer] = set()
 
-    def attach(self, outbox: Outbox) -> None:
+    def attach(self, outbox: EventBuffer) -> None:
         """A face arrived."""
         self._outboxes.add(outbox)
 
-    def detach(self, outbox: Outbox) -> None:
+    def detach(self, outbox: EventBuffer) -> None:
         """A face left."""
         self._outboxes.discard(outbox)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from omni_tui.memory.private import open_private, private_dir, read_private, write_atomic
-from omni_tui.models.budget import Sum
-from omni_tui.models.habits import Habits
+from omni_tui.memory.private_files import open_private, private_dir, read_private, write_atomic
+from omni_tui.models.budget import UsageTotal
+from omni_tui.models.quirks import ModelQuirks
 from omni_tui.protocol.events import Usage
 
 _log = logging.getLogger(__name__)
@@ -33,24 +33,24 @@ _LARGEST = 256 * 1024
 
 
 class _Known(msgspec.Struct):
-    habits: Habits = Habits()
+    habits: ModelQuirks = ModelQuirks()
     seen: float = 0.0
 
 
-class _Ways(msgspec.Struct):
+class _QuirksFile(msgspec.Struct):
     version: int = 1
     text: dict[str, float] = {}
     known: dict[str, _Known] = {}
 
 
-class ModelWays:
+class ModelQuirksFile:
     """Which models need tools as text, and what else they need, in `ways.json`; usable from any thread."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._path = folder / "ways.json"
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: _Ways | None = None
+        self._known: _QuirksFile | None = None
 
     def is_text(self, model: str) -> bool:
         """Whether it was found out within the last 30 days."""
@@ -64,23 +64,23 @@ class ModelWays:
             known = self._read()
             known.text[_digest(model)] = self._clock()
             newest = sorted(known.text.items(), key=lambda pair: pair[1])[-MOST:]
-            self._write(_Ways(1, dict(newest), known.known))
+            self._write(_QuirksFile(1, dict(newest), known.known))
 
-    def habits(self, model: str) -> Habits:
+    def habits(self, model: str) -> ModelQuirks:
         """Return what was learned of a model within the last 30 days."""
         with self._lock:
             known = self._read().known.get(_digest(model), _Known())
-        return known.habits if 0 <= self._clock() - known.seen < TEXT_FOR_S else Habits()
+        return known.habits if 0 <= self._clock() - known.seen < TEXT_FOR_S else ModelQuirks()
 
-    def learn(self, model: str, habits: Habits) -> None:
+    def learn(self, model: str, habits: ModelQuirks) -> None:
         """Keep it; a file that cannot be written is a line in the log."""
         with self._lock:
             ways = self._read()
             ways.known[_digest(model)] = _Known(habits, self._clock())
             newest = sorted(ways.known.items(), key=lambda pair: pair[1].seen)[-MOST:]
-            self._write(_Ways(1, ways.text, dict(newest)))
+            self._write(_QuirksFile(1, ways.text, dict(newest)))
 
-    def _write(self, ways: _Ways) -> None:
+    def _write(self, ways: _QuirksFile) -> None:
         self._known = ways
         try:
             private_dir(self._path.parent)
@@ -88,15 +88,15 @@ class ModelWays:
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._path, error)
 
-    def _read(self) -> _Ways:
+    def _read(self) -> _QuirksFile:
         if self._known is None:
             try:
-                self._known = msgspec.json.decode(_bounded(self._path), type=_Ways)
+                self._known = msgspec.json.decode(_bounded(self._path), type=_QuirksFile)
             except FileNotFoundError:
-                self._known = _Ways()
+                self._known = _QuirksFile()
             except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 _log.info("%s is not usable and is begun anew: %s", self._path.name, error)
-                self._known = _Ways()
+                self._known = _QuirksFile()
         return self._known
 
 
@@ -112,7 +112,7 @@ class _Days(msgspec.Struct):
     days: dict[str, _Counter] = {}
 
 
-class DayBook:
+class DailyUsageFile:
     """What was used each day, in `usage.json`: one sum for all sessions and processes.
 
     `add` counts at once in memory; `flush`, which takes a lock on the disk, brings it to the file and
@@ -124,14 +124,14 @@ class DayBook:
         self._clock = clock
         self._lock = threading.Lock()
         self._file = _Days()
-        self._new: dict[str, Sum] = {}
+        self._new: dict[str, UsageTotal] = {}
 
-    def today(self) -> Sum:
+    def today(self) -> UsageTotal:
         """Return the sum of today as far as it is known here. Never touches the disk."""
         day = self._day()
         with self._lock:
-            known, new = self._file.days.get(day, _Counter()), self._new.get(day, Sum())
-            return Sum(
+            known, new = self._file.days.get(day, _Counter()), self._new.get(day, UsageTotal())
+            return UsageTotal(
                 known.tokens + new.tokens,
                 known.cost + new.cost,
                 known.estimated or new.estimated,
@@ -141,7 +141,7 @@ class DayBook:
     def add(self, usage: Usage) -> None:
         """Add one request's usage."""
         with self._lock:
-            self._new.setdefault(self._day(), Sum()).add(usage)
+            self._new.setdefault(self._day(), UsageTotal()).add(usage)
 
     def flush(self) -> None:
         """Read the file, add what is new, write it if there was something. Blocks; never raises."""

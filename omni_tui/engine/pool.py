@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from omni_tui.protocol.execution import PoolDepth
+from omni_tui.protocol.call_stats import PoolDepth
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

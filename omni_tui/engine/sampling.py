@@ -10,10 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from omni_tui.approvals.asks import AskTrouble, asked_tokens, cut_at, sampling_messages
-from omni_tui.config.models import SamplingSection
-from omni_tui.models.base import Model, ModelError, ModelRequest, Reply
-from omni_tui.models.budget import Budget, OverBudget, added, forecast
+from omni_tui.approvals.server_request_review import (
+    InvalidServerRequest,
+    cut_at,
+    requested_tokens,
+    sampling_messages,
+)
+from omni_tui.config.sections import SamplingSection
+from omni_tui.models.base import Model, ModelError, ModelReply, ModelRequest
+from omni_tui.models.budget import Budget, BudgetExceeded, add_usage, forecast
 from omni_tui.protocol.events import Usage
 from omni_tui.resilience.retry import RetryPolicy, with_retries
 
@@ -22,10 +27,10 @@ logger = logging.getLogger(__name__)
 LEAST = 16
 """Tokens of answer below which asking is pointless."""
 
-Stop = Literal["endTurn", "stopSequence", "maxTokens"]
+SamplingStop = Literal["endTurn", "stopSequence", "maxTokens"]
 
 
-class ModelMaker(Protocol):
+class SamplingModelFactory(Protocol):
     """Makes a model, with limits of its own for one purpose."""
 
     def __call__(
@@ -36,12 +41,12 @@ class ModelMaker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SamplingAnswer:
     """An answer: its text, the model it is from, why it ended, and what it used."""
 
     text: str
     model: str
-    stop: Stop
+    stop: SamplingStop
     usage: Usage
 
 
@@ -52,7 +57,7 @@ class Sampler:
         self,
         settings: Callable[[], SamplingSection],
         model: Callable[[], str],
-        make: ModelMaker,
+        make: SamplingModelFactory,
         spending: Budget | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
@@ -79,18 +84,18 @@ class Sampler:
         limit = self._settings().session_tokens
         return f"{max(0, limit - self.spent):,} of {limit:,} tokens left for servers in this session"
 
-    async def sample(self, body: dict[str, Any]) -> Sampled:
+    async def sample(self, body: dict[str, Any]) -> SamplingAnswer:
         """Return an answer to a sampling request.
 
-        Raises `AskTrouble` for a request that cannot be worked with or that the budget does not
+        Raises `InvalidServerRequest` for a request that cannot be worked with or that the budget does not
         cover, `ModelError` where the model fails.
         """
         request = ModelRequest(sampling_messages(body))
-        wanted = min(asked_tokens(body), self._settings().max_tokens)
+        wanted = min(requested_tokens(body), self._settings().max_tokens)
         sent = self._make(self.name).count(request)
         left = self._settings().session_tokens - self.spent - sent
         if left < min(LEAST, wanted):
-            raise AskTrouble(
+            raise InvalidServerRequest(
                 f"the budget does not cover it: it would send {sent:,} tokens, and {self.budget}; "
                 "raise session_tokens in the config's table sampling"
             )
@@ -98,12 +103,12 @@ class Sampler:
 
         lost = Usage()
 
-        async def attempt(_: int) -> Reply:
+        async def attempt(_: int) -> ModelReply:
             nonlocal lost
             try:
                 return await _answer(model, request)
             except ModelError as error:
-                lost = added(lost, error.usage) if error.usage is not None else lost
+                lost = add_usage(lost, error.usage) if error.usage is not None else lost
                 error.usage = lost if lost != Usage() else None
                 raise
 
@@ -118,20 +123,20 @@ class Sampler:
         finally:
             if self._spending is not None:
                 self._spending.free(hold)
-        used = added(reply.usage, lost)
+        used = add_usage(reply.usage, lost)
         self.spent += used.input + used.output
         text, stopped = cut_at(reply.message.text, body)
-        stop: Stop = "maxTokens" if reply.finish in ("length", "window") else "endTurn"
-        return Sampled(text, model.name, "stopSequence" if stopped else stop, used)
+        stop: SamplingStop = "maxTokens" if reply.finish in ("length", "window") else "endTurn"
+        return SamplingAnswer(text, model.name, "stopSequence" if stopped else stop, used)
 
     def _hold(self, model: Model, request: ModelRequest) -> int:
-        """Hold back what it may use of the person's own budgets. Raises `AskTrouble`."""
+        """Hold back what it may use of the person's own budgets. Raises `InvalidServerRequest`."""
         if self._spending is None:
             return 0
         try:
             return self._spending.hold("", model.name, forecast(model, request))
-        except OverBudget as over:
-            raise AskTrouble(f"{over.reason}; {over.todo}") from None
+        except BudgetExceeded as over:
+            raise InvalidServerRequest(f"{over.reason}; {over.todo}") from None
 
 
 def _temperature(body: dict[str, Any]) -> float | None:
@@ -141,12 +146,12 @@ def _temperature(body: dict[str, Any]) -> float | None:
     return float(value)
 
 
-async def _answer(model: Model, request: ModelRequest) -> Reply:
+async def _answer(model: Model, request: ModelRequest) -> ModelReply:
     used: Usage | None = None
     stream = model.stream(request)
     try:
         async for event in stream:
-            if isinstance(event, Reply):
+            if isinstance(event, ModelReply):
                 if event.complete:
                     return event
                 used = event.usage

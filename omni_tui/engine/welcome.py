@@ -7,8 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from omni_tui import __version__
-from omni_tui.engine.fanout import Outbox
-from omni_tui.engine.offer_desk import followed
+from omni_tui.engine.fanout import EventBuffer
+from omni_tui.engine.prompt_resource_handlers import subscriptions_event
 from omni_tui.protocol.events import ConfigProblems, EngineReady, ReplayDone
 from omni_tui.security.text import safe_line
 
@@ -20,7 +20,7 @@ _ASKS_WITHIN_S = 1.0
 """How long a face has to ask for a session's events before they are sent to it unasked."""
 
 
-def ready(engine: Engine) -> EngineReady:
+def engine_ready(engine: Engine) -> EngineReady:
     """Say who an engine is and what it is set to."""
     session, paths = engine.session, engine.loaded.paths
     model = session.model()
@@ -43,9 +43,9 @@ def ready(engine: Engine) -> EngineReady:
     )
 
 
-async def welcome(engine: Engine, outbox: Outbox, cursor: int, request: int) -> None:
+async def welcome(engine: Engine, outbox: EventBuffer, cursor: int, request: int) -> None:
     """Tell a face the state of everything, then the journal after its cursor."""
-    outbox.offer(ready(engine))
+    outbox.offer(engine_ready(engine))
     outbox.offer(engine.models.spending(engine.session.budget))
     if engine.loaded.serious:
         outbox.offer(ConfigProblems(problems=engine.loaded.serious, ts=time.time()))
@@ -59,13 +59,13 @@ async def welcome(engine: Engine, outbox: Outbox, cursor: int, request: int) -> 
     for name in engine.shelf.servers():
         for offers in engine.shelf.pages(name):
             outbox.offer(offers)
-        outbox.offer(followed(engine, name))
+        outbox.offer(subscriptions_event(engine, name))
     if (context := engine.session.runner.memo.context) is not None:
         outbox.offer(context)
     await replay(engine, outbox, cursor, request)
 
 
-async def caught_up(engine: Engine, outbox: Outbox) -> None:
+async def caught_up(engine: Engine, outbox: EventBuffer) -> None:
     """Return when a face has been told the whole session.
 
     Nothing is begun for a face that would not show it: one that does not ask is told unasked.
@@ -74,7 +74,7 @@ async def caught_up(engine: Engine, outbox: Outbox) -> None:
         await replay(engine, outbox, 0, 0)
 
 
-async def replay(engine: Engine, outbox: Outbox, after: int, request: int) -> None:
+async def replay(engine: Engine, outbox: EventBuffer, after: int, request: int) -> None:
     """Send the journalled events after a cursor; from then on they come as they happen."""
     async with outbox.replay:
         outbox.begin_replay()

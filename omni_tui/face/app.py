@@ -15,23 +15,23 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face import actions, last_words
+from omni_tui.face import actions, crash_log
 from omni_tui.face.clock import Clock, Stillness, SystemClock
-from omni_tui.face.collecting import Collector
-from omni_tui.face.egress import EgressFilter
+from omni_tui.face.event_pump import EventPump, FacePort
+from omni_tui.face.garbage_collector import GarbageCollector
+from omni_tui.face.input_order import EngineGone
 from omni_tui.face.keys import check_keys
+from omni_tui.face.message_handlers import MessageHandlers
 from omni_tui.face.options import FaceOptions
+from omni_tui.face.output_filter import SafeOutputFilter
 from omni_tui.face.overview import Overview
-from omni_tui.face.port import Refused
-from omni_tui.face.pump import FacePort, Pump
-from omni_tui.face.routes import Routes
+from omni_tui.face.port import CommandError
 from omni_tui.face.screens.main import MainScreen
-from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
-from omni_tui.face.told import KEPT, Told
-from omni_tui.face.turns import EngineGone
+from omni_tui.face.themes import ThemeError, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.toasts import MAX_TOASTS, ToastMessage
 from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
 from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
-from omni_tui.protocol.offers import ResourceUpdated
+from omni_tui.protocol.prompts_and_resources import ResourceUpdated
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
@@ -66,7 +66,7 @@ class _NoLink:
         return
 
 
-class OmniApp(Routes):
+class OmniApp(MessageHandlers):
     """The face.
 
     `link` is a link, or a function that makes one: then the first frame is there before the engine.
@@ -94,27 +94,27 @@ class OmniApp(Routes):
         self.overview = Overview()
         self.wants_demo = False
         self._keymap_user: dict[str, str] = {}
-        self.told: deque[Told] = deque(maxlen=KEPT)
+        self.told: deque[ToastMessage] = deque(maxlen=MAX_TOASTS)
         super().__init__()
-        self._filters.append(EgressFilter())
+        self._filters.append(SafeOutputFilter())
         self.link: Link = _NoLink() if callable(link) else link
         self._connect = link if callable(link) else None
         self._restart = restart or self._connect
-        self.pump = Pump(self)
+        self.pump = EventPump(self)
         self._own_port = FacePort(self.link, self)
         self.port: Port = self._own_port
         self._engine_gone = False
         self._greeted = False
         self._complaints: list[str] = []
-        self._collector = Collector(monotonic())
+        self._collector = GarbageCollector(monotonic())
         self._apply_settings()
 
     # --- before the first frame
 
     def _apply_settings(self) -> None:
         """Theme and keys: command line, config file, what was remembered."""
-        from omni_tui.config.light import UiSettings, read_ui
-        from omni_tui.face.memory import remembered_theme
+        from omni_tui.config.ui_settings import UiSettings, read_ui
+        from omni_tui.face.saved_theme import load_saved_theme
 
         settings = read_ui(self.options.config_path) if self.options.config_path else UiSettings()
         keymap, problems = check_keys(settings.keys)
@@ -122,7 +122,7 @@ class OmniApp(Routes):
         self._keymap_user = keymap
         if keymap:
             self.set_keymap(keymap)
-        wanted = self.options.theme or settings.theme or remembered_theme(self.options.state_dir)
+        wanted = self.options.theme or settings.theme or load_saved_theme(self.options.state_dir)
         self._first_theme(wanted or "omni-dark")
         # Textual would read all styles with its own theme's colours first, and again with these.
         self.stylesheet.set_variables(self.get_css_variables())
@@ -141,7 +141,7 @@ class OmniApp(Routes):
             if folder != Path() and Path(name).name == name and path.is_file():
                 try:
                     theme = load_theme(path)
-                except BadTheme as bad:
+                except ThemeError as bad:
                     self._complaints.append(str(bad))
                 else:
                     self.register_theme(theme)
@@ -225,13 +225,13 @@ class OmniApp(Routes):
         """Say one sentence; Textual would print a traceback with the values of variables in it."""
         from rich.segment import Segments
 
-        words = last_words.sentence(last_words.record(self.options.state_dir))
+        words = crash_log.crash_message(crash_log.log_crash(self.options.state_dir))
         self._exit_renderables.append(Segments(self.console.render(words, self.console.options)))
         self._close_messages_no_wait()
 
     def _look_at_terminal(self) -> None:
         self._collector.tick(monotonic())
-        if not self.is_headless and last_words.terminal_is_gone():
+        if not self.is_headless and crash_log.terminal_is_gone():
             self.exit()
 
     async def _begin(self) -> None:
@@ -298,7 +298,7 @@ class OmniApp(Routes):
     ) -> None:
         """Show a toast, and keep its words for `/messages`."""
         words = "\n".join(filter(None, (title, message)))
-        self.told.append(Told(self.clock.time(), severity, words))
+        self.told.append(ToastMessage(self.clock.time(), severity, words))
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
     # --- what the pump tells
@@ -374,7 +374,7 @@ class OmniApp(Routes):
         before = self.pump.session
         try:
             reply = await self.port.ask(command)
-        except Refused as refused:
+        except CommandError as refused:
             if failed is None:
                 self.failed(refused.failure)
             else:
@@ -454,7 +454,7 @@ class OmniApp(Routes):
 
     def change_theme(self, name: str) -> None:
         """Use a theme and remember it."""
-        from omni_tui.face.memory import remember_theme
+        from omni_tui.face.saved_theme import save_theme
 
         if name not in self.theme_names:
             self.say(
@@ -462,4 +462,4 @@ class OmniApp(Routes):
             )
             return
         self.theme = name
-        remember_theme(self.options.state_dir, name)
+        save_theme(self.options.state_dir, name)

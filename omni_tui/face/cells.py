@@ -4,7 +4,7 @@ A grapheme is what a reader takes for one character: a letter with its marks, a 
 letters that form a flag, several pictures joined to one. The boundaries are those of Unicode's annex
 29, with two differences, and neither of them cuts where the annex does not: marks that Unicode lets
 stand alone stay with their letter too, and joined letters of all Indic scripts stay together. The only
-cut within a grapheme is after `LONGEST` code points, so that endless marks do not make endless rows.
+cut within a grapheme is after `MAX_GRAPHEME` code points, so that endless marks do not make endless rows.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from functools import cache
 
 from rich.cells import cell_len, get_character_cell_size
 
-LONGEST = 32
+MAX_GRAPHEME = 32
 """Code points in a grapheme at most. Real ones have up to 15; the most marks Unicode calls safe are 30."""
 
 TAB = 8
 """The cells that a tab is painted with at most. Textual measures it as none."""
 
-_BLOCK = 4 * LONGEST
+_BLOCK = 4 * MAX_GRAPHEME
 _CROWD = 8
 """Code points per cell of a row at most, so that characters without width do not make endless rows."""
 
@@ -59,9 +59,9 @@ def _runs(text: str, at: int) -> Iterator[tuple[int, int, int]]:
         for found in find(kinds):
             start, end = found.span()
             each = found.lastindex or 0
-            long = not each and end - start > LONGEST
+            long = not each and end - start > MAX_GRAPHEME
             if long:
-                end = start + LONGEST
+                end = start + MAX_GRAPHEME
             elif end == edge:
                 end = end - 1 if each else start
             if start < end:
@@ -89,7 +89,7 @@ def fitting(text: str, at: int, room: int) -> int:
     end = at + room
     if _PLAIN.fullmatch(text, at, end + 1):
         return min(end, len(text))
-    most = at + max(_CROWD * room, LONGEST)
+    most = at + max(_CROWD * room, MAX_GRAPHEME)
     end = at
     for start, after, each in _runs(text, at):
         if each:

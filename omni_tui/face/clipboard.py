@@ -23,14 +23,14 @@ _DEAF = frozenset({"Apple_Terminal"})
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyDestination:
     """Where a text went, in words for the person. `path` is set if it is a file."""
 
     how: str
     path: str = ""
 
 
-def through_terminal(text: str, environ: dict[str, str] | None = None) -> bool:
+def terminal_accepts(text: str, environ: dict[str, str] | None = None) -> bool:
     """True if the terminal can be trusted to take this text by OSC 52."""
     values = os.environ if environ is None else environ
     if values.get("TERM_PROGRAM") in _DEAF or values.get("TERM") in ("dumb", "linux"):
@@ -61,10 +61,10 @@ async def copy_locally(text: str) -> str:
     return ""
 
 
-def copy_to_file(text: str, folder: str = "") -> Copied:
+def copy_to_file(text: str, folder: str = "") -> CopyDestination:
     """Write the text to a file only this person can read. Raises `OSError`."""
     where = Path(folder) if folder and Path(folder).is_dir() else None
     handle, name = tempfile.mkstemp(prefix="omni-copy-", suffix=".txt", dir=where)
     with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
-    return Copied(f"written to {name}", name)
+    return CopyDestination(f"written to {name}", name)

@@ -7,9 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from omni_tui.security.files import NoFile, check_regular
+from omni_tui.security.files import NotRegularFile, check_regular
 
-LARGEST = 8_000_000
+MAX_EDITED_BYTES = 8_000_000
 """Longest text in bytes that is taken back."""
 
 
@@ -34,16 +34,18 @@ class EditedFile:
             descriptor = os.open(self.path, flags)
         except OSError as error:
             if self.path.is_symlink():
-                raise NoFile(0, "a symbolic link stands in its place, and is not read") from error
+                raise NotRegularFile(0, "a symbolic link stands in its place, and is not read") from error
             raise
         with open(descriptor, "rb") as file:
             check_regular(descriptor, self.path)
             found = os.fstat(descriptor)
             if found.st_nlink != 1 or found.st_uid != os.geteuid():
-                raise NoFile(0, "a file that is in use elsewhere stands in its place, and is not read")
-            data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise NoFile(0, f"it is longer than {LARGEST:,} bytes")
+                raise NotRegularFile(
+                    0, "a file that is in use elsewhere stands in its place, and is not read"
+                )
+            data = file.read(MAX_EDITED_BYTES + 1)
+        if len(data) > MAX_EDITED_BYTES:
+            raise NotRegularFile(0, f"it is longer than {MAX_EDITED_BYTES:,} bytes")
         return data.decode("utf-8")
 
     def remove(self) -> None:

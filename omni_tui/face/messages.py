@@ -35,7 +35,7 @@ class CopyText(Message):
         self.what = what
 
 
-class StandOnServer(Message):
+class SelectServer(Message):
     """Put the cursor of the servers on this one."""
 
     def __init__(self, server: str) -> None:

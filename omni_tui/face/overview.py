@@ -5,10 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from omni_tui.face.money import money
-from omni_tui.face.offers.index import OfferIndex
-from omni_tui.face.work import Work
+from omni_tui.face.plan_progress import PlanProgress
+from omni_tui.face.prompts_resources.index import PromptResourceIndex
 from omni_tui.protocol import AnyEvent, Mode
-from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.context import ContextChanged
 from omni_tui.protocol.events import (
     ApprovalRequested,
@@ -31,8 +30,9 @@ from omni_tui.protocol.events import (
     UserMessage,
 )
 from omni_tui.protocol.models import ModelFellBack, Spending
-from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
-from omni_tui.protocol.report import StepTaken
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
+from omni_tui.protocol.run_report import StepTaken
+from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 
 
 class Overview(msgspec.Struct):
@@ -67,12 +67,12 @@ class Overview(msgspec.Struct):
     """The servers that a message waits for, before it goes to the model."""
     pending: dict[str, str] = msgspec.field(default_factory=dict)
     """What waits for the person, by its key in the queue: the name of the server, of a plan "plan"."""
-    work: Work = msgspec.field(default_factory=Work)
+    work: PlanProgress = msgspec.field(default_factory=PlanProgress)
     """How far a plan is."""
     servers: dict[str, ServerChanged] = msgspec.field(default_factory=dict)
     tools: dict[str, int] = msgspec.field(default_factory=dict)
     """Tools listed so far by server."""
-    offers: OfferIndex = msgspec.field(default_factory=OfferIndex)
+    offers: PromptResourceIndex = msgspec.field(default_factory=PromptResourceIndex)
     """Prompts and resources of all servers."""
     _pages: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
@@ -110,11 +110,11 @@ class Overview(msgspec.Struct):
                 self._calls(event)
             case AwaitingTools(servers=servers):
                 self.awaits = servers
-            case ServerAsked(ask=ask, server=server):
-                self.pending[asked_key(ask)] = server
-            case AskClosed(ask=ask):
-                self.pending.pop(asked_key(ask), None)
-            case PlanProposed() | PlanDecided() | TaskChanged() | PlanEnded():
+            case ServerRequestOpened(ask=ask, server=server):
+                self.pending[server_request_key(ask)] = server
+            case ServerRequestClosed(ask=ask):
+                self.pending.pop(server_request_key(ask), None)
+            case PlanProposed() | PlanDecided() | PlanTaskChanged() | PlanEnded():
                 self._plan(event)
             case (
                 UserMessage() | TurnStarted() | TurnEnded() | UsageChanged() | StepTaken() | JournalFailed()
@@ -159,11 +159,11 @@ class Overview(msgspec.Struct):
             case ModelFellBack(to=to):
                 self.stand_in = to
 
-    def _plan(self, event: PlanProposed | PlanDecided | TaskChanged | PlanEnded) -> None:
+    def _plan(self, event: PlanProposed | PlanDecided | PlanTaskChanged | PlanEnded) -> None:
         self.work.apply(event)
         if isinstance(event, PlanProposed) and event.asks:
             self.pending[plan_key(event.plan)] = "plan"
-        elif not isinstance(event, TaskChanged):
+        elif not isinstance(event, PlanTaskChanged):
             self.pending.pop(plan_key(event.plan), None)
 
     def _turns(
@@ -194,7 +194,7 @@ class Overview(msgspec.Struct):
             self.parked = False
             self.stand_in = ""
 
-    def spending_words(self) -> str:
+    def spending_summary(self) -> str:
         """Say in a sentence what was used, and of how much."""
         spent = self.spending
         if spent is None:
@@ -234,7 +234,7 @@ def plan_key(plan: str) -> str:
     return f"plan:{plan}"
 
 
-def asked_key(ask: str) -> str:
+def server_request_key(ask: str) -> str:
     """Return what queue, bars and transcript know a server's question by; no call's id looks so."""
     return f"ask:{ask}"
 

@@ -16,17 +16,17 @@ from omni_tui.security.text import safe
 if TYPE_CHECKING:
     from omni_tui.face.app import OmniApp
 
-Row = tuple[str, str, Callable[[], None]]
+PaletteRow = tuple[str, str, Callable[[], None]]
 
 
-class Commands(Provider):
+class ActionProvider(Provider):
     """Every action of the registry that makes sense without an item under the cursor."""
 
     @property
     def _face(self) -> OmniApp:
         return cast("OmniApp", self.app)
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[PaletteRow]:
         """Yield (what it is called, what more there is to say, what it does)."""
         face = self._face
         for action in actions.all_actions():
@@ -56,10 +56,10 @@ class Commands(Provider):
                 yield Hit(score, matcher.highlight(title), run, text=title, help=more or None)
 
 
-class Choices(Commands):
+class ChoiceProvider(ActionProvider):
     """Modes, themes and servers by name: offered once something is typed."""
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[PaletteRow]:
         """Yield the rows."""
         face = self._face
         for mode in ("chat", "auto", "orchestrator"):
@@ -86,4 +86,4 @@ class Choices(Commands):
 
 def providers() -> list[type[Provider]]:
     """Return what the palette searches."""
-    return [Commands, Choices]
+    return [ActionProvider, ChoiceProvider]

@@ -12,7 +12,7 @@ from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, Reply
 from omni_tui.protocol.events import CommandFailed
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """The engine answered `CommandFailed`; `failure` holds what, why and what to do."""
 
     def __init__(self, failure: CommandFailed) -> None:
@@ -28,7 +28,7 @@ class Port(Protocol):
         ...
 
     async def ask(self, command: AnyCommand, *, timeout: float = 30.0) -> Any:
-        """Send and return the reply. Raises `Refused`, `TimeoutError` or `LinkClosed`."""
+        """Send and return the reply. Raises `CommandError`, `TimeoutError` or `LinkClosed`."""
         ...
 
 
@@ -67,7 +67,7 @@ class LinkPort:
         finally:
             self._waiting.pop(number, None)
         if isinstance(reply, CommandFailed):
-            raise Refused(reply)
+            raise CommandError(reply)
         return reply
 
     def settle(self, reply: Reply) -> bool:

@@ -18,7 +18,7 @@ from textual.theme import Theme
 
 from omni_tui.security.files import open_regular
 
-DEFAULT = "omni-dark"
+DEFAULT_THEME = "omni-dark"
 _LARGEST = 100_000
 _COLOURS = (
     "primary", "secondary", "warning", "error", "success", "accent", "foreground", "background",
@@ -56,7 +56,7 @@ _DEFAULTS = {"foreground": "#e0e0e0", "background": "#121212"}
 _DEFAULTS_LIGHT = {"foreground": "#1e1e1e", "background": "#efefef"}
 
 
-class BadTheme(Exception):
+class ThemeError(Exception):
     """A theme file that cannot be used: which file, which key ("" for the whole) and why."""
 
     def __init__(self, file: str, key: str, why: str) -> None:
@@ -84,18 +84,18 @@ def fallback_variables() -> dict[str, str]:
     }
 
 
-def load_themes(folders: Iterable[Path]) -> tuple[list[Theme], list[BadTheme]]:
+def load_themes(folders: Iterable[Path]) -> tuple[list[Theme], list[ThemeError]]:
     """Read every `*.toml` of the folders; a later theme replaces an earlier one of its name.
 
     One bad file costs only itself: it is in the second list with the key that is wrong and why.
     """
     loaded: dict[str, Theme] = {}
-    failed: list[BadTheme] = []
+    failed: list[ThemeError] = []
     for folder in folders:
         for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
             try:
                 theme = load_theme(path)
-            except BadTheme as bad:
+            except ThemeError as bad:
                 failed.append(bad)
             else:
                 loaded[theme.name] = theme
@@ -103,38 +103,38 @@ def load_themes(folders: Iterable[Path]) -> tuple[list[Theme], list[BadTheme]]:
 
 
 def load_theme(path: Path) -> Theme:
-    """Read one theme file. Raises `BadTheme`."""
+    """Read one theme file. Raises `ThemeError`."""
     file = path.name
     try:
         with open_regular(path) as stream:
             table = tomllib.loads(stream.read(_LARGEST).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadTheme(file, "", _reason(error)) from None
+        raise ThemeError(file, "", _reason(error)) from None
     table.setdefault("name", path.stem)
     for key, value in table.items():
         _check(file, key, value)
     if "primary" not in table:
-        raise BadTheme(file, "primary", "is missing; it is the one colour every theme has to name")
+        raise ThemeError(file, "primary", "is missing; it is the one colour every theme has to name")
     variables = {key: str(value) for key, value in table.pop("variables", {}).items()}
     base = {key: table[key] for key in table if key in {f.name for f in fields(Theme)}}
     return Theme(**base, variables={**_roles(table), **variables})
 
 
 def _check(file: str, key: str, value: object) -> None:
-    """Raise `BadTheme` unless this key may have this value."""
+    """Raise `ThemeError` unless this key may have this value."""
     kind = _KINDS.get(key)
     if kind is None:
         near = get_close_matches(key, _KINDS, 1)
         hint = f"; did you mean {near[0]}?" if near else "; put variables under [variables]"
-        raise BadTheme(file, key, f"is no key of a theme{hint}")
+        raise ThemeError(file, key, f"is no key of a theme{hint}")
     if not isinstance(value, kind) or (isinstance(value, bool) and kind not in (bool,)):
-        raise BadTheme(file, key, f"cannot be {value!r:.40}")
+        raise ThemeError(file, key, f"cannot be {value!r:.40}")
     if key in _COLOURS:
         _check_colour(file, key, str(value))
     if isinstance(value, dict):
         for name, text in value.items():
             if not isinstance(text, str):
-                raise BadTheme(file, f"variables.{name}", "must be text in quotes")
+                raise ThemeError(file, f"variables.{name}", "must be text in quotes")
             if name in _ROLES:
                 _check_colour(file, f"variables.{name}", text)
 
@@ -143,7 +143,7 @@ def _check_colour(file: str, key: str, text: str) -> None:
     try:
         Color.parse(text)
     except ColorParseError:
-        raise BadTheme(file, key, f"{text!r:.40} is not a colour; write it like #7aa2f7") from None
+        raise ThemeError(file, key, f"{text!r:.40} is not a colour; write it like #7aa2f7") from None
 
 
 def _roles(table: dict[str, object]) -> dict[str, str]:

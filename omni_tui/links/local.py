@@ -9,7 +9,7 @@ from typing import Protocol
 from omni_tui.protocol import AnyCommand, AnyEvent, LinkClosed, decode_command, decode_event, encode
 
 
-class Engine(Protocol):
+class LocalEngine(Protocol):
     """What a local link needs of an engine."""
 
     async def stop(self) -> None:
@@ -17,7 +17,7 @@ class Engine(Protocol):
         ...
 
 
-class Box(Protocol):
+class EventSource(Protocol):
     """Where the engine puts events for this face."""
 
     def drain(self) -> AsyncIterator[list[AnyEvent]]:
@@ -32,7 +32,9 @@ class Box(Protocol):
 class LocalLink:
     """A `Link` to an engine object. Everything still passes the codec, so that nothing else can."""
 
-    def __init__(self, engine: Engine, box: Box, handle: Callable[[AnyCommand], Awaitable[None]]) -> None:
+    def __init__(
+        self, engine: LocalEngine, box: EventSource, handle: Callable[[AnyCommand], Awaitable[None]]
+    ) -> None:
         self.engine = engine
         self._box = box
         self._handle = handle

@@ -32,7 +32,7 @@ LEAVE_S = 6.0
 _HOME = str(Path(omni_tui.__file__).parent.parent)
 _HOST = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "from omni_tui.engine.host import main; sys.exit(main(sys.argv[2:]))"
+    "from omni_tui.engine.engine_process import main; sys.exit(main(sys.argv[2:]))"
 )
 """The engine is of the same package as we are, and nothing is imported from the folder the app runs in:
 `python -m` looks there first, and a project may have any module lie about."""

@@ -16,8 +16,8 @@ from omni_tui.security.text import safe
 logger = logging.getLogger(__name__)
 
 
-class Box(Protocol):
-    """Where events for one face wait (`omni_tui.engine.fanout.Outbox`)."""
+class EventQueue(Protocol):
+    """Where events for one face wait (`omni_tui.engine.fanout.EventBuffer`)."""
 
     def offer(self, event: AnyEvent) -> None:
         """Queue an event."""
@@ -32,10 +32,10 @@ class Box(Protocol):
         ...
 
 
-Handle = Callable[[AnyCommand], Awaitable[None]]
+CommandCallback = Callable[[AnyCommand], Awaitable[None]]
 
 
-async def read_commands(reader: asyncio.StreamReader, handle: Handle, box: Box) -> None:
+async def read_commands(reader: asyncio.StreamReader, handle: CommandCallback, box: EventQueue) -> None:
     """Hand every command to `handle`, each in a task of its own; return when the face has gone.
 
     A frame that is no command is answered, and ends the connection if it was over-long.

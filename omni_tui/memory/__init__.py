@@ -1,23 +1,23 @@
 """What is remembered: sealed session journals, the table of calls, and whom the person trusts."""
 
-from omni_tui.memory.branch import Branch, NoSuchMessage, cut, graft
-from omni_tui.memory.calls import CallMoved, CallRow, GrantSpent
+from omni_tui.memory.branch import Branch, NoSuchMessage, branch_before, copy_branch_calls
+from omni_tui.memory.call_table import CallMoved, CallRow, GrantSpent
 from omni_tui.memory.credentials import Credentials
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault, VaultRefused
 from omni_tui.memory.journal import Journal
-from omni_tui.memory.private import PlaceRefused
-from omni_tui.memory.reading import SavedSession
+from omni_tui.memory.private_files import UnsafePlace
+from omni_tui.memory.saved_session import SavedSession
 from omni_tui.memory.server_logs import LogEntry, ServerLogs
-from omni_tui.memory.session import (
-    SavedSessions,
+from omni_tui.memory.session_files import (
+    SessionList,
     delete_session,
     last_unclean,
     list_sessions,
     new_session_id,
     session_path,
 )
-from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Tx
-from omni_tui.memory.tasks import SavedTask, TaskKnown
+from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Transaction
+from omni_tui.memory.task_table import SavedTask, TaskAlreadySaved
 from omni_tui.memory.trust import PinnedTool, ServerTrust, TrustStore
 
 __all__ = [
@@ -32,22 +32,22 @@ __all__ = [
     "LogEntry",
     "NoSuchMessage",
     "PinnedTool",
-    "PlaceRefused",
     "SavedSession",
-    "SavedSessions",
     "SavedTask",
     "SealBroken",
     "Sealer",
     "ServerLogs",
     "ServerTrust",
-    "TaskKnown",
+    "SessionList",
+    "TaskAlreadySaved",
+    "Transaction",
     "TrustStore",
-    "Tx",
+    "UnsafePlace",
     "Vault",
     "VaultRefused",
-    "cut",
+    "branch_before",
+    "copy_branch_calls",
     "delete_session",
-    "graft",
     "last_unclean",
     "list_sessions",
     "new_session_id",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from omni_tui.memory import calls
-from omni_tui.memory.calls import CallRow
+from omni_tui.memory import call_table
+from omni_tui.memory.call_table import CallRow
 from omni_tui.memory.crypto import SealBroken
-from omni_tui.memory.sqlite import Tx
+from omni_tui.memory.sqlite import Transaction
 from omni_tui.protocol import AnyEvent, ProtocolError, decode_event
 from omni_tui.protocol.events import (
     CallChanged,
@@ -47,7 +47,7 @@ class NoSuchMessage(Exception):
     """The session has no message of that turn that could be read."""
 
 
-def cut(tx: Tx, turn: str) -> Branch:
+def branch_before(tx: Transaction, turn: str) -> Branch:
     """Return what came before the message that began a turn. Raises `NoSuchMessage`.
 
     What cannot be read any more is left out, as it is when the session is opened.
@@ -102,7 +102,7 @@ def _open_turn(events: list[AnyEvent]) -> str:
     return turn
 
 
-def _with_calls(tx: Tx, branch: Branch) -> Branch:
+def _with_calls(tx: Transaction, branch: Branch) -> Branch:
     states: dict[str, CallState] = {}
     if open_turn := _open_turn(branch.events):
         branch.events.append(TurnEnded(turn=open_turn, status="stopped", reason=safe(_WHY)))
@@ -117,20 +117,20 @@ def _with_calls(tx: Tx, branch: Branch) -> Branch:
             state = "uncertain" if state == "dispatching" else "cancelled"
             branch.events.append(CallChanged(call=call, state=state, decider="branch", reason=safe(_WHY)))
         try:
-            row = calls.load(tx, call)
+            row = call_table.load(tx, call)
             if row is None:
                 continue
             branch.rows.append(replace(row, state=state, nonce=""))
-            if data := calls.get_result(tx, call, row.attempt):
+            if data := call_table.get_result(tx, call, row.attempt):
                 branch.results.append((call, row.attempt, data))
         except SealBroken:
             continue
     return branch
 
 
-def graft(tx: Tx, branch: Branch) -> None:
+def copy_branch_calls(tx: Transaction, branch: Branch) -> None:
     """Put the calls and results of a branch into a session that has none of them yet."""
     for row in branch.rows:
-        calls.adopt(tx, row)
+        call_table.adopt(tx, row)
     for call, attempt, data in branch.results:
-        calls.put_result(tx, call, attempt, data)
+        call_table.put_result(tx, call, attempt, data)

@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from omni_tui.memory.private import FileLock, private_dir
+from omni_tui.memory.private_files import FileLock, private_dir
 
 KEY_SIZE = 32
 _FORMAT = b"\x01"

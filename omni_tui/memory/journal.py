@@ -14,9 +14,16 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from omni_tui.memory.crypto import Vault
-from omni_tui.memory.reading import saved_events
-from omni_tui.memory.sqlite import JournalBroken, Tx
-from omni_tui.memory.writer import Append, Ask, Close, Settled, Writer, settle
+from omni_tui.memory.saved_session import saved_events
+from omni_tui.memory.sqlite import JournalBroken, Transaction
+from omni_tui.memory.writer import (
+    AppendJob,
+    CloseJob,
+    JobResult,
+    JournalWriter,
+    TransactionJob,
+    deliver_results,
+)
 from omni_tui.protocol import AnyEvent
 
 logger = logging.getLogger(__name__)
@@ -47,7 +54,7 @@ class Journal:
         self._on_commit = on_commit
         self._on_broken = on_broken
         self._damaged: set[int] = set()
-        self._writer: Writer
+        self._writer: JournalWriter
         self._closing: asyncio.Future[object] | None = None
 
     @classmethod
@@ -68,7 +75,7 @@ class Journal:
         """
         journal = cls(session, on_commit, on_broken)
         loop = asyncio.get_running_loop()
-        writer = Writer(path, session, vault, loop, journal)
+        writer = JournalWriter(path, session, vault, loop, journal)
         journal._writer = writer
         writer.start()
         try:
@@ -76,7 +83,7 @@ class Journal:
             journal.head, journal.recovered, journal.damage = opened.head, opened.crashed, opened.damage
         except asyncio.CancelledError:
             # It may open all the same; then it has to be closed again.
-            writer.put(Close(False, loop.create_future()))
+            writer.put(CloseJob(False, loop.create_future()))
             raise
         return journal
 
@@ -87,7 +94,9 @@ class Journal:
 
     # --- writing --------------------------------------------------------------------------------
 
-    async def commit(self, *events: AnyEvent, change: Callable[[Tx], _T] | None = None) -> _T | None:
+    async def commit(
+        self, *events: AnyEvent, change: Callable[[Transaction], _T] | None = None
+    ) -> _T | None:
         """Write events and run `change` in one transaction; both are on disk when this returns.
 
         Returns what `change` returned. What `change` raises undoes it and its events, and is raised
@@ -96,21 +105,23 @@ class Journal:
         """
         self._check(events)
         answer = self._answer()
-        self._writer.put(Append(events, change, answer))
+        self._writer.put(AppendJob(events, change, answer))
         return cast("_T | None", await answer)
 
-    async def adopt(self, events: Sequence[AnyEvent], change: Callable[[Tx], _T] | None = None) -> None:
+    async def adopt(
+        self, events: Sequence[AnyEvent], change: Callable[[Transaction], _T] | None = None
+    ) -> None:
         """Write events of another session, with their times, as `commit` does."""
         events = tuple(events)
         self._check(events)
         answer = self._answer()
-        self._writer.put(Append(events, change, answer, adopted=True))
+        self._writer.put(AppendJob(events, change, answer, adopted=True))
         await answer
 
     def post(self, *events: AnyEvent) -> None:
         """Write events within 50 ms, in order with everything else. Raises `JournalBroken`."""
         self._check(events)
-        self._writer.put(Append(events, None, None))
+        self._writer.put(AppendJob(events, None, None))
 
     def _check(self, events: tuple[AnyEvent, ...]) -> None:
         self._usable()
@@ -130,7 +141,7 @@ class Journal:
         """
         return await self.run(lambda tx: self._read(tx, after, limit))
 
-    def _read(self, tx: Tx, after: int, limit: int) -> list[AnyEvent]:
+    def _read(self, tx: Transaction, after: int, limit: int) -> list[AnyEvent]:
         events: list[AnyEvent] = []
         for seq, event in saved_events(tx, after):
             if isinstance(event, str):
@@ -143,7 +154,7 @@ class Journal:
                 break
         return events
 
-    async def run(self, fn: Callable[[Tx], _T]) -> _T:
+    async def run(self, fn: Callable[[Transaction], _T]) -> _T:
         """Run `fn` in a transaction of its own, after all that was written before; return its answer.
 
         What `fn` changes is on disk when this returns; what it raises undoes that. It runs in the
@@ -151,7 +162,7 @@ class Journal:
         """
         self._usable()
         answer = self._answer()
-        self._writer.put(Ask(fn, answer))
+        self._writer.put(TransactionJob(fn, answer))
         return cast("_T", await answer)
 
     # --- the end --------------------------------------------------------------------------------
@@ -163,12 +174,12 @@ class Journal:
         """
         if self._closing is None:
             self._closing = self._answer()
-            self._writer.put(Close(clean, self._closing))
+            self._writer.put(CloseJob(clean, self._closing))
         await asyncio.shield(self._closing)
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def committed(self, events: Sequence[AnyEvent], head: int, settled: Sequence[Settled]) -> None:
+    def committed(self, events: Sequence[AnyEvent], head: int, settled: Sequence[JobResult]) -> None:
         """Take note that events are on disk (called by the writer in the loop's thread)."""
         self.head = head
         if events:
@@ -176,7 +187,7 @@ class Journal:
                 self._on_commit(events)
             except Exception:
                 logger.exception("who listens to the journal failed")
-        settle(settled)
+        deliver_results(settled)
 
     def broke(self, why: str) -> None:
         """Take note that nothing can be written any more (called by the writer in the loop's thread)."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from omni_tui.memory.crypto import KEY_SIZE, FoundKey, Sealer, VaultRefused
-from omni_tui.memory.private import read_private, write_atomic
+from omni_tui.memory.private_files import read_private, write_atomic
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from omni_tui.memory.crypto import SealBroken, Vault
-from omni_tui.memory.private import open_private, sync_dir
+from omni_tui.memory.private_files import open_private, sync_dir
 from omni_tui.security.files import open_regular
 
 _GIVE_UP = 20_000
@@ -35,7 +35,7 @@ class Salvage:
     kept: Path
 
 
-class Executes(Protocol):
+class SqlExecutor(Protocol):
     """What runs SQL: a connection, or a transaction of one."""
 
     def execute(self, sql: str, params: tuple[int | str, ...] = (), /) -> sqlite3.Cursor:
@@ -123,7 +123,7 @@ def salvage(path: Path, session: str, vault: Vault, schema: str, version: int) -
     return Salvage(read, kept)
 
 
-def rows(connection: Executes, table: str, after: int = 0) -> Iterator[tuple[Any, ...]]:
+def rows(connection: SqlExecutor, table: str, after: int = 0) -> Iterator[tuple[Any, ...]]:
     """Yield `(rowid, *columns)` of a table in order, passing over rows that cannot be read."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchall():
         return
@@ -142,7 +142,7 @@ def rows(connection: Executes, table: str, after: int = 0) -> Iterator[tuple[Any
             return
 
 
-def _one(connection: Executes, table: str, at: int) -> list[tuple[Any, ...]]:
+def _one(connection: SqlExecutor, table: str, at: int) -> list[tuple[Any, ...]]:
     try:
         return connection.execute(f"SELECT rowid, * FROM {table} WHERE rowid = ?", (at,)).fetchall()
     except sqlite3.DatabaseError:

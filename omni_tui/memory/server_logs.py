@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from omni_tui.memory.crypto import SealBroken, Vault
-from omni_tui.memory.private import FileLock, open_private, private_dir, read_private, write_atomic
+from omni_tui.memory.private_files import FileLock, open_private, private_dir, read_private, write_atomic
 
 _log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault
-from omni_tui.memory.private import open_private, private_dir, sync_dir
+from omni_tui.memory.private_files import open_private, private_dir, sync_dir
 from omni_tui.memory.salvage import JournalDamaged, keep_copies, salvage
-from omni_tui.memory.wal import log_state
+from omni_tui.memory.wal import wal_state
 
 SCHEMA_VERSION = 2
 
@@ -83,7 +83,7 @@ def reason(error: BaseException) -> str:
     return _REASONS.get(_code(error), str(error))
 
 
-class Tx:
+class Transaction:
     """What may be done inside one transaction. Valid only while the function it is given to runs."""
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer, session: str) -> None:
@@ -156,7 +156,7 @@ class Database:
                 f"the session's file {self.path} is empty: what it held is lost, or nothing was saved in "
                 "it. It is left as it is; start a new session, or restore the file from a backup"
             )
-        if lost := log_state(self.path).lost:
+        if lost := wal_state(self.path).lost:
             kept = keep_copies(self.path)
             self.damage = (
                 f"the session's write-ahead log is damaged: its last {lost} writes cannot be read. "
@@ -176,7 +176,7 @@ class Database:
                 )
             self.closed = "new" if new else str(self._meta("closed"))
             sealer = self._check(session, vault)
-            self.tx = Tx(self.connection, sealer, session)
+            self.tx = Transaction(self.connection, sealer, session)
             self.set_meta("closed", "open")
         except sqlite3.Error as error:
             self.connection.close()

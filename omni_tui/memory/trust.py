@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from omni_tui.memory.crypto import Vault
-from omni_tui.memory.private import FileLock, private_dir, read_private, write_atomic
+from omni_tui.memory.private_files import FileLock, private_dir, read_private, write_atomic
 
 logger = logging.getLogger(__name__)
 

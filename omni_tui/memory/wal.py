@@ -19,14 +19,14 @@ _MASK = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class LogState:
+class WalState:
     """`read`: commits that SQLite takes from the log; `lost`: commits behind the first broken frame."""
 
     read: int = 0
     lost: int = 0
 
 
-def log_state(path: Path) -> LogState:
+def wal_state(path: Path) -> WalState:
     """Read the log of the database at `path`; nothing is counted where there is none.
 
     A log whose header is broken counts as one lost commit, because SQLite drops all of it. Takes about
@@ -35,14 +35,14 @@ def log_state(path: Path) -> LogState:
     try:
         data = Path(f"{path}-wal").read_bytes()
     except FileNotFoundError:
-        return LogState()
+        return WalState()
     if len(data) < _HEADER + _FRAME:
-        return LogState()  # nothing was committed into it
+        return WalState()  # nothing was committed into it
     magic, version, size, _, *salt = struct.unpack_from(">6I", data)
     order = "<" if magic == _LITTLE else ">"
     sums = _checksum(order, data[:24])
     if magic not in (_LITTLE, _BIG) or version != 3_007_000 or sums != struct.unpack_from(">2I", data, 24):
-        return LogState(lost=1)
+        return WalState(lost=1)
     read = lost = 0
     whole = True
     for at in range(_HEADER, len(data) - _FRAME - size + 1, _FRAME + size):
@@ -57,7 +57,7 @@ def log_state(path: Path) -> LogState:
             whole = sums == struct.unpack_from(">2I", data, at + 16)
         if commit:
             read, lost = (read + 1, lost) if whole else (read, lost + 1)
-    return LogState(read, lost)
+    return WalState(read, lost)
 
 
 def _checksum(order: str, data: bytes, before: tuple[int, ...] = (0, 0)) -> tuple[int, int]:

@@ -22,8 +22,8 @@ from typing import Any, Protocol
 import msgspec
 
 from omni_tui.memory.crypto import SealBroken, Vault
-from omni_tui.memory.private import FileLock, private_dir, read_private
-from omni_tui.memory.sqlite import Database, JournalBroken, JournalBusy, Tx, is_fatal, reason
+from omni_tui.memory.private_files import FileLock, private_dir, read_private
+from omni_tui.memory.sqlite import Database, JournalBroken, JournalBusy, Transaction, is_fatal, reason
 from omni_tui.protocol import AnyEvent, encode_record
 from omni_tui.protocol.events import SessionOpened, SessionTitled
 
@@ -37,43 +37,43 @@ _LOCK_WAIT = 0.5
 OPEN_STATES = ("pending", "held", "approved", "dispatching")
 """Call states after which something is still to come by itself or from the person."""
 
-Answer = asyncio.Future[object]
+JobFuture = asyncio.Future[object]
 
 
 @dataclass(frozen=True, slots=True)
-class Append:
+class AppendJob:
     """Events, and a change that belongs to them, to be committed as one. `answer`: who waits for it.
 
     `adopted` events keep the times at which they happened.
     """
 
     events: tuple[AnyEvent, ...]
-    change: Callable[[Tx], object] | None
-    answer: Answer | None
+    change: Callable[[Transaction], object] | None
+    answer: JobFuture | None
     adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TransactionJob:
     """A function to be run in a transaction of its own."""
 
-    question: Callable[[Tx], object]
-    answer: Answer
+    question: Callable[[Transaction], object]
+    answer: JobFuture
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseJob:
     """The last thing to do. `clean`: nothing is left open in the session."""
 
     clean: bool
-    answer: Answer
+    answer: JobFuture
 
 
-Job = Append | Ask | Close
+JournalJob = AppendJob | TransactionJob | CloseJob
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedJournal:
     """What opening found: number of the last event, whether the last use ended in a crash, and damage.
 
     `damage`: words for the person about what is lost or was mended, "" if nothing was.
@@ -85,29 +85,34 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class JobResult:
     """How one job ended: what its caller gets, or the exception it gets."""
 
-    answer: Answer | None
+    answer: JobFuture | None
     value: object = None
     error: BaseException | None = None
 
 
-class Listener(Protocol):
+class JournalListener(Protocol):
     """Whom the thread tells. Called in the event loop's thread."""
 
-    def committed(self, events: Sequence[AnyEvent], head: int, settled: Sequence[Settled]) -> None:
+    def committed(self, events: Sequence[AnyEvent], head: int, settled: Sequence[JobResult]) -> None:
         """These events are on disk, in this order."""
 
     def broke(self, why: str) -> None:
         """Nothing can be written any more."""
 
 
-class Writer(threading.Thread):
+class JournalWriter(threading.Thread):
     """Owns lock, connection and numbering of one session. A daemon: what it acknowledged is on disk."""
 
     def __init__(
-        self, path: Path, session: str, vault: Vault, loop: asyncio.AbstractEventLoop, listener: Listener
+        self,
+        path: Path,
+        session: str,
+        vault: Vault,
+        loop: asyncio.AbstractEventLoop,
+        listener: JournalListener,
     ) -> None:
         super().__init__(name=f"journal {session[:8]}", daemon=True)
         self._path = path
@@ -116,8 +121,8 @@ class Writer(threading.Thread):
         self._loop = loop
         self._listener = listener
         self._lock = FileLock(path.with_suffix(".lock"))
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._held: Job | None = None
+        self._jobs: queue.SimpleQueue[JournalJob] = queue.SimpleQueue()
+        self._held: JournalJob | None = None
         self._database: Database
         self._head = 0
         self._broken = ""
@@ -127,32 +132,34 @@ class Writer(threading.Thread):
         self._moment = 0.0
         self._expected = 0
         self._dirty = False
-        self.opened: asyncio.Future[Opened] = loop.create_future()
+        self.opened: asyncio.Future[OpenedJournal] = loop.create_future()
         """What was found; or `JournalBusy`, `JournalBroken`, `OSError`."""
 
-    def put(self, job: Job) -> None:
+    def put(self, job: JournalJob) -> None:
         """Queue a job."""
         self._jobs.put(job)
 
     # --- the thread -----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Open, work until `Close`, close."""
+        """Open, work until `CloseJob`, close."""
         try:
             self._open()
         except Exception as error:
             self._lock.release(remove=not self._path.exists())
             self._call(_open_with, self.opened, error)
             return
-        self._call(_open_with, self.opened, Opened(self._head, self._database.crashed, self._damage()))
-        while not isinstance(job := self._next(), Close):
+        self._call(
+            _open_with, self.opened, OpenedJournal(self._head, self._database.crashed, self._damage())
+        )
+        while not isinstance(job := self._next(), CloseJob):
             try:
-                if isinstance(job, Ask):
+                if isinstance(job, TransactionJob):
                     self._ask(job)
                 else:
                     self._commit(self._gather(job))
             except Exception as error:
-                # Nothing may end this thread but `Close`: callers would wait for ever.
+                # Nothing may end this thread but `CloseJob`: callers would wait for ever.
                 self._break(error)
         self._close(job)
 
@@ -163,7 +170,7 @@ class Writer(threading.Thread):
                 f"session {self._session} is open in another omni-tui; "
                 "close it there, or start a new session"
             )
-        self._expected = events_told(self._path.with_suffix(".lock"), self._session, self._vault)
+        self._expected = event_count_in_lock(self._path.with_suffix(".lock"), self._session, self._vault)
         self._database = Database(self._path, self._session, self._vault)
         self._expected = max(self._expected, self._database.told())
         self._head = self._database.head()
@@ -180,7 +187,7 @@ class Writer(threading.Thread):
             )
         return ". ".join(parts)
 
-    def _close(self, job: Close) -> None:
+    def _close(self, job: CloseJob) -> None:
         error: Exception | None = None
         clean = job.clean and not self._broken
         try:
@@ -195,9 +202,9 @@ class Writer(threading.Thread):
                 f"the session was not closed properly: {reason(failed)}. Nothing saved is lost"
             )
         self._lock.release(remove=clean)
-        self._call(settle, [Settled(job.answer, error=error)])
+        self._call(deliver_results, [JobResult(job.answer, error=error)])
 
-    def _next(self) -> Job:
+    def _next(self) -> JournalJob:
         if self._held is not None:
             job, self._held = self._held, None
             return job
@@ -219,7 +226,7 @@ class Writer(threading.Thread):
                 # Nothing is lost: what was committed stays in the log.
                 logger.warning("the log of session %s cannot be shortened", self._session, exc_info=True)
 
-    def _gather(self, first: Append) -> list[Append]:
+    def _gather(self, first: AppendJob) -> list[AppendJob]:
         """Return what is committed together: all that waits, and what comes while nobody waits."""
         batch = [first]
         urgent = first.answer is not None
@@ -233,7 +240,7 @@ class Writer(threading.Thread):
                 )
             except queue.Empty:
                 break
-            if not isinstance(job, Append):
+            if not isinstance(job, AppendJob):
                 self._held = job
                 break
             batch.append(job)
@@ -242,12 +249,12 @@ class Writer(threading.Thread):
 
     # --- writing --------------------------------------------------------------------------------
 
-    def _commit(self, batch: list[Append]) -> None:
+    def _commit(self, batch: list[AppendJob]) -> None:
         if self._broken:
             self._refuse(batch)
             return
         written: list[AnyEvent] = []
-        settled: list[Settled] = []
+        settled: list[JobResult] = []
         run = self._database.connection.execute
         try:
             run("BEGIN IMMEDIATE")
@@ -266,7 +273,7 @@ class Writer(threading.Thread):
         self._call(self._listener.committed, written, self._head, settled)
         self._tell()
 
-    def _append(self, job: Append, written: list[AnyEvent]) -> Settled:
+    def _append(self, job: AppendJob, written: list[AnyEvent]) -> JobResult:
         """Write one job's events and make its change, all or nothing; extends `written`."""
         database = self._database
         before = len(written)
@@ -284,9 +291,9 @@ class Writer(threading.Thread):
             database.connection.execute("RELEASE job")
             if job.answer is None:
                 logger.error("events could not be written down", exc_info=error)
-            return Settled(job.answer, error=error)
+            return JobResult(job.answer, error=error)
         database.connection.execute("RELEASE job")
-        return Settled(job.answer, value)
+        return JobResult(job.answer, value)
 
     def _insert(self, event: AnyEvent, seq: int, happened: float) -> AnyEvent:
         # A clock that is set back must not turn the order around.
@@ -303,7 +310,7 @@ class Writer(threading.Thread):
             self._renamed = True
         return event
 
-    def _ask(self, job: Ask) -> None:
+    def _ask(self, job: TransactionJob) -> None:
         run = self._database.connection.execute
         try:
             run("BEGIN")
@@ -315,9 +322,9 @@ class Writer(threading.Thread):
             else:
                 self._undo()
             failed = JournalBroken(self._broken) if is_fatal(error) else error
-            self._call(settle, [Settled(job.answer, error=failed)])
+            self._call(deliver_results, [JobResult(job.answer, error=failed)])
         else:
-            self._call(settle, [Settled(job.answer, value)])
+            self._call(deliver_results, [JobResult(job.answer, value)])
 
     def _break(self, error: Exception) -> None:
         """Stop writing for good. What was not acknowledged counts as not done."""
@@ -340,8 +347,10 @@ class Writer(threading.Thread):
         except sqlite3.Error:
             logger.warning("a broken transaction could not be rolled back", exc_info=True)
 
-    def _refuse(self, batch: list[Append]) -> None:
-        self._call(settle, [Settled(job.answer, error=JournalBroken(self._broken)) for job in batch])
+    def _refuse(self, batch: list[AppendJob]) -> None:
+        self._call(
+            deliver_results, [JobResult(job.answer, error=JournalBroken(self._broken)) for job in batch]
+        )
 
     # --- telling others -------------------------------------------------------------------------
 
@@ -374,7 +383,7 @@ class Writer(threading.Thread):
             logger.debug("the loop ended before the journal")
 
 
-def read_title(tx: Tx) -> str:
+def read_title(tx: Transaction) -> str:
     """Return the session's title, "" if it has none or it is damaged."""
     (sealed,) = tx.execute("SELECT value FROM meta WHERE name = 'title'").fetchone()
     try:
@@ -383,14 +392,14 @@ def read_title(tx: Tx) -> str:
         return ""
 
 
-def count_open_calls(tx: Tx) -> int:
+def count_open_calls(tx: Transaction) -> int:
     """Return how many calls are not over."""
     marks = ", ".join("?" * len(OPEN_STATES))
     found = tx.execute(f"SELECT count(*) FROM calls WHERE state IN ({marks})", OPEN_STATES).fetchone()
     return int(found[0])
 
 
-def read_told(path: Path, session: str, vault: Vault) -> dict[str, Any]:
+def read_lock_info(path: Path, session: str, vault: Vault) -> dict[str, Any]:
     """Return what the owner of a session left in its lock's file for a list of sessions.
 
     That is `title`, `created`, `updated`, `events` and `open_calls`.
@@ -401,15 +410,15 @@ def read_told(path: Path, session: str, vault: Vault) -> dict[str, Any]:
     return told
 
 
-def events_told(path: Path, session: str, vault: Vault) -> int:
+def event_count_in_lock(path: Path, session: str, vault: Vault) -> int:
     """Return how many events the last owner said there are, 0 if it was closed or nothing is known."""
     try:
-        return int(read_told(path, session, vault)["events"])
+        return int(read_lock_info(path, session, vault)["events"])
     except (OSError, SealBroken, ValueError, LookupError, TypeError):
         return 0
 
 
-def _open_with(answer: asyncio.Future[Opened], value: Opened | Exception) -> None:
+def _open_with(answer: asyncio.Future[OpenedJournal], value: OpenedJournal | Exception) -> None:
     if answer.done():
         return
     if isinstance(value, Exception):
@@ -418,7 +427,7 @@ def _open_with(answer: asyncio.Future[Opened], value: Opened | Exception) -> Non
         answer.set_result(value)
 
 
-def settle(settled: Sequence[Settled]) -> None:
+def deliver_results(settled: Sequence[JobResult]) -> None:
     """Give every caller its answer."""
     for each in settled:
         if each.answer is None or each.answer.done():

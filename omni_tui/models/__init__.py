@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Model, ModelError
-from omni_tui.models.context import history_from
-from omni_tui.models.detect import Suggestion, suggest
-from omni_tui.models.habits import KnownModels
-from omni_tui.models.ways import AnyTools, WayMemory
+from omni_tui.models.message_history import history_from
+from omni_tui.models.model_discovery import ModelSuggestion, suggest
+from omni_tui.models.quirks import QuirkStore
+from omni_tui.models.tool_calling_mode import ToolModeModel, ToolModeStore
 
 __all__ = [
-    "AnyTools",
     "Model",
     "ModelError",
     "ModelSpec",
-    "Suggestion",
-    "WayMemory",
+    "ModelSuggestion",
+    "ToolModeModel",
+    "ToolModeStore",
     "history_from",
     "make_model",
     "suggest",
@@ -31,9 +31,9 @@ def make_model(
     spec: ModelSpec | str,
     *,
     environ: Mapping[str, str],
-    memory: WayMemory | None = None,
+    memory: ToolModeStore | None = None,
     on_text: Callable[[str, str], None] | None = None,
-    known: KnownModels | None = None,
+    known: QuirkStore | None = None,
     on_refused: Callable[[str, str, str], None] | None = None,
 ) -> Model:
     """Return a model: "" and "offline" are the built-in rules, "tiny" is the small model that can be
@@ -59,7 +59,7 @@ def make_model(
             patience_s=spec.timeout,
             tools=spec.tools != "none",
         )
-    from omni_tui.models.litellm import FIRST_TOKEN_S, IDLE_S, LiteLLMModel, Sampling
+    from omni_tui.models.litellm import FIRST_TOKEN_S, IDLE_S, LiteLLMModel, SamplingParameters
 
     if not spec.spare_key:
         environ = {name: value for name, value in environ.items() if name != "LLM_API_KEY"}
@@ -68,7 +68,7 @@ def make_model(
         api_base=spec.api_base,
         api_key=spec.key,
         environ=environ,
-        sampling=Sampling(spec.temperature, spec.max_tokens, spec.top_p),
+        sampling=SamplingParameters(spec.temperature, spec.max_tokens, spec.top_p),
         context=spec.context,
         first_token_s=spec.timeout or FIRST_TOKEN_S,
         idle_s=spec.timeout or IDLE_S,
@@ -78,4 +78,4 @@ def make_model(
         on_refused=on_refused,
     )
     key = f"{model.name} at {spec.api_base}" if spec.api_base else model.name
-    return AnyTools(model, spec.tools, memory, key=key, on_text=on_text)
+    return ToolModeModel(model, spec.tools, memory, key=key, on_text=on_text)

@@ -14,13 +14,13 @@ from typing import Any
 
 import httpx
 
-from omni_tui.models._streams import AnswerReader
+from omni_tui.models._provider_streams import AnswerReader
 
 _MOST_WORDS = 64 * 1024
 _ABOUT_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
-class Exchange:
+class HttpExchange:
     """What became of one request. The last one counts, where a library asks more than once."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
@@ -49,7 +49,7 @@ class Exchange:
         return _like(response, stream=_Watched(response, self.reader))
 
 
-current: ContextVar[Exchange | None] = ContextVar("current", default=None)
+current: ContextVar[HttpExchange | None] = ContextVar("current", default=None)
 """The request that is being made by this task, if it is one of ours."""
 
 
@@ -100,7 +100,7 @@ class _Watched(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-def mend() -> None:
+def patch_httpx() -> None:
     """Have `httpx` show the worker's responses to their exchange."""
     send = httpx.AsyncClient.send
 

@@ -13,11 +13,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.context import arguments_of, plain_arguments
+from omni_tui.models.message_history import arguments_of, plain_arguments
 
 
 @dataclass(slots=True)
-class Opened:
+class StreamedCall:
     """A call as its fragments come. `slot` is its number, one for each call."""
 
     slot: int
@@ -56,16 +56,16 @@ def as_text(arguments: object) -> str:
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
-class Fragments:
+class CallFragments:
     """The calls of one answer. `names` are those of the tools on offer."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._names = frozenset(names)
-        self._by_index: dict[int, Opened] = {}
-        self._by_id: dict[str, Opened] = {}
-        self.calls: list[Opened] = []
+        self._by_index: dict[int, StreamedCall] = {}
+        self._by_id: dict[str, StreamedCall] = {}
+        self.calls: list[StreamedCall] = []
 
-    def add(self, index: int | None, ident: str, name: str, arguments: str) -> Opened:
+    def add(self, index: int | None, ident: str, name: str, arguments: str) -> StreamedCall:
         """Take a fragment; return the call it belongs to."""
         call = self._found(index, ident, bool(name), bool(arguments))
         if call is not None and name and self._begins(call, ident, name, arguments):
@@ -84,7 +84,7 @@ class Fragments:
             call.pieces.append(arguments)
         return call
 
-    def _found(self, index: int | None, ident: str, named: bool, filled: bool) -> Opened | None:
+    def _found(self, index: int | None, ident: str, named: bool, filled: bool) -> StreamedCall | None:
         if index is not None:
             known = self._by_index.get(index)
             return known if known is not None or named else self._by_id.get(ident)
@@ -94,16 +94,16 @@ class Fragments:
             return None
         return self.calls[-1]
 
-    def _open(self, index: int | None) -> Opened:
+    def _open(self, index: int | None) -> StreamedCall:
         used = {call.slot for call in self.calls}
         slot = (
             index if index is not None and index >= 0 and index not in used else max(used, default=-1) + 1
         )
-        call = Opened(slot)
+        call = StreamedCall(slot)
         self.calls.append(call)
         return call
 
-    def _begins(self, call: Opened, ident: str, name: str, arguments: str) -> bool:
+    def _begins(self, call: StreamedCall, ident: str, name: str, arguments: str) -> bool:
         """Whether a fragment with a name is another call than the one in its place."""
         if not call.name:
             return False
@@ -122,7 +122,7 @@ class Fragments:
             return name != call.name
         return name != call.name and not self._continues(call.name, name)
 
-    def _follows(self, call: Opened, ident: str) -> bool:
+    def _follows(self, call: StreamedCall, ident: str) -> bool:
         """Whether a fragment with nothing but an id opens another call, whose name comes later."""
         return bool(ident and call.id and call.name) and ident not in self._by_id and call.is_whole()
 

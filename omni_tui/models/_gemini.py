@@ -12,7 +12,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-def mend() -> None:
+def patch_litellm_gemini() -> None:
     """Have LiteLLM report only reasons that Gemini gave; a log line if it is not made as expected."""
     try:
         from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import VertexGeminiConfig

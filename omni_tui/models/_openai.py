@@ -20,7 +20,7 @@ ours: ContextVar[bool] = ContextVar("ours", default=False)
 """Whether the request that is being made comes from the worker: nobody else's are touched."""
 
 
-def mend() -> None:
+def patch_openai_sdk() -> None:
     """Have the SDK leave what is JSON already; a log line if it is not made as expected."""
     try:
         from openai._utils import _transform

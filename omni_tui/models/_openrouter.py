@@ -12,7 +12,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 
-def mend() -> None:
+def patch_litellm_openrouter() -> None:
     """Have LiteLLM read both fields; a log line if it is not made as expected."""
     try:
         from litellm.llms.openrouter.chat.transformation import OpenRouterChatCompletionStreamingHandler

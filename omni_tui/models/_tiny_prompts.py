@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omni_tui.models._plan import bare
+from omni_tui.models._request_interpreter import bare
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, ToolSpec
-from omni_tui.models.rank import word_set, words
-from omni_tui.models.schema import for_provider
+from omni_tui.models.provider_schema import for_provider
+from omni_tui.models.ranker import word_set, words
 
 ANSWER = "answer"
 CANDIDATES = 5

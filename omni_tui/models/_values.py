@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from omni_tui.models.rank import stem, words
+from omni_tui.models.ranker import stem, words
 
 Schema = Mapping[str, Any]
 
@@ -32,7 +32,7 @@ _SECONDS = re.compile(r"\s*(?:s|secs?|seconds?)\b", re.IGNORECASE)
 
 
 @dataclass(slots=True)
-class Number:
+class NumberInText:
     """A number in a text, where it stands, and whether it counts seconds."""
 
     value: int | float
@@ -103,9 +103,9 @@ def is_destructive(name: str) -> bool:
     }.isdisjoint(words(name))
 
 
-def read_numbers(text: str) -> list[Number]:
+def read_numbers(text: str) -> list[NumberInText]:
     """Return the numbers of a text in order."""
-    found: list[Number] = []
+    found: list[NumberInText] = []
     for match in _NUMBER.finditer(text):
         value: int | float
         if match["digits"]:
@@ -115,7 +115,7 @@ def read_numbers(text: str) -> list[Number]:
             value = _WORDED[match["tens"].lower()] + _WORDED[match["ones"].lower()]
         else:
             value = _WORDED[match["word"].lower()]
-        found.append(Number(value, *match.span(), _SECONDS.match(text, match.end()) is not None))
+        found.append(NumberInText(value, *match.span(), _SECONDS.match(text, match.end()) is not None))
     return found
 
 

@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
 
-class Job:
+class WorkerJob:
     """A coroutine on its way through the worker. `done` is set when nothing of it runs any more."""
 
-    def __init__(self, worker: Worker, work: Coroutine[object, object, None]) -> None:
+    def __init__(self, worker: LiteLLMWorker, work: Coroutine[object, object, None]) -> None:
         self.done: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._worker = worker
         self._work = work
@@ -58,7 +58,7 @@ class Job:
         self.done.set_result(None)
 
 
-class Worker:
+class LiteLLMWorker:
     """A daemon thread that runs an event loop until `stop`."""
 
     def __init__(self) -> None:
@@ -71,9 +71,9 @@ class Worker:
         """Whether it takes work."""
         return self._thread.is_alive() and not self._loop.is_closed()
 
-    def submit(self, work: Coroutine[object, object, None]) -> Job:
+    def submit(self, work: Coroutine[object, object, None]) -> WorkerJob:
         """Start a coroutine in the worker's loop."""
-        return Job(self, work)
+        return WorkerJob(self, work)
 
     def call(self, function: object, *args: object) -> None:
         """Run a function in the worker's loop soon."""
@@ -99,15 +99,15 @@ class Worker:
 
 
 _lock = threading.Lock()
-_worker: Worker | None = None
+_worker: LiteLLMWorker | None = None
 
 
-def the_worker() -> Worker:
+def the_worker() -> LiteLLMWorker:
     """Return the one worker, started at first need."""
     global _worker
     with _lock:
         if _worker is None or not _worker.alive:
-            _worker = Worker()
+            _worker = LiteLLMWorker()
         return _worker
 
 
@@ -131,10 +131,10 @@ def ensure_litellm() -> ModuleType:
 
             from omni_tui.models import _exchange
 
-            _gemini.mend()
-            _openai.mend()
-            _exchange.mend()
-            _openrouter.mend()
+            _gemini.patch_litellm_gemini()
+            _openai.patch_openai_sdk()
+            _exchange.patch_httpx()
+            _openrouter.patch_litellm_openrouter()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)

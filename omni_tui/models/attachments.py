@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from omni_tui.models.base import Image
-from omni_tui.security.text import encodable, hidden, strip_invisible
+from omni_tui.security.text import count_hidden, encodable, strip_invisible
 
 _OPENING = '<attached_resource id="{mark}" about={about}>'
 _BLOCK = re.compile(
@@ -19,7 +19,7 @@ _BLOCK = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Quoted:
+class QuotedResource:
     """A resource as it was read for a message: what it is called, its text, whole, and its pictures."""
 
     server: str
@@ -30,7 +30,7 @@ class Quoted:
     images: tuple[Image, ...] = ()
 
 
-def with_attachments(text: str, attached: list[Quoted], limit: int) -> str:
+def with_attachments(text: str, attached: list[QuotedResource], limit: int) -> str:
     """Return a message's text with its attachments behind it, each cut to about `limit` characters.
 
     The id in both ends of a block is a digest of what stands between them, so that no server can
@@ -44,7 +44,7 @@ def without_attachments(text: str) -> str:
     return _BLOCK.sub("", text)
 
 
-def _framed(one: Quoted, limit: int) -> str:
+def _framed(one: QuotedResource, limit: int) -> str:
     shown = encodable(_bound(one.text, limit))
     salt = f"{one.server}\0{one.uri}\0{len(one.text)}\0{shown}"
     mark = hashlib.sha256(salt.encode(errors="surrogatepass")).hexdigest()[:12]
@@ -55,7 +55,7 @@ def _framed(one: Quoted, limit: int) -> str:
     }
     if one.note:
         about["note"] = one.note
-    if unseen := hidden(shown):
+    if unseen := count_hidden(shown):
         about["hidden"] = f"{unseen} characters that do not show"
     opening = _OPENING.format(mark=mark, about=json.dumps(about))
     return f'{opening}\n{shown}\n</attached_resource id="{mark}">'

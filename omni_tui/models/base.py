@@ -13,9 +13,9 @@ import msgspec
 from omni_tui.protocol.events import Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
-Finish = Literal["stop", "tool_calls", "length", "window", "filtered"]
+FinishReason = Literal["stop", "tool_calls", "length", "window", "filtered"]
 """`length`: the output limit was reached; `window`: the model's window is full."""
-UNFINISHED: frozenset[Finish] = frozenset({"length", "window", "filtered"})
+UNFINISHED: frozenset[FinishReason] = frozenset({"length", "window", "filtered"})
 """Reasons to stop that are no end: a call that came before them may be half of one, or not be meant."""
 ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", "tools", "permanent"]
 """`tools`: the model takes none in its provider's way; `cut`: the answer broke off; `request`: refused."""
@@ -105,7 +105,7 @@ class ThoughtPart(msgspec.Struct, frozen=True):
     text: str
 
 
-class Reply(msgspec.Struct, frozen=True):
+class ModelReply(msgspec.Struct, frozen=True):
     """The last event of a stream that really finished: the whole message.
 
     `complete` is False where the provider claims to have finished but the message shows it did
@@ -114,14 +114,14 @@ class Reply(msgspec.Struct, frozen=True):
     """
 
     message: Message
-    finish: Finish
+    finish: FinishReason
     usage: Usage
     complete: bool = True
     label: str = ""
     thought: str = ""
 
 
-ModelEvent = TextPart | ThoughtPart | Reply
+ModelEvent = TextPart | ThoughtPart | ModelReply
 
 
 class ModelError(Exception):
@@ -169,7 +169,7 @@ class Model(Protocol):
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Stream one answer: parts, then exactly one `Reply`. Raises `ModelError`.
+        """Stream one answer: parts, then exactly one `ModelReply`. Raises `ModelError`.
 
         Closing the generator closes the provider's connection at once; callers always do.
         """
@@ -189,7 +189,7 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class FindsWindow(Protocol):
+class WindowFinder(Protocol):
     """A model whose window may have to be found out."""
 
     async def look_up_window(self) -> None:

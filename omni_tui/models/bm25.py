@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from omni_tui.models.base import ToolSpec
-from omni_tui.models.rank import words
+from omni_tui.models.ranker import words
 
 _K1 = 1.2
 _B = 0.75
@@ -33,7 +33,7 @@ class _Built(NamedTuple):
     mean: float
 
 
-class Index:
+class BM25Index:
     """An index over a list of tools. Documents of tools that are the same objects are taken over."""
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
 
 @runtime_checkable
-class Forecasting(Protocol):
+class UsageForecaster(Protocol):
     """A model that can say beforehand what a request may cost."""
 
     def forecast(self, request: ModelRequest) -> Forecast:
@@ -43,12 +43,12 @@ class Forecasting(Protocol):
 
 def forecast(model: Model, request: ModelRequest) -> Forecast:
     """Return what a request is reckoned to use; a model that cannot say costs nothing."""
-    if isinstance(model, Forecasting):
+    if isinstance(model, UsageForecaster):
         return model.forecast(request)
     return Forecast(model.count(request), EXPECTED_OUTPUT)
 
 
-class Limits(msgspec.Struct, frozen=True):
+class BudgetLimits(msgspec.Struct, frozen=True):
     """Tokens and US dollars of each span; 0 is no limit."""
 
     turn_tokens: int = 0
@@ -64,7 +64,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Sum:
+class UsageTotal:
     """What was used. `unpriced` counts requests whose price is not known: `cost` is without them."""
 
     tokens: int = 0
@@ -80,10 +80,10 @@ class Sum:
         self.unpriced += usage.cost is None and usage.input + usage.output > 0
 
 
-class Day(Protocol):
+class DailyUsage(Protocol):
     """The sum of today, over all sessions and processes."""
 
-    def today(self) -> Sum:
+    def today(self) -> UsageTotal:
         """Return it."""
         ...
 
@@ -92,7 +92,7 @@ class Day(Protocol):
         ...
 
 
-class OverBudget(Exception):
+class BudgetExceeded(Exception):
     """A request that would pass a budget: why, and what to do. Nothing was sent."""
 
     def __init__(self, reason: str, todo: str) -> None:
@@ -104,34 +104,34 @@ class OverBudget(Exception):
 class Budget:
     """The budgets of one session. `count` is told of every usage, once, when it is on disk."""
 
-    def __init__(self, limits: Limits, day: Day) -> None:
+    def __init__(self, limits: BudgetLimits, day: DailyUsage) -> None:
         self.limits = limits
-        self.session = Sum()
+        self.session = UsageTotal()
         self._day = day
-        self._turns: dict[str, Sum] = {}
+        self._turns: dict[str, UsageTotal] = {}
         self._held: dict[int, tuple[str, Forecast]] = {}
         self._next = 0
 
     def remember(self, turn: str, usage: Usage) -> None:
         """Take up what was used before a restart: the day has it already."""
         self.session.add(usage)
-        self._turns.setdefault(turn, Sum()).add(usage)
+        self._turns.setdefault(turn, UsageTotal()).add(usage)
 
     def count(self, turn: str, usage: Usage) -> None:
         """Count one request."""
         self.remember(turn, usage)
         self._day.add(usage)
 
-    def turn(self, turn: str) -> Sum:
+    def turn(self, turn: str) -> UsageTotal:
         """Return what a turn has used."""
-        return self._turns.get(turn, Sum())
+        return self._turns.get(turn, UsageTotal())
 
-    def today(self) -> Sum:
+    def today(self) -> UsageTotal:
         """Return what was used today, by all sessions."""
         return self._day.today()
 
     def hold(self, turn: str, model: str, wanted: Forecast) -> int:
-        """Hold back what a request may use; returns the number to free it by. Raises `OverBudget`."""
+        """Hold back what a request may use; returns the number to free it by. Raises `BudgetExceeded`."""
         free = wanted == Forecast(0, 0)
         for span in () if free else _SPANS:
             self._check(span, turn, model, wanted)
@@ -151,7 +151,7 @@ class Budget:
         held = [each for of, each in self._held.values() if span != "turn" or of == turn]
         would = used.tokens + sum(each.input + each.output for each in held) + wanted.input + wanted.output
         if tokens and would > tokens:
-            raise OverBudget(
+            raise BudgetExceeded(
                 f"the next request would use about {wanted.input + wanted.output:,} tokens and pass the "
                 f"{_NAMES[span]} budget: {_about(used)}{used.tokens:,} of {tokens:,} tokens are used",
                 _todo(span, "tokens"),
@@ -159,7 +159,7 @@ class Budget:
         if not money:
             return
         if wanted.cost is None:
-            raise OverBudget(
+            raise BudgetExceeded(
                 f"the price of {model} is not known, so the {_NAMES[span]} budget of ${money:g} "
                 "cannot be held",
                 f'set input_price and output_price under [models."{model}"], '
@@ -167,7 +167,7 @@ class Budget:
             )
         cost = used.cost + sum(each.cost or 0.0 for each in held) + wanted.cost
         if cost > money:
-            raise OverBudget(
+            raise BudgetExceeded(
                 f"the next request may cost ${wanted.cost:.4f} and pass the {_NAMES[span]} budget: "
                 f"{_about(used)}${used.cost:.4f} of ${money:g} is used",
                 _todo(span, "cost"),
@@ -177,7 +177,7 @@ class Budget:
 _NAMES: dict[Span, str] = {"turn": "turn's", "session": "session's", "day": "day's"}
 
 
-def _about(used: Sum) -> str:
+def _about(used: UsageTotal) -> str:
     return "about " if used.estimated else "at least " if used.unpriced else ""
 
 
@@ -187,7 +187,7 @@ def _todo(span: Span, what: str) -> str:
     return f"raise it (/budget {span}_{what} …, or [budget] in the config), then {GO_ON}"
 
 
-def added(one: Usage, other: Usage) -> Usage:
+def add_usage(one: Usage, other: Usage) -> Usage:
     """Return the usage of two requests together."""
     if other == Usage():
         return one

@@ -19,38 +19,38 @@ from urllib.parse import urlsplit
 import msgspec
 
 from omni_tui.config.model_settings import provider_of
+from omni_tui.models._answer_assembler import AnswerAssembler, StreamEnd, judge
 from omni_tui.models._pipe import ENDED, Pipe
-from omni_tui.models._streams import Told
-from omni_tui.models._wire import Collector, End, judge
-from omni_tui.models._worker import Job, ensure_litellm, the_worker
+from omni_tui.models._provider_streams import TokenCounts
+from omni_tui.models._worker import WorkerJob, ensure_litellm, the_worker
 from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
     ThoughtPart,
 )
 from omni_tui.models.budget import EXPECTED_OUTPUT, Forecast
-from omni_tui.models.context import estimate
-from omni_tui.models.detect import LOCAL_BASES, PROVIDER_KEYS, key_in
-from omni_tui.models.facts import FREE, facts_of
-from omni_tui.models.habits import Habits, KnownModels, Unkept, is_about_order, learned
+from omni_tui.models.litellm_messages import IMAGE_TOKENS, MOST_IMAGES, to_litellm
+from omni_tui.models.litellm_tools import LiteLLMTools, family_of
+from omni_tui.models.message_history import estimate
 from omni_tui.models.message_order import in_order, is_strict
+from omni_tui.models.model_discovery import LOCAL_BASES, PROVIDER_KEYS, key_in
+from omni_tui.models.model_facts import FREE, facts_of
 from omni_tui.models.origin import origin_of, returned, takes_reasoning
-from omni_tui.models.refused_tools import ToolsSetAside, is_about_schemas, refused_tools
-from omni_tui.models.schema import Family
+from omni_tui.models.provider_schema import Family
+from omni_tui.models.quirks import InMemoryQuirks, ModelQuirks, QuirkStore, is_about_order, learned
+from omni_tui.models.refused_tools import RefusedTools, is_about_schemas, refused_tools
 from omni_tui.models.thoughts import Thoughts
-from omni_tui.models.window_lookup import Found, look_up
-from omni_tui.models.wire_messages import IMAGE_TOKENS, MOST_IMAGES, to_wire
-from omni_tui.models.wire_tools import Tools, family_of
+from omni_tui.models.window_lookup import FoundWindow, look_up
 from omni_tui.protocol.events import Usage
-from omni_tui.resilience.errors import Failure, causes, classify, unreadable
+from omni_tui.resilience.model_errors import FailedRequest, causes, classify_failure, unreadable_answer
 from omni_tui.resilience.overflow import is_by_the_minute, window_in
 
 if TYPE_CHECKING:
-    from omni_tui.models._exchange import Exchange
+    from omni_tui.models._exchange import HttpExchange
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ _LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingParameters:
     """Settings of the person's config; None is the provider's own default."""
 
     temperature: float | None = None
@@ -92,32 +92,32 @@ class LiteLLMModel:
         api_base: str = "",
         api_key: str = "",
         environ: Mapping[str, str],
-        sampling: Sampling | None = None,
+        sampling: SamplingParameters | None = None,
         context: int | None = None,
         first_token_s: float = FIRST_TOKEN_S,
         idle_s: float = IDLE_S,
         prices: tuple[float | None, float | None] = (None, None),
         images: bool | None = None,
-        known: KnownModels | None = None,
+        known: QuirkStore | None = None,
         on_refused: Callable[[str, str, str], None] | None = None,
     ) -> None:
         self._name = name
         self._api_base = api_base
         self._api_key = api_key
         self._environ = environ
-        self._sampling = sampling or Sampling()
+        self._sampling = sampling or SamplingParameters()
         self._context = context
         self._first_token_s = first_token_s
         self._idle_s = idle_s
         self._prices = prices
         self._images = images
-        self._known = known or Unkept()
+        self._known = known or InMemoryQuirks()
         self._key_of_habits = f"{name} at {api_base}" if api_base else name
         tell = on_refused or (lambda _model, _tool, _words: None)
-        self._aside = ToolsSetAside(lambda tool, words: tell(name, tool, words))
+        self._aside = RefusedTools(lambda tool, words: tell(name, tool, words))
         self._here = origin_of(name, provider_of(name), api_base)
-        self._tools: dict[tuple[Family, bool, int], Tools] = {}
-        self._found: Found | None = None
+        self._tools: dict[tuple[Family, bool, int], LiteLLMTools] = {}
+        self._found: FoundWindow | None = None
         self._looks_left = _LOOKS
 
     @property
@@ -174,7 +174,7 @@ class LiteLLMModel:
         return self._environ.get(variable, "").strip() or address
 
     @property
-    def _habits(self) -> Habits:
+    def _habits(self) -> ModelQuirks:
         return self._known.habits(self._key_of_habits)
 
     def count(self, request: ModelRequest) -> int:
@@ -251,7 +251,7 @@ class LiteLLMModel:
             return True
         return False
 
-    def _learn(self, habits: Habits) -> None:
+    def _learn(self, habits: ModelQuirks) -> None:
         logger.info("%s is asked in another form from now on: %s", self._name, habits)
         self._known.learn(self._key_of_habits, habits)
 
@@ -266,7 +266,7 @@ class LiteLLMModel:
                     if isinstance(item, ModelError):
                         raise item
                     yield item
-                    if isinstance(item, Reply):
+                    if isinstance(item, ModelReply):
                         return
         finally:
             await _end(job, pipe)
@@ -289,7 +289,7 @@ class LiteLLMModel:
         provider = self._provider(litellm)
         arguments = self._arguments(request, provider)
         names = [tool.name for tool in request.tools]
-        collector, exchange = Collector(names), _exchange.Exchange(names)
+        collector, exchange = AnswerAssembler(names), _exchange.HttpExchange(names)
         _exchange.current.set(exchange)
         stream: Any = None
         try:
@@ -311,7 +311,12 @@ class LiteLLMModel:
                 await stream.aclose()
 
     async def _listen(
-        self, stream: Any, collector: Collector, pipe: Pipe, request: ModelRequest, exchange: Exchange
+        self,
+        stream: Any,
+        collector: AnswerAssembler,
+        pipe: Pipe,
+        request: ModelRequest,
+        exchange: HttpExchange,
     ) -> None:
         raw: str | None = None
         shown: str | None = None
@@ -339,8 +344,8 @@ class LiteLLMModel:
         _put(pipe, *collector.rest())
         end = _end_of(exchange, raw or _raw_finish(stream), shown)
         judged = judge(collector, end, self._tools_for(self._provider(ensure_litellm())).specs(request))
-        told = exchange.reader.told if exchange.reader is not None else Told()
-        reply = Reply(
+        told = exchange.reader.told if exchange.reader is not None else TokenCounts()
+        reply = ModelReply(
             message=self._kept(judged.message, thoughts, request),
             finish=judged.finish,
             usage=_usage(stream, judged.message, usage, self.count(request), told),
@@ -363,10 +368,12 @@ class LiteLLMModel:
             origin=self._here,
         )
 
-    def _lost(self, request: ModelRequest, collector: Collector, exchange: Exchange) -> Usage | None:
+    def _lost(
+        self, request: ModelRequest, collector: AnswerAssembler, exchange: HttpExchange
+    ) -> Usage | None:
         """Return what a request used that broke off: as far as it was told, the rest is estimated."""
         reader = exchange.reader
-        told = reader.told if reader is not None else Told()
+        told = reader.told if reader is not None else TokenCounts()
         if not collector.began and told.input is None:
             return None
         message = collector.message(whole=False)
@@ -379,7 +386,7 @@ class LiteLLMModel:
         )
         return msgspec.structs.replace(usage, cost=self._price(usage.input, usage.output))
 
-    def _priced(self, reply: Reply) -> Reply:
+    def _priced(self, reply: ModelReply) -> ModelReply:
         """Put the price to an answer where LiteLLM could not, or the person knows better."""
         usage = reply.usage
         if usage.cost is not None and self._prices == (None, None):
@@ -415,7 +422,7 @@ class LiteLLMModel:
         habits = self._habits
         strict = habits.strict or is_strict(provider, self._api_base)
         tools = self._tools_for(provider)
-        return to_wire(
+        return to_litellm(
             in_order(request.messages, strict=strict, system=not habits.no_system),
             provider,
             self._name,
@@ -426,11 +433,11 @@ class LiteLLMModel:
             arguments=lambda call: tools.shown(request, call),
         )
 
-    def _tools_for(self, provider: str) -> Tools:
+    def _tools_for(self, provider: str) -> LiteLLMTools:
         habits = self._habits
         key = (family_of(provider, self._api_base), habits.bare_tools, habits.description)
         if key not in self._tools:
-            self._tools[key] = Tools(*key)
+            self._tools[key] = LiteLLMTools(*key)
         return self._tools[key]
 
     def _provider(self, litellm: ModuleType) -> str:
@@ -469,7 +476,7 @@ class LiteLLMModel:
 
     # --- errors ---------------------------------------------------------------------------------
 
-    def _problem(self, exchange: Exchange, collector: Collector) -> ModelError | None:
+    def _problem(self, exchange: HttpExchange, collector: AnswerAssembler) -> ModelError | None:
         """Return the error that came in place of an answer, or of its rest; None if none did."""
         problem = exchange.reader.problem if exchange.reader is not None else None
         if problem is None:
@@ -478,15 +485,15 @@ class LiteLLMModel:
         if problem.kind == "error":
             failure = self._failure(ValueError(problem.words), exchange, cut=collector.began)
             return self._classified(failure._replace(status=problem.status, said=problem.words))
-        return unreadable(
+        return unreadable_answer(
             problem.kind, place, problem.words, began=collector.began, secrets=self._secrets()
         )
 
-    def _failure(self, error: BaseException, exchange: Exchange | None, *, cut: bool) -> Failure:
+    def _failure(self, error: BaseException, exchange: HttpExchange | None, *, cut: bool) -> FailedRequest:
         provider = self._name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         status = getattr(error, "status_code", None)
-        failure = Failure(
+        failure = FailedRequest(
             error=error,
             provider=f"{provider} at {place}" if place else provider,
             model=self._name,
@@ -504,7 +511,9 @@ class LiteLLMModel:
             )
         return failure
 
-    def _error(self, error: BaseException, *, began: bool, exchange: Exchange | None = None) -> ModelError:
+    def _error(
+        self, error: BaseException, *, began: bool, exchange: HttpExchange | None = None
+    ) -> ModelError:
         provider = self._name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         midway = type(error).__name__ == "MidStreamFallbackError"
@@ -535,8 +544,8 @@ class LiteLLMModel:
         )
 
     @staticmethod
-    def _classified(failure: Failure) -> ModelError:
-        found = classify(failure, now=time.time())
+    def _classified(failure: FailedRequest) -> ModelError:
+        found = classify_failure(failure, now=time.time())
         found.detail = failure.said or " ".join(str(each) for each in causes(failure.error))
         found.window = window_in(found.detail) if found.kind == "overflow" else None
         return found
@@ -550,7 +559,7 @@ class LiteLLMModel:
 # --- ending and reading ------------------------------------------------------------------------
 
 
-async def _end(job: Job, pipe: Pipe) -> None:
+async def _end(job: WorkerJob, pipe: Pipe) -> None:
     if job.done.done():
         return
     job.cancel()
@@ -572,19 +581,19 @@ def _raw_finish(stream: Any) -> str | None:
     )
 
 
-def _end_of(exchange: Exchange, raw: str | None, shown: str | None) -> End:
+def _end_of(exchange: HttpExchange, raw: str | None, shown: str | None) -> StreamEnd:
     """Say how a stream ended. Without an end of its own it was cut off, whatever LiteLLM says."""
     reader = exchange.reader
     if reader is not None and reader.known:
-        return End(reader.finish, reader.finished, reader.surely_finished)
-    return End(raw or shown or "", raw is not None, raw is not None)
+        return StreamEnd(reader.finish, reader.finished, reader.surely_finished)
+    return StreamEnd(raw or shown or "", raw is not None, raw is not None)
 
 
 def _said(message: Message) -> int:
     return estimate([msgspec.structs.replace(message, text=message.raw or message.text)])
 
 
-def _usage(stream: Any, message: Message, usage: Any, sent: int, told: Told) -> Usage:
+def _usage(stream: Any, message: Message, usage: Any, sent: int, told: TokenCounts) -> Usage:
     """Return the provider's own numbers; what we had to guess is marked as estimated."""
     cost = getattr(usage, "cost", None)
     cost = float(cost) if isinstance(cost, int | float) and cost > 0 else None
@@ -592,7 +601,7 @@ def _usage(stream: Any, message: Message, usage: Any, sent: int, told: Told) -> 
         chunks = getattr(stream, "chunks", None) or ()
         if any(getattr(chunk, "usage", None) is not None for chunk in chunks):
             details = getattr(usage, "prompt_tokens_details", None)
-            told = Told(
+            told = TokenCounts(
                 getattr(usage, "prompt_tokens", None) or None,
                 getattr(usage, "completion_tokens", None) or None,
                 getattr(details, "cached_tokens", None),

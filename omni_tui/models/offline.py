@@ -12,24 +12,33 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from omni_tui.models import _orchestrating as orchestrating
-from omni_tui.models._plan import Planner, Proposal, Question, Step, Unknown, bare, declines, signature
-from omni_tui.models._quoting import failures, quotes
+from omni_tui.models import _offline_plans as orchestrating
+from omni_tui.models._request_interpreter import (
+    ClarifyingQuestion,
+    Interpretation,
+    InterpretedCall,
+    NoMatchingTool,
+    RequestInterpreter,
+    bare,
+    declines,
+    signature,
+)
+from omni_tui.models._result_quotes import failures, quotes
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
     Message,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
     ThoughtPart,
     ToolCall,
     ToolSpec,
 )
 from omni_tui.models.budget import Forecast
-from omni_tui.models.context import estimate, read_result
-from omni_tui.models.meta import META_NAMES
-from omni_tui.models.roles import FAILED, PLANNER, REPORTER, WORKER
+from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
+from omni_tui.models.message_history import estimate, read_result
+from omni_tui.models.prompt_markers import FAILED, PLANNER, REPORTER, WORKER
 from omni_tui.protocol.events import Usage
 
 NAME = "offline"
@@ -43,19 +52,19 @@ _HELP = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Say:
+class _RuleReply:
     """What is answered: a true thought, a text, calls."""
 
     thought: str = ""
     text: str = ""
-    calls: tuple[Proposal, ...] = ()
+    calls: tuple[InterpretedCall, ...] = ()
 
 
 class OfflineModel:
     """Answers by rules. `request.tools` is all it knows of the world."""
 
     def __init__(self) -> None:
-        self._planner = Planner(())
+        self._planner = RequestInterpreter(())
 
     @property
     def name(self) -> str:
@@ -90,60 +99,60 @@ class OfflineModel:
             await asyncio.sleep(0)
         yield _reply(request, say)
 
-    def _decide(self, request: ModelRequest) -> _Say:
+    def _decide(self, request: ModelRequest) -> _RuleReply:
         system = next((m.text for m in request.messages if m.role == "system"), "")
         messages = [m for m in request.messages if m.role != "system"]
         if system.startswith(PLANNER):
-            return _Say(text=orchestrating.plan_draft(system, messages))
+            return _RuleReply(text=orchestrating.plan_draft(system, messages))
         if system.startswith(REPORTER):
-            return _Say(text=orchestrating.report(messages))
+            return _RuleReply(text=orchestrating.report(messages))
         # Rules that match words would take the host's own tools for a server's.
-        tools = tuple(tool for tool in request.tools if tool.name not in META_NAMES)
+        tools = tuple(tool for tool in request.tools if tool.name not in BUILTIN_TOOL_NAMES)
         if self._planner.tools != tools:
-            self._planner = Planner(tools)
+            self._planner = RequestInterpreter(tools)
         if system.startswith(WORKER):
             return _on_task(self._planner, messages)
         return decide(self._planner, messages)
 
 
-def decide(planner: Planner, messages: Sequence[Message]) -> _Say:
+def decide(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleReply:
     """Return what the rules say next in a conversation."""
     exchanges = _exchanges(messages)
     if not exchanges:
-        return _Say(text="Say what you want to do.")
+        return _RuleReply(text="Say what you want to do.")
     text, tail = exchanges[-1]
     pending = _pending(planner, exchanges[-_CHAIN:-1])
     rounds = [message for message in tail if message.role == "assistant" and message.calls]
     if pending is not None and declines(text):
-        return _Say(text="Fine. Nothing was done.")
+        return _RuleReply(text="Fine. Nothing was done.")
     answered = planner.answer(pending, text) if pending is not None else None
     groups = planner.split(text)
     results = [message for message in tail if message.role == "tool"]
     if rounds and (failed := failures(results)):
         left = [clause for group in groups[len(rounds) :] for clause in group] if answered is None else []
-        return _Say(text="\n\n".join((*quotes(results), *failed, *_left(left))))
+        return _RuleReply(text="\n\n".join((*quotes(results), *failed, *_left(left))))
     if answered is not None:
-        return _Say(text="\n\n".join(quotes(results))) if rounds else _told(planner, [answered], text)
+        return _RuleReply(text="\n\n".join(quotes(results))) if rounds else _told(planner, [answered], text)
     if not rounds and _HELP.fullmatch(text.strip()):
-        return _Say(text=_help(planner.tools))
+        return _RuleReply(text=_help(planner.tools))
     if len(rounds) >= len(groups):
-        return _Say(text="\n\n".join(quotes(results)))
+        return _RuleReply(text="\n\n".join(quotes(results)))
     previous = read_result(results[-1].text)[1] if results else ""
     steps = [planner.resolve(clause, previous) for clause in groups[len(rounds)]]
     said = _told(planner, steps, text)
     before = "\n\n".join(quotes(results))
-    return said if said.calls or not before else _Say(said.thought, f"{before}\n\n{said.text}")
+    return said if said.calls or not before else _RuleReply(said.thought, f"{before}\n\n{said.text}")
 
 
-def _on_task(planner: Planner, messages: Sequence[Message]) -> _Say:
+def _on_task(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleReply:
     """Return what the rules say next on a task of a plan; whoever reads it is told if it failed."""
     if again := orchestrating.second_try(messages):
-        return _Say(text=again)
+        return _RuleReply(text=again)
     say = decide(planner, messages)
     results = [message for message in messages if message.role == "tool"]
     if say.calls or (results and not failures(results)):
         return say
-    return _Say(say.thought, f"{FAILED} {say.text}")
+    return _RuleReply(say.thought, f"{FAILED} {say.text}")
 
 
 # --- the conversation -------------------------------------------------------------------------
@@ -160,43 +169,45 @@ def _exchanges(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
     return found
 
 
-def _pending(planner: Planner, before: Sequence[tuple[str, list[Message]]]) -> Question | None:
+def _pending(
+    planner: RequestInterpreter, before: Sequence[tuple[str, list[Message]]]
+) -> ClarifyingQuestion | None:
     """Work out which question the last exchange left open, by going through the ones before it again."""
-    pending: Question | None = None
+    pending: ClarifyingQuestion | None = None
     for text, tail in before:
         step = planner.answer(pending, text) if pending is not None and not declines(text) else None
         rounds = sum(message.role == "assistant" and bool(message.calls) for message in tail)
         if step is None:
             groups = planner.split(text)
             unresolved = groups[rounds] if rounds < len(groups) else ()
-            steps: list[Step] = [planner.resolve(clause) for clause in unresolved]
+            steps: list[Interpretation] = [planner.resolve(clause) for clause in unresolved]
         else:
             steps = [step] if not rounds else []
-        pending = next((each for each in steps if isinstance(each, Question)), None)
+        pending = next((each for each in steps if isinstance(each, ClarifyingQuestion)), None)
     return pending
 
 
 # --- words ------------------------------------------------------------------------------------
 
 
-def _told(planner: Planner, steps: Sequence[Step], request: str) -> _Say:
+def _told(planner: RequestInterpreter, steps: Sequence[Interpretation], request: str) -> _RuleReply:
     """Say what steps come to: calls only if every one of them is a call."""
     thoughts: list[str] = []
     for step in steps:
-        if isinstance(step, Proposal | Question) and step.because:
+        if isinstance(step, InterpretedCall | ClarifyingQuestion) and step.because:
             thoughts.append(step.because)
     thought = "\n".join(thoughts)
-    calls = tuple(step for step in steps if isinstance(step, Proposal))
+    calls = tuple(step for step in steps if isinstance(step, InterpretedCall))
     if len(calls) == len(steps):
-        return _Say(thought, calls=calls)
-    question = next((step for step in steps if isinstance(step, Question)), None)
+        return _RuleReply(thought, calls=calls)
+    question = next((step for step in steps if isinstance(step, ClarifyingQuestion)), None)
     if question is not None:
-        return _Say(thought, question.text)
-    unknown = next(step for step in steps if isinstance(step, Unknown))
-    return _Say(_no_match(unknown), _decline(planner.tools, unknown, request))
+        return _RuleReply(thought, question.text)
+    unknown = next(step for step in steps if isinstance(step, NoMatchingTool))
+    return _RuleReply(_no_match(unknown), _decline(planner.tools, unknown, request))
 
 
-def _no_match(unknown: Unknown) -> str:
+def _no_match(unknown: NoMatchingTool) -> str:
     if unknown.problem:
         return ""
     near = ", ".join(bare(tool.name) for tool in unknown.nearest)
@@ -207,7 +218,7 @@ def _no_match(unknown: Unknown) -> str:
     )
 
 
-def _decline(tools: Sequence[ToolSpec], unknown: Unknown, request: str) -> str:
+def _decline(tools: Sequence[ToolSpec], unknown: NoMatchingTool, request: str) -> str:
     if unknown.problem:
         return unknown.problem
     if not tools:
@@ -263,7 +274,7 @@ def _pieces(text: str) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def _reply(request: ModelRequest, say: _Say) -> Reply:
+def _reply(request: ModelRequest, say: _RuleReply) -> ModelReply:
     # Ids count on from the conversation, so that the same conversation gives the same ids.
     made = sum(len(message.calls) for message in request.messages)
     calls = tuple(
@@ -272,4 +283,4 @@ def _reply(request: ModelRequest, say: _Say) -> Reply:
     )
     message = Message(role="assistant", text=say.text, calls=calls)
     usage = Usage(input=estimate(request.messages), output=estimate([message]), cost=0.0, estimated=True)
-    return Reply(message, "tool_calls" if calls else "stop", usage, label=LABEL)
+    return ModelReply(message, "tool_calls" if calls else "stop", usage, label=LABEL)

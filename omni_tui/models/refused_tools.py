@@ -48,7 +48,7 @@ def is_about_schemas(error: ModelError) -> bool:
     return error.kind in ("request", "transient", "permanent") and bool(_ABOUT_SCHEMAS.search(error.detail))
 
 
-class ToolsSetAside:
+class RefusedTools:
     """The tools that one model refused. One whose definition has changed is offered again."""
 
     def __init__(self, on_refused: Callable[[str, str], None]) -> None:

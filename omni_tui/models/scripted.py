@@ -5,32 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 
 from omni_tui.models.base import (
-    Finish,
+    FinishReason,
     Message,
     ModelError,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
     ThoughtPart,
     ToolCall,
 )
-from omni_tui.models.context import estimate
+from omni_tui.models.message_history import estimate
 from omni_tui.protocol.events import Usage
 
-Item = TextPart | ThoughtPart | Reply | Exception | Awaitable[object]
-"""What a scripted turn consists of: parts, one `Reply`, an error to raise, a gate to wait at."""
+Item = TextPart | ThoughtPart | ModelReply | Exception | Awaitable[object]
+"""What a scripted turn consists of: parts, one `ModelReply`, an error to raise, a gate to wait at."""
 
 
 def reply(
     text: str = "",
     *calls: ToolCall,
-    finish: Finish | None = None,
+    finish: FinishReason | None = None,
     complete: bool = True,
     usage: Usage | None = None,
-) -> Reply:
+) -> ModelReply:
     """Return the end of a stream: a message with `text` and `calls`."""
-    return Reply(
+    return ModelReply(
         message=Message(role="assistant", text=text, calls=calls),
         finish=finish or ("tool_calls" if calls else "stop"),
         usage=usage or Usage(input=10, output=5),
@@ -76,7 +76,7 @@ class ScriptedModel:
             raise AssertionError(f"request {len(self.requests)} was not scripted")
         try:
             for item in self._turns[len(self.requests) - 1]:
-                if isinstance(item, TextPart | ThoughtPart | Reply):
+                if isinstance(item, TextPart | ThoughtPart | ModelReply):
                     yield item
                 elif isinstance(item, Exception):
                     raise item

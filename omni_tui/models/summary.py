@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, ModelRequest
-from omni_tui.models.context import read_result
+from omni_tui.models.message_history import read_result
 from omni_tui.security.text import strip_invisible
 
 PIECE = 1_200
@@ -40,7 +40,7 @@ class Summary:
     tokens: int = 0
 
 
-def told(summary: Summary) -> Message:
+def summary_message(summary: Summary) -> Message:
     """Return the message that tells a model of a summary: framed by the host, as data."""
     who = "the model" if summary.by_model else "Omni TUI, by rules"
     # The id comes from the text, so that nothing in it can write the closing end.
@@ -54,7 +54,7 @@ def told(summary: Summary) -> Message:
     return Message(role="user", text=text)
 
 
-def ask_for_summary(dropped: Sequence[Message], before: str, limit: int) -> ModelRequest:
+def summary_request(dropped: Sequence[Message], before: str, limit: int) -> ModelRequest:
     """Return the request for a summary of messages that were dropped, at most about `limit` characters.
 
     `before` is the summary of what came before them. Of too many messages the middle is left out.

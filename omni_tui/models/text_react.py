@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
-from omni_tui.models.schema import for_provider
+from omni_tui.models.provider_schema import for_provider
 
 MALFORMED = "malformed_action"
 """The name of a call that was meant as one and cannot be read."""
@@ -50,7 +50,7 @@ The tools, one a line:
 """
 
 
-class Parsed(NamedTuple):
+class ParsedAnswer(NamedTuple):
     """What an answer is: the words before the action, and the call; without a call, all is the answer."""
 
     text: str
@@ -132,7 +132,7 @@ class _Block(NamedTuple):
     closed: bool
 
 
-def parse(text: str, tools: Sequence[ToolSpec], heard: Sequence[str] = ()) -> Parsed:
+def parse(text: str, tools: Sequence[ToolSpec], heard: Sequence[str] = ()) -> ParsedAnswer:
     """Read a finished answer. `heard` are the texts of results and attachments: no action comes of them.
 
     An action that cannot be read is a call with a `problem`, and the text stays whole.
@@ -140,14 +140,14 @@ def parse(text: str, tools: Sequence[ToolSpec], heard: Sequence[str] = ()) -> Pa
     names = {tool.name for tool in tools}
     actions = [block for block in _blocks(text) if _is_action(block, names)]
     if not actions:
-        return Parsed(text, None)
+        return ParsedAnswer(text, None)
     block = actions[0]
     problem = _problem(block, text[block.end :], heard)
     if problem:
-        return Parsed(text, _call(MALFORMED, "{}", problem))
+        return ParsedAnswer(text, _call(MALFORMED, "{}", problem))
     value = json.loads(block.body)
     arguments = json.dumps(value["action_input"], ensure_ascii=False)
-    return Parsed(text[: block.start].strip(), _call(value["action"], arguments))
+    return ParsedAnswer(text[: block.start].strip(), _call(value["action"], arguments))
 
 
 def _call(name: str, arguments: str, problem: str = "") -> ToolCall:
@@ -235,7 +235,7 @@ def _squeezed(text: str) -> str:
 # --- while it streams -------------------------------------------------------------------------
 
 
-class Holder:
+class ActionBuffer:
     """Lets an answer's text through until a block begins that may be an action."""
 
     def __init__(self) -> None:

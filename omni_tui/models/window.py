@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from omni_tui.models.attachments import without_attachments
-from omni_tui.models.base import FindsWindow, Message, Model, ModelError, ModelRequest, ToolSpec
-from omni_tui.models.closing import Closing
-from omni_tui.models.context import WINDOW_SHARE, shrunk
-from omni_tui.models.offering import Offering
-from omni_tui.models.summary import Summary, told
+from omni_tui.models.base import Message, Model, ModelError, ModelRequest, ToolSpec, WindowFinder
+from omni_tui.models.closed_history import ClosedHistory
+from omni_tui.models.message_history import WINDOW_SHARE, shrunk
+from omni_tui.models.summary import Summary, summary_message
+from omni_tui.models.tool_selection import ToolSelector
 from omni_tui.protocol.context import PartOfContext
 
 EXCERPT = 800
@@ -33,7 +33,7 @@ SUMMARY_TOKENS = 1_000
 """Tokens that a summary may have; less in small windows."""
 
 
-class DoesNotFit(ModelError):
+class ContextWindowExceeded(ModelError):
     """Not even what must stay fits. Asking again with less is no use."""
 
     def __init__(self, least: int, limit: int, tools: int, *, refused: bool) -> None:
@@ -49,7 +49,7 @@ class DoesNotFit(ModelError):
 
 
 @dataclass(slots=True)
-class Fitted:
+class FittedRequest:
     """A request that fits. Tokens are estimates by the model's own count.
 
     `limit` is None where the window is not known; it is `assumed` where nobody said it. `missing` are
@@ -76,9 +76,9 @@ class Window:
     """One conversation's window. It is asked before each request and remembers what it did."""
 
     def __init__(self, summaries: Sequence[Summary] = ()) -> None:
-        self._closing = Closing()
+        self._closing = ClosedHistory()
         self._summaries = list(summaries)
-        self.offering = Offering()
+        self.offering = ToolSelector()
         self.readable = False
         """Whether there is a result that is cut, or may be, and of which the journal has the whole."""
         self._learned: dict[str, tuple[int, int]] = {}
@@ -122,17 +122,17 @@ class Window:
         if fresh and self.limit(model) is None and (summary := self.summary()) is not None:
             self._drop_to(summary.upto)
         if (summary := self.used()) is not None and not summary.tokens:
-            summary.tokens = self._count(model, told(summary))
+            summary.tokens = self._count(model, summary_message(summary))
 
-    def fit(self, model: Model, system: Message, tools: Sequence[ToolSpec]) -> Fitted:
-        """Decide what of the history is sent. Raises `DoesNotFit`."""
+    def fit(self, model: Model, system: Message, tools: Sequence[ToolSpec]) -> FittedRequest:
+        """Decide what of the history is sent. Raises `ContextWindowExceeded`."""
         fixed = self.cost(model, system)
         offered = sum(self.cost(model, tool) for tool in tools)
         limit, hard = self._limits(model)
         if limit is not None and fixed + offered + self._size() > limit:
             self._reduce(model, limit - fixed - offered)
             if hard is not None and (least := fixed + offered + self._size()) > hard:
-                raise DoesNotFit(least, hard, offered, refused=model.name in self._learned)
+                raise ContextWindowExceeded(least, hard, offered, refused=model.name in self._learned)
         self._total = fixed + offered + self._size()
         extras = sum(self._tokens[place] for place in self._kept_apart())
         tokens: dict[PartOfContext, int] = {
@@ -145,7 +145,7 @@ class Window:
         if summary := self.used():
             tokens["summary"] = summary.tokens
         hits, misses, self._hits, self._misses = self._hits, self._misses, 0, 0
-        return Fitted(
+        return FittedRequest(
             limit=limit,
             tokens=tokens,
             shrunk=list(self._shrunk.values()),
@@ -163,7 +163,7 @@ class Window:
         before = [place for place in apart if place == self._users[0]]
         head += [self._sent[place] for place in before]
         if summary := self.used():
-            head.append(told(summary))
+            head.append(summary_message(summary))
         head += [self._sent[place] for place in apart if place not in before]
         return ModelRequest((*head, *self._sent[self._first :]), tools)
 
@@ -171,7 +171,7 @@ class Window:
         """Keep the summary of everything that is dropped now, cut to what it may have."""
         summary = Summary(self._first, self._mark(self._first), text, by_model)
         room = self._allowance(self._limits(model)[0])
-        while (tokens := self._count(model, told(summary))) > room and len(text) > 40:
+        while (tokens := self._count(model, summary_message(summary))) > room and len(text) > 40:
             text = text[: len(text) * room // tokens - 20].rstrip() + " …"
             summary = Summary(summary.upto, summary.mark, text, by_model)
         summary.tokens = tokens
@@ -283,7 +283,7 @@ class Window:
         """
         window = model.context_window()
         soft, hard = (int(window * WINDOW_SHARE), window) if window else (None, None)
-        if soft is None and isinstance(model, FindsWindow) and (assumed := model.assumed_window()):
+        if soft is None and isinstance(model, WindowFinder) and (assumed := model.assumed_window()):
             soft = int(assumed * WINDOW_SHARE)
         if (learned := self._learned.get(model.name)) is not None:
             soft = min(soft or learned[0], learned[0])
@@ -297,7 +297,7 @@ class Window:
         low = int(room * LOW)
         if (summary := self.summary()) is not None and summary.upto > self._first:
             self._drop_to(summary.upto)
-            summary.tokens = summary.tokens or self._count(model, told(summary))
+            summary.tokens = summary.tokens or self._count(model, summary_message(summary))
             if self._size() <= room:
                 return
         last = self._starts[-1] if self._starts else 0

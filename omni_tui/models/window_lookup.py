@@ -20,7 +20,7 @@ _LARGEST = 4 * 1024 * 1024
 _LEAST = 256
 
 
-class Found(NamedTuple):
+class FoundWindow(NamedTuple):
     """A window that a server told. It is `settled` where the model is loaded with just that."""
 
     tokens: int
@@ -29,13 +29,13 @@ class Found(NamedTuple):
 
 async def look_up(
     provider: str, address: str, model: str, *, key: str = "", timeout_s: float = TIMEOUT_S
-) -> Found | None:
+) -> FoundWindow | None:
     """Return the window of a model as its server tells it, None if it does not tell. Never raises.
 
     Nobody is asked but servers that run on machines of people's own, and who speaks OpenAI's protocol.
     """
     server = _Server(address, key)
-    ways = _WAYS.get(provider, ())
+    ways = _LOOKUPS.get(provider, ())
     try:
         async with asyncio.timeout(timeout_s):
             for way in ways:
@@ -53,68 +53,68 @@ async def look_up(
 # --- each server's way ------------------------------------------------------------------------
 
 
-async def _ollama(server: _Server, model: str) -> Found | None:
+async def _ollama(server: _Server, model: str) -> FoundWindow | None:
     """Ask what it is loaded with, else what its Modelfile sets; the model's own maximum is not used."""
     running = await server.json("/api/ps")
     for entry in _entries(running, "models"):
         names = {entry.get("name"), entry.get("model")}
         if names & {model, f"{model}:latest"} and (tokens := _count(entry.get("context_length"))):
-            return Found(tokens, settled=True)
+            return FoundWindow(tokens, settled=True)
     if not isinstance(running.get("models"), list):
         return None  # This is not Ollama; what follows would be taken for a request of ours.
     told = await server.json("/api/show", {"model": model})
     set_to = re.search(r"^num_ctx\s+\"?(\d+)", str(told.get("parameters", "")), re.MULTILINE)
     if set_to and (tokens := _count(int(set_to[1]))):
-        return Found(tokens, settled=False)
+        return FoundWindow(tokens, settled=False)
     return None
 
 
-async def _lm_studio(server: _Server, model: str) -> Found | None:
+async def _lm_studio(server: _Server, model: str) -> FoundWindow | None:
     told = await server.json(f"/api/v0/models/{quote(model)}")
     if tokens := _count(told.get("loaded_context_length")):
-        return Found(tokens, settled=True)
+        return FoundWindow(tokens, settled=True)
     if tokens := _count(told.get("max_context_length")):
-        return Found(tokens, settled=False)
+        return FoundWindow(tokens, settled=False)
     return None
 
 
-async def _lm_studio_new(server: _Server, model: str) -> Found | None:
+async def _lm_studio_new(server: _Server, model: str) -> FoundWindow | None:
     for entry in _entries(await server.json("/api/v1/models"), "models"):
         if model not in (entry.get("key"), entry.get("id")):
             continue
         for instance in _entries(entry, "loaded_instances"):
             config = instance.get("config")
             if isinstance(config, dict) and (tokens := _count(config.get("context_length"))):
-                return Found(tokens, settled=True)
+                return FoundWindow(tokens, settled=True)
         if tokens := _count(entry.get("max_context_length")):
-            return Found(tokens, settled=False)
+            return FoundWindow(tokens, settled=False)
     return None
 
 
-async def _llama_cpp(server: _Server, model: str) -> Found | None:
+async def _llama_cpp(server: _Server, model: str) -> FoundWindow | None:
     told = await server.json("/props")
     settings = told.get("default_generation_settings")
     inner = settings.get("n_ctx") if isinstance(settings, dict) else None
     tokens = _count(inner) or _count(told.get("n_ctx"))
-    return Found(tokens, settled=True) if tokens else None
+    return FoundWindow(tokens, settled=True) if tokens else None
 
 
-async def _listed(server: _Server, model: str) -> Found | None:
+async def _listed(server: _Server, model: str) -> FoundWindow | None:
     """Read the list of models in OpenAI's shape, where vLLM and many proxies write the window."""
     return _in_list(_entries(await server.json("/v1/models"), "data"), model)
 
 
-def _in_list(entries: list[dict[str, Any]], model: str) -> Found | None:
+def _in_list(entries: list[dict[str, Any]], model: str) -> FoundWindow | None:
     for entry in entries:
         if entry.get("id") != model and len(entries) > 1:
             continue
         for name in ("max_model_len", "context_length", "context_window", "max_context_length"):
             if tokens := _count(entry.get(name)):
-                return Found(tokens, settled=True)
+                return FoundWindow(tokens, settled=True)
     return None
 
 
-async def _unknown(server: _Server, model: str) -> Found | None:
+async def _unknown(server: _Server, model: str) -> FoundWindow | None:
     """Ask a server that only says that it speaks OpenAI's protocol: its list tells whose it is."""
     entries = _entries(await server.json("/v1/models"), "data")
     if (found := _in_list(entries, model)) is not None:
@@ -126,14 +126,14 @@ async def _unknown(server: _Server, model: str) -> Found | None:
     return None
 
 
-_Way = Callable[["_Server", str], Awaitable[Found | None]]
-_OWNERS: Mapping[str, tuple[_Way, ...]] = {
+_Lookup = Callable[["_Server", str], Awaitable[FoundWindow | None]]
+_OWNERS: Mapping[str, tuple[_Lookup, ...]] = {
     "llamacpp": (_llama_cpp,),
     "organization_owner": (_lm_studio, _lm_studio_new),
     "organization-owner": (_lm_studio, _lm_studio_new),
     "library": (_ollama,),
 }
-_WAYS: Mapping[str, tuple[_Way, ...]] = {
+_LOOKUPS: Mapping[str, tuple[_Lookup, ...]] = {
     "ollama": (_ollama,),
     "ollama_chat": (_ollama,),
     "lm_studio": (_lm_studio, _lm_studio_new, _listed),

@@ -37,7 +37,7 @@ class AttemptFailed(Journalled):
     reason: SafeText = SafeText("")
 
 
-class AttemptAhead(Event):
+class AttemptScheduled(Event, tag="attempt_ahead"):
     """A failed call is tried again in `delay_s` seconds, as attempt number `attempt` of `of`."""
 
     call: str

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from omni_tui.protocol.asks import AnswerAsk, EditAsk, OpenAskPage
 from omni_tui.protocol.base import Command as Command
+from omni_tui.protocol.call_stats import ClearCache, ReadStats
 from omni_tui.protocol.context import ReadSystem, SetSystem
-from omni_tui.protocol.execution import ClearCache, ReadStats
 from omni_tui.protocol.media import CheckPart, OpenPart
 from omni_tui.protocol.models import FindModels, SetBudget
-from omni_tui.protocol.offers import (
+from omni_tui.protocol.plan import DecidePlan, EditPlan
+from omni_tui.protocol.prompts_and_resources import (
     Attachment,
     CompleteArgument,
-    FollowResource,
     GetPrompt,
     OpenResource,
     ReadResourcePart,
     SaveResourcePart,
+    SubscribeResource,
 )
-from omni_tui.protocol.plan import DecidePlan, EditPlan
+from omni_tui.protocol.server_requests import AnswerServerRequest, EditServerRequest, OpenServerRequestPage
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
 
@@ -98,7 +98,7 @@ class ListSessions(Command):
     """Ask for `SessionsListed`."""
 
 
-class Decide(Command):
+class DecideCall(Command, tag="decide"):
     """The person's verdict on one pending call.
 
     `digest` is that of the item as it was painted; the engine refuses a verdict on anything else.
@@ -257,7 +257,7 @@ class Replay(Command):
 
 
 # Below `Command`, which these modules need.
-from omni_tui.protocol import manage  # noqa: E402
+from omni_tui.protocol import server_management  # noqa: E402
 
 AnyCommand = (
     Hello
@@ -274,7 +274,7 @@ AnyCommand = (
     | OpenSession
     | BranchSession
     | ListSessions
-    | Decide
+    | DecideCall
     | EditCall
     | SettleCall
     | CallTool
@@ -299,25 +299,25 @@ AnyCommand = (
     | ReadResult
     | SaveResult
     | Replay
-    | manage.ReadServer
-    | manage.CheckServer
-    | manage.EditServer
-    | manage.EnableServer
-    | manage.DisableServer
-    | manage.KeepSecret
-    | manage.SetWireLog
-    | manage.ReadWire
-    | manage.ReadWireFrame
-    | manage.SaveWire
+    | server_management.ReadServer
+    | server_management.CheckServer
+    | server_management.EditServer
+    | server_management.EnableServer
+    | server_management.DisableServer
+    | server_management.KeepSecret
+    | server_management.SetWireLog
+    | server_management.ReadWire
+    | server_management.ReadWireFrame
+    | server_management.SaveWire
     | GetPrompt
     | OpenResource
     | ReadResourcePart
     | SaveResourcePart
-    | FollowResource
+    | SubscribeResource
     | CompleteArgument
-    | AnswerAsk
-    | EditAsk
-    | OpenAskPage
+    | AnswerServerRequest
+    | EditServerRequest
+    | OpenServerRequestPage
     | DecidePlan
     | EditPlan
     | CheckPart

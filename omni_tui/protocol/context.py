@@ -77,7 +77,7 @@ class ContextSummarised(Journalled):
     agent: str = "root"
 
 
-class MetaCalled(Journalled):
+class BuiltinToolCalled(Journalled, tag="meta_called"):
     """A model used a tool of the host itself. Nothing went to a server.
 
     `asked` is what it wanted, `answer` what it got, in a line each.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from omni_tui.protocol.base import Event, Journalled
 from omni_tui.protocol.commands import Mode
-from omni_tui.protocol.offers import AttachedResource
+from omni_tui.protocol.prompts_and_resources import AttachedResource
 from omni_tui.protocol.text import JsonText, SafeText
 from omni_tui.protocol.values import TurnLimit, TurnStatus, Usage
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from omni_tui.protocol import consent, wire
-from omni_tui.protocol.asks import AskClosed, ServerAsked
-from omni_tui.protocol.attempts import AttemptAhead as AttemptAhead
 from omni_tui.protocol.attempts import AttemptFailed as AttemptFailed
 from omni_tui.protocol.attempts import AttemptRefused as AttemptRefused
+from omni_tui.protocol.attempts import AttemptScheduled as AttemptScheduled
 from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
+from omni_tui.protocol.call_stats import StatsRead
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
 from omni_tui.protocol.calls import ApprovalRequested as ApprovalRequested
 from omni_tui.protocol.calls import CallChanged as CallChanged
 from omni_tui.protocol.calls import CallFinished as CallFinished
@@ -30,9 +31,9 @@ from omni_tui.protocol.calls import CallProposed as CallProposed
 from omni_tui.protocol.calls import CallRound as CallRound
 from omni_tui.protocol.commands import Mode
 from omni_tui.protocol.context import (
+    BuiltinToolCalled,
     ContextChanged,
     ContextSummarised,
-    MetaCalled,
     SystemChanged,
     SystemText,
 )
@@ -48,31 +49,30 @@ from omni_tui.protocol.conversation import TurnEnded as TurnEnded
 from omni_tui.protocol.conversation import TurnStarted as TurnStarted
 from omni_tui.protocol.conversation import UsageChanged as UsageChanged
 from omni_tui.protocol.conversation import UserMessage as UserMessage
-from omni_tui.protocol.execution import StatsRead
 from omni_tui.protocol.media import PartChecked, PartOpened
 from omni_tui.protocol.models import ModelFellBack, ModelsFound, ModelStateChanged, Spending
-from omni_tui.protocol.offers import (
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
+from omni_tui.protocol.prompts_and_resources import (
     Completions,
-    OffersListed,
+    PromptsAndResourcesListed,
     PromptText,
     ResourceOpened,
     ResourceUpdated,
     SubscriptionsChanged,
 )
-from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, TaskChanged
 from omni_tui.protocol.replies import ArgumentsChecked as ArgumentsChecked
 from omni_tui.protocol.replies import CommandDone as CommandDone
 from omni_tui.protocol.replies import CommandFailed as CommandFailed
 from omni_tui.protocol.replies import ConfirmNeeded as ConfirmNeeded
 from omni_tui.protocol.replies import FileSaved as FileSaved
 from omni_tui.protocol.replies import ReplayDone as ReplayDone
-from omni_tui.protocol.replies import ServerLog as ServerLog
+from omni_tui.protocol.replies import ServerLogRead as ServerLogRead
 from omni_tui.protocol.replies import SessionsListed as SessionsListed
 from omni_tui.protocol.replies import TextPage as TextPage
 from omni_tui.protocol.replies import ToolDetails as ToolDetails
-from omni_tui.protocol.report import RunReport, StepTaken
+from omni_tui.protocol.run_report import RunReport, StepTaken
+from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.protocol.signin import SignInChanged
-from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.protocol.text import SafeText
 from omni_tui.protocol.values import CallState as CallState
 from omni_tui.protocol.values import ContentPart as ContentPart
@@ -166,7 +166,7 @@ class ConfigProblems(Event):
     problems: tuple[Problem, ...]
 
 
-class Lagged(Event):
+class EventsDropped(Event, tag="lagged"):
     """The link dropped journalled events for a slow face; `Replay(after=...)` brings them."""
 
     public: ClassVar[bool] = False
@@ -246,7 +246,7 @@ AnyEvent = (
     | Notice
     | JournalFailed
     | ConfigProblems
-    | Lagged
+    | EventsDropped
     | JournalHead
     | ServerChanged
     | ServerRemoved
@@ -273,16 +273,16 @@ AnyEvent = (
     | TaskProgress
     | AttemptRefused
     | AttemptFailed
-    | AttemptAhead
-    | ServerAsked
-    | AskClosed
+    | AttemptScheduled
+    | ServerRequestOpened
+    | ServerRequestClosed
     | PlanProposed
     | PlanDecided
-    | TaskChanged
+    | PlanTaskChanged
     | PlanEnded
     | ContextChanged
     | ContextSummarised
-    | MetaCalled
+    | BuiltinToolCalled
     | SystemChanged
     | SystemText
     | StepTaken
@@ -299,7 +299,7 @@ AnyEvent = (
     | ArgumentsChecked
     | TextPage
     | FileSaved
-    | ServerLog
+    | ServerLogRead
     | SessionsListed
     | ReplayDone
     | wire.WireRead
@@ -307,7 +307,7 @@ AnyEvent = (
     | wire.ServerRead
     | wire.ServerChecked
     | consent.LaunchRead
-    | OffersListed
+    | PromptsAndResourcesListed
     | SubscriptionsChanged
     | ResourceUpdated
     | PromptText

@@ -14,7 +14,7 @@ import msgspec
 from omni_tui.protocol.base import Command, Journalled
 from omni_tui.protocol.text import JsonText, SafeText
 
-TaskState = Literal[
+PlanTaskState = Literal[
     "waiting",
     "running",
     "done",
@@ -88,7 +88,7 @@ class PlanDecided(Journalled):
         return self.written or self.feedback
 
 
-class TaskChanged(Journalled):
+class PlanTaskChanged(Journalled, tag="task_changed"):
     """A task of a plan moved to another state. `summary` is what its sub-agent reports when it is over.
 
     `attempt` counts from 1; a task that failed may be tried again.
@@ -97,7 +97,7 @@ class TaskChanged(Journalled):
     plan: str
     turn: str
     task: str
-    state: TaskState
+    state: PlanTaskState
     agent: str
     attempt: int = 1
     summary: SafeText = SafeText("")

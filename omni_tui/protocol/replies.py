@@ -78,7 +78,7 @@ class FileSaved(Reply):
     size: int
 
 
-class ServerLog(Reply):
+class ServerLogRead(Reply, tag="server_log"):
     """The last lines of a server's stderr and of the connection's own history."""
 
     server: str

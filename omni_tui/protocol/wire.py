@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from omni_tui.protocol.base import Reply
-from omni_tui.protocol.settings import ServerSettings
+from omni_tui.protocol.server_settings import ServerSettings
 from omni_tui.protocol.text import SafeText
 from omni_tui.protocol.values import Problem
 

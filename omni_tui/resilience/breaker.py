@@ -20,7 +20,7 @@ LASTING_PAUSE_S = 120.0
 LONGEST_PAUSE_S = 600.0
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed: requests go. Open: none goes. Half open: one goes, and what becomes of it decides.
 
     Each pause is twice the one before, up to ten minutes. All times are of `clock`, in seconds.

@@ -16,19 +16,20 @@ _KINDS = {
 }
 
 
-class NoFile(OSError):
+class NotRegularFile(OSError):
     """Something that is no regular file stands where one is expected; `strerror` says what."""
 
 
 def check_regular(descriptor: int, path: str | os.PathLike[str]) -> None:
-    """Raise `NoFile` if an open descriptor is not that of a regular file."""
+    """Raise `NotRegularFile` if an open descriptor is not that of a regular file."""
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
-        raise NoFile(0, f"it is {_KINDS.get(kind, 'something else')}, not a file", os.fspath(path))
+        raise NotRegularFile(0, f"it is {_KINDS.get(kind, 'something else')}, not a file", os.fspath(path))
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading. Raises `NoFile` for a pipe, a folder or a device, and any other `OSError`.
+    """Open a file for reading. Raises `NotRegularFile` for a pipe, a folder or a device, and any other
+    `OSError`.
 
     `/dev/null` is an empty file, and a pipe that the shell made for this command (`<(…)` is
     `/dev/fd/63`) is read as one.
@@ -48,7 +49,8 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 def open_log(path: Path) -> int:
     """Open a log to append to, for this person alone, and return its descriptor.
 
-    Raises `NoFile` for a pipe and the like, `OSError` for a symbolic link: what is logged belongs here.
+    Raises `NotRegularFile` for a pipe and the like, `OSError` for a symbolic link: what is logged belongs
+    here.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -56,7 +58,7 @@ def open_log(path: Path) -> int:
     except OSError as error:
         if path.is_symlink():
             words = "it is a symbolic link, and logs are not written through one"
-            raise NoFile(0, words, str(path)) from error
+            raise NotRegularFile(0, words, str(path)) from error
         raise
     try:
         check_regular(descriptor, path)

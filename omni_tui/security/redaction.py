@@ -152,7 +152,7 @@ class Redactor:
         return self.redact(repr(value))
 
 
-def names_a_secret(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether a name is one of those under which secrets stand."""
     return _SECRET_KEY.search(name) is not None
 

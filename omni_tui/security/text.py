@@ -165,7 +165,7 @@ def safe_line(text: str, *, limit: int = 200, joined: bool = False) -> SafeText:
     return cast("SafeText", _shown(text, limit, _prepare_line, joined=joined))
 
 
-def hidden(text: str, *, joined: bool = True) -> int:
+def count_hidden(text: str, *, joined: bool = True) -> int:
     """Return how many characters of `text` `safe` makes visible (tabs and line breaks are not counted)."""
     if _is_clean(text):
         return 0
@@ -212,7 +212,7 @@ def safe_json(value: object, *, limit: int = 64_000, joined: bool = True) -> Saf
     """Return `value` as JSON, indented by two, with every key and string made safe first.
 
     It is for reading: two keys that differ only in what does not show both stay and look different
-    from plain ones, but `<U+200B>` in it may also have been written by the sender. `hidden` tells
+    from plain ones, but `<U+200B>` in it may also have been written by the sender. `count_hidden` tells
     them apart, `exact_json` is exact. Values that JSON does not know are shown in quotes. Pass `joined`
     as False on an approval card.
     """
@@ -241,14 +241,14 @@ def exact_json(value: object) -> JsonText:
         raise ValueError("the value is nested too deep to be written as JSON") from None
 
 
-def _egress(text: str) -> str:
+def _terminal_filter(text: str) -> str:
     """Replace what must not reach the terminal, keeping the number of cells the text takes."""
     if _is_common(text):
         return text
     return _rules(text).unsafe.sub(_same_width, text)
 
 
-SAFE_FILTER: Callable[[str], str] = _egress
+SAFE_FILTER: Callable[[str], str] = _terminal_filter
 """The last filter before the terminal: one search for ordinary text, else one replacement for each
 unsafe character. What takes no cell goes away; what takes one or two becomes as many U+FFFD."""
 

@@ -9,23 +9,28 @@ from omni_tui.servers.base import (
     ToolDefinition,
 )
 from omni_tui.servers.connection import Connection
-from omni_tui.servers.offers import Offers, PromptReply, ReadContent, VerbError
 from omni_tui.servers.processes import Processes, sweep_leases
-from omni_tui.servers.registry import Registry
+from omni_tui.servers.prompt_resource_types import (
+    PromptMessages,
+    PromptResourceError,
+    PromptsAndResources,
+    ResourceContent,
+)
+from omni_tui.servers.registry import ServerRegistry
 
 __all__ = [
     "CallError",
     "Connection",
     "Dispatch",
     "DispatchRefused",
-    "Offers",
     "Processes",
-    "PromptReply",
+    "PromptMessages",
+    "PromptResourceError",
+    "PromptsAndResources",
     "RawResult",
-    "ReadContent",
-    "Registry",
+    "ResourceContent",
+    "ServerRegistry",
     "TokenRenewed",
     "ToolDefinition",
-    "VerbError",
     "sweep_leases",
 ]

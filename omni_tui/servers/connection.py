@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from omni_tui.config.spec import DEFINED, ServerSpec
+from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.text import safe
 from omni_tui.servers.activity import Activity
-from omni_tui.servers.approach import Approach, Way
 from omni_tui.servers.base import CallError, Dispatch, RawResult
-from omni_tui.servers.health import Backoff, Breaker, Trouble
-from omni_tui.servers.log import ServerLog
-from omni_tui.servers.offers import VerbError
-from omni_tui.servers.row import row
-from omni_tui.servers.surroundings import Surroundings, cancelled_by_us, load_session
-from omni_tui.servers.task_base import Away, TaskVerbs
-from omni_tui.servers.wire import WireLog
+from omni_tui.servers.connect_strategy import ConnectStrategy, TransportChoice
+from omni_tui.servers.connection_context import ConnectionContext, cancelled_by_us, load_session
+from omni_tui.servers.health import ConnectBreaker, ConnectionFailure, ReconnectBackoff
+from omni_tui.servers.log_buffer import ServerLogBuffer
+from omni_tui.servers.prompt_resource_types import PromptResourceError
+from omni_tui.servers.server_row import server_changed_event
+from omni_tui.servers.task_types import ServerUnavailable, TaskClient
+from omni_tui.servers.wire_log import WireLog
 
 if TYPE_CHECKING:
-    from omni_tui.servers import session as live
-    from omni_tui.servers.capabilities import Offer
-    from omni_tui.servers.following import Follower
-    from omni_tui.servers.verbs import Verbs
+    from omni_tui.servers import mcp_session as live
+    from omni_tui.servers.prompt_resource_client import PromptResourceClient
+    from omni_tui.servers.server_listing import ServerListing
+    from omni_tui.servers.subscriptions import ResourceSubscriptions
 
 _log = logging.getLogger(__name__)
 
 _LEAVE = 3.5
 """Seconds that ending a connection may take before its owner is cancelled (the transports need three)."""
 _LOG_PAUSE = 1.0
-_NO_TROUBLE = Trouble("")
+_NO_TROUBLE = ConnectionFailure("")
 
 
 class Connection:
@@ -47,24 +47,24 @@ class Connection:
     run in their callers' tasks, so that cancelling one cancels nothing else.
     """
 
-    def __init__(self, spec: ServerSpec, around: Surroundings) -> None:
+    def __init__(self, spec: ServerSpec, around: ConnectionContext) -> None:
         self.spec = spec
-        self.log = ServerLog(self._on_log)
+        self.log = ServerLogBuffer(self._on_log)
         self.wire = WireLog(self._tell)
         self._around = around
         self._state: ServerState = "disabled"
         self._since = time.time()
         self._trouble = _NO_TROUBLE
         self._failure = _NO_TROUBLE
-        self._session: live.Session | None = None
+        self._session: live.McpSession | None = None
         self._owner: asyncio.Task[None] | None = None
-        self._breaker = Breaker(Backoff(restarts=spec.transport == "stdio"))
-        self._approach = Approach(around.memory)
+        self._breaker = ConnectBreaker(ReconnectBackoff(restarts=spec.transport == "stdio"))
+        self._approach = ConnectStrategy(around.memory)
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._closed = False
         self._next_try: float | None = None
-        self._offer: Offer | None = None
+        self._offer: ServerListing | None = None
         self._listed = False
         self._activity = Activity(self._follow_activity)
         self._log_timer: asyncio.TimerHandle | None = None
@@ -101,7 +101,7 @@ class Connection:
 
     def describe(self) -> ServerChanged:
         """Return everything there is to show about it."""
-        return row(
+        return server_changed_event(
             self.spec,
             self._state,
             self._since,
@@ -140,7 +140,7 @@ class Connection:
                 owner.cancel()
                 await asyncio.wait((owner,), timeout=_LEAVE)
         await self._approach.settle()
-        self._set(state, Trouble(why))
+        self._set(state, ConnectionFailure(why))
 
     async def disconnect(self) -> None:
         """End the connection because the person says so."""
@@ -201,18 +201,24 @@ class Connection:
         """Addresses of the resources whose changes are followed, across reconnections."""
         return tuple(self._followed)
 
-    def verbs(self) -> tuple[Verbs, Follower]:
-        """Return what else can be asked of the server now. Raises `VerbError` if it is not connected."""
+    def verbs(self) -> tuple[PromptResourceClient, ResourceSubscriptions]:
+        """Return what else can be asked of the server now.
+
+        Raises `PromptResourceError` if it is not connected.
+        """
         session = self._session
         if session is None or (verbs := session.verbs()) is None:
-            raise VerbError("it is not connected", "Reconnect it, then try again.")
+            raise PromptResourceError("it is not connected", "Reconnect it, then try again.")
         return verbs, session.follower
 
-    def tasks(self) -> TaskVerbs:
-        """Return what can be asked about tasks now. Raises `Away` while it is not connected."""
+    def tasks(self) -> TaskClient:
+        """Return what can be asked about tasks now.
+
+        Raises `ServerUnavailable` while it is not connected.
+        """
         session = self._session
         if session is None or (verbs := session.tasks()) is None:
-            raise Away(f"{self.spec.name} is not connected")
+            raise ServerUnavailable(f"{self.spec.name} is not connected")
         return verbs
 
     async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
@@ -247,10 +253,10 @@ class Connection:
         self._breaker.trying()
         self._set("connecting", self._again())
         session_type = await load_session(self._around.loading)
-        way: Way | None = await self._approach.begin(self.spec)
+        way: TransportChoice | None = await self._approach.begin(self.spec)
         if self._limit > self.spec.connect_timeout and not self._failure.what:
-            self._set("connecting", Trouble(f"a first start may take up to {self._limit:g} s"))
-        first: Trouble | None = None
+            self._set("connecting", ConnectionFailure(f"a first start may take up to {self._limit:g} s"))
+        first: ConnectionFailure | None = None
         while way is not None:
             session, error = await self._attempt(session_type, way)
             trouble, verdict = session.explain(error), session.verdict(error)
@@ -271,15 +277,15 @@ class Connection:
         first = 0.0 if known else self.spec.first_start
         return max(self.spec.connect_timeout, first)
 
-    def _again(self) -> Trouble:
+    def _again(self) -> ConnectionFailure:
         """Return what is said while it is tried again: how the last try ended."""
         if not self._failure.what:
             return _NO_TROUBLE
         return dataclasses.replace(self._failure, what=f"{self._failure.what}; being tried again")
 
     async def _attempt(
-        self, session_type: type[live.Session], way: Way
-    ) -> tuple[live.Session, BaseException | None]:
+        self, session_type: type[live.McpSession], way: TransportChoice
+    ) -> tuple[live.McpSession, BaseException | None]:
         """Connect in one way, and serve; return the session when it is over, and what it failed of."""
         error: BaseException | None = None
         gatekeeper = await self._around.sign_ins.gatekeeper(self.spec)
@@ -318,7 +324,7 @@ class Connection:
             self._end_life()
         return session, error
 
-    def _after(self, trouble: Trouble) -> float | None:
+    def _after(self, trouble: ConnectionFailure) -> float | None:
         if self._owner is not asyncio.current_task():
             return None
         delay = self._breaker.failed(lasting=trouble.lasting)
@@ -339,7 +345,7 @@ class Connection:
             self._listed = False
             self._around.on_gone(self.spec.name)
 
-    def _on_offer(self, offer: Offer) -> None:
+    def _on_offer(self, offer: ServerListing) -> None:
         if not self._listed and self._session is not None:
             self.log.note(f"connected, protocol {self._session.protocol}, {len(offer.tools)} tools")
         self._offer, self._listed = offer, True
@@ -347,11 +353,11 @@ class Connection:
         self._around.on_tools(self.spec.name, list(offer.tools))
         self._around.on_offers(self.spec.name, offer.others)
 
-    def _set_by_offer(self, offer: Offer) -> None:
+    def _set_by_offer(self, offer: ServerListing) -> None:
         if offer.trouble:
-            self._set("degraded", Trouble(offer.trouble, "Refresh it, or look at its log."))
+            self._set("degraded", ConnectionFailure(offer.trouble, "Refresh it, or look at its log."))
         else:
-            self._set(self._busy_state(), Trouble(offer.note))
+            self._set(self._busy_state(), ConnectionFailure(offer.note))
             self._activity.look()  # a call of the life before may still count as recent
 
     def _on_beat(self, words: str, took_ms: float) -> None:
@@ -363,7 +369,7 @@ class Connection:
             todo = "It is asked again; after a second miss it is reconnected."
             if self.spec.transport == "stdio":
                 todo = "It is asked again. Reconnect it to start it anew."
-            self._set("degraded", Trouble(words, todo))
+            self._set("degraded", ConnectionFailure(words, todo))
         else:
             self._offer.latency_ms = took_ms
             self._set_by_offer(self._offer)
@@ -378,16 +384,19 @@ class Connection:
             todo = "Allow it if you trust where it comes from; nothing of it has run."
             self._state, self._trouble = (
                 "not_allowed",
-                Trouble(f"comes from {DEFINED[self.spec.source]}", todo),
+                ConnectionFailure(f"comes from {SOURCE_WORDS[self.spec.source]}", todo),
             )
         elif not self.spec.enabled:
-            self._state, self._trouble = "disabled", Trouble(f"switched off in {DEFINED[self.spec.source]}")
+            self._state, self._trouble = (
+                "disabled",
+                ConnectionFailure(f"switched off in {SOURCE_WORDS[self.spec.source]}"),
+            )
         else:
-            self._state, self._trouble = "disabled", Trouble("not started")
+            self._state, self._trouble = "disabled", ConnectionFailure("not started")
 
-    def _misconfigured(self) -> Trouble:
-        todo = f"It is defined in {DEFINED[self.spec.source]}."
-        return Trouble(self.spec.problem, todo, lasting=True)
+    def _misconfigured(self) -> ConnectionFailure:
+        todo = f"It is defined in {SOURCE_WORDS[self.spec.source]}."
+        return ConnectionFailure(self.spec.problem, todo, lasting=True)
 
     def _busy_state(self) -> ServerState:
         return "active" if self._activity.busy else "idle"
@@ -399,7 +408,7 @@ class Connection:
         else:
             self._tell()
 
-    def _set(self, state: ServerState, trouble: Trouble = _NO_TROUBLE) -> None:
+    def _set(self, state: ServerState, trouble: ConnectionFailure = _NO_TROUBLE) -> None:
         if state != self._state:
             self._state, self._since = state, time.time()
         self._trouble = trouble

@@ -32,7 +32,7 @@ BreakerState = Literal["closed", "open", "half_open"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ConnectionFailure:
     """Why a server is not connected: what happened, what to do, and whether trying again is pointless.
 
     `sign_in`: the person has to sign in first.
@@ -44,22 +44,22 @@ class Trouble:
     sign_in: bool = False
 
 
-def see_log(server: str) -> str:
+def suggest_log(server: str) -> str:
     """Say how a server's whole log is read."""
     return f"Its whole log: omni-tui servers log {shlex.quote(server)}"
 
 
-def give_longer(spec: ServerSpec) -> str:
+def suggest_longer_timeout(spec: ServerSpec) -> str:
     """Say how a server that is slow to start gets more time, where it is defined and for one run."""
     own = "connect_timeout in its settings, or " if spec.source in ("user", "project", "session") else ""
     how = f"{own}--connect-timeout SECONDS for one run"
     return f"Give it longer ({how}), or see why: omni-tui servers log {shlex.quote(spec.name)}"
 
 
-class TroubleError(Exception):
-    """Carries a `Trouble` out of a transport."""
+class ConnectionFailed(Exception):
+    """Carries a `ConnectionFailure` out of a transport."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: ConnectionFailure) -> None:
         super().__init__(trouble.what)
         self.trouble = trouble
 
@@ -72,7 +72,7 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-class Backoff:
+class ReconnectBackoff:
     """When to try a connection again: full jitter over a doubling delay, 1 s to 60 s.
 
     A program (`restarts=True`) is started again by itself at most 3 times in 5 minutes.
@@ -111,7 +111,7 @@ class Backoff:
         return ceiling * random.uniform(0.5, 1.0)
 
 
-class Breaker:
+class ConnectBreaker:
     """A circuit breaker around the attempts to connect: closed, open, half open.
 
     Failures in a row open it; while it is open nothing is sent, and calls fail at once. When the
@@ -119,7 +119,7 @@ class Breaker:
     it again for longer. It also opens when nothing is tried again by itself.
     """
 
-    def __init__(self, backoff: Backoff) -> None:
+    def __init__(self, backoff: ReconnectBackoff) -> None:
         self._backoff = backoff
         self.state: BreakerState = "closed"
 
@@ -150,7 +150,7 @@ class Breaker:
         return delay
 
 
-class StartGate:
+class StartLimiter:
     """Lets `limit` servers start at a time. One that hangs gives its place away after `hold` seconds."""
 
     def __init__(self, limit: int, hold: float = START_HOLD) -> None:

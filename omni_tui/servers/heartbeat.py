@@ -22,7 +22,7 @@ MISSES = 2
 """Missed heartbeats in a row after which the connection counts as lost."""
 
 
-class Missed(Exception):
+class HeartbeatMissed(Exception):
     """A heartbeat that was not answered; the text says why."""
 
 
@@ -30,7 +30,8 @@ class Heartbeat:
     """Asks for a sign of life whenever the server was `quiet` for `interval` seconds.
 
     Also of one that is heard of all the time it is asked now and then, so that the time of an answer is
-    that of now. `ask` sends the request that fits the protocol version and raises `Missed` if it surely
+    that of now. `ask` sends the request that fits the protocol version and raises `HeartbeatMissed` if it
+    surely
     got no answer. `quiet` gives the seconds since the server was last heard of, 0 while a call is under
     way: a server at work need not answer, and its calls have deadlines of their own. `told` gets "" and
     the milliseconds of the answer, or the words for a miss. `endless`: go on asking, whatever is missed.
@@ -64,7 +65,7 @@ class Heartbeat:
             try:
                 async with asyncio.timeout(self._deadline):
                     await self._ask()
-            except (TimeoutError, Missed) as error:
+            except (TimeoutError, HeartbeatMissed) as error:
                 missed += 1
                 self._told(str(error) or f"did not answer a heartbeat within {self._deadline:g} s", 0.0)
             else:

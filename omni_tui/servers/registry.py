@@ -10,16 +10,16 @@ from typing import TypeVar
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event, SafeText
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
-from omni_tui.servers.approach import WayMemory
-from omni_tui.servers.asks import Asker, OnRound, no_rounds
-from omni_tui.servers.auth import SignIns, Store
+from omni_tui.servers.auth import SignIns, SignInStore
 from omni_tui.servers.base import Dispatch, ToolDefinition
+from omni_tui.servers.connect_strategy import KnownTransportStore
 from omni_tui.servers.connection import Connection
-from omni_tui.servers.health import StartGate
-from omni_tui.servers.offers import Offers
+from omni_tui.servers.connection_context import ConnectionContext
+from omni_tui.servers.health import StartLimiter
 from omni_tui.servers.processes import Processes
-from omni_tui.servers.surroundings import Surroundings
-from omni_tui.servers.wire import WireLog
+from omni_tui.servers.prompt_resource_types import PromptsAndResources
+from omni_tui.servers.server_request_types import OnInputRound, OnServerRequest, refuse_round
+from omni_tui.servers.wire_log import WireLog
 
 _log = logging.getLogger(__name__)
 _Given = TypeVar("_Given")
@@ -28,7 +28,7 @@ _STOP = 4.0
 _KILL = 0.9
 
 
-class Registry:
+class ServerRegistry:
     """The servers of the configuration, by name.
 
     `authority` is asked by the tap before each `tools/call` frame. `on_event` gets `ServerChanged` and
@@ -51,14 +51,14 @@ class Registry:
         on_event: Callable[[Event], None],
         on_tools: Callable[[str, list[ToolDefinition]], None],
         on_gone: Callable[[str], None],
-        on_offers: Callable[[str, Offers], None] = lambda _server, _offers: None,
+        on_offers: Callable[[str, PromptsAndResources], None] = lambda _server, _offers: None,
         on_updated: Callable[[str, str], None] = lambda _server, _uri: None,
         on_log: Callable[[str, list[bytes | None]], None] = lambda _server, _lines: None,
         max_starts: int = 4,
-        memory: WayMemory | None = None,
-        store: Store | None = None,
-        asker: Asker | None = None,
-        on_round: OnRound = no_rounds,
+        memory: KnownTransportStore | None = None,
+        store: SignInStore | None = None,
+        asker: OnServerRequest | None = None,
+        on_round: OnInputRound = refuse_round,
     ) -> None:
         self._processes = processes
         self._on_event = _contained(on_event)
@@ -66,10 +66,10 @@ class Registry:
         loading = asyncio.Lock()
         self.sign_ins = SignIns(store, self._on_event, self._signed_in, loading=loading)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._around = Surroundings(
+        self._around = ConnectionContext(
             authority=authority,
             processes=processes,
-            gate=StartGate(max_starts),
+            gate=StartLimiter(max_starts),
             loading=loading,
             sign_ins=self.sign_ins,
             on_event=self._on_event,

@@ -30,11 +30,11 @@ from mcp_types import (
 )
 
 from omni_tui.servers.base import Dispatch, DispatchRefused
-from omni_tui.servers.listing import LISTS, Page
-from omni_tui.servers.own_secrets import OwnSecrets
-from omni_tui.servers.transports.answers import MalformedAnswer
-from omni_tui.servers.transports.server_codes import as_the_servers
-from omni_tui.servers.wire import Noted, WireLog
+from omni_tui.servers.list_page import LIST_KEYS, ListPage
+from omni_tui.servers.server_redactor import ServerRedactor
+from omni_tui.servers.transports.error_codes import as_server_error
+from omni_tui.servers.transports.json_rpc import MalformedResponse
+from omni_tui.servers.wire_log import LoggedFrame, WireLog
 
 if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, WriteStream
@@ -56,7 +56,7 @@ def canonical(arguments: Any) -> bytes:
     return text.encode()
 
 
-class Opening:
+class InFlightCall:
     """One dispatch while its call runs, and what became of its frame.
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
@@ -83,11 +83,11 @@ class Opening:
         self.rounds = 0
 
 
-_current: ContextVar[Opening | None] = ContextVar("dispatch", default=None)
-_page: ContextVar[Page | None] = ContextVar("page", default=None)
+_current: ContextVar[InFlightCall | None] = ContextVar("dispatch", default=None)
+_page: ContextVar[ListPage | None] = ContextVar("page", default=None)
 
 
-def current() -> Opening | None:
+def current_call() -> InFlightCall | None:
     """Return the opening in whose call the running code is, None outside of calls."""
     return _current.get()
 
@@ -109,7 +109,7 @@ class Tap:
         on_end: Callable[[], None] = lambda: None,
         wire: WireLog | None = None,
         *,
-        secrets: OwnSecrets | None = None,
+        secrets: ServerRedactor | None = None,
         on_odd: Callable[[str], None] = lambda _what: None,
     ) -> None:
         self.wire = wire if wire is not None else WireLog()
@@ -122,8 +122,8 @@ class Tap:
         self._answered: OrderedDict[RequestId, None] = OrderedDict()
         self.version: str | None = None
         self.direct = False
-        self._passed: dict[RequestId, Opening] = {}
-        self._lists: dict[RequestId, Page] = {}
+        self._passed: dict[RequestId, InFlightCall] = {}
+        self._lists: dict[RequestId, ListPage] = {}
         self._heard = time.monotonic()
 
     @property
@@ -131,20 +131,20 @@ class Tap:
         """Seconds since the server was last heard of; 0 while a call of ours waits for its answer."""
         return 0.0 if self._passed else time.monotonic() - self._heard
 
-    def only_call(self) -> str:
+    def sole_open_call(self) -> str:
         """Return the call that waits for its answer, "" if there are several or none."""
         calls = {opening.dispatch.call for opening in self._passed.values()}
         return calls.pop() if len(calls) == 1 else ""
 
     @contextlib.contextmanager
-    def open(self, dispatch: Dispatch) -> Iterator[Opening]:
+    def open(self, dispatch: Dispatch) -> Iterator[InFlightCall]:
         """Let the frame of `dispatch` through, once, if it is sent inside of this block.
 
         Raises `DispatchRefused` for a dispatch to another server.
         """
         if dispatch.server != self._server:
             raise DispatchRefused(f"a call for {dispatch.server!r} met the connection of {self._server!r}")
-        opening = Opening(dispatch)
+        opening = InFlightCall(dispatch)
         token = _current.set(opening)
         try:
             yield opening
@@ -155,9 +155,9 @@ class Tap:
                 self._passed.pop(opening.request, None)
 
     @contextlib.contextmanager
-    def listing(self, kind: str) -> Iterator[Page]:
+    def listing(self, kind: str) -> Iterator[ListPage]:
         """Return the page that the answer to the list request sent inside of this block fills."""
-        page = Page(kind)
+        page = ListPage(kind)
         token = _page.set(page)
         try:
             yield page
@@ -166,7 +166,7 @@ class Tap:
             for request in [request for request, each in self._lists.items() if each is page]:
                 del self._lists[request]
 
-    def again(self, opening: Opening) -> None:
+    def again(self, opening: InFlightCall) -> None:
         """Let the same call through once more: its answer asked for input, which is to be given.
 
         Raises `DispatchRefused` where there was no such answer.
@@ -176,7 +176,7 @@ class Tap:
         opening.rounds += 1
         self._close_frame(opening)
 
-    def repeat(self, opening: Opening) -> None:
+    def repeat(self, opening: InFlightCall) -> None:
         """Let a frame with answers through once more: the server refused it for its token alone.
 
         Raises `DispatchRefused` for any other.
@@ -185,7 +185,7 @@ class Tap:
             raise DispatchRefused(f"the call {opening.dispatch.call} was about to be sent twice")
         self._close_frame(opening)
 
-    def _close_frame(self, opening: Opening) -> None:
+    def _close_frame(self, opening: InFlightCall) -> None:
         if opening.request is not None:
             self._passed.pop(opening.request, None)
         opening.passed = opening.unsent = opening.renewed = opening.forgotten = False
@@ -211,9 +211,9 @@ class Tap:
             self._asked(coerce_request_id(message.id), message.method)
 
     def _asked(self, request: RequestId, method: str) -> None:
-        if method in LISTS:
-            kind, asked = LISTS[method], _page.get()
-            self._lists[request] = asked if asked is not None and asked.kind == kind else Page(kind)
+        if method in LIST_KEYS:
+            kind, asked = LIST_KEYS[method], _page.get()
+            self._lists[request] = asked if asked is not None and asked.kind == kind else ListPage(kind)
         self._answered.pop(request, None)
         self._waiting[request] = method
         if len(self._waiting) > _MOST_REQUESTS:
@@ -223,15 +223,15 @@ class Tap:
         """Take out of a message, in place, what must not go on: our secrets, and codes of the SDK's."""
         if self._secrets is not None and not self._is_listing(message):
             _take_out(message, self._secrets)
-        if self.direct and isinstance(message, JSONRPCError) and not isinstance(message, MalformedAnswer):
-            message.error = as_the_servers(message.error)
+        if self.direct and isinstance(message, JSONRPCError) and not isinstance(message, MalformedResponse):
+            message.error = as_server_error(message.error)
 
     def _is_listing(self, message: JSONRPCMessage) -> bool:
         """Whether a message is an answer that names tools and the like, which must stay exact."""
         if not isinstance(message, JSONRPCResponse):
             return False
         method = self._waiting.get(coerce_request_id(message.id), "")
-        return method in LISTS or method in _GREETINGS
+        return method in LIST_KEYS or method in _GREETINGS
 
     def _is_second(self, request: RequestId) -> bool:
         """Note an answer; return whether its request had one before: the first one counts."""
@@ -326,15 +326,15 @@ def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) 
     return SessionMessage(JSONRPCResponse(jsonrpc="2.0", id=request, result=result), item.metadata)
 
 
-def _take_out(message: JSONRPCMessage, secrets: OwnSecrets) -> None:
+def _take_out(message: JSONRPCMessage, secrets: ServerRedactor) -> None:
     """Take secrets out of a message, in place."""
     if isinstance(message, JSONRPCError):
         error = message.error
-        error.message, error.data = secrets.hide(error.message), secrets.hide_in(error.data)
+        error.message, error.data = secrets.hide(error.message), secrets.redact_in(error.data)
     elif isinstance(message, JSONRPCResponse):
-        message.result = secrets.hide_in(message.result)
+        message.result = secrets.redact_in(message.result)
     elif message.params is not None:
-        message.params = secrets.hide_in(message.params)
+        message.params = secrets.redact_in(message.params)
 
 
 class GuardedReader:
@@ -399,7 +399,7 @@ class GuardedWriter:
                 self._tap.unsent(item)
             raise
 
-    def _note(self, item: SessionMessage) -> Noted | None:
+    def _note(self, item: SessionMessage) -> LoggedFrame | None:
         with contextlib.suppress(Exception):  # looking on must not become part of what is looked at
             return self._tap.wire.note(item, sent=True)
         return None

@@ -1,46 +1,46 @@
 """Tools: the catalogue, their names for models, argument and result handling, the executor."""
 
-from omni_tui.tools.arguments import BadArguments, canonical, parse_arguments
-from omni_tui.tools.cache import ResultCache
-from omni_tui.tools.executor import Outcome, TaskBegun, ToolExecutor
-from omni_tui.tools.lanes import Lanes, Place, Room
-from omni_tui.tools.registry import Catalogue, Tool, annotation_lines
-from omni_tui.tools.repeating import Repeats, further
-from omni_tui.tools.results import StoredResult, model_text, part_bytes, part_text, previews, store
-from omni_tui.tools.routes import Routes
-from omni_tui.tools.routing import NameMap, model_name
+from omni_tui.tools.call_arguments import BadArguments, canonical, parse_arguments
+from omni_tui.tools.call_retries import CallRetries, retry_limits
+from omni_tui.tools.catalogue import Catalogue, Tool, annotation_lines
+from omni_tui.tools.executor import CallBecameTask, CallOutcome, ToolExecutor
+from omni_tui.tools.result_cache import ResultCache
+from omni_tui.tools.results import StoredResult, encode_result, model_text, part_bytes, part_text, previews
 from omni_tui.tools.rules import ToolRules
-from omni_tui.tools.schema import BadSchema, Schemas
-from omni_tui.tools.tasks import MAY_BE_HALF_DONE, Tasks
+from omni_tui.tools.schema_checker import BadSchema, SchemaChecker
+from omni_tui.tools.task_tracker import MAY_BE_HALF_DONE, TaskTracker
+from omni_tui.tools.tool_names import ToolNameMap, model_name
+from omni_tui.tools.tool_routes import ToolRoutes
+from omni_tui.tools.write_order import ConcurrencyLimits, OrderPlace, WriteOrder
 
 __all__ = [
     "MAY_BE_HALF_DONE",
     "BadArguments",
     "BadSchema",
+    "CallBecameTask",
+    "CallOutcome",
+    "CallRetries",
     "Catalogue",
-    "Lanes",
-    "NameMap",
-    "Outcome",
-    "Place",
-    "Repeats",
+    "ConcurrencyLimits",
+    "OrderPlace",
     "ResultCache",
-    "Room",
-    "Routes",
-    "Schemas",
+    "SchemaChecker",
     "StoredResult",
-    "TaskBegun",
-    "Tasks",
+    "TaskTracker",
     "Tool",
     "ToolExecutor",
+    "ToolNameMap",
+    "ToolRoutes",
     "ToolRules",
+    "WriteOrder",
     "annotation_lines",
     "canonical",
-    "further",
+    "encode_result",
     "model_name",
     "model_text",
     "parse_arguments",
     "part_bytes",
     "part_text",
     "previews",
-    "store",
+    "retry_limits",
 ]

@@ -17,43 +17,43 @@ from typing import Any, Literal, Protocol
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant
-from omni_tui.approvals.queue import Refused
+from omni_tui.approvals.pending_calls import UserError
 from omni_tui.memory import JournalBroken
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
-from omni_tui.servers.task_base import Task, TaskStarted
-from omni_tui.tools.cache import Mark, ResultCache
-from omni_tui.tools.registry import Tool
-from omni_tui.tools.repeating import Repeats
-from omni_tui.tools.results import model_text, previews, store
-from omni_tui.tools.schema import SMALL, BadSchema, Schemas
+from omni_tui.servers.task_types import ServerTask, TaskStarted
+from omni_tui.tools.call_retries import CallRetries
+from omni_tui.tools.catalogue import Tool
+from omni_tui.tools.result_cache import CacheMark, ResultCache
+from omni_tui.tools.results import encode_result, model_text, previews
+from omni_tui.tools.schema_checker import SMALL, BadSchema, SchemaChecker
 
 logger = logging.getLogger(__name__)
 
 MAX_CHECKED = 8 * 1024 * 1024
 """Results larger than this (bytes) are not checked against their output schema; it is said."""
 
-Ended = Literal["succeeded", "failed", "result_rejected"]
+EndState = Literal["succeeded", "failed", "result_rejected"]
 _FEW = 4
 
-Progress = Callable[[float, float | None, str], None]
+ProgressCallback = Callable[[float, float | None, str], None]
 
 
-class Caller(Protocol):
+class ToolConnection(Protocol):
     """What the executor needs of a connection."""
 
     async def call_tool(
-        self, dispatch: Dispatch, *, timeout: float, on_progress: Progress | None
+        self, dispatch: Dispatch, *, timeout: float, on_progress: ProgressCallback | None
     ) -> RawResult:
         """Send one call. Raises `CallError` or `DispatchRefused`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CallOutcome:
     """How an attempt ended: its state, words for the model, and a reason where it went wrong.
 
     `call` is the call whose whole result the journal keeps, "" if there is none.
@@ -69,10 +69,10 @@ class Outcome:
     """The host's word about it for the model."""
 
 
-class TaskBegun(Exception):
+class CallBecameTask(Exception):
     """A call was sent and goes on as a task at its server; what becomes of it is not known yet."""
 
-    def __init__(self, dispatch: Dispatch, task: Task) -> None:
+    def __init__(self, dispatch: Dispatch, task: ServerTask) -> None:
         super().__init__(f"call {dispatch.call} goes on as a task")
         self.dispatch = dispatch
         self.task = task
@@ -88,9 +88,9 @@ class ToolExecutor:
     def __init__(
         self,
         gate: Gate,
-        schemas: Schemas,
+        schemas: SchemaChecker,
         pool: Pool,
-        connection: Callable[[str], Caller],
+        connection: Callable[[str], ToolConnection],
         tool: Callable[[str, str], Tool | None],
         cache: ResultCache | None = None,
         back: Callable[[str, str], Awaitable[None]] | None = None,
@@ -108,18 +108,18 @@ class ToolExecutor:
         grant: Grant,
         *,
         timeout: float,
-        on_progress: Progress | None = None,
-        repeats: Repeats | None = None,
-    ) -> Outcome:
+        on_progress: ProgressCallback | None = None,
+        repeats: CallRetries | None = None,
+    ) -> CallOutcome:
         """Redeem a grant, send its call, and journal how it ended. Raises `GrantRefused`.
 
-        Raises `TaskBegun` where the call goes on as a task: it has not ended then. "held" is no end:
+        Raises `CallBecameTask` where the call goes on as a task: it has not ended then. "held" is no end:
         the tool changed between two attempts, and the call waits for the person anew. `repeats` says
         what further attempts there may be.
         Cancelling this task cancels the call at the server; what it did by then is unknown, and is
         journalled as such before the cancellation goes on.
         """
-        repeats = repeats or Repeats()
+        repeats = repeats or CallRetries()
         while True:
             dispatch = await self._gate.redeem(grant)
             started = time.perf_counter()
@@ -132,8 +132,8 @@ class ToolExecutor:
             grant = self._gate.grant(dispatch.call)
 
     async def _attempt(
-        self, dispatch: Dispatch, timeout: float, on_progress: Progress | None, started: float
-    ) -> Outcome:
+        self, dispatch: Dispatch, timeout: float, on_progress: ProgressCallback | None, started: float
+    ) -> CallOutcome:
         """Send one attempt and journal how it ended. Raises `CallError`, which is not journalled."""
         cache = self._cache
         mark = cache.began(self._gate.row(dispatch.call)) if cache is not None else None
@@ -146,7 +146,7 @@ class ToolExecutor:
         except CallError:
             raise
         except TaskStarted as started_as:
-            raise TaskBegun(dispatch, started_as.task) from None
+            raise CallBecameTask(dispatch, started_as.task) from None
         except DispatchRefused as error:
             logger.error("the tap refused %s › %s: %s", dispatch.server, dispatch.tool, error)
             return await asyncio.shield(self._failed(dispatch, CallError(str(error), sent=False), started))
@@ -159,15 +159,15 @@ class ToolExecutor:
             return _unknown("an internal error")
         return await asyncio.shield(self._answered(dispatch, result, started, mark))
 
-    async def settle(self, dispatch: Dispatch, end: RawResult | CallError, began: float) -> Outcome:
+    async def settle(self, dispatch: Dispatch, end: RawResult | CallError, began: float) -> CallOutcome:
         """Journal how a call ended that went on after it was sent. `began` is of `time.perf_counter`."""
         if isinstance(end, CallError):
             return await self._failed(dispatch, end, began)
         return await self._answered(dispatch, end, began)
 
     async def _after(
-        self, dispatch: Dispatch, error: CallError, started: float, repeats: Repeats
-    ) -> Outcome | None:
+        self, dispatch: Dispatch, error: CallError, started: float, repeats: CallRetries
+    ) -> CallOutcome | None:
         """Have a further attempt made after a pause, or return how the call stands if there is none."""
         token = isinstance(error, TokenRenewed)
         most = 0 if token else repeats.after(error)
@@ -205,7 +205,7 @@ class ToolExecutor:
 
     async def _again(
         self, dispatch: Dispatch, error: CallError, event: AttemptRefused | AttemptFailed, started: float
-    ) -> Outcome | None:
+    ) -> CallOutcome | None:
         """Have the gate make a further attempt; return how the call stands if there is none to send now.
 
         Cancelled in between, the call ends as cancelled: nothing of this attempt ran.
@@ -222,15 +222,15 @@ class ToolExecutor:
 
     async def _next(
         self, dispatch: Dispatch, error: CallError, event: AttemptRefused | AttemptFailed, started: float
-    ) -> Outcome | None:
+    ) -> CallOutcome | None:
         try:
             if await self._gate.again(dispatch, event):
                 return None
-        except Refused:
+        except UserError:
             return await self._failed(dispatch, error, started)
         except JournalBroken as broken:
             return _unwritten(error.what, broken, ran=not error.did_not_run)
-        return Outcome("held", "It waits for an approval.", error.what)
+        return CallOutcome("held", "It waits for an approval.", error.what)
 
     async def _stopped(self, dispatch: Dispatch, error: CallError) -> None:
         """Journal the end of a call that was cancelled while it waited for its next attempt."""
@@ -248,15 +248,15 @@ class ToolExecutor:
         await self._finish(dispatch, event, "cancelled", b"")
 
     async def _answered(
-        self, dispatch: Dispatch, result: RawResult, started: float, mark: Mark | None = None
-    ) -> Outcome:
+        self, dispatch: Dispatch, result: RawResult, started: float, mark: CacheMark | None = None
+    ) -> CallOutcome:
         elapsed = (time.perf_counter() - started) * 1000
         if _is_small(result):
             stored, parts, text = _digest_result(result)
         else:
             loop = asyncio.get_running_loop()
             stored, parts, text = await loop.run_in_executor(self._pool, _digest_result, result)
-        state: Ended = "failed" if result.is_error else "succeeded"
+        state: EndState = "failed" if result.is_error else "succeeded"
         reason = "" if result.is_error else await self._check(dispatch, result, len(stored))
         if reason:
             state = "result_rejected"
@@ -273,7 +273,7 @@ class ToolExecutor:
             return _unwritten(f"it ended as {state}", broken, ran=True)
         if state == "succeeded" and self._cache is not None:
             self._cache.keep(mark, stored, parts, text)
-        return Outcome(state, text, reason, dispatch.call)
+        return CallOutcome(state, text, reason, dispatch.call)
 
     async def _check(self, dispatch: Dispatch, result: RawResult, size: int) -> str:
         """Say why a result breaks the schema its own server gave, "" if it does not."""
@@ -294,7 +294,7 @@ class ToolExecutor:
             return ""
         return f"the result breaks the tool's own schema: {wrong[0].what}" if wrong else ""
 
-    async def _failed(self, dispatch: Dispatch, error: CallError, started: float) -> Outcome:
+    async def _failed(self, dispatch: Dispatch, error: CallError, started: float) -> CallOutcome:
         if error.sent and not error.answered:
             await self._cut(dispatch, error.what)
             return _unknown(error.what)
@@ -311,7 +311,7 @@ class ToolExecutor:
         if broken is not None and not error.did_not_run:
             return _unwritten("the server refused it", broken, ran=True)
         sent = "The server refused the call" if error.answered else "Nothing was sent"
-        return Outcome("failed", f"{sent}: {error.what}", error.what, did_not_run=error.did_not_run)
+        return CallOutcome("failed", f"{sent}: {error.what}", error.what, did_not_run=error.did_not_run)
 
     async def _cut(self, dispatch: Dispatch, reason: str) -> None:
         event: AnyEvent = CallChanged(
@@ -338,19 +338,19 @@ class ToolExecutor:
         return None
 
 
-def _unwritten(how: str, error: JournalBroken, *, ran: bool) -> Outcome:
+def _unwritten(how: str, error: JournalBroken, *, ran: bool) -> CallOutcome:
     """Say that a call was sent and that its end is not on disk: after a restart it counts as unknown."""
     ends = "do not repeat it" if ran else "nothing of it ran"
     text = f"The call was sent ({how}), but its end could not be written down: {error}; {ends}."
-    return Outcome("uncertain", text, str(error))
+    return CallOutcome("uncertain", text, str(error))
 
 
-def _unknown(reason: str) -> Outcome:
+def _unknown(reason: str) -> CallOutcome:
     text = (
         f"Outcome unknown: {reason}. The call may or may not have run. "
         "Check with a tool that only reads; do not repeat it."
     )
-    return Outcome("uncertain", text, reason)
+    return CallOutcome("uncertain", text, reason)
 
 
 def _is_small(result: RawResult) -> bool:
@@ -361,4 +361,4 @@ def _is_small(result: RawResult) -> bool:
 
 
 def _digest_result(result: RawResult) -> tuple[bytes, tuple[Any, ...], str]:
-    return store(result), previews(result), model_text(result)
+    return encode_result(result), previews(result), model_text(result)

@@ -38,7 +38,7 @@ class StoredResult:
 
     @classmethod
     def load(cls, data: bytes) -> StoredResult:
-        """Read what `store` wrote."""
+        """Read what `encode_result` wrote."""
         value = json.loads(data)
         return cls(value["content"], value.get("structured"), "structured" in value, value["is_error"])
 
@@ -47,7 +47,7 @@ class StoredResult:
         return RawResult(self.content, self.structured, self.has_structured, self.is_error)
 
 
-def store(result: RawResult) -> bytes:
+def encode_result(result: RawResult) -> bytes:
     """Return a result as JSON bytes for the journal (UTF-8; half surrogates kept as escapes)."""
     value: dict[str, Any] = {"content": result.content, "is_error": result.is_error}
     if result.has_structured:

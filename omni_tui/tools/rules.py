@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from omni_tui.config.patterns import fits, names
+from omni_tui.config.patterns import matches_glob, matches_tool
 
 if TYPE_CHECKING:
-    from omni_tui.config.tools import LimitSection, ToolsSection
+    from omni_tui.config.tools_section import LimitSection, ToolsSection
 
 
 def _exactness(pattern: str) -> tuple[int, str]:
@@ -23,7 +23,9 @@ class ToolRules:
         self.section = section
 
     def _best(self, patterns: Iterable[str], server: str, tool: str) -> str | None:
-        return max((each for each in patterns if names(each, server, tool)), key=_exactness, default=None)
+        return max(
+            (each for each in patterns if matches_tool(each, server, tool)), key=_exactness, default=None
+        )
 
     def limit(self, server: str, tool: str) -> tuple[str, LimitSection] | None:
         """Return the pattern whose limits count for a tool, with them; None if no pattern names it."""
@@ -42,9 +44,11 @@ class ToolRules:
 
     def cacheable(self, server: str, tool: str) -> bool:
         """Whether the person says that a tool's results may be kept."""
-        return any(names(each, server, tool) for each in self.section.cacheable)
+        return any(matches_tool(each, server, tool) for each in self.section.cacheable)
 
     def route(self, tool: str) -> tuple[str, list[str]] | None:
         """Return the pattern and the servers that answer for tools of this name, None if none is set."""
-        best = max((each for each in self.section.routes if fits(each, tool)), key=_exactness, default=None)
+        best = max(
+            (each for each in self.section.routes if matches_glob(each, tool)), key=_exactness, default=None
+        )
         return (best, self.section.routes[best]) if best is not None else None

@@ -76,7 +76,7 @@ def main() -> None:
     async def connect() -> Link:
         return await engine.link()
 
-    gc.disable()  # as `omni_tui.cli.dispatch` does; the app enables it after its first frame
+    gc.disable()  # as `omni_tui.cli.command_table` does; the app enables it after its first frame
     TickerApp(connect, FaceOptions(config_path=config, state_dir=state)).run()
 
 

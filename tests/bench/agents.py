@@ -17,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni_tui.agents import run_turn
-from omni_tui.agents.lanes import Lane
-from omni_tui.agents.writer import Writer
-from omni_tui.models.base import Message, ModelEvent, ModelRequest, Reply, TextPart
-from omni_tui.models.context import estimate
+from omni_tui.agents.agent_scope import AgentScope
+from omni_tui.agents.turn_writer import TurnWriter
+from omni_tui.models.base import Message, ModelEvent, ModelReply, ModelRequest, TextPart
+from omni_tui.models.message_history import estimate
 from omni_tui.models.scripted import reply
 from omni_tui.protocol import events as e
 from tests.engine.orchestra import Box, Stage, stage
@@ -83,7 +83,7 @@ async def bare(model: Streamer, agents: int) -> None:
 
     async def one() -> None:
         async for event in model.stream(ModelRequest(())):
-            assert isinstance(event, TextPart | Reply)
+            assert isinstance(event, TextPart | ModelReply)
 
     await asyncio.gather(*(one() for _ in range(agents)))
 
@@ -96,8 +96,8 @@ async def ours(running: Stage, model: Streamer, agents: int, turn: str) -> None:
 
     async def one(number: int) -> None:
         path = f"root/p1/t{number}"
-        lane = Lane(runner, path, lambda: running.engine.session.plans.progress.lanes.get(path, ()))
-        await runner.commit(Writer(lane, turn, path).message(Message(role="user", text="go")))
+        lane = AgentScope(runner, path, lambda: running.engine.session.plans.progress.lanes.get(path, ()))
+        await runner.commit(TurnWriter(lane, turn, path).message(Message(role="user", text="go")))
         ended = await run_turn(lane, model, turn=turn, policy=policy, agent=path)
         assert ended.status == "done", ended
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
-from omni_tui.models.closing import close_history
-from omni_tui.models.context import estimate, tool_message
+from omni_tui.models.closed_history import close_history
+from omni_tui.models.message_history import estimate, tool_message
 from omni_tui.models.scripted import ScriptedModel
 from omni_tui.models.summary import digest
 from omni_tui.models.window import Window

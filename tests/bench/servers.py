@@ -21,7 +21,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged
-from omni_tui.servers import Dispatch, Processes, Registry
+from omni_tui.servers import Dispatch, Processes, ServerRegistry
 from omni_tui.servers.tap import canonical
 
 ROW = {"id": 1, "name": "some name here", "tags": ["a", "b"], "value": 1.5, "none": None}
@@ -71,7 +71,7 @@ class _Ours:
         self._processes = Processes(folder, f"bench-{time.monotonic_ns()}")
         self._waiting = {f"s{number}" for number in range(count)}
         self._all = asyncio.Event()
-        self.registry = Registry(
+        self.registry = ServerRegistry(
             authority=lambda dispatch: True,
             processes=self._processes,
             on_event=self._on_event,

@@ -23,7 +23,7 @@ from omni_tui.links import start_engine
 from omni_tui.protocol import AnyEvent, LaunchOptions, Link, Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.execution import ReadStats, StatsRead
+from omni_tui.protocol.call_stats import ReadStats, StatsRead
 from tests.wire.litellm_fixtures import DONE, chunk
 
 BUDGET_MS = 200

@@ -35,8 +35,8 @@ from typing import Any
 
 from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import ModelEvent, ModelRequest, TextPart
-from omni_tui.models.context import estimate
 from omni_tui.models.litellm import LiteLLMModel
+from omni_tui.models.message_history import estimate
 from omni_tui.models.scripted import reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e

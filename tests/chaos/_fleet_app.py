@@ -25,7 +25,7 @@ from textual.content import Content
 
 from omni_tui.face.app import OmniApp
 from omni_tui.face.options import FaceOptions
-from omni_tui.face.port import Refused
+from omni_tui.face.port import CommandError
 from omni_tui.links import spawn_engine
 from omni_tui.protocol import AnyCommand, AnyEvent, JsonText, LaunchOptions, Link
 from omni_tui.protocol.commands import CallTool, DisconnectServer, ReconnectServer, RefreshServer
@@ -144,7 +144,7 @@ class FleetApp(TickerApp):
                 text = end.parts[0].text if isinstance(end, CallFinished) else repr(end)
                 if json.loads(text) != json.loads(words):
                     self._wrong.append(f"{name} answered {text}")
-            except (Refused, TimeoutError, ValueError) as error:
+            except (CommandError, TimeoutError, ValueError) as error:
                 self._wrong.append(f"{name}: {type(error).__name__} {error}")
 
     async def _renew(self, name: str, *, kill: bool) -> None:
@@ -199,7 +199,7 @@ class FleetApp(TickerApp):
         return len(found)
 
     async def _ask(self, command: AnyCommand) -> None:
-        with contextlib.suppress(Refused, TimeoutError):
+        with contextlib.suppress(CommandError, TimeoutError):
             await self.port.ask(command)
 
     async def _until(self, name: str, holds: Callable[[], bool]) -> None:
@@ -231,7 +231,7 @@ def main() -> None:
     async def connect() -> Link:
         return await engine.link()
 
-    gc.disable()  # as `omni_tui.cli.dispatch` does; the app enables it after its first frame
+    gc.disable()  # as `omni_tui.cli.command_table` does; the app enables it after its first frame
     FleetApp(connect, FaceOptions(config_path=config, state_dir=state), folder=folder).run()
 
 

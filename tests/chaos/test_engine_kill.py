@@ -134,7 +134,7 @@ async def test_a_pending_approval_survives_a_kill(tmp_path: Path) -> None:
         again = await face.until(e.ApprovalRequested, lambda event: event.restored)
         assert again.call == asked.call
         await face.listed()
-        face.link.send(c.Decide(request=3, call=again.call, digest=again.digest, verdict="approve"))
+        face.link.send(c.DecideCall(request=3, call=again.call, digest=again.digest, verdict="approve"))
         answer = await face.until(e.Answer)
         assert "42" in answer.text
         finished = [event for event in face.seen if isinstance(event, e.CallFinished)]

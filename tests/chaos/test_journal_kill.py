@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from omni_tui.memory import CallRow, Journal, Tx, Vault, calls, last_unclean, session_path
+from omni_tui.memory import CallRow, Journal, Transaction, Vault, call_table, last_unclean, session_path
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import CallChanged, CallState, UserMessage
 from omni_tui.security.text import safe
@@ -64,22 +64,22 @@ def changed(call: str, state: CallState) -> CallChanged:
     return CallChanged(call=call, state=state)
 
 
-def spend(tx: Tx, call: str) -> bytes:
-    return calls.consume(tx, call, 1, "nonce", "fp", "def", f"hash of {call}")
+def spend(tx: Transaction, call: str) -> bytes:
+    return call_table.consume(tx, call, 1, "nonce", "fp", "def", f"hash of {call}")
 
 
 async def one_call(journal: Journal, call: str) -> None:
     """Take a call through its life; report each promise once it is given."""
     await journal.commit(
-        changed(call, "approved"), change=lambda tx: calls.insert(tx, row(call, "approved"))
+        changed(call, "approved"), change=lambda tx: call_table.insert(tx, row(call, "approved"))
     )
     report(call=call, state="approved")
     sent = await journal.commit(changed(call, "dispatching"), change=lambda tx: spend(tx, call))
     report(call=call, state="dispatching", sent=(sent or b"").decode())
 
-    def end(tx: Tx) -> None:
-        calls.move(tx, call, "succeeded", expect=("dispatching",))
-        calls.put_result(tx, call, 1, f"result of {call}".encode() * 50)
+    def end(tx: Transaction) -> None:
+        call_table.move(tx, call, "succeeded", expect=("dispatching",))
+        call_table.put_result(tx, call, 1, f"result of {call}".encode() * 50)
 
     await journal.commit(changed(call, "succeeded"), change=end)
     report(call=call, state="succeeded")
@@ -102,18 +102,18 @@ async def child(state: Path, mode: str) -> None:
     report(ready=True)
     if mode == "change":
 
-        def insert_and_die(tx: Tx) -> None:
-            calls.insert(tx, row("c", "approved"))
+        def insert_and_die(tx: Transaction) -> None:
+            call_table.insert(tx, row("c", "approved"))
             die()
 
         await journal.commit(changed("c", "approved"), change=insert_and_die)
     elif mode == "heard":
         await journal.commit(
-            changed("c", "approved"), change=lambda tx: calls.insert(tx, row("c", "approved"))
+            changed("c", "approved"), change=lambda tx: call_table.insert(tx, row("c", "approved"))
         )
     elif mode == "sent":
         await journal.commit(
-            changed("c", "approved"), change=lambda tx: calls.insert(tx, row("c", "approved"))
+            changed("c", "approved"), change=lambda tx: call_table.insert(tx, row("c", "approved"))
         )
         await journal.commit(changed("c", "dispatching"), change=lambda tx: spend(tx, "c"))
         die()
@@ -154,7 +154,7 @@ async def whole(journal: Journal) -> list[AnyEvent]:
     return events
 
 
-def all_calls(tx: Tx) -> dict[str, CallState]:
+def all_calls(tx: Transaction) -> dict[str, CallState]:
     return dict(tx.execute("SELECT call, state FROM calls").fetchall())
 
 
@@ -180,7 +180,7 @@ async def test_whatever_was_acknowledged_survives_being_killed_again_and_again(t
             await check_promises(journal, promised, events, rows)
             states = {event.call: event.state for event in events if isinstance(event, CallChanged)}
             assert states == rows, "an event and its change are one"
-            for settled in await journal.run(calls.mark_after_crash):
+            for settled in await journal.run(call_table.mark_after_crash):
                 assert (
                     settled.state == {"approved": "pending", "dispatching": "uncertain"}[rows[settled.call]]
                 )
@@ -209,7 +209,7 @@ async def check_promises(
         if promise["state"] == "dispatching":
             assert json.loads(promise["sent"]) == {"call": call}
         if promise["state"] == "succeeded":
-            assert await journal.run(lambda tx, call=call: calls.get_result(tx, call, 1))  # type: ignore[misc]
+            assert await journal.run(lambda tx, call=call: call_table.get_result(tx, call, 1))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_killed_at_a_certain_point(
     try:
         assert journal.recovered
         assert journal.head == events
-        await journal.run(calls.mark_after_crash)
+        await journal.run(call_table.mark_after_crash)
         assert await journal.run(all_calls) == after
     finally:
         await journal.close(clean=True)

@@ -11,7 +11,7 @@ import msgspec
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.models.base import Message, ToolCall, ToolSpec
-from omni_tui.models.context import read_result
+from omni_tui.models.message_history import read_result
 from omni_tui.models.scripted import ScriptedModel
 from omni_tui.protocol.events import AnyEvent, Event, ModelMessage, TurnEnded
 from omni_tui.resilience import RetryPolicy

@@ -16,13 +16,13 @@ from mcp.server.mcpserver import MCPServer
 
 from omni_tui.config.load import load_config
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.commands import Commands
+from omni_tui.engine.command_router import CommandRouter
 from omni_tui.engine.core import Engine
-from omni_tui.engine.fanout import Outbox
+from omni_tui.engine.fanout import EventBuffer
 from omni_tui.links.local import LocalLink
-from omni_tui.models.base import ModelEvent, ModelRequest, Reply, TextPart, ThoughtPart, ToolCall
-from omni_tui.models.context import estimate
-from omni_tui.models.roles import PLANNER, REPORTER, WORKER
+from omni_tui.models.base import ModelEvent, ModelReply, ModelRequest, TextPart, ThoughtPart, ToolCall
+from omni_tui.models.message_history import estimate
+from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
 from omni_tui.models.scripted import Item, reply
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
@@ -97,7 +97,7 @@ class Players:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         self.requests.append(request)
         for item in self._turn(request):
-            if isinstance(item, TextPart | ThoughtPart | Reply):
+            if isinstance(item, TextPart | ThoughtPart | ModelReply):
                 yield item
             elif isinstance(item, Exception):
                 raise item
@@ -167,7 +167,7 @@ class Stage(Rig):
         return await self.until(e.TurnEnded, lambda event: event.status != "parked")
 
     def states(self) -> dict[str, str]:
-        return {event.task: event.state for event in self.of(p.TaskChanged)}
+        return {event.task: event.state for event in self.of(p.PlanTaskChanged)}
 
 
 @contextlib.asynccontextmanager
@@ -191,12 +191,12 @@ async def stage(
     inside = ServerSpec(name="box", inside=box.server(), allowed=True)
     engine = Engine(launch, dataclasses.replace(loaded, servers=(inside,)), environ)
     engine.make_model = lambda _name, **_limits: model  # type: ignore[method-assign]
-    outbox = Outbox()
+    outbox = EventBuffer()
     engine.fanout.attach(outbox)
     await engine.start()
     if at_commit is not None:
         _at_commit(engine, *at_commit)
-    handler = Commands(engine)
+    handler = CommandRouter(engine)
     link = LocalLink(engine, outbox, lambda command: handler.handle(command, outbox))
     running = Stage(engine, link)
     link.send(c.Hello(client="test", request=0))

@@ -13,9 +13,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from omni_tui.config.load import load_config
-from omni_tui.engine.commands import Commands
+from omni_tui.engine.command_router import CommandRouter
 from omni_tui.engine.core import Engine
-from omni_tui.engine.fanout import Outbox
+from omni_tui.engine.fanout import EventBuffer
 from omni_tui.links.local import LocalLink
 from omni_tui.models.base import Model
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions
@@ -123,10 +123,10 @@ async def rig(
     engine = Engine(launch, load_config(launch, environ), environ)
     if model is not None:
         engine.make_model = lambda _name, **_limits: model  # type: ignore[method-assign]
-    outbox = Outbox()
+    outbox = EventBuffer()
     engine.fanout.attach(outbox)
     await engine.start()
-    handler = Commands(engine)
+    handler = CommandRouter(engine)
     link = LocalLink(engine, outbox, lambda command: handler.handle(command, outbox))
     running = Rig(engine, link)
     link.send(c.Hello(client="test", request=0))

@@ -14,7 +14,13 @@ from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.asks import AnswerAsk, AskClosed, EditAsk, OpenAskPage, ServerAsked
+from omni_tui.protocol.server_requests import (
+    AnswerServerRequest,
+    EditServerRequest,
+    OpenServerRequestPage,
+    ServerRequestClosed,
+    ServerRequestOpened,
+)
 from tests.engine.rig import Rig, rig
 
 SERVER = str(Path(__file__).parent / "faults" / "asks.py")
@@ -35,14 +41,16 @@ async def call(running: Rig, tool: str, arguments: str = "{}") -> str:
     return reply.id
 
 
-async def asked(running: Rig, number: int = 1) -> ServerAsked:
-    await running.count(ServerAsked, number)
-    return running.of(ServerAsked)[number - 1]
+async def asked(running: Rig, number: int = 1) -> ServerRequestOpened:
+    await running.count(ServerRequestOpened, number)
+    return running.of(ServerRequestOpened)[number - 1]
 
 
-async def answer(running: Rig, ask: ServerAsked, action: Any, content: Any = None) -> e.AnyEvent:
+async def answer(running: Rig, ask: ServerRequestOpened, action: Any, content: Any = None) -> e.AnyEvent:
     given = JsonText(json.dumps(content if content is not None else {}))
-    return await running.ask(AnswerAsk(ask=ask.ask, digest=ask.digest, action=action, content_json=given))
+    return await running.ask(
+        AnswerServerRequest(ask=ask.ask, digest=ask.digest, action=action, content_json=given)
+    )
 
 
 def advertised(lines: Path) -> set[str]:
@@ -78,7 +86,7 @@ async def test_a_form_is_shown_and_its_values_reach_the_server(tmp_path: Path, e
             "action": "accept",
             "content": {"name": "Bo", "age": 3, "sure": False},
         }
-        closed = running.of(AskClosed)[0]
+        closed = running.of(ServerRequestClosed)[0]
         assert (closed.ask, closed.outcome, closed.decider) == (ask.ask, "accepted", "user")
         assert '"Bo"' in closed.answer
         rounds = running.of(e.CallRound)
@@ -96,7 +104,10 @@ async def test_a_refusal_is_told_to_the_server(tmp_path: Path, era: str, action:
         number = await call(running, "form")
         await answer(running, await asked(running), action)
         assert await told(running, number) == {"action": action}
-        assert running.of(AskClosed)[0].outcome == {"decline": "declined", "cancel": "cancelled"}[action]
+        assert (
+            running.of(ServerRequestClosed)[0].outcome
+            == {"decline": "declined", "cancel": "cancelled"}[action]
+        )
 
 
 async def test_values_that_do_not_fit_are_refused_and_the_question_waits(tmp_path: Path) -> None:
@@ -107,11 +118,13 @@ async def test_values_that_do_not_fit_are_refused_and_the_question_waits(tmp_pat
             refused = await answer(running, ask, "accept", wrong)
             assert isinstance(refused, e.CommandFailed), wrong
         stale = await running.ask(
-            AnswerAsk(ask=ask.ask, digest="x", action="accept", content_json=JsonText('{"name":"x"}'))
+            AnswerServerRequest(
+                ask=ask.ask, digest="x", action="accept", content_json=JsonText('{"name":"x"}')
+            )
         )
         assert isinstance(stale, e.CommandFailed)
         assert "changed" in stale.what
-        assert not running.of(AskClosed)
+        assert not running.of(ServerRequestClosed)
         await answer(running, ask, "accept", {"name": "x"})
         assert (await told(running, number))["content"] == {"name": "x"}
         late = await answer(running, ask, "accept", {"name": "y"})
@@ -168,7 +181,7 @@ async def test_an_address_that_is_no_web_page_can_only_be_declined(tmp_path: Pat
         number = await call(running, "evil_page")
         ask = await asked(running)
         assert ask.refused
-        opening = await running.ask(OpenAskPage(ask=ask.ask, digest=ask.digest))
+        opening = await running.ask(OpenServerRequestPage(ask=ask.ask, digest=ask.digest))
         assert isinstance(opening, e.CommandFailed)
         assert isinstance(await answer(running, ask, "accept"), e.CommandFailed)
         await answer(running, ask, "decline")
@@ -184,7 +197,7 @@ async def test_a_page_that_a_call_needs_is_asked_for_and_the_call_fails_with_wor
         assert (ask.kind, ask.call) == ("url", number)
         assert any("refused a call" in why for why in ask.why)
         await answer(running, ask, "accept")
-        assert (await running.until(AskClosed)).outcome == "accepted"
+        assert (await running.until(ServerRequestClosed)).outcome == "accepted"
 
 
 # --- sampling -----------------------------------------------------------------------------------
@@ -205,13 +218,13 @@ async def test_a_sampling_request_is_shown_edited_answered_reviewed_and_sent(
         body = json.loads(ask.content_json)
         body["messages"][0]["content"]["text"] = "Say goodbye"
         edited = JsonText(json.dumps(body))
-        await running.ask(EditAsk(ask=ask.ask, digest=ask.digest, content_json=edited))
+        await running.ask(EditServerRequest(ask=ask.ask, digest=ask.digest, content_json=edited))
         second = await asked(running, 2)
         assert second.edited
         assert second.digest != ask.digest
         assert isinstance(await answer(running, ask, "accept"), e.CommandFailed)
         assert isinstance(await answer(running, second, "accept"), e.CommandDone)
-        review = await running.until(ServerAsked, lambda event: event.stage == "review")
+        review = await running.until(ServerRequestOpened, lambda event: event.stage == "review")
         assert review.content == "Hello there "
         assert "49,973" in review.budget
         assert [(one.role, one.text) for one in model.requests[0].messages] == [
@@ -219,8 +232,10 @@ async def test_a_sampling_request_is_shown_edited_answered_reviewed_and_sent(
             ("user", "Say goodbye"),
         ]
         mended = JsonText(json.dumps({"text": "Hello!"}))
-        await running.ask(EditAsk(ask=review.ask, digest=review.digest, content_json=mended))
-        last = await running.until(ServerAsked, lambda event: event.stage == "review" and event.edited)
+        await running.ask(EditServerRequest(ask=review.ask, digest=review.digest, content_json=mended))
+        last = await running.until(
+            ServerRequestOpened, lambda event: event.stage == "review" and event.edited
+        )
         await answer(running, last, "accept")
         assert await told(running, number) == {
             "role": "assistant",
@@ -251,7 +266,7 @@ async def test_the_budget_stops_before_it_is_passed(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=config("legacy", more=tight), model=model) as running:
         await call(running, "sample")
         await answer(running, await asked(running), "accept")
-        again = await running.until(ServerAsked, lambda event: bool(event.why))
+        again = await running.until(ServerRequestOpened, lambda event: bool(event.why))
         assert again.stage == "asked"
         assert "budget" in again.why[0]
         assert not model.requests
@@ -274,8 +289,8 @@ async def test_several_things_asked_at_once_are_items_of_their_own(tmp_path: Pat
     quick = "[sampling]\nreview = false\n"
     async with rig(tmp_path, demo=False, config=config("modern", more=quick), model=model) as running:
         number = await call(running, "three", '{"n": 2}')
-        await running.count(ServerAsked, 3)
-        for ask in running.of(ServerAsked)[:3]:
+        await running.count(ServerRequestOpened, 3)
+        for ask in running.of(ServerRequestOpened)[:3]:
             assert ask.call == number
             await answer(running, ask, "accept", {"name": "x"})
         done = await running.until(e.CallFinished, lambda event: event.call == number)
@@ -308,7 +323,7 @@ async def test_a_round_without_a_question_just_goes_on(tmp_path: Path) -> None:
         done = await running.until(e.CallFinished, lambda event: event.call == number)
         assert done.state == "succeeded"
         assert len(running.of(e.CallRound)) == 2
-        assert not running.of(ServerAsked)
+        assert not running.of(ServerRequestOpened)
 
 
 async def test_what_is_asked_and_not_known_ends_the_call(tmp_path: Path) -> None:
@@ -332,7 +347,7 @@ async def test_roots_are_told_within_a_round(tmp_path: Path) -> None:
 async def test_a_server_that_withdraws_its_question_takes_it_out_of_the_queue(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=config("legacy")) as running:
         await call(running, "withdraw")
-        closed = await running.until(AskClosed)
+        closed = await running.until(ServerRequestClosed)
         assert (closed.outcome, closed.decider) == ("withdrawn", "")
         assert "nobody waits" in closed.reason
 
@@ -342,7 +357,7 @@ async def test_a_server_that_goes_takes_its_questions_with_it(tmp_path: Path) ->
         number = await call(running, "form")
         await asked(running)
         await running.ask(c.DisconnectServer(server="s"))
-        assert (await running.until(AskClosed)).outcome == "withdrawn"
+        assert (await running.until(ServerRequestClosed)).outcome == "withdrawn"
         ended = await running.until(
             e.CallChanged, lambda event: event.call == number and event.state == "uncertain"
         )
@@ -357,20 +372,20 @@ async def test_stopping_the_call_withdraws_what_it_asked(tmp_path: Path, era: st
         await running.ask(c.CancelCall(call=number))
         if era == "legacy":  # the server decides there; ours leaves it to ask on
             await answer(running, ask, "decline")
-        closed = await running.until(AskClosed)
+        closed = await running.until(ServerRequestClosed)
         assert closed.outcome == ("declined" if era == "legacy" else "withdrawn")
 
 
 async def test_a_flood_is_bounded(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=config("legacy")) as running:
         number = await call(running, "flood")
-        await running.count(ServerAsked, 5)
-        for ask in running.of(ServerAsked):
+        await running.count(ServerRequestOpened, 5)
+        for ask in running.of(ServerRequestOpened):
             await answer(running, ask, "decline")
         done = await running.until(e.CallFinished, lambda event: event.call == number)
         given = json.loads(done.parts[0].text)["given"]
         assert sorted(one["action"] for one in given.values()) == ["cancel"] * 7 + ["decline"] * 5
-        assert len(running.of(ServerAsked)) == 5
+        assert len(running.of(ServerRequestOpened)) == 5
 
 
 async def test_waiting_for_the_person_is_not_waiting_for_the_server(tmp_path: Path) -> None:
@@ -395,7 +410,7 @@ async def test_after_a_restart_nothing_is_left_open(tmp_path: Path, era: str) ->
         ask = await asked(running)
         session = running.engine.session.journal.session
     async with rig(tmp_path, demo=False, config=config(era), resume=session) as running:
-        closed = await running.until(AskClosed)
+        closed = await running.until(ServerRequestClosed)
         assert closed.ask == ask.ask
         assert closed.outcome in ("cancelled", "withdrawn")
 

@@ -8,7 +8,7 @@ from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.report import RunReport, StepTaken
+from omni_tui.protocol.run_report import RunReport, StepTaken
 from tests.engine.rig import Rig, rig
 
 

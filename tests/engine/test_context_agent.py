@@ -7,14 +7,14 @@ import json
 import pytest
 
 from omni_tui.agents import ToolOutcome
-from omni_tui.agents.host import StoredResult
+from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.models.base import Message, ModelError, TextPart, ToolCall
-from omni_tui.models.closing import close_history
-from omni_tui.models.context import read_result
-from omni_tui.models.meta import FIND_TOOLS, READ_RESULT
+from omni_tui.models.builtin_tool_specs import FIND_TOOLS, READ_RESULT
+from omni_tui.models.closed_history import close_history
+from omni_tui.models.message_history import read_result
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.models.window import Window
-from omni_tui.protocol.context import ContextChanged, ContextSummarised, MetaCalled
+from omni_tui.protocol.context import BuiltinToolCalled, ContextChanged, ContextSummarised
 from omni_tui.protocol.events import Notice, Retrying, Usage, UsageChanged
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, call, play, spec
 
@@ -35,8 +35,8 @@ class KeepingHost(FakeHost):
     def window(self, agent: str) -> Window:
         return self.windows.setdefault(agent, Window())
 
-    async def stored(self, call: str) -> StoredResult | None:
-        return StoredResult(self.kept, "succeeded") if call == "c-c1" else None
+    async def stored(self, call: str) -> EarlierResult | None:
+        return EarlierResult(self.kept, "succeeded") if call == "c-c1" else None
 
 
 def long_talk(host: FakeHost, turns: int = 12) -> None:
@@ -175,7 +175,7 @@ async def test_a_cut_result_can_be_read_page_by_page() -> None:
     assert "characters 16000 to 24000 of 40000 of the result of call c-c1; go on with offset 24000" in page
     assert "that was the last of it" in model.requests[3].messages[-1].text
     assert [asked.id for _, asked in host.calls] == ["c1"], "nothing of it went to the host's gate"
-    told = [(event.tool, event.asked, event.answer) for event in host.seen(MetaCalled)]
+    told = [(event.tool, event.asked, event.answer) for event in host.seen(BuiltinToolCalled)]
     assert told[0] == ("read_result", "c-c1", "characters 16000 to 24000 of 40000")
 
 
@@ -236,7 +236,7 @@ async def test_tools_are_found_offered_next_and_called_through_the_gate() -> Non
     assert status == "succeeded"
     assert json.loads(text) == [{"name": "zoo__feed_zebra", "description": "zoo__feed_zebra it"}]
     assert [asked.name for _, asked in host.calls] == ["zoo__feed_zebra"]
-    assert [(event.asked, event.answer) for event in host.seen(MetaCalled)] == [
+    assert [(event.asked, event.answer) for event in host.seen(BuiltinToolCalled)] == [
         ("zebra", "zoo__feed_zebra")
     ]
     assert_one_result_each(host.messages)

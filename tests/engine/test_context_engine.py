@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from omni_tui.models.base import ModelEvent, ModelRequest, ToolCall
-from omni_tui.models.context import read_result
-from omni_tui.models.meta import META_NAMES
+from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
+from omni_tui.models.message_history import read_result
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import (
+    BuiltinToolCalled,
     ContextChanged,
     ContextSummarised,
-    MetaCalled,
     ReadSystem,
     SetSystem,
     SystemChanged,
@@ -63,8 +63,8 @@ async def test_a_result_is_read_again_from_the_journal_without_a_call(tmp_path: 
         assert results["r1"] == results["w1"]
         assert "no result of that id" in results["x1"][1]
         assert len(running.of(e.CallProposed)) == 1, "the gate saw one call"
-        assert [event.tool for event in running.of(MetaCalled)] == ["read_result", "read_result"]
-        assert all(event.seq for event in running.of(MetaCalled))
+        assert [event.tool for event in running.of(BuiltinToolCalled)] == ["read_result", "read_result"]
+        assert all(event.seq for event in running.of(BuiltinToolCalled))
 
 
 async def test_a_call_by_hand_is_not_the_models_to_read(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ async def test_of_many_tools_the_configured_number_is_offered_and_pinned_ones_st
         offered = [tool.name for tool in model.requests[0].tools]
         assert "demo__echo" in offered
         assert len(offered) == 3
-        assert offered[-1] in META_NAMES
+        assert offered[-1] in BUILTIN_TOOL_NAMES
         told = running.of(ContextChanged)[0]
         assert (told.offered, told.tools) == (3, len(running.engine.catalogue.specs()))
         specs = running.engine.catalogue.specs()

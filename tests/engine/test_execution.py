@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from omni_tui.memory import CallRow, calls
+from omni_tui.memory import CallRow, call_table
 from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.servers.base import CallError, Dispatch, RawResult
-from omni_tui.tools.repeating import Backoff
+from omni_tui.tools.call_retries import RetryBackoff
 from tests.engine.rig import Rig, rig, turns
 
 Answer = Callable[[Dispatch, int], Any]
@@ -58,7 +58,7 @@ def at_once(running: Rig) -> list[float]:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    running.engine.session.desk._sending.backoff = Backoff(sleep=sleep, random=lambda: 0.5)
+    running.engine.session.desk._sending.backoff = RetryBackoff(sleep=sleep, random=lambda: 0.5)
     return waits
 
 
@@ -71,7 +71,7 @@ async def go(running: Rig, message: str = "go") -> None:
 async def rows(running: Rig) -> list[CallRow]:
     numbers = [event.call for event in running.of(e.CallProposed)]
     journal = running.engine.session.journal
-    found = [await journal.run(partial(calls.load, call=call)) for call in numbers]
+    found = [await journal.run(partial(call_table.load, call=call)) for call in numbers]
     return [row for row in found if row is not None]
 
 
@@ -118,7 +118,7 @@ async def test_a_rejected_write_lets_the_calls_behind_it_go(tmp_path: Path) -> N
         await running.ask(c.SendMessage(text="go"))
         asked = await running.until(e.ApprovalRequested)
         assert [event for event in running.of(e.CallFinished)] == []
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="reject"))
+        await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="reject"))
         await running.until(e.TurnEnded)
         assert [row.state for row in await rows(running)] == ["rejected", "succeeded"]
 
@@ -217,7 +217,7 @@ async def test_a_call_is_repeated_only_where_that_is_safe(
         assert [event.attempt for event in failed] == list(range(1, attempts))
         dispatched = [event.attempt for event in running.of(e.CallChanged) if event.state == "dispatching"]
         assert dispatched == list(range(1, attempts + 1))
-        ahead = running.of(e.AttemptAhead)
+        ahead = running.of(e.AttemptScheduled)
         assert [event.attempt for event in ahead] == list(range(2, attempts + 1))
         assert all(event.of == ahead[0].of for event in ahead)
 
@@ -244,7 +244,7 @@ async def test_stopped_before_the_next_attempt_the_last_one_is_told_as_it_was(
             waits.set()
             await never.wait()
 
-        running.engine.session.desk._sending.backoff = Backoff(sleep=sleep)
+        running.engine.session.desk._sending.backoff = RetryBackoff(sleep=sleep)
         sent = instead(running, lambda *_: error)
         await running.ask(c.SendMessage(text="go"))
         await waits.wait()
@@ -305,10 +305,10 @@ async def test_a_call_that_would_be_asked_about_is_asked_about_though_it_is_cach
         sent = instead(running, lambda *_: text("three"))
         await running.ask(c.SendMessage(text="go"))
         first = await running.until(e.ApprovalRequested)
-        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=first.call, digest=first.digest, verdict="approve"))
         second = await running.until(e.ApprovalRequested, lambda event: event.call != first.call)
         assert len(running.of(e.CallFinished)) == 1
-        await running.ask(c.Decide(call=second.call, digest=second.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=second.call, digest=second.digest, verdict="approve"))
         await running.until(e.TurnEnded)
         assert sent == ["echo"]
         assert [row.state for row in await rows(running)] == ["succeeded", "cached"]

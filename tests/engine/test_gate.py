@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.approvals import Grant, GrantRefused, Proposal, Refused
-from omni_tui.memory import calls
+from omni_tui.approvals import CallProposal, Grant, GrantRefused, UserError
+from omni_tui.memory import call_table
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -24,7 +24,7 @@ async def granted(running: Rig, call: str = "c-test", note: dict[str, str] = NOT
     session = running.engine.session
     subject = session.subject("demo", "write_note")
     assert subject is not None
-    proposal = Proposal(
+    proposal = CallProposal(
         call=call, server="demo", tool="write_note", arguments=canonical(dict(note)), origin="hand"
     )
     resolution = await session.gate.propose(proposal, subject, "chat")
@@ -98,7 +98,7 @@ async def test_the_journal_row_is_the_authority(tmp_path: Path) -> None:
         await execute(running, first)
         item = session.gate._open.get("c-test")
         assert item is None
-        row = await session.journal.run(lambda tx: calls.load(tx, "c-test"))
+        row = await session.journal.run(lambda tx: call_table.load(tx, "c-test"))
         assert row is not None
         assert row.state == "succeeded"
 
@@ -111,7 +111,7 @@ async def test_invariant_2_dispatching_is_on_disk_before_the_first_byte(tmp_path
         send, states = connection.call_tool, []
 
         async def look_first(dispatch, **more):  # type: ignore[no-untyped-def]
-            row = await session.journal.run(lambda tx: calls.load(tx, dispatch.call))
+            row = await session.journal.run(lambda tx: call_table.load(tx, dispatch.call))
             states.append(row.state if row else None)
             return await send(dispatch, **more)
 
@@ -191,10 +191,10 @@ async def test_the_verdicts_on_three_calls_at_once_are_independent(tmp_path: Pat
         await running.ask(c.SendMessage(text="write three notes"))
         first, second, third = await pending(running, 3)
         await running.ask(
-            c.Decide(call=second.call, digest=second.digest, verdict="reject", feedback="not b")
+            c.DecideCall(call=second.call, digest=second.digest, verdict="reject", feedback="not b")
         )
-        await running.ask(c.Decide(call=third.call, digest=third.digest, verdict="approve"))
-        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=third.call, digest=third.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=first.call, digest=first.digest, verdict="approve"))
         ended = await running.until(e.TurnEnded)
         assert ended.status == "done"
         sent = [message for message in model.requests[-1].messages if message.role == "tool"]
@@ -213,9 +213,9 @@ async def test_a_verdict_on_what_was_shown_before_an_edit_is_refused(tmp_path: P
         assert isinstance(await running.ask(edit), e.CommandDone)
         again = await running.until(e.ApprovalRequested, lambda event: event.edited)
         assert again.digest != shown.digest
-        stale = await running.ask(c.Decide(call=shown.call, digest=shown.digest, verdict="approve"))
+        stale = await running.ask(c.DecideCall(call=shown.call, digest=shown.digest, verdict="approve"))
         assert isinstance(stale, e.CommandFailed)
-        await running.ask(c.Decide(call=again.call, digest=again.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=again.call, digest=again.digest, verdict="approve"))
         await running.until(e.TurnEnded)
         assert [name.split(".")[0] for name in written(tmp_path)] == ["b"]
 
@@ -243,7 +243,7 @@ async def test_of_many_verdicts_at_once_one_counts(tmp_path: Path) -> None:
         gate = running.engine.session.gate
         verdicts = [gate.decide(shown.call, shown.digest, approve=n % 2 == 0) for n in range(200)]
         results = await asyncio.gather(*verdicts, return_exceptions=True)
-        assert sum(not isinstance(result, Refused) for result in results) == 1
+        assert sum(not isinstance(result, UserError) for result in results) == 1
         await running.until(e.TurnEnded)
         states = [event.state for event in running.of(e.CallChanged)]
         assert states.count("dispatching") <= 1
@@ -258,7 +258,7 @@ async def test_stopping_withdraws_what_waits(tmp_path: Path) -> None:
         await running.ask(c.StopRun())
         ended = await running.until(e.TurnEnded)
         assert ended.status == "stopped"
-        late = await running.ask(c.Decide(call=shown.call, digest=shown.digest, verdict="approve"))
+        late = await running.ask(c.DecideCall(call=shown.call, digest=shown.digest, verdict="approve"))
         assert isinstance(late, e.CommandFailed)
         assert written(tmp_path) == []
         assert len(tool_words(running)) == 1
@@ -281,6 +281,6 @@ async def test_auto_runs_unasked_what_does_not_destroy(tmp_path: Path) -> None:
         await running.ask(c.SendMessage(text="write and delete"))
         shown = (await pending(running, 1))[0]
         assert (shown.tool, shown.risk) == ("delete_note", "destructive")
-        await running.ask(c.Decide(call=shown.call, digest=shown.digest, verdict="reject"))
+        await running.ask(c.DecideCall(call=shown.call, digest=shown.digest, verdict="reject"))
         await running.until(e.TurnEnded)
         assert len(running.of(e.ApprovalRequested)) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.engine import gathering
+from omni_tui.engine import startup_wait
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -34,7 +34,7 @@ async def test_a_message_sent_at_once_finds_the_tools(tmp_path: Path) -> None:
 async def test_a_server_that_never_answers_is_not_waited_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(startup_wait, "PATIENCE_S", 0.2)
     model = ScriptedModel([reply("done")])
     async with rig(tmp_path, model=model, demo=False, config=silent()) as running:
         await running.ask(c.SendMessage(text="go"))
@@ -56,7 +56,7 @@ async def test_esc_ends_the_wait_and_the_turn(tmp_path: Path) -> None:
 async def test_the_wait_is_told_and_so_is_what_was_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(startup_wait, "PATIENCE_S", 0.2)
     model = ScriptedModel([reply("done")], [reply("done again")])
     async with rig(tmp_path, model=model, config=silent()) as running:
         await running.connected()

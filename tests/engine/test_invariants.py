@@ -44,7 +44,7 @@ async def test_invariant_3_every_call_has_one_result_before_the_next_request(tmp
         await running.connected()
         await running.ask(c.SendMessage(text="go"))
         asked = await running.until(e.ApprovalRequested)
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="reject"))
+        await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="reject"))
         await running.until(e.TurnEnded)
         told = [message.call_id for message in model.requests[1].messages if message.role == "tool"]
         assert told == [call.id for call in wanted]

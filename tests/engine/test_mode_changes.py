@@ -31,7 +31,7 @@ async def say(running: Rig, text: str) -> str:
 
 
 async def approve(running: Rig, waiting: e.ApprovalRequested) -> None:
-    done = await running.ask(c.Decide(call=waiting.call, digest=waiting.digest, verdict="approve"))
+    done = await running.ask(c.DecideCall(call=waiting.call, digest=waiting.digest, verdict="approve"))
     assert isinstance(done, e.CommandDone), done
 
 
@@ -207,7 +207,7 @@ async def test_a_mode_that_denies_holds_also_for_what_waits(tmp_path: Path) -> N
         turn = await say(running, "go")
         waiting = await running.until(e.ApprovalRequested)
         await running.ask(c.SetMode(mode="orchestrator"))
-        verdict = c.Decide(call=waiting.call, digest=waiting.digest, verdict="approve")
+        verdict = c.DecideCall(call=waiting.call, digest=waiting.digest, verdict="approve")
         refused = await running.ask(verdict)
         assert isinstance(refused, e.CommandFailed)
         assert "orchestrator mode is set to deny every call" in refused.what

@@ -11,15 +11,15 @@ import pytest
 
 from omni_tui.agents import ToolOutcome, run_turn
 from omni_tui.config.load import load_config
-from omni_tui.engine import model_room
+from omni_tui.engine import model_service
 from omni_tui.engine.core import Engine
-from omni_tui.engine.model_desk import ModelDesk
-from omni_tui.models import Suggestion
+from omni_tui.engine.model_handlers import ModelHandlers
+from omni_tui.models import ModelSuggestion
 from omni_tui.models.base import ErrorKind, Message, Model, ModelError, ModelRequest, TextPart, ToolCall
-from omni_tui.models.budget import Budget, Limits, Sum
-from omni_tui.models.chain import Breakers, Chain
+from omni_tui.models.budget import Budget, BudgetLimits, UsageTotal
+from omni_tui.models.model_chain import ModelBreakers, ModelChain
 from omni_tui.models.scripted import Item, ScriptedModel, reply
-from omni_tui.models.ways import AnyTools
+from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -41,13 +41,15 @@ BUSY = ModelError("transient", "overloaded", status=529)
 
 def chain(
     *turns: Sequence[Sequence[Item]], windows: tuple[int | None, ...] = (None, None)
-) -> tuple[Chain, list[ScriptedModel]]:
+) -> tuple[ModelChain, list[ScriptedModel]]:
     models = [
         ScriptedModel(*each, name=name, window=window)
         for each, name, window in zip(turns, ("big", "small"), windows, strict=False)
     ]
     by_name: dict[str, Model] = {model.name: model for model in models}
-    return Chain(models[0], [model.name for model in models[1:]], by_name.__getitem__, Breakers()), models
+    return ModelChain(
+        models[0], [model.name for model in models[1:]], by_name.__getitem__, ModelBreakers()
+    ), models
 
 
 # --- fallbacks ------------------------------------------------------------------------------------
@@ -143,9 +145,9 @@ async def test_stopping_a_turn_says_nothing_about_the_model() -> None:
 
 class Today:
     def __init__(self) -> None:
-        self.sum = Sum()
+        self.sum = UsageTotal()
 
-    def today(self) -> Sum:
+    def today(self) -> UsageTotal:
         return self.sum
 
     def add(self, usage: Usage) -> None:
@@ -153,7 +155,7 @@ class Today:
 
 
 async def test_a_turn_ends_before_its_budget_is_passed_and_says_what_to_do() -> None:
-    budget = Budget(Limits(turn_tokens=1_500), Today())
+    budget = Budget(BudgetLimits(turn_tokens=1_500), Today())
 
     class Counting(FakeHost):
         def post(self, *events: e.AnyEvent) -> None:
@@ -239,7 +241,7 @@ async def test_tools_as_text_through_a_turn() -> None:
         return ToolOutcome(f"3\n{action}", "succeeded")
 
     host = FakeHost(add)
-    ended = await run_turn(host, AnyTools(inner), turn="t", policy=QUICK)
+    ended = await run_turn(host, ToolModeModel(inner), turn="t", policy=QUICK)
     assert ended.status == "done"
     assert [made.arguments for _, made in host.calls] == ['{"a": 1, "b": 2}']
     assert [event.text for event in host.seen(Thought)] == ["Adding."]
@@ -280,11 +282,11 @@ async def test_switching_the_model_in_mid_session_uses_its_own_settings(tmp_path
         assert session.model().context_window() == 9000
         await running.ask(c.SetModel(name="openai/two"))
         two = session.model()
-        assert isinstance(two, Chain)
-        assert isinstance(two.first, AnyTools)
+        assert isinstance(two, ModelChain)
+        assert isinstance(two.first, ToolModeModel)
         assert (two.context_window(), two.first.way) == (1234, "text")
         three = running.engine.make_model("hosted_vllm/three")
-        assert isinstance(three, AnyTools)
+        assert isinstance(three, ToolModeModel)
         wanted = three.forecast(ModelRequest((Message(role="user", text="x" * 4_000),)))
         assert wanted.output == 500
         assert wanted.cost == pytest.approx(wanted.input * 2e-6 + 500 * 4e-6)
@@ -296,12 +298,12 @@ async def test_the_engine_looks_around_only_when_asked_and_never_in_the_demo(
 ) -> None:
     looked: list[int] = []
 
-    async def look() -> list[Suggestion]:
+    async def look() -> list[ModelSuggestion]:
         looked.append(1)
-        return [Suggestion("ollama_chat/qwen3", "Ollama on this machine", costs_money=False)]
+        return [ModelSuggestion("ollama_chat/qwen3", "Ollama on this machine", costs_money=False)]
 
-    monkeypatch.setattr(model_room, "look_around", look)
-    monkeypatch.setattr(model_room, "tiny_is_there", lambda: False)
+    monkeypatch.setattr(model_service, "look_around", look)
+    monkeypatch.setattr(model_service, "tiny_is_there", lambda: False)
     async with rig(tmp_path / "a", demo=False) as running:
         assert looked == []
         found = await running.ask(FindModels())
@@ -312,7 +314,7 @@ async def test_the_engine_looks_around_only_when_asked_and_never_in_the_demo(
     engine = Engine(options, load_config(options, {}), {})
     await engine.start()
     try:
-        shown = await ModelDesk(engine).table()[FindModels](FindModels())
+        shown = await ModelHandlers(engine).table()[FindModels](FindModels())
         assert isinstance(shown, ModelsFound)
         assert [each.name for each in shown.models] == ["offline"]
         assert looked == [1]

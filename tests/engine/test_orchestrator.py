@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.agents.meter import Meter
-from omni_tui.agents.writer import TurnOver
+from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.turn_writer import TurnStopped
 from omni_tui.models.base import ModelError, ToolCall
-from omni_tui.models.context import read_result
-from omni_tui.models.roles import PLANNER, REPORTER, WORKER
+from omni_tui.models.message_history import read_result
+from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
 from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
@@ -72,7 +72,7 @@ async def test_the_phases_are_in_order_and_results_are_passed_on(tmp_path: Path)
         assert not running.of(p.PlanProposed)[0].asks
         (decided,) = running.of(p.PlanDecided)
         assert (decided.verdict, decided.decider) == ("approved", "policy")
-        states = [(event.task, event.state) for event in running.of(p.TaskChanged)]
+        states = [(event.task, event.state) for event in running.of(p.PlanTaskChanged)]
         for first, later in (("t1", "t4"), ("t2", "t4"), ("t3", "t5"), ("t4", "t6"), ("t5", "t6")):
             assert states.index((first, "done")) < states.index((later, "running"))
         (four,) = [r for r in model.of(WORKER) if model.goal(r) == "four" and len(r.messages) == 2]
@@ -90,7 +90,7 @@ async def test_parallel_bounds_how_many_work_at_once(tmp_path: Path) -> None:
     async with stage(tmp_path, model, box, ALLOW + "[agent]\nparallel = 2\n") as running:
         await running.ask(c.SendMessage(text="go"))
         await running.until(e.CallChanged, lambda _event: box.inside == 2)
-        assert len(running.of(p.TaskChanged)) == 2
+        assert len(running.of(p.PlanTaskChanged)) == 2
         box.open.set()
         assert (await running.ended()).status == "done"
         assert box.most == 2
@@ -112,7 +112,9 @@ async def test_a_task_that_fails_is_tried_once_more_with_its_history(tmp_path: P
     ) as running:
         await running.ask(c.SendMessage(text="go"))
         assert (await running.ended()).status == "done"
-        changes = [(ev.state, ev.attempt, ev.reason) for ev in running.of(p.TaskChanged) if ev.task == "t2"]
+        changes = [
+            (ev.state, ev.attempt, ev.reason) for ev in running.of(p.PlanTaskChanged) if ev.task == "t2"
+        ]
         assert changes == [
             ("running", 1, ""),
             ("failed", 1, "the lid was closed"),
@@ -336,7 +338,7 @@ async def test_limits_end_in_a_clear_state(tmp_path: Path, config: str, said: st
 
 def test_the_time_the_person_takes_is_not_counted() -> None:
     now, waits = [0.0], [False]
-    meter = Meter(10, 1.0, lambda: waits[0], clock=lambda: now[0])
+    meter = TurnMeter(10, 1.0, lambda: waits[0], clock=lambda: now[0])
     now[0] = 59.0
     assert meter.late() is None
     waits[0] = True
@@ -349,7 +351,7 @@ def test_the_time_the_person_takes_is_not_counted() -> None:
     assert meter.late() is None
     now[0] = 9_002.0
     assert meter.late() is not None
-    with pytest.raises(TurnOver):
+    with pytest.raises(TurnStopped):
         meter.admit()
 
 
@@ -388,7 +390,7 @@ async def test_rejected_calls_are_told_to_the_agent_that_made_them(tmp_path: Pat
         for asked in running.of(e.ApprovalRequested):
             verdict = "reject" if asked.agent.endswith("t1") else "approve"
             await running.ask(
-                c.Decide(call=asked.call, digest=asked.digest, verdict=verdict, feedback="not this")  # type: ignore[arg-type]
+                c.DecideCall(call=asked.call, digest=asked.digest, verdict=verdict, feedback="not this")  # type: ignore[arg-type]
             )
         await running.ended()
         assert box.got == {"two": 1}

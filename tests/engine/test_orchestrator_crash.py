@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.memory import calls
+from omni_tui.memory import call_table
 from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
@@ -78,12 +78,12 @@ async def go_on(folder: Path, box: Box, config: str) -> tuple[e.Event, list[e.Ev
             assert isinstance(answer, e.CommandDone), answer
         ended = await approve_all(running)
         journal = running.engine.session.journal
-        rows = await journal.run(lambda tx: calls.open_calls(tx))
+        rows = await journal.run(lambda tx: call_table.open_calls(tx))
         return ended, list(running.seen), [row.call for row in rows]
 
 
 def outcome(events: list[e.Event]) -> dict[str, str]:
-    return {event.task: event.state for event in events if isinstance(event, p.TaskChanged)}
+    return {event.task: event.state for event in events if isinstance(event, p.PlanTaskChanged)}
 
 
 def assert_no_call_was_made_twice(events: list[e.Event]) -> None:
@@ -225,7 +225,9 @@ async def test_calls_that_waited_for_approval_wait_again_in_their_lanes(tmp_path
                 e.ApprovalRequested,
                 lambda x: x.restored and bool(x.transport) and x.call not in frozenset(decided),
             )
-            answer = await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+            answer = await running.ask(
+                c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve")
+            )
             assert isinstance(answer, e.CommandDone), answer
             decided.add(asked.call)
         ended = await running.ended()

@@ -10,7 +10,7 @@ from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import SetSystem
-from omni_tui.security.text import hidden
+from omni_tui.security.text import count_hidden
 from tests.engine.rig import rig
 from tests.engine.test_branching import branched, say
 
@@ -37,7 +37,7 @@ async def test_the_model_gets_what_was_written_and_gets_it_again(tmp_path: Path,
         assert told(model) == text
         (said,) = running.of(e.UserMessage)
         assert said.words == text
-        assert hidden(said.text) == 0
+        assert count_hidden(said.text) == 0
         await branched(running, turn)
         assert told(model) == text
         await branched(running, running.of(e.UserMessage)[-1].turn, text + "!")

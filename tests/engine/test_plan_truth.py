@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from omni_tui.agents import autonomous, orchestrator
-from omni_tui.agents.meter import Meter
+from omni_tui.agents.meter import TurnMeter
 from omni_tui.models.base import ModelRequest, TextPart, ToolCall
-from omni_tui.models.budget import OverBudget
-from omni_tui.models.roles import PLANNER, REPORTER
+from omni_tui.models.budget import BudgetExceeded
+from omni_tui.models.prompt_markers import PLANNER, REPORTER
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -54,7 +54,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which turns are measured."""
     clock = Clock()
     for module in (autonomous, orchestrator):
-        monkeypatch.setattr(module, "Meter", partial(Meter, clock=clock))
+        monkeypatch.setattr(module, "Meter", partial(TurnMeter, clock=clock))
     return clock
 
 
@@ -67,7 +67,7 @@ async def test_after_a_stop_the_person_and_the_next_planner_know_which_calls_ran
     model = Players(plan([task("a", "one"), task("b", "two")]), '{"answer": "ok"}', work={"one": goes_on})
     async with stage(tmp_path, model, box, ALLOW) as running:
         await running.ask(c.SendMessage(text="fill the box"))
-        await running.until(p.TaskChanged, lambda event: event.task == "t2" and event.state == "done")
+        await running.until(p.PlanTaskChanged, lambda event: event.task == "t2" and event.state == "done")
         await running.until(e.CallFinished, lambda _event: box.got["one"] == 1)
         await running.ask(c.StopRun())
         assert (await running.ended()).status == "stopped"
@@ -153,7 +153,7 @@ async def test_what_waits_for_the_person_takes_no_time(tmp_path: Path, clock: Cl
         asked = await running.until(e.ApprovalRequested)
         await clock.pass_an_hour()
         assert running.of(e.TurnEnded) == []
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
         await running.until(e.TurnEnded)
         assert [event.state for event in running.of(e.CallFinished)] == ["succeeded"]
 
@@ -205,7 +205,7 @@ async def test_a_budget_that_is_used_up_in_a_worker_stops_the_plan_and_is_no_fai
             nonlocal held
             held += 1
             if held == 2:
-                raise OverBudget("all of it is used", "raise it")
+                raise BudgetExceeded("all of it is used", "raise it")
             return hold(turn, name, wanted)
 
         budget.hold = once  # type: ignore[method-assign]
@@ -235,7 +235,7 @@ async def test_what_failed_and_was_planned_around_is_said_though_the_rest_is_don
 
 async def rejected(running: Stage, which: str) -> None:
     asked = await running.until(e.ApprovalRequested, lambda event: which in event.arguments)
-    await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="reject"))
+    await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="reject"))
 
 
 async def test_a_task_whose_only_call_was_rejected_is_not_done_by_its_agents_word(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ async def test_a_task_whose_only_call_was_rejected_is_not_done_by_its_agents_wor
         await rejected(running, "one")
         ended = await running.ended()
         assert ended.status == "failed"
-        (last,) = [event for event in running.of(p.TaskChanged) if event.state == "failed"]
+        (last,) = [event for event in running.of(p.PlanTaskChanged) if event.state == "failed"]
         assert last.reason == "its only call was rejected, whatever its agent says"
 
 
@@ -257,10 +257,10 @@ async def test_a_task_of_which_some_calls_were_rejected_says_so(tmp_path: Path) 
     async with stage(tmp_path, model, Box(), config) as running:
         await running.ask(c.SendMessage(text="go"))
         asked = await running.until(e.ApprovalRequested, lambda event: "yes" in event.arguments)
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
         await rejected(running, "no")
         assert (await running.ended()).status == "done"
-        (last,) = [event for event in running.of(p.TaskChanged) if event.state == "done"]
+        (last,) = [event for event in running.of(p.PlanTaskChanged) if event.state == "done"]
         assert last.reason == "1 of its 2 calls were refused"
 
 
@@ -294,7 +294,7 @@ async def test_what_auto_asks_about_is_asked_about_in_a_plan_unless_the_person_s
         if calls == "ask":
             asked = await running.until(e.ApprovalRequested)
             assert not box.got
-            await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+            await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
         await running.ended()
         assert running.of(p.PlanProposed)[0].calls == calls
         assert bool(box.got) == (calls != "deny")

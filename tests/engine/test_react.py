@@ -15,13 +15,13 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
     ThoughtPart,
     ToolCall,
 )
-from omni_tui.models.context import read_result
+from omni_tui.models.message_history import read_result
 from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.protocol.events import (
     Answer,
@@ -361,5 +361,5 @@ async def test_a_fast_stream_makes_few_events() -> None:
 
 
 def test_a_scripted_reply_is_a_reply() -> None:
-    assert isinstance(reply("x"), Reply)
+    assert isinstance(reply("x"), ModelReply)
     assert json.loads(msgspec.json.encode(reply("x", call("c")).message))["calls"][0]["id"] == "c"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.memory import JournalBroken, calls
+from omni_tui.memory import JournalBroken, call_table
 from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
@@ -37,7 +37,7 @@ async def test_cancelled_while_the_grant_is_used_up_the_call_ends_as_cancelled(t
         go.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        row = await journal.run(lambda tx: calls.load(tx, "c-test"))
+        row = await journal.run(lambda tx: call_table.load(tx, "c-test"))
         assert row is not None
         assert row.state == "cancelled"
         assert written(tmp_path) == []

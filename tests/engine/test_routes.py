@@ -111,11 +111,11 @@ async def test_the_stand_in_is_asked_about_and_the_card_says_for_what(tmp_path: 
         slow = instead(running, lambda *_: text("written"), "slow")
         await running.ask(c.SendMessage(text="go"))
         first = await running.until(e.ApprovalRequested)
-        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=first.call, digest=first.digest, verdict="approve"))
         second = await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
         assert slow == []
         assert "stands in for fast › write_note" in second.why[0]
-        await running.ask(c.Decide(call=second.call, digest=second.digest, verdict="reject"))
+        await running.ask(c.DecideCall(call=second.call, digest=second.digest, verdict="reject"))
         await running.until(e.TurnEnded)
         assert slow == []
         assert [row.state for row in await rows(running)] == ["failed", "rejected"]
@@ -127,7 +127,7 @@ async def test_stopping_while_the_stand_in_waits_leaves_nothing_in_the_queue(tmp
         instead(running, lambda *_: AWAY, "fast")
         await running.ask(c.SendMessage(text="go"))
         first = await running.until(e.ApprovalRequested)
-        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=first.call, digest=first.digest, verdict="approve"))
         await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
         await running.ask(c.StopRun())
         await running.until(e.TurnEnded)
@@ -141,7 +141,7 @@ async def test_a_stand_in_that_waits_over_a_restart_still_says_for_what(tmp_path
         instead(running, lambda *_: AWAY, "fast")
         await running.ask(c.SendMessage(text="go"))
         first = await running.until(e.ApprovalRequested)
-        await running.ask(c.Decide(call=first.call, digest=first.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=first.call, digest=first.digest, verdict="approve"))
         await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
     text_of = (tmp_path / "config.toml").read_text()
     async with rig(tmp_path, model=model, mode="chat", demo=False, config=text_of) as running:
@@ -188,6 +188,6 @@ async def test_a_stand_in_for_a_call_of_a_plans_agent_is_asked_about(tmp_path: P
         assert asked.server == "slow"
         assert any("the plan does not name this tool" in why for why in asked.why)
         assert slow == []
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
         assert (await call).status == "succeeded"
         assert slow == ["write_note"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.config.launch import program_of
+from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError

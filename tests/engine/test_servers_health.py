@@ -13,8 +13,8 @@ import pytest
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError
-from omni_tui.servers.health import OPEN_AFTER, Backoff, Breaker
-from omni_tui.servers.heartbeat import Heartbeat, Missed
+from omni_tui.servers.health import OPEN_AFTER, ConnectBreaker, ReconnectBackoff
+from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed
 from tests.engine.faults import server as tiny
 from tests.engine.faults.events import Events, streaming
 from tests.engine.faults.harness import connected, fault
@@ -190,7 +190,7 @@ async def test_breaker_opens_and_closes_before_everybodys_eyes(
 
 def test_breaker_by_itself() -> None:
     now = 0.0
-    breaker = Breaker(Backoff(restarts=False, clock=lambda: now))
+    breaker = ConnectBreaker(ReconnectBackoff(restarts=False, clock=lambda: now))
 
     def state() -> str:
         return breaker.state
@@ -240,7 +240,7 @@ async def test_heartbeat_counts_misses_in_a_row_only() -> None:
 
     async def ask() -> None:
         if not answers.pop(0):
-            raise Missed("no")
+            raise HeartbeatMissed("no")
 
     async with asyncio.timeout(60):
         await Heartbeat(ask, lambda: 99.0, lambda words, _ms: told.append(words), 0.01).run()
@@ -254,7 +254,7 @@ async def test_heartbeat_waits_while_the_server_is_heard() -> None:
     async def ask() -> None:
         nonlocal asked
         asked += 1
-        raise Missed("no")
+        raise HeartbeatMissed("no")
 
     def quiet() -> float:
         nonlocal heard

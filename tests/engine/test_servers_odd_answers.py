@@ -15,9 +15,9 @@ from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPC
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError
-from omni_tui.servers.log import ODD_LINES, ServerLog
-from omni_tui.servers.transports.answers import MalformedAnswer, OpenRequests
+from omni_tui.servers.log_buffer import ODD_LINES, ServerLogBuffer
 from omni_tui.servers.transports.frames import JunkLine, read
+from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests
 from omni_tui.servers.transports.pipes import LineReader
 from tests.engine.faults.harness import Harness, connected
 
@@ -150,7 +150,7 @@ def test_broken_line_of_another_request_is_junk() -> None:
 
 def test_what_a_request_hears_of_an_odd_answer_is_bounded() -> None:
     (found,) = messages('{"jsonrpc":"2.0","id":3,"error":["' + "x" * 100_000 + '"]}')
-    assert isinstance(found, MalformedAnswer)
+    assert isinstance(found, MalformedResponse)
     assert len(found.error.message) < 5000
 
 
@@ -213,7 +213,7 @@ async def test_message_cut_off_by_the_end_is_told_of() -> None:
 
 
 def test_flood_of_strays_leaves_room_in_the_log() -> None:
-    log = ServerLog()
+    log = ServerLogBuffer()
     log.feed(b"the reason\n")
     for number in range(10_000):
         log.odd(b"junk %d" % number, "not a message")

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-from omni_tui.servers.addresses import is_loopback, shown_url
-from omni_tui.servers.entries import tool
-from omni_tui.servers.health import Backoff, StartGate, root_cause
-from omni_tui.servers.listing import MAX_TOOLS, Page
-from omni_tui.servers.log import MAX_BYTES, MAX_LINES, ServerLog
+from omni_tui.servers.health import ReconnectBackoff, StartLimiter, root_cause
+from omni_tui.servers.list_entries import read_tool
+from omni_tui.servers.list_page import MAX_TOOLS, ListPage
+from omni_tui.servers.log_buffer import MAX_BYTES, MAX_LINES, ServerLogBuffer
+from omni_tui.servers.server_urls import is_loopback, shown_url
 from omni_tui.servers.tap import canonical
 from omni_tui.servers.transports.frames import MAX_CONTAINERS, JunkLine, encode, parse
 
@@ -87,7 +87,7 @@ def test_junk_is_junk(line: bytes) -> None:
 
 
 def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
-    log = ServerLog()
+    log = ServerLogBuffer()
     log.feed(b"one\ntw")
     log.feed(b"o\r\n\n\x1b[31mred")
     assert log.lines() == ["one", "two", ""]
@@ -106,7 +106,7 @@ def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
 
 def test_backoff_doubles_with_jitter_and_starts_over_after_a_steady_time() -> None:
     now = 0.0
-    backoff = Backoff(restarts=False, clock=lambda: now)
+    backoff = ReconnectBackoff(restarts=False, clock=lambda: now)
     delays = [backoff.next_delay() or 0 for _ in range(12)]
     assert all(0.5 * min(60, 2**n) <= delay <= min(60, 2**n) for n, delay in enumerate(delays))
     backoff.connected()
@@ -119,7 +119,7 @@ def test_backoff_doubles_with_jitter_and_starts_over_after_a_steady_time() -> No
 
 def test_program_is_restarted_three_times_in_five_minutes() -> None:
     now = 0.0
-    backoff = Backoff(restarts=True, clock=lambda: now)
+    backoff = ReconnectBackoff(restarts=True, clock=lambda: now)
     assert [backoff.next_delay() is None for _ in range(5)] == [False, False, False, True, True]
     now = 301.0
     assert backoff.next_delay() is not None
@@ -130,7 +130,7 @@ def test_program_is_restarted_three_times_in_five_minutes() -> None:
 
 
 async def test_start_that_hangs_gives_its_place_away() -> None:
-    gate = StartGate(1, hold=0.05)
+    gate = StartLimiter(1, hold=0.05)
     order: list[str] = []
     hanging = asyncio.Event()
 
@@ -162,16 +162,16 @@ def test_a_page_is_bounded_entry_by_entry() -> None:
     deep: Any = {}
     for _ in range(100):
         deep = {"a": deep}
-    page = Page("tools")
+    page = ListPage("tools")
     large = {**good, "inputSchema": {"a": [0] * 30_000}}
     page.take({"tools": [good, {**good, "inputSchema": deep}, large]})
     assert (page.entries, len(page.left_out), page.over) == ([good], 2, 0)
-    page = Page("tools")
+    page = ListPage("tools")
     stand_in = page.take({"tools": [good] * (MAX_TOOLS + 3), "nextCursor": ""})
     assert (len(page.entries), page.over, page.cursor) == (MAX_TOOLS, 3, "")
     assert stand_in["nextCursor"] == ""
     for odd in ({"tools": "none"}, {}, {"tools": [], "nextCursor": 7}):
-        page = Page("tools")
+        page = ListPage("tools")
         page.take(odd)
         assert page.odd
         assert not page.entries
@@ -182,9 +182,9 @@ JSON_OBJECTS = st.dictionaries(st.sampled_from(["name", "inputSchema", "type", "
 
 @given(st.lists(JSON_OBJECTS | JSON, max_size=5))
 def test_every_entry_is_read_or_left_out_with_a_reason(listed: list[Any]) -> None:
-    page = Page("tools")
+    page = ListPage("tools")
     page.take({"tools": [*listed, {"name": "good", "inputSchema": {}}]})
-    found = page.read(lambda entry: tool("s", entry))
+    found = page.read(lambda entry: read_tool("s", entry))
     assert found[-1].name == "good"
     assert len(found) + len(page.left_out) == len(listed) + 1
     assert all(each.reason for each in page.left_out)

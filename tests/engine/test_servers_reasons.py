@@ -9,7 +9,7 @@ import pytest
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers import CallError
-from omni_tui.servers.transports.reasons import explain_status
+from omni_tui.servers.transports.http_failures import explain_status
 from tests.engine.faults.harness import connected
 from tests.engine.faults.tls import answering, identity, tls
 from tests.engine.faults.web import serving

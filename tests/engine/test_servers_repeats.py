@@ -20,7 +20,7 @@ import pytest
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError
 from omni_tui.servers.transports.frames import MAX_LINE
-from omni_tui.servers.transports.pauses import LONGEST, STEADY, StreamPauses
+from omni_tui.servers.transports.stream_backoff import LONGEST, STEADY, StreamBackoff
 from tests.engine.faults import repeats
 from tests.engine.faults.harness import Harness, connected
 
@@ -277,7 +277,7 @@ async def test_nobody_reads_what_comes_in_answer_to_a_farewell(
     "stream", [b"", b": hello\n\n", b"id: 1\ndata:\n\n", b"retry: 0\n\n", b"retry: 0\ndata: \n\n"]
 )
 def test_fruitless_streams_get_rarer(stream: bytes) -> None:
-    pauses = StreamPauses()
+    pauses = StreamBackoff()
     waited = []
     for _ in range(14):
         waited.append(pauses.seconds)
@@ -299,7 +299,7 @@ class _Once(httpx2.AsyncByteStream):
 
 async def test_a_stream_of_use_sets_the_pause_back() -> None:
     now = [0.0]
-    pauses = StreamPauses(lambda: now[0])
+    pauses = StreamBackoff(lambda: now[0])
     for _ in range(5):
         pauses.watched(_Once(b""))
     assert pauses.seconds > 1
@@ -315,7 +315,7 @@ async def test_a_stream_of_use_sets_the_pause_back() -> None:
 
 
 async def test_the_rest_of_an_answer_is_asked_for_soon() -> None:
-    pauses = StreamPauses(free=5, longest=2.0)
+    pauses = StreamBackoff(free=5, longest=2.0)
     waited = []
     for _ in range(20):
         waited.append(pauses.seconds)

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from omni_tui.config.launchers import FIRST_START, fetches
 from omni_tui.config.load import load_config
+from omni_tui.config.package_runners import FIRST_START, is_package_runner
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.ways import WayFile
+from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import ServerChanged
 from tests.engine.faults.harness import SERVER, Harness, connected, fault
@@ -78,7 +78,7 @@ async def test_first_start_of_what_downloads_gets_longer_until_it_has_worked(tmp
         connect_timeout=0.5,
         first_start=20.0,
     )
-    memory = WayFile(tmp_path / "ways.json")
+    memory = KnownTransportsFile(tmp_path / "ways.json")
     async with connected(tmp_path / "a", spec, memory=memory) as servers:
         await servers.until(lambda: servers.states("late") == ["connecting"])
         await servers.reach("late", "idle")
@@ -116,7 +116,7 @@ async def test_first_start_of_what_downloads_gets_longer_until_it_has_worked(tmp
 )
 def test_programs_that_fetch_what_they_run_are_known(command: str) -> None:
     program, *args = command.split(" ")
-    assert fetches(program, args)
+    assert is_package_runner(program, args)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_programs_that_fetch_what_they_run_are_known(command: str) -> None:
 )
 def test_other_programs_are_not(command: str) -> None:
     program, *args = command.split(" ")
-    assert not fetches(program, args)
+    assert not is_package_runner(program, args)
 
 
 def test_only_who_has_not_set_a_time_gets_another(tmp_path: Path) -> None:

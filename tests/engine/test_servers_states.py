@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.config.inherit import EVERY_SERVER, SSH_AGENT
+from omni_tui.config.server_environment import EVERY_SERVER, SSH_AGENT
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError
 from tests.engine.faults.harness import connected, fault

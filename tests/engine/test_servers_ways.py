@@ -18,10 +18,10 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.ways import MAX_AGE, WayFile
+from omni_tui.engine.known_transports_file import MAX_AGE, KnownTransportsFile
 from omni_tui.servers import Processes
-from omni_tui.servers.approach import Approach, KnownWay, Way
-from omni_tui.servers.log import ServerLog
+from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransport, TransportChoice
+from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.transports import factory
 from tests.engine.faults.events import streaming
 from tests.engine.faults.harness import connected, fault
@@ -33,23 +33,23 @@ def auto(url: str, **more: Any) -> ServerSpec:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> WayFile:
-    return WayFile(tmp_path / "state" / "ways.json")
+def memory(tmp_path: Path) -> KnownTransportsFile:
+    return KnownTransportsFile(tmp_path / "state" / "ways.json")
 
 
-async def once(folder: Path, spec: ServerSpec, memory: WayFile) -> Any:
+async def once(folder: Path, spec: ServerSpec, memory: KnownTransportsFile) -> Any:
     """Connect a server from nothing, as a start does, and return its last event."""
     async with connected(folder, spec, memory=memory) as servers:
         return await servers.reach(spec.name, "idle")
 
 
 async def test_falls_back_to_sse_and_goes_there_straight_the_next_time(
-    tmp_path: Path, memory: WayFile
+    tmp_path: Path, memory: KnownTransportsFile
 ) -> None:
     with streaming() as web:
         told = await once(tmp_path, auto(web.url), memory)
         assert (told.transport, told.protocol, told.tools) == ("sse", "2025-11-25", 13)
-        assert memory.recall(auto(web.url)) == KnownWay("sse", "legacy")
+        assert memory.recall(auto(web.url)) == KnownTransport("sse", "legacy")
         refused = len(web.refused)
         assert refused > 0
         told = await once(tmp_path, auto(web.url), memory)
@@ -80,11 +80,13 @@ async def test_sse_is_not_tried_where_the_config_says_http_or_after_another_stat
             assert not any("trying sse" in line for line in servers.registry.log("w")[0])
 
 
-async def test_the_era_is_remembered_and_the_probe_left_out(tmp_path: Path, memory: WayFile) -> None:
+async def test_the_era_is_remembered_and_the_probe_left_out(
+    tmp_path: Path, memory: KnownTransportsFile
+) -> None:
     with serving() as web:
         await once(tmp_path, auto(web.url), memory)
         assert web.methods().count("server/discover") == 1
-        assert memory.recall(auto(web.url)) == KnownWay("http", "legacy")
+        assert memory.recall(auto(web.url)) == KnownTransport("http", "legacy")
         await once(tmp_path, auto(web.url), memory)
         assert web.methods().count("server/discover") == 1
         assert web.methods().count("initialize") == 2
@@ -114,60 +116,64 @@ async def test_a_program_that_ignores_the_probe_costs_its_wait_once(
 
 
 async def test_memory_of_sse_is_dropped_when_the_server_speaks_http_now(
-    tmp_path: Path, memory: WayFile
+    tmp_path: Path, memory: KnownTransportsFile
 ) -> None:
     with serving() as web:
         spec = auto(web.url)
-        memory.remember(spec, KnownWay("sse", "legacy"))
+        memory.remember(spec, KnownTransport("sse", "legacy"))
         told = await once(tmp_path, spec, memory)
         assert told.transport == "http"
-        assert memory.recall(spec) == KnownWay("http", "legacy")
+        assert memory.recall(spec) == KnownTransport("http", "legacy")
 
 
 async def test_memory_of_http_is_replaced_when_the_server_speaks_sse_now(
-    tmp_path: Path, memory: WayFile
+    tmp_path: Path, memory: KnownTransportsFile
 ) -> None:
     with streaming() as web:
         spec = auto(web.url)
-        memory.remember(spec, KnownWay("http", "legacy"))
+        memory.remember(spec, KnownTransport("http", "legacy"))
         assert (await once(tmp_path, spec, memory)).transport == "sse"
-        assert memory.recall(spec) == KnownWay("sse", "legacy")
+        assert memory.recall(spec) == KnownTransport("sse", "legacy")
         assert web.gets == 1
 
 
 async def test_memory_of_the_old_era_is_dropped_when_the_server_refuses_it(
-    tmp_path: Path, memory: WayFile
+    tmp_path: Path, memory: KnownTransportsFile
 ) -> None:
     spec = fault("modern")
-    memory.remember(spec, KnownWay("stdio", "legacy"))
+    memory.remember(spec, KnownTransport("stdio", "legacy"))
     told = await once(tmp_path, spec, memory)
     assert told.protocol == "2026-07-28"
-    assert memory.recall(spec) == KnownWay("stdio", "modern")
+    assert memory.recall(spec) == KnownTransport("stdio", "modern")
 
 
-async def test_memory_survives_a_server_that_is_merely_down(tmp_path: Path, memory: WayFile) -> None:
+async def test_memory_survives_a_server_that_is_merely_down(
+    tmp_path: Path, memory: KnownTransportsFile
+) -> None:
     with streaming() as web:
         spec = auto(web.url)
-    memory.remember(spec, KnownWay("sse", "legacy"))
+    memory.remember(spec, KnownTransport("sse", "legacy"))
     async with connected(tmp_path, spec, memory=memory) as servers:
         assert (await servers.reach("w", "failed")).reason == f"nothing listens at {web.url}"
-    assert memory.recall(spec) == KnownWay("sse", "legacy")
+    assert memory.recall(spec) == KnownTransport("sse", "legacy")
 
 
-async def test_what_the_config_says_stands_over_what_is_remembered(tmp_path: Path, memory: WayFile) -> None:
+async def test_what_the_config_says_stands_over_what_is_remembered(
+    tmp_path: Path, memory: KnownTransportsFile
+) -> None:
     with serving() as web:
         spec = auto(web.url, web="http")
-        memory.remember(spec, KnownWay("sse", "legacy"))
+        memory.remember(spec, KnownTransport("sse", "legacy"))
         assert (await once(tmp_path, spec, memory)).transport == "http"
 
 
 def test_the_file_is_private_holds_no_address_and_forgets_in_time(
-    memory: WayFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: KnownTransportsFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = {"Authorization": "Bearer t0ken"}
     secret = frozenset({"Authorization"})
     spec = auto("https://host.example/mcp?key=s3cret", headers=headers, secret_headers=secret)
-    memory.remember(spec, KnownWay("sse", "legacy"))
+    memory.remember(spec, KnownTransport("sse", "legacy"))
     file = tmp_path / "state" / "ways.json"
     text = file.read_text()
     assert not any(word in text for word in ("t0ken", "s3cret", "host.example"))
@@ -176,7 +182,7 @@ def test_the_file_is_private_holds_no_address_and_forgets_in_time(
     changed = auto("https://host.example/mcp?key=other")
     assert memory.recall(changed) is None
     now = time.time()
-    monkeypatch.setattr("omni_tui.engine.ways.time.time", lambda: now + MAX_AGE + 1)
+    monkeypatch.setattr("omni_tui.engine.known_transports_file.time.time", lambda: now + MAX_AGE + 1)
     assert memory.recall(spec) is None
     memory.forget(spec)
     assert json.loads(file.read_text())["servers"] == {}
@@ -185,14 +191,14 @@ def test_the_file_is_private_holds_no_address_and_forgets_in_time(
 @pytest.mark.parametrize(
     "junk", ["", "{", "[]", '{"servers": {"a": 1}}', '{"servers": {}}\x00', "9" * 400_000]
 )
-def test_a_damaged_file_is_begun_anew(memory: WayFile, tmp_path: Path, junk: str) -> None:
+def test_a_damaged_file_is_begun_anew(memory: KnownTransportsFile, tmp_path: Path, junk: str) -> None:
     file = tmp_path / "state" / "ways.json"
     file.parent.mkdir()
     file.write_text(junk)
     spec = auto("https://host.example/mcp")
     assert memory.recall(spec) is None
-    memory.remember(spec, KnownWay("http", "modern"))
-    assert memory.recall(spec) == KnownWay("http", "modern")
+    memory.remember(spec, KnownTransport("http", "modern"))
+    assert memory.recall(spec) == KnownTransport("http", "modern")
 
 
 async def test_server_inside_of_this_process(tmp_path: Path) -> None:
@@ -228,22 +234,22 @@ def test_kinds_of_transports_have_one_name_each() -> None:
 
 async def test_order_of_the_ways() -> None:
     spec = auto("https://host.example/mcp")
-    full, older = Way("http", legacy=False), Way("sse", legacy=True)
-    approach = Approach(None)
+    full, older = TransportChoice("http", legacy=False), TransportChoice("sse", legacy=True)
+    approach = ConnectStrategy(None)
     assert await approach.begin(spec) == full
     assert await approach.after(full, "refused") is None
     assert await approach.after(full, "absent") == older
     assert await approach.after(older, "absent") is None
     approach.worked(full, "legacy")
     known = await approach.begin(spec)
-    assert known == Way("http", legacy=True, remembered=True)
+    assert known == TransportChoice("http", legacy=True, remembered=True)
     assert await approach.after(known, "other") is None
     assert await approach.begin(spec) == known, "a server that is down proves nothing"
     assert await approach.after(known, "absent") == full, "perhaps only the old era is gone"
     assert await approach.after(full, "absent") == older
     approach.worked(older, "legacy")
     known = await approach.begin(spec)
-    assert known == Way("sse", legacy=True, remembered=True)
+    assert known == TransportChoice("sse", legacy=True, remembered=True)
     assert await approach.after(known, "absent") == full
     assert await approach.after(full, "absent") is None, "sse was tried already"
     approach.worked(older, "legacy")
@@ -255,10 +261,10 @@ async def test_order_of_the_ways() -> None:
 class Broken:
     """A memory whose disk is full and unreadable."""
 
-    def recall(self, spec: ServerSpec) -> KnownWay | None:
+    def recall(self, spec: ServerSpec) -> KnownTransport | None:
         raise OSError("no")
 
-    def remember(self, spec: ServerSpec, known: KnownWay) -> None:
+    def remember(self, spec: ServerSpec, known: KnownTransport) -> None:
         raise OSError("no")
 
     def forget(self, spec: ServerSpec) -> None:
@@ -283,7 +289,9 @@ class _Signs(httpx2.Auth):
 async def test_every_request_is_signed(tmp_path: Path, kind: str) -> None:
     with serving() if kind == "http" else streaming() as web:
         processes = Processes(tmp_path, "test-engine")
-        needs = factory.Needs(processes, ServerLog(lambda: None), lambda: None, auth=_Signs())
+        needs = factory.TransportContext(
+            processes, ServerLogBuffer(lambda: None), lambda: None, auth=_Signs()
+        )
         async with factory.make(kind, auto(web.url), needs) as (read, write):
             ping = JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")
             await write.send(SessionMessage(ping))

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import pytest
 
 from omni_tui.engine.core import Engine, StartFailed
-from omni_tui.engine.session import LiveSession
-from omni_tui.face.port import Refused
-from omni_tui.face.pump import FacePort, Pump
+from omni_tui.engine.live_session import LiveSession
+from omni_tui.face.event_pump import EventPump, FacePort
+from omni_tui.face.port import CommandError
 from omni_tui.memory import Journal, JournalBroken, new_session_id, session_path
 from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
@@ -34,7 +34,7 @@ class Face:
         self.failures: list[e.CommandFailed] = []
         self._news = asyncio.Condition()
         self.port = FacePort(running.link, self)
-        self.pump = Pump(self)
+        self.pump = EventPump(self)
 
     def deliver(self, event: AnyEvent) -> None:
         self.shown.append(event)
@@ -104,7 +104,7 @@ async def test_a_refused_session_leaves_everything_as_it_was(
     model = ScriptedModel([reply("", WRITE)], [reply("written")])
     async with facing(tmp_path, model=model, mode="auto") as (running, face):
         before = running.engine.session
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(CommandError) as refused:
             await face.port.ask(c.OpenSession(session=session(running.engine)))
         assert words in str(refused.value)
         assert running.engine.session is before
@@ -119,10 +119,10 @@ async def test_a_refusal_does_not_touch_the_turn_that_runs(tmp_path: Path) -> No
     async with facing(tmp_path, model=ScriptedModel([reply("", WRITE)], [reply("ok")])) as (running, face):
         await face.say("go")
         waiting = await face.until(e.ApprovalRequested)
-        with pytest.raises(Refused):
+        with pytest.raises(CommandError):
             await face.port.ask(c.OpenSession(session=new_session_id()))
         assert running.engine.session.gate.pending() == [waiting.call]
-        await face.port.ask(c.Decide(call=waiting.call, digest=waiting.digest, verdict="approve"))
+        await face.port.ask(c.DecideCall(call=waiting.call, digest=waiting.digest, verdict="approve"))
         assert (await face.until(e.TurnEnded)).status == "done"
 
 
@@ -133,7 +133,7 @@ async def test_a_session_that_another_holds_is_refused_and_nothing_is_lost(tmp_p
         path = session_path(tmp_path / "state", held)
         other = await Journal.open(path, held, engine.vault, lambda _events: None)
         try:
-            with pytest.raises(Refused, match="cannot be opened"):
+            with pytest.raises(CommandError, match="cannot be opened"):
                 await face.port.ask(c.OpenSession(session=held))
         finally:
             await other.close(clean=True)
@@ -156,7 +156,7 @@ async def test_a_session_that_breaks_while_it_is_read_brings_the_former_back(
             await start(live)
 
         monkeypatch.setattr(LiveSession, "start", once)
-        with pytest.raises(Refused, match="a page cannot be read"):
+        with pytest.raises(CommandError, match="a page cannot be read"):
             await face.port.ask(c.NewSession())
         assert running.engine.session.journal.session == former
         turn = await face.say("go")

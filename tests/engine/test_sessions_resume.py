@@ -50,10 +50,10 @@ async def test_approving_a_restored_call_sends_it_once_and_goes_on(tmp_path: Pat
     async with rig(tmp_path, model=model) as running:
         await running.connected()
         again = await asked_again(running)
-        answer = await running.ask(c.Decide(call=again.call, digest=again.digest, verdict="approve"))
+        answer = await running.ask(c.DecideCall(call=again.call, digest=again.digest, verdict="approve"))
         if isinstance(answer, e.CommandFailed):  # The card was made before the server was back.
             again = await running.until(e.ApprovalRequested, lambda event: event.digest != again.digest)
-            await running.ask(c.Decide(call=again.call, digest=again.digest, verdict="approve"))
+            await running.ask(c.DecideCall(call=again.call, digest=again.digest, verdict="approve"))
         ended = await running.until(e.TurnEnded, lambda event: event.status != "parked")
         assert ended.status == "done"
         assert len(notes(tmp_path)) == 1
@@ -87,7 +87,7 @@ async def test_rejecting_a_restored_call_tells_the_model_the_words(tmp_path: Pat
         await running.connected()
         again = await asked_again(running)
         await running.ask(
-            c.Decide(call=again.call, digest=again.digest, verdict="reject", feedback="no notes")
+            c.DecideCall(call=again.call, digest=again.digest, verdict="reject", feedback="no notes")
         )
         await running.until(e.TurnEnded, lambda event: event.status == "done")
         told = [message.text for message in model.requests[0].messages if message.role == "tool"]
@@ -132,7 +132,7 @@ async def test_a_changed_server_is_held_even_in_auto(tmp_path: Path) -> None:
         asked = await running.until(e.ApprovalRequested)
         assert asked.held
         assert "changed" in asked.why[0]
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
         ended = await running.until(e.TurnEnded)
         assert ended.status == "done"
         assert len(notes(tmp_path)) == 1
@@ -148,7 +148,7 @@ async def test_bad_commands_are_answered_in_words(tmp_path: Path) -> None:
             c.OpenSession(session="../../etc/passwd"),
             c.ReadResult(call="c-none"),
             c.SaveResult(call="c-none", path="/nowhere/x"),
-            c.Decide(call="c-none", digest="", verdict="approve"),
+            c.DecideCall(call="c-none", digest="", verdict="approve"),
             c.EditCall(call="c-none", digest="", arguments_json="{}"),  # type: ignore[arg-type]
             c.SettleCall(call="c-none", happened=True),
             c.CancelCall(call="c-none"),
@@ -182,7 +182,7 @@ async def test_a_held_call_approved_after_a_restart_accepts_the_change_too(tmp_p
         whole = await running.until(
             e.ApprovalRequested, lambda event: event.restored and bool(event.transport)
         )
-        answer = await running.ask(c.Decide(call=whole.call, digest=whole.digest, verdict="approve"))
+        answer = await running.ask(c.DecideCall(call=whole.call, digest=whole.digest, verdict="approve"))
         assert isinstance(answer, e.CommandDone), answer
         await running.until(e.CallFinished)
         assert running.engine.catalogue.server_trust("demo") == "unchanged"
@@ -202,7 +202,7 @@ async def approve_restored(running: Rig) -> e.AnyEvent:
     card = (await asked_again(running)).call
     while True:
         again = [event for event in running.of(e.ApprovalRequested) if event.call == card][-1]
-        answer = await running.ask(c.Decide(call=card, digest=again.digest, verdict="approve"))
+        answer = await running.ask(c.DecideCall(call=card, digest=again.digest, verdict="approve"))
         if not isinstance(answer, e.CommandFailed):
             return answer
         seen = len(running.of(e.ApprovalRequested))

@@ -10,7 +10,7 @@ from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.execution import ClearCache, ReadStats, StatsRead
+from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from tests.engine.rig import rig
 from tests.engine.test_execution import ECHO, go, instead, text
 

@@ -15,18 +15,18 @@ import pytest
 
 from omni_tui.approvals.pins import Pins, definition_hash
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.model_files import DayBook, ModelWays
-from omni_tui.engine.ways import WayFile
+from omni_tui.engine.known_transports_file import KnownTransportsFile
+from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
 from omni_tui.face.keys import check_keys
-from omni_tui.face.memory import remembered_theme
+from omni_tui.face.saved_theme import load_saved_theme
 from omni_tui.memory import Credentials, ServerLogs, TrustStore, Vault, last_unclean
 from omni_tui.models.base import Message
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import decode_command, decode_event, encode, encode_record
 from omni_tui.protocol import events as e
-from omni_tui.servers.approach import KnownWay
-from omni_tui.servers.auth import records
+from omni_tui.servers.auth import sign_in_records
+from omni_tui.servers.connect_strategy import KnownTransport
 from tests import stored, stored_state
 from tests.engine.orchestra import Box, Players, plan, stage, task
 from tests.engine.rig import Rig, rig
@@ -154,7 +154,7 @@ async def decided(running: Rig) -> e.ApprovalRequested:
     seen = len(running.of(e.ApprovalRequested))
     while True:
         card = [event for event in running.of(e.ApprovalRequested) if event.call == card.call][-1]
-        answer = await running.ask(c.Decide(call=card.call, digest=card.digest, verdict="approve"))
+        answer = await running.ask(c.DecideCall(call=card.call, digest=card.digest, verdict="approve"))
         if isinstance(answer, e.CommandDone):
             return card
         await running.count(
@@ -318,17 +318,17 @@ def test_the_transport_that_worked_is_known(
     web = specs(there, tmp_path / "config")["web"]
     made = max(entry["seen"] for entry in read(there.state / "ways.json")["servers"].values())
     monkeypatch.setattr(time, "time", lambda: made + 60)
-    assert WayFile(there.state / "ways.json").recall(web) == KnownWay("sse", "legacy")
+    assert KnownTransportsFile(there.state / "ways.json").recall(web) == KnownTransport("sse", "legacy")
 
 
 @version
 def test_what_is_known_of_models_is_known(folder: Path, tmp_path: Path) -> None:
     there = Copy(folder, tmp_path)
-    ways = ModelWays(there.state / "models", lambda: stored_state.NOON + 60)
+    ways = ModelQuirksFile(there.state / "models", lambda: stored_state.NOON + 60)
     assert ways.is_text("ollama/small")
     assert not ways.is_text("openai/gpt-4o")
     assert ways.habits("openai/gpt-4o") == stored_state.HABITS
-    book = DayBook(there.state / "models", lambda: stored_state.NOON)
+    book = DailyUsageFile(there.state / "models", lambda: stored_state.NOON)
     book.flush()
     assert (book.today().tokens, book.today().cost) == (1000, 0.25)
 
@@ -338,7 +338,7 @@ async def test_a_sign_in_is_still_there(folder: Path, tmp_path: Path) -> None:
     there = Copy(folder, tmp_path)
     signed = specs(there, tmp_path / "config")["signed"]
     store = Credentials(there.state / "credentials.json", there.vault)
-    assert await records.load(store, signed) == stored_state.RECORD
+    assert await sign_in_records.load_record(store, signed) == stored_state.RECORD
     under = Copy(folder, tmp_path / "under", "sealed")
     server, _, data = stored_state.SECRET
     assert Credentials(under.state / "credentials.json", under.vault).load(server) == data
@@ -357,4 +357,4 @@ def test_what_servers_wrote_can_be_read(folder: Path, tmp_path: Path) -> None:
 
 @version
 def test_the_theme_is_remembered(folder: Path, tmp_path: Path) -> None:
-    assert remembered_theme(str(Copy(folder, tmp_path).state)) == "nord"
+    assert load_saved_theme(str(Copy(folder, tmp_path).state)) == "nord"

@@ -15,12 +15,12 @@ from typing import TypeVar
 import pytest
 
 from omni_tui.demo.tools import TOOLS
-from omni_tui.engine import model_room
+from omni_tui.engine import model_service
 from omni_tui.models import tiny
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.models import FindModels, ModelsFound
-from omni_tui.tools.schema import compile_schema, problems
+from omni_tui.tools.schema_checker import compile_schema, problems
 from tests.engine.rig import Rig, rig
 
 E = TypeVar("E", bound=e.Event)
@@ -67,7 +67,7 @@ async def test_it_is_among_the_models_with_its_label_and_is_not_chosen_by_itself
     async def nobody() -> list[object]:
         return []
 
-    monkeypatch.setattr(model_room, "look_around", nobody)
+    monkeypatch.setattr(model_service, "look_around", nobody)
     async with rig(tmp_path, demo=False) as running:
         found = await running.ask(FindModels())
         assert isinstance(found, ModelsFound)

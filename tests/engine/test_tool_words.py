@@ -11,7 +11,7 @@ from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.context import MetaCalled
+from omni_tui.protocol.context import BuiltinToolCalled
 from tests.engine.agent_host import FakeHost, call, play, spec
 from tests.engine.rig import rig
 from tests.engine.test_context_agent import KeepingHost
@@ -24,7 +24,7 @@ async def test_what_was_found_is_told_in_the_words_of_people() -> None:
     host.specs = (ZEBRA,)
     model = ScriptedModel([reply("", call("f1", "find_tools", '{"query": "zebra"}'))], [reply("ok")])
     await play(host, model)
-    assert [event.answer for event in host.seen(MetaCalled)] == ["zoo › feed_zebra"]
+    assert [event.answer for event in host.seen(BuiltinToolCalled)] == ["zoo › feed_zebra"]
 
 
 async def test_a_loop_is_told_in_the_words_of_people() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from omni_tui.agents import run_turn
-from omni_tui.config.models import SamplingSection
+from omni_tui.config.sections import SamplingSection
 from omni_tui.engine.sampling import Sampler
-from omni_tui.models.base import Finish, ModelError, TextPart, ThoughtPart, ToolCall
-from omni_tui.models.context import arguments_of
+from omni_tui.models.base import FinishReason, ModelError, TextPart, ThoughtPart, ToolCall
+from omni_tui.models.message_history import arguments_of
 from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -37,7 +37,7 @@ USED = Usage(input=700, output=20)
 )
 @pytest.mark.parametrize("arguments", ['{"a": 1, "b"', '{"a": 1, "b": 2}'])
 async def test_a_call_at_a_limit_is_not_run_and_not_asked_for_again(
-    finish: Finish, status: str, words: str, todo: str, arguments: str
+    finish: FinishReason, status: str, words: str, todo: str, arguments: str
 ) -> None:
     answer = reply(
         "I add.", call("1"), call("2", arguments=arguments), finish=finish, complete=False, usage=USED
@@ -57,7 +57,7 @@ async def test_a_call_at_a_limit_is_not_run_and_not_asked_for_again(
 
 
 @pytest.mark.parametrize("finish", ["length", "window"])
-async def test_a_limit_before_the_first_word_is_said_to_be_one(finish: Finish) -> None:
+async def test_a_limit_before_the_first_word_is_said_to_be_one(finish: FinishReason) -> None:
     host = FakeHost()
     model = ScriptedModel([ThoughtPart("hm"), reply("", finish=finish, usage=USED)])
     ended = await run_turn(host, model, turn="t", policy=QUICK)

@@ -13,7 +13,7 @@ import pytest
 
 from omni_tui.protocol import MAX_FRAME, encode
 from omni_tui.protocol import events as e
-from omni_tui.protocol import manage as m
+from omni_tui.protocol import server_management as m
 from omni_tui.protocol.commands import CallTool, ReconnectServer, RefreshServer
 from omni_tui.protocol.text import JsonText
 from omni_tui.protocol.wire import WireFrame, WireRead, WireText

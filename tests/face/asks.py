@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from omni_tui.protocol import JsonText, SafeText
-from omni_tui.protocol.asks import ServerAsked
+from omni_tui.protocol.server_requests import ServerRequestOpened
 from tests.face.scenario import START
 
 BOOKING: dict[str, Any] = {
@@ -44,7 +44,7 @@ REQUEST: dict[str, Any] = {
 }
 
 
-def asked(kind: str = "form", content: object = None, **changes: object) -> ServerAsked:
+def asked(kind: str = "form", content: object = None, **changes: object) -> ServerRequestOpened:
     """Return a question; `content` is what belongs to the server's words."""
     value = (
         {"form": BOOKING, "url": {"url": ADDRESS}, "sampling": REQUEST}[kind]
@@ -82,9 +82,9 @@ def asked(kind: str = "form", content: object = None, **changes: object) -> Serv
             "model": SafeText("anthropic/claude-sonnet-4-5"),
             "budget": SafeText("$0.42 of $0.50 left"),
         }
-    return ServerAsked(**{**values, **changes})  # type: ignore[arg-type]
+    return ServerRequestOpened(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def review(text: str = "1. slow is graver than 2. loud.", **changes: object) -> ServerAsked:
+def review(text: str = "1. slow is graver than 2. loud.", **changes: object) -> ServerRequestOpened:
     """Return a model's answer that waits to be sent."""
     return asked("sampling", {"text": text}, stage="review", digest="digest-review", **changes)

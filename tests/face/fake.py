@@ -20,7 +20,7 @@ from omni_tui.protocol import (
 )
 from omni_tui.protocol.commands import (
     CheckArguments,
-    Decide,
+    DecideCall,
     EditCall,
     Hello,
     ListSessions,
@@ -38,7 +38,7 @@ from omni_tui.protocol.events import (
     CommandFailed,
     EngineReady,
     ReplayDone,
-    ServerLog,
+    ServerLogRead,
     SessionsListed,
     TextPage,
     TurnEnded,
@@ -166,7 +166,7 @@ class FakeLink:
             case Replay(after=after):
                 self._replay(after)
                 return [ReplayDone(head=len(self.journal))]
-            case Decide(call=call, verdict=verdict, feedback=feedback):
+            case DecideCall(call=call, verdict=verdict, feedback=feedback):
                 state = _STATES.get(verdict)
                 done: list[AnyEvent] = [CommandDone()]
                 if state is not None:
@@ -183,7 +183,7 @@ class FakeLink:
             case CheckArguments():
                 return [ArgumentsChecked(problems=())]
             case ReadServerLog(server=server):
-                return [ServerLog(server=server, lines=(SafeText(f"{server}: listening"),))]
+                return [ServerLogRead(server=server, lines=(SafeText(f"{server}: listening"),))]
             case ListSessions():
                 return [SessionsListed(sessions=())]
             case _:

@@ -20,7 +20,14 @@ from omni_tui.protocol.events import (
     UsageChanged,
     UserMessage,
 )
-from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanPhase, PlanProposed, PlanTask, TaskChanged
+from omni_tui.protocol.plan import (
+    PlanDecided,
+    PlanEnded,
+    PlanPhase,
+    PlanProposed,
+    PlanTask,
+    PlanTaskChanged,
+)
 from tests.face.scenario import NOW, START, proposed
 
 ANALYSIS = (
@@ -105,11 +112,11 @@ def begun() -> list[AnyEvent]:
     ]
 
 
-def moved(task: str, state: str, ts: float = START + 44, **changes: Any) -> TaskChanged:
+def moved(task: str, state: str, ts: float = START + 44, **changes: Any) -> PlanTaskChanged:
     """Return a task's new state."""
     agent = {plan.id: plan.agent for phase in phases() for plan in phase.tasks}
     values = {"plan": "plan-1", "turn": "t1", "agent": agent.get(task, ""), "ts": ts}
-    return TaskChanged(task=task, state=state, **{**values, **changes})  # type: ignore[arg-type]
+    return PlanTaskChanged(task=task, state=state, **{**values, **changes})  # type: ignore[arg-type]
 
 
 def call(name: str, agent: str, tool: str = "search_files", **changes: Any) -> list[AnyEvent]:

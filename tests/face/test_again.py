@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 from omni_tui.face.panes.chat import ChatPane
 from omni_tui.face.screens.confirm import ConfirmScreen
-from omni_tui.face.widgets.wording import Wording
+from omni_tui.face.widgets.banners import EditBanner
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import BranchSession, Replay, SendMessage, SetMode
 from omni_tui.protocol.events import (
@@ -18,7 +18,7 @@ from omni_tui.protocol.events import (
     TurnEnded,
     UserMessage,
 )
-from omni_tui.protocol.offers import AttachedResource
+from omni_tui.protocol.prompts_and_resources import AttachedResource
 from tests.face import page, plans, scenario
 from tests.face.conftest import Face, until
 from tests.face.scenario import START, ready
@@ -30,7 +30,7 @@ FIRST = "Which notes mention the old host?"
 
 def squeezed(face: Face) -> str:
     """What the line over the composer says."""
-    return " ".join(str(line.content) for line in face.app.main.query(Wording))
+    return " ".join(str(line.content) for line in face.app.main.query(EditBanner))
 
 
 def harmless() -> list[object]:
@@ -105,7 +105,7 @@ async def test_esc_leaves_it_and_brings_back_what_was_being_written() -> None:
         await pilot.press("!", "escape")
         await until(pilot, lambda: chat.wording is None)
         assert chat.draft == "half a thought"
-        assert not chat.query(Wording)
+        assert not chat.query(EditBanner)
         await pilot.press("up")
         assert chat.draft == "And now?!"
         assert face.link.sent(BranchSession) == []

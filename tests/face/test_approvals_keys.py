@@ -15,9 +15,9 @@ from omni_tui.face import actions
 from omni_tui.face.keys import check_keys, may_approve
 from omni_tui.face.panes.approvals import ApprovalsPane
 from omni_tui.face.screens.batch import BatchScreen
-from omni_tui.face.screens.whole import WholeScreen
+from omni_tui.face.screens.full_view import FullViewScreen
 from omni_tui.protocol import SafeText
-from omni_tui.protocol.commands import CheckArguments, Decide, EditCall
+from omni_tui.protocol.commands import CheckArguments, DecideCall, EditCall
 from omni_tui.protocol.events import ArgumentsChecked, CallChanged, Problem, TextPage
 from tests.face.conftest import Face, until
 from tests.face.scenario import approval, ready
@@ -45,11 +45,11 @@ async def arrive(face: Face, pilot: Pilot[None], *, quiet: float = 1.0) -> Appro
     return pane
 
 
-async def decided(face: Face, pilot: Pilot[None]) -> Decide:
+async def decided(face: Face, pilot: Pilot[None]) -> DecideCall:
     """Let the moment pass in which a paste would show itself, and return the verdict."""
     face.clock.advance(0.1)
-    await until(pilot, lambda: bool(face.link.sent(Decide)))
-    return face.link.sent(Decide)[-1]
+    await until(pilot, lambda: bool(face.link.sent(DecideCall)))
+    return face.link.sent(DecideCall)[-1]
 
 
 async def nothing(face: Face, pilot: Pilot[None]) -> None:
@@ -58,7 +58,7 @@ async def nothing(face: Face, pilot: Pilot[None]) -> None:
     face.clock.advance(0.1)
     await until(pilot, lambda: not pane.holding)
     await pilot.pause()
-    assert face.link.sent(Decide) == []
+    assert face.link.sent(DecideCall) == []
 
 
 async def test_approving_names_exactly_what_was_painted() -> None:
@@ -119,7 +119,7 @@ async def test_a_held_key_approves_at_most_one_of_five() -> None:
             await pilot.press("A")
         face.clock.advance(1.0)
         await pilot.pause()
-        assert len(face.link.sent(Decide)) <= 1
+        assert len(face.link.sent(DecideCall)) <= 1
 
 
 async def test_after_a_decision_nothing_is_armed_and_the_cursor_stays_away() -> None:
@@ -135,7 +135,7 @@ async def test_after_a_decision_nothing_is_armed_and_the_cursor_stays_away() -> 
         await pilot.press("A")
         face.clock.advance(5.0)
         await pilot.pause()
-        assert [d.call for d in face.link.sent(Decide)] == ["c2"]
+        assert [d.call for d in face.link.sent(DecideCall)] == ["c2"]
 
 
 @pytest.mark.parametrize("boundary", range(11))
@@ -151,7 +151,7 @@ async def test_typing_in_the_composer_never_decides(boundary: int) -> None:
                 await pilot.pause()
             await pilot.press("space" if character == " " else character)
         await until(pilot, lambda: len(pane_of(face).queue) == 1)
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
         assert face.app.main.pane("chat").draft == text  # type: ignore[attr-defined]
 
 
@@ -180,7 +180,7 @@ async def test_keys_of_habit_never_approve(key: str) -> None:
         await pilot.press(key)
         face.clock.advance(1.0)
         await pilot.pause()
-        assert [d for d in face.link.sent(Decide) if d.verdict == "approve"] == []
+        assert [d for d in face.link.sent(DecideCall) if d.verdict == "approve"] == []
 
 
 async def test_rejecting_needs_no_quiet_time() -> None:
@@ -215,7 +215,7 @@ async def test_a_call_that_is_gone_leaves_nothing_chosen() -> None:
         await pilot.press("A")
         face.clock.advance(2.0)
         await pilot.pause()
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
 
 
 async def test_new_calls_never_move_the_cursor() -> None:
@@ -246,7 +246,7 @@ async def test_later_puts_it_last() -> None:
         pane = await arrive(face, pilot)
         await pilot.press("D")
         await until(pilot, lambda: pane.queue.calls == ["c3", "c2"])
-        assert face.link.sent(Decide)[0].verdict == "defer"
+        assert face.link.sent(DecideCall)[0].verdict == "defer"
 
 
 async def test_an_edit_is_checked_and_needs_its_own_approval() -> None:
@@ -274,7 +274,7 @@ async def test_an_edit_is_checked_and_needs_its_own_approval() -> None:
         await until(
             pilot, lambda: pane.shown is not None and pane.shown.edited and not pane.query(".-inline")
         )
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
         face.clock.advance(1.0)
         await until(pilot, lambda: pane.arming.armed)
         await pilot.press("A")
@@ -292,15 +292,15 @@ async def test_what_does_not_fit_is_opened_first_and_counts_at_its_end_only(comp
     async with face.app.run_test(size=SIZE) as pilot:
         await arrive(face, pilot)
         await pilot.press("A")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         screen = face.app.screen
-        assert isinstance(screen, WholeScreen)
+        assert isinstance(screen, FullViewScreen)
         await until(pilot, lambda: screen.view.count > 0)
         face.clock.advance(2.0)
         await pilot.press("A")
         face.clock.advance(2.0)
         await pilot.pause()
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
         if not screen.view.end_seen:
             await pilot.press("end")
         await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
@@ -323,9 +323,9 @@ async def test_the_whole_is_fetched_by_the_page() -> None:
     async with face.app.run_test(size=(100, 30)) as pilot:
         await arrive(face, pilot)
         await pilot.press("v")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         screen = face.app.screen
-        assert isinstance(screen, WholeScreen)
+        assert isinstance(screen, FullViewScreen)
         await until(pilot, lambda: screen.view.count > 0)
         assert screen.view.count < 30_000
         while screen.view.count < 30_000:
@@ -371,8 +371,8 @@ async def test_marked_calls_are_approved_by_their_number_and_a_shifted_key(size:
         await until(pilot, lambda: screen.arming.armed)
         await pilot.press("A")
         face.clock.advance(0.1)
-        await until(pilot, lambda: len(face.link.sent(Decide)) == 2)
-        assert {d.call for d in face.link.sent(Decide)} == {"c2", "c3"}
+        await until(pilot, lambda: len(face.link.sent(DecideCall)) == 2)
+        assert {d.call for d in face.link.sent(DecideCall)} == {"c2", "c3"}
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ async def test_nothing_else_approves_the_marked_calls(keys: tuple[str, ...]) -> 
             await until(pilot, lambda: not screen._decision.holding)
         face.clock.advance(1.0)
         await until(pilot, lambda: not screen._decision.holding)
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
 
 
 async def test_the_number_and_the_key_in_one_go_approve_nothing() -> None:
@@ -410,7 +410,7 @@ async def test_the_number_and_the_key_in_one_go_approve_nothing() -> None:
         await pilot.press("2", "A")
         face.clock.advance(1.0)
         await until(pilot, lambda: not screen._decision.holding)
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
 
 
 async def test_a_sheet_with_more_than_fits_is_read_to_its_end_first() -> None:
@@ -423,7 +423,7 @@ async def test_a_sheet_with_more_than_fits_is_read_to_its_end_first() -> None:
         await pilot.press("A")
         face.clock.advance(1.0)
         await until(pilot, lambda: not screen._decision.holding)
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
         assert not screen.view.end_seen
         await pilot.press("end")
         await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
@@ -431,7 +431,7 @@ async def test_a_sheet_with_more_than_fits_is_read_to_its_end_first() -> None:
         await until(pilot, lambda: screen.arming.armed)
         await pilot.press("A")
         face.clock.advance(0.1)
-        await until(pilot, lambda: len(face.link.sent(Decide)) == 2)
+        await until(pilot, lambda: len(face.link.sent(DecideCall)) == 2)
 
 
 @pytest.mark.parametrize("how", ["help", "palette", "whole", "zoom", "theme", "another pane", "resize"])
@@ -500,7 +500,7 @@ async def test_a_click_approves_only_what_is_armed() -> None:
 
 async def test_a_refused_verdict_leaves_the_call_waiting() -> None:
     face = Face(ready(), approval("c2"))
-    face.link.refuse(Decide, "The call changed", "its digest is another", "look at it again")
+    face.link.refuse(DecideCall, "The call changed", "its digest is another", "look at it again")
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("A")

@@ -10,15 +10,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from omni_tui.face.form.form import CHECK_DELAY
-from omni_tui.face.form.limits import problems_of
-from omni_tui.face.form.many import ManyBar
+from omni_tui.face.form.arguments_form import CHECK_DELAY
+from omni_tui.face.form.checkboxes import CheckboxBar
+from omni_tui.face.form.limits import limit_problems
 from omni_tui.face.form.model import FormModel
-from omni_tui.face.screens.ask import AskScreen
+from omni_tui.face.screens.elicitation import ElicitationScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
-from omni_tui.protocol.asks import AnswerAsk, AskClosed
 from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import CommandDone
+from omni_tui.protocol.server_requests import AnswerServerRequest, ServerRequestClosed
 from tests.face.asks import BOOKING, asked
 from tests.face.conftest import Face, until
 from tests.face.scenario import approval, ready
@@ -28,20 +28,20 @@ from tests.face.test_hostile_text import assert_harmless, drawn
 SIZE = (120, 40)
 
 
-async def opened(face: Face, pilot: Pilot[None]) -> AskScreen:
+async def opened(face: Face, pilot: Pilot[None]) -> ElicitationScreen:
     """Press A on the card and wait for the form."""
     await arrive(face, pilot)
     await pilot.press("A")
     face.clock.advance(0.1)
-    await until(pilot, lambda: isinstance(face.app.screen, AskScreen))
+    await until(pilot, lambda: isinstance(face.app.screen, ElicitationScreen))
     screen = face.app.screen
-    assert isinstance(screen, AskScreen)
+    assert isinstance(screen, ElicitationScreen)
     await until(pilot, lambda: screen.focused is not None)
     return screen
 
 
-def sent(face: Face) -> list[AnswerAsk]:
-    return face.link.sent(AnswerAsk)
+def sent(face: Face) -> list[AnswerServerRequest]:
+    return face.link.sent(AnswerServerRequest)
 
 
 async def test_defaults_stand_there_and_the_values_are_sent_with_f9() -> None:
@@ -80,7 +80,7 @@ async def test_what_is_missing_or_breaks_a_limit_is_said_at_the_field() -> None:
 async def test_what_the_engine_refuses_stays_on_the_form_with_its_words() -> None:
     face = Face(ready(), asked())
     face.link.refuse(
-        AnswerAsk, "Not sent", "the value of name is a secret you keep", "write something else"
+        AnswerServerRequest, "Not sent", "the value of name is a secret you keep", "write something else"
     )
     async with face.app.run_test(size=SIZE) as pilot:
         screen = await opened(face, pilot)
@@ -88,7 +88,7 @@ async def test_what_the_engine_refuses_stays_on_the_form_with_its_words() -> Non
         await until(pilot, lambda: "a secret you keep" in drawn(face.app))
         assert face.app.screen is screen
         assert json.loads(screen.form.arguments_json or "")["name"] == "Ada"
-        del face.link.answers[AnswerAsk]
+        del face.link.answers[AnswerServerRequest]
         await pilot.press("x", "f9")
         await until(pilot, lambda: len(sent(face)) == 2)
         assert json.loads(sent(face)[1].content_json)["name"] == "Adax"
@@ -111,7 +111,7 @@ async def test_esc_keeps_what_was_typed_while_the_question_is_open() -> None:
         screen = await opened(face, pilot)
         assert "Ada" in drawn(face.app)
         await pilot.press("escape")
-        face.link.emit(AskClosed(ask="a1", outcome="withdrawn", decider="server"))
+        face.link.emit(ServerRequestClosed(ask="a1", outcome="withdrawn", decider="server"))
         face.link.emit(asked())
         await until(pilot, lambda: pane_of(face).queue.calls == ["ask:a1"])
         await until(pilot, lambda: face.app.screen is face.app.main)
@@ -146,7 +146,9 @@ async def test_a_question_that_is_over_cannot_be_answered_and_what_was_typed_can
         await opened(face, pilot)
         await pilot.press(*"Ada")
         face.link.emit(
-            AskClosed(ask="a1", outcome="withdrawn", decider="server", reason=SafeText("it timed out"))
+            ServerRequestClosed(
+                ask="a1", outcome="withdrawn", decider="server", reason=SafeText("it timed out")
+            )
         )
         await until(pilot, lambda: "withdrawn by the server: it timed out" in drawn(face.app))
         await pilot.press("f9", "f12", "f12", "f7")
@@ -186,9 +188,9 @@ async def test_the_end_that_comes_before_the_reply_closes_the_form() -> None:
     face = Face(ready(), asked())
 
     def answer(_command: Any) -> list[AnyEvent]:
-        return [AskClosed(ask="a1", outcome="accepted", decider="user"), CommandDone()]
+        return [ServerRequestClosed(ask="a1", outcome="accepted", decider="user"), CommandDone()]
 
-    face.link.answers[AnswerAsk] = answer
+    face.link.answers[AnswerServerRequest] = answer
     async with face.app.run_test(size=SIZE) as pilot:
         await opened(face, pilot)
         await pilot.press(*"Ada", "f9")
@@ -198,7 +200,7 @@ async def test_the_end_that_comes_before_the_reply_closes_the_form() -> None:
 
 async def test_a_silent_engine_is_said_and_nothing_is_sent_twice_at_once() -> None:
     face = Face(ready(), asked())
-    face.link.answers[AnswerAsk] = lambda _c: []
+    face.link.answers[AnswerServerRequest] = lambda _c: []
     async with face.app.run_test(size=SIZE) as pilot:
         await opened(face, pilot)
         await pilot.press(*"Ada", "f9")
@@ -233,7 +235,7 @@ async def test_some_of_a_few_values_are_ticked() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         screen = await opened(face, pilot)
         await pilot.press(*"Ada", "tab", "tab", "tab")
-        assert isinstance(screen.focused, ManyBar)
+        assert isinstance(screen.focused, CheckboxBar)
         assert "□ vegan  □ kosher  □ none" in drawn(face.app)
         await pilot.press("space", "right", "right", "space")
         assert "■ vegan  □ kosher  ■ none" in drawn(face.app)
@@ -256,7 +258,7 @@ async def test_ticks_with_titles_and_defaults_take_a_row_each_where_they_are_lon
     face = Face(ready(), asked("form", schema))
     async with face.app.run_test(size=SIZE) as pilot:
         screen = await opened(face, pilot)
-        (bar,) = screen.form.query(ManyBar)  # the other default has an order that boxes would lose
+        (bar,) = screen.form.query(CheckboxBar)  # the other default has an order that boxes would lose
         await until(pilot, lambda: bar.size.height == 5)
         assert "■ a rather long title, number 3" in drawn(face.app)
         await pilot.press("f9")
@@ -323,9 +325,9 @@ async def test_no_schema_breaks_the_card_or_the_form(name: str, size: tuple[int,
         pane = await arrive(face, pilot)
         assert_harmless(drawn(face.app))
         pane.decide("ask:a1", "digest-a1", "approve")
-        await until(pilot, lambda: isinstance(face.app.screen, AskScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, ElicitationScreen))
         screen = face.app.screen
-        assert isinstance(screen, AskScreen)
+        assert isinstance(screen, ElicitationScreen)
         await until(pilot, lambda: screen.form.is_mounted)
         await pilot.press("tab", "x", "f9", "ctrl+r", "ctrl+r", "end", "f9")
         await pilot.pause()
@@ -395,5 +397,5 @@ def test_old_names_of_choices_are_their_titles() -> None:
 )
 def test_limits(name: str, value: object, what: str) -> None:
     field = FormModel(json.dumps(BOOKING)).field
-    found = problems_of(field, JsonText(json.dumps({name: value})))
+    found = limit_problems(field, JsonText(json.dumps({name: value})))
     assert found == ([(f"/{name}", what)] if what else [])

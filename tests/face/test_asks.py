@@ -8,14 +8,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from omni_tui.face.approval.asks import Asked
-from omni_tui.face.form.form import ArgumentsForm
+from omni_tui.face.approval.server_request_card import PendingRequestItem
+from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.approvals import ApprovalsPane
+from omni_tui.face.screens.full_view import FullViewScreen
 from omni_tui.face.screens.tool import ToolScreen
-from omni_tui.face.screens.whole import WholeScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
-from omni_tui.protocol.asks import AnswerAsk, AskClosed, AskOutcome, EditAsk, OpenAskPage, ServerAsked
 from omni_tui.protocol.commands import CallTool, CheckArguments, DescribeTool
 from omni_tui.protocol.events import (
     CallChanged,
@@ -28,6 +27,14 @@ from omni_tui.protocol.events import (
     SessionOpened,
     ToolDetails,
 )
+from omni_tui.protocol.server_requests import (
+    AnswerServerRequest,
+    EditServerRequest,
+    OpenServerRequestPage,
+    ServerRequestClosed,
+    ServerRequestOpened,
+    ServerRequestOutcome,
+)
 from tests.face.asks import ADDRESS, REQUEST, asked, review
 from tests.face.conftest import Face, until
 from tests.face.scenario import approval, proposed, ready
@@ -38,7 +45,7 @@ SIZE = (160, 45)
 KINDS = ["url", "sampling", "review"]
 
 
-def question(kind: str, **changes: object) -> ServerAsked:
+def question(kind: str, **changes: object) -> ServerRequestOpened:
     return review("fine", **changes) if kind == "review" else asked(kind, **changes)
 
 
@@ -50,10 +57,10 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-async def answered(face: Face, pilot: Pilot[None]) -> AnswerAsk:
+async def answered(face: Face, pilot: Pilot[None]) -> AnswerServerRequest:
     face.clock.advance(0.1)
-    await until(pilot, lambda: bool(face.link.sent(AnswerAsk)))
-    return face.link.sent(AnswerAsk)[-1]
+    await until(pilot, lambda: bool(face.link.sent(AnswerServerRequest)))
+    return face.link.sent(AnswerServerRequest)[-1]
 
 
 async def nothing(face: Face, pilot: Pilot[None]) -> None:
@@ -61,7 +68,7 @@ async def nothing(face: Face, pilot: Pilot[None]) -> None:
     face.clock.advance(0.1)
     await until(pilot, lambda: not pane.holding)
     await pilot.pause()
-    assert face.link.sent(AnswerAsk) == []
+    assert face.link.sent(AnswerServerRequest) == []
 
 
 # --- the queue and what counts it
@@ -82,13 +89,13 @@ async def test_questions_stand_among_the_calls_in_order_and_are_counted(size: tu
         row = next(line for line in drawn(face.app).split("\n") if " 2 " in line and "travel" in line)
         assert "travel › asks for values" in row
         assert "I can book" in row
-        face.link.emit(AskClosed(ask="a1", outcome="withdrawn", decider="server"))
+        face.link.emit(ServerRequestClosed(ask="a1", outcome="withdrawn", decider="server"))
         await until(pilot, lambda: pane.count == 2)
         assert len(face.app.overview.pending) == 2
 
 
 async def test_another_session_forgets_questions_and_replay_brings_open_ones_only() -> None:
-    closed = AskClosed(ask="old", outcome="declined", decider="user")
+    closed = ServerRequestClosed(ask="old", outcome="declined", decider="user")
     face = Face(ready(), asked(ask="old"), closed, asked())
     async with face.app.run_test(size=SIZE) as pilot:
         await face.settle(pilot)
@@ -112,7 +119,7 @@ async def test_later_puts_a_question_last_and_tells_no_server() -> None:
         pane = await arrive(face, pilot)
         await pilot.press("D")
         await until(pilot, lambda: pane.queue.calls == ["c2", "ask:a1"])
-        assert face.link.sent(AnswerAsk) == []
+        assert face.link.sent(AnswerServerRequest) == []
         face.link.emit(approval("c3"))
         await until(pilot, lambda: pane.queue.calls == ["c2", "c3", "ask:a1"])
 
@@ -150,8 +157,8 @@ async def test_a_page_shows_host_and_whole_address_and_can_be_opened_first() -> 
         assert "nothing has been fetched" in text
         assert "! the page is on another host" in text
         await pilot.press("o")
-        await until(pilot, lambda: len(face.link.sent(OpenAskPage)) == 1)
-        assert face.link.sent(OpenAskPage)[0].digest == "digest-a1"
+        await until(pilot, lambda: len(face.link.sent(OpenServerRequestPage)) == 1)
+        assert face.link.sent(OpenServerRequestPage)[0].digest == "digest-a1"
         await nothing(face, pilot)
         assert pane.count == 1
 
@@ -166,7 +173,7 @@ async def test_a_page_where_no_browser_is_says_what_to_do_and_copies_the_address
         await pilot.press("o")
         await pilot.press("y")
         await until(pilot, lambda: copied == [ADDRESS])
-        assert face.link.sent(OpenAskPage) == []
+        assert face.link.sent(OpenServerRequestPage) == []
 
 
 async def _note(copied: list[str], text: str) -> None:
@@ -254,7 +261,7 @@ async def test_keys_of_habit_answer_nothing(key: str) -> None:
         await pilot.press(key)
         face.clock.advance(1.0)
         await pilot.pause()
-        assert face.link.sent(AnswerAsk) == []
+        assert face.link.sent(AnswerServerRequest) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -281,7 +288,7 @@ async def test_a_question_that_is_over_while_the_key_is_down_is_not_answered() -
         pane = await arrive(face, pilot)
         await pilot.press("A")
         assert pane.holding
-        face.link.emit(AskClosed(ask="a1", outcome="withdrawn", decider="server"))
+        face.link.emit(ServerRequestClosed(ask="a1", outcome="withdrawn", decider="server"))
         await until(pilot, lambda: pane.queue.calls == ["c2"])
         await nothing(face, pilot)
         assert pane.rows.selected is None
@@ -301,7 +308,7 @@ async def test_a_toast_over_the_card_forbids_accepting() -> None:
 
 async def test_a_held_key_accepts_one_stage_only() -> None:
     face = Face(ready(), asked("sampling"))
-    face.link.answers[AnswerAsk] = lambda _c: [CommandDone(), review()]
+    face.link.answers[AnswerServerRequest] = lambda _c: [CommandDone(), review()]
     async with face.app.run_test(size=SIZE) as pilot:
         await arrive(face, pilot)
         await pilot.press("A")
@@ -310,12 +317,15 @@ async def test_a_held_key_accepts_one_stage_only() -> None:
             await pilot.press("A")
         face.clock.advance(1.0)
         await pilot.pause()
-        assert len(face.link.sent(AnswerAsk)) <= 1
+        assert len(face.link.sent(AnswerServerRequest)) <= 1
 
 
 async def test_the_card_follows_a_sampling_to_its_second_stage_unarmed() -> None:
     face = Face(ready(), asked("sampling"), approval("c2"))
-    face.link.answers[AnswerAsk] = lambda _c: [CommandDone(), asked("sampling", stage="answering")]
+    face.link.answers[AnswerServerRequest] = lambda _c: [
+        CommandDone(),
+        asked("sampling", stage="answering"),
+    ]
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("A")
@@ -328,13 +338,13 @@ async def test_the_card_follows_a_sampling_to_its_second_stage_unarmed() -> None
         face.clock.advance(0.1)
         await pilot.press("A")
         await until(pilot, lambda: not pane.holding)
-        assert len(face.link.sent(AnswerAsk)) == 1
+        assert len(face.link.sent(AnswerServerRequest)) == 1
         face.clock.advance(1.0)
         await until(pilot, lambda: pane.arming.armed)
         await pilot.press("A")
         face.clock.advance(0.1)
-        await until(pilot, lambda: len(face.link.sent(AnswerAsk)) == 2)
-        assert face.link.sent(AnswerAsk)[-1].digest == "digest-review"
+        await until(pilot, lambda: len(face.link.sent(AnswerServerRequest)) == 2)
+        assert face.link.sent(AnswerServerRequest)[-1].digest == "digest-review"
 
 
 async def test_a_question_that_was_put_off_is_not_followed() -> None:
@@ -363,7 +373,9 @@ async def test_while_the_model_answers_it_can_only_be_declined() -> None:
 
 async def test_a_refused_answer_leaves_the_question_waiting() -> None:
     face = Face(ready(), asked("url"))
-    face.link.refuse(AnswerAsk, "The question changed", "its digest is another", "look at it again")
+    face.link.refuse(
+        AnswerServerRequest, "The question changed", "its digest is another", "look at it again"
+    )
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("A")
@@ -383,11 +395,11 @@ async def test_an_edit_of_the_messages_is_sent_exactly_and_asks_no_tool() -> Non
         area.load_text('{"messages": [')
         await pilot.press("ctrl+o")
         await pilot.pause()
-        assert face.link.sent(EditAsk) == []
+        assert face.link.sent(EditServerRequest) == []
         area.load_text('{"messages": [], "temperature": 1.10}')
         await pilot.press("ctrl+o")
-        await until(pilot, lambda: len(face.link.sent(EditAsk)) == 1)
-        edit = face.link.sent(EditAsk)[0]
+        await until(pilot, lambda: len(face.link.sent(EditServerRequest)) == 1)
+        edit = face.link.sent(EditServerRequest)[0]
         assert (edit.ask, edit.digest) == ("a1", "digest-a1")
         assert json.loads(edit.content_json) == {"messages": [], "temperature": 1.1}
         assert face.link.sent(CheckArguments) == []
@@ -396,7 +408,7 @@ async def test_an_edit_of_the_messages_is_sent_exactly_and_asks_no_tool() -> Non
 
 async def test_a_refused_edit_stays_in_the_editor() -> None:
     face = Face(ready(), review())
-    face.link.refuse(EditAsk, "The answer is too long")
+    face.link.refuse(EditServerRequest, "The answer is too long")
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("e")
@@ -417,15 +429,15 @@ async def test_a_long_answer_is_opened_first_and_sent_at_its_end_only() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         await arrive(face, pilot)
         await pilot.press("A")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         screen = face.app.screen
-        assert isinstance(screen, WholeScreen)
+        assert isinstance(screen, FullViewScreen)
         await until(pilot, lambda: screen.view.count > 3000)
         face.clock.advance(2.0)
         await pilot.press("A")
         face.clock.advance(2.0)
         await pilot.pause()
-        assert face.link.sent(AnswerAsk) == []
+        assert face.link.sent(AnswerServerRequest) == []
         await pilot.press("end")
         await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
         face.clock.advance(2.0)
@@ -438,7 +450,7 @@ async def test_the_whole_closes_when_the_question_changes() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("v")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         face.link.emit(asked("sampling", digest="another"))
         await until(pilot, lambda: face.app.screen is face.app.main)
         assert pane.shown is not None
@@ -453,7 +465,7 @@ async def test_what_is_not_all_here_cannot_be_accepted() -> None:
         await nothing(face, pilot)
         assert "only be declined" in pane.said
         await pilot.press("v")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         await pilot.press("end")
         face.clock.advance(2.0)
         await pilot.press("A")
@@ -492,7 +504,9 @@ async def test_hostile_words_reach_no_terminal(kind: str, size: tuple[int, int])
             await pilot.press(*keys)
             await pilot.pause()
             assert_harmless(drawn(face.app))
-        face.link.emit(AskClosed(ask="a1", outcome="declined", decider="user", reason=bad, answer=bad))
+        face.link.emit(
+            ServerRequestClosed(ask="a1", outcome="declined", decider="user", reason=bad, answer=bad)
+        )
         await pilot.press("f4")
         await pilot.pause()
         assert_harmless(drawn(face.app))
@@ -507,7 +521,7 @@ async def test_a_message_of_100_kilobytes_is_drawn_fast_and_has_to_be_seen() -> 
         assert pane.arming.painted is not None
         assert not pane.arming.painted.whole
         await pilot.press("A")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         await nothing(face, pilot)
 
 
@@ -515,13 +529,13 @@ async def test_a_restart_closes_what_was_asked() -> None:
     face = Face(ready(), SessionOpened(title=SafeText("t"), mode="chat", model=SafeText("m")), asked())
     async with face.app.run_test(size=SIZE) as pilot:
         await face.settle(pilot)
-        face.link.emit(AskClosed(ask="a1", outcome="withdrawn", decider="restart"))
+        face.link.emit(ServerRequestClosed(ask="a1", outcome="withdrawn", decider="restart"))
         await until(pilot, lambda: pane_of(face).count == 0)
         assert isinstance(face.app.overview.ready, EngineReady)
 
 
 def test_the_item_answers_for_what_it_wraps() -> None:
-    item = Asked(asked(edited=True), "files › x")
+    item = PendingRequestItem(asked(edited=True), "files › x")
     assert (item.call, item.digest, item.server, item.edited) == ("ask:a1", "digest-a1", "travel", True)
 
 
@@ -545,7 +559,7 @@ async def transcript(face: Face, pilot: Pilot[None]) -> str:
     ],
 )
 async def test_the_conversation_says_who_asked_what_and_how_it_ended(
-    outcome: AskOutcome, decider: str, said: str
+    outcome: ServerRequestOutcome, decider: str, said: str
 ) -> None:
     face = Face(ready(), asked())
     async with face.app.run_test(size=SIZE) as pilot:
@@ -553,7 +567,9 @@ async def test_the_conversation_says_who_asked_what_and_how_it_ended(
         assert "? travel › asks for values" in text
         assert "◌ waiting for you" in text
         face.link.emit(
-            AskClosed(ask="a1", outcome=outcome, decider=decider, answer=SafeText('{"name": "Ada"}'))
+            ServerRequestClosed(
+                ask="a1", outcome=outcome, decider=decider, answer=SafeText('{"name": "Ada"}')
+            )
         )
         await until(pilot, lambda: said in drawn(face.app))
         assert '└ {"name": "Ada"}' in drawn(face.app)
@@ -605,5 +621,5 @@ async def test_a_call_by_hand_says_that_the_server_waits_for_the_person(
         await until(pilot, lambda: len(face.app.overview.pending) == 2)
         await pilot.pause()
         assert ("the server asks something of you: F5 leads to it" in drawn(face.app)) is told
-        face.link.emit(AskClosed(ask="a1", outcome="declined", decider="user"))
+        face.link.emit(ServerRequestClosed(ask="a1", outcome="declined", decider="user"))
         await until(pilot, lambda: "asks something of you" not in drawn(face.app))

@@ -19,15 +19,15 @@ from textual.content import Content
 from textual.geometry import Region
 from textual.widget import Widget
 
+from omni_tui.face.approval.argument_lines import key_name
 from omni_tui.face.approval.arming import Arming
-from omni_tui.face.approval.blocks import key_name
-from omni_tui.face.approval.body import Body, arrange
-from omni_tui.face.approval.calls import compose_body
-from omni_tui.face.approval.card import Card
-from omni_tui.face.approval.keys import key_lines
-from omni_tui.face.approval.visible import identifier
+from omni_tui.face.approval.call_card import compose_body
+from omni_tui.face.approval.card import ApprovalCard
+from omni_tui.face.approval.card_body import CardBody, fit_card
+from omni_tui.face.approval.decision_keys import key_lines
+from omni_tui.face.approval.visible import visible_identifier
 from omni_tui.face.themes import fallback_variables
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.events import ApprovalRequested
 from tests.face.fake import FakeClock
@@ -59,14 +59,14 @@ def say(words: str) -> None:
     sys.stdout.write(f"\n{words}")
 
 
-def a_card() -> Card:
+def a_card() -> ApprovalCard:
     arming = Arming(FakeClock(0.0))
 
     def keys() -> list[Content]:
         assert card.item is not None
         return key_lines(card.item, lambda name: name[0], "$done", card.size.width)
 
-    card = Card(arming, keys, lambda: [])
+    card = ApprovalCard(arming, keys, lambda: [])
     return card
 
 
@@ -92,7 +92,7 @@ def not_found(arguments: Table, text: str) -> list[list[str]]:
     return [each for each in lost if each]
 
 
-def check(card: Card, arguments: Table) -> bool:
+def check(card: ApprovalCard, arguments: Table) -> bool:
     """Hold what the card says against what it painted; True if it says that all is there."""
     card.show(call_with(arguments))
     text = painted(card)
@@ -199,14 +199,16 @@ def test_what_does_not_show_is_marked_wherever_it_stands_on_a_card(odd: str, whe
     ],
 )
 def test_letters_that_pass_for_others_are_marked_in_names(name: str, shown: str) -> None:
-    assert identifier(name) == shown
+    assert visible_identifier(name) == shown
     item = msgspec.structs.replace(approval("c1"), server=name)
     assert shown in compose_body(item, 200).head[0].plain
 
 
 def test_a_line_that_does_not_fit_its_row_makes_no_card_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = Body([Content("head")], [Content("x" * 50)], [Content("all 1 shown")], [], [], blocks=[(1, 1)])
-    lines, whole = arrange(body, [], (40, 20), lambda line: line.cell_length <= 40)
+    body = CardBody(
+        [Content("head")], [Content("x" * 50)], [Content("all 1 shown")], [], [], blocks=[(1, 1)]
+    )
+    lines, whole = fit_card(body, [], (40, 20), lambda line: line.cell_length <= 40)
     assert not whole
     assert not any("all 1 shown" in line.plain for line in lines)
     assert any("1 more line" in line.plain for line in lines)

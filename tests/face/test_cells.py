@@ -15,11 +15,11 @@ from textual.style import Style
 from textual.visual import RenderOptions
 from wcwidth import iter_graphemes
 
-from omni_tui.face.cells import LONGEST, breaks, cells, fitting, graphemes
+from omni_tui.face.cells import MAX_GRAPHEME, breaks, cells, fitting, graphemes
 from omni_tui.face.results.wrap import breaks as result_breaks
-from omni_tui.face.transcript.lines import Span, copied, fit
+from omni_tui.face.transcript.lines import Span, copied_text, fit
 from omni_tui.face.transcript.lines import wrap as transcript_wrap
-from omni_tui.face.widgets.lines import fold, rows, wrap
+from omni_tui.face.widgets.lines_view import fold, wrap, wrap_rows
 from tests.lengths import examples
 
 FAMILY = "👨‍👩‍👧‍👦"
@@ -111,7 +111,7 @@ def test_graphemes_end_only_where_unicode_ends_them(text: str) -> None:
     found = list(graphemes(text))
     assert "".join(text[start:end] for start, end, _ in found) == text
     assert all(before[1] == after[0] for before, after in pairwise(found))
-    long = any(end - start == LONGEST for start, end, _ in found)
+    long = any(end - start == MAX_GRAPHEME for start, end, _ in found)
     assert long or {end for _, end, _ in found} <= boundaries(text)
     assert sum(wide for *_, wide in found) >= cells(text)
 
@@ -150,7 +150,7 @@ def test_wrapping_loses_only_spaces_and_tears_nothing(text: str, width: int) -> 
         assert {start, end} <= ends
     pieces = [text[start:end] for start, end in spans]
     assert all(fits_or_is_alone(piece, width) for piece in pieces)
-    assert rows(text, width) == pieces
+    assert wrap_rows(text, width) == pieces
     wrapped = [piece.plain for piece in wrap(Content(text, strip_control_codes=False), width)]
     assert wrapped in (pieces, [text])
     assert all(fits_or_is_alone(piece, width) for piece in wrapped)
@@ -173,7 +173,7 @@ def test_rows_of_the_transcript_tear_nothing(text: str, width: int, hard: bool) 
     text = text.replace("\r\n", "")
     lines = transcript_wrap([Span(text)], width, hard=hard)
     assert all(fits_or_is_alone(line.text, width) for line in lines)
-    assert copied(lines).replace(" ", "") == text.replace(" ", "")
+    assert copied_text(lines).replace(" ", "") == text.replace(" ", "")
     ends = {0, *(end for _, end, _ in graphemes(text))}
     at = 0
     for line in lines:
@@ -207,7 +207,7 @@ def test_shortened_text_is_torn_nowhere(text: str, width: int) -> None:
 )
 def test_each_script_is_cut_between_its_characters(text: str, width: int, wanted: list[str]) -> None:
     assert [piece.plain for piece in fold(Content(text), width)] == wanted
-    assert rows(text, width) == wanted
+    assert wrap_rows(text, width) == wanted
     assert [line.text for line in transcript_wrap([Span(text)], width, hard=True)] == wanted
 
 
@@ -219,10 +219,10 @@ def test_a_grapheme_wider_than_the_room_has_a_row_of_its_own() -> None:
 
 def test_endless_marks_joiners_and_invisible_characters_make_rows_that_end() -> None:
     for text in ("a" + "\u0301" * 5_000, "👩" + "\u200d👩" * 3_000, "\u200b" * 5_000, "क" + "्क" * 3_000):
-        for pieces in (rows(text, 10), [piece.plain for piece in fold(Content(text), 10)]):
+        for pieces in (wrap_rows(text, 10), [piece.plain for piece in fold(Content(text), 10)]):
             assert "".join(pieces) == text
             assert max(map(len, pieces)) <= 8 * 10
-        assert max(end - start for start, end, _ in graphemes(text)) <= LONGEST
+        assert max(end - start for start, end, _ in graphemes(text)) <= MAX_GRAPHEME
 
 
 def test_a_tab_is_given_the_room_that_it_is_painted_with() -> None:

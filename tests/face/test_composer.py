@@ -10,9 +10,9 @@ from textual._xterm_parser import XTermParser
 from textual.widgets import Static
 
 from omni_tui.face.actions import Action
-from omni_tui.face.port import Refused
+from omni_tui.face.port import CommandError
 from omni_tui.face.widgets.composer import MAX_MESSAGE, MAX_ROWS
-from omni_tui.face.widgets.drafts import LARGE_PASTE, History
+from omni_tui.face.widgets.draft_text import LARGE_PASTE, MessageHistory
 from omni_tui.protocol import AnyCommand, AnyEvent, LinkClosed, SafeText
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import CommandFailed, UserMessage
@@ -115,7 +115,7 @@ async def test_what_was_sent_is_remembered_once() -> None:
 
 
 def test_history_is_bounded() -> None:
-    history = History()
+    history = MessageHistory()
     for number in range(2_000):
         history.add(str(number))
     assert len(history.entries) == 500
@@ -311,7 +311,7 @@ async def test_markup_is_text() -> None:
 
 
 def _refuse(_command: AnyCommand) -> AnyEvent:
-    raise Refused(CommandFailed(what=SafeText("no session"), todo=SafeText("open one")))
+    raise CommandError(CommandFailed(what=SafeText("no session"), todo=SafeText("open one")))
 
 
 def _gone(_command: AnyCommand) -> AnyEvent:

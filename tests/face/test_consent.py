@@ -8,7 +8,7 @@ import pytest
 from textual.geometry import Size
 from textual.pilot import Pilot
 
-from omni_tui.face.screens.consent import ConsentScreen, launch_lines
+from omni_tui.face.screens.trust import TrustServerScreen, launch_lines
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
 from omni_tui.protocol.consent import LaunchRead
@@ -44,19 +44,19 @@ def launch(**more: object) -> LaunchRead:
     return LaunchRead(**{**fields, **more})  # type: ignore[arg-type]
 
 
-async def ask(face: Face, pilot: Pilot[None], answer: LaunchRead) -> ConsentScreen:
+async def ask(face: Face, pilot: Pilot[None], answer: LaunchRead) -> TrustServerScreen:
     """Press y on the server that waits, and let what it starts be drawn."""
     face.link.answers[ReadLaunch] = lambda _command: [answer]
     await face.settle(pilot)
     await pilot.press("f2", "end", "y")
-    await until(pilot, lambda: isinstance(face.app.screen, ConsentScreen))
+    await until(pilot, lambda: isinstance(face.app.screen, TrustServerScreen))
     screen = face.app.screen
-    assert isinstance(screen, ConsentScreen)
+    assert isinstance(screen, TrustServerScreen)
     await until(pilot, lambda: screen.view.count > 0)
     return screen
 
 
-def text_of(screen: ConsentScreen) -> str:
+def text_of(screen: TrustServerScreen) -> str:
     return "\n".join(screen.view.render_line(y).text for y in range(screen.view.count))
 
 

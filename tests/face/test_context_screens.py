@@ -8,18 +8,18 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from omni_tui.face.context.lines import window_lines
+from omni_tui.face.context.window_lines import window_lines
 from omni_tui.face.form.controls import TextBox
 from omni_tui.face.screens.context import ContextScreen
-from omni_tui.face.screens.system import SystemScreen
-from omni_tui.face.transcript.items import Fold, NoticeItem
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.screens.system_prompt import SystemPromptScreen
+from omni_tui.face.transcript.fold import Fold, NoticeItem
+from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.context import (
+    BuiltinToolCalled,
     ContextChanged,
     ContextPart,
     ContextSummarised,
-    MetaCalled,
     ReadSystem,
     SetSystem,
     ShrunkResult,
@@ -133,7 +133,7 @@ async def test_slash_context_and_slash_system_open_them() -> None:
         await pilot.press("f4", "slash", *"context", "enter")
         await until(pilot, lambda: isinstance(face.app.screen, ContextScreen))
         await pilot.press("s")
-        await until(pilot, lambda: isinstance(face.app.screen, SystemScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, SystemPromptScreen))
 
 
 # --- the system prompt ----------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def prompting(own: str = "Be brief.") -> Face:
 async def test_the_system_prompt_is_shown_changed_and_saved(size: tuple[int, int]) -> None:
     face = prompting()
     async with face.app.run_test(size=size) as pilot:
-        await opened(face, pilot, "system", SystemScreen)
+        await opened(face, pilot, "system", SystemPromptScreen)
         box = face.app.screen.query_one(TextBox)
         await until(pilot, lambda: not box.disabled)
         assert box.text == "Be brief."
@@ -173,20 +173,20 @@ async def test_the_system_prompt_is_shown_changed_and_saved(size: tuple[int, int
         foot = face.app.screen.query_one("#screen-foot")
         await until(pilot, lambda: "saved; the model is told so" in str(foot.render()))
         await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(face.app.screen, SystemScreen))
+        await until(pilot, lambda: not isinstance(face.app.screen, SystemPromptScreen))
 
 
 async def test_leaving_with_something_unsaved_takes_two_escapes() -> None:
     face = prompting()
     async with face.app.run_test(size=(120, 40)) as pilot:
-        await opened(face, pilot, "system", SystemScreen)
+        await opened(face, pilot, "system", SystemPromptScreen)
         box = face.app.screen.query_one(TextBox)
         await until(pilot, lambda: not box.disabled)
         await pilot.press("x", "escape")
         await pilot.pause()
-        assert isinstance(face.app.screen, SystemScreen)
+        assert isinstance(face.app.screen, SystemPromptScreen)
         await pilot.press("escape")
-        await until(pilot, lambda: not isinstance(face.app.screen, SystemScreen))
+        await until(pilot, lambda: not isinstance(face.app.screen, SystemPromptScreen))
         assert face.link.sent(SetSystem) == []
 
 
@@ -194,7 +194,7 @@ async def test_a_refusal_is_said_and_nothing_is_lost() -> None:
     face = prompting()
     face.link.refuse(SetSystem, "it is too long", todo="say less")
     async with face.app.run_test(size=(120, 40)) as pilot:
-        await opened(face, pilot, "system", SystemScreen)
+        await opened(face, pilot, "system", SystemPromptScreen)
         box = face.app.screen.query_one(TextBox)
         await until(pilot, lambda: not box.disabled)
         await pilot.press("x", "f9")
@@ -218,7 +218,7 @@ async def test_a_pin_is_added_to_what_is_told_in_every_request() -> None:
 def test_the_hosts_own_tools_and_summaries_stand_in_the_transcript() -> None:
     fold = Fold()
     fold.apply(
-        MetaCalled(
+        BuiltinToolCalled(
             turn="t", tool="find_tools", asked=SafeText("zebra"), answer=SafeText("zoo__zebra"), seq=1
         )
     )

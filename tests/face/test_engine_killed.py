@@ -10,7 +10,7 @@ from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.tools import ToolsPane
 from omni_tui.face.screens.tool import ToolScreen
 from omni_tui.protocol import Link, SafeText
-from omni_tui.protocol.commands import CallTool, Decide, DescribeTool, Hello
+from omni_tui.protocol.commands import CallTool, DecideCall, DescribeTool, Hello
 from omni_tui.protocol.events import CommandDone
 from tests.face import scenario
 from tests.face.conftest import Face, until
@@ -101,7 +101,7 @@ async def test_a_decision_that_nobody_heard_is_not_said_to_be_made(
     key: str, word: str, taken: bool
 ) -> None:
     face = Face(scenario.ready(), scenario.approval("c2"))
-    face.link.answers[Decide] = lambda _command: []
+    face.link.answers[DecideCall] = lambda _command: []
     async with face.app.run_test(size=(160, 45)) as pilot:
         await arrive(face, pilot)
         if not taken:
@@ -112,7 +112,7 @@ async def test_a_decision_that_nobody_heard_is_not_said_to_be_made(
         pane = pane_of(face)
         face.clock.advance(0.1)
         if taken:
-            await until(pilot, lambda: bool(face.link.sent(Decide)))
+            await until(pilot, lambda: bool(face.link.sent(DecideCall)))
             face.link.crash()
         await until(pilot, lambda: not pane.holding and not pane.queue.deciding)
         await until(pilot, lambda: "may not have heard" in "".join(told.words for told in face.app.told))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from omni_tui.face.transcript.calls import state_of
-from omni_tui.face.transcript.items import CallItem, Fold
+from omni_tui.face.transcript.call_lines import state_of
+from omni_tui.face.transcript.fold import CallItem, Fold
 from omni_tui.protocol import SafeText
 from omni_tui.protocol import events as e
 
@@ -31,7 +31,7 @@ def test_a_cached_result_says_how_old_it_is() -> None:
 
 def test_the_next_attempt_and_its_reason_are_shown() -> None:
     sent = e.CallChanged(call="c", state="dispatching")
-    ahead = e.AttemptAhead(call="c", attempt=2, of=3, delay_s=0.5, reason=SafeText("not connected"))
+    ahead = e.AttemptScheduled(call="c", attempt=2, of=3, delay_s=0.5, reason=SafeText("not connected"))
     assert item(proposed(), sent, ahead).message == "try 2 of 3 in 0.5 s, after: not connected"
 
 

@@ -13,11 +13,11 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from omni_tui.face.form.checking import by_engine
+from omni_tui.face.form.arguments_form import BATCH, ArgumentsForm, RawBox
+from omni_tui.face.form.checks import engine_check
 from omni_tui.face.form.controls import ChoiceBar
-from omni_tui.face.form.form import BATCH, ArgumentsForm, RawBox
+from omni_tui.face.form.field_rows import FieldRow
 from omni_tui.face.form.groups import GroupRow
-from omni_tui.face.form.widgets import Row
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import ArgumentsChecked, Problem
@@ -50,7 +50,7 @@ async def shown(
     size: tuple[int, int] = (80, 40),
 ) -> AsyncIterator[tuple[Pilot[None], ArgumentsForm, ToolApp]]:
     port = port or ScriptedPort()
-    form = ArgumentsForm(json.dumps(of), arguments, check=by_engine(port, "files", "tool"))
+    form = ArgumentsForm(json.dumps(of), arguments, check=engine_check(port, "files", "tool"))
     app = ToolApp(form, port=port)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
@@ -59,8 +59,8 @@ async def shown(
         yield pilot, form, app
 
 
-def row(form: ArgumentsForm, name: str) -> Row:
-    return next(r for r in form.query(Row) if r.node.field.name == name)
+def row(form: ArgumentsForm, name: str) -> FieldRow:
+    return next(r for r in form.query(FieldRow) if r.node.field.name == name)
 
 
 async def test_typing_fills_in_the_arguments_and_enter_sends_nothing() -> None:
@@ -83,7 +83,7 @@ async def test_a_list_grows_and_shrinks_by_keys() -> None:
         await pilot.press("plus", "minus", "minus")
         await pilot.pause()
         assert form.arguments_json == '{"path":"p","edits":[]}'
-        assert len(form.query(Row)) == 3
+        assert len(form.query(FieldRow)) == 3
 
 
 async def test_an_item_in_the_middle_is_removed_and_the_others_stay() -> None:
@@ -292,10 +292,10 @@ async def test_many_choices_show_one_at_a_time() -> None:
 async def test_a_nested_object_opens_and_closes() -> None:
     of = schema(where={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]})
     async with shown(of) as (pilot, form, _):
-        assert len(form.query(Row)) == 1
+        assert len(form.query(FieldRow)) == 1
         await pilot.press("right")
         await pilot.pause()
-        assert len(form.query(Row)) == 2
+        assert len(form.query(FieldRow)) == 2
         assert form.arguments_json == "{}"
         await pilot.press("tab", *"Bern")
         assert form.arguments_json == '{"where":{"city":"Bern"}}'
@@ -310,9 +310,9 @@ async def test_a_tool_without_arguments_says_so() -> None:
 async def test_thousands_of_fields_are_mounted_as_they_are_reached() -> None:
     of = of_properties({f"field{n}": {"type": "string"} for n in range(3000)})
     async with shown(of) as (pilot, form, _):
-        assert len(form.query(Row)) == BATCH
+        assert len(form.query(FieldRow)) == BATCH
         await pilot.press(*["tab"] * BATCH)
-        await until(pilot, lambda: len(form.query(Row)) == 2 * BATCH, "the next rows")
+        await until(pilot, lambda: len(form.query(FieldRow)) == 2 * BATCH, "the next rows")
         await until(pilot, lambda: row(form, f"field{BATCH}").has_focus_within, "the first of them")
         await pilot.press("x")
         assert form.arguments_json == f'{{"field{BATCH}":"x"}}'

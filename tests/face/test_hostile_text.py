@@ -11,8 +11,8 @@ from rich.segment import Segment
 from textual.color import Color
 
 from omni_tui.face.app import OmniApp
-from omni_tui.face.egress import EgressFilter
 from omni_tui.face.messages import OpenTool
+from omni_tui.face.output_filter import SafeOutputFilter
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
 from omni_tui.protocol.commands import DescribeTool, ListSessions, ReadServerLog
 from omni_tui.protocol.events import (
@@ -24,7 +24,7 @@ from omni_tui.protocol.events import (
     Notice,
     Problem,
     ServerChanged,
-    ServerLog,
+    ServerLogRead,
     SessionInfo,
     SessionOpened,
     SessionsListed,
@@ -122,7 +122,7 @@ async def test_no_place_lets_it_through(text: str, size: tuple[int, int]) -> Non
 async def test_screens_and_toasts_let_nothing_through(text: str) -> None:
     face = Face(*scenario.whole())
     bad = SafeText(text)
-    face.link.answers[ReadServerLog] = lambda _c: [ServerLog(server="git", lines=(bad, bad))]
+    face.link.answers[ReadServerLog] = lambda _c: [ServerLogRead(server="git", lines=(bad, bad))]
     info = SessionInfo(id="s", title=bad, created=1.0, updated=1.0, events=1)
     face.link.answers[ListSessions] = lambda _c: [SessionsListed(sessions=(info,))]
     schema = JsonText(json.dumps({"type": "object", "properties": {text[:80]: {"description": text}}}))
@@ -165,7 +165,7 @@ async def test_a_markup_action_in_a_name_is_no_action() -> None:
 
 def test_the_second_ring_is_installed_and_replaces_what_a_terminal_obeys() -> None:
     app = OmniApp(Face().link)
-    ring = [one for one in app.get_line_filters() if isinstance(one, EgressFilter)]
+    ring = [one for one in app.get_line_filters() if isinstance(one, SafeOutputFilter)]
     assert len(ring) == 1
     for text in HOSTILE:
         out = ring[0].apply([Segment("ok "), Segment(text.replace("\n", ""))], Color(0, 0, 0))
@@ -177,7 +177,7 @@ def test_the_second_ring_is_installed_and_replaces_what_a_terminal_obeys() -> No
 async def test_without_the_second_ring_the_guard_of_this_test_would_bite(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(EgressFilter, "apply", lambda _self, segments, _background: segments)
+    monkeypatch.setattr(SafeOutputFilter, "apply", lambda _self, segments, _background: segments)
     face = Face(*everywhere("\x1b]52;c;x\x1b\\"))
     async with face.app.run_test(size=(160, 45)) as pilot:
         await face.settle(pilot)

@@ -7,12 +7,12 @@ import threading
 import pytest
 
 from omni_tui.face.approval import card as card_module
-from omni_tui.face.approval.body import Body
-from omni_tui.face.approval.card import Card
-from omni_tui.face.approval.items import Item, compose_body
-from omni_tui.face.screens import whole as whole_module
-from omni_tui.face.screens.whole import WholeScreen
-from omni_tui.protocol.commands import Decide
+from omni_tui.face.approval.card import ApprovalCard
+from omni_tui.face.approval.card_body import CardBody
+from omni_tui.face.approval.pending_items import PendingItem, compose_body
+from omni_tui.face.screens import full_view as whole_module
+from omni_tui.face.screens.full_view import FullViewScreen
+from omni_tui.protocol.commands import DecideCall
 from tests.face import scenario
 from tests.face.conftest import Face, until
 from tests.face.scenario import approval
@@ -32,7 +32,7 @@ async def test_a_large_card_is_laid_out_in_a_thread_and_armed_only_once_it_is_pa
 ) -> None:
     go, threads = threading.Event(), []
 
-    def slow(item: Item, width: int) -> Body:
+    def slow(item: PendingItem, width: int) -> CardBody:
         if len(item.arguments) > card_module.LARGE:
             threads.append(threading.current_thread())
             assert go.wait(30)
@@ -47,14 +47,14 @@ async def test_a_large_card_is_laid_out_in_a_thread_and_armed_only_once_it_is_pa
         await until(pilot, lambda: "Laying out" in screen_text(face.app))
         face.clock.advance(5.0)
         await pilot.press("A")  # not all of it is shown: the whole view opens, and waits for its text too
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         face.clock.advance(5.0)
         await pilot.press("A")
         await pilot.pause()
-        assert face.link.sent(Decide) == []
+        assert face.link.sent(DecideCall) == []
         await pilot.press("escape")
         go.set()
-        card = face.app.main.query_one(Card)
+        card = face.app.main.query_one(ApprovalCard)
         await until(pilot, lambda: "Laying out" not in screen_text(face.app) and bool(card._lines))
         assert "text" in screen_text(face.app)
         assert threading.main_thread() not in threads

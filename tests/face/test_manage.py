@@ -16,12 +16,12 @@ from omni_tui.face import actions
 from omni_tui.face.form.rows import FormRow
 from omni_tui.face.panes.servers import ServerRows
 from omni_tui.face.screens.confirm import ConfirmScreen
-from omni_tui.face.screens.server import ServerScreen
-from omni_tui.face.screens.wire import FrameRows, WireScreen
+from omni_tui.face.screens.server_form import ServerFormScreen
+from omni_tui.face.screens.wire import FrameRows, WireLogScreen
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import ReconnectServer, RemoveServer
 from omni_tui.protocol.events import CommandDone, FileSaved, Problem, ServerChanged
-from omni_tui.protocol.manage import (
+from omni_tui.protocol.server_management import (
     CheckServer,
     DisableServer,
     EditServer,
@@ -33,7 +33,7 @@ from omni_tui.protocol.manage import (
     SaveWire,
     SetWireLog,
 )
-from omni_tui.protocol.settings import KEPT, ServerSettings
+from omni_tui.protocol.server_settings import KEPT, ServerSettings
 from omni_tui.protocol.wire import ServerChecked, ServerRead, WireFrame, WireRead, WireText
 from omni_tui.security.text import safe
 from tests.face import scenario
@@ -109,7 +109,7 @@ async def test_a_new_server_by_address_checked_while_typing(size: tuple[int, int
     face = form_face(problems=problems)
     async with face.app.run_test(size=size) as pilot:
         await opened(face, pilot, "n")
-        assert isinstance(face.app.screen, ServerScreen)
+        assert isinstance(face.app.screen, ServerFormScreen)
         await pilot.press(*"web", "enter", "right", "enter")
         assert row(face, "url").display
         assert not row(face, "command").display
@@ -383,7 +383,7 @@ async def test_the_wire_is_off_until_switched_on_and_then_followed(size: tuple[i
     wire = Wire(face, frame(1), frame(2, kind="answer", after_ms=12.3))
     async with face.app.run_test(size=size) as pilot:
         await opened(face, pilot, "w")
-        assert isinstance(face.app.screen, WireScreen)
+        assert isinstance(face.app.screen, WireLogScreen)
         await until(pilot, lambda: "Nothing is noted" in text_of(face))
         assert face.link.sent(SetWireLog) == []
         await pilot.press("w")

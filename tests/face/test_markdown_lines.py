@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_tui.face.transcript.code import highlight
-from omni_tui.face.transcript.lines import Line, copied
+from omni_tui.face.transcript.lines import Line, copied_text
 from omni_tui.face.transcript.markdown import MAX_CHARS, code_blocks, markdown
 from omni_tui.face.transcript.stream import StreamText
 from tests.face.page import ANSWER
@@ -56,7 +56,7 @@ def test_code_is_highlighted_shaded_and_named() -> None:
     assert roles(lines, "why") == "code code-comment"
     assert lines[0].text.endswith("python")
     assert lines[0].fill == "code"
-    assert copied(lines) == "return 'x'  # why"
+    assert copied_text(lines) == "return 'x'  # why"
 
 
 def test_code_keeps_its_columns_and_is_cut_not_wrapped_at_words() -> None:
@@ -65,7 +65,7 @@ def test_code_keeps_its_columns_and_is_cut_not_wrapped_at_words() -> None:
 
 def test_long_code_lines_copy_back_whole() -> None:
     code = "x = " + "abc " * 40
-    assert copied(markdown(f"```\n{code}\n```", 30)) == code
+    assert copied_text(markdown(f"```\n{code}\n```", 30)) == code
 
 
 def test_an_ordered_list_keeps_its_numbers_aligned() -> None:
@@ -143,11 +143,11 @@ def test_hostile_markdown_is_done_in_time(text: str) -> None:
 @pytest.mark.parametrize("depth", [3, 8, 9, 10, 18, 19, 40])
 @pytest.mark.parametrize("mark", ["> ", "- "])
 def test_nothing_nests_so_deep_that_it_vanishes(mark: str, depth: int) -> None:
-    assert "kept" in copied(markdown(mark * depth + "kept", 80))
+    assert "kept" in copied_text(markdown(mark * depth + "kept", 80))
 
 
 def test_a_text_too_long_is_shown_as_it_is() -> None:
-    assert copied(markdown("**a** " * MAX_CHARS, 80)).startswith("**a** **a**")
+    assert copied_text(markdown("**a** " * MAX_CHARS, 80)).startswith("**a** **a**")
 
 
 def test_highlighting_changes_no_character() -> None:

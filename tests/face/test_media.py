@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widgets import Input
 
-from omni_tui.face.results.save import SaveBar
+from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.results.view import ResultView
 from omni_tui.face.screens.reader import ReaderScreen
 from omni_tui.protocol import AnyCommand, AnyEvent, SafeText

@@ -6,7 +6,7 @@ import pytest
 
 from omni_tui.face.messages import RunAction
 from omni_tui.face.overview import Overview
-from omni_tui.face.transcript.items import Fold, NoticeItem, TextItem
+from omni_tui.face.transcript.fold import Fold, NoticeItem, TextItem
 from omni_tui.face.widgets.status import right_parts
 from omni_tui.protocol import SafeText
 from omni_tui.protocol import events as ev
@@ -90,9 +90,9 @@ async def test_a_budget_is_set_and_nonsense_is_not_sent() -> None:
 
 def test_the_words_about_spending() -> None:
     overview = Overview()
-    assert "Nothing is known" in overview.spending_words()
+    assert "Nothing is known" in overview.spending_summary()
     overview.apply(SPENT)
-    words = overview.spending_words()
+    words = overview.spending_summary()
     assert "this session 900 tokens, $0.5000" in words
     assert "today 90,000 tokens, $1.5000 of $2" in words
 

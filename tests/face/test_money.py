@@ -60,7 +60,7 @@ def test_the_sentence_says_what_is_unknown() -> None:
             session_tokens=10, session_cost=0.0, day_tokens=20, day_cost=0.5, unpriced=2, session_unpriced=1
         )
     )
-    words = overview.spending_words()
+    words = overview.spending_summary()
     assert "this session 10 tokens, price unknown" in words
     assert "today 20 tokens, at least $0.5000" in words
     assert "the price of 2 requests of today is unknown" in words

@@ -12,7 +12,7 @@ from omni_tui.face.panes.chat import ChatPane
 from omni_tui.face.screens.help import HelpScreen
 from omni_tui.face.screens.welcome import _CHOICES, WelcomeScreen
 from omni_tui.protocol import SafeText
-from omni_tui.protocol.commands import AddServer, Decide
+from omni_tui.protocol.commands import AddServer, DecideCall
 from tests.face import scenario
 from tests.face.conftest import Face, until
 from tests.face.test_approvals_keys import arrive, decided, pane_of
@@ -117,7 +117,7 @@ async def test_whoever_decided_the_last_call_can_decide_the_next() -> None:
         face.clock.advance(1.0)
         await pilot.press("A")
         face.clock.advance(0.1)
-        await until(pilot, lambda: len(face.link.sent(Decide)) == 2)
+        await until(pilot, lambda: len(face.link.sent(DecideCall)) == 2)
 
 
 async def test_a_command_written_as_a_name_is_put_where_it_belongs() -> None:

@@ -10,30 +10,29 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
-from omni_tui.face.offers.browser import OfferRows, OffersScreen
-from omni_tui.face.offers.index import OfferIndex
-from omni_tui.face.offers.prompt import PromptScreen
-from omni_tui.face.offers.resource import ResourceScreen
-from omni_tui.face.offers.template import TemplateScreen
 from omni_tui.face.panes.chat import ChatPane
 from omni_tui.face.panes.servers import ServersPane
-from omni_tui.face.results.save import SaveBar
+from omni_tui.face.prompts_resources.browser import PromptResourceBrowser, PromptResourceRows
+from omni_tui.face.prompts_resources.index import PromptResourceIndex
+from omni_tui.face.prompts_resources.prompt import PromptScreen
+from omni_tui.face.prompts_resources.resource import ResourceScreen
+from omni_tui.face.prompts_resources.template import TemplateScreen
+from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.widgets.composer import Composer
 from omni_tui.face.widgets.mentions import Mentions, typed_mention
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import FileSaved, ServerChanged, TextPage, UserMessage
 from omni_tui.protocol.media import CheckPart, OpenPart, PartChecked, PartOpened
-from omni_tui.protocol.offers import (
+from omni_tui.protocol.prompts_and_resources import (
     AttachedResource,
     Attachment,
     CompleteArgument,
     Completions,
-    FollowResource,
     GetPrompt,
-    OffersListed,
     OpenResource,
     PromptArgument,
+    PromptsAndResourcesListed,
     PromptSummary,
     PromptText,
     ReadPart,
@@ -42,6 +41,7 @@ from omni_tui.protocol.offers import (
     ResourceSummary,
     ResourceUpdated,
     SaveResourcePart,
+    SubscribeResource,
     SubscriptionsChanged,
     TemplateSummary,
 )
@@ -82,7 +82,7 @@ FILES = TemplateSummary(
     address=SafeText("doc://{path}"),
     variables=("path",),
 )
-LISTED = OffersListed(
+LISTED = PromptsAndResourcesListed(
     server="docs",
     generation=1,
     last=True,
@@ -135,17 +135,17 @@ async def command(pilot: Pilot[None], text: str) -> None:
 
 
 def test_a_list_is_replaced_when_its_last_page_came() -> None:
-    index = OfferIndex()
+    index = PromptResourceIndex()
     index.apply(LISTED)
-    first = OffersListed(server="docs", generation=2, last=False, resources=(resource("new"),))
+    first = PromptsAndResourcesListed(server="docs", generation=2, last=False, resources=(resource("new"),))
     assert not index.apply(first)
     assert len(index.find("", (ResourceSummary,), 10)[0]) == 3
-    assert index.apply(OffersListed(server="docs", generation=2, last=True))
+    assert index.apply(PromptsAndResourcesListed(server="docs", generation=2, last=True))
     assert [one.label for one in index.find("", (ResourceSummary,), 10)[0]] == ["new"]
 
 
 def test_search_wants_every_word_and_puts_names_first() -> None:
-    index = OfferIndex()
+    index = PromptResourceIndex()
     index.apply(LISTED)
     found, more = index.find("docs feat", (ResourceSummary,), 10)
     assert [one.label for one in found] == ["features"]
@@ -182,20 +182,20 @@ async def test_browsing_filtering_and_reading(make_face: type[Face]) -> None:
     async with one.app.run_test(size=SIZE) as pilot:
         await one.settle(pilot)
         await command(pilot, "/resources")
-        assert isinstance(pilot.app.screen, OffersScreen)
+        assert isinstance(pilot.app.screen, PromptResourceBrowser)
         text = seen(pilot)
         assert "architecture" in text
         assert "files {…}" in text
         assert "\u202e" not in text
         assert "\x1b" not in text
         await pilot.press("slash", *"feat")
-        await until(pilot, lambda: len(pilot.app.screen.query_one(OfferRows).keys) == 1)
+        await until(pilot, lambda: len(pilot.app.screen.query_one(PromptResourceRows).keys) == 1)
         await pilot.press("enter", "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, ResourceScreen))
         await until(pilot, lambda: "all of them" in seen(pilot))
         assert one.link.sent(OpenResource)[-1].uri == "doc://features"
         await pilot.press("escape")
-        assert isinstance(pilot.app.screen, OffersScreen)
+        assert isinstance(pilot.app.screen, PromptResourceBrowser)
 
 
 async def test_saving_what_is_read(make_face: type[Face]) -> None:
@@ -221,8 +221,8 @@ async def test_following_and_news(make_face: type[Face]) -> None:
         await one.settle(pilot)
         await command(pilot, "/resources")
         await pilot.press("f")
-        await until(pilot, lambda: bool(one.link.sent(FollowResource)))
-        assert one.link.sent(FollowResource)[0].on
+        await until(pilot, lambda: bool(one.link.sent(SubscribeResource)))
+        assert one.link.sent(SubscribeResource)[0].on
         one.link.emit(SubscriptionsChanged(server="docs", uris=("doc://architecture",)))
         await until(pilot, lambda: "○ followed" in seen(pilot))
         news = ResourceUpdated(server="docs", uri="doc://architecture", label=SafeText("architecture"))
@@ -230,8 +230,8 @@ async def test_following_and_news(make_face: type[Face]) -> None:
         await until(pilot, lambda: "● changed" in seen(pilot))
         assert len(pilot.app._notifications) == 1, "what nobody has looked at is told of once"
         await pilot.press("f")
-        await until(pilot, lambda: len(one.link.sent(FollowResource)) == 2)
-        assert not one.link.sent(FollowResource)[1].on
+        await until(pilot, lambda: len(one.link.sent(SubscribeResource)) == 2)
+        assert not one.link.sent(SubscribeResource)[1].on
 
 
 async def test_a_template_is_filled_in(make_face: type[Face]) -> None:
@@ -397,7 +397,7 @@ async def test_typing_among_ten_thousand_resources_stays_in_the_composer(make_fa
     many = tuple(resource(f"note {number}") for number in range(10_000))
     for start in range(0, 10_000, 1_000):
         one.link.emit(
-            OffersListed(
+            PromptsAndResourcesListed(
                 server="many", generation=1, last=start == 9_000, resources=many[start : start + 1_000]
             )
         )
@@ -442,9 +442,9 @@ async def test_the_servers_pane_opens_what_its_server_offers(make_face: type[Fac
         assert isinstance(pane, ServersPane)
         pane._rows.select(first.name)
         await pilot.press("p")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OffersScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, PromptResourceBrowser))
         screen = pilot.app.screen
-        assert isinstance(screen, OffersScreen)
+        assert isinstance(screen, PromptResourceBrowser)
         assert screen.kind == "prompts"
         assert screen.query_one(Input).value == first.name
 

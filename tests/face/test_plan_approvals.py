@@ -10,8 +10,8 @@ from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face.approval.arming import Painted
 from omni_tui.face.panes.approvals import ApprovalsPane
-from omni_tui.face.screens.whole import WholeScreen
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.screens.full_view import FullViewScreen
+from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.plan import DecidePlan, EditPlan, PlanDecided, PlanPhase, PlanTask
@@ -103,9 +103,9 @@ async def test_a_plan_that_does_not_fit_is_approved_only_at_its_end() -> None:
         await arrive(face, pilot)
         assert "more lines: A opens the whole of it" in card(pane_of(face))
         await pilot.press("A")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         screen = face.app.screen
-        assert isinstance(screen, WholeScreen)
+        assert isinstance(screen, FullViewScreen)
         await until(pilot, lambda: screen.view.count > 10)
         face.clock.advance(1.0)
         await pilot.press("A")
@@ -125,9 +125,9 @@ async def test_the_whole_view_closes_when_the_plan_changes_under_it() -> None:
     async with face.app.run_test(size=SMALL) as pilot:
         await arrive(face, pilot)
         await pilot.press("v")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         face.link.emit(plans.plan(digest="other", edited=True))
-        await until(pilot, lambda: not isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: not isinstance(face.app.screen, FullViewScreen))
         assert face.link.sent(DecidePlan) == []
 
 
@@ -249,9 +249,9 @@ async def test_a_monstrous_plan_is_harmless_and_opens_whole(size: tuple[int, int
         assert pane.arming.painted is not None
         assert not pane.arming.painted.whole
         await pilot.press("v")
-        await until(pilot, lambda: isinstance(face.app.screen, WholeScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         screen = face.app.screen
-        assert isinstance(screen, WholeScreen)
+        assert isinstance(screen, FullViewScreen)
         await until(pilot, lambda: screen.view.count > 200)
         assert_harmless(drawn(face.app).replace("\u200d", ""))
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from omni_tui.face.approval.queue import Queue, QueueRows
+from omni_tui.face.approval.queue import PendingQueue, QueueRows
 from omni_tui.face.overview import Overview
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.entries import EndItem
-from omni_tui.face.transcript.items import Fold, PlanItem, TaskItem
-from omni_tui.face.transcript.lanes import MAX_ITEMS
+from omni_tui.face.transcript.fold import Fold, PlanItem, TaskItem
+from omni_tui.face.transcript.item_types import EndItem
+from omni_tui.face.transcript.sub_agents import MAX_ITEMS
 from omni_tui.face.widgets.status import right_parts
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import (
@@ -91,7 +91,7 @@ def test_the_clocks_of_a_plan_stand_still_when_the_engine_is_gone() -> None:
 
 
 def test_a_row_of_the_queue_names_the_task_of_its_agent() -> None:
-    queue = Queue()
+    queue = PendingQueue()
     for event in plans.running():
         queue.apply(event)
     asked = approval("c-agent", {"path": "x"})

@@ -8,8 +8,8 @@ from textual.screen import ModalScreen, Screen
 from omni_tui.face.panes.servers import ServersPane
 from omni_tui.face.panes.tools import ToolsPane
 from omni_tui.face.widgets.footer import FooterBar
+from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
-from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.status import StatusBar
 from omni_tui.protocol.events import ModeChanged
 from tests.face import scenario
@@ -42,7 +42,7 @@ async def test_a_redraw_asked_for_under_a_sheet_that_closes_at_once_still_comes(
     async with face.app.run_test(size=SIZE) as pilot:
         await face.settle(pilot)
         drawn: list[int] = []
-        soon = Soon(face.app.main, lambda: drawn.append(1))
+        soon = NextFrameCall(face.app.main, lambda: drawn.append(1))
         sheet = Sheet()
         await face.app.push_screen(sheet)
         for _ in range(5):
@@ -61,7 +61,7 @@ async def test_a_redraw_of_what_has_gone_is_none() -> None:
         await face.settle(pilot)
         footer = face.app.main.query_one(FooterBar)
         drawn: list[int] = []
-        soon = Soon(footer, lambda: drawn.append(1))
+        soon = NextFrameCall(footer, lambda: drawn.append(1))
         await footer.remove()
         soon.ask()
         later: list[int] = []

@@ -15,8 +15,8 @@ from omni_tui.face.app import OmniApp
 from omni_tui.face.messages import CopyText, OpenTool, RunAction, ShowServerLog
 from omni_tui.face.screens.confirm import ConfirmScreen
 from omni_tui.face.screens.help import HelpScreen
-from omni_tui.face.screens.log import LogScreen
 from omni_tui.face.screens.main import PANES
+from omni_tui.face.screens.server_log import ServerLogScreen
 from omni_tui.face.screens.welcome import WelcomeScreen
 from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.status import StatusBar
@@ -33,7 +33,7 @@ from omni_tui.protocol.commands import (
 )
 from omni_tui.protocol.events import (
     CommandDone,
-    Lagged,
+    EventsDropped,
     ModeChanged,
     ServerChanged,
     SessionOpened,
@@ -244,7 +244,7 @@ async def test_slash_commands_reach_the_same_actions() -> None:
         face.app.post_message(RunAction("mode", "auto"))
         await until(pilot, lambda: bool(face.link.sent(SetMode)))
         face.app.post_message(RunAction("log", "search"))
-        await until(pilot, lambda: isinstance(face.app.screen, LogScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, ServerLogScreen))
         await until(pilot, lambda: "search: listening" in screen_text(face.app))
 
 
@@ -297,7 +297,7 @@ async def test_events_seen_twice_count_once_and_lagging_asks_for_the_rest() -> N
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
         tokens = face.app.overview.tokens
-        face.link.emit(Lagged(after=3))
+        face.link.emit(EventsDropped(after=3))
         await until(pilot, lambda: bool(face.link.sent(Replay)))
         await face.settle(pilot)
         assert face.app.overview.tokens == tokens
@@ -342,7 +342,7 @@ async def test_keys_stay_live_while_ten_thousand_events_are_replayed() -> None:
 
 
 async def test_a_batch_ends_after_its_time_even_if_more_is_there() -> None:
-    from omni_tui.face.pump import BATCH_S
+    from omni_tui.face.event_pump import BATCH_S
 
     face = Face(scenario.ready())
     async with face.app.run_test(size=(120, 40)) as pilot:

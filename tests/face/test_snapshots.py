@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from omni_tui.face.screens.ask import AskScreen
+from omni_tui.face.screens.elicitation import ElicitationScreen
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent, SafeText
 from tests.face import asks, plans, scenario
@@ -130,11 +130,11 @@ def test_the_form_of_a_question(snap_compare: Snap) -> None:
         await until(pilot, lambda: face.app.main.pane("approvals")._was_armed)  # type: ignore[attr-defined]
         await pilot.press("A")
         face.clock.advance(0.1)
-        await until(pilot, lambda: isinstance(face.app.screen, AskScreen))
+        await until(pilot, lambda: isinstance(face.app.screen, ElicitationScreen))
         await until(pilot, lambda: face.app.screen.focused is not None)
         await pilot.press(*"A", "f9")
         screen = face.app.screen
-        assert isinstance(screen, AskScreen)
+        assert isinstance(screen, ElicitationScreen)
         await until(pilot, lambda: screen.form.problems == 1)
 
     events = [scenario.ready(), *scenario.servers(), QUESTIONS["form"]]

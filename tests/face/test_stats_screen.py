@@ -8,11 +8,11 @@ import pytest
 from textual.pilot import Pilot
 
 from omni_tui.face.screens.stats import StatsScreen
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol.call_stats import ClearCache, PoolDepth, ReadStats, StatsRead, ToolExecutions
 from omni_tui.protocol.commands import AnyCommand
 from omni_tui.protocol.events import CallFinished, CommandDone
-from omni_tui.protocol.execution import ClearCache, PoolDepth, ReadStats, StatsRead, ToolExecutions
 from tests.face.conftest import Face, until
 from tests.face.scenario import ready
 

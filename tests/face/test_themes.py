@@ -8,9 +8,9 @@ import pytest
 from textual.color import Color
 
 from omni_tui.face.app import OmniApp
-from omni_tui.face.memory import remember_theme, remembered_theme
 from omni_tui.face.options import FaceOptions
-from omni_tui.face.themes import BadTheme, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.saved_theme import load_saved_theme, save_theme
+from omni_tui.face.themes import ThemeError, built_in_dir, fallback_variables, load_theme, load_themes
 from tests.face import scenario
 from tests.face.conftest import Face
 from tests.face.fake import FakeClock, FakeLink
@@ -100,7 +100,7 @@ def test_a_theme_of_one_line_is_whole(tmp_path: Path) -> None:
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadTheme, match="UTF-8"):
+    with pytest.raises(ThemeError, match="UTF-8"):
         load_theme(path)
 
 
@@ -112,7 +112,7 @@ async def test_a_theme_of_the_person_and_its_memory(tmp_path: Path) -> None:
         app.run_named("theme", "dusk")
         await pilot.pause()
         assert app.theme == "dusk"
-    assert remembered_theme(str(tmp_path / "state")) == "dusk"
+    assert load_saved_theme(str(tmp_path / "state")) == "dusk"
     assert OmniApp(FakeLink(), options).theme == "dusk"
     assert (
         OmniApp(FakeLink(), FaceOptions(theme="terminal", state_dir=options.state_dir)).theme == "terminal"
@@ -125,15 +125,15 @@ def test_an_unknown_theme_falls_back(tmp_path: Path) -> None:
 
 def test_a_damaged_memory_is_no_memory(tmp_path: Path) -> None:
     (tmp_path / "face.json").write_text("[1,")
-    assert remembered_theme(str(tmp_path)) == ""
+    assert load_saved_theme(str(tmp_path)) == ""
     (tmp_path / "face.json").write_text("[1]")
-    assert remembered_theme(str(tmp_path)) == ""
-    assert remember_theme(str(tmp_path), "omni-light")
-    assert remembered_theme(str(tmp_path)) == "omni-light"
+    assert load_saved_theme(str(tmp_path)) == ""
+    assert save_theme(str(tmp_path), "omni-light")
+    assert load_saved_theme(str(tmp_path)) == "omni-light"
     assert list(tmp_path.iterdir()) == [tmp_path / "face.json"]
 
 
 def test_a_folder_that_cannot_be_written_is_no_crash(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert not remember_theme(str(blocked), "omni-light")
+    assert not save_theme(str(blocked), "omni-light")

@@ -14,15 +14,16 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from omni_tui.face.results.history import KEPT, CallHistory
-from omni_tui.face.results.pages import STRUCTURED, WHOLE
-from omni_tui.face.results.save import SaveBar
-from omni_tui.face.results.status import ConfirmBar
-from omni_tui.face.results.tree import JsonTree
+from omni_tui.face.results.call_status import ConfirmBar
+from omni_tui.face.results.history import CALLS_KEPT, CallHistory
+from omni_tui.face.results.json_tree import JsonTree
+from omni_tui.face.results.part_pages import STRUCTURED, WHOLE
+from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.results.view import ResultView
 from omni_tui.face.results.wrap import breaks
 from omni_tui.face.screens.tool import ToolScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
 from omni_tui.protocol.commands import (
     CallTool,
     CancelCall,
@@ -43,7 +44,6 @@ from omni_tui.protocol.events import (
     TextPage,
     ToolDetails,
 )
-from omni_tui.protocol.tasks import CallTask, TaskProgress
 from omni_tui.security.text import safe, safe_line
 from tests.face.tool_app import HOSTILE, ScriptedPort, ToolApp, assert_safe, refused, settled, until
 
@@ -655,9 +655,11 @@ async def test_a_call_by_hand_is_known_exactly_without_asking() -> None:
 
 def test_the_history_keeps_the_last_calls_of_each_tool() -> None:
     history = CallHistory()
-    for number in range(KEPT + 5):
+    for number in range(CALLS_KEPT + 5):
         history.apply(proposed(f"c{number}"))
-    assert [past.call for past in history.of("files", "list")] == [f"c{n}" for n in range(5, KEPT + 5)]
+    assert [past.call for past in history.of("files", "list")] == [
+        f"c{n}" for n in range(5, CALLS_KEPT + 5)
+    ]
     assert history.get("c0") is None
     assert history.apply(CallChanged(call="c0", state="approved")) is None
 

@@ -13,7 +13,7 @@ from textual.widgets import Input, Tree
 
 from omni_tui.face.panes.tool_index import SHOWN, ToolIndex
 from omni_tui.face.panes.tool_tree import CHUNK, ToolTree
-from omni_tui.face.panes.tools import Matches, ToolsPane, side_by_side
+from omni_tui.face.panes.tools import ToolRows, ToolsPane, fit_names
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import (
     CallFinished,
@@ -230,7 +230,7 @@ async def test_a_match_always_names_its_server(width: int) -> None:
 def test_of_neither_name_nothing_is_left(
     name: str, server: str, cells: int, shown: tuple[str, str]
 ) -> None:
-    assert side_by_side(name, server, cells) == shown
+    assert fit_names(name, server, cells) == shown
     assert sum(map(cell_len, shown)) + 2 <= cells
 
 
@@ -238,9 +238,9 @@ async def test_arrows_move_in_the_matches_while_the_keys_stay_in_the_filter() ->
     async with shown(*TWO) as (pilot, pane, app):
         await pilot.press("slash", *"file")
         await until(pilot, lambda: pane.has_class("-finding"), "the matches")
-        assert pane.query_one(Matches).selected == "files\nedit_file"
+        assert pane.query_one(ToolRows).selected == "files\nedit_file"
         await pilot.press("down", "down", "up")
-        assert pane.query_one(Matches).selected == "files\ndelete_file"
+        assert pane.query_one(ToolRows).selected == "files\ndelete_file"
         assert pane.query_one(Input).has_focus
         await pilot.press("enter")
         await pilot.pause()
@@ -264,7 +264,7 @@ async def test_a_filter_follows_the_list() -> None:
         await pilot.press("slash", *"stat")
         await until(pilot, lambda: pane.has_class("-finding"), "the matches")
         pane.apply(listed("files", [tool("files", "stat")], 2))
-        await until(pilot, lambda: len(pane.query_one(Matches).keys) == 2, "the new tool among them")
+        await until(pilot, lambda: len(pane.query_one(ToolRows).keys) == 2, "the new tool among them")
         assert "stat" in app.seen()
 
 
@@ -273,7 +273,7 @@ async def test_more_matches_than_are_shown_are_counted() -> None:
     async with shown(server("big"), listed("big", tools)) as (pilot, pane, app):
         await pilot.press("slash", *"make")
         await until(pilot, lambda: pane.has_class("-finding"), "the matches")
-        assert len(pane.query_one(Matches).keys) == SHOWN
+        assert len(pane.query_one(ToolRows).keys) == SHOWN
         assert f"… {10_000 - SHOWN:,} more: type to narrow" in app.seen()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from omni_tui.face.transcript.draw import draw
-from omni_tui.face.transcript.items import AnyItem, CallItem, Fold, RetryItem, TextItem, UserItem
+from omni_tui.face.transcript.fold import AnyItem, CallItem, Fold, RetryItem, TextItem, UserItem
+from omni_tui.face.transcript.item_lines import draw_item
 from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
 from omni_tui.protocol.events import (
     Answer,
     AnswerDelta,
@@ -30,7 +31,6 @@ from omni_tui.protocol.events import (
     TurnStatus,
     UserMessage,
 )
-from omni_tui.protocol.tasks import CallTask, TaskProgress
 from tests.face import page, scenario
 from tests.face.scenario import NOW, approval, proposed
 
@@ -43,14 +43,14 @@ def folded(*events: AnyEvent) -> Fold:
 
 
 def text_of(item: AnyItem, width: int = 70, now: float = NOW) -> list[str]:
-    return [line.text.rstrip() for line in draw(item, None, width, now)]
+    return [line.text.rstrip() for line in draw_item(item, None, width, now)]
 
 
 def page_of(fold: Fold, width: int = 70, now: float = NOW) -> list[str]:
     rows: list[str] = []
     above: AnyItem | None = None
     for item in fold.items:
-        rows += [line.text.rstrip() for line in draw(item, above, width, now)]
+        rows += [line.text.rstrip() for line in draw_item(item, above, width, now)]
         above = above if item.hidden else item
     return rows
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from omni_tui.face.transcript.call_summary import arguments_line, duration, first_rows, pretty, size_of
 from omni_tui.face.transcript.heights import Heights
-from omni_tui.face.transcript.lines import Line, Span, copied, fit, one, wrap
-from omni_tui.face.transcript.summary import arguments_line, duration, flow, pretty, size_of
-from omni_tui.security.text import hidden
+from omni_tui.face.transcript.lines import Line, Span, copied_text, fit, single_span, wrap
+from omni_tui.security.text import count_hidden
 from tests.lengths import examples
 
 TEXT = st.text(alphabet="ab  xyz日本語ée\u0301👍🏽-/\n", max_size=120)
@@ -53,18 +53,18 @@ def test_heights_find_nothing_in_an_empty_list_and_the_last_of_hidden_ones() -> 
 def test_wrapped_lines_fit_and_copy_back_to_the_text(text: str, width: int, hard: bool) -> None:
     lines = wrap([Span(text, "a")], width, hard=hard)
     assert all(line.width <= width for line in lines)
-    assert bare(copied(lines)) == bare(text)
+    assert bare(copied_text(lines)) == bare(text)
 
 
 @given(st.lists(st.tuples(TEXT, st.sampled_from("abc")), max_size=5), st.integers(6, 20))
 def test_roles_stay_with_their_characters(pieces: list[tuple[str, str]], width: int) -> None:
     spans = [Span(text, role) for text, role in pieces]
-    lines = wrap(spans, width, first=one("> "), rest=one("  "))
+    lines = wrap(spans, width, first=single_span("> "), rest=single_span("  "))
     wanted = [(c, role) for text, role in pieces for c in text if not c.isspace()]
     got = [(c, s.role) for line in lines for s in line.spans[1:] for c in s.text if not c.isspace()]
     assert got == wanted
     assert all(line.width <= width for line in lines)
-    assert bare(copied(lines)) == bare("".join(text for text, _ in pieces))
+    assert bare(copied_text(lines)) == bare("".join(text for text, _ in pieces))
 
 
 def test_words_stay_whole_and_long_ones_are_cut() -> None:
@@ -82,7 +82,7 @@ def test_marks_stay_on_their_letter() -> None:
 
 def test_decoration_at_both_ends_is_not_copied() -> None:
     line = Line((Span("  └ "), Span("text"), Span("  +3")), gutter=4, tail=4)
-    assert copied([line]) == "text"
+    assert copied_text([line]) == "text"
 
 
 @pytest.mark.parametrize("width", range(1, 12))
@@ -113,7 +113,7 @@ def test_arguments_always_fit_and_never_break_the_line(values: dict[str, object]
     line = arguments_line(json.dumps(values), width)
     assert cell_len(line) <= width
     assert "\n" not in line
-    assert hidden(line) == 0
+    assert count_hidden(line) == 0
 
 
 def test_a_cut_preview_is_shown_as_it_is() -> None:
@@ -129,8 +129,11 @@ def test_escapes_inside_json_do_not_come_back_to_life() -> None:
 
 
 def test_short_lines_flow_beside_each_other_and_the_rest_is_counted() -> None:
-    assert flow("a:1\nb:2\n\nc:3", 20) == (["a:1  b:2  c:3"], 0)
-    assert flow("\n".join(f"line {n}" for n in range(9)), 14) == (["line 0  line 1", "line 2  line 3"], 5)
+    assert first_rows("a:1\nb:2\n\nc:3", 20) == (["a:1  b:2  c:3"], 0)
+    assert first_rows("\n".join(f"line {n}" for n in range(9)), 14) == (
+        ["line 0  line 1", "line 2  line 3"],
+        5,
+    )
 
 
 def test_json_that_nests_without_end_is_left_alone() -> None:

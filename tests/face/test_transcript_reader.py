@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 from textual.widgets import Static
 
-from omni_tui.face.port import Refused
+from omni_tui.face.port import CommandError
 from omni_tui.face.screens.reader import PAGE, ReaderScreen
 from omni_tui.protocol import AnyCommand, AnyEvent, SafeText
 from omni_tui.protocol.commands import ReadResult
@@ -119,7 +119,9 @@ async def test_what_is_not_there_is_said() -> None:
 
 async def test_a_refusal_is_said_with_what_to_do() -> None:
     def refuse(_command: AnyCommand) -> AnyEvent:
-        raise Refused(CommandFailed(what=SafeText("the result is gone"), todo=SafeText("call it again")))
+        raise CommandError(
+            CommandFailed(what=SafeText("the result is gone"), todo=SafeText("call it again"))
+        )
 
     app = ChatApp()
     app.port.reply = refuse

@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from textual.events import MouseScrollUp
 
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.draw import draw
-from omni_tui.face.transcript.items import CallItem
+from omni_tui.face.transcript.fold import CallItem
+from omni_tui.face.transcript.item_lines import draw_item
 from omni_tui.face.transcript.lines import Line
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import (
@@ -48,7 +48,7 @@ def whole(app: ChatApp) -> list[str]:
     width = app.view.room.width - 1
     items = app.view.fold.items
     return [line.text.rstrip() for i, item in enumerate(items)
-            for line in draw(item, items[i - 1] if i else None, width, NOW)]  # fmt: skip
+            for line in draw_item(item, items[i - 1] if i else None, width, NOW)]  # fmt: skip
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 
-from omni_tui.face.turns import InTurn
+from omni_tui.face.input_order import OrderedInputApp
 
 
 class Second(Screen[None]):
@@ -21,7 +21,7 @@ class Second(Screen[None]):
         yield Input(id="second")
 
 
-class Typing(InTurn):
+class Typing(OrderedInputApp):
     """A field, a list-like place without one, a priority binding and two that climb."""
 
     BINDINGS = [

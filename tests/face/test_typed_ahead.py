@@ -8,15 +8,15 @@ import msgspec
 from textual import events
 from textual.pilot import Pilot
 
-from omni_tui.face.form.form import ArgumentsForm
+from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.messages import OpenTool
-from omni_tui.face.screens.server import ServerScreen
+from omni_tui.face.screens.server_form import ServerFormScreen
 from omni_tui.face.screens.tool import ToolScreen
 from omni_tui.protocol import AnyCommand, SafeText
-from omni_tui.protocol.commands import CallTool, Decide, DescribeTool, SendMessage
+from omni_tui.protocol.commands import CallTool, DecideCall, DescribeTool, SendMessage
 from omni_tui.protocol.events import CommandFailed
-from omni_tui.protocol.manage import ReadServer
-from omni_tui.protocol.settings import ServerSettings
+from omni_tui.protocol.server_management import ReadServer
+from omni_tui.protocol.server_settings import ServerSettings
 from omni_tui.protocol.wire import ServerRead
 from tests.face import scenario
 from tests.face.conftest import Face, until
@@ -96,7 +96,7 @@ async def test_a_form_that_is_closed_before_it_is_there_leaves_nothing_behind() 
         later.answer(details())
         await face.settle(pilot)
         assert face.app.main.pane("chat").draft == draft  # type: ignore[attr-defined]
-        assert not face.link.sent(Decide)
+        assert not face.link.sent(DecideCall)
         assert not face.link.sent(SendMessage)
 
 
@@ -119,7 +119,7 @@ async def test_a_servers_form_gets_what_was_typed_too() -> None:
     later = Later(face, ReadServer)
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        screen = ServerScreen("git")
+        screen = ServerFormScreen("git")
         face.app.push_screen(screen)
         await until(pilot, lambda: bool(later.asked))
         at_once(face, *"-new")

@@ -12,8 +12,8 @@ from textual.widget import Widget
 
 from omni_tui.face.clock import Stillness
 from omni_tui.face.messages import CopyText, OpenTool
-from omni_tui.face.port import Refused
-from omni_tui.face.themes import DEFAULT, built_in_dir, load_themes
+from omni_tui.face.port import CommandError
+from omni_tui.face.themes import DEFAULT_THEME, built_in_dir, load_themes
 from omni_tui.protocol import AnyCommand, AnyEvent, SafeText
 from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import ArgumentsChecked, CommandDone, CommandFailed
@@ -48,8 +48,8 @@ class ScriptedPort:
         return [command for command in [*self.sent, *self.asked] if isinstance(command, kind)]
 
 
-def refused(what: str, why: str = "", todo: str = "") -> Refused:
-    return Refused(CommandFailed(what=SafeText(what), why=SafeText(why), todo=SafeText(todo)))
+def refused(what: str, why: str = "", todo: str = "") -> CommandError:
+    return CommandError(CommandFailed(what=SafeText(what), why=SafeText(why), todo=SafeText(todo)))
 
 
 class ToolApp(App[None]):
@@ -68,7 +68,7 @@ class ToolApp(App[None]):
         self.stillness = Stillness(self.clock)
         for theme in load_themes([built_in_dir()])[0]:
             self.register_theme(theme)
-        self.theme = DEFAULT
+        self.theme = DEFAULT_THEME
 
     def compose(self) -> ComposeResult:
         yield from self._widgets

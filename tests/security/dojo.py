@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from omni_tui.models.base import Message, ModelEvent, ModelRequest, ToolCall
-from omni_tui.models.context import estimate
+from omni_tui.models.message_history import estimate
 from omni_tui.models.scripted import reply
 
 SERVER = Path(__file__).with_name("dojo_server.py")

@@ -94,7 +94,7 @@ class Theatre:
     async def _approve(self, before: int) -> None:
         running = self._running
         asked = await running.until(e.ApprovalRequested, after=before)
-        done = await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        done = await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
         assert isinstance(done, e.CommandDone), done
 
     def _told(self, case: Case, obeyed: list[tuple[Called, ...]], seen: Sequence[AnyEvent]) -> Played:

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from omni_tui.face import app as face
-from omni_tui.face.egress import EgressFilter
+from omni_tui.face.output_filter import SafeOutputFilter
 from tests.security.hostile import EVIL
 
 BARE = sys.argv[1:2] == ["bare"]
@@ -22,7 +22,7 @@ class Unsafe(face.OmniApp):
 
     def on_mount(self) -> None:  # Textual calls the one of `OmniApp` as well
         if BARE:
-            self._filters[:] = [one for one in self._filters if not isinstance(one, EgressFilter)]
+            self._filters[:] = [one for one in self._filters if not isinstance(one, SafeOutputFilter)]
         # A surrogate alone cannot be written at all: the engine's links do not carry one.
         text = EVIL.replace("\ud83d", "")
         self.main.mount(Static(Content(f"unsafe-begins {text} unsafe-ends"), id="unsafe"))
@@ -32,7 +32,7 @@ class Unsafe(face.OmniApp):
 face.OmniApp = Unsafe  # type: ignore[misc]
 
 if __name__ == "__main__":
-    from omni_tui.cli.dispatch import dispatch
+    from omni_tui.cli.command_table import run_command
     from omni_tui.cli.parser import parse
 
-    sys.exit(dispatch(parse(sys.argv[2 if BARE else 1 :])))
+    sys.exit(run_command(parse(sys.argv[2 if BARE else 1 :])))

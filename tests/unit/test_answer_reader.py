@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.models import _streams
-from omni_tui.models._streams import AnswerReader
-from omni_tui.models._wire import Collector, End, judge
-from omni_tui.models.context import arguments_of
+from omni_tui.models import _provider_streams
+from omni_tui.models._answer_assembler import AnswerAssembler, StreamEnd, judge
+from omni_tui.models._provider_streams import AnswerReader
+from omni_tui.models.message_history import arguments_of
 from tests.streams import DONE, STREAMS, TOOLS, Stream, chunk, encoded, fragments, halves
 
 NAMES = [tool.name for tool in TOOLS]
@@ -40,12 +40,12 @@ def read(pieces: Iterable[bytes], kind: str = "") -> Outcome:
     passed = b"".join([*(reader.feed(piece) for piece in pieces), reader.end()])
     if reader.problem is not None:
         return Outcome(reader.problem.kind)
-    collector = Collector(NAMES)
+    collector = AnswerAssembler(NAMES)
     thought = ""
     for delta in _deltas(passed, reader.wire):
         thought += collector.add(delta)[0]
     thought += collector.rest()[0] + collector.late_thought()
-    end = End(reader.finish, reader.finished, reader.surely_finished)
+    end = StreamEnd(reader.finish, reader.finished, reader.surely_finished)
     message, _, complete = judge(collector, end, BY_NAME)
     calls = tuple((call.name, arguments_of(call)) for call in message.calls)
     return Outcome("" if complete else "unfinished", message.text, thought, calls)
@@ -310,7 +310,7 @@ def test_a_piece_without_end_is_given_up_and_read_once(
     monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
     looked = 0
-    real = _streams._LINE_END
+    real = _provider_streams._LINE_END
 
     class Counting:
         def finditer(self, held: bytearray, at: int) -> Iterator[Any]:
@@ -320,8 +320,8 @@ def test_a_piece_without_end_is_given_up_and_read_once(
 
         search = real.search
 
-    monkeypatch.setattr(_streams, "LONGEST_PIECE", 1_000_000)
-    monkeypatch.setattr(_streams, "_LINE_END", Counting())
+    monkeypatch.setattr(_provider_streams, "LONGEST_PIECE", 1_000_000)
+    monkeypatch.setattr(_provider_streams, "_LINE_END", Counting())
     reader = AnswerReader("", NAMES)
     reader.feed(start)
     fed = 0
@@ -335,7 +335,7 @@ def test_a_piece_without_end_is_given_up_and_read_once(
 
 
 def test_lines_without_end_of_their_event_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_streams, "LONGEST_PIECE", 1_000_000)
+    monkeypatch.setattr(_provider_streams, "LONGEST_PIECE", 1_000_000)
     reader = AnswerReader("", NAMES)
     for _ in range(2_000):
         reader.feed(b"data: " + b"a" * 1_000 + b"\n")

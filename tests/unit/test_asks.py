@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from omni_tui.approvals.asks import AskTrouble, cut_at, judge, sampling_messages, secret_fields
-from omni_tui.servers.asks import Ask, Patience, Waits
+from omni_tui.approvals.server_request_review import (
+    InvalidServerRequest,
+    cut_at,
+    review_server_request,
+    sampling_messages,
+    secret_fields,
+)
+from omni_tui.servers.server_request_types import PausableTimeout, RequestTimeouts, ServerRequest
 
 
 def form(**fields: Any) -> dict[str, Any]:
@@ -71,7 +77,7 @@ def test_fields_that_only_look_like_it(name: str, field: dict[str, Any]) -> None
     ],
 )  # fmt: skip
 def test_pages_that_cannot_be_visited(url: str) -> None:
-    assert judge(Ask("s", "url", "", {"url": url})).refused
+    assert review_server_request(ServerRequest("s", "url", "", {"url": url})).refused
 
 
 @pytest.mark.parametrize(
@@ -84,10 +90,10 @@ def test_pages_that_cannot_be_visited(url: str) -> None:
     ],
 )
 def test_pages_with_a_warning(url: str, warning: str) -> None:
-    judged = judge(Ask("s", "url", "", {"url": url}))
+    judged = review_server_request(ServerRequest("s", "url", "", {"url": url}))
     assert not judged.refused
     assert any(warning in why for why in judged.why)
-    assert not judge(Ask("s", "url", "", {"url": "https://example.com/x"})).why
+    assert not review_server_request(ServerRequest("s", "url", "", {"url": "https://example.com/x"})).why
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,7 @@ def test_pages_with_a_warning(url: str, warning: str) -> None:
     [{"type": "string"}, {"properties": []}, form(**{f"f{n}": {"type": "string"} for n in range(101)})],
 )
 def test_forms_that_are_none(schema: dict[str, Any]) -> None:
-    assert judge(Ask("s", "form", "", schema)).refused
+    assert review_server_request(ServerRequest("s", "form", "", schema)).refused
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,7 @@ def test_forms_that_are_none(schema: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_sampling_requests_that_cannot_be_worked_with(body: dict[str, Any]) -> None:
-    with pytest.raises(AskTrouble):
+    with pytest.raises(InvalidServerRequest):
         sampling_messages(body)
 
 
@@ -120,7 +126,7 @@ def test_an_answer_ends_at_the_first_stop_sequence() -> None:
 
 
 async def test_the_clock_stands_still_while_the_person_is_asked() -> None:
-    waits, patience = Waits(), Patience(10.0, 100.0)
+    waits, patience = RequestTimeouts(), PausableTimeout(10.0, 100.0)
     async with waits.limit(patience):
         assert patience._limit is not None
         assert patience._limit.when() is not None
@@ -129,7 +135,7 @@ async def test_the_clock_stands_still_while_the_person_is_asked() -> None:
             with waits.asking():
                 assert patience._limit.when() is None
             assert patience._limit.when() is None
-            late = Patience(10.0, 100.0)
+            late = PausableTimeout(10.0, 100.0)
             async with waits.limit(late):
                 assert late._limit is not None
                 assert late._limit.when() is None
@@ -137,7 +143,7 @@ async def test_the_clock_stands_still_while_the_person_is_asked() -> None:
 
 
 async def test_silence_and_the_whole_time_both_end_it() -> None:
-    for patience, capped in ((Patience(0.0, 100.0), False), (Patience(100.0, 0.0), True)):
+    for patience, capped in ((PausableTimeout(0.0, 100.0), False), (PausableTimeout(100.0, 0.0), True)):
         with pytest.raises(TimeoutError):
             async with patience.limit():
                 await asyncio.Event().wait()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.engine.model_files import DAYS, TEXT_FOR_S, DayBook, ModelWays
+from omni_tui.engine.model_files import DAYS, TEXT_FOR_S, DailyUsageFile, ModelQuirksFile
 from omni_tui.models.base import Message, ModelRequest
-from omni_tui.models.budget import Budget, Forecast, Limits, OverBudget, Sum, forecast
+from omni_tui.models.budget import Budget, BudgetExceeded, BudgetLimits, Forecast, UsageTotal, forecast
 from omni_tui.models.offline import OfflineModel
 from omni_tui.models.scripted import ScriptedModel
 from omni_tui.protocol.events import Usage
@@ -17,9 +17,9 @@ from omni_tui.protocol.events import Usage
 
 class Today:
     def __init__(self) -> None:
-        self.sum = Sum()
+        self.sum = UsageTotal()
 
-    def today(self) -> Sum:
+    def today(self) -> UsageTotal:
         return self.sum
 
     def add(self, usage: Usage) -> None:
@@ -27,7 +27,7 @@ class Today:
 
 
 def budget(**limits: float) -> Budget:
-    return Budget(Limits(**limits), Today())  # type: ignore[arg-type]
+    return Budget(BudgetLimits(**limits), Today())  # type: ignore[arg-type]
 
 
 def test_without_limits_nothing_is_stopped() -> None:
@@ -39,7 +39,7 @@ def test_a_request_that_would_pass_is_refused_before_it_is_sent(span: str) -> No
     one = budget(**{f"{span}_tokens": 1_000})
     one.count("t", Usage(input=500, output=200))
     one.free(one.hold("t", "m", Forecast(200, 100)))
-    with pytest.raises(OverBudget) as over:
+    with pytest.raises(BudgetExceeded) as over:
         one.hold("t", "m", Forecast(200, 101))
     assert f"{span}'s budget" in over.value.reason
     assert "700 of 1,000 tokens are used" in over.value.reason
@@ -52,14 +52,14 @@ def test_money_is_held_the_same_way(span: str) -> None:
     one = budget(**{f"{span}_cost": 0.10})
     one.count("t", Usage(input=1, output=1, cost=0.08))
     one.free(one.hold("t", "m", Forecast(1, 1, 0.02)))
-    with pytest.raises(OverBudget, match=r"\$0\.0800 of \$0\.1 is used"):
+    with pytest.raises(BudgetExceeded, match=r"\$0\.0800 of \$0\.1 is used"):
         one.hold("t", "m", Forecast(1, 1, 0.021))
 
 
 def test_another_turn_has_a_budget_of_its_own() -> None:
     one = budget(turn_tokens=100)
     one.count("t1", Usage(input=100))
-    with pytest.raises(OverBudget):
+    with pytest.raises(BudgetExceeded):
         one.hold("t1", "m", Forecast(1, 0))
     one.hold("t2", "m", Forecast(100, 0))
 
@@ -67,7 +67,7 @@ def test_another_turn_has_a_budget_of_its_own() -> None:
 def test_requests_side_by_side_cannot_pass_it_together() -> None:
     one = budget(session_tokens=100)
     first = one.hold("a", "m", Forecast(40, 20))
-    with pytest.raises(OverBudget):
+    with pytest.raises(BudgetExceeded):
         one.hold("b", "m", Forecast(40, 1))
     one.free(first)
     one.free(first)
@@ -78,13 +78,13 @@ def test_the_built_in_rules_go_on_when_a_budget_is_used_up() -> None:
     one = budget(day_tokens=10, day_cost=0.1)
     one.count("t", Usage(input=50, cost=1.0))
     one.hold("t", "offline", forecast(OfflineModel(), ModelRequest((Message(role="user", text="hi"),))))
-    with pytest.raises(OverBudget):
+    with pytest.raises(BudgetExceeded):
         one.hold("t", "m", forecast(ScriptedModel(), ModelRequest(())))
 
 
 def test_a_price_that_is_not_known_cannot_be_held() -> None:
     one = budget(day_cost=1.0)
-    with pytest.raises(OverBudget) as over:
+    with pytest.raises(BudgetExceeded) as over:
         one.hold("t", "x/y", Forecast(1, 1, None))
     assert 'input_price and output_price under [models."x/y"]' in over.value.todo
 
@@ -93,12 +93,12 @@ def test_what_was_used_before_a_restart_counts_for_the_session_but_not_again_for
     one = budget(session_tokens=100)
     one.remember("t", Usage(input=90, estimated=True))
     assert one.today().tokens == 0
-    with pytest.raises(OverBudget, match="about 90 of 100"):
+    with pytest.raises(BudgetExceeded, match="about 90 of 100"):
         one.hold("t2", "m", Forecast(11, 0))
 
 
 def test_the_unpriced_are_counted_and_said() -> None:
-    total = Sum()
+    total = UsageTotal()
     total.add(Usage(input=5, output=5, cost=0.5))
     total.add(Usage(input=5, output=5))
     total.add(Usage())
@@ -109,7 +109,7 @@ def test_the_unpriced_are_counted_and_said() -> None:
 
 
 def test_a_day_is_the_sum_of_all_who_write(tmp_path: Path) -> None:
-    one, other = DayBook(tmp_path / "m"), DayBook(tmp_path / "m")
+    one, other = DailyUsageFile(tmp_path / "m"), DailyUsageFile(tmp_path / "m")
     one.add(Usage(input=10, output=5, cost=0.25))
     one.flush()
     other.add(Usage(input=1, estimated=True))
@@ -118,12 +118,12 @@ def test_a_day_is_the_sum_of_all_who_write(tmp_path: Path) -> None:
     assert (other.today().tokens, other.today().cost, other.today().unpriced) == (16, 0.25, 1)
     one.flush()
     assert one.today() == other.today()
-    assert DayBook(tmp_path / "m").today().tokens == 0, "the file is read by flush only"
+    assert DailyUsageFile(tmp_path / "m").today().tokens == 0, "the file is read by flush only"
 
 
 def test_many_threads_lose_nothing(tmp_path: Path) -> None:
     def work() -> None:
-        book = DayBook(tmp_path / "m")
+        book = DailyUsageFile(tmp_path / "m")
         for _ in range(5):
             book.add(Usage(input=1))
             book.flush()
@@ -133,14 +133,14 @@ def test_many_threads_lose_nothing(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    book = DayBook(tmp_path / "m")
+    book = DailyUsageFile(tmp_path / "m")
     book.flush()
     assert book.today().tokens == 20
 
 
 def test_another_day_begins_at_nothing_and_the_file_stays_small(tmp_path: Path) -> None:
     now = [1_700_000_000.0]
-    book = DayBook(tmp_path / "m", lambda: now[0])
+    book = DailyUsageFile(tmp_path / "m", lambda: now[0])
     for _ in range(DAYS + 5):
         book.add(Usage(input=7))
         book.flush()
@@ -158,18 +158,18 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, damage: bytes) -> None:
     for name in ("usage.json", "ways.json"):
         (folder / name).write_bytes(damage)
         (folder / name).chmod(0o600)
-    book, ways = DayBook(folder), ModelWays(folder)
+    book, ways = DailyUsageFile(folder), ModelQuirksFile(folder)
     book.add(Usage(input=3))
     book.flush()
     assert book.today().tokens == 3
     assert not ways.is_text("a/b")
     ways.remember_text("a/b")
-    assert ModelWays(folder).is_text("a/b")
+    assert ModelQuirksFile(folder).is_text("a/b")
 
 
 def test_a_folder_that_cannot_be_used_costs_nothing_but_the_sum(tmp_path: Path) -> None:
     (tmp_path / "m").write_text("a file")
-    book, ways = DayBook(tmp_path / "m"), ModelWays(tmp_path / "m")
+    book, ways = DailyUsageFile(tmp_path / "m"), ModelQuirksFile(tmp_path / "m")
     book.add(Usage(input=3))
     book.flush()
     assert book.today().tokens == 3
@@ -179,7 +179,7 @@ def test_a_folder_that_cannot_be_used_costs_nothing_but_the_sum(tmp_path: Path) 
 
 def test_a_way_is_forgotten_after_a_month_and_names_nobody(tmp_path: Path) -> None:
     now = [1_700_000_000.0]
-    ways = ModelWays(tmp_path / "m", lambda: now[0])
+    ways = ModelQuirksFile(tmp_path / "m", lambda: now[0])
     ways.remember_text("ollama_chat/secret-project at http://10.0.0.5")
     assert ways.is_text("ollama_chat/secret-project at http://10.0.0.5")
     assert "secret" not in (tmp_path / "m" / "ways.json").read_text()

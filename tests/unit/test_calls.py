@@ -13,13 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from omni_tui.memory import CallMoved, CallRow, GrantSpent, SealBroken, Sealer, Tx, calls
+from omni_tui.memory import CallMoved, CallRow, GrantSpent, SealBroken, Sealer, Transaction, call_table
 from omni_tui.memory.sqlite import _SCHEMA
 from omni_tui.protocol.events import CallState
 from tests.lengths import examples
 
 STATES: tuple[CallState, ...] = get_args(CallState)
-FINAL: set[CallState] = set(STATES) - set(calls.MOVES)
+FINAL: set[CallState] = set(STATES) - set(call_table.MOVES)
 ROW = CallRow(
     call="c1",
     turn="t1",
@@ -40,20 +40,20 @@ ROW = CallRow(
 )
 
 
-def fresh() -> tuple[sqlite3.Connection, Tx]:
+def fresh() -> tuple[sqlite3.Connection, Transaction]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.executescript(_SCHEMA)
-    return connection, Tx(connection, Sealer(bytes(32)), "session")
+    return connection, Transaction(connection, Sealer(bytes(32)), "session")
 
 
 @pytest.fixture
-def tx() -> Iterator[Tx]:
+def tx() -> Iterator[Transaction]:
     connection, made = fresh()
     with closing(connection):
         yield made
 
 
-def spend(tx: Tx, **other: object) -> bytes:
+def spend(tx: Transaction, **other: object) -> bytes:
     bound: dict[str, object] = {
         "call": "c1",
         "attempt": 1,
@@ -63,12 +63,12 @@ def spend(tx: Tx, **other: object) -> bytes:
         "args_hash": "hash",
         **other,
     }
-    return calls.consume(tx, **bound)  # type: ignore[arg-type]
+    return call_table.consume(tx, **bound)  # type: ignore[arg-type]
 
 
-def put(tx: Tx, state: CallState, call: str = "c1") -> None:
+def put(tx: Transaction, state: CallState, call: str = "c1") -> None:
     """Put a call into any state, past all checks, as a crash or a fault could have left it."""
-    calls.insert(tx, replace(ROW, call=call, state="pending"))
+    call_table.insert(tx, replace(ROW, call=call, state="pending"))
     tx.execute("UPDATE calls SET state = ?, nonce = 'nonce' WHERE call = ?", (state, call))
 
 
@@ -87,81 +87,81 @@ def put(tx: Tx, state: CallState, call: str = "c1") -> None:
         {"args_hash": "other"},
     ],
 )
-def test_a_grant_that_differs_in_anything_is_spent(tx: Tx, other: dict[str, object]) -> None:
-    calls.insert(tx, ROW)
+def test_a_grant_that_differs_in_anything_is_spent(tx: Transaction, other: dict[str, object]) -> None:
+    call_table.insert(tx, ROW)
     with pytest.raises(GrantSpent, match="nothing was sent"):
         spend(tx, **other)
-    assert calls.load(tx, "c1") == ROW
+    assert call_table.load(tx, "c1") == ROW
 
 
-def test_a_grant_works_once_and_yields_the_exact_bytes(tx: Tx) -> None:
-    calls.insert(tx, ROW)
+def test_a_grant_works_once_and_yields_the_exact_bytes(tx: Transaction) -> None:
+    call_table.insert(tx, ROW)
     assert spend(tx) == b'{"path":"/x"}'
     with pytest.raises(GrantSpent, match="the call is dispatching"):
         spend(tx)
 
 
-def test_no_grant_works_without_a_nonce(tx: Tx) -> None:
-    calls.insert(tx, replace(ROW, nonce=""))
+def test_no_grant_works_without_a_nonce(tx: Transaction) -> None:
+    call_table.insert(tx, replace(ROW, nonce=""))
     with pytest.raises(GrantSpent):
         spend(tx, nonce="")
 
 
 @pytest.mark.parametrize("state", [state for state in STATES if state != "approved"])
-def test_only_an_approved_call_can_be_sent(tx: Tx, state: CallState) -> None:
+def test_only_an_approved_call_can_be_sent(tx: Transaction, state: CallState) -> None:
     put(tx, state)
     with pytest.raises(GrantSpent, match=f"the call is {state}"):
         spend(tx)
 
 
-def test_edited_arguments_need_a_new_grant(tx: Tx) -> None:
-    calls.insert(tx, replace(ROW, state="pending"))
-    calls.move(tx, "c1", "pending", expect=("pending",), args=b"{}", args_hash="new")
-    calls.move(tx, "c1", "approved", expect=("pending",), nonce="nonce")
+def test_edited_arguments_need_a_new_grant(tx: Transaction) -> None:
+    call_table.insert(tx, replace(ROW, state="pending"))
+    call_table.move(tx, "c1", "pending", expect=("pending",), args=b"{}", args_hash="new")
+    call_table.move(tx, "c1", "approved", expect=("pending",), nonce="nonce")
     with pytest.raises(GrantSpent):
         spend(tx)
     assert spend(tx, args_hash="new") == b"{}"
 
 
-def test_damaged_arguments_are_not_sent(tx: Tx) -> None:
-    calls.insert(tx, ROW)
+def test_damaged_arguments_are_not_sent(tx: Transaction) -> None:
+    call_table.insert(tx, ROW)
     tx.execute("UPDATE calls SET args = zeroblob(50)")
     with pytest.raises(GrantSpent, match="cannot be read"):
         spend(tx)
 
 
-def test_arguments_of_another_call_or_an_earlier_edit_do_not_open(tx: Tx) -> None:
-    calls.insert(tx, ROW)
-    calls.insert(tx, replace(ROW, call="c2", args=b"[2]"))
+def test_arguments_of_another_call_or_an_earlier_edit_do_not_open(tx: Transaction) -> None:
+    call_table.insert(tx, ROW)
+    call_table.insert(tx, replace(ROW, call="c2", args=b"[2]"))
     tx.execute("UPDATE calls SET args = (SELECT args FROM calls WHERE call = 'c2') WHERE call = 'c1'")
     with pytest.raises(SealBroken):
-        calls.load(tx, "c1")
-    calls.insert(tx, replace(ROW, call="c3", state="pending"))
+        call_table.load(tx, "c1")
+    call_table.insert(tx, replace(ROW, call="c3", state="pending"))
     (old,) = tx.execute("SELECT args FROM calls WHERE call = 'c3'").fetchone()
-    calls.move(tx, "c3", "pending", expect=("pending",), args=b"{}", args_hash="new")
+    call_table.move(tx, "c3", "pending", expect=("pending",), args=b"{}", args_hash="new")
     tx.execute("UPDATE calls SET args = ? WHERE call = 'c3'", (old,))
     with pytest.raises(SealBroken):
-        calls.load(tx, "c3")
+        call_table.load(tx, "c3")
 
 
 # --- moves ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", ["dispatching", "uncertain", "succeeded", "result_rejected"])
-def test_no_call_begins_as_sent(tx: Tx, state: CallState) -> None:
+def test_no_call_begins_as_sent(tx: Transaction, state: CallState) -> None:
     with pytest.raises(ValueError, match="cannot begin"):
-        calls.insert(tx, replace(ROW, state=state))
+        call_table.insert(tx, replace(ROW, state=state))
 
 
 @pytest.mark.parametrize("before", STATES)
 @pytest.mark.parametrize("to", STATES)
 def test_every_move_is_allowed_or_refused_as_the_table_says(
-    tx: Tx, before: CallState, to: CallState
+    tx: Transaction, before: CallState, to: CallState
 ) -> None:
     put(tx, before)
-    allowed = to in calls.MOVES.get(before, ())
+    allowed = to in call_table.MOVES.get(before, ())
     try:
-        calls.move(tx, "c1", to, expect=STATES, attempt=2)
+        call_table.move(tx, "c1", to, expect=STATES, attempt=2)
     except CallMoved:
         assert not allowed
         assert tx.execute("SELECT state, attempt FROM calls").fetchone() == (before, 1)
@@ -182,107 +182,107 @@ def test_what_is_final_stays_and_nothing_sent_waits_again() -> None:
         "cancelled",
     } <= FINAL
     waiting = {"pending", "held"}
-    assert all(not waiting & calls.MOVES[state] for state in ("dispatching", "uncertain", "failed"))
-    assert all("dispatching" not in targets for targets in calls.MOVES.values())
+    assert all(not waiting & call_table.MOVES[state] for state in ("dispatching", "uncertain", "failed"))
+    assert all("dispatching" not in targets for targets in call_table.MOVES.values())
 
 
-def test_the_second_of_two_deciders_is_told(tx: Tx) -> None:
-    calls.insert(tx, replace(ROW, state="pending"))
-    calls.move(tx, "c1", "rejected", expect=("pending", "held"), decider="user")
+def test_the_second_of_two_deciders_is_told(tx: Transaction) -> None:
+    call_table.insert(tx, replace(ROW, state="pending"))
+    call_table.move(tx, "c1", "rejected", expect=("pending", "held"), decider="user")
     with pytest.raises(CallMoved, match="c1 is rejected"):
-        calls.move(tx, "c1", "approved", expect=("pending", "held"), decider="timeout")
+        call_table.move(tx, "c1", "approved", expect=("pending", "held"), decider="timeout")
     with pytest.raises(CallMoved, match="not known"):
-        calls.move(tx, "none", "approved", expect=STATES)
+        call_table.move(tx, "none", "approved", expect=STATES)
 
 
-def test_a_retry_counts_up_by_one(tx: Tx) -> None:
-    calls.insert(tx, ROW)
+def test_a_retry_counts_up_by_one(tx: Transaction) -> None:
+    call_table.insert(tx, ROW)
     spend(tx)
     for attempt in (0, 1, 3):
         with pytest.raises(CallMoved, match="next attempt"):
-            calls.move(tx, "c1", "approved", expect=("dispatching",), attempt=attempt, nonce="two")
-    calls.move(tx, "c1", "approved", expect=("dispatching",), attempt=2, nonce="two")
+            call_table.move(tx, "c1", "approved", expect=("dispatching",), attempt=attempt, nonce="two")
+    call_table.move(tx, "c1", "approved", expect=("dispatching",), attempt=2, nonce="two")
     with pytest.raises(GrantSpent):
         spend(tx)
     assert spend(tx, attempt=2, nonce="two") == ROW.args
 
 
-def test_leaving_approved_takes_the_nonce_away(tx: Tx) -> None:
-    calls.insert(tx, ROW)
-    calls.move(tx, "c1", "pending", expect=("approved",))
-    calls.move(tx, "c1", "approved", expect=("pending",))
+def test_leaving_approved_takes_the_nonce_away(tx: Transaction) -> None:
+    call_table.insert(tx, ROW)
+    call_table.move(tx, "c1", "pending", expect=("approved",))
+    call_table.move(tx, "c1", "approved", expect=("pending",))
     with pytest.raises(GrantSpent):
         spend(tx)
 
 
-def test_moves_that_make_no_sense_are_refused(tx: Tx) -> None:
-    calls.insert(tx, ROW)
+def test_moves_that_make_no_sense_are_refused(tx: Transaction) -> None:
+    call_table.insert(tx, ROW)
     with pytest.raises(ValueError, match="no tool"):
-        calls.move(tx, "c1", "pending", expect=("approved",), tool="x")  # type: ignore[call-arg]
+        call_table.move(tx, "c1", "pending", expect=("approved",), tool="x")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="together"):
-        calls.move(tx, "c1", "pending", expect=("approved",), args=b"{}")
+        call_table.move(tx, "c1", "pending", expect=("approved",), args=b"{}")
     with pytest.raises(CallMoved, match="already"):
-        calls.insert(tx, ROW)
+        call_table.insert(tx, ROW)
 
 
 # --- finding, results, after a crash ----------------------------------------------------------------
 
 
-def test_a_call_comes_back_as_it_was(tx: Tx) -> None:
-    calls.insert(tx, ROW)
-    assert calls.load(tx, "c1") == ROW
-    assert calls.load(tx, "c2") is None
-    calls.insert(tx, replace(ROW, call="c2"))
-    assert calls.find(tx, "t1", 1, "p1") == replace(ROW, call="c2")
-    assert calls.find(tx, "t1", 2, "p1") is None
+def test_a_call_comes_back_as_it_was(tx: Transaction) -> None:
+    call_table.insert(tx, ROW)
+    assert call_table.load(tx, "c1") == ROW
+    assert call_table.load(tx, "c2") is None
+    call_table.insert(tx, replace(ROW, call="c2"))
+    assert call_table.find(tx, "t1", 1, "p1") == replace(ROW, call="c2")
+    assert call_table.find(tx, "t1", 2, "p1") is None
 
 
-def test_arguments_and_results_do_not_stand_in_the_clear(tx: Tx) -> None:
-    calls.insert(tx, replace(ROW, args=b'{"secret":"canary"}'))
-    calls.put_result(tx, "c1", 1, b"canary result")
+def test_arguments_and_results_do_not_stand_in_the_clear(tx: Transaction) -> None:
+    call_table.insert(tx, replace(ROW, args=b'{"secret":"canary"}'))
+    call_table.put_result(tx, "c1", 1, b"canary result")
     stored = repr(tx.execute("SELECT * FROM calls, results").fetchall())
     assert "canary" not in stored
 
 
-def test_each_attempt_has_one_result(tx: Tx) -> None:
-    calls.put_result(tx, "c1", 1, b"")
+def test_each_attempt_has_one_result(tx: Transaction) -> None:
+    call_table.put_result(tx, "c1", 1, b"")
     big = bytes(5_000_000)
-    calls.put_result(tx, "c1", 2, big)
-    assert calls.get_result(tx, "c1", 2) == big
-    assert calls.get_result(tx, "c1", 3) == b""
+    call_table.put_result(tx, "c1", 2, big)
+    assert call_table.get_result(tx, "c1", 2) == big
+    assert call_table.get_result(tx, "c1", 3) == b""
     with pytest.raises(CallMoved, match="has a result"):
-        calls.put_result(tx, "c1", 2, b"other")
+        call_table.put_result(tx, "c1", 2, b"other")
     tx.execute("UPDATE results SET data = (SELECT data FROM results WHERE attempt = 1) WHERE attempt = 2")
     with pytest.raises(SealBroken):
-        calls.get_result(tx, "c1", 2)
+        call_table.get_result(tx, "c1", 2)
 
 
-def test_a_crash_leaves_every_call_where_nothing_runs_twice(tx: Tx) -> None:
+def test_a_crash_leaves_every_call_where_nothing_runs_twice(tx: Transaction) -> None:
     for state in STATES:
         put(tx, state, call=f"call-{state}")
-    changed = {row.call: row for row in calls.mark_after_crash(tx)}
+    changed = {row.call: row for row in call_table.mark_after_crash(tx)}
     assert {call: row.state for call, row in changed.items()} == {
         "call-approved": "pending",
         "call-dispatching": "uncertain",
     }
     assert changed["call-approved"].nonce == changed["call-approved"].decider == ""
-    assert [row.call for row in calls.open_calls(tx)] == ["call-pending", "call-held", "call-approved"]
-    assert calls.mark_after_crash(tx) == []
+    assert [row.call for row in call_table.open_calls(tx)] == ["call-pending", "call-held", "call-approved"]
+    assert call_table.mark_after_crash(tx) == []
 
 
-def test_damaged_arguments_never_stop_the_others(tx: Tx) -> None:
+def test_damaged_arguments_never_stop_the_others(tx: Transaction) -> None:
     for state in ("pending", "approved", "dispatching"):
         put(tx, state, call=f"bad-{state}")
     put(tx, "pending", call="good")
     tx.execute("UPDATE calls SET args = zeroblob(60) WHERE call LIKE 'bad-%'")
-    assert [row.call for row in calls.open_calls(tx)] == ["good"]
-    changed = {row.call: (row.state, row.args) for row in calls.mark_after_crash(tx)}
+    assert [row.call for row in call_table.open_calls(tx)] == ["good"]
+    changed = {row.call: (row.state, row.args) for row in call_table.mark_after_crash(tx)}
     assert changed == {
         "bad-pending": ("failed", b""),
         "bad-approved": ("failed", b""),
         "bad-dispatching": ("uncertain", b""),
     }
-    assert [row.call for row in calls.open_calls(tx)] == ["good"]
+    assert [row.call for row in call_table.open_calls(tx)] == ["good"]
 
 
 class Calls(RuleBasedStateMachine):
@@ -305,18 +305,18 @@ class Calls(RuleBasedStateMachine):
     def propose(self, state: CallState) -> str:
         self.count += 1
         call = f"c{self.count}"
-        calls.insert(self.tx, replace(ROW, call=call, state=state, nonce=""))
+        call_table.insert(self.tx, replace(ROW, call=call, state=state, nonce=""))
         return call
 
     @rule(target=grants, call=names)
     def approve(self, call: str) -> tuple[str, int, str]:
         self.count += 1
         nonce = f"n{self.count}"
-        row = calls.load(self.tx, call)
+        row = call_table.load(self.tx, call)
         assert row is not None
         attempt = row.attempt + (row.state in ("failed", "dispatching"))
         try:
-            calls.move(self.tx, call, "approved", expect=STATES, nonce=nonce, attempt=attempt)
+            call_table.move(self.tx, call, "approved", expect=STATES, nonce=nonce, attempt=attempt)
         except CallMoved:
             nonce = "refused"
         return (call, attempt, nonce)
@@ -334,7 +334,7 @@ class Calls(RuleBasedStateMachine):
     @rule(call=names, to=st.sampled_from(STATES))
     def end(self, call: str, to: CallState) -> None:
         try:
-            calls.move(self.tx, call, to, expect=STATES)
+            call_table.move(self.tx, call, to, expect=STATES)
         except CallMoved:
             return
         if to in FINAL:
@@ -343,13 +343,15 @@ class Calls(RuleBasedStateMachine):
     @rule(call=consumes(names))
     def edit(self, call: str) -> None:
         try:
-            calls.move(self.tx, call, "pending", expect=("pending", "held"), args=b"{}", args_hash="edited")
+            call_table.move(
+                self.tx, call, "pending", expect=("pending", "held"), args=b"{}", args_hash="edited"
+            )
         except CallMoved:
             return
 
     @rule()
     def crash(self) -> None:
-        for row in calls.mark_after_crash(self.tx):
+        for row in call_table.mark_after_crash(self.tx):
             assert row.state in ("uncertain", "pending")
 
     @invariant()
@@ -364,7 +366,7 @@ class Calls(RuleBasedStateMachine):
     @invariant()
     def what_was_sent_is_known(self) -> None:
         for call, attempt in self.sent:
-            row = calls.load(self.tx, call)
+            row = call_table.load(self.tx, call)
             assert row is not None
             assert row.attempt >= attempt
             assert (

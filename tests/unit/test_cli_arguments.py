@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from omni_tui.cli.arguments import read_arguments
-from omni_tui.cli.failures import Failure
+from omni_tui.cli.errors import CliError
+from omni_tui.cli.tool_arguments import read_arguments
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_values_get_the_schemas_type(schema: Any, text: str, value: object) -> N
 )
 def test_mistakes_are_usage_errors(pairs: list[str], whole: str, words: str) -> None:
     schema = {"properties": {"n": {"type": "integer"}}, "additionalProperties": False}
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(CliError) as caught:
         read_arguments(pairs, whole, schema)
     assert words in caught.value.what
     assert caught.value.status == 2

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from omni_tui.cli.driver import Driver
-from omni_tui.cli.failures import Failure
-from omni_tui.cli.output import table, width
+from omni_tui.cli.engine_client import EngineClient
+from omni_tui.cli.errors import CliError
+from omni_tui.cli.output import table, text_width
 from omni_tui.protocol import AnyEvent, LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -21,16 +21,16 @@ from tests.unit.scripted_engine import FakeLink, S, nothing, server
 
 async def test_everybody_who_waits_is_told_when_the_engine_dies() -> None:
     link = FakeLink(nothing, [])
-    driver = Driver(link)
+    driver = EngineClient(link)
     await driver.start()
     asking = asyncio.ensure_future(driver.ask(c.ListSessions()))
     waiting = asyncio.ensure_future(driver.until(lambda: False))
     await asyncio.sleep(0)
     link.die()
     for task in (asking, waiting):
-        with pytest.raises(Failure, match="signal 9"):
+        with pytest.raises(CliError, match="signal 9"):
             await asyncio.wait_for(task, 5)
-    with pytest.raises(Failure, match="signal 9"):
+    with pytest.raises(CliError, match="signal 9"):
         await driver.ask(c.ListSessions())
 
 
@@ -38,7 +38,7 @@ async def test_a_reader_that_has_had_enough_is_no_fault_of_the_engine() -> None:
     def heard(_event: AnyEvent) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    driver = Driver(FakeLink(nothing, [server("a", "connecting")]), heard)
+    driver = EngineClient(FakeLink(nothing, [server("a", "connecting")]), heard)
     with pytest.raises(BrokenPipeError):
         await driver.start()
     with pytest.raises(BrokenPipeError):
@@ -48,21 +48,21 @@ async def test_a_reader_that_has_had_enough_is_no_fault_of_the_engine() -> None:
 async def test_the_last_words_of_an_engine_that_did_not_start_are_told() -> None:
     words = e.Notice(level="error", what=S("it did not start"), why=S("disk full"))
     link = FakeLink(nothing, [], greeting=[words, None])
-    with pytest.raises(Failure, match="disk full"):
-        await Driver(link).start()
+    with pytest.raises(CliError, match="disk full"):
+        await EngineClient(link).start()
 
 
 async def test_journalled_events_are_heard_once_whatever_the_order() -> None:
     heard: list[int] = []
     said = [e.UserMessage(seq=seq, turn="t", text=S("")) for seq in (2, 1, 2, 3, 1)]
-    driver = Driver(FakeLink(nothing, [*said]), lambda event: heard.append(event.seq))
+    driver = EngineClient(FakeLink(nothing, [*said]), lambda event: heard.append(event.seq))
     await driver.start()
     assert [seq for seq in heard if seq] == [2, 1, 3]
 
 
 async def test_a_lagging_link_is_asked_for_what_it_dropped() -> None:
-    link = FakeLink(nothing, [e.Lagged(after=7)])
-    await Driver(link).start()
+    link = FakeLink(nothing, [e.EventsDropped(after=7)])
+    await EngineClient(link).start()
     assert c.Replay(after=7) in link.sent
 
 
@@ -70,7 +70,7 @@ async def test_connected_waits_for_the_tools_of_servers_and_for_failures() -> No
     link = FakeLink(
         nothing, [server("a", "connecting"), server("b", "connecting"), server("c", "connecting")]
     )
-    driver = Driver(link)
+    driver = EngineClient(link)
     await driver.start()
     waiting = asyncio.ensure_future(driver.connected())
     page = e.ToolsListed(server="a", generation=1, last=False, tools=())
@@ -94,24 +94,24 @@ async def test_connected_waits_for_the_tools_of_servers_and_for_failures() -> No
 def test_tables_are_aligned_by_what_a_screen_shows() -> None:
     lines = table(("A", "B"), [("日本", "x"), ("abc", "y\x1b"), ("e\u0301", "z")]).splitlines()
     assert lines == ["A     B", "日本  x", "abc   y<U+001B>", "e\u0301     z"]
-    assert {width(line[: line.index(end)]) for line, end in zip(lines, "Bxyz", strict=True)} == {6}
+    assert {text_width(line[: line.index(end)]) for line, end in zip(lines, "Bxyz", strict=True)} == {6}
 
 
 def test_demo_state_is_the_demos_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from omni_tui.cli.demo import own_state
+    from omni_tui.cli.demo import temporary_state
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stale = tmp_path / "omni-tui-demo-999999999-abc"
     stale.mkdir()
     (tmp_path / "omni-tui-demo-notes").mkdir()
-    with own_state(LaunchOptions(demo=True)) as options:
+    with temporary_state(LaunchOptions(demo=True)) as options:
         folder = Path(options.state_dir)
         assert folder.parent == tmp_path
         assert folder.stat().st_mode & 0o777 == 0o700
         assert not stale.exists()
     assert [each.name for each in tmp_path.iterdir()] == ["omni-tui-demo-notes"]
     named = LaunchOptions(demo=True, state_dir="/x")
-    with own_state(named) as options:
+    with temporary_state(named) as options:
         assert options is named
-    with own_state(LaunchOptions()) as options:
+    with temporary_state(LaunchOptions()) as options:
         assert options.state_dir == ""

@@ -12,14 +12,21 @@ import pytest
 
 from omni_tui import links
 from omni_tui.cli import headless
-from omni_tui.cli.dispatch import dispatch
-from omni_tui.cli.failures import Failure
+from omni_tui.cli.command_table import run_command
+from omni_tui.cli.errors import CliError
 from omni_tui.cli.parser import parse
 from omni_tui.cli.run import run
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanPhase, PlanProposed, PlanTask, TaskChanged
+from omni_tui.protocol.plan import (
+    PlanDecided,
+    PlanEnded,
+    PlanPhase,
+    PlanProposed,
+    PlanTask,
+    PlanTaskChanged,
+)
 from omni_tui.protocol.text import JsonText
 from tests.unit.scripted_engine import Answer, S, Script, engine, nothing, server
 
@@ -76,7 +83,7 @@ def test_a_mistaken_configuration_stops_a_command_before_anything_is_done(
         where=S("config.toml:3"), what=S("[model] has no key `nam`"), todo=S("did you mean `name`?")
     )
     link = engine(nothing, e.ConfigProblems(problems=(problem,)))
-    assert dispatch(parse(["run", "x"])) == 2
+    assert run_command(parse(["run", "x"])) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "config.toml:3: [model] has no key `nam` (did you mean `name`?)" in err
@@ -90,7 +97,7 @@ def test_a_broken_command_prints_no_traceback(
         raise ZeroDivisionError("odd")
 
     monkeypatch.setattr(links, "start_engine", start)
-    assert dispatch(parse(["servers"])) == 1
+    assert run_command(parse(["servers"])) == 1
     err = capsys.readouterr().err
     assert "ZeroDivisionError: odd" in err
     assert "Traceback" not in err
@@ -152,10 +159,10 @@ async def test_what_agents_of_a_plan_say_is_not_the_answer(
                 plan_json=JsonText("{}"),
             ),
             PlanDecided(seq=2, plan="x", turn="t", verdict="approved", decider="policy"),
-            TaskChanged(seq=3, state="running", **changed),
+            PlanTaskChanged(seq=3, state="running", **changed),
             e.AnswerDelta(message="m", text=S("mine"), **agent),
             e.Answer(seq=4, message="m", text=S("mine"), **agent),
-            TaskChanged(seq=5, state="failed", attempt=2, reason=S("no luck"), **changed),
+            PlanTaskChanged(seq=5, state="failed", attempt=2, reason=S("no luck"), **changed),
             PlanEnded(seq=6, plan="x", turn="t", done=0, failed=1, skipped=0),
             e.Answer(seq=7, turn="t", message="n", text=S("the report")),
         )
@@ -214,7 +221,7 @@ async def test_a_prompt_from_the_input(engine: Script, monkeypatch: pytest.Monke
     link = engine(turn())
     await run(parse(["run", "-"]))
     assert any(isinstance(each, c.SendMessage) and each.text == "from a pipe" for each in link.sent)
-    with pytest.raises(Failure, match="empty"):
+    with pytest.raises(CliError, match="empty"):
         await run(parse(["run", "  "]))
 
 
@@ -231,7 +238,7 @@ async def test_an_input_that_is_not_utf8_is_said_and_nothing_is_sent(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
     link = engine(turn())
-    with pytest.raises(Failure) as failure:
+    with pytest.raises(CliError) as failure:
         await run(parse(["run", "-"]))
     assert re.search(says, str(failure.value), re.DOTALL)
     assert failure.value.status == 2
@@ -342,7 +349,7 @@ async def test_the_exit_status_of_a_call(engine: Script, outcome: AnyEvent, expe
 
 async def test_a_destructive_tool_needs_yes(engine: Script) -> None:
     link = engine(tool(DONE, confirm=True), *LISTED)
-    with pytest.raises(Failure, match="nothing was sent") as caught:
+    with pytest.raises(CliError, match="nothing was sent") as caught:
         await headless.call(parse(["call", "s", "add"]))
     assert caught.value.status == 3
     assert link.closed
@@ -353,11 +360,13 @@ async def test_a_destructive_tool_needs_yes(engine: Script) -> None:
 async def test_a_session_that_can_no_longer_be_saved_ends_a_run_and_a_call_in_words(engine: Script) -> None:
     broke = e.JournalFailed(what=S("the disk is full"))
     engine(lambda command: [e.CommandDone(id="t1"), broke] if isinstance(command, c.SendMessage) else [])
-    with pytest.raises(Failure, match="the run ended: the disk is full") as caught:
+    with pytest.raises(CliError, match="the run ended: the disk is full") as caught:
         await run(parse(["run", "x"]))
     assert caught.value.status == 1
     engine(tool(e.CommandDone(id="c1"), broke), *LISTED)
-    with pytest.raises(Failure, match="what became of the call cannot be told: the disk is full") as caught:
+    with pytest.raises(
+        CliError, match="what became of the call cannot be told: the disk is full"
+    ) as caught:
         await headless.call(parse(["call", "s", "add", "a=1"]))
     assert caught.value.status == 1
 
@@ -376,7 +385,7 @@ async def test_mistakes_of_a_call_are_usage_errors_and_send_nothing(
     engine: Script, words: list[str], said: str
 ) -> None:
     link = engine(tool(DONE), *LISTED)
-    with pytest.raises(Failure) as caught:
+    with pytest.raises(CliError) as caught:
         await headless.call(parse(["call", *words]))
     assert said in str(caught.value)
     assert caught.value.status == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.cli.failures import Failure
+from omni_tui.cli.errors import CliError
 from omni_tui.cli.options import launch_options
 from omni_tui.cli.parser import parse
 from omni_tui.protocol import LaunchOptions
@@ -170,7 +170,7 @@ def test_a_projects_file_in_the_current_folder_is_not_overlooked(
 
 
 def test_a_project_that_is_no_folder_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="no folder") as caught:
+    with pytest.raises(CliError, match="no folder") as caught:
         launch_options(parse(["servers", "--project", str(tmp_path / "none")]))
     assert caught.value.status == 2
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from omni_tui.face.collecting import APART_S, LATEST_S, QUIET_S, Collector
+from omni_tui.face.garbage_collector import MAX_INTERVAL_S, MIN_INTERVAL_S, QUIET_S, GarbageCollector
 
 
 @pytest.fixture(autouse=True)
@@ -19,26 +19,26 @@ def thresholds() -> Iterator[None]:
 
 def test_only_the_old_generation_is_left_alone() -> None:
     young, middle, _ = gc.get_threshold()
-    Collector(0.0).begin()
+    GarbageCollector(0.0).begin()
     assert gc.get_threshold()[:2] == (young, middle)
     assert gc.get_threshold()[2] > 100_000
 
 
 def test_it_collects_when_it_is_quiet_and_not_too_often() -> None:
-    collector = Collector(0.0)
-    assert not collector.tick(APART_S - 1)
-    collector.stir(APART_S)
-    assert not collector.tick(APART_S + QUIET_S / 2)
-    assert collector.tick(APART_S + QUIET_S)
-    assert not collector.tick(APART_S + QUIET_S + 1)
+    collector = GarbageCollector(0.0)
+    assert not collector.tick(MIN_INTERVAL_S - 1)
+    collector.stir(MIN_INTERVAL_S)
+    assert not collector.tick(MIN_INTERVAL_S + QUIET_S / 2)
+    assert collector.tick(MIN_INTERVAL_S + QUIET_S)
+    assert not collector.tick(MIN_INTERVAL_S + QUIET_S + 1)
 
 
 def test_it_does_not_wait_for_ever() -> None:
-    collector = Collector(0.0)
-    collector.stir(LATEST_S - 0.1)
-    assert not collector.tick(LATEST_S - 0.1)
-    collector.stir(LATEST_S)
-    assert collector.tick(LATEST_S)
+    collector = GarbageCollector(0.0)
+    collector.stir(MAX_INTERVAL_S - 0.1)
+    assert not collector.tick(MAX_INTERVAL_S - 0.1)
+    collector.stir(MAX_INTERVAL_S)
+    assert collector.tick(MAX_INTERVAL_S)
 
 
 def test_what_is_unreachable_is_gone_afterwards() -> None:
@@ -48,5 +48,5 @@ def test_what_is_unreachable_is_gone_afterwards() -> None:
 
     Ring()
     gc.collect(1)
-    assert Collector(0.0).tick(APART_S)
+    assert GarbageCollector(0.0).tick(MIN_INTERVAL_S)
     assert not [one for one in gc.get_objects() if isinstance(one, Ring)]

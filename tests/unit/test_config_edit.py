@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.config.edit import (
-    EditRefused,
+from omni_tui.config.config_file import (
+    ConfigEditError,
     add_server,
-    put_server,
     read_server,
     remove_server,
-    switch_server,
+    set_server_enabled,
+    update_server,
 )
 
 TEXT = """\
@@ -82,7 +82,7 @@ def test_refusals_leave_the_file_alone(
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(TEXT)
-    with pytest.raises(EditRefused, match=words):
+    with pytest.raises(ConfigEditError, match=words):
         add_server(path, name, command=arguments.get("command", ""), url=arguments.get("url", ""))
     assert path.read_text() == TEXT
 
@@ -90,9 +90,9 @@ def test_refusals_leave_the_file_alone(
 def test_a_mistaken_file_is_not_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[model\n")
-    with pytest.raises(EditRefused, match="config check"):
+    with pytest.raises(ConfigEditError, match="config check"):
         add_server(path, "n", command="x")
-    with pytest.raises(EditRefused):
+    with pytest.raises(ConfigEditError):
         remove_server(path, "n")
     assert path.read_text() == "[model\n"
 
@@ -107,7 +107,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", broken)
-    with pytest.raises(EditRefused, match="No space left"):
+    with pytest.raises(ConfigEditError, match="No space left"):
         add_server(path, "n", command="x")
     assert path.read_text() == TEXT
     assert [each.name for each in tmp_path.iterdir()] == ["config.toml"]
@@ -127,7 +127,7 @@ def test_putting_changes_only_what_differs(tmp_path: Path) -> None:
     assert values is not None
     changed = values | {"env": {"A": "1", "C": "3"}, "cwd": "/x"}
     del changed["connect_timeout"]
-    put_server(path, "one", changed, revision=revision)
+    update_server(path, "one", changed, revision=revision)
     text = path.read_text()
     for line in (
         "# mine",
@@ -158,8 +158,8 @@ def test_however_it_is_laid_out_it_says_afterwards_what_it_should_or_is_left_alo
     values, revision = read_server(path, "one")
     assert values is not None
     try:
-        put_server(path, "one", values | {"cwd": "/x"}, revision=revision)
-    except EditRefused:
+        update_server(path, "one", values | {"cwd": "/x"}, revision=revision)
+    except ConfigEditError:
         assert path.read_text() == text
     else:
         before = tomllib.loads(text)
@@ -167,8 +167,8 @@ def test_however_it_is_laid_out_it_says_afterwards_what_it_should_or_is_left_alo
         assert tomllib.loads(path.read_text()) == before
     remaining = path.read_text()
     try:
-        put_server(path, "new", {"command": "y"}, revision="")
-    except EditRefused:
+        update_server(path, "new", {"command": "y"}, revision="")
+    except ConfigEditError:
         assert path.read_text() == remaining
     else:
         assert tomllib.loads(path.read_text())["servers"]["new"] == {"command": "y"}
@@ -190,7 +190,7 @@ def test_what_another_program_wrote_in_the_meantime_is_kept(
             done.append(path.write_text(TEXT + '\n[ui]\ntheme = "omni-light"\n'))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    put_server(path, "one", {"command": "z"}, revision=revision)
+    update_server(path, "one", {"command": "z"}, revision=revision)
     written = tomllib.loads(path.read_text())
     assert written["ui"] == {"theme": "omni-light"}
     assert written["servers"]["one"] == {"command": "z"}
@@ -202,8 +202,8 @@ def test_what_another_program_wrote_in_the_meantime_is_kept(
 
     _, revision = read_server(path, "one")
     monkeypatch.setattr(os, "fsync", theirs)
-    with pytest.raises(EditRefused, match="changed meanwhile"):
-        put_server(path, "one", {"command": "ours"}, revision=revision)
+    with pytest.raises(ConfigEditError, match="changed meanwhile"):
+        update_server(path, "one", {"command": "ours"}, revision=revision)
     assert tomllib.loads(path.read_text())["servers"]["one"] == {"command": "theirs"}
 
 
@@ -217,8 +217,8 @@ def test_a_program_that_never_stops_writing_wins(tmp_path: Path, monkeypatch: py
         path.write_text(TEXT + f"# {next(count)}\n")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(EditRefused, match="another program"):
-        switch_server(path, "one", enabled=False)
+    with pytest.raises(ConfigEditError, match="another program"):
+        set_server_enabled(path, "one", enabled=False)
     assert "enabled" not in path.read_text()
 
 
@@ -228,11 +228,11 @@ def test_a_read_only_file_is_left_alone_though_its_folder_is_not(tmp_path: Path)
     path.chmod(0o444)
     _, revision = read_server(path, "one")
     for attempt in (
-        lambda: put_server(path, "one", {"command": "z"}, revision=revision),
-        lambda: switch_server(path, "one", enabled=False),
+        lambda: update_server(path, "one", {"command": "z"}, revision=revision),
+        lambda: set_server_enabled(path, "one", enabled=False),
         lambda: remove_server(path, "one"),
     ):
-        with pytest.raises(EditRefused, match="read-only"):
+        with pytest.raises(ConfigEditError, match="read-only"):
             attempt()
     assert path.read_text() == TEXT
 
@@ -242,10 +242,10 @@ def test_switching_writes_one_line_and_takes_it_back(tmp_path: Path) -> None:
     real.write_text(TEXT)
     link = tmp_path / "config.toml"
     link.symlink_to(real)
-    switch_server(link, "one", enabled=False)
+    set_server_enabled(link, "one", enabled=False)
     assert tomllib.loads(real.read_text())["servers"]["one"] == {"command": "x", "enabled": False}
-    switch_server(link, "one", enabled=True)
+    set_server_enabled(link, "one", enabled=True)
     assert real.read_text() == TEXT
     assert link.is_symlink()
-    with pytest.raises(EditRefused, match="no server named two"):
-        switch_server(link, "two", enabled=False)
+    with pytest.raises(ConfigEditError, match="no server named two"):
+        set_server_enabled(link, "two", enabled=False)

@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 from omni_tui.approvals import fingerprint
-from omni_tui.config.inherit import EVERY_SERVER, SSH_AGENT, has_credentials, inherited
-from omni_tui.config.load import Loaded, load_config
-from omni_tui.config.spec import ServerSpec, Source
-from omni_tui.engine.consent import launch_read
+from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.server_environment import (
+    EVERY_SERVER,
+    SSH_AGENT,
+    has_credentials,
+    inherited_environment,
+)
+from omni_tui.config.spec import ServerSource, ServerSpec
+from omni_tui.engine.launch_preview import describe_launch
 from omni_tui.protocol import LaunchOptions
 from omni_tui.servers.transports.stdio import environment
 
@@ -50,7 +55,7 @@ KEPT_BACK = {
 
 
 def test_a_server_gets_what_it_needs_and_nothing_else() -> None:
-    assert inherited(ServerSpec(name="x"), NEEDED | KEPT_BACK) == NEEDED
+    assert inherited_environment(ServerSpec(name="x"), NEEDED | KEPT_BACK) == NEEDED
 
 
 def test_what_its_settings_say_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,15 +67,19 @@ def test_what_its_settings_say_comes_first(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_exported_functions_are_kept_back() -> None:
-    assert inherited(ServerSpec(name="x"), {"TERM": "() { :;}; touch /tmp/x", "HOME": "/"}) == {"HOME": "/"}
+    assert inherited_environment(ServerSpec(name="x"), {"TERM": "() { :;}; touch /tmp/x", "HOME": "/"}) == {
+        "HOME": "/"
+    }
 
 
 @pytest.mark.parametrize("source", ["user", "session", "project", "imported", "flag", "demo"])
-def test_the_agent_of_ssh_goes_to_the_persons_own_servers_or_by_name(source: Source) -> None:
+def test_the_agent_of_ssh_goes_to_the_persons_own_servers_or_by_name(source: ServerSource) -> None:
     environ = {SSH_AGENT: "/tmp/agent"}
     own = source in ("user", "session")
-    assert inherited(ServerSpec(name="x", source=source), environ) == (environ if own else {})
-    assert inherited(ServerSpec(name="x", source=source, inherit=(SSH_AGENT,)), environ) == environ
+    assert inherited_environment(ServerSpec(name="x", source=source), environ) == (environ if own else {})
+    assert (
+        inherited_environment(ServerSpec(name="x", source=source, inherit=(SSH_AGENT,)), environ) == environ
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,8 +89,10 @@ def test_the_agent_of_ssh_goes_to_the_persons_own_servers_or_by_name(source: Sou
 def test_a_proxy_with_credentials_is_passed_on_by_name_only(address: str) -> None:
     assert has_credentials(address)
     for name in ("HTTPS_PROXY", "http_proxy", "ALL_PROXY"):
-        assert inherited(ServerSpec(name="x"), {name: address}) == {}
-        assert inherited(ServerSpec(name="x", inherit=(name,)), {name: address}) == {name: address}
+        assert inherited_environment(ServerSpec(name="x"), {name: address}) == {}
+        assert inherited_environment(ServerSpec(name="x", inherit=(name,)), {name: address}) == {
+            name: address
+        }
 
 
 @pytest.mark.parametrize(
@@ -93,7 +104,7 @@ def test_a_proxy_without_credentials_is_not_taken_for_one_with(address: str) -> 
 
 def load(
     folder: Path, toml: str, *, project: bool = False, environ: dict[str, str] | None = None
-) -> Loaded:
+) -> LoadedConfig:
     (folder / "config.toml").write_text("" if project else toml)
     (folder / ".omni-tui.toml").write_text(toml if project else "")
     options = LaunchOptions(
@@ -108,7 +119,7 @@ def test_inherit_is_read_and_its_secrets_are_known(tmp_path: Path) -> None:
     loaded = load(tmp_path, toml, environ=environ)
     (spec,) = loaded.servers
     assert spec.problem == ""
-    assert inherited(spec, environ) == environ
+    assert inherited_environment(spec, environ) == environ
     assert {"very%20secret", "very secret"} <= loaded.secrets
 
 
@@ -158,7 +169,7 @@ def test_the_readme_names_every_variable() -> None:
 
 def test_consent_names_what_is_passed_on_and_what_that_means() -> None:
     spec = ServerSpec(name="x", command="git", source="project", inherit=(SSH_AGENT, "https_proxy"))
-    told = launch_read(spec, None)
+    told = describe_launch(spec, None)
     assert json.loads(told.launch_json)["inherit"] == [SSH_AGENT, "https_proxy"]
     assert any("your SSH agent" in words for words in told.dangers)
     assert any("https_proxy" in words and "password" in words for words in told.dangers)

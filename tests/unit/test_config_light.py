@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omni_tui.config.light import UiSettings, default_config_file, default_state_dir, read_ui
+from omni_tui.config.ui_settings import UiSettings, default_config_file, default_state_dir, read_ui
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -60,7 +60,7 @@ def test_default_places_follow_the_environment(clean_environment: Path) -> None:
 
 def test_importing_it_loads_the_standard_library_only() -> None:
     code = (
-        "import sys; before = set(sys.modules); import omni_tui.config.light;"
+        "import sys; before = set(sys.modules); import omni_tui.config.ui_settings;"
         "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "print(sorted(new - set(sys.stdlib_module_names) - {'omni_tui'}))"
     )

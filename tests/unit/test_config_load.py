@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.config.load import Loaded, load_config
+from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.protocol import LaunchOptions
 
-Load = Callable[..., Loaded]
+Load = Callable[..., LoadedConfig]
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def load(tmp_path: Path) -> Load:
         project: str | None = None,
         environ: Mapping[str, str] | None = None,
         options: LaunchOptions | None = None,
-    ) -> Loaded:
+    ) -> LoadedConfig:
         config = tmp_path / "user" / "config.toml"
         config.parent.mkdir(exist_ok=True)
         folder = tmp_path / "project"
@@ -48,7 +48,7 @@ def load(tmp_path: Path) -> Load:
     return loaded
 
 
-def told(loaded: Loaded) -> str:
+def told(loaded: LoadedConfig) -> str:
     return "\n".join(f"{each.where}|{each.what}|{each.todo}" for each in loaded.problems)
 
 

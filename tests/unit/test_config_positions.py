@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.config.positions import Path, Positions
+from omni_tui.config.toml_positions import KeyPath, TomlPositions
 
 TEXT = '''\
 top = 1 # a = 2
@@ -50,9 +50,9 @@ f = 3
         (("a", "missing"), 2),
     ],
 )
-def test_lines(path: Path, line: int) -> None:
+def test_lines(path: KeyPath, line: int) -> None:
     tomllib.loads(TEXT)
-    assert Positions(TEXT).line(path) == line
+    assert TomlPositions(TEXT).line(path) == line
 
 
 _keys = st.text(alphabet="abcdefgh", min_size=1, max_size=4)
@@ -79,5 +79,5 @@ def test_finds_every_key_of_any_file(tables: dict[str, dict[str, str]]) -> None:
             expected[(table, key)] = text.count("\n") + 1
             text += f"{key} = {value}\n"
     tomllib.loads(text)
-    positions = Positions(text)
+    positions = TomlPositions(text)
     assert {path: positions.line(path) for path in expected} == expected

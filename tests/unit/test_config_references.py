@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keyring.errors import KeyringLocked
 
-from omni_tui.config.references import Unresolved, has_reference, is_reference, names_a_secret, resolve
+from omni_tui.config.references import (
+    UnresolvedReference,
+    has_reference,
+    is_reference,
+    names_a_secret,
+    resolve,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def test_what_is_a_reference_as_a_whole() -> None:
 
 
 def test_unset_and_empty_variables_are_named() -> None:
-    with pytest.raises(Unresolved, match="variables A, B are not set; set them"):
+    with pytest.raises(UnresolvedReference, match="variables A, B are not set; set them"):
         resolve("${B}${A}", {"A": ""})
 
 
@@ -52,14 +58,14 @@ def test_the_keyring_gives_its_entry_or_says_why_not(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(keyring, "get_password", lambda service, name: kept.get((service, name)))
     found = resolve("keyring:svc/a/b", {})
     assert (found.value, found.secret) == ("secret", True)
-    with pytest.raises(Unresolved, match="keyring set svc c"):
+    with pytest.raises(UnresolvedReference, match="keyring set svc c"):
         resolve("keyring:svc/c", {})
 
     def locked(service: str, name: str) -> str:
         raise KeyringLocked("s3cret detail")
 
     monkeypatch.setattr(keyring, "get_password", locked)
-    with pytest.raises(Unresolved, match="KeyringLocked") as caught:
+    with pytest.raises(UnresolvedReference, match="KeyringLocked") as caught:
         resolve("keyring:svc/c", {})
     assert "s3cret" not in str(caught.value)
 

@@ -10,8 +10,8 @@ import keyring
 import pytest
 
 from omni_tui.__main__ import main
-from omni_tui.config.load import Loaded, load_config
-from omni_tui.config.secrets import places, references
+from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.secret_settings import secret_references, secret_settings
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import LaunchOptions
 
@@ -36,16 +36,16 @@ def _cross(**given: str) -> str:
     return OAUTH + CROSS + "".join(f'{name} = "{value}"\n' for name, value in known.items())
 
 
-Place = tuple[str, Callable[[str], str], Callable[[Loaded], str]]
+Place = tuple[str, Callable[[str], str], Callable[[LoadedConfig], str]]
 
 
-def _spec(loaded: Loaded) -> ServerSpec:
+def _spec(loaded: LoadedConfig) -> ServerSpec:
     (spec,) = loaded.servers
     assert spec.problem == ""
     return spec
 
 
-def _oauth(name: str) -> Callable[[Loaded], str]:
+def _oauth(name: str) -> Callable[[LoadedConfig], str]:
     return lambda loaded: str(getattr(_spec(loaded).oauth, name))
 
 
@@ -95,7 +95,7 @@ def ring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyring, "get_password", lambda service, name: kept.get((service, name)))
 
 
-def loaded(folder: Path, text: str, environ: dict[str, str]) -> Loaded:
+def loaded(folder: Path, text: str, environ: dict[str, str]) -> LoadedConfig:
     file = folder / "config.toml"
     file.write_text(text)
     return load_config(LaunchOptions(config=str(file), state_dir=str(folder / "state")), environ)
@@ -108,7 +108,7 @@ def test_every_form_works_in_every_place(tmp_path: Path, place: Place, reference
     made = loaded(tmp_path, write(reference), ENVIRON)
     assert made.problems == ()
     assert read(made) == FORMS[reference]
-    assert (where, reference) in list(places(made.config))
+    assert (where, reference) in list(secret_settings(made.config))
     assert FORMS[reference] in made.secrets  # so that it is taken out of what is shown and logged
 
 
@@ -119,7 +119,7 @@ def test_every_form_works_in_every_place(tmp_path: Path, place: Place, reference
 def test_what_is_missing_is_named(tmp_path: Path, place: Place, reference: str) -> None:
     where, write, _ = place
     made = loaded(tmp_path, write(reference), ENVIRON)
-    missing = {found: why for found, why in references(made.config, ENVIRON) if why}
+    missing = {found: why for found, why in secret_references(made.config, ENVIRON) if why}
     assert set(missing) == {where}
     assert "GONE" in missing[where] or "gone" in missing[where]
 
@@ -137,7 +137,7 @@ def test_nothing_is_expanded_anywhere_else(tmp_path: Path, text: str) -> None:
     made = loaded(tmp_path, text, ENVIRON)
     told = repr((made.config, made.servers))
     assert not [word for word in FORMS.values() if word in told]
-    assert list(references(made.config, ENVIRON)) == []
+    assert list(secret_references(made.config, ENVIRON)) == []
 
 
 @pytest.mark.parametrize(

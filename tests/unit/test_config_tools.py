@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.config.load import Loaded, load_config
-from omni_tui.config.tools import ToolsSection, unknown_servers
+from omni_tui.config.load import LoadedConfig, load_config
+from omni_tui.config.tools_section import ToolsSection, unknown_servers
 from omni_tui.protocol import LaunchOptions
 
 
-def load(folder: Path, text: str, project: str = "") -> Loaded:
+def load(folder: Path, text: str, project: str = "") -> LoadedConfig:
     file = folder / "config.toml"
     file.write_text(text)
     (folder / "work").mkdir(exist_ok=True)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.agents.prompts import system_prompt
+from omni_tui.agents.system_prompt import system_prompt
 from omni_tui.models import history_from, suggest
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.closing import close_history
-from omni_tui.models.context import (
+from omni_tui.models.closed_history import close_history
+from omni_tui.models.message_history import (
     bound,
     host_result,
     read_result,
@@ -23,7 +23,7 @@ from omni_tui.models.context import (
     tool_message,
     unanswered,
 )
-from omni_tui.models.schema import for_provider
+from omni_tui.models.provider_schema import for_provider
 from omni_tui.protocol.events import ModelMessage, UserMessage
 from omni_tui.security.text import exact_json, safe
 

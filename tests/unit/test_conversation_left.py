@@ -7,7 +7,7 @@ import pytest
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import SessionOpened, TurnStarted, UserMessage
-from omni_tui.protocol.offers import AttachedResource
+from omni_tui.protocol.prompts_and_resources import AttachedResource
 
 DOCUMENT = AttachedResource(
     server=SafeText("files"), label=SafeText("a.md"), address=SafeText("file:///a.md"), size=3

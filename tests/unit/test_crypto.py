@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
 
-from omni_tui.memory import PlaceRefused, SealBroken, Sealer, Vault, VaultRefused, keys
+from omni_tui.memory import SealBroken, Sealer, UnsafePlace, Vault, VaultRefused, keys
 from omni_tui.memory.crypto import FoundKey
-from omni_tui.memory.private import FileLock, private_dir, write_atomic
+from omni_tui.memory.private_files import FileLock, private_dir, write_atomic
 
 KEY = bytes(range(32))
 
@@ -333,21 +333,21 @@ def test_which_keys_were_here_is_known_without_opening_them(tmp_path: Path) -> N
 def test_a_state_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "state").symlink_to(tmp_path / "real")
-    with pytest.raises(PlaceRefused, match="symbolic link"):
+    with pytest.raises(UnsafePlace, match="symbolic link"):
         Vault.open(tmp_path / "state", {})
     assert list((tmp_path / "real").iterdir()) == []
 
 
 def test_a_state_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
-    with pytest.raises(PlaceRefused, match="not a folder"):
+    with pytest.raises(UnsafePlace, match="not a folder"):
         private_dir(tmp_path / "state")
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     private_dir(tmp_path / "state")
     monkeypatch.setattr(os, "geteuid", lambda: 424242)
-    with pytest.raises(PlaceRefused, match="belongs to another user"):
+    with pytest.raises(UnsafePlace, match="belongs to another user"):
         private_dir(tmp_path / "state")
 
 
@@ -365,7 +365,7 @@ def test_a_key_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     Vault.open(state, {})
     (state / "vault.key").rename(tmp_path / "elsewhere")
     (state / "vault.key").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PlaceRefused, match="symbolic link"):
+    with pytest.raises(UnsafePlace, match="symbolic link"):
         Vault.open(state, {})
 
 

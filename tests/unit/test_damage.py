@@ -24,7 +24,7 @@ from omni_tui.memory import (
     session_path,
 )
 from omni_tui.memory.crypto import FoundKey
-from omni_tui.memory.wal import log_state
+from omni_tui.memory.wal import wal_state
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import SessionTitled, UserMessage
 from omni_tui.security.text import safe
@@ -223,8 +223,8 @@ async def test_what_is_no_database_is_left_as_it_is(path: Path) -> None:
 
 async def test_a_whole_log_of_a_killed_session_is_taken_whole(path: Path) -> None:
     await killed(path, 60)
-    assert log_state(path).lost == 0
-    assert log_state(path).read >= 60
+    assert wal_state(path).lost == 0
+    assert wal_state(path).read >= 60
     journal = await Journal.open(path, SESSION, VAULT, ignore)
     assert len(await everything(journal)) == 60
     assert journal.damage == ""
@@ -236,7 +236,7 @@ async def test_a_flipped_bit_in_the_log_is_noticed_and_the_log_is_kept(path: Pat
     log = bytearray(Path(f"{path}-wal").read_bytes())
     log[len(log) // 2] ^= 1
     Path(f"{path}-wal").write_bytes(log)
-    state = log_state(path)
+    state = wal_state(path)
     assert state.lost > 10
     assert state.read > 10
     saved = SavedSession(path, SESSION, VAULT)
@@ -254,7 +254,7 @@ async def test_a_log_that_ends_in_the_middle_of_a_frame_loses_only_what_was_not_
     await killed(path, 30)
     log = Path(f"{path}-wal").read_bytes()
     Path(f"{path}-wal").write_bytes(log[:-100])
-    assert log_state(path).lost == 0
+    assert wal_state(path).lost == 0
     journal = await Journal.open(path, SESSION, VAULT, ignore)
     assert len(await everything(journal)) == 29
     assert "the last 1 of 30 saved events" in journal.damage
@@ -262,11 +262,11 @@ async def test_a_log_that_ends_in_the_middle_of_a_frame_loses_only_what_was_not_
 
 
 def test_where_there_is_no_log_nothing_is_lost(tmp_path: Path) -> None:
-    assert log_state(tmp_path / "x.db") == log_state(tmp_path / "y.db")
+    assert wal_state(tmp_path / "x.db") == wal_state(tmp_path / "y.db")
     (tmp_path / "x.db-wal").write_bytes(b"")
-    assert log_state(tmp_path / "x.db").lost == 0
+    assert wal_state(tmp_path / "x.db").lost == 0
     (tmp_path / "x.db-wal").write_bytes(os.urandom(50_000))
-    assert log_state(tmp_path / "x.db").lost == 1
+    assert wal_state(tmp_path / "x.db").lost == 1
 
 
 # --- pipes, folders, clocks, deletion ---------------------------------------------------------------

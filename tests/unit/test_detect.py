@@ -9,7 +9,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from omni_tui.models.detect import LOCAL_SERVERS, LocalServer, Suggestion, look_around, suggest_all
+from omni_tui.models.model_discovery import (
+    LOCAL_SERVERS,
+    LocalModelServer,
+    ModelSuggestion,
+    look_around,
+    suggest_all,
+)
 
 OLLAMA = json.dumps({"models": [{"name": "qwen3:8b"}, {"name": "nomic-embed-text"}, {"name": "qwen3:8b"}]})
 
@@ -20,7 +26,7 @@ def answer(body: str | bytes, status: str = "200 OK") -> bytes:
 
 
 @asynccontextmanager
-async def listening(raw: bytes, *, hold: bool = False) -> AsyncIterator[tuple[LocalServer, list[str]]]:
+async def listening(raw: bytes, *, hold: bool = False) -> AsyncIterator[tuple[LocalModelServer, list[str]]]:
     asked: list[str] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -33,14 +39,14 @@ async def listening(raw: bytes, *, hold: bool = False) -> AsyncIterator[tuple[Lo
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield LocalServer("Test", "ollama_chat", port, "/api/tags"), asked
+        yield LocalModelServer("Test", "ollama_chat", port, "/api/tags"), asked
 
 
 async def test_models_are_listed_with_where_they_are() -> None:
     async with listening(answer(OLLAMA)) as (server, asked):
         found = await look_around([server], timeout_s=5)
     because = f"Test on this machine (port {server.port})"
-    assert found == [Suggestion("ollama_chat/qwen3:8b", because, costs_money=False)]
+    assert found == [ModelSuggestion("ollama_chat/qwen3:8b", because, costs_money=False)]
     assert len(asked) == 1
     assert asked[0].startswith("GET /api/tags HTTP/1.0\r\nHost: 127.0.0.1:")
     assert "authorization" not in asked[0].lower()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.face.approval import differences as module
-from omni_tui.face.approval.differences import differences
+from omni_tui.face.approval.differences import diff_pieces
 
 lines = st.lists(st.sampled_from(["", "a", "b", "c", "one", "two"]), max_size=30)
 
@@ -19,7 +19,7 @@ lines = st.lists(st.sampled_from(["", "a", "b", "c", "one", "two"]), max_size=30
 def rebuilt(old: Sequence[str], new: Sequence[str]) -> None:
     """Every line of both texts is in exactly one piece, in order, and equal means equal."""
     at, other = 0, 0
-    for equal, a, b, c, d in differences(old, new):
+    for equal, a, b, c, d in diff_pieces(old, new):
         assert (a, c) == (at, other)
         assert not equal or old[a:b] == new[c:d]
         at, other = b, d
@@ -38,7 +38,7 @@ def test_every_line_is_told_once_whatever_the_texts(old: list[str], new: list[st
 def test_a_small_change_in_a_large_text_stays_small() -> None:
     old = [f"line {number}" for number in range(20_000)]
     new = [*old[:500], "put in", *old[500:9_000], *old[9_001:]]
-    changed = [(old[a:b], new[c:d]) for equal, a, b, c, d in differences(old, new) if not equal]
+    changed = [(old[a:b], new[c:d]) for equal, a, b, c, d in diff_pieces(old, new) if not equal]
     assert changed == [([], ["put in"]), (["line 9000"], [])]
 
 

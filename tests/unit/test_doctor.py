@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.cli.doctor import LITELLM, _redis, _tiny, startup_files
+from omni_tui.cli.doctor import LITELLM_VERSION, _redis, _tiny, startup_files
 from omni_tui.config.load import load_config
 from omni_tui.models import tiny
 from omni_tui.protocol import LaunchOptions
@@ -26,7 +26,7 @@ def test_start_up_files_of_litellm_are_found_and_others_left_alone(tmp_path: Pat
 
 def test_the_doctors_pin_is_the_projects() -> None:
     pyproject = Path(__file__).parents[2] / "pyproject.toml"
-    assert f'"litellm=={LITELLM}"' in pyproject.read_text()
+    assert f'"litellm=={LITELLM_VERSION}"' in pyproject.read_text()
 
 
 def test_the_tiny_model_is_bad_only_where_it_is_chosen(

@@ -23,7 +23,7 @@ async def test_only_the_first_engine_takes_flags_over_what_was_set_since(
         return SimpleNamespace(process=None, link=link)
 
     monkeypatch.setattr(app, "spawn_engine", spawn)
-    engines = app.Engines(LaunchOptions(mode="auto", resume="new"))
+    engines = app.EngineStarter(LaunchOptions(mode="auto", resume="new"))
     await engines.connect()
     await engines.connect()
     first, second = started

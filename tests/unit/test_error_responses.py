@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
-from omni_tui.servers.transports.errors import read_refusal, with_id, words_of
+from omni_tui.servers.transports.error_responses import read_refusal, response_words, with_id
 
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/mcp")
 ERROR = {"code": -32050, "message": "Bad Request: No valid session ID provided"}
@@ -75,7 +75,7 @@ async def test_a_refusal_that_breaks_off_is_one_without_words() -> None:
     stream = Endless(breaks=True)
     read = await read_refusal(httpx2.Response(503, stream=stream, request=REQUEST))
     assert (read.status_code, read.content) == (503, b"")
-    assert words_of(read) == ""
+    assert response_words(read) == ""
 
 
 JSON = "application/json"
@@ -105,15 +105,18 @@ JSON = "application/json"
     ],
 )
 def test_the_words_of_a_refusal_are_found(body: bytes, kind: str, words: str) -> None:
-    assert words_of(_response(403, body, kind)) == words
+    assert response_words(_response(403, body, kind)) == words
 
 
 def test_the_words_of_a_refusal_are_bounded_and_one_line() -> None:
-    words = words_of(_response(403, b"no \n\n way " * 1000, "text/plain"))
+    words = response_words(_response(403, b"no \n\n way " * 1000, "text/plain"))
     assert words.startswith("no way no way")
     assert len(words) == 300
 
 
 def test_the_header_speaks_where_the_body_does_not() -> None:
     headers = {"www-authenticate": 'Bearer error="invalid_token", error_description="it has expired"'}
-    assert words_of(httpx2.Response(401, headers=headers, content=b"", request=REQUEST)) == "it has expired"
+    assert (
+        response_words(httpx2.Response(401, headers=headers, content=b"", request=REQUEST))
+        == "it has expired"
+    )

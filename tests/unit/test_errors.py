@@ -8,15 +8,15 @@ from email.utils import formatdate
 
 import pytest
 
-from omni_tui.resilience.errors import (
-    Failure,
-    classify,
-    in_words,
+from omni_tui.resilience.model_errors import (
+    FailedRequest,
+    classify_failure,
+    clean_provider_text,
     kind_of_status,
     retry_after_s,
-    tidy,
-    unreadable,
+    unreadable_answer,
     wait_in,
+    wait_words,
 )
 
 
@@ -64,8 +64,8 @@ def failure(
     status: int | None = None,
     secrets: tuple[str, ...] = (),
     cut: bool = False,
-) -> Failure:
-    return Failure(
+) -> FailedRequest:
+    return FailedRequest(
         error, "openai", "openai/gpt-x", where, "OPENAI_API_KEY", status=status, secrets=secrets, cut=cut
     )
 
@@ -79,18 +79,18 @@ def test_connection_refused_is_found_deep_inside() -> None:
     error = chained(
         RuntimeError("Connection error."), chained(OSError("wrapped"), ConnectionRefusedError(111, "no"))
     )
-    told = classify(failure(error, status=500), now=0)
+    told = classify_failure(failure(error, status=500), now=0)
     assert told.kind == "transient"
     assert told.what == "nothing listens at 127.0.0.1:9 (connection refused)"
 
 
 def test_many_addresses_that_refuse_are_a_refusal_too() -> None:
     error = OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 9), [Errno 111] …")
-    assert "nothing listens" in classify(failure(error, status=500), now=0).what
+    assert "nothing listens" in classify_failure(failure(error, status=500), now=0).what
 
 
 def test_an_unknown_host_is_named() -> None:
-    told = classify(
+    told = classify_failure(
         failure(chained(RuntimeError("x"), socket.gaierror(-2, "n")), where="no.such:443"), now=0
     )
     assert told.what == "the host no.such was not found"
@@ -99,16 +99,16 @@ def test_an_unknown_host_is_named() -> None:
 def test_a_bad_certificate_is_permanent() -> None:
     inner = ssl.SSLCertVerificationError("self-signed")
     inner.verify_message = "self-signed certificate"
-    told = classify(failure(chained(RuntimeError("x"), inner)), now=0)
+    told = classify_failure(failure(chained(RuntimeError("x"), inner)), now=0)
     assert (told.kind, "self-signed certificate" in told.what) == ("permanent", True)
 
 
 def test_a_missing_module_is_permanent_but_a_bystander_is_not() -> None:
     missing = ModuleNotFoundError("No module named 'mcp'")
     dressed = chained(RuntimeError("APIConnectionError: No module named 'mcp'"), missing)
-    assert classify(failure(dressed, status=500), now=0).kind == "permanent"
+    assert classify_failure(failure(dressed, status=500), now=0).kind == "permanent"
     bystander = chained(RuntimeError("Internal server error"), missing)
-    assert classify(failure(bystander, status=500), now=0).kind == "transient"
+    assert classify_failure(failure(bystander, status=500), now=0).kind == "transient"
 
 
 @pytest.mark.parametrize(
@@ -123,22 +123,22 @@ def test_a_missing_module_is_permanent_but_a_bystander_is_not() -> None:
     ],
 )
 def test_a_cut_is_a_cut_whatever_the_status(error: Exception, words: str) -> None:
-    told = classify(failure(error, status=500, cut=True), now=0)
+    told = classify_failure(failure(error, status=500, cut=True), now=0)
     assert told.kind == "cut"
     assert words in told.what
 
 
 def test_a_timeout_without_an_answer_is_transient() -> None:
-    assert classify(failure(chained(RuntimeError("x"), TimeoutError())), now=0).kind == "transient"
+    assert classify_failure(failure(chained(RuntimeError("x"), TimeoutError())), now=0).kind == "transient"
 
 
 def test_an_unknown_error_is_permanent_and_quoted() -> None:
-    told = classify(failure(ValueError("bad thing")), now=0)
+    told = classify_failure(failure(ValueError("bad thing")), now=0)
     assert (told.kind, told.what) == ("permanent", "the request to openai failed: bad thing")
 
 
 def test_a_model_without_tools_is_said_so() -> None:
-    told = classify(failure(ValueError("this model does not support tools"), status=400), now=0)
+    told = classify_failure(failure(ValueError("this model does not support tools"), status=400), now=0)
     assert "does not take tools" in told.what
 
 
@@ -148,7 +148,7 @@ def test_every_failure_says_what_to_do_and_shows_no_key(status: int | None) -> N
     error = ValueError(
         f"litellm.BadRequestError: OpenAIException - key {secret} and sk-proj-12345678 are wrong"
     )
-    told = classify(failure(error, status=status, secrets=(secret,)), now=0)
+    told = classify_failure(failure(error, status=status, secrets=(secret,)), now=0)
     assert told.todo
     assert secret not in told.what + told.todo
     assert "sk-proj" not in told.what
@@ -179,7 +179,7 @@ def test_every_failure_says_what_to_do_and_shows_no_key(status: int | None) -> N
     ],
 )
 def test_a_providers_words_are_tidied(raw: str, clean: str) -> None:
-    assert tidy(raw) == clean
+    assert clean_provider_text(raw) == clean
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,9 @@ WORDS = '{"error": {"message": "because of the moon", "type": "server_error"}}'
     "status", [400, 401, 402, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504, 529, 599]
 )
 def test_every_status_is_told_with_its_number_and_the_providers_words(status: int) -> None:
-    told = classify(failure(ValueError("LiteLLM's own words"), status=status)._replace(said=WORDS), now=0)
+    told = classify_failure(
+        failure(ValueError("LiteLLM's own words"), status=status)._replace(said=WORDS), now=0
+    )
     assert f"({status}): because of the moon" in told.what
     assert "LiteLLM" not in told.what
     assert told.status == status
@@ -231,7 +233,7 @@ def test_every_status_is_told_with_its_number_and_the_providers_words(status: in
     ],
 )
 def test_a_body_is_told_in_its_own_words(body: str, said: str) -> None:
-    assert tidy(body) == said
+    assert clean_provider_text(body) == said
 
 
 @pytest.mark.parametrize(
@@ -248,7 +250,7 @@ def test_a_body_is_told_in_its_own_words(body: str, said: str) -> None:
     ],
 )
 def test_a_wait_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert wait_words(seconds) == words
 
 
 @pytest.mark.parametrize(
@@ -271,10 +273,10 @@ def test_a_wait_of_hours_is_said() -> None:
     limited = failure(ValueError("x"), status=429)._replace(
         said='{"error": {"message": "Daily limit"}}', headers={"retry-after": "18000"}
     )
-    told = classify(limited, now=0)
+    told = classify_failure(limited, now=0)
     assert told.what.endswith("(429): Daily limit; it asks to wait 5 hours")
     assert "in 5 hours" in told.todo
-    soon = classify(limited._replace(headers={"retry-after": "20"}), now=0)
+    soon = classify_failure(limited._replace(headers={"retry-after": "20"}), now=0)
     assert "asks to wait" not in soon.what
 
 
@@ -288,7 +290,7 @@ def test_a_wait_of_hours_is_said() -> None:
     ],
 )
 def test_an_error_that_came_with_a_good_status_is_judged_by_its_words(said: str, kind: str) -> None:
-    told = classify(failure(ValueError(said))._replace(said=said), now=0)
+    told = classify_failure(failure(ValueError(said))._replace(said=said), now=0)
     assert told.kind == kind
     assert said in told.what
     assert "None" not in told.what
@@ -305,5 +307,5 @@ def test_an_error_that_came_with_a_good_status_is_judged_by_its_words(said: str,
     ],
 )
 def test_an_answer_that_is_none_is_told(kind: str, began: bool, sort: str, words: str) -> None:
-    told = unreadable(kind, "h:1", "<html><h1>Log in</h1>", began=began)
+    told = unreadable_answer(kind, "h:1", "<html><h1>Log in</h1>", began=began)
     assert (told.kind, words in told.what, bool(told.todo)) == (sort, True, True)

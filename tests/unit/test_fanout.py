@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from omni_tui.engine.fanout import Outbox
+from omni_tui.engine.fanout import EventBuffer
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import AnswerDelta, ReplayDone, SessionTitled
 
 
-def queued(outbox: Outbox) -> list[AnyEvent]:
+def queued(outbox: EventBuffer) -> list[AnyEvent]:
     return list(outbox._queue)
 
 
 def test_what_streams_during_a_replay_does_not_come_before_what_is_replayed() -> None:
-    outbox = Outbox()
+    outbox = EventBuffer()
     outbox.begin_replay()
     delta = AnswerDelta(turn="t", message="m", text=SafeText("hello"), ts=1.0)
     outbox.offer(delta)

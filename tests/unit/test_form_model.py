@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_tui.face.form.exact import NotJson, Number, ascii_json, parse, pretty
+from omni_tui.face.form.exact_json import JsonNumber, NotJson, ascii_json, parse, pretty
 from omni_tui.face.form.model import FormModel
-from omni_tui.face.form.nodes import ArrayNode, Leaf, MapNode, ObjectNode
+from omni_tui.face.form.nodes import ArrayNode, LeafNode, MapNode, ObjectNode
 from omni_tui.face.form.schema import MAX_CHOICES, MAX_FIELDS, MAX_LEVELS
 from tests.lengths import examples
 
@@ -39,9 +39,9 @@ def root(form: FormModel) -> ObjectNode:
     return form.root
 
 
-def leaf(form: FormModel, name: str) -> Leaf:
+def leaf(form: FormModel, name: str) -> LeafNode:
     node = root(form).child(name)
-    assert isinstance(node, Leaf)
+    assert isinstance(node, LeafNode)
     return node
 
 
@@ -237,10 +237,10 @@ def test_a_broken_number_blocks_and_a_fraction_only_warns() -> None:
     assert form.arguments_json() is None
     leaf(form, "n").write("1.5")
     value, troubles = form.arguments()
-    assert value == {"n": Number("1.5")}
+    assert value == {"n": JsonNumber("1.5")}
     assert [t.blocks for t in troubles] == [False]
     leaf(form, "n").write("2.0")
-    assert form.arguments() == ({"n": Number("2.0")}, [])
+    assert form.arguments() == ({"n": JsonNumber("2.0")}, [])
 
 
 def test_lists_grow_and_shrink() -> None:

@@ -44,7 +44,7 @@ def test_help_loads_a_small_part_of_what_textual_does() -> None:
 
 def test_the_way_to_the_app_loads_neither_the_engine_nor_heavy_libraries() -> None:
     code = (
-        "import sys; import omni_tui.cli.dispatch, omni_tui.cli.app;"
+        "import sys; import omni_tui.cli.command_table, omni_tui.cli.app;"
         "print('\\n'.join(sys.modules), file=sys.stderr)"
     )
     names = loaded_by(code)
@@ -64,5 +64,5 @@ def test_the_way_to_the_app_loads_neither_the_engine_nor_heavy_libraries() -> No
 
 def test_importing_the_configuration_room_loads_no_pydantic() -> None:
     names = loaded_by("import sys, omni_tui.config.paths; print('\\n'.join(sys.modules), file=sys.stderr)")
-    assert "omni_tui.config.light" in names
+    assert "omni_tui.config.ui_settings" in names
     assert "pydantic" not in names

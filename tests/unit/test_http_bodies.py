@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from omni_tui.servers.transports.bodies import judged
 from omni_tui.servers.transports.frames import MAX_LINE
+from omni_tui.servers.transports.response_bodies import checked_response
 
 ANSWER = {"jsonrpc": "2.0", "id": 7, "result": {"content": [{"type": "text", "text": "é\u2028\U0001f600"}]}}
 NOTE = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}
@@ -48,7 +48,7 @@ def event(body: object, *, end: bytes = b"\n") -> bytes:
 async def read(stream: Pieces, kind: str, **headers: str) -> tuple[bytes, list[str]]:
     odd: list[str] = []
     response = httpx2.Response(200, stream=stream, headers={"content-type": kind, **headers}, request=CALL)
-    response = judged(CALL, response, odd.append)
+    response = checked_response(CALL, response, odd.append)
     return await response.aread(), odd
 
 
@@ -66,7 +66,7 @@ async def events(*pieces: bytes, request: httpx2.Request = CALL) -> tuple[list[A
     response = httpx2.Response(
         200, stream=Pieces(*pieces), headers={"content-type": "text/event-stream"}, request=request
     )
-    source = httpx2.EventSource(judged(request, response, odd.append), max_event_size=None)
+    source = httpx2.EventSource(checked_response(request, response, odd.append), max_event_size=None)
     return [json.loads(one.data) async for one in source if one.event == "message" and one.data], odd
 
 
@@ -228,8 +228,8 @@ async def test_what_is_complete_is_not_held_back() -> None:
     response = httpx2.Response(
         200, stream=stream, headers={"content-type": "text/event-stream"}, request=CALL
     )
-    assert isinstance(judged(CALL, response, print).stream, httpx2.AsyncByteStream)
-    stream_of = judged(CALL, response, print).stream
+    assert isinstance(checked_response(CALL, response, print).stream, httpx2.AsyncByteStream)
+    stream_of = checked_response(CALL, response, print).stream
     assert isinstance(stream_of, httpx2.AsyncByteStream)
     first = await anext(aiter(stream_of))
     assert b"notifications/progress" in first
@@ -251,7 +251,7 @@ async def test_the_servers_own_stream_leaves_out_what_is_no_message() -> None:
 @pytest.mark.parametrize(("request_", "status"), [(NOTIFY, 200), (CALL, 202), (CALL, 307), (CALL, 204)])
 async def test_what_carries_no_answer_stays_as_it_came(request_: httpx2.Request, status: int) -> None:
     response = httpx2.Response(status, content=b"anything", request=request_)
-    assert judged(request_, response, print) is response
+    assert checked_response(request_, response, print) is response
 
 
 async def test_bytes_between_us_and_the_server_stay_whole() -> None:

@@ -10,8 +10,8 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.security.identifiers import identifier, is_plain
 from omni_tui.security.text import safe_line
-from omni_tui.servers.health import Backoff, Breaker, Trouble
-from omni_tui.servers.row import row
+from omni_tui.servers.health import ConnectBreaker, ConnectionFailure, ReconnectBackoff
+from omni_tui.servers.server_row import server_changed_event
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,9 @@ def test_no_two_names_look_the_same(name: str, other: str) -> None:
 
 def test_a_servers_row_shows_its_name_marked_and_keeps_it_whole() -> None:
     spec = ServerSpec(name="f\u0456les", command="x")
-    told: ServerChanged = row(
-        spec, "failed", 0.0, Trouble(""), None, None, Breaker(Backoff(restarts=True)),
+    told: ServerChanged = server_changed_event(
+        spec, "failed", 0.0, ConnectionFailure(""), None, None,
+        ConnectBreaker(ReconnectBackoff(restarts=True)),
         next_try=None, log_lines=0, calls=0, wire=False,
     )  # fmt: skip
     assert told.label == "f\u0456<U+0456>les"

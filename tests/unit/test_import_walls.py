@@ -53,16 +53,16 @@ def test_no_module_of_the_face_loads_an_engine_or_anything_heavy() -> None:
     ours = {name for name in loaded if name.startswith("omni_tui.")}
     allowed = ("omni_tui.face", "omni_tui.protocol", "omni_tui.security", "omni_tui.config")
     assert {name for name in ours if not name.startswith(allowed)} == set()
-    assert {n for n in ours if n.startswith("omni_tui.config.")} <= {"omni_tui.config.light"}
+    assert {n for n in ours if n.startswith("omni_tui.config.")} <= {"omni_tui.config.ui_settings"}
 
 
 def test_the_first_frame_loads_no_widget_it_does_not_show() -> None:
     loaded = loaded_by("omni_tui.face.app", "omni_tui.face.panes.chat", "omni_tui.face.panes.tools")
     late = (
         "omni_tui.face.screens.help",
-        "omni_tui.face.screens.whole",
+        "omni_tui.face.screens.full_view",
         "omni_tui.face.screens.tool",
-        "omni_tui.face.approval.inline",
+        "omni_tui.face.approval.inline_editors",
         "omni_tui.face.palette",
         "textual.widgets._markdown",
         "textual.widgets._data_table",

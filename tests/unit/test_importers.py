@@ -10,21 +10,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omni_tui.config.foreign import _KNOWN
-from omni_tui.config.importers import Imported, import_servers
+from omni_tui.config.foreign_entry import _KNOWN
+from omni_tui.config.importers import ImportedServers, import_servers
 from omni_tui.config.load import load_config
-from omni_tui.config.spec import ServerSpec, Source
+from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.protocol import LaunchOptions
 from tests.lengths import examples
 
 
-def read(folder: Path, content: Any, source: Source = "flag", **environ: str) -> Imported:
+def read(folder: Path, content: Any, source: ServerSource = "flag", **environ: str) -> ImportedServers:
     path = folder / "mcp.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return import_servers(path, source=source, environ=environ)
 
 
-def one(imported: Imported) -> ServerSpec:
+def one(imported: ImportedServers) -> ServerSpec:
     (spec,) = imported.servers
     return spec
 

@@ -12,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.memory import Journal, JournalBroken, JournalBusy, PlaceRefused, Tx, Vault, new_session_id
+from omni_tui.memory import (
+    Journal,
+    JournalBroken,
+    JournalBusy,
+    Transaction,
+    UnsafePlace,
+    Vault,
+    new_session_id,
+)
 from omni_tui.memory.crypto import FoundKey
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import AnswerDelta, SessionOpened, UserMessage
@@ -135,7 +143,7 @@ async def test_an_event_of_a_newer_version_is_left_out(path: Path) -> None:
     async with opened(path) as journal:
         await journal.commit(said("old"), said("new"))
 
-        def rewrite(tx: Tx) -> None:
+        def rewrite(tx: Transaction) -> None:
             body = tx.seal(b'{"type":"not_invented_yet","seq":2}', "events/2/body")
             tx.execute("UPDATE events SET body = ? WHERE seq = 2", (body,))
 
@@ -174,14 +182,14 @@ async def test_a_newer_format_is_refused(path: Path) -> None:
 async def test_a_sessions_folder_that_is_a_link_is_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     path.parent.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PlaceRefused, match="symbolic link"):
+    with pytest.raises(UnsafePlace, match="symbolic link"):
         await Journal.open(path, SESSION, VAULT, ignore)
 
 
 async def test_a_database_file_that_is_a_link_is_refused(path: Path, tmp_path: Path) -> None:
     path.parent.mkdir(mode=0o700)
     path.symlink_to(tmp_path / "elsewhere.db")
-    with pytest.raises(PlaceRefused, match="symbolic link"):
+    with pytest.raises(UnsafePlace, match="symbolic link"):
         await Journal.open(path, SESSION, VAULT, ignore)
     assert not (tmp_path / "elsewhere.db").exists()
 
@@ -211,7 +219,7 @@ async def test_an_opening_that_is_given_up_leaves_the_session_free(path: Path) -
 async def test_a_failing_change_takes_its_events_back_and_only_its_own(path: Path) -> None:
     seen: list[AnyEvent] = []
 
-    def fail(tx: Tx) -> None:
+    def fail(tx: Transaction) -> None:
         tx.execute("UPDATE meta SET value = 'changed' WHERE name = 'title'")
         raise LookupError("no")
 
@@ -335,7 +343,7 @@ async def test_reading_sees_what_was_posted_before_only_after_it_is_on_disk(path
 
 
 async def test_run_keeps_what_it_changes_and_undoes_what_fails(path: Path) -> None:
-    def half(tx: Tx) -> None:
+    def half(tx: Transaction) -> None:
         tx.execute("UPDATE meta SET value = 5 WHERE name = 'created'")
         raise LookupError
 

@@ -8,8 +8,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.config.tools import ToolsSection
-from omni_tui.tools import Lanes, Room, ToolRules
+from omni_tui.config.tools_section import ToolsSection
+from omni_tui.tools import ConcurrencyLimits, ToolRules, WriteOrder
 
 Calls = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans()), max_size=12)
 
@@ -18,7 +18,7 @@ Calls = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans()), max_size
 def test_a_write_runs_alone_and_in_its_place_and_reads_together(
     calls: list[tuple[str, bool]], random: Random
 ) -> None:
-    lanes = Lanes()
+    lanes = WriteOrder()
     places = [(server, writes, lanes.take(server, writes=writes)) for server, writes in calls]
     left: set[int] = set()
     while len(left) < len(places):
@@ -40,7 +40,7 @@ def test_a_write_runs_alone_and_in_its_place_and_reads_together(
 
 
 def test_one_that_gives_up_its_place_holds_nobody_up() -> None:
-    lanes = Lanes()
+    lanes = WriteOrder()
     first, second, third = (lanes.take("s", writes=True) for _ in range(3))
     second.leave()
     assert not third.turn.is_set()
@@ -52,7 +52,7 @@ async def test_no_more_run_than_the_limits_say() -> None:
     section = ToolsSection.model_validate(
         {"concurrency": 5, "server_concurrency": 3, "limits": {"files/read*": {"concurrency": 2}}}
     )
-    room, running, most = Room(ToolRules(section)), [], {"all": 0, "files": 0, "read": 0}
+    room, running, most = ConcurrencyLimits(ToolRules(section)), [], {"all": 0, "files": 0, "read": 0}
 
     async def one(server: str, tool: str) -> None:
         async with room.of(server, tool):

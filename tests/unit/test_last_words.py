@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from omni_tui.servers.last_words import LONGEST, telling
-from omni_tui.servers.log import ServerLog
+from omni_tui.servers.exit_reason import LONGEST, find_exit_reason
+from omni_tui.servers.log_buffer import ServerLogBuffer
 
 CASES = {
     "python": (
@@ -261,11 +261,11 @@ Run 'docker run --help' for more information
 
 @pytest.mark.parametrize(("written", "told"), CASES.values(), ids=CASES.keys())
 def test_the_sentence_that_says_why_is_found(written: str, told: str) -> None:
-    assert telling(written.encode().split(b"\n")) == told
+    assert find_exit_reason(written.encode().split(b"\n")) == told
 
 
 def test_what_is_told_is_bounded_and_safe() -> None:
-    log = ServerLog()
+    log = ServerLogBuffer()
     log.feed(b"Error: " + b"x" * 5000 + b"\n\x1b]0;owned\x07\n")
     assert len(log.last_words) <= LONGEST
     assert log.last_words.startswith("Error: xxx")
@@ -276,7 +276,7 @@ def test_what_is_told_is_bounded_and_safe() -> None:
 
 
 def test_words_of_an_earlier_process_are_not_told() -> None:
-    log = ServerLog()
+    log = ServerLogBuffer()
     log.feed(b"Error: the first\n")
     log.begin()
     assert log.last_words == ""
@@ -285,7 +285,7 @@ def test_words_of_an_earlier_process_are_not_told() -> None:
 
 
 def test_reason_on_standard_output_is_told_where_standard_error_says_nothing() -> None:
-    log = ServerLog()
+    log = ServerLogBuffer()
     log.begin()
     log.odd(b"Error: API_KEY is missing", "not a message")
     assert log.last_words == "Error: API_KEY is missing"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from omni_tui.servers.transports.lost import NORMAL, means_lost
+from omni_tui.servers.transports.session_loss import NORMAL, means_session_lost
 
 
 def _error(code: int, message: str) -> bytes:
@@ -32,7 +32,7 @@ def _error(code: int, message: str) -> bytes:
     ],
 )
 def test_forgotten_session(status: int, code: int, message: str) -> None:
-    assert means_lost(status, _error(code, message))
+    assert means_session_lost(status, _error(code, message))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_forgotten_session(status: int, code: int, message: str) -> None:
     ],
 )
 def test_without_a_json_rpc_error(status: int, body: bytes) -> None:
-    assert means_lost(status, body)
+    assert means_session_lost(status, body)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_without_a_json_rpc_error(status: int, body: bytes) -> None:
     ],
 )
 def test_other_refusals_leave_the_session(status: int, code: int, message: str) -> None:
-    assert not means_lost(status, _error(code, message))
+    assert not means_session_lost(status, _error(code, message))
 
 
 @pytest.mark.parametrize(
@@ -90,8 +90,8 @@ def test_other_refusals_leave_the_session(status: int, code: int, message: str) 
     ],
 )
 def test_other_words_of_a_bad_request(body: bytes) -> None:
-    assert not means_lost(400, body)
+    assert not means_session_lost(400, body)
 
 
 def test_the_one_form_is_understood() -> None:
-    assert means_lost(404, json.dumps(NORMAL).encode())
+    assert means_session_lost(404, json.dumps(NORMAL).encode())

@@ -7,8 +7,8 @@ import base64
 import pytest
 
 from omni_tui.servers.base import RawResult
-from omni_tui.tools import StoredResult, media, part_bytes, part_text, store
-from omni_tui.tools.media import OPENED, file_suffix, judge, sniff
+from omni_tui.tools import StoredResult, encode_result, media_types, part_bytes, part_text
+from omni_tui.tools.media_types import OPENABLE, check_media, file_suffix, sniff
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\x00" * 20
 SAMPLES = {
@@ -26,11 +26,11 @@ HTML = b"<!doctype html><html><script>alert(1)</script></html>"
 
 
 def test_every_type_that_is_opened_is_known_by_its_bytes() -> None:
-    assert set(SAMPLES) == set(OPENED)
+    assert set(SAMPLES) == set(OPENABLE)
     for mime, data in SAMPLES.items():
         assert sniff(data) == mime
-        judged = judge(data, mime)
-        assert (judged.mime, judged.suffix, judged.problem) == (mime, OPENED[mime], "")
+        judged = check_media(data, mime)
+        assert (judged.mime, judged.suffix, judged.problem) == (mime, OPENABLE[mime], "")
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,16 @@ def test_every_type_that_is_opened_is_known_by_its_bytes() -> None:
     ],
 )
 def test_other_spellings_of_a_type_are_that_type(declared: str, data: bytes) -> None:
-    assert judge(data, declared).problem == ""
+    assert check_media(data, declared).problem == ""
 
 
-@pytest.mark.parametrize(("declared", "data"), [(a, SAMPLES[b]) for a in OPENED for b in SAMPLES if a != b])
+@pytest.mark.parametrize(
+    ("declared", "data"), [(a, SAMPLES[b]) for a in OPENABLE for b in SAMPLES if a != b]
+)
 def test_a_type_that_is_not_that_of_the_bytes_is_a_lie(declared: str, data: bytes) -> None:
-    judged = judge(data, declared)
+    judged = check_media(data, declared)
     assert f"its bytes are {sniff(data)}" in judged.problem
-    assert judged.suffix == OPENED[sniff(data)]
+    assert judged.suffix == OPENABLE[sniff(data)]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_a_type_that_is_not_that_of_the_bytes_is_a_lie(declared: str, data: byte
 )
 @pytest.mark.parametrize("declared", ["image/png", "audio/mpeg", "image/gif"])
 def test_what_is_none_of_them_is_not_opened_as_one(data: bytes, declared: str) -> None:
-    assert "but its bytes are" in judge(data, declared).problem
+    assert "but its bytes are" in check_media(data, declared).problem
 
 
 @pytest.mark.parametrize(
@@ -83,14 +85,14 @@ def test_what_is_none_of_them_is_not_opened_as_one(data: bytes, declared: str) -
 )
 def test_no_other_type_is_opened_whatever_its_bytes(declared: str) -> None:
     for data in (PNG, SVG, HTML):
-        assert "are opened" in judge(data, declared).problem
+        assert "are opened" in check_media(data, declared).problem
 
 
 def test_nothing_and_too_much_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert judge(b"", "image/png").problem == "it is empty"
-    monkeypatch.setattr(media, "MAX_OPENED", len(PNG))
-    assert judge(PNG, "image/png").problem == ""
-    assert "larger than" in judge(PNG + b"x", "image/png").problem
+    assert check_media(b"", "image/png").problem == "it is empty"
+    monkeypatch.setattr(media_types, "MAX_OPENED", len(PNG))
+    assert check_media(PNG, "image/png").problem == ""
+    assert "larger than" in check_media(PNG + b"x", "image/png").problem
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_the_suffix_of_a_file_comes_from_its_bytes(data: bytes, declared: str, s
 
 
 def stored(*content: dict[str, object]) -> StoredResult:
-    return StoredResult.load(store(RawResult(content=list(content))))
+    return StoredResult.load(encode_result(RawResult(content=list(content))))
 
 
 def test_pictures_sound_and_blobs_are_decoded() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from omni_tui.models.base import ErrorKind, ModelError
-from omni_tui.models.chain import Breakers, Chain, Walk
+from omni_tui.models.model_chain import ChainCursor, ModelBreakers, ModelChain
 from omni_tui.models.scripted import ScriptedModel
-from omni_tui.resilience.breaker import FIRST_PAUSE_S, LASTING_PAUSE_S, LONGEST_PAUSE_S, Breaker
+from omni_tui.resilience.breaker import FIRST_PAUSE_S, LASTING_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
 
 
 class Clock:
@@ -27,7 +27,7 @@ def error(kind: ErrorKind = "transient", status: int | None = None) -> ModelErro
 
 def test_a_breaker_opens_is_probed_by_one_and_closes() -> None:
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = CircuitBreaker(clock)
     assert breaker.take()
     breaker.failed("down", at_once=True)
     assert (breaker.state, breaker.reason) == ("open", "down")
@@ -43,7 +43,7 @@ def test_a_breaker_opens_is_probed_by_one_and_closes() -> None:
 
 def test_a_failed_probe_opens_it_for_twice_as_long_up_to_a_limit() -> None:
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = CircuitBreaker(clock)
     breaker.failed("down", at_once=True)
     pauses = []
     for _ in range(8):
@@ -56,10 +56,10 @@ def test_a_failed_probe_opens_it_for_twice_as_long_up_to_a_limit() -> None:
 
 
 def test_what_seldom_mends_by_waiting_pauses_longer_and_a_few_cuts_open_it_too() -> None:
-    breaker = Breaker(Clock())
+    breaker = CircuitBreaker(Clock())
     breaker.failed("no credit", at_once=True, lasting=True)
     assert breaker.wait_s == LASTING_PAUSE_S
-    other = Breaker(Clock())
+    other = CircuitBreaker(Clock())
     other.failed("cut", at_once=False)
     other.failed("cut", at_once=False)
     assert other.take()
@@ -69,7 +69,7 @@ def test_what_seldom_mends_by_waiting_pauses_longer_and_a_few_cuts_open_it_too()
 
 def test_a_probe_that_was_given_up_says_nothing() -> None:
     clock = Clock()
-    breaker = Breaker(clock)
+    breaker = CircuitBreaker(clock)
     breaker.failed("down", at_once=True)
     assert breaker.take(force=True)
     breaker.released()
@@ -81,16 +81,18 @@ def test_a_probe_that_was_given_up_says_nothing() -> None:
 # --- the walk -------------------------------------------------------------------------------------
 
 
-def chain(clock: Clock | None = None, windows: tuple[int | None, ...] = (None, None, None)) -> Chain:
+def chain(clock: Clock | None = None, windows: tuple[int | None, ...] = (None, None, None)) -> ModelChain:
     clock = clock or Clock()
     made = {name: ScriptedModel(name=name, window=size) for name, size in zip("abc", windows, strict=True)}
-    return Chain(made["a"], ["b", "a", "c", "b"], made.__getitem__, Breakers(make=lambda: Breaker(clock)))
+    return ModelChain(
+        made["a"], ["b", "a", "c", "b"], made.__getitem__, ModelBreakers(make=lambda: CircuitBreaker(clock))
+    )
 
 
 @pytest.mark.parametrize("kind", ["auth", "quota", "permanent", "transient"])
 def test_errors_of_the_model_lead_to_the_next(kind: ErrorKind) -> None:
     models = chain()
-    walk = Walk(models)
+    walk = ChainCursor(models)
     assert walk.begin() is None
     step = walk.failed(error(kind))
     assert step is not None
@@ -104,7 +106,7 @@ def test_errors_of_the_model_lead_to_the_next(kind: ErrorKind) -> None:
 @pytest.mark.parametrize("kind", ["request", "cut", "tools"])
 def test_errors_of_the_request_and_cut_answers_end_there(kind: ErrorKind) -> None:
     models = chain()
-    walk = Walk(models)
+    walk = ChainCursor(models)
     walk.begin()
     assert walk.failed(error(kind)) is None
     assert walk.model.name == "a"
@@ -112,7 +114,7 @@ def test_errors_of_the_request_and_cut_answers_end_there(kind: ErrorKind) -> Non
 
 
 def test_a_model_that_does_not_exist_leads_to_the_next() -> None:
-    walk = Walk(chain())
+    walk = ChainCursor(chain())
     walk.begin()
     assert walk.failed(error("request", 404)) is not None
 
@@ -120,7 +122,7 @@ def test_a_model_that_does_not_exist_leads_to_the_next() -> None:
 def test_an_overflow_goes_to_a_larger_window_only() -> None:
     for windows, to in (((100, 50, 200), "c"), ((100, 100, None), ""), ((None, 500, 500), "")):
         models = chain(windows=windows)
-        walk = Walk(models)
+        walk = ChainCursor(models)
         walk.begin()
         step = walk.failed(error("overflow"))
         assert (step.to if step else "") == to
@@ -130,26 +132,26 @@ def test_an_overflow_goes_to_a_larger_window_only() -> None:
 def test_the_next_turn_passes_over_who_is_left_alone_and_says_so_and_probes_later() -> None:
     clock = Clock()
     models = chain(clock)
-    first = Walk(models)
+    first = ChainCursor(models)
     first.begin()
     first.failed(error())
     first.succeeded()
-    step = Walk(models).begin()
+    step = ChainCursor(models).begin()
     assert step is not None
     assert (step.model, step.to) == ("a", "b")
     assert "left alone for another 15 s: it is transient" in step.reason
     clock.now += FIRST_PAUSE_S
-    walk, beside = Walk(models), Walk(models)
+    walk, beside = ChainCursor(models), ChainCursor(models)
     assert walk.begin() is None
     assert (walk.model.name, walk.probing) == ("a", True)
     assert beside.begin() is not None, "one probe at a time: who asks beside it goes to the next"
     walk.succeeded()
     assert models.breakers.of("a").state == "closed"
-    assert Walk(models).begin() is None
+    assert ChainCursor(models).begin() is None
 
 
 def test_within_a_turn_nobody_goes_back() -> None:
-    walk = Walk(chain())
+    walk = ChainCursor(chain())
     walk.begin()
     walk.failed(error())
     walk.succeeded()
@@ -159,17 +161,17 @@ def test_within_a_turn_nobody_goes_back() -> None:
 
 def test_where_nothing_else_is_left_the_model_is_probed_all_the_same() -> None:
     alone = ScriptedModel(name="a")
-    models = Chain(alone, [], lambda name: alone, Breakers(make=lambda: Breaker(Clock())))
-    walk = Walk(models)
+    models = ModelChain(alone, [], lambda name: alone, ModelBreakers(make=lambda: CircuitBreaker(Clock())))
+    walk = ChainCursor(models)
     walk.begin()
     assert walk.failed(error()) is None
-    again = Walk(models)
+    again = ChainCursor(models)
     assert again.begin() is None
     assert again.probing
 
 
 def test_all_of_them_down_ends_with_the_last_error() -> None:
-    walk = Walk(chain())
+    walk = ChainCursor(chain())
     walk.begin()
     assert walk.failed(error()) is not None
     assert walk.failed(error()) is not None
@@ -178,7 +180,7 @@ def test_all_of_them_down_ends_with_the_last_error() -> None:
 
 def test_a_change_of_a_breaker_is_told_once() -> None:
     told: list[tuple[str, str]] = []
-    breakers = Breakers(lambda name, breaker: told.append((name, breaker.state)))
+    breakers = ModelBreakers(lambda name, breaker: told.append((name, breaker.state)))
     breakers.succeeded("a")
     breakers.failed("a", error())
     breakers.reset("a")
@@ -187,7 +189,7 @@ def test_a_change_of_a_breaker_is_told_once() -> None:
 
 
 def test_a_model_without_a_chain_just_fails() -> None:
-    walk = Walk(ScriptedModel(name="a"))
+    walk = ChainCursor(ScriptedModel(name="a"))
     assert walk.begin() is None
     assert walk.failed(error()) is None
     walk.succeeded()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.config.load import Loaded, load_config
+from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.protocol import LaunchOptions
 
 TABLES = """\
@@ -38,7 +38,7 @@ images = false
 KEYS = {"BIG_KEY": "big-secret", "CLEVER_KEY": "clever-secret"}
 
 
-def load(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> Loaded:
+def load(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> LoadedConfig:
     file = tmp_path / "config.toml"
     file.write_text(text)
     options = LaunchOptions(config=str(file), state_dir=str(tmp_path))

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.models.base import Message, ToolCall, ToolSpec
-from omni_tui.models.bm25 import Index, query_of
-from omni_tui.models.context import tool_message
-from omni_tui.models.meta import FIND_TOOLS, META_NAMES
-from omni_tui.models.offering import MOST, Offering, found_names, said, used_names
-from omni_tui.tools.routing import model_name
+from omni_tui.models.bm25 import BM25Index, query_of
+from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, FIND_TOOLS
+from omni_tui.models.message_history import tool_message
+from omni_tui.models.tool_selection import MOST, ToolSelector, found_names, said, used_names
+from omni_tui.tools.tool_names import model_name
 
 
 def tool(name: str, description: str = "Does it.", *keys: str, title: str = "") -> ToolSpec:
@@ -38,13 +38,13 @@ def names(tools: tuple[ToolSpec, ...]) -> list[str]:
 # --- BM25 -----------------------------------------------------------------------------------------
 
 
-def index(*tools: ToolSpec) -> Index:
-    made = Index()
+def index(*tools: ToolSpec) -> BM25Index:
+    made = BM25Index()
     made.update(tools)
     return made
 
 
-def best(made: Index, query: str) -> list[str]:
+def best(made: BM25Index, query: str) -> list[str]:
     return [found.name for found, _ in made.search(query_of(query))]
 
 
@@ -113,11 +113,11 @@ def test_thousands_of_tools_are_searched_quickly_enough_to_compare() -> None:
 
 
 def test_few_tools_are_all_offered_and_nothing_else() -> None:
-    assert Offering().choose(MANY[:40], [person("hi")], limit=40) == MANY[:40]
+    assert ToolSelector().choose(MANY[:40], [person("hi")], limit=40) == MANY[:40]
 
 
 def test_of_many_the_best_matches_are_offered_and_find_tools() -> None:
-    chosen = Offering().choose(MANY, [person("commit my work")], limit=40)
+    chosen = ToolSelector().choose(MANY, [person("commit my work")], limit=40)
     assert len(chosen) == 41
     assert chosen[-1] is FIND_TOOLS
     assert GIT in chosen
@@ -128,7 +128,7 @@ def test_what_was_said_before_counts_less_but_counts() -> None:
     history = [person("what is the weather"), Message(role="assistant", text="Rain."), person("commit it")]
     query = said(history)
     assert query["commit"] > query["weather"] > 0
-    chosen = Offering().choose(MANY, history, limit=2)
+    chosen = ToolSelector().choose(MANY, history, limit=2)
     assert names(chosen[:-1]) == ["git__commit", "demo__weather_report"]
 
 
@@ -140,7 +140,7 @@ def test_pinned_and_used_tools_stay_whatever_is_said() -> None:
         tool_message(call, "done", "succeeded"),
         *(person(f"weather and commit {n}") for n in range(20)),
     ]
-    chosen = names(Offering().choose(MANY, history, limit=4, pinned=("s3__tool_003", "gone__tool")))
+    chosen = names(ToolSelector().choose(MANY, history, limit=4, pinned=("s3__tool_003", "gone__tool")))
     assert set(chosen) == {
         "s0__tool_007",
         "s3__tool_003",
@@ -152,11 +152,11 @@ def test_pinned_and_used_tools_stay_whatever_is_said() -> None:
 
 def test_more_pinned_than_offered_are_all_offered() -> None:
     pins = tuple(each.name for each in MANY[:60])
-    assert len(Offering().choose(MANY, [person("hi")], limit=40, pinned=pins)) == 61
+    assert len(ToolSelector().choose(MANY, [person("hi")], limit=40, pinned=pins)) == 61
     found = ToolCall("c1", "find_tools", '{"query": "x"}')
     rows = tool_message(found, '[{"name": "git__commit"}]', "succeeded")
     history = [person("hello"), Message(role="assistant", calls=(found,)), rows]
-    assert GIT in Offering().choose(MANY, history, limit=40, pinned=pins)
+    assert GIT in ToolSelector().choose(MANY, history, limit=40, pinned=pins)
 
 
 def test_what_find_tools_found_is_offered_next() -> None:
@@ -169,7 +169,7 @@ def test_what_find_tools_found_is_offered_next() -> None:
     ]
     assert found_names(history) == ["s5__tool_110"]
     assert used_names(history) == []
-    assert "s5__tool_110" in names(Offering().choose(MANY, history, limit=1))
+    assert "s5__tool_110" in names(ToolSelector().choose(MANY, history, limit=1))
 
 
 def test_a_server_cannot_choose_tools_by_what_it_answers() -> None:
@@ -180,11 +180,11 @@ def test_a_server_cannot_choose_tools_by_what_it_answers() -> None:
         Message(role="assistant", calls=(call,)),
         tool_message(call, f"weather weather {forged}", "succeeded"),
     ]
-    assert "demo__weather_report" not in names(Offering().choose(MANY, history, limit=2))
+    assert "demo__weather_report" not in names(ToolSelector().choose(MANY, history, limit=2))
 
 
 def test_tools_that_cost_more_than_their_room_are_narrowed_even_if_few() -> None:
-    chosen = Offering().choose(MANY[:10], [person("hi")], limit=40, room=55, cost=lambda _: 10)
+    chosen = ToolSelector().choose(MANY[:10], [person("hi")], limit=40, room=55, cost=lambda _: 10)
     assert len(chosen) == 5 + 1
 
 
@@ -194,7 +194,7 @@ def test_a_choice_is_bounded_part_of_what_there_is_and_the_same_again(
 ) -> None:
     tools = MANY[:count]
     one, two = (
-        Offering().choose(tools, [person(text)], limit=limit, room=room, cost=lambda _: 7) for _ in "ab"
+        ToolSelector().choose(tools, [person(text)], limit=limit, room=room, cost=lambda _: 7) for _ in "ab"
     )
     assert one == two
     offered = [each for each in one if each is not FIND_TOOLS]
@@ -208,11 +208,11 @@ def test_a_choice_is_bounded_part_of_what_there_is_and_the_same_again(
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_no_tool_of_a_server_can_take_a_name_of_the_hosts_own(server: str, name: str) -> None:
-    assert model_name(server, name) not in META_NAMES
+    assert model_name(server, name) not in BUILTIN_TOOL_NAMES
 
 
 def test_names_that_try_to_do_not_collide() -> None:
-    for own in META_NAMES:
+    for own in BUILTIN_TOOL_NAMES:
         for server, name in (
             ("", own),
             (own, ""),
@@ -220,4 +220,4 @@ def test_names_that_try_to_do_not_collide() -> None:
             ("find", "tools"),
             ("read", "result"),
         ):
-            assert model_name(server, name) not in META_NAMES
+            assert model_name(server, name) not in BUILTIN_TOOL_NAMES

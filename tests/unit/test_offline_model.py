@@ -9,12 +9,12 @@ import pytest
 
 from omni_tui.demo.tools import TOOLS
 from omni_tui.models import make_model
-from omni_tui.models._arguments import fill
-from omni_tui.models._plan import Planner, Question
-from omni_tui.models.base import Message, ModelRequest, Reply, TextPart, ThoughtPart, ToolSpec
-from omni_tui.models.context import tool_message
+from omni_tui.models._offline_arguments import fill
+from omni_tui.models._request_interpreter import ClarifyingQuestion, RequestInterpreter
+from omni_tui.models.base import Message, ModelReply, ModelRequest, TextPart, ThoughtPart, ToolSpec
+from omni_tui.models.message_history import tool_message
 from omni_tui.models.offline import LABEL, OfflineModel
-from omni_tui.models.rank import Ranker, stem, words
+from omni_tui.models.ranker import Ranker, stem, words
 
 DEMO = tuple(
     ToolSpec(
@@ -51,7 +51,7 @@ class Talk:
         request = ModelRequest(tuple(self.messages), self.tools)
         events = [event async for event in self.model.stream(request)]
         last = events[-1]
-        assert isinstance(last, Reply)
+        assert isinstance(last, ModelReply)
         self.thoughts = "".join(event.text for event in events if isinstance(event, ThoughtPart))
         self.text = "".join(event.text for event in events if isinstance(event, TextPart))
         assert last.message.text == self.text
@@ -386,7 +386,7 @@ def test_arguments_by_type(text: str, spec: ToolSpec, values: dict[str, Any]) ->
     ],
 )
 def test_odd_schemas_break_nothing(schema: dict[str, Any]) -> None:
-    assert Planner((ToolSpec("s__do_thing", "", schema),)).resolve("do thing with x") is not None
+    assert RequestInterpreter((ToolSpec("s__do_thing", "", schema),)).resolve("do thing with x") is not None
 
 
 # --- the ranker -------------------------------------------------------------------------------
@@ -410,8 +410,8 @@ def test_the_ranker_is_deterministic_and_finds_names_first() -> None:
 
 def test_tools_without_a_description_can_be_asked_about() -> None:
     schema = {"type": "object", "properties": {"text": {"type": "string"}}}
-    step = Planner((ToolSpec("a__put_text", "", schema), ToolSpec("b__put_text", "\n", schema))).resolve(
-        "put text"
-    )
-    assert isinstance(step, Question)
+    step = RequestInterpreter(
+        (ToolSpec("a__put_text", "", schema), ToolSpec("b__put_text", "\n", schema))
+    ).resolve("put text")
+    assert isinstance(step, ClarifyingQuestion)
     assert "1. `a__put_text`\n2. `b__put_text`" in step.text

@@ -7,31 +7,33 @@ from typing import Any
 
 import pytest
 
-from omni_tui.agents.plan import Offered, Plan
-from omni_tui.agents.planning import Answer, Scope, read_draft
-from omni_tui.agents.progress import TaskRecord
-from omni_tui.agents.roles import (
+from omni_tui.agents.plan import Plan, PlannableTool
+from omni_tui.agents.plan_parser import DirectAnswer, PlanConstraints, read_draft
+from omni_tui.agents.plan_prompts import (
     correction,
     failure,
     planner_system,
     rejection,
     reporter_system,
-    worker_again,
+    worker_retry,
 )
-from omni_tui.models.base import Message, ModelRequest, Reply, ToolSpec
-from omni_tui.models.context import tool_message
+from omni_tui.agents.plan_state import TaskRecord
+from omni_tui.models.base import Message, ModelReply, ModelRequest, ToolSpec
+from omni_tui.models.message_history import tool_message
 from omni_tui.models.offline import OfflineModel
-from omni_tui.models.roles import FAILED, WORKER
+from omni_tui.models.prompt_markers import FAILED, WORKER
 from tests.unit.test_offline_model import DEMO
 
-OFFER = {key: Offered(key, "demo", spec) for spec in DEMO for key in [spec.name.replace("__", "/", 1)]}
+OFFER = {
+    key: PlannableTool(key, "demo", spec) for spec in DEMO for key in [spec.name.replace("__", "/", 1)]
+}
 SYSTEM = planner_system(OFFER, "")
 
 
 async def said(system: str, *messages: Message, tools: tuple[ToolSpec, ...] = ()) -> Message:
     request = ModelRequest((Message(role="system", text=system), *messages), tools)
     last = [event async for event in OfflineModel().stream(request)][-1]
-    assert isinstance(last, Reply)
+    assert isinstance(last, ModelReply)
     return last.message
 
 
@@ -41,7 +43,7 @@ def user(text: str) -> Message:
 
 async def planned(text: str) -> Any:
     draft = await said(SYSTEM, user(text))
-    return read_draft(draft.text, Scope(OFFER))
+    return read_draft(draft.text, PlanConstraints(OFFER))
 
 
 @pytest.mark.parametrize(
@@ -69,13 +71,13 @@ async def test_parts_that_hand_a_result_on_stay_together() -> None:
 @pytest.mark.parametrize("text", ["paint the sky", "?", "read or delete the note"])
 async def test_what_is_not_understood_is_said(text: str) -> None:
     found = await planned(text)
-    assert isinstance(found, Answer)
+    assert isinstance(found, DirectAnswer)
     assert f"“{text}”" in found.text
 
 
 async def test_no_tools_are_no_plan() -> None:
     draft = await said(planner_system({}, ""), user("add 1 and 2"))
-    assert isinstance(found := read_draft(draft.text, Scope({})), Answer)
+    assert isinstance(found := read_draft(draft.text, PlanConstraints({})), DirectAnswer)
     assert "no tools are connected" in found.text
 
 
@@ -84,7 +86,7 @@ async def test_the_rules_do_not_pretend_to_plan_anew() -> None:
     for message in (rejection("use another tool"), correction(["wrong"])):
         again = await said(SYSTEM, user("add 1 and 2"), first, message)
         assert "cannot plan anew" in json.loads(again.text)["answer"]
-    plan = read_draft(first.text, Scope(OFFER))
+    plan = read_draft(first.text, PlanConstraints(OFFER))
     assert isinstance(plan, Plan)
     record = TaskRecord(plan.tasks[0], "failed", 2, reason="no luck")
     asked = failure(plan, {"t1": record}, ["t1"], {})
@@ -98,7 +100,7 @@ async def test_a_task_that_fails_says_so_once() -> None:
     result = tool_message(call.calls[0], "because it was asked to", "failed")
     over = await said(WORKER, goal, call, result, tools=DEMO)
     assert over.text.startswith(FAILED)
-    again = await said(WORKER, goal, call, result, over, worker_again("it was asked to"), tools=DEMO)
+    again = await said(WORKER, goal, call, result, over, worker_retry("it was asked to"), tools=DEMO)
     assert again.text.startswith(f"{FAILED} it was asked to")
     assert not again.calls
     unclear = await said(WORKER, user("paint the sky"), tools=DEMO)

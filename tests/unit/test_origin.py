@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.models.base import Message, ToolCall
+from omni_tui.models.litellm_messages import to_litellm
 from omni_tui.models.origin import is_same_family, origin_of, takes_reasoning
 from omni_tui.models.thoughts import Thoughts
-from omni_tui.models.wire_messages import to_wire
 
 SIGNED = ({"type": "thinking", "thinking": "hm", "signature": "SIG"},)
 DETAILS = ({"type": "reasoning.encrypted", "data": "ENC", "index": 0},)
@@ -42,14 +42,14 @@ def exchange(origin: str, ident: str = "call_1", **thoughts: object) -> list[Mes
 @pytest.mark.parametrize(("made", "here"), list(itertools.product(PLACES, PLACES)))
 def test_signed_thinking_goes_back_to_the_very_place_only(made: str, here: str) -> None:
     history = exchange(PLACES[made], thinking=SIGNED)
-    sent = to_wire(history, "anthropic", "anthropic/claude-opus-4-5", here=PLACES[here])
+    sent = to_litellm(history, "anthropic", "anthropic/claude-opus-4-5", here=PLACES[here])
     assert ("SIG" in json.dumps(sent)) == (made == here != "nowhere")
 
 
 @pytest.mark.parametrize(("made", "here"), list(itertools.product(PLACES, PLACES)))
 def test_open_reasoning_goes_back_to_the_same_house_only(made: str, here: str) -> None:
     history = exchange(PLACES[made], reasoning="I should add.")
-    sent = to_wire(history, "deepseek", "deepseek/x", here=PLACES[here], reasoning=True)
+    sent = to_litellm(history, "deepseek", "deepseek/x", here=PLACES[here], reasoning=True)
     family = {made, here} <= {"deepseek", "other deepseek"}
     assert ("I should add." in json.dumps(sent)) == ((made == here and made != "nowhere") or family)
 
@@ -71,13 +71,13 @@ def test_a_provider_that_refuses_reasoning_gets_none() -> None:
         takes_reasoning(name) for name in ("deepseek", "moonshot", "openrouter", "hosted_vllm", "zai")
     )
     history = exchange(PLACES["local"], reasoning="I should add.")
-    sent = to_wire(history, "openai", "openai/qwen3", here=PLACES["local"], reasoning=False)
+    sent = to_litellm(history, "openai", "openai/qwen3", here=PLACES["local"], reasoning=False)
     assert "reasoning" not in json.dumps(sent)
 
 
 def test_who_insists_on_reasoning_gets_a_blank_for_that_of_others() -> None:
     history = exchange(PLACES["claude"], reasoning="secret", thinking=SIGNED)
-    sent = to_wire(history, "deepseek", "deepseek/x", here=PLACES["deepseek"], reasoning=True, fill=True)
+    sent = to_litellm(history, "deepseek", "deepseek/x", here=PLACES["deepseek"], reasoning=True, fill=True)
     assert sent[1]["reasoning_content"] == " "
     assert "secret" not in json.dumps(sent)
 
@@ -85,16 +85,16 @@ def test_who_insists_on_reasoning_gets_a_blank_for_that_of_others() -> None:
 def test_details_of_openrouter_go_back_in_its_own_field() -> None:
     here = origin_of("openrouter/google/gemini-3-pro", "openrouter")
     history = exchange(here, thinking=DETAILS, reasoning="open")
-    sent = to_wire(history, "openrouter", "openrouter/google/gemini-3-pro", here=here, reasoning=True)
+    sent = to_litellm(history, "openrouter", "openrouter/google/gemini-3-pro", here=here, reasoning=True)
     assert sent[1]["reasoning_details"] == list(DETAILS)
     other = origin_of("openrouter/anthropic/claude-opus-4.5", "openrouter")
-    assert "ENC" not in json.dumps(to_wire(history, "openrouter", "x", here=other, reasoning=True))
+    assert "ENC" not in json.dumps(to_litellm(history, "openrouter", "x", here=other, reasoning=True))
 
 
 def test_the_signature_in_an_id_of_gemini_stays_with_gemini() -> None:
     here = origin_of("gemini/gemini-3-pro", "gemini")
     history = exchange(here, "call_9__thought__U0lH")
-    own = to_wire(history, "gemini", "gemini/gemini-3-pro", here=here)
+    own = to_litellm(history, "gemini", "gemini/gemini-3-pro", here=here)
     assert own[1]["tool_calls"][0]["id"] == own[2]["tool_call_id"] == "call_9__thought__U0lH"
     for provider, place in (
         ("gemini", origin_of("gemini/gemini-2.5-flash", "gemini")),
@@ -102,7 +102,7 @@ def test_the_signature_in_an_id_of_gemini_stays_with_gemini() -> None:
         ("anthropic", PLACES["claude"]),
         ("mistral", origin_of("mistral/m", "mistral")),
     ):
-        sent = to_wire(history, provider, "x", here=place)
+        sent = to_litellm(history, provider, "x", here=place)
         assert "U0lH" not in json.dumps(sent)
         assert sent[1]["tool_calls"][0]["id"] == sent[2]["tool_call_id"]
 
@@ -111,7 +111,7 @@ def test_the_signature_in_an_id_of_gemini_stays_with_gemini() -> None:
 @given(ids=st.lists(st.sampled_from(["call_0", "call_1", "", "functions.add:0", "x" * 90]), min_size=1))
 def test_no_id_is_used_twice_and_each_result_finds_its_call(provider: str, ids: list[str]) -> None:
     history = [message for ident in ids for message in exchange("", ident)[1:]]
-    sent = to_wire(history, provider, "m")
+    sent = to_litellm(history, provider, "m")
     called = [message["tool_calls"][0]["id"] for message in sent if message["role"] == "assistant"]
     assert len(set(called)) == len(called)
     assert called == [message["tool_call_id"] for message in sent if message["role"] == "tool"]
@@ -121,13 +121,13 @@ def test_no_id_is_used_twice_and_each_result_finds_its_call(provider: str, ids: 
 
 def test_a_name_that_a_model_made_up_is_one_that_providers_take() -> None:
     calls = tuple(ToolCall(str(n), name, "{}") for n, name in enumerate(["", "read file", "é" * 99]))
-    (sent,) = to_wire([Message("assistant", calls=calls)], "openai", "m")
+    (sent,) = to_litellm([Message("assistant", calls=calls)], "openai", "m")
     names = [call["function"]["name"] for call in sent["tool_calls"]]
     assert names == ["unnamed", "read_file", "_" * 64]
 
 
 def test_half_a_surrogate_pair_can_be_sent() -> None:
-    sent = to_wire(
+    sent = to_litellm(
         [Message("user", "a\ud83d"), Message("assistant", "b", reasoning="c\ude00", origin="p q r")],
         "deepseek", "m", here="p q r", reasoning=True,
     )  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from omni_tui.models.base import Image, Message, ToolCall
-from omni_tui.models.pictures import LARGEST, MOST, picture, pictures_of
-from omni_tui.models.wire_messages import MOST_IMAGES, to_wire
+from omni_tui.models.images import LARGEST, MOST, image_from, images_in
+from omni_tui.models.litellm_messages import MOST_IMAGES, to_litellm
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
 IMAGE = Image("image/png", base64.b64encode(PNG).decode())
@@ -21,9 +21,9 @@ def block(data: bytes = PNG, mime: str = "image/png") -> dict[str, Any]:
 
 
 def test_pictures_of_a_result_are_taken_and_bounded() -> None:
-    assert pictures_of([{"type": "text", "text": "x"}, block()]) == (IMAGE,)
-    assert len(pictures_of([block()] * 9)) == MOST
-    assert picture("image/JPG; q=1", b"\xff\xd8\xff rest") is not None
+    assert images_in([{"type": "text", "text": "x"}, block()]) == (IMAGE,)
+    assert len(images_in([block()] * 9)) == MOST
+    assert image_from("image/JPG; q=1", b"\xff\xd8\xff rest") is not None
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_pictures_of_a_result_are_taken_and_bounded() -> None:
     ],
 )
 def test_what_no_provider_would_take_is_left_out(hostile: dict[str, Any]) -> None:
-    assert pictures_of([hostile]) == ()
+    assert images_in([hostile]) == ()
 
 
 def history(role: str = "user") -> list[Message]:
@@ -53,28 +53,30 @@ def history(role: str = "user") -> list[Message]:
 
 
 def test_a_picture_of_the_person_goes_to_a_model_that_takes_it() -> None:
-    (sent,) = to_wire(history(), "openai", "openai/gpt-4o", images=True)
+    (sent,) = to_litellm(history(), "openai", "openai/gpt-4o", images=True)
     text, shown = sent["content"]
     assert text == {"type": "text", "text": "look"}
     assert shown["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
 
 
 def test_a_picture_of_a_result_goes_only_where_results_take_them() -> None:
-    assert isinstance(to_wire(history("tool"), "anthropic", "claude-x", images=True)[-1]["content"], list)
-    content = to_wire(history("tool"), "openai", "openai/gpt-4o", images=True)[-1]["content"]
+    assert isinstance(
+        to_litellm(history("tool"), "anthropic", "claude-x", images=True)[-1]["content"], list
+    )
+    content = to_litellm(history("tool"), "openai", "openai/gpt-4o", images=True)[-1]["content"]
     assert content == "[image]\n[Omni TUI: 1 picture was left out here: this model takes none in results]"
 
 
 @pytest.mark.parametrize("role", ["user", "tool"])
 def test_a_model_that_takes_none_is_told_so(role: str) -> None:
-    sent = to_wire(history(role), "anthropic", "claude-x", images=False)[-1]["content"]
+    sent = to_litellm(history(role), "anthropic", "claude-x", images=False)[-1]["content"]
     assert sent.endswith("[Omni TUI: 1 picture was left out here: this model takes none]")
     assert "iVBOR" not in sent
 
 
 def test_of_many_pictures_the_newest_are_sent() -> None:
     messages = [Message(role="user", text=str(n), images=(IMAGE, IMAGE)) for n in range(MOST_IMAGES)]
-    sent = to_wire(messages, "openai", "openai/gpt-4o", images=True)
+    sent = to_litellm(messages, "openai", "openai/gpt-4o", images=True)
     kinds = [part["type"] for wire in sent for part in wire["content"] if isinstance(part, dict)]
     assert kinds.count("image_url") == MOST_IMAGES
     assert "2 pictures were left out here: only the newest are sent" in str(sent[0]["content"])

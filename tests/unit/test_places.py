@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from omni_tui.cli.key_table import key_problems
-from omni_tui.config.load import Loaded, load_config
+from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.face.keys import is_key
 from omni_tui.protocol import LaunchOptions
 
 PLAIN = "http://somewhere.example/v1"
 
 
-def load(tmp_path: Path, text: str = "", environ: dict[str, str] | None = None, **options: str) -> Loaded:
+def load(
+    tmp_path: Path, text: str = "", environ: dict[str, str] | None = None, **options: str
+) -> LoadedConfig:
     file = tmp_path / "config.toml"
     file.write_text(text)
     given = LaunchOptions(config=str(file), state_dir=str(tmp_path), **options)  # type: ignore[arg-type]

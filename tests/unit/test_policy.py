@@ -7,13 +7,15 @@ from itertools import product
 
 import pytest
 
-from omni_tui.approvals import Facts, assess, classify
+from omni_tui.approvals import DecisionFacts, assess, classify
 from omni_tui.approvals.policy import Decision
 from omni_tui.protocol import Mode
 from omni_tui.protocol.events import Risk
 
 BASE: dict[Mode, Decision] = {"chat": "ask", "auto": "allow", "orchestrator": "allow"}
-QUIET = Facts(mode="auto", origin="agent", risk="read", server_trust="unchanged", tool_trust="unchanged")
+QUIET = DecisionFacts(
+    mode="auto", origin="agent", risk="read", server_trust="unchanged", tool_trust="unchanged"
+)
 ORDER = {"allow": 0, "ask": 1, "deny": 2}
 
 

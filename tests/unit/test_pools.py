@@ -10,12 +10,12 @@ import httpx2
 import pytest
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
-from omni_tui.servers import pools
-from omni_tui.servers.auth.fetch import Fetcher
-from omni_tui.servers.auth.urls import AuthTrouble, Boundary
-from omni_tui.servers.health import TroubleError
-from omni_tui.servers.pools import ProxyUnusable, lease, proxy_for
-from omni_tui.servers.transports.client import Ears, open_client
+from omni_tui.servers import connection_pools
+from omni_tui.servers.auth.fetcher import Fetcher
+from omni_tui.servers.auth.urls import SignInError, UrlPolicy
+from omni_tui.servers.connection_pools import ProxyUnusable, lease, proxy_for
+from omni_tui.servers.health import ConnectionFailed
+from omni_tui.servers.transports.http_client import ClientListener, open_client
 
 
 class Listener:
@@ -59,7 +59,7 @@ async def listening() -> AsyncIterator[Listener]:
         await asyncio.wait_for(listener.idle.wait(), 60)
 
 
-class Deaf(Ears):
+class Deaf(ClientListener):
     """Hears nothing."""
 
     def in_session(self, request: httpx2.Request) -> bool:
@@ -79,7 +79,7 @@ def client(listener: Listener, path: str, **headers: str) -> httpx2.AsyncClient:
 
 async def test_servers_of_one_origin_and_its_sign_in_share_a_socket_and_nothing_else() -> None:
     async with listening() as listener:
-        boundary = Boundary(listener.url + "/one")
+        boundary = UrlPolicy(listener.url + "/one")
         async with client(listener, "/one", Authorization="Bearer secret") as one:
             await one.get(listener.url + "/one")
             async with client(listener, "/two") as two, Fetcher(boundary) as fetcher:
@@ -87,10 +87,10 @@ async def test_servers_of_one_origin_and_its_sign_in_share_a_socket_and_nothing_
                 await fetcher.send(httpx2.Request("GET", listener.url + "/.well-known/x"))
                 await one.get(listener.url + "/one")
                 assert listener.sockets == 1
-                assert pools.count() == 1
+                assert connection_pools.pool_count() == 1
             await one.get(listener.url + "/one")
             assert listener.sockets == 1
-        assert pools.count() == 0
+        assert connection_pools.pool_count() == 0
     for head in listener.heads:
         mine = head.startswith("GET /one")
         assert ("secret" in head) is mine
@@ -102,7 +102,7 @@ async def test_other_origins_have_sockets_of_their_own() -> None:
         async with client(here, "/") as one, client(there, "/") as two:
             await one.get(here.url)
             await two.get(there.url)
-            assert pools.count() == 2
+            assert connection_pools.pool_count() == 2
         assert (here.sockets, there.sockets) == (1, 1)
 
 
@@ -111,11 +111,11 @@ async def test_what_has_left_sends_nothing_and_leaves_once() -> None:
     first, second = lease(url), lease(url)
     await first.aclose()
     await first.aclose()
-    assert pools.count() == 1
+    assert connection_pools.pool_count() == 1
     with pytest.raises(httpx2.TransportError):
         await first.handle_async_request(httpx2.Request("GET", url))
     await second.aclose()
-    assert pools.count() == 0
+    assert connection_pools.pool_count() == 0
 
 
 # --- proxies ------------------------------------------------------------------------------------
@@ -156,12 +156,12 @@ async def test_a_proxy_that_cannot_be_used_is_said_without_its_password(
     with pytest.raises(ProxyUnusable) as caught:
         lease(httpx2.URL(url))
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(TroubleError):
+    with pytest.raises(ConnectionFailed):
         open_client(ServerSpec(name="a", url=url), httpx2.URL(url), Deaf(), auth=None)
-    async with Fetcher(Boundary(url)) as fetcher:
-        with pytest.raises(AuthTrouble, match="proxy"):
+    async with Fetcher(UrlPolicy(url)) as fetcher:
+        with pytest.raises(SignInError, match="proxy"):
             await fetcher.send(httpx2.Request("GET", url))
-    assert pools.count() == 0
+    assert connection_pools.pool_count() == 0
 
 
 async def test_a_sign_in_goes_through_the_proxy_and_names_the_host_to_it(
@@ -180,12 +180,12 @@ async def test_a_sign_in_goes_through_the_proxy_and_names_the_host_to_it(
 
     server = await asyncio.start_server(proxy, "127.0.0.1", 0)
     no_proxy.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    boundary = Boundary("https://mcp.example/mcp", OAuthSpec().issuer)
+    boundary = UrlPolicy("https://mcp.example/mcp", OAuthSpec().issuer)
     async with server, Fetcher(boundary, nowhere) as fetcher:
         for url in ("https://mcp.example/x", "https://login.example/token"):
-            with pytest.raises(AuthTrouble):
+            with pytest.raises(SignInError):
                 await fetcher.send(httpx2.Request("GET", url))
-        with pytest.raises(AuthTrouble, match="open internet"):
+        with pytest.raises(SignInError, match="open internet"):
             await fetcher.send(httpx2.Request("GET", "https://169.254.169.254/latest"))
     assert [line.split()[1] for line in asked] == [b"mcp.example:443", b"login.example:443"]
 
@@ -198,6 +198,6 @@ async def test_a_name_that_is_known_to_be_private_is_not_asked_of_the_proxy_eith
     async def private(_host: str, _port: int) -> list[str]:
         return ["10.0.0.5"]
 
-    async with Fetcher(Boundary("https://mcp.example/mcp"), private) as fetcher:
-        with pytest.raises(AuthTrouble, match="open internet"):
+    async with Fetcher(UrlPolicy("https://mcp.example/mcp"), private) as fetcher:
+        with pytest.raises(SignInError, match="open internet"):
             await fetcher.send(httpx2.Request("GET", "https://login.example/token"))

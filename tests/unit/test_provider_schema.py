@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_tui.models.base import ModelRequest, ToolCall, ToolSpec
+from omni_tui.models.litellm_tools import LiteLLMTools, family_of
 from omni_tui.models.property_names import TAKEN, PropertyNames
-from omni_tui.models.schema import Family, bare, for_provider
-from omni_tui.models.wire_tools import Tools, family_of
+from omni_tui.models.provider_schema import Family, bare, for_provider
 from tests.lengths import examples
 
 FAMILIES: list[Family] = ["plain", "gemini", "local"]
@@ -139,9 +139,9 @@ def assert_taken(schema: dict[str, Any], family: Family) -> None:
 @given(st.dictionaries(st.sampled_from(WORDS), ANYTHING, max_size=8) | SCHEMAS)
 def test_any_schema_becomes_one_that_providers_take(family: Family, schema: dict[str, Any]) -> None:
     tool = ToolSpec("s__t", "it", schema)
-    (wire,) = Tools(family).of(ModelRequest((), (tool,)))
+    (wire,) = LiteLLMTools(family).of(ModelRequest((), (tool,)))
     assert_taken(wire["function"]["parameters"], family)
-    (plain,) = Tools(family, bare=True).of(ModelRequest((), (tool,)))
+    (plain,) = LiteLLMTools(family, bare=True).of(ModelRequest((), (tool,)))
     assert_taken(plain["function"]["parameters"], family)
 
 
@@ -284,7 +284,7 @@ def test_odd_names_are_shown_in_plain_letters_and_go_back_to_the_server_as_its_o
     tool = ToolSpec(
         "s__t", "it", {"type": "object", "properties": {**ODD, "deep": inner}, "required": list(ODD)}
     )
-    tools, request = Tools(), ModelRequest((), (tool,))
+    tools, request = LiteLLMTools(), ModelRequest((), (tool,))
     parameters = tools.of(request)[0]["function"]["parameters"]
     assert all(
         TAKEN.fullmatch(name) for node in schemas_in(parameters) for name in node.get("properties", {})

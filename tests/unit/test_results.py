@@ -8,7 +8,7 @@ import json
 import pytest
 
 from omni_tui.servers.base import RawResult
-from omni_tui.tools import StoredResult, model_text, part_bytes, part_text, previews, store
+from omni_tui.tools import StoredResult, encode_result, model_text, part_bytes, part_text, previews
 from omni_tui.tools.results import PREVIEW, STRUCTURED, WHOLE
 
 PNG = base64.b64encode(b"\x89PNG....").decode()
@@ -26,18 +26,18 @@ MIXED = RawResult(
 
 
 def test_a_result_comes_back_as_it_was_stored() -> None:
-    assert StoredResult.load(store(MIXED)).raw() == MIXED
+    assert StoredResult.load(encode_result(MIXED)).raw() == MIXED
 
 
 def test_half_surrogates_survive_storage() -> None:
     odd = RawResult(content=[{"type": "text", "text": "\ud800"}])
-    assert StoredResult.load(store(odd)).raw() == odd
+    assert StoredResult.load(encode_result(odd)).raw() == odd
 
 
 def test_structured_null_is_not_the_same_as_none_given() -> None:
     null = RawResult(content=[], structured=None, has_structured=True)
-    assert StoredResult.load(store(null)).has_structured
-    assert not StoredResult.load(store(RawResult(content=[]))).has_structured
+    assert StoredResult.load(encode_result(null)).has_structured
+    assert not StoredResult.load(encode_result(RawResult(content=[]))).has_structured
 
 
 def test_previews_are_safe_and_say_what_each_part_is() -> None:
@@ -57,7 +57,7 @@ def test_previews_are_bounded_and_say_so() -> None:
 
 
 def test_every_part_can_be_read_whole() -> None:
-    stored = StoredResult.load(store(MIXED))
+    stored = StoredResult.load(encode_result(MIXED))
     assert part_text(stored, 0)[0] == "hello\x1b[31m\u202e"
     assert json.loads(part_text(stored, STRUCTURED)[0]) == {"n": 1}
     assert json.loads(part_text(stored, WHOLE)[0])["content"] == MIXED.content
@@ -66,7 +66,7 @@ def test_every_part_can_be_read_whole() -> None:
 
 
 def test_binary_parts_are_saved_decoded() -> None:
-    stored = StoredResult.load(store(MIXED))
+    stored = StoredResult.load(encode_result(MIXED))
     assert part_bytes(stored, 1) == b"\x89PNG...."
     assert part_bytes(stored, 3) == b"inside"
 
@@ -88,4 +88,4 @@ def test_malformed_blocks_do_not_break_anything(block: dict[str, object]) -> Non
     result = RawResult(content=[block])
     assert len(previews(result)) == 1
     assert isinstance(model_text(result), str)
-    part_bytes(StoredResult.load(store(result)), 0)
+    part_bytes(StoredResult.load(encode_result(result)), 0)

@@ -10,11 +10,11 @@ from mcp.shared.message import SessionMessage
 from mcp_types import ErrorData, JSONRPCError, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.answering import Answering
-from omni_tui.servers.asks import Waits
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, TokenRenewed
-from omni_tui.servers.calling import Call, Line
-from omni_tui.servers.tap import Tap, current
+from omni_tui.servers.dispatched_call import CallContext, DispatchedCall
+from omni_tui.servers.server_request_responder import ServerRequestResponder
+from omni_tui.servers.server_request_types import RequestTimeouts
+from omni_tui.servers.tap import Tap, current_call
 
 DISPATCH = Dispatch("c1", 1, "s", "t", b"{}")
 ASKS = {"resultType": "input_required", "requestState": "s-1"}
@@ -39,7 +39,7 @@ class Server:
         self.frames.append(params)
         answer = self._answers.pop(0)
         if answer == REFUSED:
-            opening = current()
+            opening = current_call()
             assert opening is not None
             opening.status, opening.renewed = 401, True
             error = ErrorData(code=-32600, message="no")
@@ -59,15 +59,15 @@ async def run(*answers: Any) -> tuple[Server, list[int], Any]:
     tap = Tap("s", lambda _dispatch: True)
     server = Server(tap, *answers)
     transport: Any = type("Transport", (), {"trouble": lambda _self: None, "web": True})()
-    waits = Waits()
-    answering = Answering("s", None, waits, call=tap.only_call, roots=None)
-    line = Line(
+    waits = RequestTimeouts()
+    answering = ServerRequestResponder("s", None, waits, call=tap.sole_open_call, roots=None)
+    line = CallContext(
         ServerSpec(name="s", url="https://x.example"), tap, transport, None, answering, waits, on_round,
         lambda: False, lambda: None, modern=True,
     )  # fmt: skip
     result: Any
     try:
-        result = await Call(line, cast(Any, server), DISPATCH, 5.0, None).run()
+        result = await DispatchedCall(line, cast(Any, server), DISPATCH, 5.0, None).run()
     except CallError as error:
         result = error
     return server, rounds, result

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.tools import NameMap, model_name
+from omni_tui.tools import ToolNameMap, model_name
 
 LEGAL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_-]{0,63}")
 
@@ -35,12 +35,12 @@ pieces = st.text(st.sampled_from("ab_-.é"), min_size=1, max_size=6)
 
 @given(st.sets(st.tuples(pieces, pieces), max_size=30))
 def test_every_pair_is_found_again(pairs: set[tuple[str, str]]) -> None:
-    names = NameMap(pairs)
+    names = ToolNameMap(pairs)
     assert len(names.names()) == len(pairs)
     assert {names.pair(name) for name in names.names()} == pairs
 
 
 def test_a_wrong_name_has_neighbours() -> None:
-    names = NameMap([("files", "read_file"), ("files", "write_file"), ("git", "status")])
+    names = ToolNameMap([("files", "read_file"), ("files", "write_file"), ("git", "status")])
     assert names.nearest("file__readfile")[0] == "files__read_file"
     assert names.pair("file__readfile") is None

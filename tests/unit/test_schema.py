@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_tui.tools import BadSchema, Schemas
-from omni_tui.tools.checkable import _HANDLED
-from omni_tui.tools.schema import compile_schema, problems
+from omni_tui.tools import BadSchema, SchemaChecker
+from omni_tui.tools.checkable_schema import _HANDLED
+from omni_tui.tools.schema_checker import compile_schema, problems
 from tests.lengths import examples
 
 ADD: dict[str, Any] = {
@@ -24,12 +24,12 @@ ADD: dict[str, Any] = {
 
 async def test_a_value_that_fits_has_no_problems() -> None:
     with ThreadPoolExecutor(1) as pool:
-        assert await Schemas(pool).check("k", ADD, {"a": 1, "b": 2.5}) == ()
+        assert await SchemaChecker(pool).check("k", ADD, {"a": 1, "b": 2.5}) == ()
 
 
 async def test_every_problem_is_named_with_its_place() -> None:
     with ThreadPoolExecutor(1) as pool:
-        found = await Schemas(pool).check("k", ADD, {"a": "x"})
+        found = await SchemaChecker(pool).check("k", ADD, {"a": "x"})
     assert {problem.where for problem in found} == {"", "/a"}
 
 

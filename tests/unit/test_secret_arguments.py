@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from omni_tui.config.load import load_config
-from omni_tui.config.shown import secret_values as of_server
-from omni_tui.config.shown import shown_command, shown_target
+from omni_tui.config.server_display import display_command, display_target
+from omni_tui.config.server_display import server_secrets as of_server
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import LaunchOptions
-from omni_tui.security.arguments import secret_values, shown
+from omni_tui.security.argument_secrets import redacted_arguments, secrets_in_arguments
 from omni_tui.security.redaction import MASK
 
 TOKEN = "s3cr3t-v4lue-0f-mine"
@@ -61,8 +61,8 @@ GITHUB = "ghp_" + "a1B2" * 9
 )
 def test_secrets_are_found_and_only_they_are_hidden(line: str, secrets: list[str]) -> None:
     arguments = shlex.split(line)
-    assert secret_values(arguments) == secrets
-    seen = shown(arguments)
+    assert secrets_in_arguments(arguments) == secrets
+    seen = redacted_arguments(arguments)
     assert len(seen) == len(arguments)
     assert all(secret not in each for each in seen for secret in secrets)
     for plain, masked in zip(arguments, seen, strict=True):
@@ -75,13 +75,13 @@ def _server(**given: object) -> ServerSpec:
 
 def test_the_name_before_a_secret_stays_readable() -> None:
     spec = _server(command="serve", args=("--api-key", TOKEN, f"--token={TOKEN}", "--safe"))
-    assert shown_command(spec) == f"serve --api-key '{MASK}' '--token={MASK}' --safe"
+    assert display_command(spec) == f"serve --api-key '{MASK}' '--token={MASK}' --safe"
     assert of_server(spec) == [TOKEN]
 
 
 def test_an_address_is_shown_without_its_secrets() -> None:
     spec = _server(url=f"https://x.example/mcp?api_key={TOKEN}&page=1")
-    assert shown_target(spec) == f"https://x.example/mcp?api_key={MASK}&page=1"
+    assert display_target(spec) == f"https://x.example/mcp?api_key={MASK}&page=1"
     assert of_server(spec) == [TOKEN]
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from omni_tui.security import _ranges, text
 from omni_tui.security.text import (
     SAFE_FILTER,
+    count_hidden,
     exact_json,
-    hidden,
     safe,
     safe_json,
     safe_line,
@@ -98,12 +98,12 @@ def allowed(one: str) -> bool:
 )
 def test_what_does_not_show_is_written_out(hostile: str, shown: str) -> None:
     assert safe(hostile) == shown
-    assert hidden(hostile) == shown.count("<U+")
+    assert count_hidden(hostile) == shown.count("<U+")
 
 
 def test_tag_characters_are_shown_counted_and_dropped_for_the_model() -> None:
     description = "Adds numbers." + TAGS
-    assert safe(description).count("<U+E00") == len(TAGS) == hidden(description)
+    assert safe(description).count("<U+E00") == len(TAGS) == count_hidden(description)
     assert strip_invisible(description) == ("Adds numbers.", len(TAGS))
 
 
@@ -126,7 +126,7 @@ def test_tag_characters_are_shown_counted_and_dropped_for_the_model() -> None:
 )
 def test_ordinary_text_of_any_script_is_left_alone(fine: str) -> None:
     assert safe(fine) == fine
-    assert hidden(fine) == 0
+    assert count_hidden(fine) == 0
     assert strip_invisible(fine) == (fine, 0)
     assert SAFE_FILTER(fine) == fine
 
@@ -146,7 +146,7 @@ def test_in_names_and_on_cards_every_joiner_is_marked(name: str, shown: str) -> 
     assert safe_json({name: [name]}, joined=False) == json.dumps(
         {shown: [shown]}, indent=2, ensure_ascii=False
     )
-    assert hidden(name, joined=False) == shown.count("<U+")
+    assert count_hidden(name, joined=False) == shown.count("<U+")
     assert safe_line(name, joined=True) == safe(name) == name
     assert safe(safe(name), joined=False) == shown
 
@@ -155,13 +155,13 @@ def test_piled_marks_are_counted_instead_of_drawn() -> None:
     zalgo = "e" + "\u0301" * 100_000
     assert safe(zalgo[:101]) == "e" + "\u0301" * 4 + "<+96 marks>"
     assert safe("e" + "\U00010a0f\u0301" * 3) == "e" + "\U00010a0f\u0301" * 2 + "<+2 marks>"
-    assert hidden(zalgo) == 99_996
+    assert count_hidden(zalgo) == 99_996
     assert strip_invisible(zalgo) == ("e" + "\u0301" * 4, 99_996)
 
 
 def test_tabs_go_to_stops_and_windows_line_ends_count_as_one() -> None:
     assert safe("a\tbc\td\n\tx\r\ny") == "a   bc  d\n    x\ny"
-    assert hidden("a\tb\r\nc") == 0
+    assert count_hidden("a\tb\r\nc") == 0
     assert strip_invisible("a\tb\r\nc\rd") == ("a\tb\ncd", 1)
 
 
@@ -212,7 +212,7 @@ def test_safe_text_holds_only_what_shows_within_the_limit_and_stays_the_same(
     assert len(shown) <= limit
     assert all(map(allowed, shown))
     assert lines or "\n" not in shown
-    assert hidden(shown) == 0
+    assert count_hidden(shown) == 0
     assert safe(shown, limit=limit, lines=lines) == shown
     shown.encode()
 
@@ -226,7 +226,9 @@ def test_the_other_forms_hold_only_what_shows_too(raw: str) -> None:
     assert all(map(allowed, SAFE_FILTER(raw)))
     assert SAFE_FILTER(SAFE_FILTER(raw)) == SAFE_FILTER(raw)
     kept, dropped = strip_invisible(raw)
-    assert hidden(kept) == sum(unicodedata.category(one[:1] or " ")[0] == "M" for one in kept.split("\n"))
+    assert count_hidden(kept) == sum(
+        unicodedata.category(one[:1] or " ")[0] == "M" for one in kept.split("\n")
+    )
     assert strip_invisible(kept) == (kept, 0)
     assert dropped + len(kept) == len(raw.replace("\r\n", "\n"))
 
@@ -234,7 +236,7 @@ def test_the_other_forms_hold_only_what_shows_too(raw: str) -> None:
 @given(anything | nasty)
 def test_hidden_is_nought_exactly_where_safe_changes_nothing_but_space(raw: str) -> None:
     bare = raw.replace("\t", "").replace("\r\n", "\n")
-    assert (hidden(bare) == 0) == (safe(bare) == bare)
+    assert (count_hidden(bare) == 0) == (safe(bare) == bare)
 
 
 @given(
@@ -356,7 +358,7 @@ def test_work_grows_in_step_with_the_text(unit: str) -> None:
     def seconds(raw: str) -> float:
         start = time.process_time()
         safe(raw, limit=10**9)
-        hidden(raw)
+        count_hidden(raw)
         strip_invisible(raw)
         SAFE_FILTER(raw)
         return time.process_time() - start

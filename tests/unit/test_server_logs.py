@@ -9,7 +9,7 @@ import pytest
 
 from omni_tui.memory import LogEntry, ServerLogs, Vault, server_logs
 from omni_tui.memory.crypto import FoundKey
-from omni_tui.servers.log import ServerLog
+from omni_tui.servers.log_buffer import ServerLogBuffer
 
 KEY = bytes(range(32))
 
@@ -112,7 +112,7 @@ def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_a_flood_is_cut_short_and_says_so() -> None:
-    log = ServerLog()
+    log = ServerLogBuffer()
     log.begin()
     log.feed(b"".join(b"line %d\n" % number for number in range(3000)))
     lines = log.unsaved()

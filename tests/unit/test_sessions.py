@@ -21,9 +21,9 @@ from omni_tui.memory import (
     Journal,
     JournalBusy,
     SealBroken,
-    Tx,
+    Transaction,
     Vault,
-    calls,
+    call_table,
     delete_session,
     last_unclean,
     list_sessions,
@@ -78,7 +78,9 @@ def _hold_session(state: Path, passes: Connection) -> None:
 
     async def work() -> None:
         journal = await begin(state, Vault.open(state, {}), "held")
-        await journal.commit(UserMessage(turn="t", text=safe("x")), change=lambda tx: calls.insert(tx, ROW))
+        await journal.commit(
+            UserMessage(turn="t", text=safe("x")), change=lambda tx: call_table.insert(tx, ROW)
+        )
         passes.send(journal.session)
         await asyncio.get_running_loop().run_in_executor(None, passes.recv)
 
@@ -150,7 +152,7 @@ async def test_sessions_are_listed_last_used_first_with_what_stands_in_them(
     await first.commit(
         SessionTitled(title=safe("renamed\x1b")),
         UserMessage(turn="t", text=safe("x")),
-        change=lambda tx: calls.insert(tx, ROW),
+        change=lambda tx: call_table.insert(tx, ROW),
     )
     await first.close(False)
     listed = list_sessions(state, vault).sessions
@@ -180,7 +182,7 @@ async def test_an_open_session_is_listed_without_opening_its_database(
 async def test_a_title_that_was_taken_back_is_not_listed(state: Path, vault: Vault) -> None:
     journal = await begin(state, vault, "first")
 
-    def fail(tx: Tx) -> None:
+    def fail(tx: Transaction) -> None:
         raise LookupError
 
     with pytest.raises(LookupError):
@@ -233,8 +235,8 @@ async def test_the_newest_session_that_is_not_finished_is_taken_up_again(state: 
 
 async def test_open_calls_outweigh_a_clean_end(state: Path, vault: Vault) -> None:
     journal = await begin(state, vault)
-    await journal.commit(change=lambda tx: calls.insert(tx, ROW))
-    await journal.commit(change=lambda tx: calls.insert(tx, replace(ROW, call="c2", state="denied")))
+    await journal.commit(change=lambda tx: call_table.insert(tx, ROW))
+    await journal.commit(change=lambda tx: call_table.insert(tx, replace(ROW, call="c2", state="denied")))
     await journal.close(True)
     assert last_unclean(state) == journal.session
 

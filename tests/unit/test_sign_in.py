@@ -12,10 +12,10 @@ import pytest
 
 from omni_tui.memory import Credentials, Vault
 from omni_tui.servers.auth.browser import open_page
-from omni_tui.servers.auth.callback import NotThisSignIn, read_redirect
-from omni_tui.servers.auth.fetch import Fetcher
-from omni_tui.servers.auth.records import Record
-from omni_tui.servers.auth.urls import AuthTrouble, Boundary, authorize_problem, is_public
+from omni_tui.servers.auth.callback_server import RedirectMismatch, read_redirect
+from omni_tui.servers.auth.fetcher import Fetcher
+from omni_tui.servers.auth.sign_in_records import SignInRecord
+from omni_tui.servers.auth.urls import SignInError, UrlPolicy, authorize_problem, is_public
 
 FAR = "https://mcp.example/mcp"
 NEAR = "http://127.0.0.1:8000/mcp"
@@ -51,11 +51,11 @@ NEAR = "http://127.0.0.1:8000/mcp"
     ],
 )
 def test_where_a_sign_in_may_go(server: str, issuer: str, url: str, goes: bool) -> None:
-    boundary = Boundary(server, issuer)
+    boundary = UrlPolicy(server, issuer)
     if goes:
         boundary.check(url)
     else:
-        with pytest.raises(AuthTrouble):
+        with pytest.raises(SignInError):
             boundary.check(url)
 
 
@@ -94,7 +94,7 @@ def test_what_is(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
 
-async def _asked(boundary: Boundary, addresses: list[str], url: str) -> list[str]:
+async def _asked(boundary: UrlPolicy, addresses: list[str], url: str) -> list[str]:
     """Try to fetch with a resolver that says `addresses`; return the hosts it was asked for."""
     asked: list[str] = []
 
@@ -103,7 +103,7 @@ async def _asked(boundary: Boundary, addresses: list[str], url: str) -> list[str
         return addresses
 
     async with Fetcher(boundary, lookup, timeout=2.0) as fetcher:
-        with pytest.raises(AuthTrouble) as caught:
+        with pytest.raises(SignInError) as caught:
             await fetcher.send(httpx2.Request("GET", url))
     asked.append(caught.value.what)
     return asked
@@ -111,10 +111,10 @@ async def _asked(boundary: Boundary, addresses: list[str], url: str) -> list[str
 
 async def test_a_name_that_leads_into_a_private_network_gets_nothing() -> None:
     for addresses in (["10.0.0.5"], ["93.184.216.34", "127.0.0.1"], ["::ffff:169.254.169.254"]):
-        host, what = await _asked(Boundary(FAR), addresses, "https://login.example/token")
+        host, what = await _asked(UrlPolicy(FAR), addresses, "https://login.example/token")
         assert host == "login.example"
         assert "not on the open internet" in what
-    host, what = await _asked(Boundary(FAR), [], "https://login.example/token")
+    host, what = await _asked(UrlPolicy(FAR), [], "https://login.example/token")
     assert what == "there is no host called login.example"
 
 
@@ -137,7 +137,7 @@ async def test_a_name_is_looked_up_once_and_asked_by_its_own_name() -> None:
         return ["127.0.0.1"]
 
     url = f"http://mcp.localhost:{port}/x"
-    near = Boundary("http://127.0.0.1:1/mcp")  # on this machine, and another origin than the one asked
+    near = UrlPolicy("http://127.0.0.1:1/mcp")  # on this machine, and another origin than the one asked
     async with server, Fetcher(near, lookup) as fetcher:
         got = await fetcher.send(httpx2.Request("GET", url))
     assert (got.json(), lookups) == ({}, 1)
@@ -153,8 +153,8 @@ async def test_a_server_that_never_answers_costs_its_time_only() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    async with Fetcher(Boundary(url), timeout=0.05) as fetcher:
-        with pytest.raises(AuthTrouble, match="did not answer") as caught:
+    async with Fetcher(UrlPolicy(url), timeout=0.05) as fetcher:
+        with pytest.raises(SignInError, match="did not answer") as caught:
             await fetcher.send(httpx2.Request("GET", url))
     assert caught.value.passing
     for writer in held:
@@ -211,14 +211,14 @@ def test_a_redirect_is_read_only_with_its_state() -> None:
     assert (good.code, good.iss) == ("c", "https://i")
     assert "code" not in repr(good).replace("error", "")
     for url in ("/callback?code=c&state=t", "/callback?code=c", "/callback?state=s", "/callback", "x", ""):
-        with pytest.raises(NotThisSignIn):
+        with pytest.raises(RedirectMismatch):
             read_redirect(url, "s")
-    with pytest.raises(NotThisSignIn):
+    with pytest.raises(RedirectMismatch):
         read_redirect("/callback?code=c&state=", "")
 
 
 def test_a_token_counts_as_used_up_a_little_before_its_end() -> None:
-    record = Record()
+    record = SignInRecord()
     assert not record.fresh(0)
     record.take("a", "", "", 3600, now=0)
     assert record.fresh(3569)

@@ -15,7 +15,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers import Dispatch, DispatchRefused, Processes
-from omni_tui.servers.log import ServerLog
+from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.tap import GuardedReader, GuardedWriter, Tap, canonical
 from omni_tui.servers.transports.http import HttpTransport
 from omni_tui.servers.transports.stdio import StdioTransport
@@ -73,7 +73,7 @@ class Wire:
 async def stdio(tap: Tap, folder: Path) -> AsyncIterator[Wire]:
     record = folder / "frames"
     processes = Processes(folder, f"tap-{uuid.uuid4().hex}")
-    transport = StdioTransport(fault("record", str(record), name="s"), processes, ServerLog())
+    transport = StdioTransport(fault("record", str(record), name="s"), processes, ServerLogBuffer())
     async with transport as (read, write):
 
         def arrived() -> list[dict[str, Any]]:

@@ -14,35 +14,43 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from omni_tui.config.models import Config
+from omni_tui.config.sections import Config
 from omni_tui.config.servers import server_spec
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory import (
     Journal,
     JournalBroken,
     SavedTask,
-    TaskKnown,
-    Tx,
-    calls,
+    TaskAlreadySaved,
+    Transaction,
+    call_table,
     new_session_id,
     session_path,
-    tasks,
+    task_table,
 )
 from omni_tui.memory.sqlite import _SCHEMA, SCHEMA_VERSION
 from omni_tui.servers import CallError, RawResult
-from omni_tui.servers import tasks as following
-from omni_tui.servers.task_base import Away, Forgotten, Odd, Task, TaskCancelled, refuse_inputs, seconds
-from omni_tui.servers.task_wire import task_of
-from omni_tui.servers.tasks import Follow, Terms
+from omni_tui.servers import task_poller as following
+from omni_tui.servers.task_client import read_task
+from omni_tui.servers.task_poller import PollOptions, TaskPoller
+from omni_tui.servers.task_types import (
+    ServerTask,
+    ServerUnavailable,
+    TaskCancelled,
+    UnknownTask,
+    UnusableTaskAnswer,
+    refuse_inputs,
+    seconds,
+)
 from tests.unit.test_calls import ROW, fresh, put
 from tests.unit.test_journal import VAULT
 
 TASK = SavedTask("secret-task", began=5.0, ttl=60.0)
-DONE = Task("t", "completed", result=RawResult(content=[]))
+DONE = ServerTask("t", "completed", result=RawResult(content=[]))
 
 
 @pytest.fixture
-def tx() -> Iterator[Tx]:
+def tx() -> Iterator[Transaction]:
     connection, made = fresh()
     with closing(connection):
         yield made
@@ -51,59 +59,59 @@ def tx() -> Iterator[Tx]:
 # --- what is kept ---------------------------------------------------------------------------------
 
 
-def test_a_task_is_kept_sealed_and_found_again(tx: Tx) -> None:
+def test_a_task_is_kept_sealed_and_found_again(tx: Transaction) -> None:
     put(tx, "dispatching")
-    tasks.put(tx, "c1", 1, TASK)
-    assert tasks.load(tx, "c1", 1) == TASK
-    assert tasks.running(tx) == {"c1": TASK}
+    task_table.put(tx, "c1", 1, TASK)
+    assert task_table.load(tx, "c1", 1) == TASK
+    assert task_table.running(tx) == {"c1": TASK}
     (body,) = tx.execute("SELECT body FROM tasks").fetchone()
     assert b"secret-task" not in body
 
 
-def test_an_attempt_has_one_task_and_only_while_it_is_under_way(tx: Tx) -> None:
+def test_an_attempt_has_one_task_and_only_while_it_is_under_way(tx: Transaction) -> None:
     put(tx, "dispatching")
-    tasks.put(tx, "c1", 1, TASK)
-    with pytest.raises(TaskKnown):
-        tasks.put(tx, "c1", 1, SavedTask("another", 6.0))
+    task_table.put(tx, "c1", 1, TASK)
+    with pytest.raises(TaskAlreadySaved):
+        task_table.put(tx, "c1", 1, SavedTask("another", 6.0))
     with pytest.raises(ValueError, match="not under way"):
-        tasks.put(tx, "c1", 2, TASK)
+        task_table.put(tx, "c1", 2, TASK)
     put(tx, "approved", "c2")
     with pytest.raises(ValueError, match="not under way"):
-        tasks.put(tx, "c2", 1, TASK)
+        task_table.put(tx, "c2", 1, TASK)
 
 
-def test_a_crash_leaves_a_call_with_a_task_as_it_is(tx: Tx) -> None:
+def test_a_crash_leaves_a_call_with_a_task_as_it_is(tx: Transaction) -> None:
     put(tx, "dispatching")
     put(tx, "dispatching", "c2")
-    tasks.put(tx, "c1", 1, TASK)
-    changed = calls.mark_after_crash(tx)
+    task_table.put(tx, "c1", 1, TASK)
+    changed = call_table.mark_after_crash(tx)
     assert [(row.call, row.state) for row in changed] == [("c2", "uncertain")]
-    assert tasks.running(tx) == {"c1": TASK}
+    assert task_table.running(tx) == {"c1": TASK}
 
 
 @pytest.mark.parametrize("damage", ["UPDATE tasks SET body = x'00'", "UPDATE calls SET args = x'00'"])
-def test_a_damaged_task_is_uncertain_like_any_call(tx: Tx, damage: str) -> None:
+def test_a_damaged_task_is_uncertain_like_any_call(tx: Transaction, damage: str) -> None:
     put(tx, "dispatching")
-    tasks.put(tx, "c1", 1, TASK)
+    task_table.put(tx, "c1", 1, TASK)
     tx.execute(damage)
-    assert [(row.call, row.state) for row in calls.mark_after_crash(tx)] == [("c1", "uncertain")]
-    assert tasks.running(tx) == {}
+    assert [(row.call, row.state) for row in call_table.mark_after_crash(tx)] == [("c1", "uncertain")]
+    assert task_table.running(tx) == {}
 
 
-def test_a_task_of_another_place_does_not_open(tx: Tx) -> None:
+def test_a_task_of_another_place_does_not_open(tx: Transaction) -> None:
     put(tx, "dispatching")
     put(tx, "dispatching", "c2")
-    tasks.put(tx, "c1", 1, TASK)
+    task_table.put(tx, "c1", 1, TASK)
     tx.execute("INSERT INTO tasks SELECT 'c2', attempt, body FROM tasks")
-    assert tasks.load(tx, "c2", 1) is None
+    assert task_table.load(tx, "c2", 1) is None
 
 
-def test_a_call_that_ended_has_no_running_task(tx: Tx) -> None:
+def test_a_call_that_ended_has_no_running_task(tx: Transaction) -> None:
     put(tx, "dispatching")
-    tasks.put(tx, "c1", 1, TASK)
-    calls.move(tx, "c1", "succeeded", expect=("dispatching",))
-    assert tasks.running(tx) == {}
-    assert tasks.load(tx, "c1", 1) == TASK
+    task_table.put(tx, "c1", 1, TASK)
+    call_table.move(tx, "c1", "succeeded", expect=("dispatching",))
+    assert task_table.running(tx) == {}
+    assert task_table.load(tx, "c1", 1) == TASK
 
 
 # --- journals of the first version ----------------------------------------------------------------
@@ -124,13 +132,13 @@ async def test_a_journal_of_the_first_version_is_opened_and_brought_up(tmp_path:
     session = new_session_id()
     path = session_path(tmp_path, session)
     journal = await journal_at(tmp_path, session)
-    await journal.run(lambda tx: calls.insert(tx, ROW))
+    await journal.run(lambda tx: call_table.insert(tx, ROW))
     await journal.close(clean=True)
     make_old(path)
     for _ in range(2):
         journal = await journal_at(tmp_path, session)
-        assert await journal.run(lambda tx: calls.load(tx, ROW.call)) == ROW
-        assert await journal.run(tasks.running) == {}
+        assert await journal.run(lambda tx: call_table.load(tx, ROW.call)) == ROW
+        assert await journal.run(task_table.running) == {}
         await journal.close(clean=True)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone() == (2,)
@@ -198,14 +206,14 @@ def test_what_is_no_time_is_none(value: object) -> None:
     ],
 )
 def test_what_is_no_task_is_refused(answer: dict[str, Any]) -> None:
-    with pytest.raises(Odd):
-        task_of(answer, known="t")
+    with pytest.raises(UnusableTaskAnswer):
+        read_task(answer, known="t")
 
 
 def test_a_failed_task_without_an_error_still_has_words() -> None:
-    bare = task_of({"taskId": "t", "status": "failed", "error": "no object"}, known="t")
+    bare = read_task({"taskId": "t", "status": "failed", "error": "no object"}, known="t")
     assert bare.error == "no reason was given"
-    told = task_of({"taskId": "t", "status": "failed", "statusMessage": "out of\npaper"}, known="t")
+    told = read_task({"taskId": "t", "status": "failed", "statusMessage": "out of\npaper"}, known="t")
     assert "out of" in told.error
 
 
@@ -215,13 +223,15 @@ def test_a_failed_task_without_an_error_still_has_words() -> None:
 class Script:
     """A server that says one thing after the other; the last for ever."""
 
-    def __init__(self, *steps: Task | Exception, cancelled: Task | Exception | None = None) -> None:
+    def __init__(
+        self, *steps: ServerTask | Exception, cancelled: ServerTask | Exception | None = None
+    ) -> None:
         self.steps = list(steps)
         self.cancelled = cancelled
         self.said: list[str] = []
         self.given: list[dict[str, Any]] = []
 
-    async def get(self, task: str, timeout: float) -> Task:
+    async def get(self, task: str, timeout: float) -> ServerTask:
         self.said.append("get")
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, Exception):
@@ -248,7 +258,7 @@ class Clock:
         return self.now
 
 
-def follow(script: Script, task: Task, clock: Clock | None = None, **more: Any) -> Follow:
+def follow(script: Script, task: ServerTask, clock: Clock | None = None, **more: Any) -> TaskPoller:
     given: dict[str, Any] = {
         "verbs": lambda: script,
         "answer": refuse_inputs,
@@ -256,7 +266,7 @@ def follow(script: Script, task: Task, clock: Clock | None = None, **more: Any) 
         "clock": clock or Clock(),
         **more,
     }
-    return Follow(task, Terms(began=1000.0, limit=3600.0, each=5.0), **given)
+    return TaskPoller(task, PollOptions(began=1000.0, limit=3600.0, each=5.0), **given)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +282,7 @@ def follow(script: Script, task: Task, clock: Clock | None = None, **more: Any) 
 )
 def test_the_pace_is_the_servers_within_bounds(poll: float, age: float, least: float, most: float) -> None:
     clock = Clock()
-    followed = follow(Script(DONE), Task("t", "working", poll=poll), clock)
+    followed = follow(Script(DONE), ServerTask("t", "working", poll=poll), clock)
     clock.now += age
     for _ in range(50):
         assert least <= followed._pace() <= most
@@ -280,8 +290,10 @@ def test_the_pace_is_the_servers_within_bounds(poll: float, age: float, least: f
 
 async def test_a_server_that_is_away_is_asked_when_it_is_said_to_be_back() -> None:
     away: asyncio.Queue[bool] = asyncio.Queue()
-    script = Script(Away("gone"), DONE)
-    followed = follow(script, Task("t", "working", poll=0), told=lambda _task, gone: away.put_nowait(gone))
+    script = Script(ServerUnavailable("gone"), DONE)
+    followed = follow(
+        script, ServerTask("t", "working", poll=0), told=lambda _task, gone: away.put_nowait(gone)
+    )
     running = asyncio.create_task(followed.run())
     async with asyncio.timeout(60):
         assert await away.get()
@@ -293,8 +305,8 @@ async def test_a_server_that_is_away_is_asked_when_it_is_said_to_be_back() -> No
 async def test_away_without_end_ends_when_the_time_is_up() -> None:
     clock = Clock()
     followed = follow(
-        Script(Away("gone")),
-        Task("t", "working", poll=0),
+        Script(ServerUnavailable("gone")),
+        ServerTask("t", "working", poll=0),
         clock,
         told=lambda _t, _a: setattr(clock, "now", 1e9),
     )
@@ -305,7 +317,7 @@ async def test_away_without_end_ends_when_the_time_is_up() -> None:
 
 
 async def test_stopping_while_away_is_not_sure_and_takes_no_time() -> None:
-    followed = follow(Script(Away("gone")), Task("t", "working", poll=0))
+    followed = follow(Script(ServerUnavailable("gone")), ServerTask("t", "working", poll=0))
     running = asyncio.create_task(followed.run())
     await asyncio.sleep(0)
     followed.stop("cancelled by you")
@@ -315,8 +327,8 @@ async def test_stopping_while_away_is_not_sure_and_takes_no_time() -> None:
 
 
 async def test_a_task_whose_cancellation_is_confirmed_is_cancelled() -> None:
-    script = Script(Task("t", "working", poll=0), cancelled=Task("t", "cancelled"))
-    followed = follow(script, Task("t", "working", poll=60))
+    script = Script(ServerTask("t", "working", poll=0), cancelled=ServerTask("t", "cancelled"))
+    followed = follow(script, ServerTask("t", "working", poll=60))
     followed.stop("cancelled by you")
     with pytest.raises(TaskCancelled) as caught:
         await followed.run()
@@ -325,8 +337,8 @@ async def test_a_task_whose_cancellation_is_confirmed_is_cancelled() -> None:
 
 
 async def test_a_task_that_is_dropped_after_cancelling_is_not_sure() -> None:
-    script = Script(DONE, cancelled=Forgotten("not found"))
-    followed = follow(script, Task("t", "working", poll=60))
+    script = Script(DONE, cancelled=UnknownTask("not found"))
+    followed = follow(script, ServerTask("t", "working", poll=60))
     followed.stop("cancelled by you")
     with pytest.raises(CallError, match="does not know the task any more"):
         await followed.run()
@@ -341,11 +353,11 @@ async def test_a_question_that_is_shown_again_is_put_once() -> None:
         await release.wait()
         return {key: {"action": "accept"} for key in asked}
 
-    asking = Task("t", "input_required", poll=0, inputs={"a": {}})
-    more = Task("t", "input_required", poll=0, inputs={"a": {}, "b": {}})
+    asking = ServerTask("t", "input_required", poll=0, inputs={"a": {}})
+    more = ServerTask("t", "input_required", poll=0, inputs={"a": {}, "b": {}})
 
     class Waiting(Script):
-        async def get(self, task: str, timeout: float) -> Task:
+        async def get(self, task: str, timeout: float) -> ServerTask:
             if len(put) == 2:
                 release.set()
             answered = {key for given in self.given for key in given}
@@ -353,7 +365,7 @@ async def test_a_question_that_is_shown_again_is_put_once() -> None:
 
     script = Waiting(asking, asking, more)
     async with asyncio.timeout(60):
-        assert await follow(script, Task("t", "working", poll=0), answer=answer).run() == DONE.result
+        assert await follow(script, ServerTask("t", "working", poll=0), answer=answer).run() == DONE.result
     assert put == [["a"], ["b"]]
     assert sorted(key for given in script.given for key in given) == ["a", "b"]
 
@@ -369,10 +381,12 @@ async def test_a_question_that_the_task_no_longer_waits_for_is_withdrawn() -> No
         return {}
 
     script = Script(
-        Task("t", "input_required", poll=0, inputs={"a": {}}), Task("t", "working", poll=0), DONE
+        ServerTask("t", "input_required", poll=0, inputs={"a": {}}),
+        ServerTask("t", "working", poll=0),
+        DONE,
     )
     async with asyncio.timeout(60):
-        await follow(script, Task("t", "working", poll=0), answer=answer).run()
+        await follow(script, ServerTask("t", "working", poll=0), answer=answer).run()
         await withdrawn.wait()
     assert "update" not in script.said
 
@@ -381,14 +395,18 @@ async def test_an_answerer_that_breaks_ends_the_task() -> None:
     async def answer(asked: dict[str, Any]) -> dict[str, Any]:
         raise LookupError("a mistake")
 
-    script = Script(Task("t", "input_required", poll=0, inputs={"a": {}}), cancelled=Task("t", "cancelled"))
+    script = Script(
+        ServerTask("t", "input_required", poll=0, inputs={"a": {}}), cancelled=ServerTask("t", "cancelled")
+    )
     with pytest.raises(CallError, match="could not be put") as caught:
-        await follow(script, Task("t", "working", poll=0), answer=answer).run()
+        await follow(script, ServerTask("t", "working", poll=0), answer=answer).run()
     assert caught.value.answered
 
 
 async def test_a_flood_of_questions_ends_the_task() -> None:
     many: dict[str, Any] = {str(number): {} for number in range(following._MAX_INPUTS + 1)}
-    script = Script(Task("t", "input_required", poll=0, inputs=many), cancelled=Task("t", "cancelled"))
+    script = Script(
+        ServerTask("t", "input_required", poll=0, inputs=many), cancelled=ServerTask("t", "cancelled")
+    )
     with pytest.raises(CallError, match="more than 100 questions"):
-        await follow(script, Task("t", "working", poll=0)).run()
+        await follow(script, ServerTask("t", "working", poll=0)).run()

@@ -9,23 +9,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.config.model_settings import ToolsWay
+from omni_tui.config.model_settings import ToolCallingSetting
 from omni_tui.models.base import (
     Image,
     Message,
     ModelError,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
     ThoughtPart,
     ToolCall,
     ToolSpec,
 )
-from omni_tui.models.context import tool_message
+from omni_tui.models.message_history import tool_message
 from omni_tui.models.scripted import Item, ScriptedModel, reply
-from omni_tui.models.text_react import MALFORMED, Holder, as_text, parse
-from omni_tui.models.ways import AnyTools, Forgetful, leaked
+from omni_tui.models.text_react import MALFORMED, ActionBuffer, as_text, parse
+from omni_tui.models.tool_calling_mode import InMemoryToolModes, ToolModeModel, leaked
 from omni_tui.protocol.events import Usage
 
 ADD = ToolSpec("demo__add", "Add numbers", {"type": "object", "properties": {"a": {"type": "number"}}})
@@ -156,29 +156,35 @@ def test_reading_never_fails_and_a_call_is_whole(text: str) -> None:
 
 @given(st.text(alphabet="`~jsn{}\nab ", max_size=120), st.integers(1, 7))
 def test_what_is_shown_and_held_is_the_whole_text_in_any_pieces(text: str, size: int) -> None:
-    holder = Holder()
+    holder = ActionBuffer()
     shown = "".join(holder.add(text[at : at + size]) for at in range(0, len(text), size))
     assert shown + holder.rest() == text
 
 
 def test_an_action_is_never_shown_while_it_streams_and_code_is() -> None:
-    holder = Holder()
+    holder = ActionBuffer()
     assert holder.add("I add.\n\n``") == "I add.\n\n"
     assert holder.add('`json\n{"action": "demo__add"') == ""
-    code = Holder()
+    code = ActionBuffer()
     assert code.add("See:\n```python\nx = 1\n```\nDone") == "See:\n```python\nx = 1\n```\nDone"
 
 
 # --- found out, and remembered --------------------------------------------------------------------
 
 
-async def collect(model: AnyTools, request: ModelRequest = ASK) -> list[ModelEvent]:
+async def collect(model: ToolModeModel, request: ModelRequest = ASK) -> list[ModelEvent]:
     return [event async for event in model.stream(request)]
 
 
-def wrapped(*turns: Sequence[Item], way: ToolsWay = "auto") -> tuple[AnyTools, ScriptedModel, list[str]]:
+def wrapped(
+    *turns: Sequence[Item], way: ToolCallingSetting = "auto"
+) -> tuple[ToolModeModel, ScriptedModel, list[str]]:
     inner, told = ScriptedModel(*turns, name="a/b"), list[str]()
-    return AnyTools(inner, way, Forgetful(), on_text=lambda _, why: told.append(why)), inner, told
+    return (
+        ToolModeModel(inner, way, InMemoryToolModes(), on_text=lambda _, why: told.append(why)),
+        inner,
+        told,
+    )
 
 
 async def test_a_provider_that_refuses_tools_is_asked_in_text_at_once() -> None:
@@ -189,7 +195,7 @@ async def test_a_provider_that_refuses_tools_is_asked_in_text_at_once() -> None:
     )
     events = await collect(model)
     last = events[-1]
-    assert isinstance(last, Reply)
+    assert isinstance(last, ModelReply)
     assert (last.finish, last.thought, last.message.text) == ("tool_calls", "I add.", "")
     assert [call.name for call in last.message.calls] == ["demo__add"]
     assert [event.text for event in events if isinstance(event, TextPart)] == ["I add.\n"]
@@ -220,7 +226,7 @@ async def test_a_call_that_leaks_as_text_is_not_shown_and_asked_for_again(leak: 
     events = await collect(model)
     assert [event.text for event in events if isinstance(event, TextPart)] == ["42"]
     last = events[-1]
-    assert isinstance(last, Reply)
+    assert isinstance(last, ModelReply)
     assert last.usage == Usage(input=20, output=10)
     assert told == ["it wrote a call of a tool as text"]
     assert len(inner.requests) == 2
@@ -243,7 +249,7 @@ async def test_ordinary_answers_pass_as_they_are(text: str) -> None:
     model, _, told = wrapped([ThoughtPart("hm"), *parts, reply(text)])
     events = await collect(model)
     assert "".join(event.text for event in events if isinstance(event, TextPart)) == text
-    assert isinstance(events[-1], Reply)
+    assert isinstance(events[-1], ModelReply)
     assert told == []
 
 
@@ -260,7 +266,7 @@ async def test_an_incomplete_answer_is_never_read() -> None:
     for ended in (reply(ACTION, complete=False), reply(ACTION, finish="length")):
         model, _, _ = wrapped([TextPart(ACTION), ended], way="text")
         events = await collect(model)
-        assert isinstance(events[-1], Reply)
+        assert isinstance(events[-1], ModelReply)
         assert events[-1].message.calls == ()
 
 
@@ -269,7 +275,7 @@ async def test_a_malformed_action_keeps_its_text_and_says_why() -> None:
     model, _, _ = wrapped([TextPart(broken), reply(broken)], way="text")
     events = await collect(model)
     last = events[-1]
-    assert isinstance(last, Reply)
+    assert isinstance(last, ModelReply)
     assert last.message.text == broken
     assert "not JSON" in last.message.calls[0].problem
 
@@ -280,7 +286,7 @@ async def test_native_finds_nothing_out_and_none_offers_nothing() -> None:
     assert (inner.requests[0].tools, told) == ((ADD,), [])
     model, inner, _ = wrapped([reply(ACTION)], way="none")
     last = (await collect(model))[-1]
-    assert isinstance(last, Reply)
+    assert isinstance(last, ModelReply)
     assert last.message.calls == ()
     assert inner.requests[0].tools == ()
     assert "demo__add" not in inner.requests[0].messages[0].text

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.models._thinking import Thinking, divide
-from omni_tui.models._wire import Collector
+from omni_tui.models._answer_assembler import AnswerAssembler
+from omni_tui.models._thinking_tags import ThinkingSplitter, split_thinking
 
 
 def streamed(text: str, size: int) -> tuple[str, str]:
-    thinking = Thinking()
+    thinking = ThinkingSplitter()
     parts = [thinking.add(text[at : at + size]) for at in range(0, len(text), size)]
     parts.append(thinking.rest())
     return "".join(part.thought for part in parts), "".join(part.text for part in parts)
@@ -36,7 +36,7 @@ def streamed(text: str, size: int) -> tuple[str, str]:
     ],
 )
 def test_what_an_answer_begins_with_is_thinking(said: str, thought: str, text: str) -> None:
-    assert divide(said) == (thought, text)
+    assert split_thinking(said) == (thought, text)
     for size in (1, 2, 3, 7, len(said)):
         seen, answer = streamed(said, size)
         assert answer == text
@@ -60,17 +60,17 @@ def test_what_an_answer_begins_with_is_thinking(said: str, thought: str, text: s
     ],
 )
 def test_everything_else_stays_in_the_answer(said: str) -> None:
-    assert divide(said) == ("", said)
+    assert split_thinking(said) == ("", said)
 
 
 @pytest.mark.parametrize("closing", ["</think>", "</thinking>", "[/THINK]"])
 def test_a_closing_tag_alone_ends_thinking(closing: str) -> None:
-    assert divide(f"I plan `code`.\n{closing}\n\nAnswer `x`.") == ("I plan `code`.", "Answer `x`.")
+    assert split_thinking(f"I plan `code`.\n{closing}\n\nAnswer `x`.") == ("I plan `code`.", "Answer `x`.")
 
 
 def test_thinking_that_a_limit_cut_off_is_no_answer() -> None:
-    assert divide("<think>I plan and", whole=False) == ("I plan and", "")
-    assert divide("<think>a</think><think>I plan and") == ("a\n\nI plan and", "")
+    assert split_thinking("<think>I plan and", whole=False) == ("I plan and", "")
+    assert split_thinking("<think>a</think><think>I plan and") == ("a\n\nI plan and", "")
 
 
 PIECES = [
@@ -96,7 +96,7 @@ def test_it_does_not_matter_how_it_is_cut_up(said: str, size: int) -> None:
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_what_streams_as_an_answer_is_the_answer_or_told_later(said: str) -> None:
-    thought, text = divide(said, whole=False)
+    thought, text = split_thinking(said, whole=False)
     seen, answer = streamed(said, 3)
     if seen:
         assert answer == text
@@ -110,7 +110,7 @@ def delta(text: str) -> SimpleNamespace:
 
 
 def test_the_message_is_without_it_and_keeps_what_came() -> None:
-    collector = Collector()
+    collector = AnswerAssembler()
     for piece in ("<think>pl", "an</th", "ink>\nAnswer"):
         collector.add(delta(piece))
     message = collector.message()
@@ -119,7 +119,7 @@ def test_the_message_is_without_it_and_keeps_what_came() -> None:
 
 
 def test_what_was_shown_before_a_lone_closing_tag_is_told_to_have_been_thinking() -> None:
-    collector = Collector()
+    collector = AnswerAssembler()
     shown = [collector.add(delta(piece)) for piece in ("pl", "an</think>", "Answer")]
     assert "".join(text for _, text in shown) == "plan</think>Answer"
     assert (collector.message().text, collector.late_thought()) == ("Answer", "plan")

@@ -27,16 +27,16 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
     ThoughtPart,
     ToolCall,
     ToolSpec,
 )
-from omni_tui.models.context import tool_message
-from omni_tui.models.meta import FIND_TOOLS
-from omni_tui.models.roles import PLANNER, REPORTER, WORKER
+from omni_tui.models.builtin_tool_specs import FIND_TOOLS
+from omni_tui.models.message_history import tool_message
+from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
 from omni_tui.models.tiny import INSTALL, LABEL, TinyModel
 
 FAKE = Path(__file__).with_name("data") / "fake_xllamacpp.py"
@@ -80,12 +80,12 @@ def request(*messages: Message, tools: tuple[ToolSpec, ...] = DEMO) -> ModelRequ
     return ModelRequest((OURS, *messages), tools)
 
 
-async def hear(model: TinyModel, asked: ModelRequest) -> tuple[list[ModelEvent], Reply]:
+async def hear(model: TinyModel, asked: ModelRequest) -> tuple[list[ModelEvent], ModelReply]:
     async with asyncio.timeout(60), aclosing(model.stream(asked)) as stream:
         events = [event async for event in stream]
     reply = events[-1]
-    assert isinstance(reply, Reply)
-    assert [event for event in events if isinstance(event, Reply)] == [reply]
+    assert isinstance(reply, ModelReply)
+    assert [event for event in events if isinstance(event, ModelReply)] == [reply]
     said = "".join(event.text for event in events if isinstance(event, TextPart))
     assert said.strip() == reply.message.text
     assert (reply.label, reply.usage.cost) == (LABEL, 0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.memory import PinnedTool, PlaceRefused, TrustStore, Vault
+from omni_tui.memory import PinnedTool, TrustStore, UnsafePlace, Vault
 from omni_tui.memory.crypto import FoundKey
 
 KEY = FoundKey("key file", bytes(32))
@@ -232,5 +232,5 @@ def test_a_trust_file_that_is_a_link_is_not_followed(path: Path, tmp_path: Path)
 def test_a_state_folder_that_is_a_link_is_refused(path: Path, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     path.parent.symlink_to(tmp_path / "real")
-    with pytest.raises(PlaceRefused):
+    with pytest.raises(UnsafePlace):
         store(path)

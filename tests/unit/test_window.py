@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_tui.agents.preparing import Preparer
-from omni_tui.agents.writer import Writer
+from omni_tui.agents.request_builder import RequestBuilder
+from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
-from omni_tui.models.closing import Closing, close_history
-from omni_tui.models.context import (
+from omni_tui.models.closed_history import ClosedHistory, close_history
+from omni_tui.models.message_history import (
     FROM_SERVER,
     arguments_of,
     estimate,
@@ -24,8 +24,8 @@ from omni_tui.models.context import (
     tool_message,
 )
 from omni_tui.models.scripted import ScriptedModel, reply
-from omni_tui.models.summary import LONGEST, ask_for_summary, digest, told
-from omni_tui.models.window import DoesNotFit, Fitted, Window
+from omni_tui.models.summary import LONGEST, digest, summary_message, summary_request
+from omni_tui.models.window import ContextWindowExceeded, FittedRequest, Window
 from tests.engine.agent_host import QUICK, FakeHost, spec
 from tests.lengths import examples
 
@@ -164,12 +164,14 @@ def assert_valid(request: ModelRequest, history: Sequence[Message]) -> None:
 
 def fit(
     window: Window, model: Counting, history: Sequence[Message], tools: Sequence[ToolSpec] = ()
-) -> Fitted:
+) -> FittedRequest:
     window.update(model, history)
     return window.fit(model, SYSTEM, tools)
 
 
-def prepare(window: Window, model: Counting, history: Sequence[Message], by_model: bool = True) -> Fitted:
+def prepare(
+    window: Window, model: Counting, history: Sequence[Message], by_model: bool = True
+) -> FittedRequest:
     fitted = fit(window, model, history, ())
     if fitted.missing:
         window.summarised(model, digest(fitted.missing), by_model=by_model)
@@ -187,7 +189,7 @@ def test_closing_is_what_looking_for_each_result_gives(history: list[Message]) -
 def test_closing_as_it_grows_gives_the_same_as_closing_once(
     history: list[Message], cuts: list[int]
 ) -> None:
-    closing = Closing()
+    closing = ClosedHistory()
     for cut in sorted(cuts):
         before = list(closing.messages)
         changed = closing.update(history[:cut])
@@ -200,7 +202,7 @@ def test_closing_as_it_grows_gives_the_same_as_closing_once(
 
 @given(HISTORIES, HISTORIES)
 def test_closing_another_branch_begins_again(one: list[Message], other: list[Message]) -> None:
-    closing = Closing()
+    closing = ClosedHistory()
     closing.update(one)
     closing.update(other)
     assert closing.messages == close_history(other)
@@ -217,7 +219,7 @@ def test_every_request_is_valid_and_within_the_limit(
         part = history[:cut]
         try:
             fitted = prepare(window, model, part)
-        except DoesNotFit:
+        except ContextWindowExceeded:
             assert least(part) + estimate([SYSTEM]) > size * 0.6, "it would have fitted"
             return
         request = window.request(SYSTEM, ())
@@ -263,11 +265,11 @@ def test_every_request_that_an_agent_sends_is_valid(
     model = ScriptedModel(*([each] for each in answers * 4), window=size)
     host = Host([*history, Message(role="user", text="the last word")])
     host.specs = tuple(spec(f"s__tool_{n}", "a") for n in range(tools))
-    preparer = Preparer(Writer(host, "t1"), QUICK)
+    preparer = RequestBuilder(TurnWriter(host, "t1"), QUICK)
     for _ in range(2):
         try:
             request = asyncio.run(preparer.request(model, host.tools()))
-        except DoesNotFit:
+        except ContextWindowExceeded:
             return
         assert_valid(request, host.messages)
         assert model.count(request) <= size
@@ -312,7 +314,7 @@ def test_then_whole_exchanges_go_and_a_summary_stands_for_them() -> None:
     fitted = fit(window, model, history, ())
     request = window.request(SYSTEM, ())
     assert fitted.missing == []
-    assert fitted.tokens["summary"] == summary.tokens == estimate([told(summary)])
+    assert fitted.tokens["summary"] == summary.tokens == estimate([summary_message(summary)])
     assert [message.text for message in request.messages[:2]] == [SYSTEM.text, "first request"]
     assert "They read many files." in request.messages[2].text
     assert request.messages[3].role == "user"
@@ -356,7 +358,7 @@ def test_a_large_last_result_is_shrunk_rather_than_refused() -> None:
 
 
 def test_what_can_never_fit_is_refused_with_what_to_do() -> None:
-    with pytest.raises(DoesNotFit) as caught:
+    with pytest.raises(ContextWindowExceeded) as caught:
         fit(Window(), Counting(1_000), [Message(role="user", text="x" * 20_000)])
     assert caught.value.kind == "overflow"
     assert "takes 1000" in caught.value.what
@@ -445,14 +447,14 @@ def test_what_is_known_is_not_counted_again() -> None:
 
 @given(HISTORIES, WORDS, st.integers(1_000, 20_000))
 def test_a_request_for_a_summary_is_bounded(history: list[Message], before: str, limit: int) -> None:
-    request = ask_for_summary(close_history(history), before, limit)
+    request = summary_request(close_history(history), before, limit)
     assert [message.role for message in request.messages] == ["system", "user"]
     assert sum(len(message.text) for message in request.messages) <= max(limit, 2_500) + 400
     assert request.tools == ()
 
 
 def test_a_request_for_a_summary_keeps_the_beginning_and_the_end() -> None:
-    text = ask_for_summary(talk(500), "what came before", 8_000).messages[1].text
+    text = summary_request(talk(500), "what came before", 8_000).messages[1].text
     assert "what came before" in text
     assert "first request" in text
     assert "more 499" in text

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from omni_tui.agents.preparing import Preparer
-from omni_tui.agents.writer import Writer
+from omni_tui.agents.request_builder import RequestBuilder
+from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message
 from omni_tui.models.litellm import ASSUMED, ASSUMED_OLLAMA, ASSUMED_OWN, LiteLLMModel
-from omni_tui.models.ways import AnyTools
+from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.models.window import Window
-from omni_tui.models.window_lookup import Found, look_up
+from omni_tui.models.window_lookup import FoundWindow, look_up
 from omni_tui.protocol.context import ContextChanged
 from omni_tui.resilience.overflow import window_in
 from tests.engine.agent_host import QUICK, FakeHost
@@ -87,23 +87,23 @@ def owned(by: str, model: str, pages: Pages) -> Pages:
 @pytest.mark.parametrize(
     ("provider", "model", "pages", "found"),
     [
-        ("ollama_chat", "qwen3", OLLAMA, Found(16_384, settled=True)),
-        ("ollama_chat", "qwen3", MODELFILE, Found(12_288, settled=False)),
-        ("lm_studio", "m", LM_STUDIO, Found(8_192, settled=True)),
-        ("lm_studio", "m", UNLOADED, Found(131_072, settled=False)),
-        ("lm_studio", "m", NEW_STUDIO, Found(9_000, settled=True)),
-        ("llamafile", "m", LLAMA, Found(6_144, settled=True)),
-        ("hosted_vllm", "m", VLLM, Found(40_960, settled=True)),
-        ("openai", "m", VLLM, Found(40_960, settled=True)),
-        ("openai", "m", owned("llamacpp", "m", LLAMA), Found(6_144, settled=True)),
-        ("openai", "m", owned("organization_owner", "m", LM_STUDIO), Found(8_192, settled=True)),
-        ("openai", "qwen3", owned("library", "qwen3", OLLAMA), Found(16_384, settled=True)),
+        ("ollama_chat", "qwen3", OLLAMA, FoundWindow(16_384, settled=True)),
+        ("ollama_chat", "qwen3", MODELFILE, FoundWindow(12_288, settled=False)),
+        ("lm_studio", "m", LM_STUDIO, FoundWindow(8_192, settled=True)),
+        ("lm_studio", "m", UNLOADED, FoundWindow(131_072, settled=False)),
+        ("lm_studio", "m", NEW_STUDIO, FoundWindow(9_000, settled=True)),
+        ("llamafile", "m", LLAMA, FoundWindow(6_144, settled=True)),
+        ("hosted_vllm", "m", VLLM, FoundWindow(40_960, settled=True)),
+        ("openai", "m", VLLM, FoundWindow(40_960, settled=True)),
+        ("openai", "m", owned("llamacpp", "m", LLAMA), FoundWindow(6_144, settled=True)),
+        ("openai", "m", owned("organization_owner", "m", LM_STUDIO), FoundWindow(8_192, settled=True)),
+        ("openai", "qwen3", owned("library", "qwen3", OLLAMA), FoundWindow(16_384, settled=True)),
         ("openai", "m", {"/v1/models": {"data": [{"id": "m"}]}}, None),
         ("anthropic", "m", VLLM, None),
     ],
 )  # fmt: skip
 async def test_each_server_is_asked_in_its_own_way(
-    provider: str, model: str, pages: Pages, found: Found | None, chunked: bool
+    provider: str, model: str, pages: Pages, found: FoundWindow | None, chunked: bool
 ) -> None:
     async with serve(pages, chunked=chunked) as server:
         address = f"http://127.0.0.1:{server.port}/v1"
@@ -161,7 +161,7 @@ def long_history() -> list[Message]:
 
 
 async def test_an_assumed_window_prunes_says_so_and_forbids_nothing() -> None:
-    model = AnyTools(LiteLLMModel("ollama_chat/x", api_base="http://127.0.0.1:9", environ={}))
+    model = ToolModeModel(LiteLLMModel("ollama_chat/x", api_base="http://127.0.0.1:9", environ={}))
     window = Window()
     window.update(model, [*long_history(), Message("user", "go on")])
     fitted = window.fit(model, Message("system", "s"), ())
@@ -175,12 +175,12 @@ async def test_an_assumed_window_prunes_says_so_and_forbids_nothing() -> None:
 async def test_the_agent_asks_before_it_decides_what_to_leave_out() -> None:
     async with serve(VLLM) as server:
         base = f"http://127.0.0.1:{server.port}/v1"
-        model = AnyTools(LiteLLMModel("hosted_vllm/m", api_base=base, environ={}))
+        model = ToolModeModel(LiteLLMModel("hosted_vllm/m", api_base=base, environ={}))
         host = FakeHost()
-        await Preparer(Writer(host, "t"), QUICK).request(model, ())
+        await RequestBuilder(TurnWriter(host, "t"), QUICK).request(model, ())
         (told,) = host.seen(ContextChanged)
         assert (told.window, told.assumed) == (40_960, False)
-        await Preparer(Writer(host, "t"), QUICK).request(model, ())
+        await RequestBuilder(TurnWriter(host, "t"), QUICK).request(model, ())
         assert len(server.asked) == 1, "what is settled is not asked again"
     set_by_hand = LiteLLMModel("hosted_vllm/m", api_base=base, environ={}, context=5_000)
     await set_by_hand.look_up_window()

@@ -13,9 +13,9 @@ from mcp_types import ErrorData, JSONRPCError, JSONRPCNotification, JSONRPCReque
 
 from omni_tui.security.redaction import MASK, Redactor
 from omni_tui.security.text import safe
-from omni_tui.servers import wire
+from omni_tui.servers import wire_log
 from omni_tui.servers.tap import Tap
-from omni_tui.servers.wire import WireLog, row, whole, written
+from omni_tui.servers.wire_log import WireLog, frame_json, frame_text, wire_frame
 
 SECRET = "s3cr3t-value-of-this-person"
 
@@ -48,7 +48,7 @@ def test_request_answer_error_and_notification_are_told_apart() -> None:
     )
     frames.note(SessionMessage(JSONRPCNotification(jsonrpc="2.0", method="notifications/x")), sent=False)
     frames.note(ValueError("odd bytes"), sent=False)
-    rows = [row(each, redact) for each in frames.after(0)]
+    rows = [wire_frame(each, redact) for each in frames.after(0)]
     assert [(r.sent, r.kind, r.method, r.id) for r in rows] == [
         (True, "request", "tools/call", "1"),
         (False, "answer", "tools/call", "1"),
@@ -59,7 +59,7 @@ def test_request_answer_error_and_notification_are_told_apart() -> None:
     ]
     assert rows[1].size == 77
     assert rows[1].after_ms is not None
-    assert json.loads(written(frames.after(0)[0], redact)) == {
+    assert json.loads(frame_json(frames.after(0)[0], redact)) == {
         "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo"},
     }  # fmt: skip
 
@@ -95,9 +95,9 @@ def test_a_huge_frame_is_cut_in_no_time_and_its_size_is_named(result: dict[str, 
     assert noted.cut
     assert (noted.size, noted.exact) == (14_000_123, True)
     assert not frames.note(item, sent=False).exact
-    text, cut = whole(noted, redact)
+    text, cut = frame_text(noted, redact)
     assert cut
-    assert len(text) <= 2 * wire.MAX_FRAME
+    assert len(text) <= 2 * wire_log.MAX_FRAME
     assert frames._kept < 200_000
     assert item.message.result is result or item.message.result == result  # type: ignore[union-attr]
 
@@ -108,7 +108,7 @@ def test_deep_nesting_is_cut() -> None:
         deep = [deep]
     frames = log()
     assert frames.note(answer(1, deep=deep), sent=False).cut
-    assert "nested deeper" in whole(frames.after(0)[0], redact)[0]
+    assert "nested deeper" in frame_text(frames.after(0)[0], redact)[0]
 
 
 def test_escape_codes_are_shown_and_not_sent_to_the_terminal() -> None:
@@ -118,8 +118,8 @@ def test_escape_codes_are_shown_and_not_sent_to_the_terminal() -> None:
     frames.note(ValueError(bad), sent=False)
     frames.note(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=bad, method="ping")), sent=False)
     for noted in frames.after(0):
-        shown = row(noted, redact)
-        for text in (shown.text, shown.method, shown.id, whole(noted, redact)[0]):
+        shown = wire_frame(noted, redact)
+        for text in (shown.text, shown.method, shown.id, frame_text(noted, redact)[0]):
             assert safe(text) == text
             assert "\x1b" not in text
 
@@ -135,18 +135,18 @@ def test_secrets_are_taken_out_wherever_they_stand() -> None:
         ),
         sent=True,
     )
-    text = whole(frames.after(0)[0], redact)[0] + row(frames.after(0)[0], redact).text
+    text = frame_text(frames.after(0)[0], redact)[0] + wire_frame(frames.after(0)[0], redact).text
     for secret in (SECRET, "correct horse", "12345678", "abcdef0123456789", "abcdefgh1234"):
         assert secret not in text
     assert MASK in text
 
 
 def test_a_secret_across_the_cut_is_taken_out_whole() -> None:
-    for before in range(wire.MAX_FRAME - 120, wire.MAX_FRAME + 20, 7):
+    for before in range(wire_log.MAX_FRAME - 120, wire_log.MAX_FRAME + 20, 7):
         frames = log()
         frames.note(answer(1, text="x" * before + SECRET + "y" * 100_000), sent=False)
-        assert SECRET[:8] not in written(frames.after(0)[0], redact)
-        assert SECRET[:8] not in whole(frames.after(0)[0], redact)[0]
+        assert SECRET[:8] not in frame_json(frames.after(0)[0], redact)
+        assert SECRET[:8] not in frame_text(frames.after(0)[0], redact)[0]
 
 
 def test_ten_thousand_frames_a_second_stay_within_bounds() -> None:
@@ -156,7 +156,7 @@ def test_ten_thousand_frames_a_second_stay_within_bounds() -> None:
     for item in items:
         frames.note(item, sent=False)
     assert time.process_time() - started < 0.6
-    assert len(frames) == wire.MAX_FRAMES
+    assert len(frames) == wire_log.MAX_FRAMES
     assert frames.dropped == 8000
     assert [each.number for each in frames.after(9_998)] == [9_999, 10_000]
     assert frames.get(8000) is None
@@ -173,7 +173,7 @@ def test_bytes_are_bounded_too() -> None:
     frames = log()
     for _ in range(400):
         frames.note(answer(1, text="x" * 100_000), sent=False)
-    assert frames._kept <= wire.MAX_KEPT
+    assert frames._kept <= wire_log.MAX_KEPT
     assert frames.dropped + len(frames) == 400
     assert len(frames) < 150
 

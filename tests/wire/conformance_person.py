@@ -10,8 +10,8 @@ import httpx2
 from omni_tui.config.spec import OAuthSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.protocol.signin import SignInChanged
-from omni_tui.servers.asks import Ask, AskReply
 from omni_tui.servers.auth import SignInRefused
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 from tests.engine.faults.harness import Harness
 from tests.wire.schema_values import default_values
 
@@ -67,11 +67,11 @@ async def visit(url: str) -> str:
     return str(answer.headers.get("location", ""))
 
 
-async def answer(ask: Ask) -> AskReply:
+async def answer(ask: ServerRequest) -> ServerRequestAnswer:
     """Answer what a server asks as somebody would who takes every form as it is filled in already."""
     if ask.kind == "form":
-        return AskReply("accept", content=default_values(ask.body))
-    return AskReply("decline")
+        return ServerRequestAnswer("accept", content=default_values(ask.body))
+    return ServerRequestAnswer("decline")
 
 
 class Person:

@@ -17,8 +17,8 @@ from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import (
     Message,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     ToolSpec,
 )
 from omni_tui.models.litellm import LiteLLMModel
@@ -80,9 +80,9 @@ async def collect(model: LiteLLMModel, request: ModelRequest = ASK) -> list[Mode
     return [event async for event in model.stream(request)]
 
 
-async def ask(model: LiteLLMModel, request: ModelRequest = ASK) -> Reply:
+async def ask(model: LiteLLMModel, request: ModelRequest = ASK) -> ModelReply:
     last = (await collect(model, request))[-1]
-    assert isinstance(last, Reply)
+    assert isinstance(last, ModelReply)
     return last
 
 

@@ -77,7 +77,7 @@ async def approve(running: Rig) -> None:
     while True:
         asked = await running.until(e.ApprovalRequested, is_new)
         decided.add(asked.digest)
-        await running.ask(c.Decide(call=asked.call, digest=asked.digest, verdict="approve"))
+        await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
 
 
 async def main(folder: Path, config: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.models.litellm import LiteLLMModel
-from omni_tui.models.ways import AnyTools
+from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.protocol.events import Answer, Retrying, Thought, ThoughtDelta, UsageChanged
 from omni_tui.resilience import RetryPolicy
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each
@@ -201,7 +201,7 @@ async def test_a_model_without_tools_is_asked_in_text_and_its_action_is_a_call(n
     action = 'I add.\n```json\n{"action": "demo__add", "action_input": {"a": 17, "b": 25}}\n```'
     refusal = Fail(400, "registry.example/m does not support tools")
     async with double(name, [refusal, Say(action), Say("It is 42.")]) as wire:
-        ended = await run_turn(host, AnyTools(wire.model()), turn="t", policy=QUICK)
+        ended = await run_turn(host, ToolModeModel(wire.model()), turn="t", policy=QUICK)
         assert (wire.tools(0) != [], wire.tools(1), wire.tools(2)) == (True, [], [])
         sent = wire.sent(2)
     assert ended.status == "done"
@@ -297,7 +297,7 @@ async def test_an_injection_stays_data_and_what_it_asks_for_is_not_done(name: st
     host = FakeHost(work)
     obeys = Say("The result says so.", (("demo__wait", "{}"),))
     async with double(name, [Say("x", (ADD,)), obeys, Say("I was not allowed to.")]) as wire:
-        ended = await run_turn(host, AnyTools(wire.model()), turn="t", policy=QUICK)
+        ended = await run_turn(host, ToolModeModel(wire.model()), turn="t", policy=QUICK)
         sent = wire.sent(1)
     assert ended.status == "done"
     (framed,) = sent[-1].results

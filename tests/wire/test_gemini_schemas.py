@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from omni_tui.models._worker import ensure_litellm
 from omni_tui.models.base import ModelRequest, ToolSpec
-from omni_tui.models.wire_tools import Tools
+from omni_tui.models.litellm_tools import LiteLLMTools
 from tests.lengths import examples
 from tests.unit.test_provider_schema import ANYTHING, SCHEMAS, WORDS
 from tests.wire.litellm_fixtures import MARKS, warm
@@ -44,7 +44,7 @@ def test_gemini_gets_what_it_takes(schema: dict[str, Any]) -> None:
     ensure_litellm()
     from litellm.llms.vertex_ai.common_utils import build_vertex_schema
 
-    (wire,) = Tools("gemini").of(ModelRequest((), (ToolSpec("s__t", "it", schema),)))
+    (wire,) = LiteLLMTools("gemini").of(ModelRequest((), (ToolSpec("s__t", "it", schema),)))
     built = build_vertex_schema(copy.deepcopy(wire["function"]["parameters"]))
     for node in nodes(built):
         assert isinstance(node, dict)

@@ -17,8 +17,8 @@ from omni_tui.models import _worker as worker_module
 from omni_tui.models.base import (
     Message,
     ModelEvent,
+    ModelReply,
     ModelRequest,
-    Reply,
     TextPart,
 )
 from omni_tui.models.litellm import LiteLLMModel
@@ -53,7 +53,7 @@ async def test_text_is_streamed_and_priced(provider: str, llmock: LLMock) -> Non
     events = await collect(model(provider, llmock))
     text = "".join(event.text for event in events if isinstance(event, TextPart))
     last = events[-1]
-    assert isinstance(last, Reply)
+    assert isinstance(last, ModelReply)
     assert text == last.message.text == "It is forty two, surely."
     assert (last.finish, last.complete) == ("stop", True)
     assert last.usage.output > 0
@@ -97,10 +97,12 @@ async def test_one_request_is_one_request(provider: str, llmock: LLMock) -> None
 
 
 async def test_settings_are_sent(llmock: LLMock) -> None:
-    from omni_tui.models.litellm import Sampling
+    from omni_tui.models.litellm import SamplingParameters
 
     llmock.reply("ok")
-    await ask(model("openai", llmock, sampling=Sampling(temperature=0.5, max_tokens=77, top_p=0.9)))
+    await ask(
+        model("openai", llmock, sampling=SamplingParameters(temperature=0.5, max_tokens=77, top_p=0.9))
+    )
     body = llmock.last_request.body
     assert (body["temperature"], body["max_tokens"], body["top_p"]) == (0.5, 77, 0.9)
 

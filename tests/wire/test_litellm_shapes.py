@@ -10,8 +10,8 @@ from llmock.pytest_plugin import LLMock
 
 from omni_tui.models.base import (
     Message,
+    ModelReply,
     ModelRequest,
-    Reply,
     ThoughtPart,
     ToolCall,
 )
@@ -91,7 +91,7 @@ async def test_thinking_is_shown_kept_whole_and_sent_back_verbatim() -> None:
         )
         events = await collect(talker)
         last = events[-1]
-        assert isinstance(last, Reply)
+        assert isinstance(last, ModelReply)
         thought = "".join(event.text for event in events if isinstance(event, ThoughtPart))
         assert thought == "First I think.More."
         assert last.message.thinking == BLOCKS

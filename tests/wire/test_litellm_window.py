@@ -9,9 +9,9 @@ from llmock.scenarios import Reply as Scripted
 from llmock.scenarios import ToolCall as ScriptedCall
 
 from omni_tui.agents import ToolOutcome, run_turn
-from omni_tui.agents.host import StoredResult
+from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.context import tool_message
+from omni_tui.models.message_history import tool_message
 from omni_tui.models.window import Window
 from omni_tui.protocol.context import ContextSummarised
 from tests.engine.agent_host import QUICK, FakeHost, spec
@@ -44,8 +44,8 @@ class Host(FakeHost):
     def window(self, agent: str) -> Window:
         return self.kept
 
-    async def stored(self, call: str) -> StoredResult | None:
-        return StoredResult("abcdefgh" * 4_000, "succeeded") if call == "c-1" else None
+    async def stored(self, call: str) -> EarlierResult | None:
+        return EarlierResult("abcdefgh" * 4_000, "succeeded") if call == "c-1" else None
 
 
 def texts(llmock: LLMock) -> list[str]:

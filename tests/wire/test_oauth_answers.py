@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import Response
 
 from omni_tui.memory import Credentials, Vault
-from omni_tui.servers.auth.answers import mended, without_scope
+from omni_tui.servers.auth.oauth_responses import normalised, without_scope
 from omni_tui.servers.auth.urls import same_issuer
 from tests.wire.authority import Authority, Client, browse, serving
 from tests.wire.test_oauth import page, running, signed_in, spec, told, word
@@ -158,7 +158,7 @@ def test_what_is_no_token_answer_stays_as_it_came(content: bytes) -> None:
     metadata = httpx2.Request("GET", "https://a.example/.well-known/x")
     for request in (form, metadata):
         answer = _answer(request, content)
-        assert mended(request, answer, "https://a.example") is answer
+        assert normalised(request, answer, "https://a.example") is answer
 
 
 def test_only_a_registration_loses_its_scope() -> None:

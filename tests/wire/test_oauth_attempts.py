@@ -14,10 +14,10 @@ import httpx2
 import pytest
 
 from omni_tui.approvals import Subject
-from omni_tui.memory import CallRow, calls
+from omni_tui.memory import CallRow, call_table
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.servers.auth.gatekeeper import Gatekeeper
+from omni_tui.servers.auth.bearer_auth import BearerAuth
 from tests.engine.rig import Rig, rig
 from tests.wire.authority import Authority, Client, serving
 
@@ -58,7 +58,7 @@ async def ended(made: Rig, number: str) -> e.CallFinished:
 
 
 async def row(made: Rig, number: str) -> CallRow:
-    found = await made.engine.session.journal.run(lambda tx: calls.load(tx, number))
+    found = await made.engine.session.journal.run(lambda tx: call_table.load(tx, number))
     assert found is not None
     return found
 
@@ -192,7 +192,7 @@ async def test_a_tool_that_changed_in_between_goes_back_to_the_person(
         assert asked.held
         assert "changed" in asked.why[0]
         assert statuses(authority) == [401]
-        await made.ask(c.Decide(call=number, digest=asked.digest, verdict=verdict))
+        await made.ask(c.DecideCall(call=number, digest=asked.digest, verdict=verdict))
         if verdict == "approve":
             assert (await ended(made, number)).attempt == 2
         else:
@@ -298,13 +298,13 @@ class Renewing:
     def __init__(self, url: str) -> None:
         self.spec = type("Spec", (), {"url": url})
         self.need = self.trouble = None
-        self.by_machine = True
+        self.uses_client_credentials = True
         self._number = 0
 
     async def token(self) -> str:
         return f"t{self._number}"
 
-    async def after_refusal(self, _challenge: object, _used: str) -> str:
+    async def token_after_refusal(self, _challenge: object, _used: str) -> str:
         self._number += 1
         return await self.token()
 
@@ -328,7 +328,7 @@ async def test_what_is_a_call_is_told_by_its_bytes(body: bytes, times: int) -> N
         seen.append(request.headers["authorization"])
         return httpx2.Response(401, headers={"www-authenticate": "Bearer"})
 
-    gatekeeper = Gatekeeper(Renewing(url))  # type: ignore[arg-type]
+    gatekeeper = BearerAuth(Renewing(url))  # type: ignore[arg-type]
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer), auth=gatekeeper) as client:
         assert (await client.post(url, content=body)).status_code == 401
     assert seen == [f"Bearer t{number}" for number in range(times)]

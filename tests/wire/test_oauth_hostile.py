@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.protocol.signin import SignInChanged
-from omni_tui.servers.auth.fetch import MAX_BODY
+from omni_tui.servers.auth.fetcher import MAX_BODY
 from tests.engine.faults.harness import Harness, connected
 from tests.wire.authority import AS, PRM, Authority, browse, serving
 

@@ -14,11 +14,11 @@ import pytest
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.memory import Credentials, Vault
-from omni_tui.servers.auth import records
+from omni_tui.servers.auth import sign_in_records
 from omni_tui.servers.auth.account import Account
-from omni_tui.servers.auth.provider import Challenge
-from omni_tui.servers.auth.records import Record
-from omni_tui.servers.auth.urls import AuthTrouble
+from omni_tui.servers.auth.oauth_clients import Challenge
+from omni_tui.servers.auth.sign_in_records import SignInRecord
+from omni_tui.servers.auth.urls import SignInError
 from tests.wire.authority import Authority, Client, Token, serving
 
 OAUTH = OAuthSpec(client_id="app", client_secret="s3cret")
@@ -57,7 +57,7 @@ def store(folder: Path) -> Credentials:
 def ended(authority: Authority, folder: Path) -> None:
     """Store a sign-in whose access token has ended and whose refresh token is good for one use."""
     authority.refresh["rt-first"] = Token("app", {"read"}, authority.url, None)
-    record = Record(chosen=records.chosen_client(OAUTH), issuer=authority.base, ends=0.0)
+    record = SignInRecord(chosen=sign_in_records.chosen_client(OAUTH), issuer=authority.base, ends=0.0)
     record.access_token, record.refresh_token, record.port = "at-ended", "rt-first", 1
     store(folder).save(authority.url, authority.base, msgspec.json.encode(record))
 
@@ -102,7 +102,7 @@ async def test_accounts_over_one_file_use_it_once_also_after_a_refusal(
     first = await asyncio.gather(*(each.token() for each in crowd))
     assert len(set(first)) == 1
     authority.revoke_all()
-    again = await asyncio.gather(*(each.after_refusal(Challenge(), first[0]) for each in crowd))
+    again = await asyncio.gather(*(each.token_after_refusal(Challenge(), first[0]) for each in crowd))
     assert len(set(again)) == 1
     assert again[0] in authority.tokens
     assert len(rotations(authority)) == 2
@@ -149,10 +149,10 @@ async def test_one_that_does_not_let_go_is_said(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended(authority, tmp_path)
-    monkeypatch.setattr(records, "PATIENCE", 0.0)
+    monkeypatch.setattr(sign_in_records, "PATIENCE", 0.0)
     held = store(tmp_path).renewal(authority.url)
     assert held.acquire(0)
-    with pytest.raises(AuthTrouble, match="another Omni TUI") as caught:
+    with pytest.raises(SignInError, match="another Omni TUI") as caught:
         await account(authority, tmp_path).token()
     assert caught.value.passing
     assert rotations(authority) == []

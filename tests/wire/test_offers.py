@@ -12,7 +12,7 @@ from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol import offers as o
+from omni_tui.protocol import prompts_and_resources as o
 from tests.engine.rig import Rig, rig
 from tests.wire.conftest import WebServer
 
@@ -24,8 +24,8 @@ def stdio(command: str, more: str = "") -> str:
     return f'{more}\n[servers.all]\ncommand = {json.dumps(command)}\nargs = ["stdio"]\n'
 
 
-async def listed(running: Rig) -> o.OffersListed:
-    return await running.until(o.OffersListed, lambda page: page.server == "all" and page.last)
+async def listed(running: Rig) -> o.PromptsAndResourcesListed:
+    return await running.until(o.PromptsAndResourcesListed, lambda page: page.server == "all" and page.last)
 
 
 async def test_everything_over_stdio(tmp_path: Path, npm_bin: Find) -> None:
@@ -47,7 +47,7 @@ async def _exercise(running: Rig) -> None:
     await _resources(running, page)
 
 
-async def _prompts(running: Rig, page: o.OffersListed) -> None:
+async def _prompts(running: Rig, page: o.PromptsAndResourcesListed) -> None:
     wanted = next(prompt for prompt in page.prompts if prompt.name == "args-prompt")
     assert {one.name: one.required for one in wanted.arguments} == {"city": True, "state": False}
     got = await running.ask(
@@ -74,7 +74,7 @@ async def _prompts(running: Rig, page: o.OffersListed) -> None:
     assert "Alice" in names.values
 
 
-async def _resources(running: Rig, page: o.OffersListed) -> None:
+async def _resources(running: Rig, page: o.PromptsAndResourcesListed) -> None:
     assert len(page.templates) >= 2
     opened = await running.ask(o.OpenResource(server="all", uri=page.resources[0].uri))
     assert isinstance(opened, o.ResourceOpened)
@@ -90,7 +90,7 @@ async def _resources(running: Rig, page: o.OffersListed) -> None:
     )  # fmt: skip
     assert isinstance(blob, o.ResourceOpened), blob
     assert blob.parts[0].kind == "blob"
-    done = await running.ask(o.FollowResource(server="all", uri=page.resources[0].uri))
+    done = await running.ask(o.SubscribeResource(server="all", uri=page.resources[0].uri))
     assert isinstance(done, e.CommandDone), done
     await _news(running)
 

@@ -11,8 +11,8 @@ import pytest
 from omni_tui.models import _openai
 from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import Image, Message, ModelRequest, ToolCall
-from omni_tui.models.wire_messages import to_wire
-from omni_tui.models.wire_tools import Tools
+from omni_tui.models.litellm_messages import to_litellm
+from omni_tui.models.litellm_tools import LiteLLMTools
 from tests.wire.double import Say, double
 from tests.wire.litellm_fixtures import ADD, MARKS, warm
 
@@ -51,8 +51,8 @@ def walked(warm: None, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def body(provider: str) -> dict[str, Any]:
     request = ModelRequest(TALK, (ADD,))
-    messages = to_wire(request.messages, provider, f"{provider}/m", images=True)
-    return {"messages": messages, "model": "m", "stream": True, "tools": Tools().of(request)}
+    messages = to_litellm(request.messages, provider, f"{provider}/m", images=True)
+    return {"messages": messages, "model": "m", "stream": True, "tools": LiteLLMTools().of(request)}
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "deepseek", "openrouter"])

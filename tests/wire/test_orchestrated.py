@@ -16,7 +16,7 @@ import pytest
 
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.plan import PlanEnded, TaskChanged
+from omni_tui.protocol.plan import PlanEnded, PlanTaskChanged
 from tests.engine.rig import Rig, rig
 from tests.wire.orchestra_engine import SERVERS, approve, players
 
@@ -122,7 +122,7 @@ async def killed(folder: Path, config: str, number: int, what: Callable[[dict[st
 
 
 def assert_all_of_it_once(running: Rig, folder: Path) -> None:
-    states = {event.task: event.state for event in running.of(TaskChanged)}
+    states = {event.task: event.state for event in running.of(PlanTaskChanged)}
     assert states == {"t1": "done", "t2": "done", "t3": "done", "t4": "failed", "t5": "done", "t6": "done"}
     (over,) = running.of(PlanEnded)
     assert (over.done, over.failed, over.skipped) == (5, 1, 0)

@@ -15,7 +15,7 @@ import pytest
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.servers import CallError
-from omni_tui.servers.asks import Ask, AskReply
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 from tests.engine.faults.harness import Harness, connected
 from tests.wire.conftest import WebServer
 
@@ -48,13 +48,13 @@ async def test_everything_over_stdio(tmp_path: Path, npm_bin: Find) -> None:
 async def test_everything_asks_the_person_and_the_model(
     tmp_path: Path, npm_bin: Find, everything: WebServer, transport: str
 ) -> None:
-    asks: list[Ask] = []
+    asks: list[ServerRequest] = []
 
-    async def answer(ask: Ask) -> AskReply:
+    async def answer(ask: ServerRequest) -> ServerRequestAnswer:
         asks.append(ask)
         if ask.kind == "sampling":
-            return AskReply("accept", text="forty-two", model="a person")
-        return AskReply("accept", content={"name": "Ada"})
+            return ServerRequestAnswer("accept", text="forty-two", model="a person")
+        return ServerRequestAnswer("accept", content={"name": "Ada"})
 
     spec = ServerSpec(name="all", command=npm_bin("mcp-server-everything"), args=("stdio",))
     if transport == "http":

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from omni_tui.models.base import Message, ModelError, ModelRequest, Reply, ThoughtPart
-from omni_tui.models.context import arguments_of
+from omni_tui.models.base import Message, ModelError, ModelReply, ModelRequest, ThoughtPart
 from omni_tui.models.litellm import LiteLLMModel
+from omni_tui.models.message_history import arguments_of
 from tests.streams import STREAMS, TOOLS, Object, Stream
 from tests.wire.double import NAMES
 from tests.wire.litellm_fixtures import KEY, MARKS, warm
@@ -47,7 +47,7 @@ class Wire:
         try:
             async for event in model.stream(REQUEST):
                 thought += event.text if isinstance(event, ThoughtPart) else ""
-                reply = event if isinstance(event, Reply) else reply
+                reply = event if isinstance(event, ModelReply) else reply
         except ModelError as error:
             return (error.kind if error.what and error.todo else ""), None
         assert reply is not None

@@ -14,15 +14,15 @@ import pytest
 
 from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ToolCall
-from omni_tui.models.context import read_result
+from omni_tui.models.message_history import read_result
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent, JsonText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.asks import AnswerAsk, ServerAsked
-from omni_tui.protocol.tasks import CallTask, TaskProgress
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.server_requests import AnswerServerRequest, ServerRequestOpened
 from omni_tui.servers import Dispatch, DispatchRefused
-from omni_tui.servers import tasks as following
+from omni_tui.servers import task_poller as following
 from tests.engine.rig import Rig, rig
 from tests.wire.conftest import WebServer, free_port, listening
 
@@ -310,13 +310,15 @@ async def test_a_task_that_asks_is_cancelled_where_nobody_answers(tmp_path: Path
 async def test_what_a_task_asks_waits_in_the_queue_and_is_answered_once(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
         number = await call(running, "asks")
-        ask = await running.until(ServerAsked)
+        ask = await running.until(ServerRequestOpened)
         assert (ask.kind, ask.call) == ("form", number)
         given = JsonText('{"name": "Ada"}')
-        await running.ask(AnswerAsk(ask=ask.ask, digest=ask.digest, action="accept", content_json=given))
+        await running.ask(
+            AnswerServerRequest(ask=ask.ask, digest=ask.digest, action="accept", content_json=given)
+        )
         finished = await running.until(e.CallFinished, lambda event: event.call == number)
         assert "Ada" in finished.parts[0].text
-        assert len(running.of(ServerAsked)) == 1
+        assert len(running.of(ServerRequestOpened)) == 1
     (sent,) = requests(tmp_path, "tasks/update")
     assert list(sent["params"]["inputResponses"]) == ["who"]
 
@@ -381,7 +383,7 @@ async def test_tasks_hold_no_place_that_other_calls_need(tmp_path: Path) -> None
 async def test_a_task_of_a_server_that_is_removed_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omni_tui.tools.tasks.ABSENT", 0.0)
+    monkeypatch.setattr("omni_tui.tools.task_tracker.ABSENT", 0.0)
     monkeypatch.setattr(following, "_AGAIN", 0.05)
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
         number = await call(running, "never")

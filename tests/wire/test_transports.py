@@ -11,9 +11,9 @@ import httpx2
 import pytest
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.ways import WayFile
+from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.servers import CallError
-from omni_tui.servers.approach import KnownWay
+from omni_tui.servers.connect_strategy import KnownTransport
 from tests.engine.faults.harness import connected
 from tests.wire.conftest import MODERN, WebServer, free_port, listening
 
@@ -58,7 +58,7 @@ def sdk_sse(tmp_path: Path) -> Iterator[WebServer]:
 
 @pytest.mark.parametrize("web", ["auto", "sse"])
 async def test_everything_over_sse(tmp_path: Path, everything_sse: WebServer, web: str) -> None:
-    memory = WayFile(tmp_path / "state" / "ways.json")
+    memory = KnownTransportsFile(tmp_path / "state" / "ways.json")
     spec = ServerSpec(name="all", url=everything_sse.url, web=web, heartbeat=0.5)  # type: ignore[arg-type]
     async with connected(tmp_path, spec, memory=memory) as servers:
         told = await servers.reach("all", "idle", "failed")
@@ -77,7 +77,7 @@ async def test_everything_over_sse(tmp_path: Path, everything_sse: WebServer, we
         beaten = servers.last("all").latency_ms
         await servers.until(lambda: servers.last("all").latency_ms != beaten)
         assert "degraded" not in servers.states("all")
-    assert memory.recall(spec) == KnownWay("sse", "legacy")
+    assert memory.recall(spec) == KnownTransport("sse", "legacy")
 
 
 async def test_server_of_the_sdk_over_sse(tmp_path: Path, sdk_sse: WebServer) -> None:

@@ -14,19 +14,19 @@ from textual.visual import Visual
 from textual.widget import Widget
 
 from omni_tui.face.approval.arming import Arming, Painted
-from omni_tui.face.approval.body import Body, arrange
-from omni_tui.face.approval.items import Item, compose_body
-from omni_tui.face.widgets.lines import wrap
+from omni_tui.face.approval.card_body import CardBody, fit_card
+from omni_tui.face.approval.pending_items import PendingItem, compose_body
+from omni_tui.face.widgets.lines_view import wrap
 
 LARGE = 4_000
 """Characters of arguments beyond which an item is laid out in a thread, so that the screen goes on."""
 
 
-class Card(Widget):
+class ApprovalCard(Widget):
     """Draws one item and reports to `arming` what of it has really been painted."""
 
     DEFAULT_CSS = """
-    Card { height: 1fr; width: 1fr; padding: 0 2; text-wrap: nowrap; text-overflow: clip; }
+    ApprovalCard { height: 1fr; width: 1fr; padding: 0 2; text-wrap: nowrap; text-overflow: clip; }
     """
 
     class Pressed(Message):
@@ -42,18 +42,18 @@ class Card(Widget):
     ):
         super().__init__(id="card")
         self.auto_links = False
-        self.item: Item | None = None
+        self.item: PendingItem | None = None
         self._arming = arming
         self._keys = keys
         self._empty = empty
         self._lines: list[Content] = []
         self._whole = False
-        self._body: tuple[Item, int, Body] | None = None
-        self._coming: tuple[Item, int] | None = None
+        self._body: tuple[PendingItem, int, CardBody] | None = None
+        self._coming: tuple[PendingItem, int] | None = None
         """What is being laid out in a thread, and for which width."""
         self._down: tuple[str, Painted] | None = None
 
-    def show(self, item: Item | None) -> None:
+    def show(self, item: PendingItem | None) -> None:
         """Show an item, or what to do when there is none."""
         if item is not self.item:
             self._arming.paint(None)
@@ -76,11 +76,11 @@ class Card(Widget):
                 words = f"Laying out {len(self.item.arguments):,} characters …"
                 self._lines, self._whole = wrap(Content.styled(words, "$text-2"), width), False
             else:
-                lines, fits = arrange(body, self._keys(), (width, height), self._painted)
+                lines, fits = fit_card(body, self._keys(), (width, height), self._painted)
                 self._lines, self._whole = lines, fits and self.item.complete
         self.refresh()
 
-    def _laid_out(self, item: Item, width: int) -> Body | None:
+    def _laid_out(self, item: PendingItem, width: int) -> CardBody | None:
         """Return what an item comes to at a width; None while a large one is being laid out."""
         if self._body is None or self._body[0] is not item or self._body[1] != width:
             if len(item.arguments) > LARGE:
@@ -92,7 +92,7 @@ class Card(Widget):
         return self._body[2]
 
     @work(group="card", exclusive=True, exit_on_error=False)
-    async def _lay_out(self, item: Item, width: int) -> None:
+    async def _lay_out(self, item: PendingItem, width: int) -> None:
         body = await asyncio.to_thread(compose_body, item, width)
         self._coming = None
         if item is self.item and width == self.size.width:

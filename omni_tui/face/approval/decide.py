@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from omni_tui.face.approval.answering import Answering
-from omni_tui.face.approval.asks import Asked
-from omni_tui.face.approval.items import Item, why_not
-from omni_tui.face.approval.plans import Planned
+from omni_tui.face.approval.pending_items import PendingItem, why_blocked
+from omni_tui.face.approval.plan_card import PendingPlanItem
+from omni_tui.face.approval.request_forms import RequestForms
+from omni_tui.face.approval.server_request_card import PendingRequestItem
 from omni_tui.face.panes.base import Pane
-from omni_tui.face.port import Refused
+from omni_tui.face.port import CommandError
 from omni_tui.protocol import AnyCommand, JsonText, LinkClosed
-from omni_tui.protocol.asks import AnswerAsk, EditAsk
-from omni_tui.protocol.commands import Decide, EditCall, Verdict
+from omni_tui.protocol.commands import DecideCall, EditCall, Verdict
 from omni_tui.protocol.events import ApprovalRequested
 from omni_tui.protocol.plan import DecidePlan, EditPlan
+from omni_tui.protocol.server_requests import AnswerServerRequest, EditServerRequest
 
 if TYPE_CHECKING:
     from omni_tui.face.panes.approvals import ApprovalsPane
 
 _log = logging.getLogger(__name__)
-Ruling: TypeAlias = Verdict | Literal["cancel"]
+VerdictOrCancel: TypeAlias = Verdict | Literal["cancel"]
 """What a person says about an item; `cancel` is for questions, `defer` is not told to servers."""
 _DONE = {"approve": "approved", "reject": "rejected", "defer": "put off"}
 ANSWERED = "answered"
@@ -35,7 +35,7 @@ FLASH_S = 2.5
 """How long the card says why a key did nothing."""
 
 
-class Decider(Answering, Pane):
+class Decider(RequestForms, Pane):
     """The part of the approvals pane that talks to the engine."""
 
     @property
@@ -56,20 +56,20 @@ class Decider(Answering, Pane):
         self._me.said = words
         self._me.card.rearrange()
 
-    def decide(self, call: str, digest: str, verdict: Ruling, feedback: str = "") -> None:
+    def decide(self, call: str, digest: str, verdict: VerdictOrCancel, feedback: str = "") -> None:
         """Send a verdict on exactly this. The cursor leaves the item and does not go to the next."""
         pane = self._me
         item = pane.queue.get(call)
         if call in pane.queue.deciding or item is None:
             return
-        if verdict == "approve" and (why := why_not(item)):
+        if verdict == "approve" and (why := why_blocked(item)):
             self.flash(why)
             return
-        if isinstance(item, Asked) and item.event.kind == "form" and verdict == "approve":
+        if isinstance(item, PendingRequestItem) and item.event.kind == "form" and verdict == "approve":
             if item.digest == digest:
                 pane.open_form(item)
             return
-        pane.queue.ended = {call: (_ANSWERED if isinstance(item, Asked) else _DONE)[verdict]}
+        pane.queue.ended = {call: (_ANSWERED if isinstance(item, PendingRequestItem) else _DONE)[verdict]}
         pane.close_inline()
         pane.rows.select(None)
         command = _command(item, digest, verdict, feedback)
@@ -86,7 +86,7 @@ class Decider(Answering, Pane):
         pane = self._me
         try:
             await pane.port.ask(command)
-        except Refused as refused:
+        except CommandError as refused:
             pane.queue.deciding.pop(call, None)
             pane.queue.ended = {}
             pane.app.failed(refused.failure)  # type: ignore[attr-defined]
@@ -108,10 +108,10 @@ class Decider(Answering, Pane):
         item = pane.shown
         if item is None:
             return
-        from omni_tui.face.approval.inline import WordsLine
+        from omni_tui.face.approval.inline_editors import FeedbackInput
 
         pane.close_inline()
-        line = WordsLine(item.call, item.digest)
+        line = FeedbackInput(item.call, item.digest)
         pane.mount(line)
         self.screen.set_focus(line)
 
@@ -132,7 +132,7 @@ class Decider(Answering, Pane):
         if not item.complete:
             self.flash("it is too long to edit here; reject it instead")
             return
-        from omni_tui.face.approval.inline import ArgumentsEditor
+        from omni_tui.face.approval.inline_editors import ArgumentsEditor
 
         pane.close_inline()
         editor = ArgumentsEditor(item)
@@ -140,12 +140,12 @@ class Decider(Answering, Pane):
         pane.mount(editor)
         editor.focus_text()
 
-    async def send_edit(self, item: Item, content: JsonText) -> None:
-        """Put something else in the item's place; it needs its own approval then. Raises `Refused`."""
+    async def send_edit(self, item: PendingItem, content: JsonText) -> None:
+        """Put something else in the item's place; it needs its own approval then. Raises `CommandError`."""
         command: AnyCommand
-        if isinstance(item, Asked):
-            command = EditAsk(ask=item.event.ask, digest=item.digest, content_json=content)
-        elif isinstance(item, Planned):
+        if isinstance(item, PendingRequestItem):
+            command = EditServerRequest(ask=item.event.ask, digest=item.digest, content_json=content)
+        elif isinstance(item, PendingPlanItem):
             command = EditPlan(plan=item.event.plan, digest=item.digest, plan_json=content)
         else:
             command = EditCall(call=item.call, digest=item.digest, arguments_json=content)
@@ -173,9 +173,9 @@ class Decider(Answering, Pane):
         item = pane.shown
         if item is None:
             return
-        from omni_tui.face.screens.whole import WholeScreen
+        from omni_tui.face.screens.full_view import FullViewScreen
 
-        self.app.push_screen(WholeScreen(item, pane.clock, pane.stillness), self._seen)
+        self.app.push_screen(FullViewScreen(item, pane.clock, pane.stillness), self._seen)
 
     def _seen(self, verdict: tuple[str, str, Verdict] | None) -> None:
         if verdict is not None:
@@ -204,15 +204,19 @@ def _unanswered(error: Exception) -> str:
     return "The engine has not answered yet: whether this decision counts is not known."
 
 
-def _command(item: Item, digest: str, verdict: Ruling, feedback: str) -> AnyCommand | None:
+def _command(item: PendingItem, digest: str, verdict: VerdictOrCancel, feedback: str) -> AnyCommand | None:
     """Return what is sent; None for what concerns the face alone."""
-    if isinstance(item, Asked):
+    if isinstance(item, PendingRequestItem):
         action = _ACTIONS.get(verdict)
-        return None if action is None else AnswerAsk(ask=item.event.ask, digest=digest, action=action)
+        return (
+            None
+            if action is None
+            else AnswerServerRequest(ask=item.event.ask, digest=digest, action=action)
+        )
     if verdict == "cancel":
         return None
-    if isinstance(item, Planned):
+    if isinstance(item, PendingPlanItem):
         if verdict == "defer":
             return None
         return DecidePlan(plan=item.event.plan, digest=digest, verdict=verdict, feedback=feedback)
-    return Decide(call=item.call, digest=digest, verdict=verdict, feedback=feedback)
+    return DecideCall(call=item.call, digest=digest, verdict=verdict, feedback=feedback)

@@ -16,13 +16,13 @@ SMALL = 4_000
 """Pairs of lines that the standard library's matcher is asked to compare in one piece."""
 _DEEPEST = 8
 
-Piece = tuple[bool, int, int, int, int]
+DiffPiece = tuple[bool, int, int, int, int]
 """Whether the lines are equal, and where they stand: from and to in the old text, in the new one."""
 
 
-def differences(old: Sequence[str], new: Sequence[str]) -> list[Piece]:
+def diff_pieces(old: Sequence[str], new: Sequence[str]) -> list[DiffPiece]:
     """Return the pieces of two texts in order: each line of both is in exactly one of them."""
-    pieces: list[Piece] = []
+    pieces: list[DiffPiece] = []
     for equal, a, b, c, d in _compared(old, new, 0, len(old), 0, len(new), 0):
         if pieces and pieces[-1][0] == equal and (pieces[-1][2], pieces[-1][4]) == (a, c):
             equal, a, _, c, _ = pieces.pop()
@@ -33,7 +33,7 @@ def differences(old: Sequence[str], new: Sequence[str]) -> list[Piece]:
 
 def _compared(
     old: Sequence[str], new: Sequence[str], a: int, b: int, c: int, d: int, depth: int
-) -> Iterator[Piece]:
+) -> Iterator[DiffPiece]:
     head = 0
     while a + head < b and c + head < d and old[a + head] == new[c + head]:
         head += 1
@@ -47,7 +47,7 @@ def _compared(
 
 def _between(
     old: Sequence[str], new: Sequence[str], a: int, b: int, c: int, d: int, depth: int
-) -> Iterator[Piece]:
+) -> Iterator[DiffPiece]:
     if (b - a) * (d - c) <= SMALL:
         for kind, i, j, k, m in SequenceMatcher(None, old[a:b], new[c:d], autojunk=False).get_opcodes():
             yield kind == "equal", a + i, a + j, c + k, c + m

@@ -5,17 +5,17 @@ from __future__ import annotations
 import msgspec
 from textual.content import Content
 
-from omni_tui.face.approval.asks import Asked
-from omni_tui.face.approval.items import Item, matters, name_of, why_alone
-from omni_tui.face.approval.plans import Planned
-from omni_tui.face.approval.visible import identifier
+from omni_tui.face.approval.pending_items import PendingItem, headline, item_name, why_not_in_batch
+from omni_tui.face.approval.plan_card import PendingPlanItem
+from omni_tui.face.approval.server_request_card import PendingRequestItem
+from omni_tui.face.approval.visible import visible_identifier
 from omni_tui.face.clock import Clock
-from omni_tui.face.overview import asked_key, plan_key
+from omni_tui.face.overview import plan_key, server_request_key
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.asks import AskClosed, ServerAsked
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished, CallProposed
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed
+from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.security.text import safe_line
 
 _AGENT = 24
@@ -23,14 +23,14 @@ BATCH_LIMIT = 20
 """Most calls that may be approved together."""
 
 
-class Queue:
+class PendingQueue:
     """What waits for the person, in the order it came; what was put off comes last.
 
     An item is known by its `call`, which is the call's id, or a key of its own for a question or a plan.
     """
 
     def __init__(self) -> None:
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, PendingItem] = {}
         self._later: list[str] = []
         self._matters: dict[str, str] = {}
         self._courses: dict[str, str] = {}
@@ -53,16 +53,16 @@ class Queue:
     @property
     def questions(self) -> list[str]:
         """Keys of what servers ask, in the order of the rows."""
-        return [call for call in self.calls if isinstance(self._items[call], Asked)]
+        return [call for call in self.calls if isinstance(self._items[call], PendingRequestItem)]
 
-    def get(self, call: str | None) -> Item | None:
+    def get(self, call: str | None) -> PendingItem | None:
         """Return one item."""
         return None if call is None else self._items.get(call)
 
     def matters(self, call: str) -> str:
         """Return what says most about an item, on one line."""
         if call not in self._matters:
-            self._matters[call] = matters(self._items[call])
+            self._matters[call] = headline(self._items[call])
         return self._matters[call]
 
     def agent(self, call: str) -> str:
@@ -80,17 +80,19 @@ class Queue:
                 return self._drop(plan_key(plan), verdict)
             case PlanEnded(plan=plan):
                 return self._drop(plan_key(plan), "over")
-            case ServerAsked():
-                return self._put(Asked(event, self._courses.get(event.call, "")))
+            case ServerRequestOpened():
+                return self._put(PendingRequestItem(event, self._courses.get(event.call, "")))
             case CallProposed():
-                self._courses[event.call] = f"{identifier(event.server)} › {identifier(event.label)}"
+                self._courses[event.call] = (
+                    f"{visible_identifier(event.server)} › {visible_identifier(event.label)}"
+                )
             case CallChanged(state="pending" | "held"):
                 self.deciding.pop(event.call, None)
                 return event.call in self._items
             case CallChanged() | CallFinished():
                 return self._drop(event.call, event.state)
-            case AskClosed():
-                return self._drop(asked_key(event.ask), event.outcome)
+            case ServerRequestClosed():
+                return self._drop(server_request_key(event.ask), event.outcome)
             case _:
                 pass
         return False
@@ -107,7 +109,7 @@ class Queue:
 
     def may_batch(self, call: str) -> str:
         """Return why an item may not be approved together with others, "" if it may."""
-        why = why_alone(self._items[call])
+        why = why_not_in_batch(self._items[call])
         if not why and len(self.marked) >= BATCH_LIMIT and call not in self.marked:
             return f"no more than {BATCH_LIMIT} calls are approved together"
         return why
@@ -117,7 +119,11 @@ class Queue:
         for task in (task for phase in event.phases for task in phase.tasks):
             name = f"{safe_line(task.id, limit=40)} {safe_line(task.title, limit=120)}"
             self._tasks[event.turn, task.agent] = name
-        return self._put(Planned(event)) if event.asks else self._drop(plan_key(event.plan), "approved")
+        return (
+            self._put(PendingPlanItem(event))
+            if event.asks
+            else self._drop(plan_key(event.plan), "approved")
+        )
 
     def _with_task(self, event: ApprovalRequested) -> ApprovalRequested:
         """Say of an agent which task it works on; its path alone says little."""
@@ -126,7 +132,7 @@ class Queue:
             self._agents[event.call] = task or safe_line(event.agent, limit=120)
         return msgspec.structs.replace(event, agent=f"{task} ({event.agent})") if task else event
 
-    def _put(self, item: Item) -> bool:
+    def _put(self, item: PendingItem) -> bool:
         self._items[item.call] = item
         self._matters.pop(item.call, None)
         self.marked.discard(item.call)
@@ -152,7 +158,7 @@ class QueueRows(RowList):
     QueueRows { max-height: 8; }
     """
 
-    def __init__(self, queue: Queue, clock: Clock) -> None:
+    def __init__(self, queue: PendingQueue, clock: Clock) -> None:
         super().__init__(id="queue-rows")
         self._queue = queue
         self._clock = clock
@@ -166,7 +172,7 @@ class QueueRows(RowList):
         mark = "◉" if key in self._queue.marked else str(number)
         style = "bold $on-colour on $mine" if current else "$text-2"
         badge = Content.styled(f"{mark:^3}", style)
-        name = name_of(item)
+        name = item_name(item)
         left = (
             Content(" ")
             + badge
@@ -178,7 +184,7 @@ class QueueRows(RowList):
         if key in self._queue.deciding:
             right = Content.styled("sending … ", "$text-3")
         else:
-            right = Content.styled(f"{age(self._clock.time() - item.ts)} ", "$text-2")
+            right = Content.styled(f"{waiting_time(self._clock.time() - item.ts)} ", "$text-2")
         room = width - left.cell_length - right.cell_length - 3
         matters = Content.styled(self._queue.matters(key), "$text-1" if current else "$text-2")
         if room < 6:
@@ -189,7 +195,7 @@ class QueueRows(RowList):
         return left + Content("  ") + matters + Content(gap) + right
 
 
-def age(seconds: float) -> str:
+def waiting_time(seconds: float) -> str:
     """Return how long something waits: 0:07, 12:30, 3 h, 2 d."""
     whole = max(0, int(seconds))
     if whole < 3600:

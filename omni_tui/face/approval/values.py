@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TypeAlias
 
-from omni_tui.face.approval.visible import unseen, visible
+from omni_tui.face.approval.visible import has_invisible, visible
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.security.text import safe_line
 
@@ -17,19 +17,19 @@ MAX_DEPTH = 100
 """Levels of nesting that are read; what goes deeper is shown as the text it is."""
 
 
-class Lexeme(str):
+class JsonLiteral(str):
     """A number, `true`, `false` or `null`, written as it will be sent."""
 
 
-class Label(str):
+class OwnLabel(str):
     """A name of ours in the place of a key: words, never quoted."""
 
 
-class Pairs(list[tuple[str, "Value"]]):
+class JsonObject(list[tuple[str, "JsonValue"]]):
     """An object with its keys in order, repeated ones included."""
 
 
-Value: TypeAlias = "str | Lexeme | Pairs | list[Value]"
+JsonValue: TypeAlias = "str | JsonLiteral | JsonObject | list[JsonValue]"
 
 _EDITS = (
     ("oldText", "newText"),
@@ -55,49 +55,49 @@ _MATTERS = (
 )
 
 
-def parse(text: JsonText) -> Pairs | None:
+def parse(text: JsonText) -> JsonObject | None:
     """Return the arguments, or None where the text is no complete JSON object, or one nested too deep."""
     try:
         value = json.loads(
             text,
-            parse_int=Lexeme,
-            parse_float=Lexeme,
-            parse_constant=Lexeme,
-            object_pairs_hook=Pairs,
+            parse_int=JsonLiteral,
+            parse_float=JsonLiteral,
+            parse_constant=JsonLiteral,
+            object_pairs_hook=JsonObject,
         )
     except (ValueError, RecursionError):
         return None
-    return _literals(value) if isinstance(value, Pairs) else None
+    return _literals(value) if isinstance(value, JsonObject) else None
 
 
-def _literals(pairs: Pairs) -> Pairs | None:
+def _literals(pairs: JsonObject) -> JsonObject | None:
     try:
         plain = _plain(pairs)
     except RecursionError:
         return None
-    return plain if isinstance(plain, Pairs) else None
+    return plain if isinstance(plain, JsonObject) else None
 
 
-def _plain(value: object, depth: int = 0) -> Value:
+def _plain(value: object, depth: int = 0) -> JsonValue:
     """Replace true, false and null by their spelling. Raises `RecursionError` where it is too deep."""
     if depth > MAX_DEPTH:
         raise RecursionError
-    if isinstance(value, Pairs):
-        return Pairs((key, _plain(item, depth + 1)) for key, item in value)
+    if isinstance(value, JsonObject):
+        return JsonObject((key, _plain(item, depth + 1)) for key, item in value)
     if isinstance(value, list):
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, str):
         return value
-    return Lexeme(json.dumps(value))
+    return JsonLiteral(json.dumps(value))
 
 
-def spell(value: Value, *, ascii_only: bool = False) -> str:
+def spell(value: JsonValue, *, ascii_only: bool = False) -> str:
     """Return a value as JSON on one line, not yet safe unless `ascii_only`."""
-    if isinstance(value, Lexeme):
+    if isinstance(value, JsonLiteral):
         return str(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=ascii_only)
-    if isinstance(value, Pairs):
+    if isinstance(value, JsonObject):
         members = (
             f"{json.dumps(k, ensure_ascii=ascii_only)}: {spell(v, ascii_only=ascii_only)}" for k, v in value
         )
@@ -105,11 +105,11 @@ def spell(value: Value, *, ascii_only: bool = False) -> str:
     return "[" + ", ".join(spell(item, ascii_only=ascii_only) for item in value) + "]"
 
 
-def spell_lines(value: Value, indent: str = "", *, ascii_only: bool = False) -> list[str]:
+def spell_lines(value: JsonValue, indent: str = "", *, ascii_only: bool = False) -> list[str]:
     """Return a value as JSON over several lines, two spaces a level; see `spell`."""
     if isinstance(value, str) or not value:
         return [indent + spell(value, ascii_only=ascii_only)]
-    pairs = isinstance(value, Pairs)
+    pairs = isinstance(value, JsonObject)
     lines = [indent + ("{" if pairs else "[")]
     for number, item in enumerate(value):
         comma = "," if number < len(value) - 1 else ""
@@ -122,41 +122,41 @@ def spell_lines(value: Value, indent: str = "", *, ascii_only: bool = False) -> 
     return [*lines, indent + ("}" if pairs else "]")]
 
 
-def exact(value: Value) -> str:
+def exact_text(value: JsonValue) -> str:
     """Return a value exactly as sent, in printable ASCII: for where what shows is not what is sent."""
     return spell(value, ascii_only=True)
 
 
-def differs(value: Value) -> bool:
+def shows_differently(value: JsonValue) -> bool:
     """True if showing the value makes something visible that is not in it."""
     if isinstance(value, str):
-        return unseen(value)
-    if isinstance(value, Pairs):
-        return any(unseen(key) or differs(item) for key, item in value)
-    return any(differs(item) for item in value)
+        return has_invisible(value)
+    if isinstance(value, JsonObject):
+        return any(has_invisible(key) or shows_differently(item) for key, item in value)
+    return any(shows_differently(item) for item in value)
 
 
-def change_in(value: Value) -> tuple[str, str, Pairs] | None:
+def edit_in(value: JsonValue) -> tuple[str, str, JsonObject] | None:
     """Return (old, new, the rest) if an object has the shape of an edit."""
-    if not isinstance(value, Pairs):
+    if not isinstance(value, JsonObject):
         return None
     table = dict(value)
     for old, new in _EDITS:
         before, after = table.get(old), table.get(new)
         if type(before) is str and type(after) is str and len(table) == len(value):
-            return before, after, Pairs((k, v) for k, v in value if k not in (old, new))
+            return before, after, JsonObject((k, v) for k, v in value if k not in (old, new))
     return None
 
 
-def changes_in(value: Value) -> list[tuple[str, str, Pairs]]:
+def edits_in(value: JsonValue) -> list[tuple[str, str, JsonObject]]:
     """Return the edits of a list that holds nothing else, [] for anything else."""
-    if not isinstance(value, list) or isinstance(value, Pairs):
+    if not isinstance(value, list) or isinstance(value, JsonObject):
         return []
-    found = [change_in(item) for item in value]
+    found = [edit_in(item) for item in value]
     return [item for item in found if item is not None] if all(found) else []
 
 
-def what_matters(arguments: Pairs | None) -> SafeText:
+def main_argument(arguments: JsonObject | None) -> SafeText:
     """Return the one argument that says most, on one line, for the queue."""
     if not arguments:
         return SafeText("")

@@ -26,13 +26,13 @@ def visible(text: str, *, lines: bool = False) -> SafeText:
     return SafeText(_UNSEEN.sub(_name, safe(text, limit=_LIMIT, lines=lines, joined=False)))
 
 
-def unseen(text: str) -> bool:
+def has_invisible(text: str) -> bool:
     """True if `visible` writes something out; line feeds and tabs are not counted."""
     plain = text.replace("\t", " ").replace("\n", " ")
     return visible(plain) != plain
 
 
-def identifier(text: str) -> SafeText:
+def visible_identifier(text: str) -> SafeText:
     """Return a name made visible, with the code of every letter behind it that passes for another."""
     return visible(marked(text))
 

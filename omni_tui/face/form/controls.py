@@ -14,13 +14,13 @@ from textual.widgets import Input, TextArea
 
 from omni_tui.face.widgets.undo import UNDO
 
-MOVES = [
+FIELD_BINDINGS = [
     Binding("up", "app.focus_previous", "previous field", show=False),
     Binding("down", "app.focus_next", "next field", show=False),
 ]
 
 
-class Grow(Message):
+class MoreLinesNeeded(Message):
     """A one-line control was given, or asked for, more than one line. `text` is the whole new text."""
 
     def __init__(self, text: str) -> None:
@@ -38,7 +38,7 @@ class TextLine(Input):
     DEFAULT_CSS = """
     TextLine { height: 1; width: 1fr; }
     """
-    BINDINGS = [*MOVES, Binding("ctrl+j", "grow", "more lines", show=False)]
+    BINDINGS = [*FIELD_BINDINGS, Binding("ctrl+j", "grow", "more lines", show=False)]
 
     def __init__(self, value: str, *, lines: bool) -> None:
         super().__init__(value, compact=True, select_on_focus=False)
@@ -56,7 +56,7 @@ class TextLine(Input):
         """Go on in a control with several lines, on a new line."""
         if self._lines:
             at = self.cursor_position
-            self.post_message(Grow(self.value[:at] + "\n" + self.value[at:]))
+            self.post_message(MoreLinesNeeded(self.value[:at] + "\n" + self.value[at:]))
 
     def action_submit(self) -> None:  # type: ignore[override]
         """Go on to the next field."""
@@ -69,7 +69,7 @@ class TextLine(Input):
             event.prevent_default()
             start, end = sorted(self.selection)
             text = event.text.replace("\r\n", "\n").replace("\r", "\n")
-            self.post_message(Grow(self.value[:start] + text + self.value[end:]))
+            self.post_message(MoreLinesNeeded(self.value[:start] + text + self.value[end:]))
 
 
 class TextBox(TextArea):
@@ -107,7 +107,7 @@ class TextBox(TextArea):
         self.post_message(self.Resized())
 
 
-class Picked(Message):
+class ChoicePicked(Message):
     """Another choice: its place, or -1 for none."""
 
     def __init__(self, choice: int) -> None:
@@ -125,7 +125,7 @@ class ChoiceBar(Widget, can_focus=True):
     ChoiceBar { height: 1; width: 1fr; }
     """
     BINDINGS = [
-        *MOVES,
+        *FIELD_BINDINGS,
         Binding("right,space", "step(1)", "next choice", show=False),
         Binding("left", "step(-1)", "previous choice", show=False),
         Binding("home", "go(0)", "first choice", show=False),
@@ -179,7 +179,7 @@ class ChoiceBar(Widget, can_focus=True):
 
     def _pick(self, choice: int) -> None:
         self.choice = choice
-        self.post_message(Picked(choice))
+        self.post_message(ChoicePicked(choice))
 
     def _fits(self, width: int) -> bool:
         return len(self._labels) <= 12 and self._beside().cell_length <= width

@@ -8,19 +8,19 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from omni_tui.face.form.controls import MOVES
+from omni_tui.face.form.controls import FIELD_BINDINGS
+from omni_tui.face.form.field_rows import LABEL_CELLS, FieldRow, LeafRow, ValueEdited
 from omni_tui.face.form.nodes import ArrayNode, Node, ObjectNode
-from omni_tui.face.form.widgets import LABEL_CELLS, Edited, LeafRow, Row
 
 
-class GroupRow(Row, can_focus=True):
+class GroupRow(FieldRow, can_focus=True):
     """The head of an object or a list: opens and closes it, adds and removes items."""
 
     DEFAULT_CSS = """
     GroupRow:focus { background: $cursor; }
     """
     BINDINGS = [
-        *MOVES,
+        *FIELD_BINDINGS,
         Binding("enter,space", "unfold", "open or close", show=False),
         Binding("right", "unfold(True)", "open", show=False),
         Binding("left", "unfold(False)", "close", show=False),
@@ -82,23 +82,23 @@ class GroupRow(Row, can_focus=True):
             self.action_add_below()
             return
         self.node.open = not self.node.open if wanted is None else wanted
-        self.post_message(Edited(self.node, shape=True))
+        self.post_message(ValueEdited(self.node, shape=True))
 
     def action_add_below(self) -> None:
         """Add an item to this list."""
         if isinstance(self.node, ArrayNode) and self.node.add() is not None:
-            self.post_message(Edited(self.node, shape=True))
+            self.post_message(ValueEdited(self.node, shape=True))
 
     def action_drop_last(self) -> None:
         """Remove the last item of this list."""
         if isinstance(self.node, ArrayNode) and self.node.items:
             self.node.remove(self.node.items[-1])
-            self.post_message(Edited(self.node, shape=True))
+            self.post_message(ValueEdited(self.node, shape=True))
 
     def action_special(self) -> None:
         """Go through what is chosen rather than typed: not sent, empty, null."""
         self.node.cycle()
-        self.post_message(Edited(self.node, shape=True))
+        self.post_message(ValueEdited(self.node, shape=True))
 
     def on_focus(self) -> None:
         """Show what can be done here."""
@@ -146,7 +146,7 @@ class MoreRow(Widget, can_focus=True):
         self.action_reach()
 
 
-def make_row(node: Node) -> Row:
+def make_row(node: Node) -> FieldRow:
     """Return the row of a node."""
     if isinstance(node, (ObjectNode, ArrayNode)) and not node.as_json:
         return GroupRow(node)

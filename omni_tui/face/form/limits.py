@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 
-from omni_tui.face.form.exact import Json, NotJson, Number, ascii_json, parse
+from omni_tui.face.form.exact_json import Json, JsonNumber, NotJson, ascii_json, parse
 from omni_tui.face.form.schema import Field
 from omni_tui.protocol import JsonText
 
@@ -28,7 +28,7 @@ _LONGEST = 2_000
 MAX_PROBLEMS = 50
 
 
-def problems_of(field: Field, values: JsonText) -> list[tuple[str, str]]:
+def limit_problems(field: Field, values: JsonText) -> list[tuple[str, str]]:
     """Return what in an object's values breaks a limit: JSON Pointer and words, at most `MAX_PROBLEMS`."""
     try:
         value = parse(values)
@@ -58,7 +58,7 @@ def _of(field: Field, value: Json) -> Iterator[str]:
             value
         ):
             yield "the same stands there twice"
-    elif isinstance(value, Number) and field.kind in ("number", "integer"):
+    elif isinstance(value, JsonNumber) and field.kind in ("number", "integer"):
         yield from _range(field, value)
 
 
@@ -70,7 +70,7 @@ def _between(field: Field, low: str, high: str, size: int, unit: str) -> Iterato
         yield f"at most {most} {unit}s are wanted, not {size}"
 
 
-def _range(field: Field, value: Number) -> Iterator[str]:
+def _range(field: Field, value: JsonNumber) -> Iterator[str]:
     number = _decimal(value)
     least, most = _decimal(field.schema.get("minimum")), _decimal(field.schema.get("maximum"))
     if number is None:
@@ -82,7 +82,7 @@ def _range(field: Field, value: Number) -> Iterator[str]:
 
 
 def _decimal(value: Json | None) -> Decimal | None:
-    if not isinstance(value, Number) or len(value.text) > 60:
+    if not isinstance(value, JsonNumber) or len(value.text) > 60:
         return None
     try:
         return Decimal(value.text)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omni_tui.face.form.exact import Json, ascii_json
-from omni_tui.face.form.nodes import Node, ObjectNode, Trouble, make_node
+from omni_tui.face.form.exact_json import Json, ascii_json
+from omni_tui.face.form.nodes import FieldProblem, Node, ObjectNode, make_node
 from omni_tui.face.form.schema import Absent, read_schema
 from omni_tui.protocol import JsonText
 
@@ -43,16 +43,16 @@ class FormModel:
             if node.state == "raw" and field.kind != "raw":
                 node.clear()  # a default of another type than it asks for
 
-    def arguments(self) -> tuple[dict[str, Json] | None, list[Trouble]]:
+    def arguments(self) -> tuple[dict[str, Json] | None, list[FieldProblem]]:
         """Return the arguments as filled in (None while no JSON can be made) and what is wrong."""
-        troubles: list[Trouble] = []
+        troubles: list[FieldProblem] = []
         value = self.root.read(troubles)
         if isinstance(value, Absent) and not troubles:
             return {}, troubles
         if isinstance(value, dict):
             return value, troubles
         if not troubles:
-            troubles.append(Trouble(self.root, "the arguments must be a JSON object", blocks=True))
+            troubles.append(FieldProblem(self.root, "the arguments must be a JSON object", blocks=True))
         return None, troubles
 
     def arguments_json(self) -> JsonText | None:
@@ -72,7 +72,7 @@ class FormModel:
 
 
 @dataclass(slots=True)
-class Draft:
+class FormDraft:
     """A form as it was left: its values, and the text of its JSON view where that was in front."""
 
     model: FormModel

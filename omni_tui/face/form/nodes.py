@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from omni_tui.face.form.exact import Json, NotJson, Number, parse, pretty, string_literal
-from omni_tui.face.form.kinds import fits, read_text, written
+from omni_tui.face.form.exact_json import Json, JsonNumber, NotJson, parse, pretty, string_literal
+from omni_tui.face.form.json_types import has_type, is_plain_text, read_value
 from omni_tui.face.form.schema import ABSENT, Absent, Field
-from omni_tui.security.text import hidden
+from omni_tui.security.text import count_hidden
 
 State = Literal["unset", "set", "empty", "null", "raw"]
 
@@ -43,7 +43,7 @@ INVALID: Final = Invalid.INVALID
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class FieldProblem:
     """What is wrong with one node. `blocks`: no JSON can be made of the form until it is mended."""
 
     node: Node
@@ -51,13 +51,13 @@ class Trouble:
     blocks: bool = False
 
 
-def plain(text: str) -> bool:
+def is_editable(text: str) -> bool:
     """Whether a text can be edited as it is: every character shows, and no line end would be lost."""
-    return not hidden(text) and not _LINE_ENDS.search(text)
+    return not count_hidden(text) and not _LINE_ENDS.search(text)
 
 
 class Node:
-    """One field's value. Base of `Leaf`, `ObjectNode` and `ArrayNode`."""
+    """One field's value. Base of `LeafNode`, `ObjectNode` and `ArrayNode`."""
 
     def __init__(self, field: Field, parent: Node | None = None) -> None:
         self.field = field
@@ -113,7 +113,7 @@ class Node:
             self.state = "raw" if text.strip() else "unset"
         elif not text:
             self.state = "unset"
-        elif plain(text):
+        elif is_editable(text):
             self.state = "set"
         else:
             self.state, self.text = "raw", string_literal(text)
@@ -136,7 +136,7 @@ class Node:
         self.clear()
         self.state = states[after % len(states)]
 
-    def read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
+    def read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
         """Return the value to send. Adds what is wrong to `troubles`."""
         if self.state == "null":
             return None
@@ -144,7 +144,7 @@ class Node:
             try:
                 return parse(self.text)
             except NotJson as error:
-                troubles.append(Trouble(self, f"not JSON: {error}", blocks=True))
+                troubles.append(FieldProblem(self, f"not JSON: {error}", blocks=True))
                 return INVALID
         return self._read(troubles)
 
@@ -159,39 +159,41 @@ class Node:
     def _take(self, value: Json) -> bool:
         raise NotImplementedError
 
-    def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
+    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
         raise NotImplementedError
 
-    def _missing(self, troubles: list[Trouble]) -> Absent | Invalid:
+    def _missing(self, troubles: list[FieldProblem]) -> Absent | Invalid:
         if not self.field.required:
             return ABSENT
         in_list = isinstance(self.parent, ArrayNode)
-        troubles.append(Trouble(self, "needs a value", blocks=in_list))
+        troubles.append(FieldProblem(self, "needs a value", blocks=in_list))
         return INVALID if in_list else ABSENT
 
 
-class Leaf(Node):
+class LeafNode(Node):
     """A text, a number, a choice, or a piece of JSON."""
 
     def _take(self, value: Json) -> bool:
         kind = self.field.kind
         if kind in ("choice", "boolean"):
-            self.choice = next((n for n, c in enumerate(self.field.choices) if same(c.value, value)), -1)
+            self.choice = next(
+                (n for n, c in enumerate(self.field.choices) if same_json(c.value, value)), -1
+            )
             self.state = "set" if self.choice >= 0 else "unset"
             return self.choice >= 0
-        if kind == "text" and isinstance(value, str) and plain(value):
+        if kind == "text" and isinstance(value, str) and is_editable(value):
             self.state, self.text = ("set" if value else "empty"), value
             return True
-        if kind in ("number", "integer") and isinstance(value, Number):
+        if kind in ("number", "integer") and isinstance(value, JsonNumber):
             self.state, self.text = "set", value.text
             return True
         return kind == "mixed" and self._take_mixed(value)
 
     def _take_mixed(self, value: Json) -> bool:
         text = pretty(value)
-        if isinstance(value, str) and plain(value) and written(value, self.field.takes):
+        if isinstance(value, str) and is_editable(value) and is_plain_text(value, self.field.takes):
             text = value
-        if isinstance(value, str) or fits(value, self.field.takes):
+        if isinstance(value, str) or has_type(value, self.field.takes):
             self.state, self.text = ("empty" if value == "" else "set"), "" if value == "" else text
             return True
         return False
@@ -201,7 +203,7 @@ class Leaf(Node):
         self.clear()
         self.state, self.choice = "set", choice
 
-    def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
+    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
         if self.state == "empty":
             return ""
         if self.state == "unset":
@@ -212,20 +214,22 @@ class Leaf(Node):
             return self.text
         if self.field.kind == "mixed":
             try:
-                return read_text(self.text, self.field.takes)
+                return read_value(self.text, self.field.takes)
             except NotJson as error:
                 what = f"not JSON: {error}; to send it as a text, put it in quotes"
-                troubles.append(Trouble(self, what, blocks=True))
+                troubles.append(FieldProblem(self, what, blocks=True))
                 return INVALID
         return self._number(self.text.strip(), troubles)
 
-    def _number(self, text: str, troubles: list[Trouble]) -> Json | Invalid:
+    def _number(self, text: str, troubles: list[FieldProblem]) -> Json | Invalid:
         if not _NUMBER.fullmatch(text):
-            troubles.append(Trouble(self, "not a number; write it like -12 or 0.5 or 2e9", blocks=True))
+            troubles.append(
+                FieldProblem(self, "not a number; write it like -12 or 0.5 or 2e9", blocks=True)
+            )
             return INVALID
         if self.field.kind == "integer" and _FRACTION.search(text):
-            troubles.append(Trouble(self, "a whole number is wanted"))
-        return Number(text)
+            troubles.append(FieldProblem(self, "a whole number is wanted"))
+        return JsonNumber(text)
 
 
 class ObjectNode(Node):
@@ -233,7 +237,7 @@ class ObjectNode(Node):
 
     def __init__(self, field: Field, parent: Node | None = None) -> None:
         self._children: dict[str, Node] = {}
-        self.extra: Leaf | None = Leaf(extra_field(field), self) if field.open else None
+        self.extra: LeafNode | None = LeafNode(extra_field(field), self) if field.open else None
         super().__init__(field, parent)
 
     def child(self, name: str) -> Node:
@@ -278,12 +282,12 @@ class ObjectNode(Node):
             else:
                 self.child(field.name).leave_out()
         if rest:
-            self.extra = self.extra or Leaf(extra_field(self.field), self)
+            self.extra = self.extra or LeafNode(extra_field(self.field), self)
             self.extra.load(rest)
         self.state = "set" if value else "empty"
         return True
 
-    def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
+    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
         if not self.touched and (self.left_out or not self.field.required):
             return self._missing(troubles)
         made: dict[str, Json] = {}
@@ -299,19 +303,19 @@ class ObjectNode(Node):
         broken = not self._add_extra(made, troubles) or broken
         return INVALID if broken else made
 
-    def _add_extra(self, made: dict[str, Json], troubles: list[Trouble]) -> bool:
+    def _add_extra(self, made: dict[str, Json], troubles: list[FieldProblem]) -> bool:
         value = self.extra.read(troubles) if self.extra is not None else ABSENT
         if self.extra is None or isinstance(value, Absent):
             return True
         if isinstance(value, Invalid):
             return False
         if not isinstance(value, dict):
-            troubles.append(Trouble(self.extra, 'an object is wanted, like {"name": 1}', blocks=True))
+            troubles.append(FieldProblem(self.extra, 'an object is wanted, like {"name": 1}', blocks=True))
             return False
         twice = next((name for name in value if name in self.field.by_name), None)
         if twice is not None:
             what = f"{string_literal(twice[:80])} has a field of its own"
-            troubles.append(Trouble(self.extra, what, blocks=True))
+            troubles.append(FieldProblem(self.extra, what, blocks=True))
             return False
         made.update(value)
         return True
@@ -365,7 +369,7 @@ class ArrayNode(Node):
         self.state = "set" if value else "empty"
         return True
 
-    def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
+    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
         if not self.items and self.state != "empty" and (self.left_out or not self.field.required):
             return self._missing(troubles)
         made: list[Json] = []
@@ -396,7 +400,7 @@ class MapNode(ArrayNode):
         self.state = "set" if value else "empty"
         return True
 
-    def _read(self, troubles: list[Trouble]) -> Json | Absent | Invalid:
+    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
         if not self.items and self.state != "empty" and (self.left_out or not self.field.required):
             return self._missing(troubles)
         made: dict[str, Json] = {}
@@ -409,7 +413,7 @@ class MapNode(ArrayNode):
             key = pair["key"]
             if not isinstance(key, str) or key in made:
                 what = "a key is a text" if not isinstance(key, str) else "this key stands there twice"
-                troubles.append(Trouble(node, what, blocks=True))
+                troubles.append(FieldProblem(node, what, blocks=True))
                 broken = True
                 continue
             made[key] = pair["value"]
@@ -422,7 +426,7 @@ def make_node(field: Field, parent: Node | None = None) -> Node:
         return MapNode(field, parent)
     if field.kind == "object":
         return ObjectNode(field, parent)
-    return ArrayNode(field, parent) if field.kind == "array" else Leaf(field, parent)
+    return ArrayNode(field, parent) if field.kind == "array" else LeafNode(field, parent)
 
 
 def extra_field(owner: Field) -> Field:
@@ -431,6 +435,6 @@ def extra_field(owner: Field) -> Field:
     return Field("", {"description": about, "type": "object"}, {}, level=owner.level + 1)
 
 
-def same(one: Json, other: Json) -> bool:
+def same_json(one: Json, other: Json) -> bool:
     """Whether two values are the same JSON (`true` is not `1`, and `1` is not `1.0`)."""
     return type(one) is type(other) and one == other

@@ -6,7 +6,7 @@ from sys import maxsize
 from typing import TypeAlias
 from urllib.parse import unquote
 
-from omni_tui.face.form.exact import Json
+from omni_tui.face.form.exact_json import Json
 
 Schema: TypeAlias = "dict[str, Json]"
 

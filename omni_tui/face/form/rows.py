@@ -9,14 +9,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from omni_tui.face.form.controls import ChoiceBar, TextBox, TextLine
-from omni_tui.face.form.server import FormField
+from omni_tui.face.form.server_fields import ServerField
 from omni_tui.security.text import safe
 
 
 class FormRow(Horizontal):
     """One field. `value` is its text, or the value of the choice; `bad` that something is wrong with it."""
 
-    def __init__(self, field: FormField) -> None:
+    def __init__(self, field: ServerField) -> None:
         super().__init__(id=f"form-{field.name}")
         self.field = field
         self.bad = False

@@ -13,13 +13,15 @@ from enum import Enum
 from functools import cached_property
 from typing import Final, Literal
 
-from omni_tui.face.form.exact import Json, NotJson, Number, parse, pretty, string_literal
-from omni_tui.face.form.kinds import ANYTHING, NULL, TYPE_WORDS, taken_by, type_of
+from omni_tui.face.form.exact_json import Json, JsonNumber, NotJson, parse, pretty, string_literal
+from omni_tui.face.form.json_types import ANYTHING, NULL, TYPE_WORDS, type_of, types_taken
 from omni_tui.face.form.refs import Schema, flatten, is_null, types_of
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
 
-Kind = Literal["text", "number", "integer", "boolean", "choice", "mixed", "object", "map", "array", "raw"]
+FieldKind = Literal[
+    "text", "number", "integer", "boolean", "choice", "mixed", "object", "map", "array", "raw"
+]
 """`mixed` takes a text, or something else as JSON; `map` is an object whose names one makes up."""
 
 MAX_LEVELS = 8
@@ -33,7 +35,7 @@ _LONG_NAMES = frozenset(
     ("body", "code", "content", "contents", "diff", "html", "instructions", "markdown", "message")
 ).union(("newtext", "oldtext", "patch", "prompt", "query", "script", "sql", "system_prompt", "text"))
 _LONG_FORMATS = frozenset(("markdown", "multiline", "textarea", "html"))
-_SIMPLE: dict[str, Kind] = {
+_SIMPLE: dict[str, FieldKind] = {
     "string": "text",
     "number": "number",
     "integer": "integer",
@@ -65,7 +67,7 @@ class Field:
     name: str
     schema: Schema
     root: Json
-    kind: Kind = "raw"
+    kind: FieldKind = "raw"
     required: bool = False
     nullable: bool = False
     level: int = 0
@@ -131,7 +133,7 @@ class Field:
             names = sorted(names, key=lambda name: name not in wanted)[:MAX_FIELDS]
         level = self.level + 1
         return tuple(
-            read(properties[n], self.root, name=n, required=n in wanted, level=level) for n in names
+            read_field(properties[n], self.root, name=n, required=n in wanted, level=level) for n in names
         )
 
     @cached_property
@@ -158,8 +160,10 @@ class Field:
             value = self.schema.get("additionalProperties", {})
             pair: Schema = {"key": {"type": "string"}, "value": {} if value is True else value}
             entry: Schema = {"type": "object", "properties": pair, "required": ["key", "value"]}
-            return read(entry, self.root, name="", required=True, level=self.level + 1)
-        return read(self.schema.get("items", {}), self.root, name="", required=True, level=self.level + 1)
+            return read_field(entry, self.root, name="", required=True, level=self.level + 1)
+        return read_field(
+            self.schema.get("items", {}), self.root, name="", required=True, level=self.level + 1
+        )
 
 
 def read_schema(text: str) -> Field:
@@ -173,7 +177,7 @@ def read_schema(text: str) -> Field:
         return Field("", {}, {}, required=True, why_raw=f"the schema cannot be read: {error}")
     if not isinstance(document, dict):
         return Field("", {}, {}, required=True, why_raw="the schema is not an object")
-    field = read(document, document, name="", required=True, level=0)
+    field = read_field(document, document, name="", required=True, level=0)
     if field.kind == "raw" and not field.why_raw and set(types_of(field.schema)) <= {"object", "null"}:
         free = {} if "properties" in field.schema else {"additionalProperties": True}
         schema: Schema = {**free, **field.schema, "properties": {}}
@@ -181,7 +185,7 @@ def read_schema(text: str) -> Field:
     return field
 
 
-def read(schema: Json, root: Json, *, name: str, required: bool, level: int) -> Field:
+def read_field(schema: Json, root: Json, *, name: str, required: bool, level: int) -> Field:
     """Read one schema as a field. Never raises."""
     made = _Reader(root, name, required, level)
     return made.read(schema)
@@ -206,7 +210,7 @@ class _Reader:
                 if choices is not None:
                     return self._choice(flat, choices, nullable)
                 rest = [b for b in branches if not is_null(b)]
-                takes = taken_by(flat, self.root)
+                takes = types_taken(flat, self.root)
                 if len(rest) != 1:
                     return self._several(flat, takes, "it can take several shapes", nullable)
                 nullable = nullable or len(rest) < len(branches)
@@ -231,7 +235,7 @@ class _Reader:
         kinds = [kind for kind in kinds if kind != "null"]
         if len(kinds) != 1:
             why = "it can be of several types" if kinds else ""
-            return self._several(flat, taken_by(flat, self.root), why, nullable)
+            return self._several(flat, types_taken(flat, self.root), why, nullable)
         if simple := _SIMPLE.get(kinds[0]):
             return self._make(flat, simple, nullable)
         if kinds[0] == "object" and isinstance(flat.get("properties"), dict) and flat["properties"]:
@@ -250,7 +254,7 @@ class _Reader:
             return self._raw(flat, why, nullable, takes)
         return Field(self.name, flat, self.root, "mixed", self.required, nullable, self.level, takes=takes)
 
-    def _nest(self, flat: Schema, kind: Kind, nullable: bool) -> Field:
+    def _nest(self, flat: Schema, kind: FieldKind, nullable: bool) -> Field:
         if self.level >= MAX_LEVELS:
             return self._raw(flat, f"nested deeper than {MAX_LEVELS} levels", nullable)
         return self._make(flat, kind, nullable)
@@ -262,7 +266,9 @@ class _Reader:
             return self._raw(flat, f"{len(without)} choices", nullable)
         return self._make(flat, "choice", nullable, without)
 
-    def _make(self, flat: Schema, kind: Kind, nullable: bool, choices: tuple[Choice, ...] = ()) -> Field:
+    def _make(
+        self, flat: Schema, kind: FieldKind, nullable: bool, choices: tuple[Choice, ...] = ()
+    ) -> Field:
         if kind == "boolean":
             choices = (Choice(True, SafeText("true")), Choice(False, SafeText("false")))
         return Field(self.name, flat, self.root, kind, self.required, nullable, self.level, choices=choices)
@@ -292,7 +298,7 @@ def _choices_of(branches: list[Json], root: Json) -> list[Choice] | None:
 def _choice(value: Json, title: Json = None) -> Choice:
     if isinstance(title, str) and title.strip():
         return Choice(value, safe_line(title, limit=60))
-    return Choice(value, safe_line(words_for(value), limit=60))
+    return Choice(value, safe_line(value_words(value), limit=60))
 
 
 def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:
@@ -317,11 +323,11 @@ def pretty_short(value: Json) -> str:
     return safe_line(" ".join(pretty(value).split()), limit=30)
 
 
-def words_for(value: Json) -> str:
+def value_words(value: Json) -> str:
     """Return a value as a few words: texts as they are, the rest as JSON, containers as their size."""
     if isinstance(value, str):
         return value if value else '""'
-    if isinstance(value, Number):
+    if isinstance(value, JsonNumber):
         return value.text
     if isinstance(value, list):
         return "[]" if not value else f"list of {len(value)}"
@@ -341,7 +347,7 @@ def _names(value: Json) -> frozenset[str]:
 
 
 def _whole(value: Json) -> int | None:
-    if isinstance(value, Number) and value.text.isdigit() and len(value.text) < 10:
+    if isinstance(value, JsonNumber) and value.text.isdigit() and len(value.text) < 10:
         return int(value.text)
     return None
 
@@ -355,7 +361,7 @@ def _same_words(title: str, name: str) -> bool:
     return bare(title) == bare(name) or not title.strip()
 
 
-_KIND_WORDS: dict[Kind, str] = {"boolean": "yes or no", "choice": "one of", "raw": "JSON"}
+_KIND_WORDS: dict[FieldKind, str] = {"boolean": "yes or no", "choice": "one of", "raw": "JSON"}
 
 
 def _hint(field: Field) -> str:
@@ -394,8 +400,8 @@ def _types_in_words(takes: frozenset[str], *, json: bool) -> str:
 
 def _range(schema: Schema, low: str, high: str, unit: str = "") -> str:
     least, most = schema.get(low), schema.get(high)
-    first = least.text if isinstance(least, Number) else ""
-    last = most.text if isinstance(most, Number) else ""
+    first = least.text if isinstance(least, JsonNumber) else ""
+    last = most.text if isinstance(most, JsonNumber) else ""
     if first and last:
         return f" {first}–{last}{unit}"
     if first:

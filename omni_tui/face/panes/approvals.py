@@ -13,23 +13,23 @@ from textual.widget import Widget
 
 from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Press
-from omni_tui.face.approval.card import Card
-from omni_tui.face.approval.decide import ANSWERED, Decider, Ruling
-from omni_tui.face.approval.items import Item, is_form, to_copy, why_not
-from omni_tui.face.approval.keys import allowed, key_lines
-from omni_tui.face.approval.queue import Queue, QueueRows
+from omni_tui.face.approval.card import ApprovalCard
+from omni_tui.face.approval.decide import ANSWERED, Decider, VerdictOrCancel
+from omni_tui.face.approval.decision_keys import allowed_actions, key_lines
+from omni_tui.face.approval.pending_items import PendingItem, copy_text, is_form, why_blocked
+from omni_tui.face.approval.queue import PendingQueue, QueueRows
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
-from omni_tui.face.overview import asked_key, plan_key
-from omni_tui.face.widgets.lines import wrap
+from omni_tui.face.overview import plan_key, server_request_key
+from omni_tui.face.widgets.lines_view import wrap
+from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
-from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.asks import ServerAsked
+from omni_tui.protocol.server_requests import ServerRequestOpened
 
-_RULINGS: dict[str, Ruling] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
+_RULINGS: dict[str, VerdictOrCancel] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
 
 
 class ApprovalsPane(Decider):
@@ -47,12 +47,12 @@ class ApprovalsPane(Decider):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.queue = Queue()
+        self.queue = PendingQueue()
         self._press: Press | None = None
-        self._held: tuple[Press, Ruling] | None = None
+        self._held: tuple[Press, VerdictOrCancel] | None = None
         self._was_armed = False
         self.said = ""
-        self._keys_elsewhere = Soon(self, lambda: self.card.rearrange())
+        self._keys_elsewhere = NextFrameCall(self, lambda: self.card.rearrange())
 
     def compose(self) -> ComposeResult:
         """Title, queue, card. The line for words and the editor are made when they are needed."""
@@ -62,7 +62,7 @@ class ApprovalsPane(Decider):
         self.arming = Arming(clock, self.stillness)
         yield PaneTitle(self.TITLE)
         yield QueueRows(self.queue, clock)
-        yield Card(self.arming, self._key_lines, self._empty_lines)
+        yield ApprovalCard(self.arming, self._key_lines, self._empty_lines)
 
     def on_mount(self) -> None:
         """Ages count on while something waits; coming back from elsewhere starts the quiet time again."""
@@ -76,9 +76,9 @@ class ApprovalsPane(Decider):
         return self.query_one(QueueRows)
 
     @property
-    def card(self) -> Card:
+    def card(self) -> ApprovalCard:
         """The card."""
-        return self.query_one(Card)
+        return self.query_one(ApprovalCard)
 
     @property
     def entrance(self) -> Widget:
@@ -86,7 +86,7 @@ class ApprovalsPane(Decider):
         return next(iter(self.query(".-inline").results(Widget)), self.rows)
 
     @property
-    def shown(self) -> Item | None:
+    def shown(self) -> PendingItem | None:
         """The item on the card."""
         return self.card.item
 
@@ -102,8 +102,8 @@ class ApprovalsPane(Decider):
 
     def _follow_question(self, event: AnyEvent) -> None:
         """A question the person has just answered, and that goes on, is on the card again; not armed."""
-        if isinstance(event, ServerAsked) and self.rows.selected is None and self.has_focus_within:
-            key = asked_key(event.ask)
+        if isinstance(event, ServerRequestOpened) and self.rows.selected is None and self.has_focus_within:
+            key = server_request_key(event.ask)
             if self.queue.ended.get(key) == ANSWERED:
                 self.rows.select(key)
 
@@ -129,7 +129,7 @@ class ApprovalsPane(Decider):
         self.card.show(self.queue.get(rows.selected))
         self.refresh_bindings()
 
-    def focus_question(self) -> bool:
+    def focus_server_request(self) -> bool:
         """Put the cursor on the oldest question of a server; False if there is none."""
         return bool(self.queue.questions) and self.focus_call(self.queue.questions[0])
 
@@ -203,14 +203,14 @@ class ApprovalsPane(Decider):
         if action == "approve_marked":
             return len(self.queue.marked) > 1
         item = self.shown
-        return item is not None and item.call not in self.queue.deciding and action in allowed(item)
+        return item is not None and item.call not in self.queue.deciding and action in allowed_actions(item)
 
     def action_approve(self) -> None:
         """Accept what is shown; if not all of it is, show the whole first."""
         item, press = self.shown, self._press
         if item is None or press is None:
             return
-        if why := why_not(item):
+        if why := why_blocked(item):
             self.flash(why)
         elif is_form(item):  # nothing is sent by opening it
             self.decide(item.call, item.digest, "approve")
@@ -231,7 +231,7 @@ class ApprovalsPane(Decider):
         if self._press is not None:
             self._hold(self._press, "cancel")
 
-    def _hold(self, press: Press, verdict: Ruling) -> None:
+    def _hold(self, press: Press, verdict: VerdictOrCancel) -> None:
         """Wait until it is certain that the key came alone, then decide."""
         item = self.shown
         if item is None or press.painted is None or press.doubt:
@@ -262,8 +262,8 @@ class ApprovalsPane(Decider):
         """True while a decision waits to be sure that its key came alone."""
         return self._held is not None
 
-    @on(Card.Pressed)
-    def _clicked(self, event: Card.Pressed) -> None:
+    @on(ApprovalCard.Pressed)
+    def _clicked(self, event: ApprovalCard.Pressed) -> None:
         item = self.shown
         if item is None or (item.call, item.digest) != (event.painted.call, event.painted.digest):
             self.flash("it changed under the mouse; look again")
@@ -304,7 +304,7 @@ class ApprovalsPane(Decider):
         """Copy the exact arguments, or what belongs to a question."""
         item = self.shown
         if item is not None:
-            self.post_message(CopyText(*to_copy(item)))
+            self.post_message(CopyText(*copy_text(item)))
 
     # --- what the card says besides the item
 
@@ -331,7 +331,7 @@ class ApprovalsPane(Decider):
     def _empty_lines(self) -> list[Content]:
         if self.rows.keys:
             key, how = next(iter(self.queue.ended.items()), ("", ""))
-            kinds = {asked_key(""): "question", plan_key(""): "plan"}
+            kinds = {server_request_key(""): "question", plan_key(""): "plan"}
             what = next((word for start, word in kinds.items() if key.startswith(start)), "call")
             done = [Content.styled(f"That {what} is {how}.", "$text-2"), Content("")] if how else []
             choose = Content.assemble(("↑ ↓", "bold $text-2"), (" or a number chooses the next", "$text-3"))

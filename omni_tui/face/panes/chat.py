@@ -12,17 +12,17 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from omni_tui.face import actions
-from omni_tui.face.panes.again import Again
-from omni_tui.face.port import Refused
+from omni_tui.face.panes.resend import ResendActions
+from omni_tui.face.port import CommandError
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.summary import duration
+from omni_tui.face.transcript.call_summary import duration
+from omni_tui.face.widgets.banners import AgentBanner
 from omni_tui.face.widgets.composer import Composer
-from omni_tui.face.widgets.prompt import Prompt
-from omni_tui.face.widgets.wording import LaneHead
+from omni_tui.face.widgets.message_input import MessageInput
 from omni_tui.protocol import AnyEvent, LinkClosed
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import CommandDone, EngineReady, TurnEnded, UserMessage
-from omni_tui.protocol.offers import Attachment
+from omni_tui.protocol.prompts_and_resources import Attachment
 
 _EMPTY = (
     ("Nothing has been said yet.\n\n", "$text-1"),
@@ -50,7 +50,7 @@ def _awaits_words(servers: Sequence[str], left_s: int, key: str) -> str:
     return f"◌ waits for {what} {left_s} s · {key} sends"
 
 
-class ChatPane(Again):
+class ChatPane(ResendActions):
     """Transcript and composer."""
 
     TITLE: ClassVar[str] = "CHAT"
@@ -137,7 +137,7 @@ class ChatPane(Again):
         self.transcript.clear()
         self._unstarted.clear()
         self.composer.forget_history()
-        self.end_wording()
+        self.end_edit()
 
     @on(TranscriptView.Changed)
     def _changed(self, event: TranscriptView.Changed) -> None:
@@ -180,12 +180,12 @@ class ChatPane(Again):
 
     def _show_lane(self) -> None:
         """Say whose lane is shown, while one is shown alone."""
-        task, heads = self.transcript.alone, self.query(LaneHead)
+        task, heads = self.transcript.alone, self.query(AgentBanner)
         if task is None:
             if heads:
                 heads.remove()
             return
-        head = heads.first() if heads else LaneHead()
+        head = heads.first() if heads else AgentBanner()
         if not heads:
             self.mount(head, before=self.transcript)
         head.show(task)
@@ -213,7 +213,7 @@ class ChatPane(Again):
     def _submitted(self, event: Composer.Submitted) -> None:
         event.stop()
         if self.wording is not None:
-            self.send_wording(event.text, event.attachments)
+            self.send_edited_message(event.text, event.attachments)
             return
         self.transcript.zoom_out()
         self.transcript.action_scroll_end()
@@ -230,7 +230,7 @@ class ChatPane(Again):
             if isinstance(done, CommandDone):
                 self._unstarted[done.id] = text
                 self._take_back(done.id)
-        except Refused as error:
+        except CommandError as error:
             failure = error.failure
             self.composer.give_back(
                 text, " · ".join(filter(None, (failure.what, failure.why, failure.todo)))
@@ -245,8 +245,8 @@ class ChatPane(Again):
         if self.transcript.fold.untold(turn) and (text := self._unstarted.pop(turn, None)) is not None:
             self.composer.take_back(text)
 
-    @on(Prompt.Scroll)
-    def _scroll(self, event: Prompt.Scroll) -> None:
+    @on(MessageInput.Scroll)
+    def _scroll(self, event: MessageInput.Scroll) -> None:
         event.stop()
         (self.transcript.action_page_down if event.step > 0 else self.transcript.action_page_up)()
 
@@ -258,7 +258,7 @@ class ChatPane(Again):
 
     def close_innermost(self) -> bool:
         """Close what Escape closes first here; False if there is nothing to close."""
-        return self.composer.close_popup() or self.leave_wording() or self.transcript.zoom_out()
+        return self.composer.close_popup() or self.cancel_edit() or self.transcript.zoom_out()
 
     def action_copy_answer(self) -> None:
         """Copy the last answer."""

@@ -13,9 +13,9 @@ from omni_tui.face import actions
 from omni_tui.face.clock import Clock
 from omni_tui.face.messages import RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
-from omni_tui.face.panes.signin import SignInKeys, sign_in_lines
+from omni_tui.face.panes.signin import SignInActions, sign_in_lines
+from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
-from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import DisconnectServer, ReconnectServer, RefreshServer
@@ -142,7 +142,7 @@ def _empty_words(*, told: bool) -> Content:
     )
 
 
-class ServersPane(SignInKeys, Pane):
+class ServersPane(SignInActions, Pane):
     """The servers of this session and what to do about them."""
 
     TITLE = "Servers"
@@ -159,7 +159,7 @@ class ServersPane(SignInKeys, Pane):
         self._news: set[str] = set()
         self._wanted = ""
         self._told = False
-        self._drawing = Soon(self, lambda: self._redraw())
+        self._drawing = NextFrameCall(self, lambda: self._redraw())
 
     def compose(self) -> ComposeResult:
         """Title, rows, and details of the chosen server."""
@@ -230,7 +230,7 @@ class ServersPane(SignInKeys, Pane):
         self._show_details()
         self.refresh_bindings()
 
-    def stand_on(self, server: str) -> None:
+    def select_server(self, server: str) -> None:
         """Put the cursor on a server, as soon as there is a row of it."""
         self._wanted = server
         self._redraw()
@@ -307,10 +307,10 @@ class ServersPane(SignInKeys, Pane):
     def action_server_allow(self) -> None:
         """Show what the chosen server would start; it is allowed there, not here."""
         if self.chosen is not None:
-            from omni_tui.face.screens.consent import ConsentScreen
+            from omni_tui.face.screens.trust import TrustServerScreen
 
             app = self.app
-            screen = ConsentScreen(self.chosen.name, app.clock, app.stillness)  # type: ignore[attr-defined]
+            screen = TrustServerScreen(self.chosen.name, app.clock, app.stillness)  # type: ignore[attr-defined]
             app.push_screen(screen)
 
     def action_server_edit(self) -> None:

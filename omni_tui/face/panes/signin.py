@@ -29,7 +29,7 @@ actions.add(
 _UNDER_WAY = ("starting", "waiting")
 
 
-class SignInKeys:
+class SignInActions:
     """The part of the servers pane that is about signing in. `sign_ins` is fed by the pane."""
 
     sign_ins: dict[str, SignInChanged]

@@ -16,7 +16,7 @@ SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ToolMatches:
     """The best matches of a search, and how many more there are."""
 
     tools: tuple[ToolSummary, ...]
@@ -95,7 +95,7 @@ class ToolIndex:
         """A listing that was cut off is never completed; the next engine numbers its own anew."""
         self._coming.clear()
 
-    def find(self, query: str, limit: int = SHOWN) -> Found:
+    def find(self, query: str, limit: int = SHOWN) -> ToolMatches:
         """Return the tools in which every word of the query stands, best first.
 
         A word in the name is worth more than one in the description, at a word's beginning more than
@@ -104,7 +104,7 @@ class ToolIndex:
         words = query.lower().split()
         scored = list(self._scores(words))
         best = tuple(tool for _, tool in nsmallest(limit, scored, key=itemgetter(0)))
-        return Found(best, len(scored) - len(best))
+        return ToolMatches(best, len(scored) - len(best))
 
     def _scores(self, words: list[str]) -> Iterator[tuple[int, ToolSummary]]:
         starts = [re.compile(r"(?:^|[^a-z0-9])" + re.escape(word)).search for word in words]

@@ -37,7 +37,7 @@ _RISKS = {"write": "writes", "destructive": "destroys"}
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class ToolTreeItem:
     """What a tree node stands for: a server, one of its tools, or the tools from `start` on."""
 
     server: str
@@ -45,7 +45,7 @@ class Spot:
     start: int = 0
 
 
-class ToolTree(CalmScrolling, Tree[Spot]):
+class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
     """Servers with their tools. Tools are added when a server is opened, some at a time."""
 
     DEFAULT_CSS = """
@@ -71,7 +71,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
     def __init__(self, index: ToolIndex) -> None:
         super().__init__(Text(""))
         self._index = index
-        self._heads: dict[str, TreeNode[Spot]] = {}
+        self._heads: dict[str, TreeNode[ToolTreeItem]] = {}
         self._bringing = self._stale = False
         self._room = 8
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(_KEPT)
@@ -133,7 +133,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
         elif self.is_attached:
             self._scroll_update(size)
 
-    def get_label_width(self, node: TreeNode[Spot]) -> int:
+    def get_label_width(self, node: TreeNode[ToolTreeItem]) -> int:
         """Every label is as wide as there is room: no need to draw them all to know the widest."""
         return self._room
 
@@ -146,7 +146,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
         count = len(self._index.tools(name))
         fresh = node is None or not node.children
         if node is None:
-            node = self._heads[name] = self.root.add(Text(""), Spot(name))
+            node = self._heads[name] = self.root.add(Text(""), ToolTreeItem(name))
         was_open = node.is_expanded
         node.allow_expand = count > 0
         if node.children:
@@ -159,7 +159,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
             node.collapse()
         node.refresh()
 
-    def _return_to(self, spot: Spot) -> None:
+    def _return_to(self, spot: ToolTreeItem) -> None:
         node = self._heads.get(spot.server)
         wanted = spot.tool.name if spot.tool is not None else None
         for child in node.children if node is not None else ():
@@ -170,17 +170,17 @@ class ToolTree(CalmScrolling, Tree[Spot]):
         if node is not None:
             self.call_after_refresh(self.move_cursor, node)
 
-    def _add_tools(self, node: TreeNode[Spot], start: int) -> None:
+    def _add_tools(self, node: TreeNode[ToolTreeItem], start: int) -> None:
         if node.data is None:
             return
         server = node.data.server
         tools = self._index.tools(server)
         for tool in tools[start : start + CHUNK]:
-            node.add_leaf(Text(""), Spot(server, tool))
+            node.add_leaf(Text(""), ToolTreeItem(server, tool))
         if start + CHUNK < len(tools):
-            node.add_leaf(Text(""), Spot(server, start=start + CHUNK))
+            node.add_leaf(Text(""), ToolTreeItem(server, start=start + CHUNK))
 
-    def on_tree_node_expanded(self, event: Tree.NodeExpanded[Spot]) -> None:
+    def on_tree_node_expanded(self, event: Tree.NodeExpanded[ToolTreeItem]) -> None:
         """Add a server's tools when it opens for the first time."""
         event.stop()
         if event.node is not self.root and not event.node.children:
@@ -191,7 +191,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
         self._room = max(self.scrollable_content_region.width, 8)
         self._invalidate()
 
-    def reach(self, node: TreeNode[Spot]) -> None:
+    def reach(self, node: TreeNode[ToolTreeItem]) -> None:
         """Put the next tools where "… more" stands."""
         parent, spot = node.parent, node.data
         if parent is None or spot is None:
@@ -220,7 +220,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
             strip = self._strips[looks] = super()._render_line(y, x1, x2, base_style)
         return strip
 
-    def _words(self, node: TreeNode[Spot]) -> tuple[object, ...]:
+    def _words(self, node: TreeNode[ToolTreeItem]) -> tuple[object, ...]:
         """Return all that a label is made of."""
         spot = node.data
         if spot is None or spot.tool is not None:
@@ -229,7 +229,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
         news = (server.state, server.label) if server is not None else ()
         return spot, len(self._index.tools(spot.server)), node.is_expanded, bool(node.children), *news
 
-    def render_label(self, node: TreeNode[Spot], base_style: Style, style: Style) -> Text:
+    def render_label(self, node: TreeNode[ToolTreeItem], base_style: Style, style: Style) -> Text:
         """Draw a server with its state, or a tool with what it may do at the right edge."""
         spot = node.data
         if spot is None or not self.is_attached:
@@ -239,7 +239,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
             return Text(f"  … {left:,} more", self._look("off") + style)
         room = max(self.scrollable_content_region.width - (2 if spot.tool is not None else 0), 8)
         if spot.tool is not None:
-            name, mark, look = tool_words(spot.tool, room)
+            name, mark, look = tool_row_parts(spot.tool, room)
             name_look = "name" if spot.tool.exposed else "off"
             return self._line("  " + name, name_look, mark, look, room, style)
         server = self._index.servers.get(spot.server)
@@ -260,7 +260,7 @@ class ToolTree(CalmScrolling, Tree[Spot]):
         return self.get_component_rich_style(f"tools--{name}", partial=True)
 
 
-def tool_words(tool: ToolSummary, room: int) -> tuple[str, str, str]:
+def tool_row_parts(tool: ToolSummary, room: int) -> tuple[str, str, str]:
     """Return a tool's name, the mark at its right and the mark's look, for a row of `room` cells."""
     risk = _RISKS.get(tool.risk, "")
     look = risk or "writes"

@@ -23,10 +23,10 @@ from omni_tui.face.actions import Action
 from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.tool_index import ToolIndex
-from omni_tui.face.panes.tool_tree import Spot, ToolTree, tool_words
+from omni_tui.face.panes.tool_tree import ToolTree, ToolTreeItem, tool_row_parts
 from omni_tui.face.results.history import CallHistory
+from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
-from omni_tui.face.widgets.soon import Soon
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import EngineReady, ServerChanged, ToolSummary
@@ -37,13 +37,13 @@ DELAY = 0.05
 actions.add(Action("tools_filter", "slash", "tools", "Find a tool by its name or description", "filter"))
 
 
-class FilterLine(Input):
+class FilterInput(Input):
     """What is looked for. The arrows move in the matches while the keys stay here."""
 
     DEFAULT_CSS = """
-    FilterLine { height: 1; margin-bottom: 1; background: transparent; color: $text-1; }
-    FilterLine.-textual-compact { padding: 0 1 0 2; }
-    FilterLine > .input--placeholder { color: $text-3; text-style: none; }
+    FilterInput { height: 1; margin-bottom: 1; background: transparent; color: $text-1; }
+    FilterInput.-textual-compact { padding: 0 1 0 2; }
+    FilterInput > .input--placeholder { color: $text-3; text-style: none; }
     """
     BINDINGS = [
         Binding("down", "move(1)", "next match", show=False),
@@ -79,15 +79,15 @@ class FilterLine(Input):
         self.pane.show_tree()
 
 
-class Matches(RowList):
+class ToolRows(RowList):
     """The tools that were found, drawn as they come into sight. The first is chosen."""
 
     DEFAULT_CSS = """
-    Matches > .match--name { color: $text-1; }
-    Matches > .match--off { color: $text-3; }
-    Matches > .match--writes { color: $waiting; }
-    Matches > .match--destroys { color: $fail; }
-    Matches > .match--cursor { background: $cursor; }
+    ToolRows > .match--name { color: $text-1; }
+    ToolRows > .match--off { color: $text-3; }
+    ToolRows > .match--writes { color: $waiting; }
+    ToolRows > .match--destroys { color: $fail; }
+    ToolRows > .match--cursor { background: $cursor; }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "match--name", "match--off", "match--writes", "match--destroys", "match--cursor",
@@ -130,9 +130,9 @@ class Matches(RowList):
             base += self._look("cursor")
         tool = self._tools[key]
         room = max(width - 4, 12)
-        name, mark, look = tool_words(tool, room)
+        name, mark, look = tool_row_parts(tool, room)
         cells = max(room - len(mark) - 1, 4)
-        name, server = side_by_side(name, identifier(tool.server, limit=40), cells)
+        name, server = fit_names(name, identifier(tool.server, limit=40), cells)
         said = " ".join(tool.description[:300].split()) if room > 60 else ""
         left = Strip(
             [
@@ -150,7 +150,7 @@ class Matches(RowList):
         return self.get_component_rich_style(f"match--{name}", partial=True)
 
 
-def side_by_side(name: str, server: str, cells: int) -> tuple[str, str]:
+def fit_names(name: str, server: str, cells: int) -> tuple[str, str]:
     """Return a tool's name and its server's, cut where they do not fit: of neither nothing is left."""
     least = min(cell_len(server), max(cells // 3, 4))
     name = _cut(name, max(cells - least - 2, 4))
@@ -168,11 +168,11 @@ class ToolsPane(Pane):
     HELP = "Every tool of every server. `/` finds one by name or description, enter opens its form."
     BINDINGS = actions.bindings("tools")
     DEFAULT_CSS = """
-    ToolsPane > Matches, ToolsPane > #tools-more { display: none; background: transparent; }
-    ToolsPane > Matches { height: 1fr; }
+    ToolsPane > ToolRows, ToolsPane > #tools-more { display: none; background: transparent; }
+    ToolsPane > ToolRows { height: 1fr; }
     ToolsPane > #tools-more { height: 1; padding: 0 2; color: $text-3; }
-    ToolsPane.-finding > Matches, ToolsPane.-finding > #tools-more { display: block; }
-    ToolsPane.-finding.-none > Matches { display: none; }
+    ToolsPane.-finding > ToolRows, ToolsPane.-finding > #tools-more { display: block; }
+    ToolsPane.-finding.-none > ToolRows { display: none; }
     ToolsPane.-finding > ToolTree, ToolsPane.-finding > #tools-empty { display: none; }
     ToolsPane > #tools-empty { height: auto; padding: 0 2; color: $text-3; }
     """
@@ -181,7 +181,7 @@ class ToolsPane(Pane):
         super().__init__(id=id)
         self.index = ToolIndex()
         self.history = CallHistory()
-        self._drawing = Soon(self, self._draw)
+        self._drawing = NextFrameCall(self, self._draw)
         self._wait: Timer | None = None
         self._typed = 0.0
         self._query = ""
@@ -191,9 +191,9 @@ class ToolsPane(Pane):
     def compose(self) -> ComposeResult:
         """Title, filter, tree, matches, and what to do where there is nothing."""
         yield PaneTitle(self.TITLE)
-        yield FilterLine()
+        yield FilterInput()
         yield ToolTree(self.index)
-        yield Matches()
+        yield ToolRows()
         yield Static(id="tools-more", markup=False)
         yield Static(id="tools-empty", markup=False)
 
@@ -209,7 +209,7 @@ class ToolsPane(Pane):
     @property
     def entrance(self) -> Widget:
         """What takes the keys when somebody comes here."""
-        return self.query_one(FilterLine) if self._query else self.query_one(ToolTree)
+        return self.query_one(FilterInput) if self._query else self.query_one(ToolTree)
 
     # --- events
 
@@ -264,7 +264,7 @@ class ToolsPane(Pane):
 
     # --- the tree
 
-    def on_tree_node_selected(self, event: Tree.NodeSelected[Spot]) -> None:
+    def on_tree_node_selected(self, event: Tree.NodeSelected[ToolTreeItem]) -> None:
         """Open a tool, or bring more of them."""
         event.stop()
         spot = event.node.data
@@ -281,7 +281,7 @@ class ToolsPane(Pane):
 
     def action_tools_filter(self) -> None:
         """Go to the filter."""
-        self.screen.set_focus(self.query_one(FilterLine))
+        self.screen.set_focus(self.query_one(FilterInput))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Search at once after a pause; while keys come quickly, when they have stopped for a moment."""
@@ -303,17 +303,17 @@ class ToolsPane(Pane):
         """Open the match under the highlight, searching first if a search is due."""
         event.stop()
         self._catch_up()
-        self._open(self.query_one(Matches).selected)
+        self._open(self.query_one(ToolRows).selected)
 
     def _catch_up(self) -> None:
         """Search now if a search is due: what a key acts on is what was typed before it."""
-        value = self.query_one(FilterLine).value.strip()
+        value = self.query_one(FilterInput).value.strip()
         if value and value != self._query:
             self._search()
 
     def _search(self) -> None:
-        query = self.query_one(FilterLine).value.strip()
-        matches = self.query_one(Matches)
+        query = self.query_one(FilterInput).value.strip()
+        matches = self.query_one(ToolRows)
         same = query == self._query
         self._query = query
         found = self.index.find(query)
@@ -329,7 +329,7 @@ class ToolsPane(Pane):
         """Move the highlight in the matches, or go into the tree where there are none."""
         self._catch_up()
         if self._query:
-            self.query_one(Matches).action_move(by)
+            self.query_one(ToolRows).action_move(by)
         else:
             self.show_tree()
 
@@ -339,6 +339,6 @@ class ToolsPane(Pane):
         self._open(event.key)
 
     def _open(self, key: str | None) -> None:
-        tool = self.query_one(Matches).tool(key)
+        tool = self.query_one(ToolRows).tool(key)
         if tool is not None:
             self.post_message(OpenTool(tool.server, tool.name))

@@ -20,9 +20,9 @@ from omni_tui.security.text import safe, safe_line
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
-KEPT = 50
+CALLS_KEPT = 50
 """Calls kept for each tool."""
-ENDED: frozenset[str] = frozenset(
+END_STATES: frozenset[str] = frozenset(
     ("succeeded", "failed", "result_rejected", "rejected", "denied", "withheld", "expired", "cancelled")
 ) | {"uncertain"}
 """States after which nothing more happens to a call."""
@@ -48,7 +48,7 @@ class PastCall:
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen to it."""
-        return self.state in ENDED
+        return self.state in END_STATES
 
 
 class CallHistory:
@@ -109,12 +109,12 @@ class CallHistory:
             self._calls[event.call] = past
             row = self._by_tool.setdefault((event.server, event.tool), [])
             row.append(past)
-            if len(row) > KEPT:
+            if len(row) > CALLS_KEPT:
                 del self._calls[row.pop(0).call]
         return past
 
 
-async def read_arguments(port: Port, past: PastCall) -> tuple[str, bool]:
+async def fetch_arguments(port: Port, past: PastCall) -> tuple[str, bool]:
     """Return a call's arguments, and whether they are exact. Raises what `Port.ask` raises.
 
     The engine shows arguments with what does not show made visible; only those of calls by hand and

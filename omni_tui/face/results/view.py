@@ -12,23 +12,23 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.reactive import reactive
 
-from omni_tui.face.form.exact import NotJson, parse
+from omni_tui.face.form.exact_json import NotJson, parse
 from omni_tui.face.messages import CopyText
-from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.results.lines import NOWHERE, LineView, Look
-from omni_tui.face.results.pages import STRUCTURED, WHOLE, NoJson, Pages, lay_out
-from omni_tui.face.results.parts import is_binary, next_binary, open_part, suffix_of
-from omni_tui.face.results.save import SaveBar
+from omni_tui.face.results.binary_parts import is_binary, next_binary, open_part, suffix_of
+from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.results.json_tree import JsonTree
+from omni_tui.face.results.long_text_view import NO_PART, LongTextView, Look
+from omni_tui.face.results.part_pages import STRUCTURED, WHOLE, JsonLayoutError, PartPages, indent_json
+from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.results.tabs import TabLine
-from omni_tui.face.results.tree import JsonTree
 from omni_tui.protocol.commands import SaveResult
 from omni_tui.protocol.events import CallFinished, ContentPart, FileSaved
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
-Tab = Literal["text", "JSON", "structured", "raw"]
-TABS: tuple[Tab, ...] = ("text", "JSON", "structured", "raw")
+ResultTab = Literal["text", "JSON", "structured", "raw"]
+TABS: tuple[ResultTab, ...] = ("text", "JSON", "structured", "raw")
 TREE_LIMIT = 2_000_000
 """Longest structured content, in characters, that is shown as a tree; a longer one as laid-out JSON."""
 _EMPTY = "Nothing has been called yet.\n\nFill in the form and press F9."
@@ -42,7 +42,7 @@ class ResultView(Vertical):
     DEFAULT_CSS = """
     ResultView { height: 1fr; }
     ResultView > JsonTree { display: none; margin-top: 1; }
-    ResultView > LineView { margin-top: 1; }
+    ResultView > LongTextView { margin-top: 1; }
     """
     BINDINGS = [
         Binding("right_square_bracket", "turn(1)", "next view"),
@@ -52,23 +52,23 @@ class ResultView(Vertical):
         Binding("y", "copy", "copy"),
     ]
 
-    tab: reactive[Tab] = reactive[Tab]("text", init=False)
+    tab: reactive[ResultTab] = reactive[ResultTab]("text", init=False)
 
     def __init__(self) -> None:
         super().__init__()
         self._finished: CallFinished | None = None
         self._empty = _EMPTY
-        self._pages: dict[int, Pages] = {}
+        self._pages: dict[int, PartPages] = {}
         self._feed: Iterator[ContentPart] = iter(())
-        self._open: Pages | None = None
-        self._open_part = NOWHERE
+        self._open: PartPages | None = None
+        self._open_part = NO_PART
         self._look: Look = "text"
         self._opened: int | None = None
 
     def compose(self) -> ComposeResult:
         """Tabs, a view of lines and a tree; one of the two is shown."""
         yield TabLine(TABS, self.tab)
-        yield LineView()
+        yield LongTextView()
         yield JsonTree()
 
     def on_mount(self) -> None:
@@ -95,9 +95,9 @@ class ResultView(Vertical):
         return self._picked() is not None if action == "open" else True
 
     @property
-    def lines(self) -> LineView:
+    def lines(self) -> LongTextView:
         """The view of lines."""
-        return self.query_one(LineView)
+        return self.query_one(LongTextView)
 
     def close_bar(self) -> bool:
         """Close the bar that asks for a path. True if it was open."""
@@ -124,11 +124,11 @@ class ResultView(Vertical):
     def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
         """Go to the tab that was clicked."""
         event.stop()
-        self.tab = cast("Tab", event.name)
+        self.tab = cast("ResultTab", event.name)
 
     def action_turn(self, by: int) -> None:
         """Go to the next or the previous view."""
-        self.tab = cast("Tab", self.query_one(TabLine).beside(by))
+        self.tab = cast("ResultTab", self.query_one(TabLine).beside(by))
         self.focus_view()
 
     def _redraw(self) -> None:
@@ -162,10 +162,10 @@ class ResultView(Vertical):
         parts = self._finished.parts if self._finished is not None else ()
         return sum(part.size for part in parts if part.kind == kind)
 
-    def _pages_of(self, part: int) -> Pages:
+    def _pages_of(self, part: int) -> PartPages:
         if part not in self._pages:
             call = self._finished.call if self._finished is not None else ""
-            self._pages[part] = Pages(cast("Port", self.app.port), call, part)  # type: ignore[attr-defined]
+            self._pages[part] = PartPages(cast("Port", self.app.port), call, part)  # type: ignore[attr-defined]
         return self._pages[part]
 
     # --- lines, as they come into sight
@@ -176,7 +176,7 @@ class ResultView(Vertical):
             self.lines.add(text, "json", part, goes_on=number > 0)
         self._more()
 
-    def on_line_view_near_end(self, event: LineView.NearEnd) -> None:
+    def on_long_text_view_near_end(self, event: LongTextView.NearEnd) -> None:
         """Fetch more."""
         event.stop()
         self._more()
@@ -187,9 +187,9 @@ class ResultView(Vertical):
         if self._open is not None:
             try:
                 text = await self._open.next()
-            except ASKING as error:
+            except REQUEST_ERRORS as error:
                 self._open = None
-                lines.add(words_of(error), "fail")
+                lines.add(error_text(error), "fail")
                 return
             if text:
                 lines.add(text, self._look, self._open_part, goes_on=len(self._open.texts) > 1)
@@ -236,10 +236,10 @@ class ResultView(Vertical):
         try:
             text = part.text if not part.truncated else await self._pages_of(part.index).whole()
             if text is None:
-                raise NoJson("too long to be laid out: read it under text, or save it with s")
-            lines.add(await lay_out(text), "json", part.index)
-        except (NoJson, *ASKING) as error:
-            lines.add(words_of(error), "dim" if isinstance(error, NoJson) else "fail")
+                raise JsonLayoutError("too long to be laid out: read it under text, or save it with s")
+            lines.add(await indent_json(text), "json", part.index)
+        except (JsonLayoutError, *REQUEST_ERRORS) as error:
+            lines.add(error_text(error), "dim" if isinstance(error, JsonLayoutError) else "fail")
 
     def _parts(self) -> tuple[ContentPart, ...]:
         parts = self._finished.parts if self._finished is not None else ()
@@ -257,9 +257,9 @@ class ResultView(Vertical):
             tree.display, self.lines.display = False, True
             self._stream(STRUCTURED)
             return
-        except ASKING as error:
+        except REQUEST_ERRORS as error:
             tree.display, self.lines.display = False, True
-            self.lines.add(words_of(error), "fail")
+            self.lines.add(error_text(error), "fail")
             return
         tree.show(value)
 
@@ -351,9 +351,9 @@ class ResultView(Vertical):
         command = SaveResult(call=call, path=event.path, part=event.part, overwrite=event.overwrite)
         try:
             reply = await port.ask(command)
-        except ASKING as error:
+        except REQUEST_ERRORS as error:
             for bar in self.query(SaveBar):
-                bar.say(words_of(error), exists=not event.overwrite and "exists" in words_of(error))
+                bar.say(error_text(error), exists=not event.overwrite and "exists" in error_text(error))
             return
         if isinstance(reply, FileSaved):
             self.close_bar()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from omni_tui.face import cells
 
-Span = tuple[int, int]
+CharRange = tuple[int, int]
 """Start and end of a row within its line, in characters."""
 
 
-def breaks(line: str, width: int) -> list[Span]:
+def breaks(line: str, width: int) -> list[CharRange]:
     """Return the rows a line takes at a width in cells; an empty line takes one.
 
     Linear in the length of the line, also for megabytes without a space.
@@ -21,8 +21,8 @@ def breaks(line: str, width: int) -> list[Span]:
     return [(0, len(line))] if cells.fits(line, width) else list(cells.breaks(line, width))
 
 
-def _ascii_breaks(line: str, width: int) -> list[Span]:
-    rows: list[Span] = []
+def _ascii_breaks(line: str, width: int) -> list[CharRange]:
+    rows: list[CharRange] = []
     start, length = 0, len(line)
     while length - start > width:
         space = line.rfind(" ", start + width // 3, start + width + 1)

@@ -13,22 +13,22 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.approval.arming import Arming, Painted
-from omni_tui.face.approval.calls import compose_body
-from omni_tui.face.approval.held import HeldDecision
+from omni_tui.face.approval.call_card import compose_body
+from omni_tui.face.approval.held_decision import HeldDecision
 from omni_tui.face.clock import Clock, Stillness
-from omni_tui.face.widgets.lines import LinesView
-from omni_tui.face.widgets.soon import Soon
+from omni_tui.face.widgets.lines_view import LinesView
+from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.protocol.events import ApprovalRequested, CallChanged, CallFinished
 
 if TYPE_CHECKING:
     from omni_tui.protocol import AnyEvent
 
-Outcome = list[tuple[str, str]] | None
+BatchOutcome = list[tuple[str, str]] | None
 _DIGITS = 3
 """Most digits that are taken; twenty calls need two."""
 
 
-class BatchScreen(Screen[Outcome]):
+class BatchScreen(Screen[BatchOutcome]):
     """Returns (call, digest) of each call, or None.
 
     Approving needs three things: the end was on the screen, the number of calls was typed, and then A
@@ -51,7 +51,7 @@ class BatchScreen(Screen[Outcome]):
         self.typed = ""
         self.arming = Arming(clock, stillness)
         self._decision = HeldDecision(self.arming, self.set_timer)
-        self._drawing = Soon(self, self._fill)
+        self._drawing = NextFrameCall(self, self._fill)
 
     def compose(self) -> ComposeResult:
         """Title, all calls, what is still to do."""

@@ -10,8 +10,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.context.lines import window_lines
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.context.window_lines import window_lines
+from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.context import ContextChanged
 
@@ -55,9 +55,9 @@ class ContextScreen(Screen[None]):
 
     def action_system(self) -> None:
         """Go on to the system prompt."""
-        from omni_tui.face.screens.system import SystemScreen
+        from omni_tui.face.screens.system_prompt import SystemPromptScreen
 
-        self.app.push_screen(SystemScreen())
+        self.app.push_screen(SystemPromptScreen())
 
     def action_back(self) -> None:
         """Close."""

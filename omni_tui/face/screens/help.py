@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from omni_tui.face.actions import Action
 from omni_tui.face.keys import show_key
-from omni_tui.face.widgets.lines import LinesView, wrap
+from omni_tui.face.widgets.lines_view import LinesView, wrap
 
 _NOTES = (
     "Select with the mouse and press ctrl+c to copy; hold Shift to use the terminal's own selection.",
@@ -23,7 +23,7 @@ _MARGIN = 5
 _WIDE = 100
 _KEYS_WIDE, _KEYS_NARROW = 28, 16
 """Widest column of keys, for a wide screen and a narrow one; longer ones get a row of their own."""
-Rows = tuple[str, Iterable[tuple[str, str, str]]]
+HelpSection = tuple[str, Iterable[tuple[str, str, str]]]
 
 
 class HelpScreen(Screen[None]):
@@ -33,7 +33,7 @@ class HelpScreen(Screen[None]):
     AUTO_FOCUS = "LinesView"
     BINDINGS = [Binding("escape,q,f1", "back", "back", priority=True)]
 
-    def __init__(self, title: str, about: str, sections: Iterable[Rows]) -> None:
+    def __init__(self, title: str, about: str, sections: Iterable[HelpSection]) -> None:
         super().__init__()
         self._title, self._about = title, about
         self._sections = [(name, list(rows)) for name, rows in sections]
@@ -70,7 +70,7 @@ class HelpScreen(Screen[None]):
         self.dismiss(None)
 
 
-def rows_of(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def help_rows(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Return the rows for actions that have a key or a command."""
     for action in found:
         keys = keymap.get(action.name) or action.keys

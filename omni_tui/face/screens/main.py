@@ -15,8 +15,8 @@ from textual.widgets import Static
 
 from omni_tui.face import actions
 from omni_tui.face.panes.base import Pane
-from omni_tui.face.widgets.footer import FooterBar, Hint, Tab
-from omni_tui.face.widgets.soon import Soon
+from omni_tui.face.widgets.footer import FooterBar, KeyHint, PaneTab
+from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.status import StatusBar
 from omni_tui.face.widgets.title import PaneTitle
 
@@ -50,7 +50,7 @@ class MainScreen(Screen[None]):
         super().__init__(id="main", classes=" ".join(("-at-chat", *self._fitting())))
         self.current: PaneName = "chat"
         self.zoomed = False
-        self._bars = Soon(self, self._update_bars)
+        self._bars = NextFrameCall(self, self._update_bars)
 
     def compose(self) -> ComposeResult:
         """Bars, panes, and the two lines that show only when they must.
@@ -167,7 +167,7 @@ class MainScreen(Screen[None]):
             "approvals": len(overview.pending),
         }
         tabs = tuple(
-            Tab(
+            PaneTab(
                 action=f"app.show_{name}",
                 key=self._key_of(f"show_{name}"),
                 name=name,
@@ -183,19 +183,19 @@ class MainScreen(Screen[None]):
         keymap = cast("dict[str, str]", self.app.keymap)  # type: ignore[attr-defined]
         return keymap.get(name) or actions.get(name).keys
 
-    def _hints(self) -> tuple[Hint, ...]:
+    def _hints(self) -> tuple[KeyHint, ...]:
         """Return the keys that work here and now: the pane's own, then those from anywhere."""
         overview = cast("Overview", self.app.overview)  # type: ignore[attr-defined]
-        own: dict[str, Hint] = {}
+        own: dict[str, KeyHint] = {}
         for active in self.active_bindings.values():
             binding = active.binding
             if binding.show and active.enabled and active.node is not self.app:
-                own.setdefault(binding.description, Hint(binding.key, binding.description, "", 3))
+                own.setdefault(binding.description, KeyHint(binding.key, binding.description, "", 3))
         if self.current == "approvals":
             own.clear()  # the card names them beside what they decide
-        stop = [Hint("escape", "stop", "app.stop", 2)] if overview.running else []
+        stop = [KeyHint("escape", "stop", "app.stop", 2)] if overview.running else []
         everywhere = [
-            Hint(self._key_of(name), actions.get(name).label, f"app.{name}", weight)
+            KeyHint(self._key_of(name), actions.get(name).label, f"app.{name}", weight)
             for name, weight in (("palette", 1), ("zoom", 4), ("help", 0))
         ]
         return (*stop, *list(own.values())[:5], *everywhere)

@@ -11,8 +11,8 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.told import Told
-from omni_tui.face.widgets.lines import LinesView, rows
+from omni_tui.face.toasts import ToastMessage
+from omni_tui.face.widgets.lines_view import LinesView, wrap_rows
 
 _COLOURS = {"error": "$fail", "warning": "$waiting"}
 _TIME = 10
@@ -25,7 +25,7 @@ class MessagesScreen(Screen[None]):
     AUTO_FOCUS = "LinesView"
     BINDINGS = [Binding("escape,q", "back", "back")]
 
-    def __init__(self, told: Sequence[Told]) -> None:
+    def __init__(self, told: Sequence[ToastMessage]) -> None:
         super().__init__()
         self._told = tuple(told)
 
@@ -59,7 +59,7 @@ class MessagesScreen(Screen[None]):
     def _lines(self, width: int) -> Iterator[Content]:
         for one in self._told:
             head = time.strftime("%H:%M:%S", time.localtime(one.at)).ljust(_TIME)
-            for row in rows(one.words, width):
+            for row in wrap_rows(one.words, width):
                 yield Content.styled(head, "$text-3") + Content.styled(
                     row, _COLOURS.get(one.severity, "$text-1")
                 )

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.port import Refused
+from omni_tui.face.port import CommandError
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.models import FindModels, ModelChoice, ModelsFound
@@ -70,7 +70,7 @@ class ModelsScreen(Screen[str]):
         foot.update(Content.styled("looking on this machine …", "$text-3"))
         try:
             reply = await cast("Port", self.app.port).ask(FindModels())  # type: ignore[attr-defined]
-        except Refused as refused:
+        except CommandError as refused:
             foot.update(Content.styled(refused.failure.what, "$fail"))
         except (TimeoutError, LinkClosed):
             foot.update(Content.styled("The engine did not answer.", "$fail"))

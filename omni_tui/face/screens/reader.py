@@ -12,11 +12,11 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
-from omni_tui.face.port import Refused
-from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.results.parts import open_part, suffix_of
-from omni_tui.face.results.save import SaveBar
-from omni_tui.face.transcript.reading import ReadingView
+from omni_tui.face.port import CommandError
+from omni_tui.face.results.binary_parts import open_part, suffix_of
+from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.results.save_bar import SaveBar
+from omni_tui.face.transcript.paged_text_view import PagedTextView
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import ReadResult, SaveResult
 from omni_tui.protocol.events import FileSaved, TextPage
@@ -51,7 +51,7 @@ class ReaderScreen(Screen[None]):
         & > #reader-search { display: none; height: 1; border: none; padding: 0 2; background: $bar; }
         &.-searching > #reader-search { display: block; }
         &.-searching > #reader-state { display: none; }
-        & > ReadingView { padding: 0 0 0 2; }
+        & > PagedTextView { padding: 0 0 0 2; }
     }
     """
 
@@ -75,7 +75,7 @@ class ReaderScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """The text between a title and a line that says where one is."""
         yield Static(Content(self._title), id="reader-title", markup=False)
-        yield ReadingView(id="reader-text")
+        yield PagedTextView(id="reader-text")
         yield Static(id="reader-state", markup=False)
         yield Input(placeholder="search", id="reader-search", compact=True)
 
@@ -86,9 +86,9 @@ class ReaderScreen(Screen[None]):
         self._more()
 
     @property
-    def view(self) -> ReadingView:
+    def view(self) -> PagedTextView:
         """The text."""
-        return self.query_one(ReadingView)
+        return self.query_one(PagedTextView)
 
     @property
     def port(self) -> Port:
@@ -102,7 +102,7 @@ class ReaderScreen(Screen[None]):
         """Whether everything has been fetched."""
         return self._total is not None and self._read >= self._total
 
-    @on(ReadingView.NearEnd)
+    @on(PagedTextView.NearEnd)
     def _more(self) -> None:
         if not self.complete and not self._trouble:
             self._fetch()
@@ -124,7 +124,7 @@ class ReaderScreen(Screen[None]):
         part, offset = self.part, self._read
         try:
             page = await self.port.ask(self.page_command(part, offset))
-        except Refused as error:
+        except CommandError as error:
             self._trouble = " · ".join(
                 filter(None, (error.failure.what, error.failure.why, error.failure.todo))
             )
@@ -205,10 +205,10 @@ class ReaderScreen(Screen[None]):
     async def _save(self, part: int, path: str, *, overwrite: bool) -> None:
         try:
             saved = await self.port.ask(self.save_command(part, path, overwrite=overwrite))
-        except ASKING as error:
-            words = words_of(error)
+        except REQUEST_ERRORS as error:
+            words = error_text(error)
             for bar in self.query(SaveBar):
-                bar.say(words, exists=isinstance(error, Refused) and "exists already" in words)
+                bar.say(words, exists=isinstance(error, CommandError) and "exists already" in words)
             return
         self._close_bar()
         if isinstance(saved, FileSaved):
@@ -272,7 +272,7 @@ class ReaderScreen(Screen[None]):
         what = self.WHAT if self.complete else f"the first {self._read:,} characters of {self.WHAT}"
         self.post_message(CopyText(self.view.text, what))
 
-    @on(ReadingView.Moved)
+    @on(PagedTextView.Moved)
     def _say(self) -> None:
         """Say where one is."""
         if not self.is_mounted:

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.port import Refused
+from omni_tui.face.port import CommandError
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.commands import ListSessions
@@ -62,7 +62,7 @@ class SessionsScreen(Screen[str]):
         rows, foot = self.query_one(SessionRows), self.query_one("#screen-foot", Static)
         try:
             reply = await cast("Port", self.app.port).ask(ListSessions())  # type: ignore[attr-defined]
-        except Refused as refused:
+        except CommandError as refused:
             foot.update(Content.styled(refused.failure.what, "$fail"))
         except (TimeoutError, LinkClosed):
             foot.update(Content.styled("The engine did not answer.", "$fail"))

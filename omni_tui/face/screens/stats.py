@@ -12,11 +12,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead, ToolExecutions
 from omni_tui.protocol.events import CallFinished, CommandDone
-from omni_tui.protocol.execution import ClearCache, ReadStats, StatsRead, ToolExecutions
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
@@ -64,7 +64,7 @@ class StatsScreen(Screen[None]):
             self._renew()
 
     def _show(self) -> None:
-        spent = cast("Overview", self.app.overview).spending_words()  # type: ignore[attr-defined]
+        spent = cast("Overview", self.app.overview).spending_summary()  # type: ignore[attr-defined]
         self.query_one(LinesView).show(stats_lines(self._stats, spent, self.size.width))
 
     @work(exclusive=True, exit_on_error=False, group="stats")
@@ -74,8 +74,8 @@ class StatsScreen(Screen[None]):
             if clear and isinstance(done := await port.ask(ClearCache()), CommandDone):
                 self.notify(f"{done.text}.", markup=False)
             reply = await port.ask(ReadStats())
-        except ASKING as error:
-            self.notify(words_of(error), severity="error", markup=False)
+        except REQUEST_ERRORS as error:
+            self.notify(error_text(error), severity="error", markup=False)
             return
         if isinstance(reply, StatsRead) and self.is_mounted:
             self._stats = reply

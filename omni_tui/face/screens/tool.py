@@ -11,27 +11,32 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from omni_tui.face.form.checking import by_engine
-from omni_tui.face.form.form import ArgumentsForm
-from omni_tui.face.results.about import Says, about_lines, head_line, headline
-from omni_tui.face.results.asking import OpenAsks
-from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.results.history import CallHistory, PastCall, read_arguments
-from omni_tui.face.results.lines import LineView
-from omni_tui.face.results.past import PastCalls
-from omni_tui.face.results.status import ConfirmBar, RunButton, StateLine
+from omni_tui.face.form.arguments_form import ArgumentsForm
+from omni_tui.face.form.checks import engine_check
+from omni_tui.face.input_order import EngineGone, FormScreen
+from omni_tui.face.results.call_status import ConfirmBar, RunButton, StateLine
+from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.results.history import CallHistory, PastCall, fetch_arguments
+from omni_tui.face.results.long_text_view import LongTextView
+from omni_tui.face.results.open_requests import OpenServerRequests
+from omni_tui.face.results.past_calls import PastCalls
 from omni_tui.face.results.tabs import TabLine
+from omni_tui.face.results.tool_description import (
+    ToolDescription,
+    description_blocks,
+    description_start,
+    tool_title,
+)
 from omni_tui.face.results.view import ResultView
-from omni_tui.face.screens.tool_bar import hints
-from omni_tui.face.tasks import task_words
-from omni_tui.face.turns import EngineGone, FormScreen
+from omni_tui.face.screens.tool_footer import key_hints
+from omni_tui.face.task_status import format_task_status
 from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
-from omni_tui.protocol.tasks import CallTask, TaskProgress
 
 if TYPE_CHECKING:
     from omni_tui.face.clock import Clock
@@ -67,7 +72,7 @@ class ToolScreen(FormScreen[None]):
         self._wanted = arguments_json
         self._past = history if history is not None else CallHistory()
         self._current = ""
-        self._open_asks = OpenAsks()
+        self._open_asks = OpenServerRequests()
         self._asked = False
         self._insisted: JsonText | None = None
 
@@ -101,10 +106,10 @@ class ToolScreen(FormScreen[None]):
         with Horizontal(id="tool-body"):
             with Vertical(id="tool-left"):
                 yield PaneTitle("Arguments").add_class("side")
-                yield Says()
+                yield ToolDescription()
                 with Vertical(id="tool-form"):
                     yield Static(Content("reading the tool's schema …"), id="tool-wait", markup=False)
-                yield LineView().add_class("about")
+                yield LongTextView().add_class("about")
                 with Horizontal(id="tool-run"):
                     yield RunButton()
                     yield Static(id="tool-hint", markup=False)
@@ -127,8 +132,8 @@ class ToolScreen(FormScreen[None]):
     async def _describe(self) -> None:
         try:
             details = await self._port.ask(DescribeTool(server=self._server, tool=self._tool))
-        except ASKING as error:
-            said = Content.assemble((f"✗ {words_of(error)}", "$fail"), ("\nF9 asks again", "$text-3"))
+        except REQUEST_ERRORS as error:
+            said = Content.assemble((f"✗ {error_text(error)}", "$fail"), ("\nF9 asks again", "$text-3"))
             self.query_one("#tool-wait", Static).update(said)
             self.form_is_ready()
             return
@@ -137,12 +142,12 @@ class ToolScreen(FormScreen[None]):
 
     async def _show_details(self, details: ToolDetails) -> None:
         self._draw_head(details)
-        self.query_one(Says).said = headline(details)
-        about = self.query_one(".about", LineView)
+        self.query_one(ToolDescription).said = description_start(details)
+        about = self.query_one(".about", LongTextView)
         about.clear()
-        for text, look in about_lines(details):
+        for text, look in description_blocks(details):
             about.add(text, look)
-        check = by_engine(self._port, self._server, self._tool)
+        check = engine_check(self._port, self._server, self._tool)
         form = ArgumentsForm(details.input_schema_json, self._wanted, check=check)
         holder = self.query_one("#tool-form")
         async with self.batch():
@@ -155,7 +160,7 @@ class ToolScreen(FormScreen[None]):
         self.update_bar()
 
     def _draw_head(self, details: ToolDetails | None) -> None:
-        self.query_one("#tool-head", Static).update(head_line(self._server, self._tool, details))
+        self.query_one("#tool-head", Static).update(tool_title(self._server, self._tool, details))
 
     # --- the two sides and the bar below
 
@@ -196,7 +201,7 @@ class ToolScreen(FormScreen[None]):
 
     def action_about(self) -> None:
         """Show all about the tool (description, annotations, schemas), or the form again."""
-        about = self.query_one(".about", LineView)
+        about = self.query_one(".about", LongTextView)
         shown = not self.has_class("-about")
         self.set_class(shown, "-about")
         self._go(result=False)
@@ -223,7 +228,7 @@ class ToolScreen(FormScreen[None]):
     def update_bar(self) -> None:
         """Redraw the bottom bar: the keys that work here and now."""
         words = {"close": self._esc_words(), "other_side": "form" if self._in_result else "result"}
-        shown = hints(self.active_bindings.values(), self.app, words)
+        shown = key_hints(self.active_bindings.values(), self.app, words)
         self.query_one(FooterBar).show((), shown, folded=False)
         self.query_one("#tool-sides", TabLine).current = "result" if self.at_result else "arguments"
 
@@ -265,9 +270,9 @@ class ToolScreen(FormScreen[None]):
         command = CallTool(server=server, tool=tool, arguments_json=arguments, confirmed=confirmed)
         try:
             reply = await self._port.ask(command, timeout=60)
-        except ASKING as error:
+        except REQUEST_ERRORS as error:
             self._go(result=True)
-            state.say(Content.styled("✗ not sent · " + words_of(error), "$fail"))
+            state.say(Content.styled("✗ not sent · " + error_text(error), "$fail"))
             return
         finally:
             self._asked = False
@@ -339,7 +344,7 @@ class ToolScreen(FormScreen[None]):
             return
         if isinstance(event, CallTask | TaskProgress):
             if event.call == self._current:
-                self.query_one(StateLine).as_task(task_words(event))
+                self.query_one(StateLine).as_task(format_task_status(event))
             return
         if self._open_asks.apply(event):
             self._show_waits()
@@ -387,9 +392,9 @@ class ToolScreen(FormScreen[None]):
     @work(group="load", exclusive=True, exit_on_error=False)
     async def _load(self, past: PastCall) -> None:
         try:
-            arguments, exact = await read_arguments(self._port, past)
-        except ASKING as error:
-            self._hint("the arguments could not be read: " + words_of(error), "$fail")
+            arguments, exact = await fetch_arguments(self._port, past)
+        except REQUEST_ERRORS as error:
+            self._hint("the arguments could not be read: " + error_text(error), "$fail")
             return
         if (form := self._form) is not None:
             form.load(arguments)
@@ -412,5 +417,5 @@ class ToolScreen(FormScreen[None]):
     async def _cancel(self, call: str) -> None:
         try:
             await self._port.ask(CancelCall(call=call))
-        except ASKING as error:
-            self._hint(words_of(error), "$waiting")
+        except REQUEST_ERRORS as error:
+            self._hint(error_text(error), "$waiting")

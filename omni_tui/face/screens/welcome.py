@@ -16,7 +16,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from omni_tui.face.messages import InsertText, RunAction
-from omni_tui.face.port import Refused
+from omni_tui.face.port import CommandError
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import AddServer, ImportServers
 from omni_tui.security.text import safe_line
@@ -24,7 +24,7 @@ from omni_tui.security.text import safe_line
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
-Page = Literal["start", "add", "import"]
+WelcomePage = Literal["start", "add", "import"]
 _CHOICES = (
     ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("add", "Add a server by hand", "a command to run, or an address"),
@@ -41,9 +41,9 @@ class WelcomeScreen(Screen[None]):
     AUTO_FOCUS = ""
     BINDINGS = [Binding("escape", "back", "back")]
 
-    def __init__(self, page: Page = "start", path: str = "") -> None:
+    def __init__(self, page: WelcomePage = "start", path: str = "") -> None:
         super().__init__()
-        self._page: Page = page
+        self._page: WelcomePage = page
         self._path = path
 
     def compose(self) -> ComposeResult:
@@ -77,7 +77,7 @@ class WelcomeScreen(Screen[None]):
     def _field(self, name: str) -> Input:
         return self.query_one(f"#field-{name}", Input)
 
-    def show(self, page: Page) -> None:
+    def show(self, page: WelcomePage) -> None:
         """Go to a page."""
         self._page = page
         self.query_one("#choices").set_class(page != "start", "-hidden")
@@ -95,7 +95,7 @@ class WelcomeScreen(Screen[None]):
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         if event.option_id in ("add", "import"):
-            self.show(cast("Page", event.option_id))
+            self.show(cast("WelcomePage", event.option_id))
         elif event.option_id == "demo":
             self.app.wants_demo = True  # type: ignore[attr-defined]
             self.app.exit()
@@ -162,7 +162,7 @@ class WelcomeScreen(Screen[None]):
         self._say("…")
         try:
             reply = await cast("Port", self.app.port).ask(command)  # type: ignore[attr-defined]
-        except Refused as refused:
+        except CommandError as refused:
             failure = refused.failure
             self._say(" · ".join(filter(None, (failure.what, failure.why, failure.todo))), "$fail")
         except (TimeoutError, LinkClosed):

@@ -15,20 +15,20 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
-from omni_tui.face.results.errors import ASKING, words_of
-from omni_tui.face.widgets.lines import LinesView
+from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol.events import FileSaved
-from omni_tui.protocol.manage import ReadWire, ReadWireFrame, SaveWire, SetWireLog
+from omni_tui.protocol.server_management import ReadWire, ReadWireFrame, SaveWire, SetWireLog
 from omni_tui.protocol.wire import WireFrame, WireRead, WireText
 from omni_tui.security.text import safe
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
-EVERY_S = 0.4
+POLL_S = 0.4
 """Seconds between two looks at the engine while the screen is open."""
-MOST = 2000
+MAX_FRAMES = 2000
 _COLOURS = {"error": "$fail", "broken": "$fail"}
 
 
@@ -67,18 +67,18 @@ def frame_row(frame: WireFrame, width: int) -> Content:
 def _measures(frame: WireFrame) -> str:
     took = f"{frame.after_ms:.0f} ms  " if frame.after_ms is not None else ""
     return (
-        f"{took}{'' if frame.exact else '> '}{size_words(frame.size)}{'  not sent' if frame.lost else ''}"
+        f"{took}{'' if frame.exact else '> '}{format_size(frame.size)}{'  not sent' if frame.lost else ''}"
     )
 
 
-def size_words(size: int) -> str:
+def format_size(size: int) -> str:
     """Return a size in bytes in words."""
     if size < 10_000:
         return f"{size} B"
     return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
 
 
-class WireScreen(Screen[None]):
+class WireLogScreen(Screen[None]):
     """Follows the newest frame until the cursor is moved off it."""
 
     CSS_PATH = "../styles/manage.tcss"
@@ -127,7 +127,7 @@ class WireScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Look now, and again while it is open."""
-        self.set_interval(EVERY_S, self._look)
+        self.set_interval(POLL_S, self._look)
         self._draw()
         self._look()
 
@@ -141,8 +141,8 @@ class WireScreen(Screen[None]):
         try:
             while await self._read():
                 pass
-        except ASKING as error:
-            self._say(words_of(error))
+        except REQUEST_ERRORS as error:
+            self._say(error_text(error))
         finally:
             self._looking = False
 
@@ -160,7 +160,7 @@ class WireScreen(Screen[None]):
         for frame in reply.frames:
             rows.frames[str(frame.number)] = frame
             self._last = frame.number
-        for key in list(islice(rows.frames, max(0, len(rows.frames) - MOST))):
+        for key in list(islice(rows.frames, max(0, len(rows.frames) - MAX_FRAMES))):
             del rows.frames[key]
         if reply.frames or changed:
             self._draw()
@@ -202,9 +202,9 @@ class WireScreen(Screen[None]):
         view = self.query_one("#wire-frame", LinesView)
         try:
             reply = await self._port.ask(ReadWireFrame(server=self._server, number=int(key)))
-        except ASKING as error:
+        except REQUEST_ERRORS as error:
             self._shown, self._text = "", ""
-            view.show([Content.styled(words_of(error), "$text-2")])
+            view.show([Content.styled(error_text(error), "$text-2")])
             return
         assert isinstance(reply, WireText)
         self._shown, self._text = key, reply.text
@@ -221,8 +221,8 @@ class WireScreen(Screen[None]):
         """Begin or end to note frames."""
         try:
             reply = await self._port.ask(SetWireLog(server=self._server, on=not self._on))
-        except ASKING as error:
-            self._say(words_of(error))
+        except REQUEST_ERRORS as error:
+            self._say(error_text(error))
             return
         self._say(reply.text)
         self._look()
@@ -266,11 +266,11 @@ class WireScreen(Screen[None]):
         """Write all that is noted to a file of this person alone."""
         try:
             reply = await self._port.ask(SaveWire(server=self._server))
-        except ASKING as error:
-            self._say(words_of(error))
+        except REQUEST_ERRORS as error:
+            self._say(error_text(error))
             return
         assert isinstance(reply, FileSaved)
-        self._say(f"saved to {safe(reply.path, lines=False)}, {size_words(reply.size)}")
+        self._say(f"saved to {safe(reply.path, lines=False)}, {format_size(reply.size)}")
 
     def action_back(self) -> None:
         """Out of the filter, or close."""

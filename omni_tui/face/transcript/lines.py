@@ -62,7 +62,7 @@ BLANK = Line(())
 Spans = tuple[Span, ...]
 
 
-def one(text: str, role: str = "text") -> Spans:
+def single_span(text: str, role: str = "text") -> Spans:
     """Return a single span as a tuple; empty text gives no span."""
     return (Span(text, role),) if text else ()
 
@@ -88,8 +88,8 @@ def wrap(
         after = max(1, width - _width(rest))
         text = "".join(span.text for span in source)
         glue: str | None = None
-        for start, end, joint in cut(text, room, after, hard=hard):
-            body = pick(source, start, end) if end > start else ()
+        for start, end, joint in row_breaks(text, room, after, hard=hard):
+            body = slice_spans(source, start, end) if end > start else ()
             lines.append(Line((*prefix, *body), _length(prefix), glue if start else None, fill))
             glue, prefix = joint, rest
     return lines
@@ -110,7 +110,7 @@ def split_lines(spans: Iterable[Span]) -> list[list[Span]]:
     return lines
 
 
-def pick(spans: Sequence[Span], start: int, end: int) -> Spans:
+def slice_spans(spans: Sequence[Span], start: int, end: int) -> Spans:
     """Return the characters from `start` to `end` of a line's spans."""
     if len(spans) == 1:
         return (Span(spans[0].text[start:end], spans[0].role),)
@@ -126,7 +126,7 @@ def pick(spans: Sequence[Span], start: int, end: int) -> Spans:
     return tuple(out)
 
 
-def cut(text: str, first: int, rest: int, *, hard: bool = False) -> Iterable[tuple[int, int, str]]:
+def row_breaks(text: str, first: int, rest: int, *, hard: bool = False) -> Iterable[tuple[int, int, str]]:
     """Yield (start, end, joint) of each row of one source line.
 
     `first` and `rest` are the widths in cells of the first row and of the others. `joint` is what is
@@ -213,7 +213,7 @@ def _length(spans: Spans) -> int:
     return sum(len(span.text) for span in spans)
 
 
-def copied(lines: Sequence[Line]) -> str:
+def copied_text(lines: Sequence[Line]) -> str:
     """Return the text of lines without decoration, rows of one source line joined again."""
     parts: list[str] = []
     for line in lines:

@@ -14,7 +14,7 @@ import msgspec
 from rich.cells import cell_len
 
 from omni_tui.face.transcript.code import highlight
-from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, one, wrap
+from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, single_span, wrap
 from omni_tui.face.transcript.tables import table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MAX_LINE = 8_000
 
 def markdown(text: str, width: int, *, indent: int = 0) -> list[Line]:
     """Return the lines of a Markdown text, each at most `width` cells wide, `indent` included."""
-    margin = one(" " * indent)
+    margin = single_span(" " * indent)
     tokens = _parser().parse(text) if _readable(text) else []
     if not tokens or max(token.level for token in tokens) >= _MAX_NESTING - 2:  # deeper ones were left out
         return wrap([Span(text)], width, first=margin, rest=margin)
@@ -144,7 +144,7 @@ class _Page(msgspec.Struct):
     def code(self, source: str, language: str, place: _Place) -> None:
         """Write a block of code on a shade of its own, its language at the right of the first row."""
         source = source.rstrip("\n")
-        edge = one("  ", "code")
+        edge = single_span("  ", "code")
         lines = wrap(
             highlight(source, language),
             self.width,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from omni_tui.face.transcript.entries import UserItem
+from omni_tui.face.transcript.item_types import UserItem
 
 
-class SayAgain(Message):
+class EditAndResend(Message):
     """The person wants to say one of their messages in other words."""
 
     def __init__(self, item: UserItem) -> None:

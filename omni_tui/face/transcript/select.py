@@ -9,8 +9,8 @@ from textual.reactive import var
 from textual.selection import Selection
 from textual.strip import Strip
 
-from omni_tui.face.transcript.lines import Line, Span, copied
-from omni_tui.face.transcript.lineview import LineView
+from omni_tui.face.transcript.line_view import LineView
+from omni_tui.face.transcript.lines import Line, Span, copied_text
 
 _MAX_BLOCKS = 2_000
 """Blocks that one copy may hold; drawing more would hold up the screen."""
@@ -135,7 +135,7 @@ class SelectableView(LineView):
                 continue
             text = line.text[max(span[0], line.gutter) : min(span[1], len(line.text) - line.tail)]
             rows.append(Line((Span(text),), glue=line.glue if rows else None))
-        return copied(rows) if rows else None
+        return copied_text(rows) if rows else None
 
     def selection_updated(self, selection: Selection | None) -> None:
         """Paint the selection."""

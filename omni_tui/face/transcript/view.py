@@ -14,8 +14,8 @@ from textual.timer import Timer
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import CopyText
-from omni_tui.face.transcript.draw import MEASURE, draw, estimate
-from omni_tui.face.transcript.items import (
+from omni_tui.face.transcript.call_summary import result_text, size_of
+from omni_tui.face.transcript.fold import (
     AnyItem,
     CallItem,
     Fold,
@@ -25,11 +25,11 @@ from omni_tui.face.transcript.items import (
     TextItem,
     UserItem,
 )
-from omni_tui.face.transcript.lines import Line, copied
+from omni_tui.face.transcript.item_lines import MEASURE, draw_item, estimate_rows
+from omni_tui.face.transcript.lines import Line, copied_text
 from omni_tui.face.transcript.markdown import code_blocks, warm_up
 from omni_tui.face.transcript.messages import OpenResult
-from omni_tui.face.transcript.plans import toggle
-from omni_tui.face.transcript.summary import result_text, size_of
+from omni_tui.face.transcript.plan_fold import toggle
 from omni_tui.face.transcript.zoom import Zooming
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import AnswerDelta, ThoughtDelta
@@ -208,7 +208,7 @@ class TranscriptView(Zooming, inherit_bindings=False):
 
     def draw_block(self, index: int, width: int) -> list[Line]:
         """Draw one item."""
-        return draw(self.items[index], self._above(index), width - 1, self.now())
+        return draw_item(self.items[index], self._above(index), width - 1, self.now())
 
     @property
     def fill_width(self) -> int:
@@ -217,7 +217,7 @@ class TranscriptView(Zooming, inherit_bindings=False):
 
     def guess_rows(self, index: int, width: int) -> int:
         """Guess the rows of one item."""
-        return estimate(self.items[index], width - 1)
+        return estimate_rows(self.items[index], width - 1)
 
     def can_hold_cursor(self, index: int) -> bool:
         """Hidden items and titles of phases are passed over."""
@@ -356,7 +356,7 @@ class TranscriptView(Zooming, inherit_bindings=False):
             case None:
                 self.notify("Nothing to copy yet.", markup=False)
             case _ if self.cursor is not None:
-                self._copy(copied(self.lines_of(self.cursor)).strip("\n"), "the notice")
+                self._copy(copied_text(self.lines_of(self.cursor)).strip("\n"), "the notice")
 
     def action_copy_answer(self) -> None:
         """Copy the last answer, as Markdown."""

@@ -6,10 +6,10 @@ from textual.message import Message
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
-from omni_tui.face.transcript.items import AnyItem, Fold, TaskItem, UserItem
-from omni_tui.face.transcript.lanes import Lane
-from omni_tui.face.transcript.messages import SayAgain
+from omni_tui.face.transcript.fold import AnyItem, Fold, TaskItem, UserItem
+from omni_tui.face.transcript.messages import EditAndResend
 from omni_tui.face.transcript.select import SelectableView
+from omni_tui.face.transcript.sub_agents import SubAgent
 
 actions.add(
     Action("lane_alone", "z", "chat", "Show this task's agent alone; Esc comes back", palette=False),
@@ -47,7 +47,7 @@ class Zooming(SelectableView):
         return self._zoomed_task
 
     @property
-    def _lane(self) -> Lane | None:
+    def _lane(self) -> SubAgent | None:
         return None if self._zoomed_task is None else self._zoomed_task.lane
 
     def take_changes(self) -> set[int]:
@@ -115,4 +115,4 @@ class Zooming(SelectableView):
         if said is None:
             self.notify("There is no message of yours before this.", markup=False)
         else:
-            self.post_message(SayAgain(said))
+            self.post_message(EditAndResend(said))

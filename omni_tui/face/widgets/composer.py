@@ -22,14 +22,14 @@ from textual.widgets.option_list import Option
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import RunAction
-from omni_tui.face.offers.index import Offer
-from omni_tui.face.widgets.drafts import History, Pastes
+from omni_tui.face.prompts_resources.index import PromptOrResource
+from omni_tui.face.widgets.draft_text import MessageHistory, Pastes
 from omni_tui.face.widgets.mentions import LISTED, Mentions, too_many, typed_mention
-from omni_tui.face.widgets.names import named
-from omni_tui.face.widgets.popup import commands_for, rows_of
-from omni_tui.face.widgets.prompt import Prompt
-from omni_tui.protocol.offers import Attachment, ResourceSummary
-from omni_tui.security.text import hidden
+from omni_tui.face.widgets.message_input import MessageInput
+from omni_tui.face.widgets.popup import completion_rows, matching_actions
+from omni_tui.face.widgets.server_names import completed_server
+from omni_tui.protocol.prompts_and_resources import Attachment, ResourceSummary
+from omni_tui.security.text import count_hidden
 
 MAX_ROWS = 8
 MAX_MESSAGE = 240_000
@@ -82,10 +82,10 @@ class Composer(Vertical):
     def __init__(self, *, id: str | None = None, lean: bool = False) -> None:  # noqa: A002
         super().__init__(id=id)
         self._lean = lean
-        self.history = History()
+        self.history = MessageHistory()
         self._pastes = Pastes()
         self._mentions = Mentions()
-        self._matches: Sequence[Action | Offer] = ()
+        self._matches: Sequence[Action | PromptOrResource] = ()
         self._dismissed = ""
         self._trouble = self._said_of = ""
         self._pasted = ("", "")
@@ -99,7 +99,7 @@ class Composer(Vertical):
         """The list, the prompt, the hints. A lean one gets its list from `furnish`."""
         if not self._lean:
             yield self._list()
-        yield Prompt(
+        yield MessageInput(
             soft_wrap=True,
             placeholder=Content("Ask, or tell it what to do"),
             highlight_cursor_line=False,
@@ -129,9 +129,9 @@ class Composer(Vertical):
     # --- the text
 
     @property
-    def prompt(self) -> Prompt:
+    def prompt(self) -> MessageInput:
         """The text area."""
-        return self.query_one(Prompt)
+        return self.query_one(MessageInput)
 
     @property
     def draft(self) -> str:
@@ -156,7 +156,7 @@ class Composer(Vertical):
     def paste(self, text: str) -> None:
         """Insert what was pasted, and say that nothing was sent by it."""
         self.insert(text)
-        unseen = hidden(text.replace("\r", "\n"))
+        unseen = count_hidden(text.replace("\r", "\n"))
         if unseen:
             words = f"pasted · {unseen:,} characters in it do not show, and are sent too · enter sends"
         else:
@@ -190,7 +190,7 @@ class Composer(Vertical):
 
     def forget_history(self) -> None:
         """Another session is about to be replayed; what is being written stays."""
-        self.history = History()
+        self.history = MessageHistory()
 
     # --- sending
 
@@ -251,7 +251,7 @@ class Composer(Vertical):
         self._do(action, argument)
 
     def _do(self, action: Action, argument: str) -> None:
-        argument = argument or named(action)
+        argument = argument or completed_server(action)
         action = actions.get(action.name)
         self._empty(f"/{action.slash} {argument}".strip())
         self.post_message(RunAction(action.name, argument))
@@ -302,7 +302,7 @@ class Composer(Vertical):
             self.prompt.move_cursor(self.prompt.document.end)
 
     @property
-    def _picked(self) -> Action | Offer:
+    def _picked(self) -> Action | PromptOrResource:
         return self._matches[self._options.highlighted or 0]
 
     @property
@@ -317,7 +317,7 @@ class Composer(Vertical):
         self._listed_for = (text, (row, column))
         mentioned = typed_mention(self.prompt.document.get_line(row)[:column])
         self._matches = (
-            self._resources(mentioned) if mentioned is not None else commands_for(text, self.app)
+            self._resources(mentioned) if mentioned is not None else matching_actions(text, self.app)
         )
         options = self._options
         if options.option_count:
@@ -325,11 +325,11 @@ class Composer(Vertical):
         if not self._matches or text == self._dismissed:
             self.set_class(False, "-popup")
             return
-        options.add_options(Option(line) for line in rows_of(self._matches))
+        options.add_options(Option(line) for line in completion_rows(self._matches))
         options.highlighted = 0
         self.set_class(True, "-popup")
 
-    def _resources(self, typed: str) -> Sequence[Offer]:
+    def _resources(self, typed: str) -> Sequence[PromptOrResource]:
         overview = getattr(self.app, "overview", None)
         return overview.offers.find(typed, (ResourceSummary,), LISTED)[0] if overview is not None else ()
 

@@ -8,10 +8,10 @@ from textual.style import Style
 from textual.widget import Widget
 
 from omni_tui.face.keys import show_key
-from omni_tui.face.widgets.lines import joined
+from omni_tui.face.widgets.lines_view import join_content
 
 
-class Tab(msgspec.Struct, frozen=True):
+class PaneTab(msgspec.Struct, frozen=True):
     """A pane in the bottom bar: its key, its name, its count and whether it is the one shown."""
 
     action: str
@@ -22,7 +22,7 @@ class Tab(msgspec.Struct, frozen=True):
     waiting: bool
 
 
-class Hint(msgspec.Struct, frozen=True):
+class KeyHint(msgspec.Struct, frozen=True):
     """A key and what it does now. `action` runs on a click; the heaviest leave first when it is narrow."""
 
     key: str
@@ -41,11 +41,11 @@ class FooterBar(Widget):
     def __init__(self) -> None:
         super().__init__(id="footer")
         self.auto_links = False  # they are keys, not links: no underline
-        self._tabs: tuple[Tab, ...] = ()
-        self._hints: tuple[Hint, ...] = ()
+        self._tabs: tuple[PaneTab, ...] = ()
+        self._hints: tuple[KeyHint, ...] = ()
         self._folded = False
 
-    def show(self, tabs: tuple[Tab, ...], hints: tuple[Hint, ...], *, folded: bool) -> None:
+    def show(self, tabs: tuple[PaneTab, ...], hints: tuple[KeyHint, ...], *, folded: bool) -> None:
         """Redraw if anything changed."""
         if (tabs, hints, folded) != (self._tabs, self._hints, self._folded):
             self._tabs, self._hints, self._folded = tabs, hints, folded
@@ -63,11 +63,11 @@ class FooterBar(Widget):
         while hints and sum(_hint(hint).cell_length + 3 for hint in hints) - 3 > room:
             hints.remove(max(hints, key=lambda hint: hint.weight))
         right = [_hint(hint) for hint in hints]
-        line = joined("   ", right)
+        line = join_content("   ", right)
         return left + Content(" " * max(1, width - left.cell_length - line.cell_length)) + line
 
     def _open_tabs(self) -> Content:
-        return joined("  ", (_tab(tab, counted=False) for tab in self._tabs))
+        return join_content("  ", (_tab(tab, counted=False) for tab in self._tabs))
 
     def _folded_tabs(self, *, brief: bool = False) -> Content:
         dot = Content.styled(" · ", "$text-3")
@@ -75,7 +75,7 @@ class FooterBar(Widget):
         return dot.join(_tab(tab, counted=True) for tab in tabs)
 
 
-def _tab(tab: Tab, *, counted: bool) -> Content:
+def _tab(tab: PaneTab, *, counted: bool) -> Content:
     count = f" {tab.count}" if counted and tab.count else ""
     if tab.waiting and counted:
         colour = "bold $waiting"
@@ -87,7 +87,7 @@ def _tab(tab: Tab, *, counted: bool) -> Content:
     return _clickable(text, tab.action)
 
 
-def _hint(hint: Hint) -> Content:
+def _hint(hint: KeyHint) -> Content:
     text = Content.assemble((f"{show_key(hint.key)} ", "bold $text-2"), (hint.label, "$text-3"))
     return _clickable(text, hint.action)
 

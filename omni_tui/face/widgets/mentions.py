@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from omni_tui.protocol.offers import MAX_ATTACHMENTS, Attachment
+from omni_tui.protocol.prompts_and_resources import MAX_ATTACHMENTS, Attachment
 
 LISTED = 50
 """Resources that are offered at once."""

@@ -11,16 +11,16 @@ from textual.content import Content
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
-from omni_tui.face.offers.index import Offer, address_of, named
-from omni_tui.face.widgets.names import with_names
+from omni_tui.face.prompts_resources.index import PromptOrResource, address_of, full_label
+from omni_tui.face.widgets.server_names import server_name_completions
 
 
-def commands_for(text: str, app: App[Any]) -> list[Action]:
+def matching_actions(text: str, app: App[Any]) -> list[Action]:
     """Return the commands that begin with what is written, then those that contain it.
 
     After a command that takes a server it is that command with each name that fits.
     """
-    typed, found = text[1:].lower(), with_names(text, app)
+    typed, found = text[1:].lower(), server_name_completions(text, app)
     if found is None:
         if not re.fullmatch(r"/[\w-]{0,40}", text):
             return []
@@ -33,9 +33,9 @@ def commands_for(text: str, app: App[Any]) -> list[Action]:
     return [] if exact else matches
 
 
-def rows_of(matches: Sequence[Action | Offer]) -> list[Content]:
+def completion_rows(matches: Sequence[Action | PromptOrResource]) -> list[Content]:
     """Return how commands, or resources, are drawn in the list."""
-    names = [one.slash if isinstance(one, Action) else named(one) for one in matches]
+    names = [one.slash if isinstance(one, Action) else full_label(one) for one in matches]
     column = min(max(map(len, names)), 60) + 3
     return [
         _row(one, column)

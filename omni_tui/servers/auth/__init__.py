@@ -3,7 +3,7 @@
 `SignIns` is what the rest of the app sees; it loads the SDK only when a server needs it.
 """
 
-from omni_tui.servers.auth.records import Store
-from omni_tui.servers.auth.signins import SignInRefused, SignIns
+from omni_tui.servers.auth.sign_in_records import SignInStore
+from omni_tui.servers.auth.sign_ins import SignInRefused, SignIns
 
-__all__ = ["SignInRefused", "SignIns", "Store"]
+__all__ = ["SignInRefused", "SignInStore", "SignIns"]

@@ -16,13 +16,13 @@ from mcp.shared.auth import AuthorizationCodeResult
 from pydantic import ValidationError
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
-from omni_tui.servers.auth import enterprise, records
-from omni_tui.servers.auth import provider as sdk
-from omni_tui.servers.auth.callback import PATH
-from omni_tui.servers.auth.fetch import Fetcher, Resolve, refusal, resolve
-from omni_tui.servers.auth.provider import Challenge
-from omni_tui.servers.auth.records import Record, Store
-from omni_tui.servers.auth.urls import AuthTrouble, Boundary, same_issuer
+from omni_tui.servers.auth import enterprise, sign_in_records
+from omni_tui.servers.auth import oauth_clients as sdk
+from omni_tui.servers.auth.callback_server import PATH
+from omni_tui.servers.auth.fetcher import Fetcher, Resolver, describe_refusal, resolve_host
+from omni_tui.servers.auth.oauth_clients import Challenge
+from omni_tui.servers.auth.sign_in_records import SignInRecord, SignInStore
+from omni_tui.servers.auth.urls import SignInError, UrlPolicy, same_issuer
 
 _REFUSED = (400, 401, 403)
 _NO_SUCH_PLACE = (404, 405, 501)
@@ -37,16 +37,16 @@ class Account:
     def __init__(
         self,
         spec: ServerSpec,
-        store: Store | None,
+        store: SignInStore | None,
         clock: Callable[[], float],
         on_change: Callable[[], None],
-        lookup: Resolve = resolve,
+        lookup: Resolver = resolve_host,
     ) -> None:
         self.spec = spec
         self.oauth = spec.oauth or OAuthSpec()
         self.need: Challenge | None = None
-        self.trouble: AuthTrouble | None = None
-        self.record = Record()
+        self.trouble: SignInError | None = None
+        self.record = SignInRecord()
         self._store = store
         self._clock = clock
         self._on_change = on_change
@@ -55,7 +55,7 @@ class Account:
         self._loaded = False
 
     @property
-    def by_machine(self) -> bool:
+    def uses_client_credentials(self) -> bool:
         """Whether no person is needed."""
         return self.oauth.grant != "authorization_code"
 
@@ -74,30 +74,32 @@ class Account:
         return " ".join(dict.fromkeys(asked))
 
     async def token(self) -> str:
-        """Return a token to send, "" if there is none. Raises `AuthTrouble` if a renewal went wrong."""
+        """Return a token to send, "" if there is none. Raises `SignInError` if a renewal went wrong."""
         if self.record.fresh(self._clock()):
             return self.record.access_token
         async with self._lock:
             await self._load()
             if not self.record.fresh(self._clock()):
-                if self.by_machine and self.record.access_token:  # it was good once, and has ended
+                if (
+                    self.uses_client_credentials and self.record.access_token
+                ):  # it was good once, and has ended
                     await self._by_machine(Challenge())
                 elif self.record.refresh_token:
                     await self._renew()
             return self.record.access_token if self.record.fresh(self._clock()) else ""
 
-    async def after_refusal(self, challenge: Challenge, used: str) -> str:
+    async def token_after_refusal(self, challenge: Challenge, used: str) -> str:
         """Return another token than the refused one, "" if only a person can get it: see `need`."""
         async with self._lock:
             await self._load()
             if self.record.access_token != used and self.record.fresh(self._clock()):
                 return self.record.access_token
             try:
-                if self.by_machine:
+                if self.uses_client_credentials:
                     await self._by_machine(challenge)
                 elif challenge.step_up or not self.record.refresh_token or not await self._renew():
                     self.require(challenge)
-            except AuthTrouble as trouble:
+            except SignInError as trouble:
                 self.trouble = trouble
                 return ""
             another = self.record.access_token != used and self.record.fresh(self._clock())
@@ -112,7 +114,7 @@ class Account:
         else:
             self.record.drop_tokens()
             what = "the server asks for a sign-in"
-        self.trouble = AuthTrouble(what, "Press s in the servers pane to sign in.")
+        self.trouble = SignInError(what, "Press s in the servers pane to sign in.")
         self._on_change()
 
     async def begin(self) -> None:
@@ -120,14 +122,14 @@ class Account:
         async with self._lock:
             await self._load()
 
-    async def by_browser(
+    async def sign_in_with_browser(
         self,
         port: int,
         on_url: Callable[[str, sdk.BrowserSignIn], None],
         on_callback: Callable[[], asyncio.Future[AuthorizationCodeResult]],
     ) -> None:
-        """Sign in with a person's help. Raises `AuthTrouble`; what was granted before stays until then."""
-        record = Record(chosen=records.chosen_client(self.oauth), port=port)
+        """Sign in with a person's help. Raises `SignInError`; what was granted before stays until then."""
+        record = SignInRecord(chosen=sign_in_records.chosen_client(self.oauth), port=port)
         for name in ("issuer", "access_token", "scope", "metadata_json", "resource_json"):
             setattr(record, name, getattr(self.record, name))
         if self.record.port == port:  # else the registered redirect address is another
@@ -147,23 +149,26 @@ class Account:
                 result.iss = named  # the SDK (2.3.0) compares them letter by letter
             return result
 
-        memory = sdk.Memory(record, self._clock, changed)
+        memory = sdk.RecordTokenStorage(record, self._clock, changed)
         provider = sdk.browser_sign_in(
             self.spec, record, memory, f"http://127.0.0.1:{port}{PATH}", show, wait
         )
         async with self._fetching() as fetcher:
             await sdk.sign_in(provider, fetcher, self.need or Challenge())
         if provider.context.current_tokens is None or not record.access_token:
-            raise AuthTrouble("the authorisation server issued no token")
-        sdk.note_metadata(provider, record)
+            raise SignInError("the authorisation server issued no token")
+        sdk.store_metadata(provider, record)
         async with self._lock:
             await self._adopt(record)
 
-    async def forget(self) -> Record:
+    async def forget(self) -> SignInRecord:
         """Forget everything, here and in the store; returns what there was. Raises `OSError`."""
         async with self._lock:
             await self._load()
-            former, self.record = self.record, Record(chosen=records.chosen_client(self.oauth))
+            former, self.record = (
+                self.record,
+                SignInRecord(chosen=sign_in_records.chosen_client(self.oauth)),
+            )
             self.need = self.trouble = None
             if self._store is not None:
                 await asyncio.to_thread(self._store.forget, self.spec.url)
@@ -173,7 +178,7 @@ class Account:
 
     async def _load(self) -> None:
         if not self._loaded:
-            self.record = await records.load(self._store, self.spec)
+            self.record = await sign_in_records.load_record(self._store, self.spec)
             self._loaded = True
 
     async def _renew(self) -> bool:
@@ -182,9 +187,11 @@ class Account:
         A server that rotates refresh tokens takes a second use for theft. So what is stored is read again
         first: another process may have renewed it.
         """
-        async with records.alone(self._store, self.spec):
+        async with sign_in_records.exclusive_renewal(self._store, self.spec):
             former = self.record.access_token
-            stored = await records.load(self._store, self.spec) if self._store else self.record
+            stored = (
+                await sign_in_records.load_record(self._store, self.spec) if self._store else self.record
+            )
             if stored.access_token and stored.access_token != former:
                 self.record = stored
                 if stored.fresh(self._clock()):
@@ -196,9 +203,9 @@ class Account:
         record = self.record
 
         async def changed() -> None:
-            await records.save(self._store, self.spec, record)
+            await sign_in_records.save_record(self._store, self.spec, record)
 
-        memory = sdk.Memory(record, self._clock, changed)
+        memory = sdk.RecordTokenStorage(record, self._clock, changed)
         provider = sdk.browser_sign_in(
             self.spec, record, memory, f"http://127.0.0.1:{record.port or 1}{PATH}", _nobody, _never
         )
@@ -207,10 +214,10 @@ class Account:
         if not renewed:
             status = fetcher.last.status_code if fetcher.last is not None else 0
             if fetcher.last is not None and status not in _REFUSED and status < 600 and status != 200:
-                said = refusal(fetcher.last)
-                raise AuthTrouble(f"the sign-in could not be renewed: {said}", passing=True)
+                said = describe_refusal(fetcher.last)
+                raise SignInError(f"the sign-in could not be renewed: {said}", passing=True)
             record.drop_tokens()
-            await records.save(self._store, self.spec, record)
+            await sign_in_records.save_record(self._store, self.spec, record)
             return False
         self.need = self.trouble = None
         return True
@@ -221,7 +228,7 @@ class Account:
         async def changed() -> None:
             return None
 
-        memory = sdk.Memory(record, self._clock, changed)
+        memory = sdk.RecordTokenStorage(record, self._clock, changed)
         async with self._fetching() as fetcher:
             if self.oauth.grant == "cross_app":
                 await enterprise.sign_in(self.spec, memory, fetcher, challenge)
@@ -229,21 +236,21 @@ class Account:
             else:
                 provider = sdk.machine_sign_in(self.spec, record, memory)
                 await sdk.sign_in(provider, fetcher, challenge)
-                sdk.note_metadata(provider, record)
+                sdk.store_metadata(provider, record)
         record.refresh_token = ""  # whoever needs no person can always ask anew
         await self._adopt(record)
 
-    async def _adopt(self, record: Record) -> None:
+    async def _adopt(self, record: SignInRecord) -> None:
         self.record, self._loaded = record, True
         self.need = self.trouble = None
-        await records.save(self._store, self.spec, record)
+        await sign_in_records.save_record(self._store, self.spec, record)
         self._on_change()
 
     @asynccontextmanager
     async def _fetching(self) -> AsyncIterator[Fetcher]:
-        """Give a fetcher; every failure inside becomes an `AuthTrouble` without secrets in its words."""
+        """Give a fetcher; every failure inside becomes an `SignInError` without secrets in its words."""
         oauth = self.oauth
-        boundary = Boundary(self.spec.url, oauth.issuer, oauth.idp_issuer, oauth.idp_token_endpoint)
+        boundary = UrlPolicy(self.spec.url, oauth.issuer, oauth.idp_issuer, oauth.idp_token_endpoint)
         async with Fetcher(boundary, self._lookup) as fetcher:
             try:
                 yield fetcher
@@ -251,12 +258,12 @@ class Account:
                 status = fetcher.last.status_code if fetcher.last is not None else 0
                 if status in _NO_SUCH_PLACE:
                     what = "the authorisation server does not register apps by itself"
-                    raise AuthTrouble(what, "Register one there, and set client_id for it.") from None
-                raise AuthTrouble(_words(error, fetcher.last)) from None
+                    raise SignInError(what, "Register one there, and set client_id for it.") from None
+                raise SignInError(_words(error, fetcher.last)) from None
             except OAuthFlowError as error:
-                raise AuthTrouble(_words(error, fetcher.last)) from None
+                raise SignInError(_words(error, fetcher.last)) from None
             except (ValidationError, ValueError, httpx2.HTTPError):
-                raise AuthTrouble("the authorisation server's answer makes no sense") from None
+                raise SignInError("the authorisation server's answer makes no sense") from None
 
 
 def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
@@ -264,7 +271,7 @@ def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
     text = str(error)
     if last is not None and last.status_code >= 300 and text.startswith(("Token exchange", "Registration")):
         step = "token request" if text.startswith("Token") else "registration of this app"
-        return f"the authorisation server refused the {step}: {refusal(last)}"
+        return f"the authorisation server refused the {step}: {describe_refusal(last)}"
     known = {
         "Protected resource": "the server's metadata is about another server than this one",
         "Authorization server metadata": "the authorisation server's metadata names another issuer",
@@ -280,8 +287,8 @@ def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
 
 
 async def _nobody(url: str) -> None:
-    raise AuthTrouble("the server asks for a sign-in")
+    raise SignInError("the server asks for a sign-in")
 
 
 async def _never() -> AuthorizationCodeResult:
-    raise AuthTrouble("the server asks for a sign-in")
+    raise SignInError("the server asks for a sign-in")

@@ -9,7 +9,7 @@ import webbrowser
 from omni_tui.servers.auth.urls import authorize_problem
 
 
-def there_is_one() -> bool:
+def browser_available() -> bool:
     """Whether a browser with a window of its own could be opened here (not over ssh, not on a console)."""
     if platform.system() in ("Darwin", "Windows"):
         return "SSH_CONNECTION" not in os.environ
@@ -20,7 +20,7 @@ def open_page(url: str) -> str:
     """Open an address that may be opened; returns what stands in the way, or ""."""
     if problem := authorize_problem(url):
         return problem
-    if not there_is_one():
+    if not browser_available():
         return "there is no browser with a window on this machine; copy the address instead"
     try:
         opened = webbrowser.open(url)

@@ -23,10 +23,10 @@ from mcp.client.auth.utils import (
 )
 
 from omni_tui.config.spec import OAuthSpec, ServerSpec
-from omni_tui.servers.auth.answers import mended
-from omni_tui.servers.auth.fetch import Fetcher, refusal
-from omni_tui.servers.auth.provider import Challenge, Memory, drive
-from omni_tui.servers.auth.urls import AuthTrouble
+from omni_tui.servers.auth.fetcher import Fetcher, describe_refusal
+from omni_tui.servers.auth.oauth_clients import Challenge, RecordTokenStorage, run_flow
+from omni_tui.servers.auth.oauth_responses import normalised
+from omni_tui.servers.auth.urls import SignInError
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 _TYPES = "urn:ietf:params:oauth:token-type:"
@@ -35,8 +35,10 @@ _LONGEST = 32_768
 _TODO = "Renew the token that idp_token names, or look at the settings of the identity provider."
 
 
-async def sign_in(spec: ServerSpec, memory: Memory, fetcher: Fetcher, challenge: Challenge) -> None:
-    """Go both legs; the tokens end up in `memory`. Raises `AuthTrouble`, and what the SDK raises."""
+async def sign_in(
+    spec: ServerSpec, memory: RecordTokenStorage, fetcher: Fetcher, challenge: Challenge
+) -> None:
+    """Go both legs; the tokens end up in `memory`. Raises `SignInError`, and what the SDK raises."""
     oauth = spec.oauth or OAuthSpec()
     scopes = " ".join(
         dict.fromkeys([*oauth.scopes, *(challenge.scope.split() if challenge.step_up else ())])
@@ -55,7 +57,7 @@ async def sign_in(spec: ServerSpec, memory: Memory, fetcher: Fetcher, challenge:
         scope=scopes or None,
         token_endpoint_auth_method="client_secret_basic",
     )
-    await drive(
+    await run_flow(
         provider,
         spec.url,
         fetcher,
@@ -85,8 +87,8 @@ async def _assertion(oauth: OAuthSpec, fetcher: Fetcher, audience: str, resource
     endpoint = oauth.idp_token_endpoint or await _endpoint(oauth.idp_issuer, fetcher)
     answer = await fetcher.send(httpx2.Request("POST", endpoint, data=form, headers=headers))
     if answer.status_code != 200:
-        raise AuthTrouble(
-            f"the identity provider refused to vouch for you: {refusal(answer)}",
+        raise SignInError(
+            f"the identity provider refused to vouch for you: {describe_refusal(answer)}",
             _TODO,
             passing=answer.status_code >= 500,
         )
@@ -97,27 +99,27 @@ async def _endpoint(issuer: str, fetcher: Fetcher) -> str:
     """Return the token endpoint that an identity provider names for itself (RFC 8414, OpenID Connect)."""
     for url in build_oauth_authorization_server_metadata_discovery_urls(issuer, issuer):
         asked = create_oauth_metadata_request(url)
-        answer = mended(asked, await fetcher.send(asked), issuer)
+        answer = normalised(asked, await fetcher.send(asked), issuer)
         going_on, metadata = await handle_auth_metadata_response(answer)
         if metadata is not None:
             validate_metadata_issuer(metadata, issuer)
             return str(metadata.token_endpoint)
         if not going_on:
             break
-    raise AuthTrouble("the identity provider publishes no metadata", "Set idp_token_endpoint.")
+    raise SignInError("the identity provider publishes no metadata", "Set idp_token_endpoint.")
 
 
 def _read(answer: httpx2.Response) -> str:
-    """Return the assertion of an answer (RFC 8693, section 2.2.1). Raises `AuthTrouble`."""
+    """Return the assertion of an answer (RFC 8693, section 2.2.1). Raises `SignInError`."""
     try:
         said = answer.json()
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
-        raise AuthTrouble("the identity provider's answer makes no sense")
+        raise SignInError("the identity provider's answer makes no sense")
     if said.get("issued_token_type") != f"{_TYPES}id-jag":
-        raise AuthTrouble("the identity provider issued a token of another kind than was asked for", _TODO)
+        raise SignInError("the identity provider issued a token of another kind than was asked for", _TODO)
     token = said.get("access_token")
     if not isinstance(token, str) or len(token) > _LONGEST or not _JWT.fullmatch(token):
-        raise AuthTrouble("the identity provider issued an assertion that is none")
+        raise SignInError("the identity provider issued an assertion that is none")
     return token

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from omni_tui.servers.addresses import is_loopback, shown_url
+from omni_tui.servers.server_urls import is_loopback, shown_url
 
 LONGEST = 4096
 """Longest authorisation URL, in characters."""
@@ -25,7 +25,7 @@ _PORTS = {"http": 80, "https": 443}
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class AuthTrouble(Exception):
+class SignInError(Exception):
     """Why a sign-in does not go on, in words for the person. `passing`: trying again later may help."""
 
     def __init__(self, what: str, todo: str = "", *, passing: bool = False) -> None:
@@ -36,7 +36,7 @@ class AuthTrouble(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class UrlOrigin:
     """Scheme, host and port of a URL."""
 
     scheme: str
@@ -44,42 +44,42 @@ class Origin:
     port: int
 
     @classmethod
-    def of(cls, url: str) -> Origin:
-        """Return the origin of a URL; raises `AuthTrouble` for what is no http(s) URL of a plain host."""
+    def of(cls, url: str) -> UrlOrigin:
+        """Return the origin of a URL; raises `SignInError` for what is no http(s) URL of a plain host."""
         try:
             parts = urlsplit(url)
             scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
         except ValueError:
-            raise AuthTrouble("the server's directions hold an address that is no URL") from None
+            raise SignInError("the server's directions hold an address that is no URL") from None
         if scheme not in _PORTS or not host or "@" in parts.netloc or not _VISIBLE.fullmatch(url):
-            raise AuthTrouble(
+            raise SignInError(
                 f"the server's directions lead to {shown_url(url)[:200]}, which is no plain web address"
             )
         return cls(scheme, host, port or _PORTS[scheme])
 
 
-class Boundary:
+class UrlPolicy:
     """What the sign-in to one server may reach; `named` are the addresses that the config names for it."""
 
     def __init__(self, server: str, *named: str) -> None:
-        self.server = Origin.of(server)
-        self._chosen = {self.server} | {Origin.of(url) for url in named if url}
+        self.server = UrlOrigin.of(server)
+        self._chosen = {self.server} | {UrlOrigin.of(url) for url in named if url}
         self._local = is_loopback(self.server.host)
 
     def chosen(self, url: str) -> bool:
         """Whether the person chose this origin: it may be anywhere."""
-        return Origin.of(url) in self._chosen
+        return UrlOrigin.of(url) in self._chosen
 
-    def check(self, url: str) -> Origin:
-        """Return the origin of a URL that may be fetched, or raise `AuthTrouble`. Resolves nothing."""
-        origin = Origin.of(url)
+    def check(self, url: str) -> UrlOrigin:
+        """Return the origin of a URL that may be fetched, or raise `SignInError`. Resolves nothing."""
+        origin = UrlOrigin.of(url)
         literal = _literal(origin.host)
         if literal is None and not _NAME.fullmatch(origin.host):
-            raise AuthTrouble(f"the server's directions lead to {origin.host!r}, which is no host name")
+            raise SignInError(f"the server's directions lead to {origin.host!r}, which is no host name")
         if origin in self._chosen and (origin.scheme == "https" or is_loopback(origin.host)):
             return origin
         if origin.scheme != "https" and not (self._local and is_loopback(origin.host)):
-            raise AuthTrouble(
+            raise SignInError(
                 f"the server's directions lead to {shown_url(url)[:200]}, which is not https; "
                 "nothing was sent there"
             )
@@ -88,11 +88,11 @@ class Boundary:
         return origin
 
     def check_address(self, host: str, address: Address) -> None:
-        """Raise `AuthTrouble` if a host that nobody chose is in a private network or on this machine."""
+        """Raise `SignInError` if a host that nobody chose is in a private network or on this machine."""
         if self._local and address.is_loopback:
             return
         if not is_public(address):
-            raise AuthTrouble(
+            raise SignInError(
                 f"the server's directions lead to {host}, which is not on the open internet ({address}); "
                 "nothing was sent there",
                 "If that is right, name it in the config: issuer in the server's oauth table.",
@@ -119,8 +119,8 @@ def authorize_problem(url: str) -> str:
     if not _VISIBLE.fullmatch(url):
         return "the sign-in page's address holds characters that no address has"
     try:
-        origin = Origin.of(url)
-    except AuthTrouble:
+        origin = UrlOrigin.of(url)
+    except SignInError:
         return "the sign-in page's address is no plain web address"
     if _literal(origin.host) is None and not _NAME.fullmatch(origin.host):
         return "the sign-in page's address has no proper host name"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import Trouble
-from omni_tui.servers.log import ServerLog
+from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.transports.http import HttpTransport
 from omni_tui.servers.transports.memory import MemoryTransport
@@ -55,12 +55,12 @@ class Transport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None: ...
 
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ConnectionFailure | None:
         """Return why the connection could not be made or ended, as far as the transport knows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class TransportContext:
     """What transports are made of besides the server's settings.
 
     `on_lost` is called when the connection is gone for good; `auth` signs the requests of those that
@@ -68,25 +68,25 @@ class Needs:
     """
 
     processes: Processes
-    log: ServerLog
+    log: ServerLogBuffer
     on_lost: Callable[[], None]
     auth: httpx2.Auth | None = None
     hide: Callable[[str], str] = str
 
 
-Maker = Callable[[ServerSpec, Needs], Transport]
+TransportFactory = Callable[[ServerSpec, TransportContext], Transport]
 
-_makers: dict[str, Maker] = {}
+_makers: dict[str, TransportFactory] = {}
 
 
-def register(kind: str, maker: Maker) -> None:
+def register(kind: str, maker: TransportFactory) -> None:
     """Add a kind of transport. `ValueError` if there is one of that name."""
     if kind in _makers:
         raise ValueError(f"there is already a transport called {kind!r}")
     _makers[kind] = maker
 
 
-def make(kind: str, spec: ServerSpec, needs: Needs) -> Transport:
+def make(kind: str, spec: ServerSpec, needs: TransportContext) -> Transport:
     """Return a fresh transport; nothing happens before it is entered. `KeyError`: no such kind."""
     return _makers[kind](spec, needs)
 

@@ -17,7 +17,12 @@ from mcp_types import (
 )
 from pydantic_core import from_json
 
-from omni_tui.servers.transports.answers import OpenRequests, Stray, message_of, unreadable
+from omni_tui.servers.transports.json_rpc import (
+    OpenRequests,
+    StrayMessage,
+    parse_message,
+    unreadable_response,
+)
 
 MAX_LINE = 16 * 1024 * 1024
 """Longest line of a server, in bytes, line feed not counted."""
@@ -70,7 +75,7 @@ def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]
             return found
         key = _id_of_broken(line)
         if key is not None and requests.method(key):
-            return [unreadable(key, str(junk))]
+            return [unreadable_response(key, str(junk))]
         return [junk]
     return _messages(body, requests)
 
@@ -105,8 +110,8 @@ def _messages(body: Any, requests: OpenRequests) -> list[JSONRPCMessage | JunkLi
     found: list[JSONRPCMessage | JunkLine] = []
     for each in body if isinstance(body, list) else [body]:
         try:
-            found.append(message_of(each, requests))
-        except Stray as stray:
+            found.append(parse_message(each, requests))
+        except StrayMessage as stray:
             found.append(JunkLine(str(stray)))
     return found
 

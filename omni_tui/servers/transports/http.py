@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
-from omni_tui.servers.health import Trouble
-from omni_tui.servers.transports.client import open_client
-from omni_tui.servers.transports.web import WebTransport, check
+from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.transports.http_client import open_client
+from omni_tui.servers.transports.web_transport import WebTransport, checked_url
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -32,7 +32,7 @@ class HttpTransport(WebTransport):
     _stack: AsyncExitStack
 
     async def __aenter__(self) -> TransportStreams:
-        url = check(self._spec)
+        url = checked_url(self._spec)
         async with AsyncExitStack() as stack:
             client = open_client(self._spec, url, self, auth=self._auth)
             await stack.enter_async_context(client)
@@ -59,6 +59,6 @@ class HttpTransport(WebTransport):
         """Return whether a request names a session of the server."""
         return "mcp-session-id" in request.headers
 
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ConnectionFailure | None:
         """Return why the connection could not be made or was lost, as far as HTTP tells."""
         return self.why_failed()

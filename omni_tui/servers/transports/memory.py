@@ -14,7 +14,7 @@ from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import Trouble, TroubleError
+from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class MemoryTransport:
     """Async context manager that runs the server of a spec in a task and yields the two streams.
 
-    Entering raises `TroubleError` if what the spec holds is no server.
+    Entering raises `ConnectionFailed` if what the spec holds is no server.
     """
 
     web = False
@@ -40,7 +40,9 @@ class MemoryTransport:
         server = self._spec.inside
         if not isinstance(server, Server | MCPServer):
             what = f"{self._spec.name} is no server: {type(server).__name__}"
-            raise TroubleError(Trouble(what, "The plugin that offers it is at fault.", lasting=True))
+            raise ConnectionFailed(
+                ConnectionFailure(what, "The plugin that offers it is at fault.", lasting=True)
+            )
         inner = InMemoryTransport(server)
         streams = await inner.__aenter__()
         self._inner = inner
@@ -53,6 +55,6 @@ class MemoryTransport:
             inner, self._inner = self._inner, None
             await inner.__aexit__(kind, error, trace)
 
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ConnectionFailure | None:
         """Return None: there is nothing between us that could fail."""
         return None

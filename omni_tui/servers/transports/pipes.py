@@ -19,9 +19,9 @@ import anyio
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 
-from omni_tui.servers.log import ServerLog
-from omni_tui.servers.transports.answers import MalformedAnswer, OpenRequests, error_words
+from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, encode, is_whole, read
+from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests, error_words
 
 _CHUNK = 64 * 1024
 _QUEUE_BYTES = 1024 * 1024
@@ -179,7 +179,7 @@ class LineReader(_Stream):
 
     def _note_answer(self, line: bytes, message: JSONRPCResponse | JSONRPCError) -> None:
         self._requests.answered(message.id)
-        if isinstance(message, MalformedAnswer):
+        if isinstance(message, MalformedResponse):
             self._odd(line, "an answer of an odd form")
         elif isinstance(message, JSONRPCError) and message.id is None:
             self._odd(line, f"an error that names no request: {error_words(message.error)}")
@@ -399,7 +399,7 @@ class FrameWriter(_Stream):
 class ErrorReader:
     """Follows a server's standard error into its log, at a pace that a flood cannot raise."""
 
-    def __init__(self, descriptor: int, log: ServerLog) -> None:
+    def __init__(self, descriptor: int, log: ServerLogBuffer) -> None:
         self._loop = asyncio.get_running_loop()
         self._fd = descriptor
         self._server_log = log

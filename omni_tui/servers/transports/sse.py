@@ -23,15 +23,15 @@ from mcp.shared._httpx_utils import redirect_location, sse_within_origin
 from mcp.shared.message import SessionMessage
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.addresses import shown_url
-from omni_tui.servers.health import Trouble, TroubleError
-from omni_tui.servers.transports.answers import MalformedAnswer, OpenRequests
-from omni_tui.servers.transports.client import open_client
+from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.server_urls import shown_url
+from omni_tui.servers.transports.error_codes import as_server_error
 from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, read
-from omni_tui.servers.transports.posts import Outbox
-from omni_tui.servers.transports.reasons import explain, explain_status
-from omni_tui.servers.transports.server_codes import as_the_servers
-from omni_tui.servers.transports.web import WebTransport, check
+from omni_tui.servers.transports.http_client import open_client
+from omni_tui.servers.transports.http_failures import explain_failure, explain_status
+from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests
+from omni_tui.servers.transports.post_writer import PostWriter
+from omni_tui.servers.transports.web_transport import WebTransport, checked_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,14 +46,16 @@ MAX_EVENT = MAX_LINE
 
 _LONGEST_ENDPOINT = 4096
 _DOORS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-_ENDED = Trouble("it ended the event stream", "It is tried again.")
-_ENDED_EARLY = Trouble("it ended the event stream before it named an endpoint", "It is tried again.")
+_ENDED = ConnectionFailure("it ended the event stream", "It is tried again.")
+_ENDED_EARLY = ConnectionFailure(
+    "it ended the event stream before it named an endpoint", "It is tried again."
+)
 
 
 class SseTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
-    Entering waits for the `endpoint` event and raises `TroubleError` if there is none to be had.
+    Entering waits for the `endpoint` event and raises `ConnectionFailed` if there is none to be had.
     `on_lost` is also called when the event stream ends.
     """
 
@@ -69,14 +71,14 @@ class SseTransport(WebTransport):
         hide: Callable[[str], str] = str,
     ) -> None:
         super().__init__(spec, on_lost, auth=auth, on_odd=on_odd, hide=hide)
-        self._fault: Trouble | None = None
+        self._fault: ConnectionFailure | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._outbox: Outbox | None = None
+        self._outbox: PostWriter | None = None
         self._stack = contextlib.AsyncExitStack()
         self.absent = False
 
     async def __aenter__(self) -> TransportStreams:
-        url = check(self._spec)
+        url = checked_url(self._spec)
         loop = asyncio.get_running_loop()
         endpoint: asyncio.Future[httpx2.URL] = loop.create_future()
         inward, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
@@ -94,8 +96,8 @@ class SseTransport(WebTransport):
                 endpoint.cancel()
                 raise
             if self._reader.done():
-                raise TroubleError(self.trouble() or _ENDED)
-            self._outbox = Outbox(client, address, inward.clone())
+                raise ConnectionFailed(self.trouble() or _ENDED)
+            self._outbox = PostWriter(client, address, inward.clone())
             self._stack = stack.pop_all()
         return reader, self._outbox
 
@@ -104,11 +106,11 @@ class SseTransport(WebTransport):
     ) -> bool | None:
         return await self._stack.__aexit__(kind, error, trace)
 
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ConnectionFailure | None:
         """Return why the connection could not be made or ended."""
         if self._fault is not None:
             return self._fault
-        return explain(self._error, self._spec.url) if self._error is not None else None
+        return explain_failure(self._error, self._spec.url) if self._error is not None else None
 
     async def _end(self) -> None:
         if self._outbox is not None:
@@ -130,11 +132,11 @@ class SseTransport(WebTransport):
         try:
             await self._read(client, url, endpoint, inward)
             self._fault = _ENDED if endpoint.done() else _ENDED_EARLY
-        except TroubleError as error:
+        except ConnectionFailed as error:
             self._fault = error.trouble
         except httpx2.SSEError as error:
             what = f"it sent an event of more than {MAX_EVENT // 2**20} MiB ({error})"
-            self._fault = Trouble(what, "The server is at fault.")
+            self._fault = ConnectionFailure(what, "The server is at fault.")
         except httpx2.HTTPError as error:
             self._error = error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -142,10 +144,10 @@ class SseTransport(WebTransport):
         except Exception as error:  # a mistake here must end in words on the server's row
             _log.exception("reading the events of %s failed", self._spec.name)
             what = f"its events could not be read: {type(error).__name__}"
-            self._fault = Trouble(what, "See the log file.")
+            self._fault = ConnectionFailure(what, "See the log file.")
         finally:
             if not endpoint.done():
-                endpoint.set_exception(TroubleError(self.trouble() or _ENDED_EARLY))
+                endpoint.set_exception(ConnectionFailed(self.trouble() or _ENDED_EARLY))
             if self._outbox is not None:
                 self._outbox.close()
             inward.close()
@@ -167,19 +169,21 @@ class SseTransport(WebTransport):
                     await self._take(event.data, inward)
 
     def _judge(self, response: httpx2.Response) -> None:
-        """Raise `TroubleError` unless the answer to the GET is an event stream."""
+        """Raise `ConnectionFailed` unless the answer to the GET is an event stream."""
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         status = response.status_code
         self.absent = True
         if (location := redirect_location(response)) is not None:
             what = f"redirects to {shown_url(str(location))}, which was not followed"
-            raise TroubleError(Trouble(what, "Use that address if it is the server meant."))
+            raise ConnectionFailed(ConnectionFailure(what, "Use that address if it is the server meant."))
         if status >= HTTPStatus.BAD_REQUEST:
             self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _DOORS
-            raise TroubleError(explain_status(status, self._spec, self._words))
+            raise ConnectionFailed(explain_status(status, self._spec, self._words))
         if kind != "text/event-stream":
             what = f"no event stream at {shown_url(self._spec.url)}: the answer is {kind or 'untyped'}"
-            raise TroubleError(Trouble(what, "Check the path of the URL, which often ends in /sse."))
+            raise ConnectionFailed(
+                ConnectionFailure(what, "Check the path of the URL, which often ends in /sse.")
+            )
         self.absent = False
 
     async def _take(self, data: str, inward: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
@@ -190,10 +194,10 @@ class SseTransport(WebTransport):
                 continue
             if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
                 if message.id is None:
-                    message.id = self._outbox.only_one()
+                    message.id = self._outbox.sole_open_request()
                 self._outbox.answered(message.id)
-                if isinstance(message, types.JSONRPCError) and not isinstance(message, MalformedAnswer):
-                    message.error = as_the_servers(message.error)
+                if isinstance(message, types.JSONRPCError) and not isinstance(message, MalformedResponse):
+                    message.error = as_server_error(message.error)
             await inward.send(SessionMessage(message))
 
     def in_session(self, request: httpx2.Request) -> bool:
@@ -202,17 +206,20 @@ class SseTransport(WebTransport):
 
 
 def _endpoint(base: httpx2.URL, data: str) -> httpx2.URL:
-    """Return where to post, or raise `TroubleError`: messages and credentials stay with their origin."""
+    """Return where to post, or raise `ConnectionFailed`:
+
+    messages and credentials stay with their origin.
+    """
     try:
         if len(data) > _LONGEST_ENDPOINT or not data.isprintable():
             raise ValueError
         url = httpx2.URL(urljoin(str(base), data.strip()))
     except (httpx2.InvalidURL, ValueError):
         what = "names an endpoint that is no address"
-        raise TroubleError(Trouble(what, "The server is at fault.", lasting=True)) from None
+        raise ConnectionFailed(ConnectionFailure(what, "The server is at fault.", lasting=True)) from None
     same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
     if not same or url.userinfo not in (b"", base.userinfo):
         what = f"wants its messages sent to another origin, {shown_url(str(url))}; nothing was sent there"
         todo = "Use the address of that server, if you trust it."
-        raise TroubleError(Trouble(what, todo, lasting=True))
+        raise ConnectionFailed(ConnectionFailure(what, todo, lasting=True))
     return url

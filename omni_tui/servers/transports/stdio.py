@@ -15,14 +15,14 @@ import subprocess
 import threading
 from types import TracebackType
 
-from omni_tui.config.inherit import inherited
-from omni_tui.config.launch import program_of
-from omni_tui.config.spec import DEFINED, ServerSpec
+from omni_tui.config.server_environment import inherited_environment
+from omni_tui.config.server_program import program_of
+from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
 from omni_tui.servers import priority, reaper
-from omni_tui.servers.health import Trouble, TroubleError, see_log
-from omni_tui.servers.log import ServerLog
+from omni_tui.servers.health import ConnectionFailed, ConnectionFailure, suggest_log
+from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
-from omni_tui.servers.transports.answers import OpenRequests
+from omni_tui.servers.transports.json_rpc import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
 
 STEP = 1.0
@@ -33,10 +33,10 @@ _LAST_BREATH = 0.25
 
 def environment(spec: ServerSpec, marker: dict[str, str]) -> dict[str, str]:
     """Return the whole environment of a server's process."""
-    return inherited(spec, os.environ) | spec.env | marker
+    return inherited_environment(spec, os.environ) | spec.env | marker
 
 
-class Child:
+class ServerProcess:
     """A spawned process and the news of its end."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
@@ -90,7 +90,7 @@ class Child:
 class StdioTransport:
     """Async context manager that runs a server and yields the two streams for the SDK's `Client`.
 
-    Entering raises `TroubleError` if the program cannot be started. Leaving ends the process and
+    Entering raises `ConnectionFailed` if the program cannot be started. Leaving ends the process and
     all of its group: end of input, a second, SIGTERM, a second, SIGKILL; also if it is cancelled.
     """
 
@@ -98,11 +98,11 @@ class StdioTransport:
     absent = False
     forgotten = False
 
-    def __init__(self, spec: ServerSpec, processes: Processes, log: ServerLog) -> None:
+    def __init__(self, spec: ServerSpec, processes: Processes, log: ServerLogBuffer) -> None:
         self._spec = spec
         self._processes = processes
         self._server_log = log
-        self._child: Child | None = None
+        self._child: ServerProcess | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._yields = False
         self._death: int | None = None
@@ -146,8 +146,8 @@ class StdioTransport:
             raise
         return process
 
-    def _attach(self, process: subprocess.Popen[bytes]) -> Child:
-        child = self._child = Child(process)
+    def _attach(self, process: subprocess.Popen[bytes]) -> ServerProcess:
+        child = self._child = ServerProcess(process)
         pipes = (child.process.stdin, child.process.stdout, child.process.stderr)
         stdin, stdout, stderr = (pipe.fileno() for pipe in pipes if pipe is not None)
         requests = OpenRequests()
@@ -174,19 +174,23 @@ class StdioTransport:
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
 
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ConnectionFailure | None:
         """Return why the connection ended, as far as the process tells; valid after leaving."""
         if self._child is None:
             return None
         if self._reader.fault:
-            return Trouble(self._reader.fault, f"The server is at fault. {see_log(self._spec.name)}")
+            return ConnectionFailure(
+                self._reader.fault, f"The server is at fault. {suggest_log(self._spec.name)}"
+            )
         if self._death is None:
             return None
         words = self._server_log.last_words
         how = f"exited with code {self._death}"
         if self._death < 0:
             how = f"was ended by {_signal_name(-self._death)}"
-        return Trouble(f"it {how}" + (f": {words}" if words else ""), see_log(self._spec.name))
+        return ConnectionFailure(
+            f"it {how}" + (f": {words}" if words else ""), suggest_log(self._spec.name)
+        )
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         try:
@@ -204,9 +208,9 @@ class StdioTransport:
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
-            raise TroubleError(_why_not(self._spec, error)) from error
+            raise ConnectionFailed(_why_not(self._spec, error)) from error
 
-    async def _follow(self, child: Child) -> None:
+    async def _follow(self, child: ServerProcess) -> None:
         """End the stream as soon as the process is gone, though a grandchild may still hold the pipe."""
         tries = 0
         while not self._yields and tries < priority.TRIES and not await child.wait(priority.AGAIN_S):
@@ -217,7 +221,7 @@ class StdioTransport:
             self._death = child.returncode
         self._reader.drain()
 
-    async def _stop(self, child: Child) -> None:
+    async def _stop(self, child: ServerProcess) -> None:
         process = child.process
         try:
             if self._reader.eof and await child.wait(_LAST_BREATH):
@@ -238,7 +242,7 @@ class StdioTransport:
                 if pipe is not None:
                     pipe.close()
 
-    async def _end_group(self, child: Child) -> None:
+    async def _end_group(self, child: ServerProcess) -> None:
         """End what is left of the group, and unregister it."""
         if child.exited.is_set() and not child.signal_group(0):
             await self._unregister(child)
@@ -250,7 +254,7 @@ class StdioTransport:
         if await asyncio.to_thread(reaper.end_all, group, "", grace=0.0, term=STEP):
             await self._unregister(child)
 
-    async def _unregister(self, child: Child) -> None:
+    async def _unregister(self, child: ServerProcess) -> None:
         try:
             threads = self._processes.threads
             begun = asyncio.get_running_loop().run_in_executor(
@@ -269,14 +273,18 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _why_not(spec: ServerSpec, error: OSError | ValueError) -> Trouble:
+def _why_not(spec: ServerSpec, error: OSError | ValueError) -> ConnectionFailure:
     """Say why a program could not be started."""
     start = f"cannot start '{spec.command}'"
     if isinstance(error, ValueError):
-        return Trouble(f"{start}: {error}", f"Correct the command in {DEFINED[spec.source]}.", lasting=True)
+        return ConnectionFailure(
+            f"{start}: {error}", f"Correct the command in {SOURCE_WORDS[spec.source]}.", lasting=True
+        )
     if spec.cwd and error.filename == spec.cwd:
-        return Trouble(
-            f"{start}: no such folder: {spec.cwd}", f"Correct cwd in {DEFINED[spec.source]}.", lasting=True
+        return ConnectionFailure(
+            f"{start}: no such folder: {spec.cwd}",
+            f"Correct cwd in {SOURCE_WORDS[spec.source]}.",
+            lasting=True,
         )
     reasons = {
         errno.ENOENT: "no such program; check command/PATH",
@@ -288,8 +296,8 @@ def _why_not(spec: ServerSpec, error: OSError | ValueError) -> Trouble:
     }
     why = reasons.get(error.errno or 0, error.strerror or str(error))
     lasting = error.errno not in (errno.EMFILE, errno.EAGAIN)
-    return Trouble(
+    return ConnectionFailure(
         f"{start}: {why}",
-        f"Correct the command in {DEFINED[spec.source]}, then reconnect.",
+        f"Correct the command in {SOURCE_WORDS[spec.source]}, then reconnect.",
         lasting=lasting,
     )

@@ -14,10 +14,17 @@ from typing import Any
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
-from omni_tui.servers import Dispatch, Offers, Processes, RawResult, Registry, ToolDefinition
-from omni_tui.servers.approach import WayMemory
-from omni_tui.servers.asks import Asker
-from omni_tui.servers.auth import Store
+from omni_tui.servers import (
+    Dispatch,
+    Processes,
+    PromptsAndResources,
+    RawResult,
+    ServerRegistry,
+    ToolDefinition,
+)
+from omni_tui.servers.auth import SignInStore
+from omni_tui.servers.connect_strategy import KnownTransportStore
+from omni_tui.servers.server_request_types import OnServerRequest
 
 SERVER = str(Path(__file__).with_name("server.py"))
 PATIENCE = 60.0
@@ -44,20 +51,20 @@ class Harness:
         folder: Path,
         authority: Callable[[Dispatch], bool] = lambda dispatch: True,
         max_starts: int = 4,
-        memory: WayMemory | None = None,
-        store: Store | None = None,
-        asker: Asker | None = None,
+        memory: KnownTransportStore | None = None,
+        store: SignInStore | None = None,
+        asker: OnServerRequest | None = None,
     ) -> None:
         self.processes = Processes(folder, f"test-{uuid.uuid4().hex}")
         self.events: list[Event] = []
         self.tools: dict[str, list[ToolDefinition]] = {}
-        self.offers: dict[str, Offers] = {}
+        self.offers: dict[str, PromptsAndResources] = {}
         self.listings: list[str] = []
         self.gone: list[str] = []
         self.rounds: list[tuple[str, int]] = []
         self._news = asyncio.Event()
         self._calls = 0
-        self.registry = Registry(
+        self.registry = ServerRegistry(
             authority=authority,
             processes=self.processes,
             on_event=self._on_event,

@@ -1,0 +1,362 @@
+"""Asking the model once: the request, its stream to the screen, what is tried again and written down."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.deltas import Deltas
+from omni_tui.agents.request_builder import RequestBuilder
+from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
+from omni_tui.models.base import (
+    UNFINISHED,
+    Message,
+    Model,
+    ModelError,
+    ModelEvent,
+    ModelReply,
+    ModelRequest,
+    TextPart,
+    ThoughtPart,
+    ToolCall,
+    ToolSpec,
+)
+from omni_tui.models.budget import BudgetExceeded, forecast
+from omni_tui.models.message_history import estimate, plain_arguments
+from omni_tui.models.model_chain import ChainCursor, ModelSwitch
+from omni_tui.models.window import ContextWindowExceeded
+from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
+from omni_tui.protocol.models import ModelFellBack
+from omni_tui.resilience.retry import Retry, with_retries
+from omni_tui.security.text import safe, safe_line
+
+logger = logging.getLogger(__name__)
+
+CUT_NOTE = "\n\n[cut off here]"
+
+
+class ModelClient:
+    """One turn's questions to its model. `expect` hears of an answer's calls before it is written down."""
+
+    def __init__(
+        self,
+        writer: TurnWriter,
+        model: Model,
+        policy: ChatPolicy,
+        expect: Callable[[Sequence[ToolCall]], None],
+    ) -> None:
+        self._writer = writer
+        self._walk = ChainCursor(model)
+        self._policy = policy
+        self._expect = expect
+        self._preparer = RequestBuilder(writer, policy)
+        self._halved = False
+        self._message = ""
+        self._thought: list[str] = []
+        self._text: list[str] = []
+        self._kept = ""
+        self._hold = 0
+        self._sent: ModelRequest | None = None
+        self.asked = 0
+
+    @property
+    def _model(self) -> Model:
+        return self._walk.model
+
+    async def ask(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+        """Return a finished answer, written down with its calls and its price.
+
+        Raises `ModelError` when it cannot be had, `TurnStopped` when it says nothing.
+        """
+        if self._policy.admit is not None:
+            self._policy.admit()
+        self.asked += 1
+        try:
+            return await self._answered(await self._from_any(tools), tools)
+        finally:
+            self._free()
+
+    async def _answered(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> ModelReply:
+        self._kept = ""
+        if reply.message.calls and reply.finish in UNFINISHED:
+            await self._keep_words(reply, tools)
+            raise _unfinished(reply)
+        reply = _with_plain_arguments(reply)
+        if not reply.message.text.strip() and not reply.message.calls:
+            await self._writer.commit(*self._price(reply.usage, tools))
+            raise _empty(reply, self._model.name)
+        await self._keep(reply, tools)
+        return reply
+
+    def last_words(self) -> list[AnyEvent]:
+        """Return the events that keep what was said before the answer broke off; none if nothing was."""
+        events = self._spoken(partial=True)
+        text = "".join(self._text) or self._kept
+        self._forget()
+        self._kept = ""
+        if text.strip():
+            events.append(self._writer.message(Message(role="assistant", text=text + CUT_NOTE)))
+        return events
+
+    # --- one request ----------------------------------------------------------------------------
+
+    async def _from_any(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+        """Ask the model, and where it fails those that stand in for it."""
+        await self._fell_back(self._walk.begin())
+        while True:
+            try:
+                reply = await self._with_room(tools)
+            except ModelError as error:
+                step = self._walk.failed(error)
+                if step is None:
+                    raise
+                self._halved = False
+                await self._fell_back(step)
+            except BaseException:
+                self._walk.released()
+                raise
+            else:
+                self._walk.succeeded()
+                return reply
+
+    async def _fell_back(self, step: ModelSwitch | None) -> None:
+        if step is None:
+            return
+        event = ModelFellBack(
+            turn=self._writer.turn,
+            agent=self._writer.agent,
+            model=safe_line(step.model),
+            to=safe_line(step.to),
+            reason=safe_line(step.reason, limit=400),
+            todo=safe_line(step.todo, limit=400),
+        )
+        await self._writer.commit(event)
+
+    async def _with_room(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+        try:
+            return await self._with_retries(tools)
+        except ModelError as error:
+            if error.kind != "overflow" or self._halved or isinstance(error, ContextWindowExceeded):
+                raise
+            self._halved = True
+            self._preparer.overflowed(self._model, error.window)
+            self._retrying(Retry(2, 2, 0.0, error))
+            try:
+                return await self._with_retries(tools)
+            except ContextWindowExceeded as nothing_left:
+                nothing_left.what = f"{error.what}; {nothing_left.what}"
+                raise
+
+    async def _with_retries(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+        async def attempt(_: int) -> ModelReply:
+            return await self._attempt(tools)
+
+        # Who is asked only to find out whether it answers again is asked once.
+        policy = replace(self._policy.retry, delays=()) if self._walk.probing else self._policy.retry
+        return await with_retries(attempt, policy, self._retrying)
+
+    async def _attempt(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+        request = await self._request(tools)
+        self._reserve(request)
+        # Random, since a turn that is gone on with must not use the ids of before again.
+        self._message = f"m-{uuid.uuid4().hex[:12]}"
+        self._forget()
+        writer = self._writer
+        deltas = Deltas(writer.host.live, writer.turn, self._message, agent=writer.agent)
+        try:
+            return await self._listen(request, deltas)
+        except ModelError as error:
+            events = self._spoken(partial=True, used=error.usage)
+            self._kept = "".join(self._text) or self._kept
+            self._forget()
+            await self._writer.commit(*events)
+            raise
+        finally:
+            deltas.flush()
+
+    async def _listen(self, request: ModelRequest, deltas: Deltas) -> ModelReply:
+        stream = self._model.stream(request)
+        try:
+            reply = await self._read(stream, deltas)
+        except ModelError:
+            raise
+        except Exception as error:
+            logger.exception("the model %s broke", self._model.name)
+            raise ModelError(
+                "permanent",
+                f"the model broke inside Omni TUI: {type(error).__name__}",
+                todo="the log has the details; try another model",
+            ) from error
+        finally:
+            await _close(stream)
+        if reply is not None and reply.message.calls and reply.finish in UNFINISHED:
+            return reply  # Sent again it would end at the same place.
+        if reply is None or not reply.complete:
+            what = "the answer ended before it was finished"
+            if reply is not None and reply.message.calls:
+                what += ", in the middle of a tool call; nothing of it was run"
+            raise ModelError("cut", what, todo="send again", usage=reply.usage if reply else None)
+        return reply
+
+    async def _read(self, stream: AsyncGenerator[ModelEvent, None], deltas: Deltas) -> ModelReply | None:
+        async for event in stream:
+            if isinstance(event, TextPart):
+                self._text.append(event.text)
+                if self._policy.spoken:
+                    deltas.answer(event.text)
+            elif isinstance(event, ThoughtPart):
+                self._thought.append(event.text)
+                deltas.thought(event.text)
+            else:
+                return event
+        return None
+
+    async def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
+        return await self._preparer.request(self._model, tools)
+
+    # --- the budget -----------------------------------------------------------------------------
+
+    def _reserve(self, request: ModelRequest) -> None:
+        """Hold back what a request may use. Raises `TurnStopped` where that would pass a budget."""
+        self._free()
+        self._sent = request
+        if self._policy.budget is None:
+            return
+        wanted = forecast(self._model, request)
+        try:
+            self._hold = self._policy.budget.hold(self._writer.turn, self._model.name, wanted)
+        except BudgetExceeded as over:
+            raise TurnStopped("limit", over.reason, over.todo, "budget") from None
+
+    def _lost(self, used: Usage | None) -> list[AnyEvent]:
+        """Return the price of an answer that began and broke off: providers count it too.
+
+        It is estimated where the model does not say what was `used`.
+        """
+        if used is not None:
+            self._sent = None
+            return [UsageChanged(turn=self._writer.turn, usage=used, agent=self._writer.agent)]
+        if self._sent is None:
+            return []
+        wanted, self._sent = forecast(self._model, self._sent), None
+        said = estimate([Message(role="assistant", text="".join((*self._thought, *self._text)))])
+        usage = Usage(input=wanted.input, output=said, cost=wanted.cost, estimated=True)
+        return [UsageChanged(turn=self._writer.turn, usage=usage, agent=self._writer.agent)]
+
+    def _free(self) -> None:
+        if self._policy.budget is not None:
+            self._policy.budget.free(self._hold)
+
+    def _retrying(self, retry: Retry) -> None:
+        event = Retrying(
+            turn=self._writer.turn,
+            attempt=retry.attempt,
+            of=retry.of,
+            delay_s=retry.delay_s,
+            reason=safe_line(retry.error.what, limit=400),
+            agent=self._writer.agent,
+        )
+        self._writer.host.live(event)
+
+    # --- what is written down -------------------------------------------------------------------
+
+    async def _keep(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> None:
+        self._text = [reply.message.text]
+        if reply.thought:
+            self._thought.append(f"\n\n{reply.thought}")
+        events = [
+            *self._spoken(label=reply.label),
+            *self._price(reply.usage, tools),
+            self._writer.message(reply.message),
+        ]
+        self._forget()
+        # From here on the commit is carried through, so the calls will need their results.
+        self._expect(reply.message.calls)
+        await self._writer.commit(*events)
+
+    async def _keep_words(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> None:
+        """Write down what was said before a call that was not finished, and what it used."""
+        self._text, self._sent = [reply.message.text], None
+        events = [*self._spoken(partial=True), *self._price(reply.usage, tools)]
+        self._forget()
+        if text := reply.message.text.strip():
+            events.append(self._writer.message(Message(role="assistant", text=text + CUT_NOTE)))
+        await self._writer.commit(*events)
+
+    def _price(self, usage: Usage, tools: tuple[ToolSpec, ...]) -> list[AnyEvent]:
+        window = self._model.context_window()
+        share = min((usage.input + usage.output) / window, 1.0) if window else None
+        writer = self._writer
+        return [UsageChanged(turn=writer.turn, usage=usage, context=share, agent=writer.agent)]
+
+    def _spoken(
+        self, *, partial: bool = False, label: str = "", used: Usage | None = None
+    ) -> list[AnyEvent]:
+        events: list[AnyEvent] = []
+        turn, message, agent = self._writer.turn, self._message, self._writer.agent
+        if thought := "".join(self._thought).strip():
+            events.append(Thought(turn=turn, message=message, text=safe(thought), agent=agent))
+        if self._policy.spoken and (text := "".join(self._text)).strip():
+            words = safe_line(label or self._walk.label)
+            events.append(
+                Answer(
+                    turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent
+                )
+            )
+        if partial and (events or used is not None):
+            events += self._lost(used)
+        return events
+
+    def _forget(self) -> None:
+        self._thought = []
+        self._text = []
+
+
+def _with_plain_arguments(reply: ModelReply) -> ModelReply:
+    calls = tuple(
+        msgspec.structs.replace(call, arguments=plain_arguments(call.arguments))
+        for call in reply.message.calls
+    )
+    if calls == reply.message.calls:
+        return reply
+    return msgspec.structs.replace(reply, message=msgspec.structs.replace(reply.message, calls=calls))
+
+
+async def _close(stream: AsyncGenerator[ModelEvent, None]) -> None:
+    try:
+        await stream.aclose()
+    except Exception:
+        logger.exception("a model's stream could not be closed")
+
+
+_MORE_ROOM = "raise max_tokens in the config's table model, or ask for less at once"
+_MORE_WINDOW = "begin a new session, or choose a model with a larger window"
+
+
+def _unfinished(reply: ModelReply) -> TurnStopped:
+    """Say why an answer ended within a call."""
+    behind = "in a call; nothing of it was run"
+    if reply.finish == "filtered":
+        what = f"the provider's content filter stopped the answer {behind}"
+        return TurnStopped("failed", what, "ask in other words")
+    if reply.finish == "window":
+        return TurnStopped("limit", f"the model's window was full {behind}", _MORE_WINDOW)
+    return TurnStopped("limit", f"the model's output limit was reached {behind}", _MORE_ROOM)
+
+
+def _empty(reply: ModelReply, name: str) -> TurnStopped:
+    if reply.finish == "length":
+        what = "the model's output limit was reached before it began to answer"
+        return TurnStopped("limit", what, _MORE_ROOM)
+    if reply.finish == "window":
+        return TurnStopped("limit", "the model's window was full before it began to answer", _MORE_WINDOW)
+    if reply.finish == "filtered":
+        return TurnStopped(
+            "failed", "the provider's content filter stopped the answer", "ask in other words"
+        )
+    return TurnStopped("failed", f"{name} sent an empty answer", "send again, or choose another model")

@@ -1,0 +1,404 @@
+"""Plans as data: read strictly from what a model or a person wrote, judged against the tools there are.
+
+Pure functions. Names of tasks in a draft are the writer's own; ids and agent paths are ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omni_tui.agents.plan import Plan, PlannableTools, PlannedPhase, PlannedTask
+from omni_tui.security.text import strip_invisible
+
+MAX_PHASES = 8
+MAX_IN_PHASE = 32
+MAX_TASKS = 40
+MAX_TITLE = 200
+MAX_TEXT = 4_000
+MAX_DRAFT = 200_000
+"""Longest draft that is read at all, in characters."""
+MAX_PLAN = 60_000
+"""Longest plan, in characters of its exact JSON: with what is shown of it, it must fit a frame."""
+
+_PLAN_KEYS = {"analysis", "phases"}
+_PHASE_KEYS = {"title", "tasks"}
+_TASK_KEYS = {"id", "title", "goal", "servers", "tools", "after"}
+_ANSWERS = {"phases", "answer", "go_on"}
+_FENCE = re.compile(r"(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^`\s]*)")
+_THINKING = re.compile(r"\s*<(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
+_START = re.compile(r'\{\s*"')
+_MAX_STARTS = 60
+_MAX_PROBLEMS = 12
+
+
+class InvalidPlan(Exception):
+    """A draft that is no plan. `problems` say what is wrong, for the model or the person to mend."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems[:_MAX_PROBLEMS]))
+        self.problems = problems[:_MAX_PROBLEMS]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectAnswer:
+    """The model's word that nothing is to be planned: the answer itself."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuePlan:
+    """The model's word that a plan goes on as it is, though a task of it failed."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanConstraints:
+    """What a draft is judged against.
+
+    `offer`: the tools there are. `done`: ids of tasks that are done already, which tasks may come
+    after. `phases`, `tasks`: how many of each were numbered before in this turn.
+    """
+
+    offer: PlannableTools
+    done: frozenset[str] = frozenset()
+    phases: int = 0
+    tasks: int = 0
+
+
+def read_draft(
+    text: str, scope: PlanConstraints, *, again: bool = False
+) -> Plan | DirectAnswer | ContinuePlan:
+    """Read what a model answered when it was asked for a plan; `again` where it may also go on.
+
+    Raises `InvalidPlan`.
+    """
+    value = _object(text)
+    keys = set(value)
+    if keys <= {"analysis", "answer"} and "answer" in keys and not again:
+        return DirectAnswer(_text(value["answer"], "answer", 20_000))
+    if keys <= {"analysis", "go_on"} and "go_on" in keys and again:
+        return ContinuePlan(_text(value["go_on"], "go_on", MAX_TEXT))
+    return _plan(value, scope)
+
+
+def read_plan(text: str, scope: PlanConstraints) -> Plan:
+    """Read a plan that a person edited. Raises `InvalidPlan`."""
+    return _plan(_object(text), scope)
+
+
+# --- JSON -------------------------------------------------------------------------------------
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Return the one object in a text: the whole, or one in prose, in a fence or after thinking.
+
+    Raises `InvalidPlan`, about the most likely place, where there is none or more than one.
+    """
+    if len(text) > MAX_DRAFT:
+        raise InvalidPlan(f"it is longer than {MAX_DRAFT} characters")
+    try:
+        return _strict(text)
+    except InvalidPlan as error:
+        fenced: list[str] = []
+        for said in _said(text):
+            fenced = list(_fenced(said))
+            for found in (_decoded(fenced), _embedded(said)):
+                if (only := _only(list(found))) is not None:
+                    return only
+        if len(fenced) == 1:
+            return _strict(fenced[0])
+        raise error
+
+
+def _strict(body: str) -> dict[str, Any]:
+    try:
+        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+    except RecursionError:
+        raise InvalidPlan("it is nested too deeply") from None
+    except ValueError as error:
+        raise InvalidPlan(f"it is not one JSON object: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidPlan("it is JSON, but not an object")
+    return value
+
+
+def _fenced(text: str) -> Iterator[str]:
+    """Yield what stands in fences that may hold JSON."""
+    inside: list[str] | None = None
+    marks, wanted = "", False
+    for line in text.splitlines():
+        bare = line.strip()
+        if inside is None and (opening := _FENCE.fullmatch(bare)):
+            inside, marks = [], opening["marks"]
+            wanted = opening["info"].lower() in ("", "json", "json5", "jsonc")
+        elif inside is not None and bare == marks:
+            if wanted:
+                yield "\n".join(inside)
+            inside = None
+        elif inside is not None:
+            inside.append(line)
+
+
+def _said(text: str) -> Iterator[str]:
+    """Yield what may be the answer in a text: what stands behind its thinking, then the whole."""
+    opening = _THINKING.match(text)
+    endings = [match.end() for match in _THOUGHT.finditer(text)]
+    if endings:
+        yield text[endings[-1] :]
+        if opening and endings[0] != endings[-1]:
+            yield text[endings[0] :]
+    # A closing tag may stand in a goal as well.
+    if not opening:
+        yield text
+
+
+def _decoded(bodies: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the texts that are an object that answers."""
+    for body in bodies:
+        try:
+            value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict) and value.keys() & _ANSWERS:
+            yield value
+
+
+def _embedded(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a text that answer; those within others are not looked at."""
+    decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).raw_decode
+    at = 0
+    for _ in range(_MAX_STARTS):
+        start = _START.search(text, at)
+        if start is None:
+            return
+        try:
+            value, at = decode(text, start.start())
+        except (ValueError, RecursionError):
+            at = start.end()
+            continue
+        if isinstance(value, dict) and value.keys() & _ANSWERS:
+            yield value
+
+
+def _only(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the one object among those found, None if there is none. Raises `InvalidPlan` for several."""
+    if any(each != found[0] for each in found):
+        raise InvalidPlan(f"there are {len(found)} different answers in it; answer with one JSON object")
+    return found[0] if found else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key is there twice")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+# --- judging ----------------------------------------------------------------------------------
+
+
+def _plan(value: dict[str, Any], scope: PlanConstraints) -> Plan:
+    problems = list(_form_problems(value))
+    if problems:
+        raise InvalidPlan(*problems)
+    analysis = _clean(value["analysis"])
+    drafts = [task for phase in value["phases"] for task in phase["tasks"]]
+    names = [_name(task, at) for at, task in enumerate(drafts, 1)]
+    problems = [
+        *_size_problems(analysis, value["phases"], drafts),
+        *_name_problems(names, scope),
+        *_tool_problems(drafts, names, scope),
+        *_order_problems(value["phases"], names, scope),
+    ]
+    if problems:
+        raise InvalidPlan(*problems)
+    plan = Plan(analysis, tuple(_numbered(value["phases"], names, scope)))
+    if len(plan.to_json()) > MAX_PLAN:
+        raise InvalidPlan(f"the whole plan is longer than {MAX_PLAN} characters; say less in each goal")
+    return plan
+
+
+def _form_problems(value: dict[str, Any]) -> Iterator[str]:
+    yield from _keys(value, _PLAN_KEYS, "the plan")
+    if not isinstance(value.get("analysis"), str):
+        yield "`analysis` must be a text"
+    phases = value.get("phases")
+    if not isinstance(phases, list):
+        yield "`phases` must be a list"
+        return
+    for number, phase in enumerate(phases, 1):
+        where = f"phase {number}"
+        if not isinstance(phase, dict):
+            yield f"{where} must be an object"
+            continue
+        yield from _keys(phase, _PHASE_KEYS, where)
+        if not isinstance(phase.get("title"), str):
+            yield f"`title` of {where} must be a text"
+        if not isinstance(phase.get("tasks"), list):
+            yield f"`tasks` of {where} must be a list"
+            continue
+        for at, task in enumerate(phase["tasks"], 1):
+            yield from _task_form(task, f"task {at} of {where}")
+
+
+def _task_form(task: Any, where: str) -> Iterator[str]:
+    if not isinstance(task, dict):
+        yield f"{where} must be an object"
+        return
+    yield from _keys(task, _TASK_KEYS, where)
+    for key in ("title", "goal"):
+        if not isinstance(task.get(key), str):
+            yield f"`{key}` of {where} must be a text"
+    if not isinstance(task.get("id", ""), str):
+        yield f"`id` of {where} must be a text"
+    for key in ("servers", "tools", "after"):
+        names = task.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            yield f"`{key}` of {where} must be a list of texts"
+
+
+def _keys(value: dict[str, Any], known: set[str], where: str) -> Iterator[str]:
+    for key in list(value.keys() - known)[:3]:
+        yield f"{where} has a key {json.dumps(key[:40])} that means nothing here"
+
+
+def _size_problems(analysis: str, phases: list[Any], drafts: list[Any]) -> Iterator[str]:
+    if not drafts or not all(phase["tasks"] for phase in phases):
+        yield "a plan needs a task, and so does each of its phases"
+    if len(analysis) > MAX_TEXT:
+        yield f"`analysis` is longer than {MAX_TEXT} characters"
+    if len(phases) > MAX_PHASES:
+        yield f"there are {len(phases)} phases; {MAX_PHASES} at most"
+    if len(drafts) > MAX_TASKS:
+        yield f"there are {len(drafts)} tasks; {MAX_TASKS} at most"
+    for number, phase in enumerate(phases, 1):
+        if len(phase["tasks"]) > MAX_IN_PHASE:
+            yield f"phase {number} has {len(phase['tasks'])} tasks; {MAX_IN_PHASE} at most"
+        if not 0 < len(_clean(phase["title"])) <= MAX_TITLE:
+            yield f"the title of phase {number} must have 1 to {MAX_TITLE} characters"
+    for at, task in enumerate(drafts, 1):
+        yield from _text_problems(task, at)
+
+
+def _text_problems(task: dict[str, Any], at: int) -> Iterator[str]:
+    for key, limit in (("title", MAX_TITLE), ("goal", MAX_TEXT)):
+        if not 0 < len(_clean(task[key])) <= limit:
+            yield f"`{key}` of task {at} must have 1 to {limit} characters"
+
+
+def _name_problems(names: list[str], scope: PlanConstraints) -> Iterator[str]:
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"more than one task has the id {json.dumps(name[:40])}"
+    for name in sorted(set(names) & scope.done):
+        yield f"the id {json.dumps(name)} is that of a task which is done; take another"
+
+
+def _tool_problems(drafts: list[Any], names: list[str], scope: PlanConstraints) -> Iterator[str]:
+    servers = {tool.server for tool in scope.offer.values()}
+    for task, name in zip(drafts, names, strict=True):
+        for tool in task.get("tools", []):
+            if tool not in scope.offer:
+                near = difflib.get_close_matches(tool[:200], list(scope.offer), n=2, cutoff=0.5)
+                hint = f"; nearest: {', '.join(near)}" if near else ""
+                yield f"task {name[:40]}: there is no tool {json.dumps(tool[:120])}{hint}"
+        reached = {scope.offer[tool].server for tool in task.get("tools", []) if tool in scope.offer}
+        for server in dict.fromkeys(task.get("servers", [])):
+            if server not in servers:
+                yield f"task {name[:40]}: there is no server {json.dumps(server[:120])}"
+            elif server not in reached:
+                yield f"task {name[:40]}: the server {json.dumps(server[:120])} is named, but no tool of it"
+
+
+def _order_problems(phases: list[Any], names: list[str], scope: PlanConstraints) -> Iterator[str]:
+    """Say which tasks come after something that is not there, is later, or waits for them in turn."""
+    place: dict[str, int] = {}
+    after: dict[str, list[str]] = {}
+    left = iter(names)
+    for number, phase in enumerate(phases):
+        for task in phase["tasks"]:
+            name = next(left)
+            place[name], after[name] = number, list(task.get("after", []))
+    for name, before in after.items():
+        for other in before:
+            if other in scope.done:
+                continue
+            if other not in place:
+                yield f"task {name[:40]} comes after {json.dumps(other[:40])}, which is no task"
+            elif place[other] > place[name]:
+                yield f"task {name[:40]} comes after {other[:40]}, which is in a later phase"
+    circle = find_cycle(after)
+    if circle:
+        yield "tasks wait for each other: " + " after ".join(name[:40] for name in circle)
+
+
+def find_cycle(after: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return names that wait for each other, the first of them again at the end; () if none do."""
+    over: set[str] = set()
+    for start in after:
+        path: list[str] = [start]
+        branches = [iter(after[start])]
+        while branches and start not in over:
+            following = next(branches[-1], None)
+            if following is None:
+                over.add(path.pop())
+                branches.pop()
+            elif following in path:
+                return (*path[path.index(following) :], following)
+            elif following in after and following not in over:
+                path.append(following)
+                branches.append(iter(after[following]))
+    return ()
+
+
+# --- numbering --------------------------------------------------------------------------------
+
+
+def _name(task: Mapping[str, Any], at: int) -> str:
+    return str(task.get("id") or "").strip() or f"#{at}"
+
+
+def _numbered(phases: list[Any], names: list[str], scope: PlanConstraints) -> Iterator[PlannedPhase]:
+    ids = {name: f"t{scope.tasks + at}" for at, name in enumerate(names, 1)}
+    left = iter(names)
+    for number, phase in enumerate(phases, scope.phases + 1):
+        tasks = tuple(_task(task, ids[next(left)], f"p{number}", ids, scope) for task in phase["tasks"])
+        yield PlannedPhase(f"p{number}", _clean(phase["title"]), tasks)
+
+
+def _task(
+    draft: Mapping[str, Any], ident: str, phase: str, ids: Mapping[str, str], scope: PlanConstraints
+) -> PlannedTask:
+    tools = tuple(dict.fromkeys(draft.get("tools", [])))
+    return PlannedTask(
+        id=ident,
+        agent=f"root/{phase}/{ident}",
+        title=_clean(draft["title"]),
+        goal=_clean(draft["goal"]),
+        servers=tuple(dict.fromkeys(scope.offer[tool].server for tool in tools)),
+        tools=tools,
+        after=tuple(dict.fromkeys(ids.get(other, other) for other in draft.get("after", []))),
+    )
+
+
+def _clean(text: str) -> str:
+    return strip_invisible(text)[0].strip()
+
+
+def _text(value: Any, key: str, limit: int) -> str:
+    if not isinstance(value, str) or not _clean(value):
+        raise InvalidPlan(f"`{key}` must be a text")
+    if len(value) > limit:
+        raise InvalidPlan(f"`{key}` is longer than {limit} characters")
+    return _clean(value)

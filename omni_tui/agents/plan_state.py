@@ -1,0 +1,165 @@
+"""How far a plan has come: a fold over the events of one turn, the same live and after a restart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from omni_tui.agents.plan import Plan, PlannedTask, plan_of
+from omni_tui.models.base import Message
+from omni_tui.protocol.events import Event, ModelMessage
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged, PlanTaskState
+
+PLANNER_PATH = "root/plan"
+"""Path of the agent that plans; its messages never become part of the conversation."""
+
+WRONG = "[wrong]"
+"""How a message to the planner begins that says what is wrong with its draft."""
+
+GOES_ON = "[goes on]"
+"""How the message begins that closes a question whose answer was to go on."""
+
+_FAILED = re.compile(r"\A\[failed: (?P<ids>[\w, ]+)\]")
+OVER: frozenset[PlanTaskState] = frozenset(("done", "failed", "skipped", "stopped"))
+
+
+def failed_mark(ids: Iterable[str]) -> str:
+    """Return how the message to the planner begins that asks what to do about failed tasks."""
+    return f"[failed: {', '.join(ids)}]"
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """A task and what became of it so far."""
+
+    task: PlannedTask
+    state: PlanTaskState = "waiting"
+    attempt: int = 0
+    summary: str = ""
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class PlanRecord:
+    """A plan, the verdict on it, and its tasks by id."""
+
+    event: PlanProposed
+    plan: Plan
+    tasks: dict[str, TaskRecord]
+    verdict: PlanDecided | None = None
+    ended: PlanEnded | None = None
+
+    @property
+    def approved(self) -> bool:
+        """Whether it may be carried out."""
+        return self.verdict is not None and self.verdict.verdict == "approved"
+
+    def of(self, *states: PlanTaskState) -> list[TaskRecord]:
+        """Return the tasks in one of these states."""
+        return [record for record in self.tasks.values() if record.state in states]
+
+
+@dataclass(slots=True)
+class PlanState:
+    """All that is known of one turn's plans. `asked` is what the planner is at.
+
+    `asked`: "ask" (it has to be asked), "judge" (its draft has to be judged), "" (neither).
+    `repairs`: drafts in a row that were wrong. `considered`: failed tasks it was asked about.
+    `lanes`: the histories of the agents below the root, by path.
+    """
+
+    turn: str = ""
+    plans: dict[str, PlanRecord] = field(default_factory=dict)
+    lanes: dict[str, list[Message]] = field(default_factory=dict)
+    asked: Literal["ask", "judge", ""] = "ask"
+    repairs: int = 0
+    replans: int = 0
+    considered: set[str] = field(default_factory=set)
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    @property
+    def last(self) -> PlanRecord | None:
+        """The plan that was proposed last."""
+        return next(reversed(self.plans.values()), None)
+
+    @property
+    def running(self) -> PlanRecord | None:
+        """The plan that may be carried out now: the last that was approved."""
+        approved = [record for record in self.plans.values() if record.approved]
+        return approved[-1] if approved else None
+
+    @property
+    def open(self) -> PlanRecord | None:
+        """The plan that waits for a verdict."""
+        last = self.last
+        return last if last is not None and last.verdict is None else None
+
+    @property
+    def rejections(self) -> int:
+        """How many plans the person rejected."""
+        verdicts = [record.verdict for record in self.plans.values()]
+        return sum(verdict is not None and verdict.verdict == "rejected" for verdict in verdicts)
+
+    def done(self) -> dict[str, TaskRecord]:
+        """Return the tasks that are done, of all plans, by id."""
+        return {
+            ident: task
+            for record in self.plans.values()
+            for ident, task in record.tasks.items()
+            if task.state == "done"
+        }
+
+    def numbered(self) -> tuple[int, int]:
+        """Return how many phases and tasks the approved plans have; further ones count on from there."""
+        approved = [record.plan for record in self.plans.values() if record.approved]
+        return sum(len(plan.phases) for plan in approved), sum(len(plan.tasks) for plan in approved)
+
+    # --- folding --------------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> None:
+        """Take in an event of the turn; events that say nothing of plans are passed over."""
+        if isinstance(event, ModelMessage) and event.agent != "root":
+            message = msgspec.json.decode(event.body_json, type=Message)
+            self.lanes.setdefault(event.agent, []).append(message)
+            if event.agent == PLANNER_PATH:
+                self._planner(message)
+        elif isinstance(event, PlanProposed):
+            self._proposed(event)
+        elif isinstance(event, PlanDecided) and event.plan in self.plans:
+            self.plans[event.plan].verdict = event
+        elif isinstance(event, PlanTaskChanged):
+            self._changed(event)
+        elif isinstance(event, PlanEnded) and event.plan in self.plans:
+            self.plans[event.plan].ended = event
+
+    def _planner(self, message: Message) -> None:
+        if message.role == "assistant":
+            self.asked = "judge"
+        elif message.text.startswith(GOES_ON):
+            self.asked, self.repairs = "", 0
+        else:
+            wrong = message.text.startswith(WRONG)
+            self.repairs = self.repairs + 1 if wrong else 0
+            self.asked = "ask"
+            if failed := _FAILED.match(message.text):
+                self.considered.update(failed["ids"].split(", "))
+                self.replans += 1
+
+    def _proposed(self, event: PlanProposed) -> None:
+        plan = plan_of(event)
+        tasks = {task.id: TaskRecord(task) for task in plan.tasks}
+        self.plans[event.plan] = PlanRecord(event, plan, tasks)
+        self.asked, self.repairs = "", 0
+
+    def _changed(self, event: PlanTaskChanged) -> None:
+        record = self.plans.get(event.plan)
+        if record is None or event.task not in record.tasks:
+            return
+        task = record.tasks[event.task]
+        task.state, task.attempt = event.state, event.attempt
+        task.summary, task.reason = event.summary, event.reason

@@ -1,0 +1,199 @@
+"""Making a request: which tools it offers, what of the history fits, a summary for what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from omni_tui.agents.agent_host import ContextHost
+from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.system_prompt import system_prompt
+from omni_tui.agents.turn_writer import TurnWriter
+from omni_tui.models.base import (
+    Message,
+    Model,
+    ModelError,
+    ModelReply,
+    ModelRequest,
+    TextPart,
+    ToolSpec,
+    WindowFinder,
+)
+from omni_tui.models.budget import BudgetExceeded, forecast
+from omni_tui.models.builtin_tool_specs import READ_RESULT
+from omni_tui.models.message_history import estimate
+from omni_tui.models.summary import LONGEST, clean, digest, summary_request
+from omni_tui.models.window import FittedRequest, Window
+from omni_tui.protocol.context import ContextChanged, ContextPart, ContextSummarised, ShrunkResult
+from omni_tui.protocol.events import AnyEvent, Notice, Usage, UsageChanged
+from omni_tui.security.text import safe, safe_line
+
+logger = logging.getLogger(__name__)
+
+SUMMARY_S = 60.0
+_MANY = 500
+_ASK_LIMIT = 48_000
+_ASK_LEAST = 1_000
+_ASK_SHARE = 0.6
+
+
+class RequestBuilder:
+    """Makes the requests of one turn of an agent."""
+
+    def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
+        self._writer = writer
+        self._policy = policy
+        words = policy.system or system_prompt(policy.system_prompt, policy.instructions, goal=policy.goal)
+        self._system = Message(role="system", text=words)
+        host = writer.host
+        self._keeps = isinstance(host, ContextHost)
+        self._window = host.window(writer.agent) if isinstance(host, ContextHost) else Window()
+
+    async def request(self, model: Model, tools: tuple[ToolSpec, ...]) -> ModelRequest:
+        """Return the next request; what it carries is told to the faces. Raises `ModelError`."""
+        if isinstance(model, WindowFinder):
+            await model.look_up_window()
+        window, history = self._window, self._writer.host.history()
+        window.update(model, history)
+        offered = await self._offered(model, tools, history)
+        fitted = window.fit(model, self._system, offered)
+        if fitted.missing:
+            await self._summarise(model, fitted.missing)
+            fitted = window.fit(model, self._system, offered)
+        self._writer.host.live(self._told(model, fitted, len(offered), len(tools)))
+        return window.request(self._system, offered)
+
+    def overflowed(self, model: Model, window: int | None = None) -> None:
+        """Take note that the provider refused the last request as too long, and what it says it takes."""
+        self._window.overflowed(model, window)
+
+    async def _offered(
+        self, model: Model, tools: tuple[ToolSpec, ...], history: Sequence[Message]
+    ) -> tuple[ToolSpec, ...]:
+        window, offering = self._window, self._window.offering
+        if len(tools) > self._policy.offered and offering.index.fresh(tools) > _MANY:
+            # Reading thousands of descriptions takes too long for the loop that serves everybody.
+            await asyncio.to_thread(offering.index.update, tools)
+        limit = window.limit(model)
+        offered = offering.choose(
+            tools,
+            history,
+            limit=self._policy.offered,
+            pinned=self._policy.pinned,
+            room=limit // 2 if limit is not None else None,
+            cost=lambda tool: window.cost(model, tool),
+        )
+        return (*offered, READ_RESULT) if self._keeps and window.readable else offered
+
+    # --- summaries ------------------------------------------------------------------------------
+
+    async def _summarise(self, model: Model, missing: list[Message]) -> None:
+        """Have what is dropped summarised, by the model or else by rules, and journal it."""
+        before = self._window.summary()
+        earlier = before.text if before is not None else ""
+        what = (
+            f"Summarising {len(missing)} older messages, so that the conversation fits the model's window."
+        )
+        self._writer.host.live(Notice(level="info", what=safe(what)))
+        text, usage, reason = await self._ask(model, missing, earlier)
+        by_model = not reason
+        # What is shown and journalled is what the model is told, character for character.
+        summary = self._window.summarised(model, safe(text or digest(missing, earlier)), by_model=by_model)
+        turn, agent = self._writer.turn, self._writer.agent
+        events: list[AnyEvent] = [
+            ContextSummarised(
+                turn=turn,
+                upto=summary.upto,
+                mark=summary.mark,
+                text=safe(summary.text),
+                by_model=by_model,
+                reason=safe_line(reason, limit=400),
+                agent=agent,
+            )
+        ]
+        if usage is not None:
+            events.append(UsageChanged(turn=turn, usage=usage, agent=agent))
+        await self._writer.commit(*events)
+
+    async def _ask(
+        self, model: Model, missing: list[Message], earlier: str
+    ) -> tuple[str, Usage | None, str]:
+        """Return the model's summary, what it cost, and why there is none."""
+        limit = self._window.limit(model)
+        room = min(_ASK_LIMIT, limit * 2) if limit is not None else _ASK_LIMIT
+        request = summary_request(missing, earlier, room)
+        while limit is not None and room > _ASK_LEAST and model.count(request) > limit * _ASK_SHARE:
+            room //= 2  # Not every script has four characters to a token.
+            request = summary_request(missing, earlier, room)
+        budget, hold = self._policy.budget, 0
+        if budget is not None:
+            try:
+                hold = budget.hold(self._writer.turn, model.name, forecast(model, request))
+            except BudgetExceeded as over:
+                return "", None, over.reason
+        try:
+            return await self._hear(model, request)
+        finally:
+            if budget is not None:
+                budget.free(hold)
+
+    async def _hear(self, model: Model, request: ModelRequest) -> tuple[str, Usage | None, str]:
+        """Listen to a summary, within its time and length."""
+        stream = model.stream(request)
+        parts: list[str] = []
+        usage: Usage | None = None
+        reason = ""
+        try:
+            async with asyncio.timeout(SUMMARY_S):
+                async for event in stream:
+                    if isinstance(event, TextPart):
+                        parts.append(event.text)
+                    elif isinstance(event, ModelReply):
+                        parts, usage = [event.message.text], event.usage
+                        reason = "" if event.complete else "the summary ended before it was finished"
+                    if sum(map(len, parts)) > LONGEST:
+                        break
+        except ModelError as error:
+            reason, usage = error.what, error.usage or usage
+        except TimeoutError:
+            reason = f"the model did not finish within {SUMMARY_S:.0f} seconds"
+        except Exception as error:
+            logger.exception("the model %s broke while it summarised", model.name)
+            reason = f"the model broke: {type(error).__name__}"
+        finally:
+            await stream.aclose()
+        text = "" if reason else clean("".join(parts))
+        if usage is None and parts:
+            # It was not heard to the end; what it said was paid for all the same.
+            said = estimate([Message("assistant", "".join(parts))])
+            usage = Usage(input=estimate(request.messages), output=said, estimated=True)
+        return text, usage, reason or ("" if text else "the model's summary was empty")
+
+    # --- what is told ---------------------------------------------------------------------------
+
+    def _told(self, model: Model, fitted: FittedRequest, offered: int, tools: int) -> ContextChanged:
+        summary = self._window.used()
+        return ContextChanged(
+            turn=self._writer.turn,
+            agent=self._writer.agent,
+            model=safe_line(model.name),
+            parts=tuple(ContextPart(kind=kind, tokens=tokens) for kind, tokens in fitted.tokens.items()),
+            total=fitted.total,
+            limit=fitted.limit,
+            window=model.context_window(),
+            shrunk=tuple(
+                ShrunkResult(call=each.ref, tool=safe_line(each.name, limit=128), size=each.size)
+                for each in fitted.shrunk[-50:]
+            ),
+            shrunk_count=len(fitted.shrunk),
+            dropped=fitted.dropped,
+            summarised=summary.upto if summary is not None else 0,
+            by_model=summary is not None and summary.by_model,
+            summary=safe(summary.text, limit=8_000) if summary is not None else safe(""),
+            offered=offered,
+            tools=tools,
+            hits=fitted.hits,
+            misses=fitted.misses,
+            assumed=fitted.assumed,
+        )

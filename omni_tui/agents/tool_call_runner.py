@@ -1,0 +1,288 @@
+"""Carrying out the calls of one answer: together, each with exactly one result, guarded against loops."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from omni_tui.agents.agent_host import ToolOutcome
+from omni_tui.agents.builtin_tools import BuiltinTools
+from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
+from omni_tui.models.base import ToolCall, ToolSpec
+from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, BUILTIN_TOOLS
+from omni_tui.models.message_history import arguments_of, missing_result, tool_message
+from omni_tui.protocol.events import AnyEvent
+
+logger = logging.getLogger(__name__)
+
+_SCHEMA_EXCERPT = 1_500
+_REPEATED = (
+    "Not sent: this answer makes the very same call before, and that was sent. Look at the results first; "
+    "if you need the same call again, make it in your next answer."
+)
+
+
+class ToolCallRunner:
+    """The calls of one turn. `waiting` are those of the last answer that have no result yet."""
+
+    def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
+        self._writer = writer
+        self._policy = policy
+        self._meta = BuiltinTools(writer, policy)
+        self._seen: Counter[str] = Counter()
+        self._malformed = 0
+        self._rejected = 0
+        self._over: TurnStopped | None = None
+        self._most_equal: Counter[str] = Counter()
+        self._surplus: frozenset[str] = frozenset()
+        self.waiting: dict[str, ToolCall] = {}
+
+    def expect(self, calls: Sequence[ToolCall], answer: Sequence[ToolCall] | None = None) -> None:
+        """Take note of calls before they are written down, so that none can be forgotten.
+
+        `answer` are all the calls of their answer, where some of them have results already.
+        """
+        whole = calls if answer is None else answer
+        taken = {call.id for call in whole[: self._policy.max_calls]}
+        self._surplus = frozenset(call.id for call in calls if call.id not in taken)
+        self.waiting = {call.id: call for call in calls}
+
+    async def run(self, step: int, tools: Sequence[ToolSpec] | None) -> None:
+        """Carry out what is waiting; every result is on disk when this returns.
+
+        Without `tools` nothing is judged here: the host knows calls from before a restart.
+        Raises `TurnStopped` where the turn must not go on.
+        """
+        calls = list(self.waiting.values())
+        scope = self._policy.scope
+        known = (*tools, *BUILTIN_TOOLS) if tools is not None else ()
+        wrong = {call.id: _wrong_with(call, known, scope) for call in calls} if tools is not None else {}
+        refused = {call: words for call, words in wrong.items() if words}
+        refused |= {call: self._surplus_words() for call in self._surplus}
+        # Without tools these calls were judged before a restart.
+        fresh = [call for call in calls if call.id not in refused] if tools is not None else []
+        repeated = self._repeated(fresh)
+        refused |= {call: _REPEATED for call in repeated}
+        await self._collect(step, calls, refused, uncounted=self._surplus.union(repeated))
+        self._judge_repeats(calls, repeated, refused)
+        self._judge_step(any(wrong.values()))
+
+    def _surplus_words(self) -> str:
+        most = self._policy.max_calls
+        return (
+            f"Not carried out: an answer may make at most {most} calls, and this one comes after the first "
+            f"{most}. Nothing was sent for it. Look at the results of the first {most}, then make those "
+            "calls that are still needed."
+        )
+
+    def last_words(self) -> list[ToolCall]:
+        """Return the calls that never got a result, and forget them."""
+        calls = list(self.waiting.values())
+        self.waiting = {}
+        return calls
+
+    # --- waiting --------------------------------------------------------------------------------
+
+    async def _collect(
+        self,
+        step: int,
+        calls: Sequence[ToolCall],
+        wrong: Mapping[str, str],
+        *,
+        uncounted: frozenset[str] = frozenset(),
+    ) -> None:
+        running = {
+            asyncio.ensure_future(self._carry(step, call)): call for call in calls if call.id not in wrong
+        }
+        try:
+            for call in calls:
+                if call.id in wrong:
+                    counted = call.id not in uncounted
+                    await self._result(call, ToolOutcome(wrong[call.id], "invalid"), counted=counted)
+            pending = set(running)
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in running if task in done]:
+                    await self._result(running[task], _outcome(task))
+        except BaseException:
+            await self._withdraw(running)
+            raise
+
+    async def _carry(self, step: int, call: ToolCall) -> ToolOutcome:
+        if call.name in BUILTIN_TOOL_NAMES:
+            return await self._meta.call(call)
+        writer = self._writer
+        return await writer.host.call(writer.turn, step, call, writer.agent)
+
+    async def _withdraw(self, running: dict[asyncio.Task[ToolOutcome], ToolCall]) -> None:
+        """Cancel what runs, and keep the outcomes that came all the same."""
+        for task in running:
+            task.cancel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._policy.stop_grace_s
+        while (left := {task for task in running if not task.done()}) and loop.time() < deadline:
+            try:
+                await asyncio.wait(left, timeout=deadline - loop.time())
+            except asyncio.CancelledError:
+                continue  # Esc again changes nothing: it is being stopped already.
+        for task, call in running.items():
+            if (
+                call.id in self.waiting
+                and task.done()
+                and not task.cancelled()
+                and task.exception() is None
+            ):
+                await self._result(call, task.result(), last=True)
+
+    async def _result(
+        self, call: ToolCall, outcome: ToolOutcome, *, last: bool = False, counted: bool = True
+    ) -> None:
+        message = tool_message(
+            call,
+            outcome.text,
+            outcome.status,
+            limit=self._policy.result_limit,
+            note=outcome.note + (self._count(call, outcome) if counted else ""),
+            ref=outcome.call,
+        )
+        if outcome.images:
+            message = msgspec.structs.replace(message, images=outcome.images)
+        self.waiting.pop(call.id, None)
+        await self._writer.commit(self._writer.message(message), last=last)
+
+    # --- guards ---------------------------------------------------------------------------------
+
+    def _count(self, call: ToolCall, outcome: ToolOutcome) -> str:
+        """Count a call and its outcome; return what the model is told about repeating itself."""
+        if outcome.stop:
+            self._over = TurnStopped("stopped", "you rejected the call and stopped the run")
+        self._rejected += outcome.status == "rejected"
+        if self._rejected >= self._policy.max_rejections:
+            self._end(f"{self._rejected} calls were rejected in this turn", "say how to go on")
+        key = _fingerprint(call, outcome)
+        self._seen[key] += 1
+        self._most_equal[_identity(call)] = max(self._most_equal[_identity(call)], self._seen[key])
+        if self._seen[key] > self._policy.same_calls:
+            self._end(
+                f"the model made the same call of {self._shown(call)} {self._seen[key]} times, "
+                "with the same result",
+                "say how to go on, or ask in another way",
+            )
+        if self._seen[key] == self._policy.same_calls:
+            return (
+                f"\n[Omni TUI: this is call number {self._seen[key]} with the same arguments and the same "
+                "result. Do not make it again: try something else, or answer with what you have.]"
+            )
+        return ""
+
+    def _repeated(self, calls: Sequence[ToolCall]) -> dict[str, str]:
+        """Return which calls of one answer are the same as enough others of it, and of which identity."""
+        found: dict[str, str] = {}
+        seen: Counter[str] = Counter()
+        for call in calls:
+            key = _identity(call)
+            seen[key] += 1
+            if seen[key] > max(1, self._policy.same_calls - self._most_equal[key]):
+                found[call.id] = key
+        return found
+
+    def _judge_repeats(
+        self, calls: Sequence[ToolCall], repeated: Mapping[str, str], refused: Mapping[str, str]
+    ) -> None:
+        """End the turn where equal calls of one answer went out and all had the same result."""
+        for key in dict.fromkeys(repeated.values()):
+            if self._most_equal[key] < self._policy.same_calls:
+                continue
+            same = [call for call in calls if _identity(call) == key]
+            sent = sum(call.id not in refused for call in same)
+            self._over = None if self._over is not None and self._over.status == "limit" else self._over
+            self._end(
+                f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
+                f"{sent} went out, with the same result as before, and {len(same) - sent} did not",
+                "say how to go on, or ask in another way",
+            )
+
+    def _shown(self, call: ToolCall) -> str:
+        """Return what people call the tool of a call."""
+        tools = self._writer.host.tools()
+        return next((tool.shown for tool in tools if tool.name == call.name), call.name)
+
+    def _end(self, reason: str, todo: str) -> None:
+        self._over = self._over or TurnStopped("limit", reason, todo, "repeats")
+
+    def _judge_step(self, bad: bool) -> None:
+        self._malformed = self._malformed + 1 if bad else 0
+        if self._over is not None:
+            raise self._over
+        if self._malformed > self._policy.malformed_tries:
+            raise TurnStopped(
+                "failed",
+                f"the model wrote calls that cannot be made, {self._malformed} times in a row",
+                "ask in another way, or choose another model",
+            )
+
+
+def cancelled_results(calls: Sequence[ToolCall], writer: TurnWriter) -> list[AnyEvent]:
+    """Return the messages that say of each call that the person cancelled it."""
+    return [writer.message(missing_result(call, "cancelled")) for call in calls]
+
+
+def _outcome(task: asyncio.Task[ToolOutcome]) -> ToolOutcome:
+    """Return a task's outcome. Raises `CancelledError` where the host is parked."""
+    try:
+        return task.result()
+    except Exception as error:
+        logger.error("a call broke inside the engine", exc_info=error)
+        return ToolOutcome(
+            f"Error inside Omni TUI: {type(error).__name__}. It may or may not have run.", "uncertain"
+        )
+
+
+def _identity(call: ToolCall) -> str:
+    """Return what two calls have in common that ask for the very same."""
+    return f"{call.name}\0{json.dumps(arguments_of(call), sort_keys=True)}"
+
+
+def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
+    text = "\0".join((_identity(call), outcome.status, outcome.text))
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> str:
+    """Return why a call cannot even be proposed, in words for the model; "" if it can."""
+    if call.problem:
+        return call.problem
+    tool = next((tool for tool in tools if tool.name == call.name), None)
+    if tool is None:
+        near = difflib.get_close_matches(call.name[:200], [tool.name for tool in tools], n=3, cutoff=0.0)
+        hint = f" The nearest names are: {', '.join(near)}." if near else " There are no tools now."
+        what = (
+            f"{json.dumps(call.name)} was not called: {scope}."
+            if scope
+            else f"There is no tool named {json.dumps(call.name)}."
+        )
+        return what + hint
+    arguments = arguments_of(call)
+    if arguments is None:
+        return "The arguments are not a JSON object, so nothing was sent. " + _schema(tool)
+    required = tool.parameters.get("required")
+    missing = [key for key in required if key not in arguments] if isinstance(required, list) else []
+    if missing:
+        return (
+            f"Required arguments are missing: {', '.join(map(str, missing))}. Nothing was sent. "
+            + _schema(tool)
+        )
+    return ""
+
+
+def _schema(tool: ToolSpec) -> str:
+    text = json.dumps(tool.parameters, ensure_ascii=False, separators=(",", ":"))
+    return f"The schema of {tool.name}: {text[:_SCHEMA_EXCERPT]}"

@@ -1,0 +1,253 @@
+"""Change the person's own config file: comments, order and spelling of the rest stay as they are."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omni_tui.config.servers import name_problem
+from omni_tui.security.files import open_regular
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+
+_TRIES = 5
+"""How often a change is begun anew because the file has changed under it."""
+_LAID_OUT = (
+    "{} is laid out in a way that cannot be changed from here; it was left as it is; edit it by hand"
+)
+
+
+class ConfigEditError(Exception):
+    """The file was left as it is; the text says why and what to do."""
+
+
+def add_server(
+    path: Path,
+    name: str,
+    *,
+    command: str = "",
+    args: Sequence[str] = (),
+    url: str = "",
+    env: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Write `[servers.NAME]` into the file, which is made if it is not there.
+
+    Raises `ConfigEditError` if the file is no TOML, has that server, or cannot be written.
+    """
+    if bool(command) == bool(url):
+        raise ConfigEditError("a server needs a command or an address, one of the two")
+    values = {"command": command, "args": list(args), "url": url, "env": env, "headers": headers}
+    update_server(path, name, {key: value for key, value in values.items() if value}, revision="")
+
+
+def update_server(path: Path, name: str, values: Mapping[str, Any], *, revision: str) -> None:
+    """Make `[servers.NAME]` say exactly `values`: what is the same already stays as it is written.
+
+    `revision` is that of the table that `values` were made from, "" for a server that is not in the
+    file yet. Raises `ConfigEditError`, above all if the file says something else by now.
+    """
+    if problem := name_problem(name):
+        raise ConfigEditError(problem)
+
+    def change(document: TOMLDocument) -> None:
+        import tomlkit
+
+        found = _table(document, name)
+        if found is not None and not revision:
+            raise ConfigEditError(
+                f"{path} has a server named {name} already; choose another name, or remove it first"
+            )
+        if _revision(found) != revision:
+            raise ConfigEditError(
+                f"{path} was changed meanwhile: [servers.{name}] is not what the form was filled from; "
+                "close the form and open it again"
+            )
+        table = tomlkit.table() if found is None else found
+        _update(table, values)
+        if found is None:
+            if "servers" not in document:
+                document["servers"] = tomlkit.table(is_super_table=True)
+            document["servers"][name] = table
+
+    _change(path, name, change, values)
+
+
+def set_server_enabled(path: Path, name: str, *, enabled: bool) -> None:
+    """Write whether a server of the file is to be connected.
+
+    Raises `ConfigEditError`, also if it has none.
+    """
+
+    def change(document: TOMLDocument) -> None:
+        table = _table(document, name)
+        if table is None:
+            raise ConfigEditError(f"{path} has no server named {name}; nothing was written")
+        if enabled:
+            table.pop("enabled", None)
+        else:
+            table["enabled"] = False
+
+    _change(path, name, change)
+
+
+def remove_server(path: Path, name: str) -> bool:
+    """Take `[servers.NAME]` out of the file; False if it was not in there. Raises `ConfigEditError`."""
+    found = False
+
+    def change(document: TOMLDocument) -> None:
+        nonlocal found
+        found = _table(document, name) is not None
+        if found:
+            del document["servers"][name]
+            if not document["servers"]:
+                del document["servers"]
+
+    _change(path, name, change)
+    return found
+
+
+def read_server(path: Path, name: str) -> tuple[dict[str, Any] | None, str]:
+    """Return what `[servers.NAME]` says in the file now, None if it is not there, and its revision.
+
+    Raises `ConfigEditError` if the file cannot be read.
+    """
+    document, _ = _parsed(path)
+    table = _table(document, name)
+    return (None if table is None else table.unwrap()), _revision(table)
+
+
+def _table(document: TOMLDocument, name: str) -> Any:
+    servers = document.get("servers")
+    if servers is None or name not in servers:
+        return None
+    return servers[name]
+
+
+def _revision(table: Any) -> str:
+    if table is None:
+        return ""
+    text = json.dumps(table.unwrap(), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _update(table: Any, values: Mapping[str, Any]) -> None:
+    """Change only what differs, so that comments and spelling of the rest stay."""
+    import tomlkit
+
+    for key in [key for key in table if key not in values]:
+        del table[key]
+    for key, value in values.items():
+        old = table.get(key)
+        if isinstance(value, Mapping) and isinstance(old, MutableMapping):
+            _update(old, value)
+        elif isinstance(value, Mapping):
+            table[key] = tomlkit.inline_table()
+            table[key].update(value)
+        elif old is None or getattr(old, "unwrap", lambda same=old: same)() != value:
+            table[key] = value
+
+
+def _change(
+    path: Path,
+    name: str,
+    change: Callable[[TOMLDocument], None],
+    expected: Mapping[str, Any] | None = None,
+) -> None:
+    """Apply a change of one server to the file as it is at this moment. Raises `ConfigEditError`."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    for _ in range(_TRIES):
+        document, before = _parsed(path)
+        try:
+            change(document)
+        except (TOMLKitError, ValueError, TypeError, KeyError) as error:
+            raise ConfigEditError(_LAID_OUT.format(path)) from error
+        text = tomlkit.dumps(document)
+        if text.encode() == before:
+            return
+        _check(path, name, before, text, expected)
+        if _write(path, text, before):
+            return
+    raise ConfigEditError(f"{path} is being changed by another program; try again when it is done")
+
+
+def _check(path: Path, name: str, before: bytes, text: str, expected: Mapping[str, Any] | None) -> None:
+    """Make sure that what would be written says what it is meant to, and all else what it said."""
+    try:
+        was, becomes = tomllib.loads(before.decode()), tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        was, becomes = {}, {"": "not to be read again"}
+    table = becomes.get("servers", {}).get(name)
+    for whole in (was, becomes):
+        whole.get("servers", {}).pop(name, None)
+        if not whole.get("servers", True):
+            del whole["servers"]
+    if was != becomes or (expected is not None and table != expected):
+        raise ConfigEditError(_LAID_OUT.format(path))
+
+
+def _parsed(path: Path) -> tuple[TOMLDocument, bytes]:
+    """Return the file's document and its bytes; both are empty if there is no file."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        with open_regular(path) as file:
+            data = file.read()
+        return tomlkit.parse(data), data
+    except FileNotFoundError:
+        return tomlkit.document(), b""
+    except OSError as error:
+        raise ConfigEditError(
+            f"{path} cannot be read: {error.strerror}; check the file's rights"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigEditError(f"{path} is not UTF-8 text; save it as UTF-8 first") from error
+    except TOMLKitError as error:
+        raise ConfigEditError(
+            f"{path} is not TOML: {error}; correct it first (omni-tui config check)"
+        ) from error
+
+
+def _write(path: Path, text: str, before: bytes) -> bool:
+    """Replace the file in one step, keeping its rights; a link keeps pointing where it points.
+
+    False, and nothing done, if the file does not hold `before` any more.
+    """
+    target = path.resolve()
+    temporary = ""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+        if not mode & 0o222:
+            raise ConfigEditError(
+                f"{path} is read-only and was left as it is; chmod u+w lets it be changed"
+            )
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".config-", suffix=".toml")
+        with open(descriptor, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, mode)
+        if (target.read_bytes() if target.exists() else b"") != before:
+            os.unlink(temporary)
+            return False
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise ConfigEditError(
+            f"{path} cannot be written: {error.strerror}; check the folder's rights"
+        ) from error
+    return True

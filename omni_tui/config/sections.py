@@ -1,0 +1,314 @@
+"""The shape of a config file. Every section refuses keys it does not know.
+
+A missing key means its default. Times are seconds. What a *reference* is, `references` says.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PureWindowsPath
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from omni_tui.config.model_settings import ToolCallingSetting
+from omni_tui.config.references import is_reference
+from omni_tui.config.spec import GrantType, IdpToken, LogLevel
+from omni_tui.config.tools_section import Seconds, TaskSeconds, ToolsSection
+
+PolicyDecision = Literal["allow", "ask", "deny"]
+AgentMode = Literal["chat", "auto", "orchestrator"]
+
+STRICTNESS: dict[PolicyDecision, int] = {"allow": 0, "ask": 1, "deny": 2}
+OFFLINE = "offline"
+
+
+def _reference(value: str) -> str:
+    if value and not is_reference(value):
+        raise PydanticCustomError("reference", "must be a reference, so that no secret stands in the file")
+    return value
+
+
+def _http_url(value: str) -> str:
+    if value and not value.lower().startswith(("http://", "https://")):
+        raise PydanticCustomError("http_url", "must begin with https:// or http://")
+    return value
+
+
+def _folder(value: str) -> str:
+    if not value.startswith(("/", "~")) and not PureWindowsPath(value).is_absolute():
+        raise PydanticCustomError("folder", "must be an absolute path, or begin with ~")
+    return value
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+
+
+def _scope(value: str) -> str:
+    if not re.fullmatch(r"[\x21\x23-\x5B\x5D-\x7E]+", value):
+        raise PydanticCustomError("oauth", "must be one scope: printable, without spaces and quotes")
+    return value
+
+
+Reference = Annotated[str, AfterValidator(_reference)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are mistakes, values are not bent into shape."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelTable(Section):
+    """`[models."NAME"]`: what is set for one model; a key that is missing is as `[model]` has it.
+
+    `timeout` is how long a silence is borne, before the first word and between two. `tools` says how
+    tools are offered: "native" in the provider's own way, "text" as words and one JSON action, "none"
+    not at all; "auto" finds out. `images`: whether it takes pictures, where that is not known. Prices
+    are US dollars for a million tokens, where they are not known. `context` is its window in tokens,
+    where it is not known or should not be used whole.
+    """
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    max_tokens: int | None = Field(default=None, gt=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    key: Reference = ""
+    api_base: HttpUrl = ""
+    context: int | None = Field(default=None, gt=0)
+    timeout: Seconds | None = None
+    tools: ToolCallingSetting = "auto"
+    images: bool | None = None
+    input_price: float | None = Field(default=None, ge=0)
+    output_price: float | None = Field(default=None, ge=0)
+
+
+class ModelSection(ModelTable):
+    """`[model]`: which language model answers, by LiteLLM's names; "offline" is the built-in rules.
+
+    `fallbacks` are asked in their order when it cannot answer. Of the rest, temperature, max_tokens,
+    top_p and timeout count for every model; key and api_base for those of the same provider.
+    """
+
+    name: str = Field(default=OFFLINE, min_length=1)
+    fallbacks: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=10)
+
+
+class BudgetSection(Section):
+    """`[budget]`: tokens and US dollars that may be used in a turn, a session, a day; 0 is no limit.
+
+    A request that would pass one of them is not sent. A day is one of this machine's calendar, over
+    all sessions.
+    """
+
+    turn_tokens: int = Field(default=0, ge=0)
+    session_tokens: int = Field(default=0, ge=0)
+    day_tokens: int = Field(default=0, ge=0)
+    turn_cost: float = Field(default=0.0, ge=0)
+    session_cost: float = Field(default=0.0, ge=0)
+    day_cost: float = Field(default=0.0, ge=0)
+
+
+class AgentSection(Section):
+    """`[agent]`: how the agent works. `max_steps` bounds the model requests of one turn.
+
+    `roots` are the folders that servers are told of when they ask where they may work. For plans of the
+    orchestrator: `parallel` tasks at once, `max_requests` of all its agents together, `max_minutes` of
+    work (waiting for the person does not count).
+    """
+
+    mode: AgentMode = "chat"
+    max_steps: int = Field(default=25, ge=1, le=1000)
+    parallel: int = Field(default=4, ge=1, le=32)
+    max_requests: int = Field(default=200, ge=1, le=10_000)
+    max_minutes: float = Field(default=60.0, gt=0, le=1440)
+    system_prompt: str = ""
+    roots: list[Folder] = Field(default=[], max_length=50)
+
+
+class OAuthSection(Section):
+    """`[servers.NAME.oauth]`: how to sign in, where the server's own directions are not enough.
+
+    `issuer` names the authorisation server that may be asked; without it, the MCP server's metadata
+    does. Without a `client_id` the client registers itself, or is its `client_metadata_url`.
+    `callback_port` 0 takes any free port. With `grant = "cross_app"` the identity provider of a company
+    (`idp_*`) vouches for the person; `idp_token` is the person's token there, of the kind `idp_token_type`.
+    """
+
+    grant: GrantType = "authorization_code"
+    client_id: str = ""
+    client_secret: Reference = ""
+    private_key: Reference = ""
+    scopes: list[Annotated[str, AfterValidator(_scope)]] = []
+    client_metadata_url: HttpUrl = ""
+    issuer: HttpUrl = ""
+    callback_port: int = Field(default=0, ge=0, le=65_535)
+    idp_issuer: HttpUrl = ""
+    idp_token_endpoint: HttpUrl = ""
+    idp_client_id: str = ""
+    idp_client_secret: Reference = ""
+    idp_token: Reference = ""
+    idp_token_type: IdpToken = "id_token"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> OAuthSection:
+        if problem := self._problem():
+            raise PydanticCustomError("oauth", problem)
+        return self
+
+    def _problem(self) -> str:
+        if problem := self._cross_app_problem():
+            return problem
+        machine = self.grant == "client_credentials"
+        if machine and not self.client_id:
+            return '`grant = "client_credentials"` needs a `client_id`'
+        if machine and bool(self.client_secret) == bool(self.private_key):
+            return '`grant = "client_credentials"` needs `client_secret` or `private_key`, one of them'
+        if self.private_key and not machine:
+            return '`private_key` is for `grant = "client_credentials"`'
+        if self.client_secret and not self.client_id:
+            return "`client_secret` needs the `client_id` it belongs to"
+        if self.client_metadata_url and (self.client_id or self.grant != "authorization_code"):
+            return "`client_metadata_url` is itself the id of the client; use it or `client_id`"
+        parts = urlsplit(self.client_metadata_url)
+        if self.client_metadata_url and (parts.scheme.lower() != "https" or parts.path in ("", "/")):
+            return "`client_metadata_url` must begin with https:// and have a path"
+        return ""
+
+    def _cross_app_problem(self) -> str:
+        given = {
+            name for name in type(self).model_fields if name.startswith("idp_") and getattr(self, name)
+        }
+        given.discard("idp_token_type")
+        if self.grant != "cross_app":
+            return f'`{min(given)}` is for `grant = "cross_app"`' if given else ""
+        for name in ("client_id", "client_secret", "issuer", "idp_client_id", "idp_token"):
+            if not getattr(self, name):
+                return f'`grant = "cross_app"` needs `{name}`'
+        if not given & {"idp_issuer", "idp_token_endpoint"}:
+            return '`grant = "cross_app"` needs `idp_issuer` or `idp_token_endpoint`'
+        return ""
+
+
+class ServerSection(Section):
+    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to.
+
+    `inherit` names further variables of the environment that its program gets (see `config.inherit`).
+    With `tasks = false` it is not told that it may answer a call with a task.
+    """
+
+    command: str = ""
+    args: list[str] = []
+    env: dict[str, str] = {}
+    inherit: list[str] = Field(default=[], max_length=100)
+    cwd: str = ""
+    url: HttpUrl = ""
+    headers: dict[str, str] = {}
+    auth: Literal["none", "bearer", "oauth"] = "none"
+    token: Reference = ""
+    oauth: OAuthSection = OAuthSection()
+    mode: Literal["auto", "legacy"] = "auto"
+    transport: Literal["auto", "http", "sse"] = "auto"
+    heartbeat: float = Field(default=30.0, ge=0, le=86_400)
+    connect_timeout: Seconds = 30.0
+    call_timeout: Seconds | None = None
+    tasks: bool = True
+    task_timeout: TaskSeconds | None = None
+    log_level: LogLevel = "info"
+    sampling: bool = True
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _one_way_to_reach_it(self) -> ServerSection:
+        if bool(self.command) == bool(self.url):
+            how = "only one of them" if self.command else "one of them"
+            raise PydanticCustomError("reach", "needs `command` or `url`, " + how)
+        misplaced = (
+            ("args", "env", "inherit", "cwd")
+            if self.url
+            else ("headers", "auth", "token", "oauth", "transport")
+        )
+        for key in misplaced:
+            if key in self.model_fields_set:
+                other = "command" if self.url else "url"
+                raise PydanticCustomError("misplaced", f"`{key}` is for a server with `{other}`")
+        if (self.auth == "bearer") != bool(self.token):
+            raise PydanticCustomError("bearer", '`token` and `auth = "bearer"` belong together')
+        if "oauth" in self.model_fields_set and self.auth != "oauth":
+            raise PydanticCustomError("oauth", 'the table `oauth` needs `auth = "oauth"`')
+        return self
+
+
+class PolicySection(Section):
+    """`[policy]`: what each mode does with a call: "allow", "ask" or "deny".
+
+    `orchestrator` is for the calls of a plan's agents; unless given, it is what `auto` is. `plan`:
+    whether a plan of the orchestrator waits for the person before anything of it is done.
+    """
+
+    chat: PolicyDecision = "ask"
+    auto: PolicyDecision = "allow"
+    orchestrator: PolicyDecision | None = None
+    plan: Literal["allow", "ask"] = "ask"
+
+    @property
+    def of_plans(self) -> PolicyDecision:
+        """What is done with a call of a plan's agent."""
+        return self.auto if self.orchestrator is None else self.orchestrator
+
+    def decisions(self) -> dict[str, PolicyDecision]:
+        """Return every decision by its key, with what is not given as it works out."""
+        return {
+            "chat": self.chat,
+            "auto": self.auto,
+            "orchestrator": self.of_plans,
+            "plan": self.plan,
+        }
+
+
+class UiSection(Section):
+    """`[ui]`: the theme's name."""
+
+    theme: str = ""
+
+
+class SamplingSection(Section):
+    """`[sampling]`: answers of the model that servers ask for; each is asked about first.
+
+    `model` answers (the session's own, unless given). `max_tokens` bounds one answer, `session_tokens`
+    all of a session, what is sent and what is answered. With `review` an answer is shown before the
+    server gets it.
+    """
+
+    enabled: bool = True
+    model: str = ""
+    max_tokens: int = Field(default=2_048, ge=1, le=1_000_000)
+    session_tokens: int = Field(default=50_000, ge=0)
+    review: bool = True
+
+
+class MemorySection(Section):
+    """`[memory]`: where sessions are kept; this version knows one place."""
+
+    store: Literal["sqlite"] = "sqlite"
+
+
+class Config(Section):
+    """A whole configuration; an empty file is one."""
+
+    model: ModelSection = ModelSection()
+    models: dict[Annotated[str, Field(min_length=1)], ModelTable] = {}
+    budget: BudgetSection = BudgetSection()
+    agent: AgentSection = AgentSection()
+    servers: dict[str, ServerSection] = {}
+    policy: PolicySection = PolicySection()
+    ui: UiSection = UiSection()
+    keys: dict[str, str] = {}
+    tools: ToolsSection = ToolsSection()
+    sampling: SamplingSection = SamplingSection()
+    memory: MemorySection = MemorySection()
+
+
+ASK_FOR_EVERYTHING = PolicySection(chat="ask", auto="ask", orchestrator="ask")

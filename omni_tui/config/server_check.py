@@ -1,0 +1,157 @@
+"""Judge the settings of one server before they are used: the words are those of `config check`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from omni_tui.config.problems import explain, problem
+from omni_tui.config.references import UnresolvedReference, has_reference, names_a_secret, resolve
+from omni_tui.config.secret_settings import OAUTH_SECRETS
+from omni_tui.config.sections import Config
+from omni_tui.config.servers import name_problem, server_spec
+from omni_tui.config.spec import ServerSource, ServerSpec
+from omni_tui.protocol.events import Problem
+from omni_tui.security.redaction import Redactor
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_FILLED_IN = re.compile(r"\$\{[^{}]*\}|\$[A-Za-z_][A-Za-z0-9_]*|%[A-Za-z_][A-Za-z0-9_]*%")
+_HARMLESS = {"", "0", "1", "true", "false", "yes", "no", "on", "off", "none", "null"}
+_PLACES = ("file", "path", "dir", "folder")
+_WRITE = "write ${{{0}}} for an environment variable, or keyring:SERVICE/NAME"
+_ELSEWHERE = "a secret belongs in env or headers, as ${NAME} or keyring:SERVICE/NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCheck:
+    """What is wrong with settings, what is worth telling, and how the server would be started.
+
+    `where` of a problem is the setting's name (`env.NAME` for a variable). `spec` is None if there
+    are problems.
+    """
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    spec: ServerSpec | None
+
+
+def check_server(
+    name: str,
+    values: Mapping[str, Any],
+    environ: Mapping[str, str],
+    *,
+    source: ServerSource,
+    folder: FilePath,
+    config: Config,
+    kept: frozenset[str] = frozenset(),
+) -> ServerCheck:
+    """Judge settings in the shape of a file's `[servers.NAME]`.
+
+    `kept` names what stands in the clear somewhere already and is not to be told again, as a
+    problem's `where` names it.
+    """
+    problems = [problem("name", wrong, "") for wrong in [name_problem(name)] if wrong]
+    problems += _form(name or "NAME", values)
+    problems += [each for each in secrets_in(values) if each.where not in kept]
+    problems += _misplaced(values)
+    if problems:
+        return ServerCheck(tuple(problems), (), None)
+    section = Config.model_validate({"servers": {name: dict(values)}}).servers[name]
+    spec = server_spec(name, section, source, environ, folder=folder, config=config)
+    warnings = (*_unresolved(values, environ), *_literal(values))
+    if spec.problem and not any(each.what in spec.problem for each in warnings):
+        return ServerCheck((problem("", spec.problem),), (), None)
+    return ServerCheck((), warnings, spec)
+
+
+def _form(name: str, values: Mapping[str, Any]) -> Iterator[Problem]:
+    try:
+        Config.model_validate({"servers": {name: dict(values)}})
+    except ValidationError as error:
+        for path, found in explain(error, FilePath("form"), ""):
+            where = ".".join(str(part) for part in path[2 : 4 if path[2:3] != ("args",) else 3])
+            yield problem(where, found.what, found.todo)
+
+
+def _unresolved(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield what refers to nothing now: no mistake of form, and the server will say so."""
+    oauth = values.get("oauth")
+    named = (
+        {f"oauth.{name}": oauth.get(name) for name in OAUTH_SECRETS} if isinstance(oauth, Mapping) else {}
+    )
+    for where, value in _values({**values, **named}, ("env", "headers", "token", *named)):
+        try:
+            resolve(value, environ)
+        except UnresolvedReference as error:
+            yield problem(where, str(error))
+
+
+def _misplaced(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what stands in a field where it can never work."""
+    command = values.get("command")
+    if isinstance(command, str) and _ADDRESS.match(command.strip()):
+        what = "this is an address, and `command` names a program"
+        yield problem("command", what, "put it under `url`: the server is reached by an address")
+
+
+def _literal(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what looks as if it were filled in, and goes as it is written."""
+    for where, value in _values(values, ("command", "args", "cwd", "url")):
+        if found := _FILLED_IN.search(value):
+            what = f"{found[0]} is not filled in here and goes as it is written"
+            yield problem(where, what, "write the value; ${NAME} counts in env, headers and token only")
+        elif where in ("command", "args") and re.match(r"~(/|$)", value):
+            yield problem(
+                where, "~ is not filled in here and goes as it is written", "write the whole path"
+            )
+    command = values.get("command")
+    if isinstance(command, str) and " " in command.strip() and not FilePath(command).expanduser().exists():
+        what = "there is no program of this name; what follows the first word belongs under `args`"
+        yield problem("command", what)
+
+
+def secrets_in(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield each value that looks like a secret in the clear. The value itself is never said."""
+    shape = Redactor().redact
+    for where, value in _values(values, ("env", "headers")):
+        key = where.partition(".")[2]
+        if looks_secret(key, value, shape):
+            name = "".join(c if c.isalnum() else "_" for c in key).upper()
+            what = f"{where} looks like a secret, and none is written in the clear"
+            yield problem(where, what, _WRITE.format(name))
+    for where, value in _values(values, ("command", "args", "url")):
+        if shape(value) != value:
+            yield problem(
+                where, f"{where} seems to hold a secret, and none is written in the clear", _ELSEWHERE
+            )
+
+
+def looks_secret(key: str, value: str, shape: Callable[[str], str]) -> bool:
+    """Tell whether a variable's or header's value is likely a secret that stands there in the clear.
+
+    `shape` redacts what is a secret by its looks.
+    """
+    if has_reference(value):
+        return False
+    if shape(value) != value:
+        return True
+    if value.strip().lower() in _HARMLESS:
+        return False
+    place = any(word in key.lower() for word in _PLACES) and value.startswith(("/", "~", "."))
+    return names_a_secret(key) and not place
+
+
+def _values(values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    for key in keys:
+        value = values.get(key)
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{name}", text) for name, text in value.items() if isinstance(text, str))
+        elif isinstance(value, list):
+            yield from ((key, text) for text in value if isinstance(text, str))
+        elif isinstance(value, str) and value:
+            yield key, value

@@ -1,0 +1,52 @@
+"""What of a server's settings may be seen, and what may not."""
+
+from __future__ import annotations
+
+import shlex
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from omni_tui.config.references import names_a_secret
+from omni_tui.config.spec import ServerSpec
+from omni_tui.security import argument_secrets
+from omni_tui.security.redaction import MASK
+
+_SCHEMES = ("bearer", "basic", "token")
+
+
+def server_secrets(spec: ServerSpec) -> list[str]:
+    """Return every value of a server that must not be seen anywhere."""
+    found = [value for name, value in spec.env.items() if name in spec.secret_env or names_a_secret(name)]
+    for name, value in spec.headers.items():
+        if name in spec.secret_headers or names_a_secret(name):
+            scheme, _, rest = value.partition(" ")
+            found += [value, rest] if scheme.lower() in _SCHEMES else [value]
+    found += spec.oauth.secrets() if spec.oauth else ()
+    found += [*argument_secrets.secrets_in_arguments(spec.args), *spec.secrets]
+    found += _in_address(spec.url)
+    found += sorted(spec.secrets)
+    return [value for value in dict.fromkeys(found) if value]
+
+
+def display_command(spec: ServerSpec) -> str:
+    """Return the command line of a server without the secrets in it, quoted as for a shell."""
+    return shlex.join([spec.command, *argument_secrets.redacted_arguments(spec.args, spec.secrets)])
+
+
+def display_target(spec: ServerSpec) -> str:
+    """Return where a server is, or what starts it, without the secrets in it."""
+    if not spec.url:
+        return display_command(spec)
+    text = spec.url
+    for secret in sorted(filter(None, _in_address(spec.url)), key=len, reverse=True):
+        text = text.replace(secret, MASK).replace(quote(secret, safe=""), MASK)
+    return text
+
+
+def _in_address(url: str) -> list[str]:
+    try:
+        parts = urlsplit(url)
+        password = parts.password or ""
+    except ValueError:
+        return []
+    named = [value for name, value in parse_qsl(parts.query) if names_a_secret(name)]
+    return [password, unquote(password), *named]

@@ -1,0 +1,163 @@
+"""What is started when a server starts: the very program, and what about it a person should know.
+
+The program is looked up as the system does it when the process is made: `PATH` is that of the server,
+and what is relative begins in the server's own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from omni_tui.config.addresses import is_unencrypted
+from omni_tui.config.server_environment import PROXIES, SSH_AGENT
+from omni_tui.config.spec import ServerSpec
+
+_LOADS_CODE = re.compile(
+    r"(?i)(?:(?:LD|DYLD|GIT|NPM_CONFIG|PIP|UV|DENO|BUN|DOTNET|BASH_FUNC)_\w+"
+    r"|PYTHON(?!UNBUFFERED|IOENCODING|UTF8|HASHSEED|DONTWRITEBYTECODE)\w+"
+    r"|NODE_(?:OPTIONS|PATH|REPL_\w+)|RUBY(?:OPT|LIB|PATH|SHELL)|PERL5?(?:OPT|LIB|DB)"
+    r"|_?JAVA_(?:TOOL_)?OPTIONS|JAVA_HOME|JDK_JAVA_OPTIONS|CLASSPATH|GCONV_PATH|LOCPATH|NLSPATH"
+    r"|BASH_ENV|ENV|IFS|PS4|PROMPT_COMMAND|SHELLOPTS|BASHOPTS|SHELL|ZDOTDIR"
+    r"|EDITOR|VISUAL|PAGER|BROWSER|SSH_ASKPASS|LESSOPEN|LESSCLOSE)\Z"
+)
+"""Variables that make a program load or run something else than it would."""
+_MOVES = re.compile(r"(?i)(?:HOME|TMPDIR|XDG_\w+|APPDATA|USERPROFILE)\Z")
+_REROUTES = re.compile(
+    r"(?i)(?:\w+_PROXY|SSL_CERT_\w+|\w*_CA_(?:BUNDLE|CERTS?|FILE)|\w*_EXTRA_CA_CERTS|SSLKEYLOGFILE)\Z"
+)
+_INTERPRETERS = re.compile(
+    r"(?:ba|da|z|k|c|tc|fi|a)?sh|python[\d.]*|node(?:js)?|deno|bun|perl|ruby|php|pwsh|powershell|env|xargs"
+)
+_CODE_FLAGS = re.compile(r"-\w*[ceE]|--eval|--print|-p|-r|--command|eval|-S")
+
+
+def program_of(spec: ServerSpec, environ: Mapping[str, str] | None = None) -> str:
+    """Return the absolute path of the program that would run, links not followed; "" if there is none."""
+    if not spec.command:
+        return ""
+    folder = _folder(spec)
+    environ = os.environ if environ is None else environ
+    if os.sep in spec.command:
+        return _runnable(folder / spec.command)
+    path = {"PATH": spec.env["PATH"]} if "PATH" in spec.env else dict(environ)
+    found = (_runnable(folder / entry / spec.command) for entry in os.get_exec_path(path))
+    return next(filter(None, found), "")
+
+
+def _folder(spec: ServerSpec) -> Path:
+    """Return the folder a server begins in; that of the engine may have been deleted."""
+    try:
+        return Path.cwd() / spec.cwd
+    except FileNotFoundError:
+        return Path("/", spec.cwd)
+
+
+def _runnable(path: Path) -> str:
+    """Return what the system would run for a path, "" if nothing.
+
+    `..` after a link is the folder above what the link leads to, so a path with `..` in it is not
+    shortened by its letters: that would name another file.
+    """
+    if not (path.is_file() and os.access(path, os.X_OK)):
+        return ""
+    if ".." in path.parts:
+        path = path.parent.resolve() / path.name
+    return os.path.normpath(path)
+
+
+def program_warnings(
+    spec: ServerSpec, project: Iterable[Path], environ: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return what is to be thought of before a server is allowed, one sentence each.
+
+    `project` are the folders whose contents others write: the project's, and the one started in.
+    """
+    if spec.url:
+        return list(_of_address(spec))
+    folders = list(project)
+    return [
+        *_of_program(spec, folders, environ),
+        *_of_arguments(spec, folders),
+        *_of_variables(spec),
+    ]
+
+
+def _of_program(spec: ServerSpec, project: list[Path], environ: Mapping[str, str] | None) -> Iterator[str]:
+    program = program_of(spec, environ)
+    folder = _folder(spec)
+    if not program:
+        yield "no such program is found; what appears under this name later is what would run"
+    if os.sep in spec.command:
+        if not os.path.isabs(spec.command):
+            yield "the program is named by a relative path: what runs depends on the folder"
+    elif program and program_of(ServerSpec(name="", command=spec.command), environ) != program:
+        yield "the program is not the one that this name means in your own PATH"
+    if _of_one_process(folder / spec.command if os.sep in spec.command else Path(program)):
+        yield "the program's path begins at /proc or /dev, where it means another file for each process"
+    if program and _inside(Path(program), project):
+        yield "the program lies inside the project: whoever changes the project changes what runs"
+
+
+def _of_arguments(spec: ServerSpec, project: list[Path]) -> Iterator[str]:
+    folder = _folder(spec)
+    for number, argument in enumerate(spec.args, 1):
+        named = argument.partition("=")[2] if argument.startswith("-") and "=" in argument else argument
+        if named and "\0" not in named and len(named) < 4096 and _is_file_of(folder / named, project):
+            yield f"argument {number} names a file of the project, which it may run"
+    name = Path(spec.command).name
+    if _INTERPRETERS.fullmatch(name):
+        if any(_CODE_FLAGS.fullmatch(one) for one in spec.args):
+            yield "it runs code that stands in its arguments"
+        if "-m" in spec.args and name.startswith("python") and _inside(folder, project):
+            yield "it takes modules from the folder it begins in, which is the project's"
+
+
+def _of_one_process(path: Path) -> bool:
+    """Whether a path is looked up in what belongs to the process that asks."""
+    return any(path.is_relative_to(place) for place in ("/proc", "/dev"))
+
+
+def _is_file_of(path: Path, project: list[Path]) -> bool:
+    try:
+        return path.is_file() and _inside(path, project)
+    except OSError:
+        return False
+
+
+def _inside(path: Path, folders: list[Path]) -> bool:
+    places = {Path(os.path.normpath(path)), path.resolve()}
+    return any(place.is_relative_to(folder.resolve()) for place in places for folder in folders)
+
+
+def _of_variables(spec: ServerSpec) -> Iterator[str]:
+    for name in spec.env:
+        if name.upper() == "PATH":
+            yield f"{name} decides which programs run"
+        elif _LOADS_CODE.match(name):
+            yield f"{name} can make it load or run other code"
+        elif _REROUTES.match(name):
+            yield f"{name} changes where its connections go, or whom they trust"
+        elif _MOVES.match(name):
+            yield f"{name} changes which settings files it reads"
+    for name in spec.inherit:
+        if name == SSH_AGENT:
+            yield "it gets your SSH agent: it can sign in elsewhere with your keys"
+        elif name in PROXIES:
+            yield f"it gets {name} of your environment, with the password in it if there is one"
+        elif _LOADS_CODE.match(name):
+            yield f"{name} can make it load or run other code"
+
+
+def _of_address(spec: ServerSpec) -> Iterator[str]:
+    if is_unencrypted(spec.url):
+        yield "what is sent crosses the network unencrypted"
+    try:
+        host = urlsplit(spec.url).hostname or ""
+    except ValueError:
+        host = ""
+    if not host.isascii() or "xn--" in host.lower():
+        yield "the host's name has letters that may be mistaken for others"

@@ -1,0 +1,120 @@
+"""From what a model or the person wants to what the gate is asked: tool found, arguments checked."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omni_tui.approvals import CallProposal, Subject, UserError
+from omni_tui.models.base import ToolCall
+from omni_tui.tools import (
+    BadArguments,
+    BadSchema,
+    Catalogue,
+    SchemaChecker,
+    Tool,
+    canonical,
+    parse_arguments,
+)
+from omni_tui.tools.tool_names import ToolKey
+
+
+def new_call_id() -> str:
+    """Return an id for a call: short enough to read, unique enough for a session's lifetime."""
+    return "c-" + uuid.uuid4().hex[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class ManualCall:
+    """A call by hand that is ready: what is to be called with what, and what the gate knows of the tool."""
+
+    proposal: CallProposal
+    subject: Subject
+
+
+class ServerGone(UserError):
+    """The server of a known tool is not there now."""
+
+    def __init__(self, pair: ToolKey) -> None:
+        super().__init__(f"{pair[0]} is not connected")
+        self.pair = pair
+
+
+class CallProposalFactory:
+    """Makes proposals of calls. `known` gives the tool of a name that was offered and may be gone."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        schemas: SchemaChecker,
+        subject: Callable[[str, str], Subject | None],
+        known: Callable[[str], ToolKey | None],
+    ) -> None:
+        self._catalogue = catalogue
+        self._schemas = schemas
+        self._subject = subject
+        self._known = known
+
+    async def of_agent(
+        self, number: str, turn: str, step: int, call: ToolCall, agent: str
+    ) -> tuple[CallProposal, Subject]:
+        """Return what a model's call proposes. Raises `BadArguments`, `UserError`, `ServerGone`."""
+        tool = self._catalogue.find(call.name)
+        if tool is None:
+            if (pair := self._known(call.name)) is not None:
+                raise ServerGone(pair)
+            near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
+            raise UserError(f"there is no tool named {call.name}. Nearest: {near}")
+        value = parse_arguments(call.arguments)
+        unchecked = await self.check(tool, value, len(call.arguments))
+        subject = self._subject(tool.server, tool.name)
+        if subject is None:
+            raise ServerGone((tool.server, tool.name))
+        proposal = CallProposal(
+            call=number,
+            server=tool.server,
+            tool=tool.name,
+            arguments=canonical(value),
+            origin="agent",
+            turn=turn,
+            step=step,
+            agent=agent,
+            provider_call_id=call.id,
+            unchecked=unchecked,
+        )
+        return proposal, subject
+
+    async def check(self, tool: Tool, value: dict[str, object], size: int) -> str:
+        """Check arguments against the tool's schema; return why that was not possible, or "".
+
+        Raises `BadArguments` where they do not fit.
+        """
+        if not tool.definition.input_schema:
+            return ""
+        try:
+            wrong = await self._schemas.check(tool.def_hash, tool.definition.input_schema, value, size=size)
+        except BadSchema as error:
+            return str(error)
+        if wrong:
+            listed = "; ".join(f"{each.where or 'arguments'}: {each.what}" for each in wrong[:5])
+            raise BadArguments(f"the arguments do not fit the tool's schema: {listed}")
+        return ""
+
+    def by_hand(
+        self, tool: Tool, value: dict[str, object], *, confirmed: bool, unchecked: str = ""
+    ) -> ManualCall:
+        """Make ready a call by hand whose arguments have been checked. Raises `UserError`."""
+        subject = self._subject(tool.server, tool.name)
+        if subject is None:
+            raise UserError(f"{tool.server} is not connected")
+        proposal = CallProposal(
+            call=new_call_id(),
+            server=tool.server,
+            tool=tool.name,
+            arguments=canonical(value),
+            origin="hand",
+            confirmed=confirmed,
+            unchecked=unchecked,
+        )
+        return ManualCall(proposal, subject)

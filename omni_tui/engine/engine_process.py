@@ -1,0 +1,132 @@
+"""The engine's own process: started with a socket and the launch options, ended with its face.
+
+The face starts it with the number of its end of a channel, and the options as JSON (`links.process`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+from typing import Any
+
+import msgspec
+
+from omni_tui.engine.command_router import CommandRouter
+from omni_tui.engine.core import Engine, StartFailed
+from omni_tui.engine.fanout import EventBuffer
+from omni_tui.links.serve import frame_of, read_commands
+from omni_tui.observability.logs import set_up_logs
+from omni_tui.protocol import MAX_FRAME, LaunchOptions
+from omni_tui.protocol.events import Notice
+from omni_tui.security.text import safe
+
+logger = logging.getLogger(__name__)
+
+LEAVE_S = 4.5
+"""From the face's end until every server's process group is ended, even if the loop hangs."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one engine until its face goes away."""
+    channel = socket.socket(fileno=int(arguments[0]))
+    options = msgspec.json.decode(arguments[1], type=LaunchOptions)
+    os.umask(0o077)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    return asyncio.run(_serve(channel, options))
+
+
+async def _serve(channel: socket.socket, options: LaunchOptions) -> int:
+    channel.setblocking(False)
+    reader, writer = await asyncio.open_unix_connection(sock=channel, limit=MAX_FRAME)
+    outbox = EventBuffer()
+    pump = asyncio.create_task(_pump(outbox, writer))
+    code = 0
+    try:
+        engine = await _start(options)
+    except StartFailed as error:
+        logger.exception("the engine did not start")
+        outbox.offer(Notice(level="error", what=safe("the engine did not start"), why=safe(str(error))))
+        code = 1
+    else:
+        watch = ExitWatchdog(engine)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, reader.feed_eof)
+        engine.fanout.attach(outbox)
+        commands = CommandRouter(engine)
+        await read_commands(reader, lambda command: commands.handle(command, outbox), outbox)
+        watch.leaving()
+        await engine.stop()
+        watch.left()
+    outbox.close()
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        await asyncio.wait_for(pump, 1)
+    writer.close()
+    return code
+
+
+async def _start(options: LaunchOptions) -> Engine:
+    loaded = await asyncio.to_thread(_load, options)
+    engine = Engine(options, loaded, dict(os.environ))
+    try:
+        set_up_logs(loaded.paths.log_dir, debug=loaded.debug, redact=engine.redactor.redact)
+    except OSError as error:
+        raise StartFailed(
+            f"the log folder {loaded.paths.log_dir} cannot be used: {error.strerror}"
+        ) from error
+    await engine.start()
+    return engine
+
+
+def _load(options: LaunchOptions) -> Any:
+    # Imported here: pydantic costs a third of a second, and the face's first frame waits for nobody.
+    from omni_tui.config.load import load_config
+
+    return load_config(options, os.environ)
+
+
+async def _pump(outbox: EventBuffer, writer: asyncio.StreamWriter) -> None:
+    """Write events to the face. Only this task waits for a slow one."""
+    try:
+        async for batch in outbox.drain():
+            for event in batch:
+                writer.write(frame_of(event))
+                await writer.drain()
+    except (ConnectionError, OSError):
+        logger.info("the face is gone")
+
+
+class ExitWatchdog:
+    """A thread that ends the servers and the process if leaving takes too long or the loop hangs.
+
+    Leaving begins when the face's end of the channel closes. A hung loop would not notice that, so
+    the thread polls the channel's hang-up itself.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._leaving = threading.Event()
+        self._left = threading.Event()
+        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+
+    def leaving(self) -> None:
+        """The face has gone; the clock runs."""
+        self._leaving.set()
+
+    def left(self) -> None:
+        """Everything has ended in time."""
+        self._left.set()
+
+    def _watch(self) -> None:
+        parent = os.getppid()
+        while not self._leaving.wait(0.5):
+            if os.getppid() != parent:
+                break
+        if not self._left.wait(LEAVE_S - 1.5):
+            self._engine.processes.kill_all(deadline=1.0)
+            os._exit(1)

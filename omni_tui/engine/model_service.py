@@ -1,0 +1,174 @@
+"""The models of one engine: made by their settings, left alone when they fail, paid for within budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import msgspec
+
+from omni_tui.config.load import LoadedConfig
+from omni_tui.config.model_settings import ModelSpec, provider_of
+from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
+from omni_tui.models import TINY_NAMES, make_model
+from omni_tui.models.base import Model
+from omni_tui.models.budget import Budget, BudgetLimits
+from omni_tui.models.model_chain import ModelBreakers, ModelChain
+from omni_tui.models.model_discovery import LOCAL_BASES, ModelSuggestion, look_around, suggest_all
+from omni_tui.models.model_facts import FREE
+from omni_tui.models.tiny import LABEL as TINY_LABEL
+from omni_tui.models.tiny import NAME as TINY
+from omni_tui.models.tiny import installed as tiny_is_there
+from omni_tui.protocol.base import Event
+from omni_tui.protocol.events import Notice
+from omni_tui.protocol.models import ModelChoice, ModelStateChanged, Spending
+from omni_tui.resilience.breaker import CircuitBreaker
+from omni_tui.security.text import safe, safe_line
+
+_OFFLINE = "offline"
+
+
+class ModelFactory(Protocol):
+    """Makes a model by name."""
+
+    def __call__(self, name: str) -> Model:
+        """Return it."""
+        ...
+
+
+class ModelService:
+    """What all sessions of an engine share of models."""
+
+    def __init__(
+        self, loaded: LoadedConfig, environ: Mapping[str, str], live: Callable[[Event], None]
+    ) -> None:
+        folder = loaded.paths.state_dir / "models"
+        self._loaded = loaded
+        self._environ = environ
+        self._live = live
+        self._ways = ModelQuirksFile(folder)
+        self.days = DailyUsageFile(folder)
+        self.breakers = ModelBreakers(self._changed)
+        self.limits = BudgetLimits(**loaded.config.budget.model_dump())
+
+    # --- models ---------------------------------------------------------------------------------
+
+    def make(self, name: str, *, max_tokens: int | None = None, temperature: float | None = None) -> Model:
+        """Return the model of a name, with its settings where no others are given."""
+        spec = self._placed(self._loaded.model(name))
+        if max_tokens is not None:
+            spec = replace(spec, max_tokens=max_tokens)
+        if temperature is not None:
+            spec = replace(spec, temperature=temperature)
+        return make_model(
+            spec,
+            environ=self._environ,
+            memory=self._ways,
+            on_text=self._needs_text,
+            known=self._ways,
+            on_refused=self._refuses_tool,
+        )
+
+    def chain(self, model: Model, make: ModelFactory) -> ModelChain:
+        """Return a model with those that stand in for it behind it."""
+        return ModelChain(model, self._loaded.config.model.fallbacks, make, self.breakers)
+
+    def _placed(self, spec: ModelSpec) -> ModelSpec:
+        """Give a model of a local provider its usual address on this machine, where none is set."""
+        variable, address = LOCAL_BASES.get(provider_of(spec.name), ("", ""))
+        if spec.api_base or not address or self._environ.get(variable, "").strip():
+            return spec
+        return replace(spec, api_base=address)
+
+    def _needs_text(self, name: str, reason: str) -> None:
+        what = safe(f"{name} is offered its tools as text from now on: {reason}.", limit=400)
+        why = safe('tools = "native" or "text" in its table of the config settles it')
+        self._live(Notice(level="info", what=what, why=why))
+
+    def _refuses_tool(self, name: str, tool: str, words: str) -> None:
+        self._live(
+            Notice(
+                level="warning",
+                what=safe(f"{tool} is left out of requests to {name} from now on.", limit=400),
+                why=safe(words, limit=600),
+            )
+        )
+
+    def _changed(self, name: str, breaker: CircuitBreaker) -> None:
+        event = ModelStateChanged(
+            model=safe_line(name),
+            state=breaker.state,
+            reason=safe_line(breaker.reason, limit=400),
+            wait_s=breaker.wait_s,
+        )
+        self._live(event)
+
+    # --- which there are ------------------------------------------------------------------------
+
+    async def found(self, current: str, *, look: bool) -> tuple[ModelChoice, ...]:
+        """Return the models that could be used, each once; `look` asks servers on this machine too."""
+        config = self._loaded.config
+        listed = [ModelSuggestion(current, "answers now", not _is_free(current))]
+        for names, because in (
+            ([config.model.name], "your config"),
+            (config.model.fallbacks, "your config, when another fails"),
+            (list(config.models), "your config"),
+        ):
+            listed += [ModelSuggestion(name, because, not _is_free(name)) for name in names]
+        listed += suggest_all(self._environ)
+        if look:
+            listed += await look_around()
+        if tiny_is_there():
+            listed.append(ModelSuggestion(TINY, f"{TINY_LABEL}: no key, no network", costs_money=False))
+        listed.append(ModelSuggestion(_OFFLINE, "built-in rules: no key, no network", costs_money=False))
+        return tuple(self._choice(each, current) for each in _once(listed))
+
+    def _choice(self, found: ModelSuggestion, current: str) -> ModelChoice:
+        breaker = self.breakers.of(found.model)
+        return ModelChoice(
+            name=found.model,
+            label=safe_line(found.model, limit=200),
+            because=safe_line(found.because, limit=200),
+            costs_money=found.costs_money,
+            current=found.model == current,
+            state=breaker.state,
+            wait_s=breaker.wait_s,
+        )
+
+    # --- what it costs --------------------------------------------------------------------------
+
+    def budget(self) -> Budget:
+        """Return the budgets of a new session."""
+        return Budget(self.limits, self.days)
+
+    def set_limit(self, budget: Budget, key: str, value: float) -> None:
+        """Change one limit until the engine ends."""
+        kind = float if key.endswith("_cost") else int
+        self.limits = msgspec.structs.replace(self.limits, **{key: kind(value)})
+        budget.limits = self.limits
+
+    def spending(self, budget: Budget) -> Spending:
+        """Say what was used."""
+        session, today, limits = budget.session, budget.today(), budget.limits
+        return Spending(
+            session_tokens=session.tokens,
+            session_cost=session.cost,
+            day_tokens=today.tokens,
+            day_cost=today.cost,
+            estimated=session.estimated or today.estimated,
+            unpriced=today.unpriced,
+            session_unpriced=session.unpriced,
+            session_tokens_limit=limits.session_tokens,
+            session_cost_limit=limits.session_cost,
+            day_tokens_limit=limits.day_tokens,
+            day_cost_limit=limits.day_cost,
+        )
+
+
+def _is_free(name: str) -> bool:
+    return name == _OFFLINE or name in TINY_NAMES or provider_of(name) in FREE
+
+
+def _once(listed: Sequence[ModelSuggestion]) -> list[ModelSuggestion]:
+    return list({each.model: each for each in reversed(listed)}.values())[::-1]

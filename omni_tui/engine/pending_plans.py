@@ -1,0 +1,172 @@
+"""The plans of a session as its engine keeps them: waiting for verdicts, changed by the person."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from omni_tui.agents.plan import PlannableTool, PlannableTools
+from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_plan
+from omni_tui.agents.plan_state import PlanRecord, PlanState
+from omni_tui.approvals import UserError
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.plan import PlanDecided
+from omni_tui.security.text import safe
+from omni_tui.tools import Catalogue
+
+_SETTLE_S = 20.0
+_LOOK_S = 0.1
+_MAX_FEEDBACK = 4_000
+
+
+class PendingPlans:
+    """The plans of the turn that runs, or that was cut off; the orchestrator's `PlanHost`.
+
+    `commit` journals events and folds them into `progress`; it refuses by `CancelledError` once the
+    session is parked.
+    """
+
+    def __init__(
+        self,
+        *,
+        progress: PlanState,
+        commit: Callable[..., Awaitable[None]],
+        catalogue: Catalogue,
+        digest: Callable[[bytes], str],
+        waits: Callable[[], bool],
+        connecting: Callable[[], bool],
+        headless: bool,
+    ) -> None:
+        self.progress = progress
+        self._commit = commit
+        self._catalogue = catalogue
+        self._digest = digest
+        self._waits = waits
+        self._connecting = connecting
+        self._headless = headless
+        self._verdicts = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    def begin(self, turn: str) -> None:
+        """Begin with nothing planned, unless this very turn is gone on with."""
+        if self.progress.turn != turn:
+            self.progress = PlanState(turn)
+
+    def remember(self, events: Sequence[AnyEvent]) -> None:
+        """Fold in what is on disk now."""
+        for event in events:
+            if getattr(event, "turn", "") == self.progress.turn:
+                self.progress.apply(event)
+            if isinstance(event, PlanDecided):
+                self._news.set()
+
+    # --- for the orchestrator -------------------------------------------------------------------
+
+    def offer(self) -> PlannableTools:
+        """Return the tools a plan may name now. Those whose name fits two are left out."""
+        found: dict[str, PlannableTool] = {}
+        twice: set[str] = set()
+        for tool in self._catalogue.all():
+            key = f"{tool.server}/{tool.name}"
+            if key in found:
+                twice.add(key)
+            found[key] = PlannableTool(key, tool.server, tool.spec())
+        return {key: tool for key, tool in found.items() if key not in twice}
+
+    def digest(self, plan: str, plan_json: str) -> str:
+        """Return what a verdict on exactly this plan must name."""
+        return self._digest(f"plan|{plan}|{plan_json}".encode())
+
+    def waits(self) -> bool:
+        """Whether a call waits for the person."""
+        return self._waits()
+
+    async def settled(self, tools: frozenset[str]) -> None:
+        """Return when these tools are there, or no server is being connected any more, or after 20 s."""
+        for _ in range(round(_SETTLE_S / _LOOK_S)):
+            if not (tools - self.offer().keys() and self._connecting()):
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    async def decided(self, plan: str) -> None:
+        """Return when there is a verdict on a plan. Without a face nobody can give one."""
+        if self._headless:
+            await self._withdraw(plan, "headless")
+        while (open_ := self.progress.open) is not None and open_.event.plan == plan:
+            self._news.clear()
+            await self._news.wait()
+
+    async def withdraw(self, plan: str) -> None:
+        """End the wait for a verdict, if there is none yet: the turn was stopped."""
+        await self._withdraw(plan, "stop")
+
+    async def _withdraw(self, plan: str, decider: str) -> None:
+        async with self._verdicts:
+            record = self.progress.open
+            if record is not None and record.event.plan == plan:
+                turn = record.event.turn
+                await self._commit(PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider))
+
+    def left_behind(self) -> list[AnyEvent]:
+        """Return the events that close what a turn leaves open that is not gone on with."""
+        record = self.progress.open
+        if record is None:
+            return []
+        turn = record.event.turn
+        return [PlanDecided(plan=record.event.plan, turn=turn, verdict="withdrawn", decider="stop")]
+
+    # --- for the person -------------------------------------------------------------------------
+
+    async def decide(self, plan: str, digest: str, *, approve: bool, feedback: str) -> None:
+        """Carry out the person's verdict on exactly the plan that was shown. Raises `UserError`."""
+        async with self._verdicts:
+            record = self._waiting(plan, digest)
+            words = feedback.strip()[:_MAX_FEEDBACK]
+            shown = safe(words, limit=_MAX_FEEDBACK)
+            await self._commit(
+                PlanDecided(
+                    plan=plan,
+                    turn=record.event.turn,
+                    verdict="approved" if approve else "rejected",
+                    decider="user",
+                    feedback=shown,
+                    written=words if words != shown else "",
+                )
+            )
+
+    async def edit(self, plan: str, digest: str, plan_json: str) -> None:
+        """Put another plan in the place of what was shown; it waits under a new digest.
+
+        Raises `UserError` for what is no plan, with all that is wrong with it.
+        """
+        async with self._verdicts:
+            record = self._waiting(plan, digest)
+            progress = self.progress
+            phases, tasks = progress.numbered()
+            scope = PlanConstraints(self.offer(), frozenset(progress.done()), phases, tasks)
+            try:
+                edited = read_plan(plan_json, scope)
+            except InvalidPlan as error:
+                raise UserError(f"this is not a plan that can be carried out: {error}") from None
+            text = edited.to_json()
+            event = msgspec.structs.replace(
+                record.event,
+                seq=0,
+                ts=0.0,
+                digest=self.digest(plan, text),
+                analysis=safe(edited.analysis),
+                phases=edited.shown(),
+                plan_json=text,
+                edited=True,
+            )
+            await self._commit(event)
+
+    def _waiting(self, plan: str, digest: str) -> PlanRecord:
+        record = self.progress.open
+        if record is None or record.event.plan != plan:
+            raise UserError("this plan does not wait for a decision any more")
+        if record.event.digest != digest:
+            raise UserError("this plan changed after it was shown; look at it again")
+        return record

@@ -1,0 +1,290 @@
+"""The questions of servers that wait for the person: opened, edited, answered, withdrawn.
+
+What is answered is on disk before it goes to the server. A question lives as long as the server waits,
+so a restart closes what was open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from omni_tui.approvals import UserError
+from omni_tui.approvals.server_request_review import (
+    InvalidServerRequest,
+    ServerRequestReview,
+    review_server_request,
+    sampling_messages,
+)
+from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.server_request_card import answer_text, server_request_event
+from omni_tui.memory import Journal, JournalBroken
+from omni_tui.models.base import ModelError
+from omni_tui.protocol import AnyEvent
+from omni_tui.protocol.events import UsageChanged
+from omni_tui.protocol.server_requests import (
+    ServerRequestClosed,
+    ServerRequestOpened,
+    ServerRequestOutcome,
+    ServerRequestStage,
+)
+from omni_tui.security.text import exact_json, safe
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
+
+logger = logging.getLogger(__name__)
+
+PER_SERVER = 5
+"""Questions of one server that may wait at once."""
+PER_MINUTE = 30
+_OUTCOMES: dict[str, ServerRequestOutcome] = {
+    "accept": "accepted",
+    "decline": "declined",
+    "cancel": "cancelled",
+}
+
+
+@dataclass(slots=True, eq=False)
+class PendingServerRequest:
+    """A question that waits. `body` is what is shown now: the request, or (stage review) an answer."""
+
+    id: str
+    ask: ServerRequest
+    judgement: ServerRequestReview
+    body: dict[str, Any]
+    waiter: asyncio.Future[ServerRequestAnswer]
+    stage: ServerRequestStage = "asked"
+    edited: bool = False
+    trouble: str = ""
+    """What went wrong with the model; the request waits again."""
+    digest: str = ""
+    answer: ServerRequestAnswer | None = None
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class PendingServerRequests:
+    """The open questions of one session."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        sampler: Sampler,
+        *,
+        digest: Callable[[bytes], str],
+        place: Callable[[str], tuple[str, str]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._journal = journal
+        self._sampler = sampler
+        self._digest = digest
+        self._place = place
+        self._clock = clock
+        self._open: dict[str, PendingServerRequest] = {}
+        self._times: dict[str, deque[float]] = {}
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    # --- from the servers -----------------------------------------------------------------------
+
+    async def ask(self, ask: ServerRequest) -> ServerRequestAnswer:
+        """Put a question before the person and return the answer. Cancelling withdraws it."""
+        if refusal := self._too_many(ask.server):
+            logger.warning("%s asks too much: %s", ask.server, refusal)
+            return ServerRequestAnswer("cancel", reason=refusal)
+        waiter: asyncio.Future[ServerRequestAnswer] = asyncio.get_running_loop().create_future()
+        one = PendingServerRequest(
+            "a-" + uuid.uuid4().hex[:12], ask, review_server_request(ask), ask.body, waiter
+        )
+        self._open[one.id] = one
+        try:
+            await self._show(one)
+            return await waiter
+        except JournalBroken:
+            logger.exception("a question of %s could not be written down", ask.server)
+            return ServerRequestAnswer("cancel", reason="it could not be written to disk")
+        except asyncio.CancelledError:
+            over = "nobody waits for the answer any more: what it was asked for has ended"
+            await asyncio.shield(self._withdraw(one, "", over))
+            raise
+        finally:
+            self._forget(one)
+
+    def _too_many(self, server: str) -> str:
+        if self._closed:
+            return "the session is over"
+        if sum(1 for one in self._open.values() if one.ask.server == server) >= PER_SERVER:
+            return f"{PER_SERVER} questions of this server wait already"
+        times = self._times.setdefault(server, deque())
+        now = self._clock()
+        while times and now - times[0] > 60:
+            times.popleft()
+        if len(times) >= PER_MINUTE:
+            return f"it has asked {PER_MINUTE} times within a minute"
+        times.append(now)
+        return ""
+
+    # --- from the person ------------------------------------------------------------------------
+
+    def waiting(self, ask: str, digest: str) -> PendingServerRequest:
+        """Return an open question as it was shown. Raises `UserError`."""
+        one = self._open.get(ask)
+        if one is None or one.waiter.done():
+            raise UserError("this question does not wait any more")
+        if one.digest != digest:
+            raise UserError("this question changed after it was shown; look at it again")
+        return one
+
+    async def turn_down(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
+        """Decline a question, or leave it undecided. Raises `UserError`."""
+        async with self._turn:
+            one = self.waiting(ask, digest)
+            await self._end(one, reply, "user")
+
+    async def accept(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
+        """Accept a form or a page with an answer that was judged already. Raises `UserError`."""
+        async with self._turn:
+            one = self.waiting(ask, digest)
+            if one.judgement.refused:
+                raise UserError(one.judgement.refused)
+            await self._end(one, reply, "user")
+
+    async def edit(self, ask: str, digest: str, body: dict[str, Any]) -> None:
+        """Put other messages, or another answer, in the place of what is shown. Raises `UserError`."""
+        async with self._turn:
+            one = self.waiting(ask, digest)
+            if one.ask.kind != "sampling" or one.stage == "answering":
+                raise UserError("there is nothing to edit in it now")
+            if one.stage == "review":
+                assert one.answer is not None
+                text = body.get("text")
+                if not isinstance(text, str) or body.keys() != {"text"}:
+                    raise UserError('an answer is {"text": "…"}, and nothing else')
+                answer = ServerRequestAnswer(
+                    "accept", text=text, model=one.answer.model, stop=one.answer.stop
+                )
+                one.answer, one.body = answer, body
+            else:
+                try:
+                    sampling_messages(body)
+                except InvalidServerRequest as trouble:
+                    raise UserError(str(trouble)) from None
+                one.body, one.judgement = body, ServerRequestReview()
+            one.edited, one.trouble = True, ""
+            await self._show(one)
+
+    async def go_on(self, ask: str, digest: str) -> None:
+        """Accept what is shown of a sampling request: let the model answer, or send its answer."""
+        async with self._turn:
+            one = self.waiting(ask, digest)
+            if one.judgement.refused:
+                raise UserError(one.judgement.refused)
+            if one.stage == "review":
+                assert one.answer is not None
+                await self._end(one, one.answer, "user")
+            elif one.stage == "answering":
+                raise UserError("the model is answering already")
+            else:
+                one.stage, one.trouble = "answering", ""
+                await self._show(one)
+                one.task = asyncio.create_task(self._sample(one), name=f"sampling for {one.ask.server}")
+
+    async def _sample(self, one: PendingServerRequest) -> None:
+        try:
+            sampled = await self._sampler.sample(one.body)
+        except ModelError as error:
+            if error.usage is not None:
+                await self._journal.commit(UsageChanged(turn=one.id, usage=error.usage))
+            await self._back(one, error.what)
+            return
+        except InvalidServerRequest as error:
+            await self._back(one, str(error))
+            return
+        except Exception as error:
+            logger.exception("a sampling request of %s broke", one.ask.server)
+            await self._back(one, f"something went wrong inside Omni TUI ({type(error).__name__})")
+            return
+        answer = ServerRequestAnswer("accept", text=sampled.text, model=sampled.model, stop=sampled.stop)
+        async with self._turn:
+            await self._journal.commit(UsageChanged(turn=one.id, usage=sampled.usage))
+            if one.waiter.done():
+                return
+            if not self._sampler.review:
+                await self._end(one, answer, "user")
+                return
+            one.stage, one.answer, one.body, one.edited = "review", answer, {"text": answer.text}, False
+            await self._show(one)
+
+    async def _back(self, one: PendingServerRequest, trouble: str) -> None:
+        async with self._turn:
+            if not one.waiter.done():
+                one.stage, one.trouble = "asked", trouble
+                await self._show(one)
+
+    # --- written down ---------------------------------------------------------------------------
+
+    async def _show(self, one: PendingServerRequest) -> None:
+        exact = exact_json(one.body)
+        one.digest = self._digest(f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}".encode())
+        target, transport = self._place(one.ask.server)
+        await self._journal.commit(server_request_event(one, self._sampler, exact, target, transport))
+
+    async def _end(self, one: PendingServerRequest, reply: ServerRequestAnswer, decider: str) -> None:
+        event = ServerRequestClosed(
+            ask=one.id,
+            outcome=_OUTCOMES[reply.action],
+            decider=decider,
+            reason=safe(reply.reason, limit=1_000),
+            answer=answer_text(reply),
+        )
+        await self._journal.commit(event)
+        if not one.waiter.done():
+            one.waiter.set_result(reply)
+
+    async def _withdraw(self, one: PendingServerRequest, decider: str, reason: str) -> None:
+        async with self._turn:
+            if one.waiter.done() and not one.waiter.cancelled():
+                return
+            event = ServerRequestClosed(
+                ask=one.id, outcome="withdrawn", decider=decider, reason=safe(reason)
+            )
+            try:
+                await self._journal.commit(event)
+            except JournalBroken:
+                logger.exception("a withdrawn question could not be written down")
+
+    def _forget(self, one: PendingServerRequest) -> None:
+        self._open.pop(one.id, None)
+        if one.task is not None:
+            one.task.cancel()
+
+    # --- the session ----------------------------------------------------------------------------
+
+    async def settle(self, events: Sequence[AnyEvent]) -> None:
+        """Close what a crash left open, and count what was spent before."""
+        open_ids: dict[str, None] = {}
+        for event in events:
+            if isinstance(event, ServerRequestOpened):
+                open_ids[event.ask] = None
+            elif isinstance(event, ServerRequestClosed):
+                open_ids.pop(event.ask, None)
+            elif isinstance(event, UsageChanged) and event.turn.startswith("a-"):
+                self._sampler.spent += event.usage.input + event.usage.output
+        reason = safe("the app ended while this waited; the server does not wait any more")
+        closed = [ServerRequestClosed(ask=one, outcome="withdrawn", decider="restart", reason=reason)
+                  for one in open_ids]  # fmt: skip
+        if closed:
+            await self._journal.commit(*closed)
+
+    async def close(self) -> None:
+        """Leave everything undecided; the servers are told so."""
+        self._closed = True
+        ends: list[Coroutine[Any, Any, None]] = [
+            self._end(one, ServerRequestAnswer("cancel", reason="the session was left"), "stop")
+            for one in list(self._open.values())
+            if not one.waiter.done()
+        ]
+        await asyncio.gather(*ends)

@@ -1,0 +1,390 @@
+"""Turns: one at a time, stoppable at once, parked when the app leaves, gone on with on request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import msgspec
+
+from omni_tui.agents import ChatPolicy, PlanPolicy, ToolOutcome, run_orchestrated, run_turn
+from omni_tui.agents.agent_host import EarlierResult
+from omni_tui.agents.autonomous import autonomous
+from omni_tui.engine.call_service import CallService
+from omni_tui.engine.context_store import ContextStore
+from omni_tui.engine.conversation import Conversation, title_of
+from omni_tui.engine.pending_plans import PendingPlans
+from omni_tui.engine.startup_wait import StartupWait
+from omni_tui.engine.turn_modes import TurnModes
+from omni_tui.engine.turn_report import turn_report
+from omni_tui.memory import Journal, JournalBroken
+from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
+from omni_tui.models.budget import GO_ON
+from omni_tui.models.window import Window
+from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
+from omni_tui.protocol.events import (
+    AwaitingTools,
+    ModelMessage,
+    SessionTitled,
+    Steered,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+    UsageChanged,
+    UserMessage,
+)
+from omni_tui.protocol.prompts_and_resources import AttachedResource
+from omni_tui.security.text import exact_json, safe, safe_line
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE = 200_000
+_STOP_S = 3.0
+
+
+class TurnInProgress(Exception):
+    """Something that cannot be done while a turn runs; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _QueuedMessage:
+    """A message that no turn has taken yet, with the mode and the model it was sent under."""
+
+    message: Message
+    mode: Mode
+    model: str
+
+
+class TurnRunner:
+    """The turns of one session; the `AgentHost` of the agent loop."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        desk: CallService,
+        conversation: Conversation,
+        model: Callable[[], Model],
+        settings: Callable[[], tuple[Mode, str]],
+        turns: TurnModes,
+        tool_specs: Callable[[], tuple[ToolSpec, ...]],
+        policy: Callable[[], ChatPolicy],
+        live: Callable[[Event], None],
+        plans: PendingPlans,
+        plan_policy: Callable[[], PlanPolicy],
+        gathering: StartupWait,
+        pool: Executor | None = None,
+    ) -> None:
+        self.memo = ContextStore(journal, conversation.summaries, pool)
+        self._journal = journal
+        self._desk = desk
+        self._conversation = conversation
+        self._model = model
+        self._settings = settings
+        self._turns = turns
+        self._tool_specs = tool_specs
+        self._policy = policy
+        self._live = live
+        self._plans = plans
+        self._plan_policy = plan_policy
+        self._gathering = gathering
+        self._missing: tuple[str, ...] = ()
+        self._queue: deque[str] = deque()
+        self._pending: dict[str, _QueuedMessage] = {}
+        self._resuming: set[str] = set()
+        self._turn = ""
+        self._runs_under: tuple[Mode, str] = settings()
+        self._task: asyncio.Task[None] | None = None
+        self._parked = False
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn runs now."""
+        return self._task is not None and not self._task.done()
+
+    @property
+    def mode(self) -> Mode | None:
+        """The mode of the turn that runs now, None if none does."""
+        return self._runs_under[0] if self.running else None
+
+    @property
+    def unfinished(self) -> str:
+        """The turn that was cut off by a crash or by leaving, "" if none was."""
+        return self._conversation.unfinished
+
+    # --- what the person asks -------------------------------------------------------------------
+
+    async def send(
+        self,
+        text: str,
+        *,
+        told: str = "",
+        attachments: tuple[AttachedResource, ...] = (),
+        images: tuple[Image, ...] = (),
+    ) -> str:
+        """Journal a message and work on it, after what runs now. Returns the turn's id.
+
+        `told` is what the model gets where that is more than the text: the text with `attachments`;
+        `images` are the pictures among them.
+        """
+        turn = "t-" + uuid.uuid4().hex[:12]
+        message = Message(role="user", text=told or text, images=images)
+        shown = safe(text, limit=MAX_MESSAGE)
+        mode, model = self._settings()
+        self._turns.sent(turn, mode)
+        events: list[AnyEvent] = [
+            UserMessage(
+                turn=turn,
+                text=shown,
+                attachments=attachments,
+                mode=mode,
+                written=text if text != shown else "",
+            )
+        ]
+        if not self._conversation.titled:
+            self._conversation.titled = True
+            events.append(SessionTitled(title=title_of(text)))
+        if self._conversation.unfinished:
+            events += self._plans.left_behind()
+            events += _untold(self._conversation.queued)
+            self._conversation.queued = {}
+            await self._desk.leave_restored()
+        await self._journal.commit(*events)
+        self._plans.remember(events)
+        self._conversation.unfinished = ""
+        self._queue.append(turn)
+        self._pending[turn] = _QueuedMessage(message, mode, model)
+        self._go()
+        return turn
+
+    async def go_on(self) -> None:
+        """Go on with the turn that was cut off, else with what the last one left undone.
+
+        For the latter the model is told to continue, in a turn of its own. Raises `TurnInProgress` if a
+        turn runs,
+        or if there is nothing to go on with.
+        """
+        if self.running:
+            raise TurnInProgress("a turn is running already; it can be stopped with Esc")
+        if self._conversation.unfinished:
+            self._resume(self._conversation.unfinished)
+        elif self._conversation.ended in ("limit", "stopped", "failed"):
+            await self.send("continue")
+        else:
+            raise TurnInProgress("there is nothing to go on with: the last turn is done")
+
+    def _resume(self, turn: str) -> None:
+        self._conversation.unfinished = ""
+        self._resuming.add(turn)
+        self._turns.sent(turn, self._turns.mode(turn))
+        self._queue.appendleft(turn)
+        for behind, text in self._conversation.queued.items():
+            mode, model = self._turns.mode(behind), self._settings()[1]
+            self._queue.append(behind)
+            self._pending[behind] = _QueuedMessage(Message(role="user", text=text), mode, model)
+        self._conversation.queued = {}
+        self._go()
+
+    async def stop(self) -> bool:
+        """Stop the running turn and drop what is queued behind it. False if nothing ran."""
+        dropped = [turn for turn in self._queue if self._pending.pop(turn, None) is not None]
+        self._queue.clear()
+        task = self._task
+        running = task is not None and not task.done()
+        if task is not None and running:
+            task.cancel()
+            await asyncio.wait([task], timeout=_STOP_S)
+        if dropped:
+            await self._journal.commit(*_untold(dropped))
+        return running
+
+    async def park(self) -> None:
+        """Leave everything as it stands, to be gone on with later: nothing is refused or withdrawn."""
+        turn = self._turn if self.running else ""
+        self._parked = True
+        self._queue.clear()
+        await self._desk.close()
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_STOP_S)
+        if turn:
+            # So that the next start finds that something is left to do here.
+            self._conversation.unfinished = turn
+            ended = TurnEnded(
+                turn=turn,
+                status="parked",
+                reason=safe("the app was left while this ran"),
+                todo=safe(f"{GO_ON} to go on with it"),
+            )
+            try:
+                await self._journal.commit(ended)
+            except JournalBroken:
+                logger.exception("parking could not be journalled; the next start finds it out")
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def _go(self) -> None:
+        if not self.running:
+            self._task = asyncio.create_task(self._run(), name="turns")
+
+    async def _run(self) -> None:
+        while self._queue and not self._parked:
+            self._turn = turn = self._queue.popleft()
+            try:
+                await self._one(turn, resume=turn in self._resuming)
+            except JournalBroken:
+                return  # the engine has said so
+            finally:
+                self._resuming.discard(turn)
+
+    async def _one(self, turn: str, *, resume: bool) -> None:
+        model = self._model()
+        waiting = self._pending.pop(turn, None)
+        message = waiting.message if waiting is not None else None
+        if message is None and resume and self._conversation.untold:
+            message = Message(role="user", text=self._conversation.untold)
+            self._conversation.untold = ""
+        # What is done is what the message was sent for: a later change of mode can only tighten it.
+        mode = self._turns.mode(turn)
+        self._runs_under = mode, self._settings()[1]
+        started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
+        # In one flush of the disk: a turn that has begun has been told what it is about.
+        told = () if message is None else (self.model_message(turn, message),)
+        await self.commit(*told, started)
+        if not await self._tools_are_there(turn):
+            return
+        policy = self._policy()
+        if mode == "orchestrator":
+            self._plans.begin(turn)
+            ended = await run_orchestrated(
+                self, self._plans, model, turn=turn, policy=policy, limits=self._plan_policy()
+            )
+        elif mode == "auto":
+            began = asyncio.get_running_loop().time()
+            async with autonomous(policy, self._plan_policy(), self._plans.waits) as policy:
+                ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
+            if not self._parked:
+                await self._report(turn, asyncio.get_running_loop().time() - began)
+        else:
+            ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
+        if not self._parked:
+            missing = tuple(safe_line(name) for name in self._missing)
+            self._conversation.ended = ended.status
+            await self._journal.commit(msgspec.structs.replace(ended, missing=missing))
+
+    async def _tools_are_there(self, turn: str) -> bool:
+        """Wait for servers that are connecting. False if the turn was stopped meanwhile."""
+
+        def tell(servers: tuple[str, ...], until: float) -> None:
+            names = tuple(safe_line(name) for name in servers)
+            self._live(AwaitingTools(turn=turn, servers=names, until=until))
+
+        try:
+            await self._gathering.over(tell)
+            self._missing = self._gathering.missing()
+        except asyncio.CancelledError:
+            if self._parked:
+                raise
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+            await self._journal.commit(
+                TurnEnded(turn=turn, status="stopped", reason=safe("stopped by you"))
+            )
+            return False
+        return True
+
+    async def _report(self, turn: str, elapsed_s: float) -> None:
+        """Journal what an autonomous turn did, whatever the model says about it."""
+        told = await turn_report(self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage()))
+        if told is not None:
+            await self._journal.commit(told)
+
+    @staticmethod
+    def model_message(turn: str, message: Message, call: str = "") -> ModelMessage:
+        """Wrap a message of the model's history for the journal."""
+        body: JsonText = exact_json(msgspec.to_builtins(message))
+        return ModelMessage(turn=turn, role=message.role, body_json=body, call=call)
+
+    # --- AgentHost ------------------------------------------------------------------------------
+
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """The tools on offer now."""
+        self._missing = self._gathering.missing()
+        return self._tool_specs()
+
+    async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+        """Carry one call through the gate; a parked turn never gets an answer."""
+        outcome = await self._desk.by_agent(turn, step, call, agent)
+        await self._not_parked()
+        return outcome
+
+    async def take_in(self, turn: str) -> None:
+        """Put what the person has said meanwhile before the model, as part of this turn.
+
+        What was said under another mode or for another model begins a turn of its own.
+        """
+        while self._queue and (waiting := self._pending.get(by := self._queue[0])) is not None:
+            if (waiting.mode, waiting.model) != self._runs_under:
+                return
+            await self.commit(Steered(turn=turn, by=by), self.model_message(turn, waiting.message))
+            self._queue.popleft()
+            self._pending.pop(by, None)
+
+    def steps(self, turn: str) -> int:
+        """How many answers a model has given in a turn."""
+        return self._conversation.steps[turn]
+
+    async def commit(self, *events: AnyEvent) -> None:
+        """Journal events of the turn; returns when they are on disk."""
+        await self._not_parked()
+        await self._journal.commit(*events)
+        self._remember(events)
+
+    def post(self, *events: AnyEvent) -> None:
+        """Journal events of the turn within 50 ms."""
+        if not self._parked:
+            self._journal.post(*events)
+            self._remember(events)
+
+    def live(self, event: Event) -> None:
+        """Show something that is true for the moment only."""
+        if not self._parked:
+            self.memo.note(event)
+            self._live(event)
+
+    def window(self, agent: str) -> Window:
+        """The window of an agent's conversation."""
+        return self.memo.window(agent)
+
+    async def stored(self, call: str) -> EarlierResult | None:
+        """The result of a call that an agent of this session made."""
+        return await self.memo.stored(call)
+
+    def history(self) -> tuple[Message, ...]:
+        """Everything the model was told and has said in this session, by the agents of plans apart."""
+        return tuple(self._conversation.messages)
+
+    async def _not_parked(self) -> None:
+        """A parked turn stands still until it is cancelled: it must not write its own ending."""
+        if self._parked:
+            raise asyncio.CancelledError
+
+    def _remember(self, events: tuple[AnyEvent, ...]) -> None:
+        for event in events:
+            if isinstance(event, ModelMessage) and event.agent == "root":
+                self._conversation.messages.append(msgspec.json.decode(event.body_json, type=Message))
+                self._conversation.steps[event.turn] += event.role == "assistant"
+            elif isinstance(event, UsageChanged):
+                self._conversation.spent(event)
+        self._plans.remember(events)
+
+
+def _untold(turns: Iterable[str]) -> list[AnyEvent]:
+    """Return the events that close what was said but never reached the model."""
+    reason, todo = safe("the model was not told this"), safe("send it again if it still counts")
+    return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]

@@ -1,0 +1,221 @@
+"""Drawing arguments: aligned columns, numbered blocks for long text, diffs where the shape allows one.
+
+Every function returns lines that fit the width; nothing is left out without saying how much.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from omni_tui.face.approval.differences import diff_pieces
+from omni_tui.face.approval.values import (
+    JsonLiteral,
+    JsonObject,
+    JsonValue,
+    OwnLabel,
+    edit_in,
+    edits_in,
+    exact_text,
+    shows_differently,
+    spell,
+    spell_lines,
+)
+from omni_tui.face.approval.visible import has_invisible, visible
+from omni_tui.face.widgets.lines_view import fold
+
+_LOOKS_LIKE_JSON = re.compile(r'\s|.*\s\Z|-?\d|true\Z|false\Z|null\Z|["\[{]')
+_PLAIN_KEY = re.compile(r"[\w.$@/#+*~-][\w.$@/#+*~:\[\]-]*")
+_SPACES = re.compile(r" {24,}")
+_EMPTY_RUN = 4
+_NUMBER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentBlock:
+    """The lines of one argument, or of the two that are drawn as one change."""
+
+    lines: list[Content]
+    arguments: int = 1
+
+
+def argument_lines(arguments: JsonObject, width: int) -> list[Content]:
+    """Return all arguments, names in one column."""
+    return [line for block in argument_blocks(arguments, width) for line in block.lines]
+
+
+def argument_blocks(arguments: JsonObject, width: int) -> list[ArgumentBlock]:
+    """Return all arguments, each with the lines it takes, names in one column."""
+    whole = edit_in(arguments)
+    if whole is not None:
+        old, new, rest = whole
+        return [*argument_blocks(rest, width), ArgumentBlock(diff_lines(old, new, width), 2)]
+    names = [key_name(key) for key, _value in arguments]
+    column = min(max((name.cell_length for name in names), default=0), 14) + 2
+    column = max(2, min(max(column, 9), width // 2))
+    return [
+        ArgumentBlock(_argument(name, value, column, width))
+        for name, (_key, value) in zip(names, arguments, strict=True)
+    ]
+
+
+def key_name(key: str) -> Content:
+    """Return a key as it is, quoted where it could be misread, exact where not all of it shows."""
+    if isinstance(key, OwnLabel):
+        return Content.styled(visible(key), "$text-2")
+    if has_invisible(key) or visible(key) != key:
+        return Content.styled(exact_text(key), "$waiting")
+    return Content.styled(key if _PLAIN_KEY.fullmatch(key) else spell(key), "$text-2")
+
+
+def _argument(name: Content, value: JsonValue, column: int, width: int) -> list[Content]:
+    changes = edits_in(value)
+    if changes:
+        count = f"{len(changes)} change" + ("" if len(changes) == 1 else "s")
+        lines = [*_beside(name, Content.styled(count, "$text-3"), column, width), Content("")]
+        for number, (old, new, rest) in enumerate(changes):
+            if number:
+                lines.append(Content.styled("⋯".rjust(_NUMBER), "$text-3"))
+            lines += argument_lines(rest, width) if rest else []
+            lines += diff_lines(old, new, width)
+        return lines
+    if type(value) is str and "\n" in value:
+        count = f"{value.count(chr(10)) + 1} lines"
+        return [
+            *_beside(name, Content.styled(count, "$text-3"), column, width),
+            *text_block(value, width),
+        ]
+    return [*_inline(name, value, column, width), *_exactly(value, column, width)]
+
+
+def _inline(name: Content, value: JsonValue, column: int, width: int) -> list[Content]:
+    """Return a value beside its name, or below it if it is deep and long."""
+    if isinstance(value, list) and len(spell(value)) > 2 * (width - column):
+        rows = (visible(line) for line in spell_lines(value))
+        return [*_hang(name, width), *(piece for row in rows for piece in _json_row(row, width))]
+    if type(value) is str:
+        shown = spell(value) if _LOOKS_LIKE_JSON.match(value) or not value else value
+        text = _marked(shown, "$text-1")
+    else:
+        style = "$running" if isinstance(value, JsonLiteral) and value[:1] in "-0123456789" else "$text-1"
+        text = Content.styled(visible(spell(value)), style)
+    return _beside(name, text, column, width)
+
+
+def _beside(name: Content, text: Content, column: int, width: int) -> list[Content]:
+    """Put a text beside its name, or under it where the name leaves no room. Both are there in full."""
+    if name.cell_length < column:
+        first, *rest = fold(text, width - column)
+        lines = [name.extend_right(column - name.cell_length) + first]
+    elif name.cell_length + 2 + text.cell_length <= width:
+        return [name + Content("  ") + text]
+    else:
+        lines, rest = _hang(name, width), fold(text, width - column)
+    return [*lines, *(Content(" " * column) + piece for piece in rest)]
+
+
+def _hang(text: Content, width: int, indent: int = 2) -> list[Content]:
+    """Fold a line; its further rows stand further in, so that none looks like a line of its own."""
+    first, *rest = fold(text, max(2, width - indent))
+    return [first, *(Content(" " * indent) + piece for piece in rest)]
+
+
+def _json_row(row: str, width: int) -> list[Content]:
+    """Return one line of JSON below its name. Indents deeper than a third of the width stay at that."""
+    text = row.lstrip(" ")
+    indent = Content(" " * (2 + min(len(row) - len(text), width // 3)))
+    pieces = _hang(Content.styled(text, "$text-1"), width - indent.cell_length)
+    return [indent + piece for piece in pieces]
+
+
+def _exactly(value: JsonValue, column: int, width: int) -> list[Content]:
+    """Return what is really sent, where characters that do not show were made visible."""
+    if not shows_differently(value):
+        return []
+    head = Content.styled("sent as", "$waiting")
+    return _beside(head, Content.styled(exact_text(value), "$waiting"), column, width)
+
+
+def text_block(text: str, width: int) -> list[Content]:
+    """Return a text with line numbers; runs of empty lines are folded with their count."""
+    lines: list[Content] = []
+    rows = text.split("\n")
+    index = 0
+    while index < len(rows):
+        end = index
+        while end < len(rows) and not rows[end]:
+            end += 1
+        if end - index >= _EMPTY_RUN:
+            lines.append(Content.styled(f"{'⋯':>{_NUMBER}} {end - index} empty lines", "$waiting"))
+            index = end
+            continue
+        lines += _numbered(str(index + 1), _marked(rows[index], "$text-1"), width)
+        index += 1
+    return [*lines, *_block_exactly(text, width)]
+
+
+def diff_lines(old: str, new: str, width: int) -> list[Content]:
+    """Return a diff of two texts: every line of both, what stays in grey."""
+    before, after = old.split("\n"), new.split("\n")
+    lines: list[Content] = []
+    for equal, a, b, c, d in diff_pieces(before, after):
+        if equal:
+            for offset, row in enumerate(before[a:b]):
+                text = Content("  ") + _marked(row, "$text-1")
+                lines += _numbered(str(c + offset + 1), text, width)
+            continue
+        for offset, row in enumerate(before[a:b]):
+            lines += _changed(str(a + offset + 1), "- ", row, "$fail", "$removed", width)
+        for offset, row in enumerate(after[c:d]):
+            lines += _changed(str(c + offset + 1), "+ ", row, "$done", "$added", width)
+    return [*lines, *_block_exactly(old, width), *_block_exactly(new, width)]
+
+
+def _block_exactly(text: str, width: int) -> list[Content]:
+    """Return the lines of a block that are sent differently from how they show, as sent."""
+    lines: list[Content] = []
+    for number, row in enumerate(text.split("\n"), 1):
+        if shows_differently(row):
+            body = Content.styled(f"line {number} is sent as {exact_text(row)}", "$waiting")
+            lines += _hang(body, width, _NUMBER + 1)
+    return lines
+
+
+def _changed(number: str, sign: str, row: str, colour: str, back: str, width: int) -> list[Content]:
+    body = Content.styled(sign, colour) + _marked(row, colour)
+    numbered = _numbered(number, body, width)
+    result = []
+    for line in numbered:
+        gutter, rest = line[: _NUMBER + 1], line[_NUMBER + 1 :]
+        rest = rest.extend_right(max(0, width - _NUMBER - 1 - rest.cell_length)).stylize_before(
+            f"on {back}"
+        )
+        result.append(gutter + rest)
+    return result
+
+
+def _numbered(number: str, body: Content, width: int) -> list[Content]:
+    pieces = fold(body, max(2, width - _NUMBER - 1))
+    lines = [Content.styled(number.rjust(_NUMBER) + " ", "$text-3") + pieces[0]]
+    lines += [Content(" " * (_NUMBER + 1)) + piece for piece in pieces[1:]]
+    return lines
+
+
+def _marked(row: str, style: str) -> Content:
+    """Return one line made safe, long gaps folded with a count, spaces at its end made visible."""
+    text = visible(row)
+    end = len(text.rstrip(" "))
+    body, tail = text[:end], text[end:]
+    content = Content("")
+    at = 0
+    for gap in _SPACES.finditer(body):
+        content += Content.styled(body[at : gap.start()], style)
+        content += Content.styled(f" ⋯ {len(gap.group())} spaces ⋯ ", "$waiting")
+        at = gap.end()
+    content += Content.styled(body[at:], style)
+    if tail:
+        shown = "·" * len(tail) if len(tail) < 24 else f"⋯ {len(tail)} spaces"
+        content += Content.styled(shown, "$waiting")
+    return content

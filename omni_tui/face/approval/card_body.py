@@ -1,0 +1,111 @@
+"""The parts every card has, and how they are fitted into the room there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+
+from omni_tui.face.widgets.lines_view import wrap
+
+LABEL = 9
+"""Cells of the words at the left of what is said about an item."""
+_BLANK = Content("")
+
+
+@dataclass(frozen=True, slots=True)
+class CardBody:
+    """The parts of a card at one width. `more` says how to see what `arguments` has no room for.
+
+    `blocks` says of each piece of `arguments` how many lines and how many arguments it is.
+    """
+
+    head: list[Content]
+    arguments: list[Content]
+    verdict: list[Content]
+    origin: list[Content]
+    says: list[Content]
+    more: str = "A opens the whole of it"
+    blocks: Sequence[tuple[int, int]] = ()
+
+
+def hanging(text: Content, width: int) -> list[Content]:
+    """Wrap a text whose first `LABEL` cells name it; what follows stands under the rest of it."""
+    first, *_rest = wrap(text, width)
+    remains = text[len(first.plain) :]
+    if not remains:
+        return [first]
+    if remains.plain.startswith(" "):
+        remains = remains[1:]
+    return [first, *(Content(" " * LABEL) + piece for piece in wrap(remains, width - LABEL))]
+
+
+def fit_card(
+    body: CardBody, keys: list[Content], size: tuple[int, int], painted: Callable[[Content], bool]
+) -> tuple[list[Content], bool]:
+    """Fit a card into (width, height); False if some of the arguments had to be left out.
+
+    What is said about the server goes first, then the air, and the arguments last of all. `painted`
+    says of a line whether all of it comes out in the cells of a row; the verdict, which says that all
+    is shown, is only there if that is so for every line of the arguments.
+    """
+    width, height = size
+    says = [*body.origin, *body.says]
+    attempts: list[list[list[Content]]] = [
+        [
+            body.head,
+            [_BLANK],
+            body.arguments,
+            [_BLANK, *body.verdict, _BLANK],
+            says,
+            [_BLANK, _BLANK],
+            keys,
+        ],
+        [body.head, [_BLANK], body.arguments, [_BLANK, *body.verdict, _BLANK], body.origin, [_BLANK], keys],
+        [body.head, [_BLANK], body.arguments, body.verdict, body.origin[:1], [_BLANK], keys],
+        [body.head, body.arguments, body.verdict, keys],
+    ]
+    for attempt in attempts:
+        lines = [line for part in attempt for line in part]
+        if len(lines) <= height:
+            if all(painted(line) for line in (*body.head, *body.arguments, *body.verdict)):
+                return lines, True
+            break
+    return _cut(body, keys, width, height, painted), False
+
+
+def _cut(
+    body: CardBody, keys: list[Content], width: int, height: int, painted: Callable[[Content], bool]
+) -> list[Content]:
+    """Show the beginning of the arguments, and count what is missing of them."""
+    head = body.head
+    room = 0
+    more = _more(body, 0, width, painted)
+    for _again in range(3):  # the words about what is missing take room themselves
+        fixed = len(more) + len(keys)
+        head = body.head[: max(0, height - fixed)]
+        room = max(0, min(height - fixed - len(head), len(body.arguments) - 1))
+        more = _more(body, room, width, painted)
+    return [*head, *body.arguments[:room], *more, *keys][:height]
+
+
+def _more(body: CardBody, room: int, width: int, painted: Callable[[Content], bool]) -> list[Content]:
+    left = len(body.arguments) - room
+    count = f"{left} more line{'' if left == 1 else 's'}" if left else "not all of it can be drawn here"
+    total = sum(arguments for _lines, arguments in body.blocks)
+    missing = total - _whole(body, room, painted)
+    if total > 1 and missing:
+        count += f", {missing} of {total} arguments not shown whole"
+    return wrap(Content.styled(f"… {count}: {body.more}", "$waiting"), width)
+
+
+def _whole(body: CardBody, room: int, painted: Callable[[Content], bool]) -> int:
+    """Return how many arguments stand in the first `room` lines with all their cells."""
+    whole = at = 0
+    for lines, arguments in body.blocks:
+        end = at + lines
+        if end <= room and all(painted(line) for line in body.arguments[at:end]):
+            whole += arguments
+        at = end
+    return whole

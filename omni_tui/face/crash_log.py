@@ -1,0 +1,54 @@
+"""The face's own end, where it was not asked for: a crash, or a terminal that is gone."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omni_tui.security.files import open_log
+
+LOG_FILE = "face.log"
+
+
+def log_crash(state_dir: str) -> str:
+    """Append the exception being handled to the face's log; return its path, "" if that fails.
+
+    Only the person can read it, and it has no local variables: they may hold what was said.
+    """
+    if not state_dir:
+        return ""
+    path = Path(state_dir) / "log" / LOG_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(open_log(path), "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{datetime.now(UTC).isoformat()}\n{traceback.format_exc()}\n")
+    except OSError:
+        return ""
+    return str(path)
+
+
+def crash_message(log: str) -> str:
+    """Say what happened, and what to do."""
+    where = f" What went wrong is written down in {log}." if log else ""
+    return (
+        "Omni TUI ran into an error of its own and had to stop."
+        f"{where} Your session is saved: start omni-tui again to go on with it."
+    )
+
+
+def terminal_is_gone() -> bool:
+    """Whether the terminal was closed without telling us (no controlling terminal, no hang-up)."""
+    import termios
+
+    if sys.__stdin__ is None:
+        return False
+    try:
+        termios.tcgetattr(sys.__stdin__.fileno())
+    except termios.error as error:
+        return bool(error.args and error.args[0] == 5)  # EIO: the other end was closed
+    except (OSError, ValueError):
+        return False
+    return False

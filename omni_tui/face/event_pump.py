@@ -1,0 +1,190 @@
+"""From the link to the panes: in small batches, so that keys stay live through ten thousand events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import perf_counter
+from typing import Protocol
+
+from omni_tui import __version__
+from omni_tui.face.port import LinkPort
+from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, ProtocolError, Reply
+from omni_tui.protocol.commands import Hello, Replay
+from omni_tui.protocol.events import (
+    CommandFailed,
+    EngineReady,
+    EventsDropped,
+    JournalHead,
+    ReplayDone,
+    SessionOpened,
+)
+
+BATCH_S = 0.008
+"""Longest time in seconds that events are folded before keys and paints get their turn."""
+
+_log = logging.getLogger(__name__)
+
+
+class EventReceiver(Protocol):
+    """Whom the pump serves."""
+
+    def deliver(self, event: AnyEvent) -> None:
+        """Fold one event into every pane."""
+        ...
+
+    def flushed(self) -> None:
+        """A batch is through: redraw what changed."""
+        ...
+
+    def failed(self, failure: CommandFailed) -> None:
+        """A command nobody waits for went wrong."""
+        ...
+
+    def clear_session(self) -> None:
+        """Another session is about to be replayed."""
+        ...
+
+    def stopped(self, why: str) -> None:
+        """The engine is gone."""
+        ...
+
+
+class FacePort(LinkPort):
+    """A port whose `send` never raises: a dead link is told once, by the bar at the bottom."""
+
+    def __init__(self, link: Link, host: EventReceiver) -> None:
+        super().__init__(link)
+        self._host = host
+
+    def send(self, command: AnyCommand) -> None:
+        """Send a command without waiting for its reply."""
+        try:
+            super().send(command)
+        except LinkClosed as error:
+            self._host.stopped(str(error))
+        except ProtocolError as error:
+            from omni_tui.security.text import safe_line
+
+            self._host.failed(
+                CommandFailed(
+                    what=safe_line("That was too long to send to the engine."),
+                    why=safe_line(str(error)),
+                    todo=safe_line("Put it into a file and name the file instead."),
+                )
+            )
+
+
+class EventPump:
+    """Reads one link until it closes. `cursor` and `session` survive a restart of the engine."""
+
+    def __init__(self, host: EventReceiver) -> None:
+        self._host = host
+        self.cursor = 0
+        self.session = ""
+        self._awaiting_start = False
+        self._greeted = False
+        self._catching_up = False
+        self._cursor_before = 0
+        self._flush_due = False
+
+    async def run(self, link: Link, port: LinkPort) -> None:
+        """Say hello, then hand on events until the engine is gone. Never raises `LinkClosed`."""
+        try:
+            self._awaiting_start = False
+            self._greeted, self._catching_up = False, True
+            link.send(Hello(client=f"omni-tui {__version__}", cursor=self.cursor))
+            started = perf_counter()
+            async for event in link.events():
+                self._take(event, port)
+                self._flush_soon()
+                if perf_counter() - started > BATCH_S:
+                    await asyncio.sleep(0.001)
+                    started = perf_counter()
+        except LinkClosed as error:
+            port.fail(error)
+            self._host.stopped(str(error))
+        except Exception as error:
+            _log.exception("the event pump broke")
+            port.fail(LinkClosed(str(error)))
+            self._host.stopped(f"the face could not read what it said ({type(error).__name__})")
+
+    def switch(self, session: str, port: LinkPort) -> None:
+        """Make room for another session and ask for the whole of it."""
+        self._begin(session)
+        self._awaiting_start = True
+        self._ask_again(port, 0)
+
+    def _ask_again(self, port: LinkPort, after: int) -> None:
+        self._catching_up = True
+        port.send(Replay(after=after))
+
+    def _begin(self, session: str) -> None:
+        self.session, self.cursor = session, 0
+        self._host.clear_session()
+
+    def _flush_soon(self) -> None:
+        """Redraw when this coroutine next waits: after a batch, or when nothing more has come."""
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        self._host.flushed()
+
+    def _take(self, event: AnyEvent, port: LinkPort) -> None:
+        if isinstance(event, Reply):
+            if not port.settle(event) and isinstance(event, CommandFailed):
+                self._host.failed(event)
+            if not isinstance(event, ReplayDone):
+                return
+            self._catching_up = False
+        elif isinstance(event, EventsDropped):
+            self._ask_again(port, min(event.after, self.cursor))
+            return
+        elif isinstance(event, JournalHead):
+            self._look_for_gaps(event, port)
+            return
+        elif event.seq > 0 and not self._in_order(event, port):
+            return
+        elif isinstance(event, EngineReady):
+            self._meet(event, port)
+        self._host.deliver(event)
+
+    def _meet(self, ready: EngineReady, port: LinkPort) -> None:
+        """The engine says which session there is: ask for it, unless it comes by itself after `Hello`."""
+        if ready.session and ready.session != self.session:
+            if self.session:
+                self.switch(ready.session, port)
+            self.session = ready.session
+        elif self._greeted:  # the session was opened again: something of it may be new
+            self._ask_again(port, self.cursor)
+        self._greeted = True
+
+    def _look_for_gaps(self, head: JournalHead, port: LinkPort) -> None:
+        """Ask again for what was written and never arrived; so this face is deaf to nothing for long."""
+        stands, self._cursor_before = self.cursor == self._cursor_before, self.cursor
+        if not self.session or (self._catching_up and not stands):
+            return
+        if head.session != self.session:
+            self.switch(head.session, port)
+        elif head.head > self.cursor:
+            _log.warning("asking again: %d is written, %d has arrived", head.head, self.cursor)
+            self._ask_again(port, self.cursor)
+
+    def _in_order(self, event: AnyEvent, port: LinkPort) -> bool:
+        """False for a journalled event that was seen before, or that another one must precede."""
+        if event.session and event.session != self.session:
+            if self.session and not isinstance(event, SessionOpened):
+                self.switch(event.session, port)
+                return False
+            if self.session:
+                self._begin(event.session)
+            self.session = event.session
+        if isinstance(event, SessionOpened):
+            self._awaiting_start = False
+        if self._awaiting_start or event.seq <= self.cursor:
+            return False
+        self.cursor = event.seq
+        return True

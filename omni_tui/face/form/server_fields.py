@@ -1,0 +1,179 @@
+"""The fields of a server's form, and how their texts become settings. Without any widget."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from omni_tui.protocol.server_settings import ServerSettings
+
+ControlKind = Literal["line", "box", "choice"]
+_ASSIGNED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerField:
+    """One field. `only` says for which way of reaching a server it is there ("" for both)."""
+
+    name: str
+    label: str
+    kind: ControlKind
+    hint: str = ""
+    only: Literal["", "command", "url"] = ""
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+FIELDS: tuple[ServerField, ...] = (
+    ServerField("name", "name", "line", "e.g. files"),
+    ServerField("reach", "reached by", "choice", choices=(("command", "a command"), ("url", "an address"))),
+    ServerField("command", "command", "line", "the program, e.g. mcp-server-filesystem", "command"),
+    ServerField("args", "arguments", "line", 'as in a shell, e.g. /srv/notes "two words"', "command"),
+    ServerField(
+        "env", "environment", "box", "a line each: NAME=value, a secret as NAME=${NAME}", "command"
+    ),
+    ServerField("cwd", "folder", "line", "where it runs", "command"),
+    ServerField("url", "address", "line", "https://…", "url"),
+    ServerField("headers", "headers", "box", "a line each: Name: value, a secret as ${NAME}", "url"),
+    ServerField(
+        "auth",
+        "sign-in",
+        "choice",
+        "",
+        "url",
+        (("none", "none"), ("bearer", "bearer token"), ("oauth", "OAuth")),
+    ),
+    ServerField("token", "bearer token", "line", "${NAME} or keyring:SERVICE/NAME", "url"),
+    ServerField("connect_timeout", "connect within", "line", "seconds, 30 if empty"),
+    ServerField("call_timeout", "call within", "line", "seconds without progress, as in [tools] if empty"),
+    ServerField("mode", "protocol", "choice", choices=(("auto", "find out"), ("legacy", "older one"))),
+    ServerField("enabled", "switched", "choice", choices=(("yes", "on"), ("no", "off"))),
+    ServerField(
+        "save", "keep", "choice", choices=(("yes", "in your config file"), ("no", "for this session"))
+    ),
+)
+
+
+def field_texts(settings: ServerSettings) -> dict[str, str]:
+    """Return what stands in each field for some settings."""
+    return {
+        "reach": "url" if settings.url else "command",
+        "command": settings.command,
+        "args": shlex.join(settings.args),
+        "env": "\n".join(f"{name}={value}" for name, value in settings.env.items()),
+        "cwd": settings.cwd,
+        "url": settings.url,
+        "headers": "\n".join(f"{name}: {value}" for name, value in settings.headers.items()),
+        "auth": settings.auth,
+        "token": settings.token,
+        "connect_timeout": _number(settings.connect_timeout),
+        "call_timeout": "" if settings.call_timeout is None else _number(settings.call_timeout),
+        "mode": settings.mode,
+        "enabled": "yes" if settings.enabled else "no",
+    }
+
+
+def read_settings(texts: Mapping[str, str]) -> tuple[ServerSettings, dict[str, str]]:
+    """Return the settings that stand in the fields, and what cannot be read, by field.
+
+    Fields of the other way of reaching a server do not count.
+    """
+    wrong: dict[str, str] = {}
+    stdio = texts["reach"] == "command"
+
+    def text(name: str) -> str:
+        return texts[name].strip()
+
+    def table(name: str, sign: str) -> dict[str, str]:
+        values, complaint = read_pairs(texts[name], sign)
+        if complaint:
+            wrong[name] = complaint
+        return values
+
+    args: list[str] = []
+    if stdio:
+        try:
+            args = shlex.split(texts["args"])
+        except ValueError as error:
+            wrong["args"] = f"the arguments cannot be read: {str(error).lower()}"
+    settings = ServerSettings(
+        command=text("command") if stdio else "",
+        args=tuple(args),
+        env=table("env", "=") if stdio else {},
+        cwd=text("cwd") if stdio else "",
+        url="" if stdio else text("url"),
+        headers={} if stdio else table("headers", ":"),
+        auth="none" if stdio else texts["auth"],
+        token="" if stdio or texts["auth"] != "bearer" else text("token"),
+        mode=texts["mode"],
+        connect_timeout=_seconds(text("connect_timeout")) if text("connect_timeout") else 30.0,
+        call_timeout=_seconds(text("call_timeout")) if text("call_timeout") else None,
+        enabled=texts["enabled"] == "yes",
+    )
+    return settings, wrong
+
+
+def read_pairs(text: str, sign: str) -> tuple[dict[str, str], str]:
+    """Return names and values of lines with `sign` in between, and what is wrong ("" if nothing)."""
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        name, found, value = line.partition(sign)
+        name = name.strip()
+        if not found or not name:
+            return values, f"line {number} is not NAME{sign}{' ' if sign == ':' else ''}value"
+        if name in values:
+            return values, f"line {number} names {name} a second time"
+        values[name] = value.strip() if sign == ":" else value
+    return values, ""
+
+
+def replace_pair(text: str, sign: str, key: str, value: str) -> str:
+    """Return the lines with another value for `key`."""
+    lines = []
+    for line in text.split("\n"):
+        name, found, _ = line.partition(sign)
+        if found and name.strip() == key:
+            line = f"{name}{sign}{' ' if sign == ':' else ''}{value}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def split_line(text: str) -> dict[str, str] | None:
+    """Return the fields of a command line that was put where only the program belongs, None if it is none.
+
+    Variables before the program (`KEY=value npx …`) and the `$ ` of a prompt are taken for what they are.
+    """
+    try:
+        words = shlex.split(text.strip().removeprefix("$ "))
+    except ValueError:
+        return None
+    env: list[str] = []
+    while words and _ASSIGNED.match(words[0]):
+        env.append(words.pop(0))
+    if not words or (len(words) == 1 and not env) or os.path.exists(os.path.expanduser(text.strip())):
+        return None
+    return {"command": words[0], "args": shlex.join(words[1:]), "env": "\n".join(env)}
+
+
+def problem_field(where: str) -> str:
+    """Return the field that a problem's `where` is about; "name" for the whole."""
+    first = where.partition(".")[0]
+    return first if any(field.name == first for field in FIELDS) else "reach"
+
+
+def _seconds(text: str) -> float | str:
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,313 @@
+"""The form with a server's settings: a new server's, or those of one that is there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Input, Static, TextArea
+
+from omni_tui.face.form.controls import ChoicePicked, MoreLinesNeeded
+from omni_tui.face.form.rows import FormRow
+from omni_tui.face.form.server_fields import (
+    FIELDS,
+    field_texts,
+    problem_field,
+    read_pairs,
+    read_settings,
+    replace_pair,
+    split_line,
+)
+from omni_tui.face.input_order import EngineGone, FormScreen
+from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.protocol.events import Problem
+from omni_tui.protocol.server_management import CheckServer, EditServer, KeepSecret, ReadServer
+from omni_tui.protocol.server_settings import KEPT, SecretPlace, ServerSettings
+from omni_tui.protocol.wire import ServerChecked, ServerRead
+from omni_tui.security.text import safe, safe_line
+
+if TYPE_CHECKING:
+    from omni_tui.face.overview import Overview
+    from omni_tui.face.port import Port
+
+PAUSE_S = 0.2
+"""Seconds without a change after which what is typed is checked."""
+
+
+class ServerFormScreen(FormScreen[str]):
+    """Fills, checks while one types, and sends; `server` is "" for a new one.
+
+    Its result is the name of the server that was saved, "" if none was.
+    """
+
+    CSS_PATH = "../styles/manage.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS = [
+        Binding("f9", "save", "save", priority=True),
+        Binding("ctrl+s", "save", "save", show=False, priority=True),
+        Binding("ctrl+k", "keep", "into the keyring", priority=True),
+        Binding("escape", "back", "back"),
+    ]
+
+    def __init__(self, server: str) -> None:
+        super().__init__()
+        self._server = server
+        self._revision = ""
+        self._fixed = "reading the settings …" if server else ""
+        self._unsaved = ""
+        self._visited: set[str] = set()
+        self._problems: tuple[Problem, ...] = ()
+        self._first: dict[str, str] = {}
+        self._command = ""
+        self._leaving = False
+
+    @property
+    def _port(self) -> Port:
+        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+
+    def compose(self) -> ComposeResult:
+        """Title, fields, what there is to say, keys."""
+        words = f"EDIT · {safe(self._server, lines=False)}" if self._server else "NEW SERVER"
+        yield Static(Content.styled(words, "bold $mine"), id="screen-title", markup=False)
+        with VerticalScroll(id="server-form", can_focus=False):
+            for field in FIELDS:
+                yield FormRow(field)
+        yield Static(id="server-said", markup=False)
+        yield Static(id="screen-foot", markup=False)
+
+    def on_mount(self) -> None:
+        """Fill the form."""
+        self._foot()
+        if self._server:
+            self._read()
+        else:
+            ready = cast("Overview", self.app.overview).ready  # type: ignore[attr-defined]
+            if ready is not None and ready.demo:
+                self._unsaved = "the demo leaves your config file alone"
+            self._fill(ServerSettings())
+            self._row("name").enter()
+            self.form_is_ready()
+
+    def _row(self, name: str) -> FormRow:
+        return self.query_one(f"#form-{name}", FormRow)
+
+    @work(group="server-read", exit_on_error=False)
+    async def _read(self) -> None:
+        try:
+            reply = await self._port.ask(ReadServer(server=self._server))
+        except REQUEST_ERRORS as error:
+            self._say(error_text(error), "$fail")
+            self.form_is_ready()
+            return
+        assert isinstance(reply, ServerRead)
+        self._revision, self._fixed, self._unsaved = reply.revision, reply.fixed, reply.unsaved
+        self._fixed = self._fixed or self._not_allowed()
+        self._fill(reply.settings)
+        self._row("command" if reply.settings.command else "url").enter()
+        self.form_is_ready()
+        self._foot()
+
+    def _fill(self, settings: ServerSettings) -> None:
+        texts = {"name": self._server, "save": "no" if self._unsaved else "yes", **field_texts(settings)}
+        for field in FIELDS:
+            self._row(field.name).fill(texts[field.name])
+        self._row("name").fixed = bool(self._server)
+        self._first = self._texts()
+        self._command = self._first["command"]
+        self._lay_out()
+        self._told_at_first()
+
+    def _told_at_first(self) -> None:
+        if self._fixed:
+            self._say(f"This server cannot be changed here: {self._fixed}", "$waiting")
+            return
+        done = "changed" if self._server else "added"
+        lines = [f"It can be {done} for this session only: {self._unsaved}."] if self._unsaved else []
+        if any(KEPT in text for text in self._first.values()):
+            lines.append(f"{KEPT} stands for a value that is not shown and stays as it is.")
+        self._say(" ".join(lines), "$waiting")
+
+    def _not_allowed(self) -> str:
+        """Return why a server nobody consented to is not changed here: saving it would start it."""
+        servers = cast("Overview", self.app.overview).servers  # type: ignore[attr-defined]
+        server = servers.get(self._server)
+        if server is None or server.state != "not_allowed":
+            return ""
+        return "it is not allowed to start yet; y in the list of servers shows what it starts and allows it"
+
+    # --- what is typed
+
+    def _texts(self) -> dict[str, str]:
+        return {field.name: self._row(field.name).value for field in FIELDS}
+
+    def _lay_out(self) -> None:
+        """Show the fields that count."""
+        texts = self._texts()
+        for field in FIELDS:
+            hidden = bool(field.only) and field.only != texts["reach"]
+            hidden = hidden or (field.name == "token" and texts["auth"] != "bearer")
+            hidden = hidden or (field.name == "save" and bool(self._unsaved))
+            self._row(field.name).set_class(hidden, "-hidden")
+
+    @on(Input.Changed)
+    @on(TextArea.Changed)
+    @on(ChoicePicked)
+    def _changed(self, event: Input.Changed | TextArea.Changed | ChoicePicked) -> None:
+        event.stop()
+        self._leaving = False
+        if self._first and self._texts() != self._first:
+            row = next((row for row in self.query(FormRow) if row.has_focus_within), None)
+            if row is not None:
+                self._visited.add(row.field.name)
+            self._take_apart()
+            self._lay_out()
+            self._check()
+
+    def _take_apart(self) -> None:
+        """Put the words of a command line that was pasted into `command` where they belong."""
+        row = self._row("command")
+        before, self._command = self._command, row.value
+        if before.strip() or len(row.value) < 2 or self._row("args").value.strip():
+            return
+        parts = split_line(row.value)
+        if parts is None or (parts["env"] and self._row("env").value.strip()):
+            return
+        self._command = parts["command"]
+        for name, text in parts.items():
+            if text:
+                self._row(name).fill(text)
+        self._say("The command line was taken apart: program, arguments and variables.", "$text-2")
+
+    @on(MoreLinesNeeded)
+    def _grown(self, event: MoreLinesNeeded) -> None:
+        """Several lines were pasted where one belongs: they stand beside each other."""
+        event.stop()
+        if isinstance(self.focused, Input):
+            self.focused.value = " ".join(event.text.split("\n"))
+
+    @work(group="server-check", exclusive=True, exit_on_error=False)
+    async def _check(self) -> None:
+        await asyncio.sleep(PAUSE_S)
+        await self._judge()
+
+    async def _judge(self) -> bool:
+        """Show what is wrong with the visited fields; return whether nothing is, anywhere."""
+        texts = self._texts()
+        settings, wrong = read_settings(texts)
+        try:
+            command = CheckServer(name=texts["name"].strip(), settings=settings, new=not self._server)
+            reply = await self._port.ask(command)
+        except REQUEST_ERRORS as error:
+            self._say(error_text(error), "$fail")
+            return False
+        assert isinstance(reply, ServerChecked)
+        self._problems = reply.problems
+        told: dict[str, tuple[str, str]] = {}
+        for style, found in (("$waiting", reply.warnings), ("$fail", reply.problems)):
+            for each in found:
+                told[problem_field(each.where)] = (" · ".join(filter(None, (each.what, each.todo))), style)
+        told |= {name: (words, "$fail") for name, words in wrong.items()}
+        for field in FIELDS:
+            words, style = told.get(field.name, ("", ""))
+            row = self._row(field.name)
+            row.tell(words if field.name in self._visited else "", style)
+        self._foot()
+        return not wrong and not reply.problems
+
+    # --- what can be done
+
+    @work(group="server-save", exclusive=True, exit_on_error=False)
+    async def action_save(self) -> None:
+        """Check everything, then have the engine use it, and write it if that is chosen."""
+        if self._fixed:
+            return
+        self._visited = {field.name for field in FIELDS}
+        if not await self._judge():
+            bad = next((row for row in self.query(FormRow) if row.bad and row.display), None)
+            if bad is not None:
+                bad.enter()
+            self._say("Nothing was changed: correct what is marked.", "$fail")
+            return
+        texts = self._texts()
+        settings, _ = read_settings(texts)
+        command = EditServer(
+            name=texts["name"].strip(),
+            settings=settings,
+            new=not self._server,
+            save=texts["save"] == "yes",
+            revision=self._revision,
+        )
+        self._say("…", "$text-3")
+        try:
+            reply = await self._port.ask(command)
+        except REQUEST_ERRORS as error:
+            self._say(error_text(error), "$fail")
+            return
+        self.app.notify(safe_line(getattr(reply, "text", ""), limit=400), markup=False)
+        self.dismiss(command.name)
+
+    def _secret(self) -> tuple[SecretPlace, str] | None:
+        """Return where the first secret in the clear stands, None if nowhere."""
+        for each in self._problems:
+            place, _, key = each.where.partition(".")
+            if place in ("env", "headers") and key:
+                return cast("SecretPlace", place), key
+            if place == "token":
+                return "token", ""
+        return None
+
+    @work(group="server-keep", exclusive=True, exit_on_error=False)
+    async def action_keep(self) -> None:
+        """Store the first secret in the clear in the keyring, and write a reference in its place."""
+        await self._judge()
+        found = self._secret()
+        if found is None:
+            self._say("There is no secret in the clear here.", "$text-2")
+            return
+        place, key = found
+        sign = ":" if place == "headers" else "="
+        row = self._row(place)
+        value = row.value.strip() if place == "token" else read_pairs(row.value, sign)[0].get(key, "")
+        name = self._texts()["name"].strip() or "server"
+        try:
+            reply = await self._port.ask(KeepSecret(server=name, place=place, key=key, value=value))
+        except REQUEST_ERRORS as error:
+            self._say(error_text(error), "$fail")
+            return
+        reference = cast("str", getattr(reply, "text", ""))
+        row.fill(reference if place == "token" else replace_pair(row.value, sign, key, reference))
+        self._say(f"It is in the keyring now; {reference} stands for it.", "$done")
+
+    def action_back(self) -> None:
+        """Close; what was typed and not saved asks for a second escape."""
+        if self._first and self._texts() != self._first and not self._leaving:
+            self._leaving = True
+            self._say("What you typed is not saved. esc once more leaves it, F9 saves it.", "$waiting")
+        else:
+            self.dismiss("")
+
+    # --- words
+
+    def on_engine_gone(self, event: EngineGone) -> None:
+        """Say that nothing can be sent now; what is written stays."""
+        event.stop()
+        self._say("✗ the engine stopped; what is written here stays", "$fail")
+
+    def _say(self, words: str, style: str) -> None:
+        self.query_one("#server-said", Static).update(Content.styled(safe(words, limit=600), style))
+
+    def _foot(self) -> None:
+        keys = [("F9", "save"), ("↑ ↓", "fields"), ("esc", "back")]
+        if self._secret() is not None:
+            keys.insert(1, ("ctrl+k", "put the secret into the keyring"))
+        if self._fixed:
+            keys = keys[-1:]
+        parts = [
+            piece for key, word in keys for piece in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))
+        ]
+        self.query_one("#screen-foot", Static).update(Content.assemble(*parts))

@@ -1,0 +1,87 @@
+"""What a server wrote on stderr, and the connection's own history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from omni_tui.face.messages import CopyText
+from omni_tui.face.port import CommandError
+from omni_tui.face.widgets.lines_view import LinesView
+from omni_tui.protocol import LinkClosed
+from omni_tui.protocol.commands import ReadServerLog
+from omni_tui.protocol.events import ServerLogRead
+from omni_tui.security.text import safe
+
+if TYPE_CHECKING:
+    from omni_tui.face.port import Port
+
+
+class ServerLogScreen(Screen[None]):
+    """Shows the newest lines first at the bottom; `r` reads again."""
+
+    CSS_PATH = "../styles/screens.tcss"
+    AUTO_FOCUS = "LinesView"
+    BINDINGS = [
+        Binding("escape,q", "back", "back"),
+        Binding("r", "read", "read again"),
+        Binding("y", "copy", "copy"),
+    ]
+
+    def __init__(self, server: str) -> None:
+        super().__init__()
+        self._server = server
+        self._lines: tuple[str, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Title, lines, keys."""
+        title = f"LOG · {safe(self._server, lines=False)}"
+        yield Static(Content.styled(title, "bold $mine"), id="screen-title", markup=False)
+        yield LinesView(id="log")
+        yield Static(id="screen-foot", markup=False)
+
+    def on_mount(self) -> None:
+        """Read the log."""
+        self.action_read()
+
+    @work(group="log", exclusive=True, exit_on_error=False)
+    async def action_read(self) -> None:
+        """Ask the engine for the newest lines."""
+        view, port = self.query_one(LinesView), cast("Port", self.app.port)  # type: ignore[attr-defined]
+        try:
+            reply = await port.ask(ReadServerLog(server=self._server))
+        except CommandError as refused:
+            self._say(" ".join(filter(None, (refused.failure.what, refused.failure.why))))
+        except (TimeoutError, LinkClosed):
+            self._say("The engine did not answer; r reads again.")
+        else:
+            assert isinstance(reply, ServerLogRead)
+            self._lines = reply.lines
+            view.show(Content.styled(line, "$text-1") for line in reply.lines)
+            view.scroll_end(animate=False)
+            gone = f"{reply.dropped} older gone · " if reply.dropped else ""
+            count = len(reply.lines)
+            empty = "" if count else "it wrote nothing so far · "
+            self._say(f"{empty}{gone}{count} {'line' if count == 1 else 'lines'}")
+
+    def _say(self, words: str) -> None:
+        foot = Content.assemble(
+            ("esc", "bold $text-2"), (" back   ", "$text-3"),
+            ("r", "bold $text-2"), (" read again   ", "$text-3"),
+            ("y", "bold $text-2"), (" copy   ", "$text-3"), (words, "$text-3"),
+        )  # fmt: skip
+        self.query_one("#screen-foot", Static).update(foot)
+
+    def action_copy(self) -> None:
+        """Copy all lines."""
+        self.post_message(CopyText("\n".join(self._lines), "the log"))
+
+    def action_back(self) -> None:
+        """Close."""
+        self.dismiss(None)

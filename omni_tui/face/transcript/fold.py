@@ -1,0 +1,454 @@
+"""The fold of the engine's events into what a transcript shows, without a screen.
+
+Taking an event costs the same whatever came before it: it changes one item and notes which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from omni_tui.face.task_status import format_task_status
+from omni_tui.face.transcript import plan_fold, request_lines
+from omni_tui.face.transcript.host_notices import host_notice, missing_tools_notice
+from omni_tui.face.transcript.item_types import AnyItem as AnyItem
+from omni_tui.face.transcript.item_types import CallItem as CallItem
+from omni_tui.face.transcript.item_types import CallStage as CallStage
+from omni_tui.face.transcript.item_types import EndItem as EndItem
+from omni_tui.face.transcript.item_types import NoticeItem as NoticeItem
+from omni_tui.face.transcript.item_types import PhaseItem as PhaseItem
+from omni_tui.face.transcript.item_types import PlanItem as PlanItem
+from omni_tui.face.transcript.item_types import RetryItem as RetryItem
+from omni_tui.face.transcript.item_types import ServerRequestItem as ServerRequestItem
+from omni_tui.face.transcript.item_types import TaskItem as TaskItem
+from omni_tui.face.transcript.item_types import TextItem as TextItem
+from omni_tui.face.transcript.item_types import UserItem as UserItem
+from omni_tui.face.transcript.stream import StreamText
+from omni_tui.protocol import AnyEvent, Mode
+from omni_tui.protocol import events as ev
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.context import BuiltinToolCalled, ContextSummarised, SystemChanged
+from omni_tui.protocol.models import ModelFellBack
+from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
+from omni_tui.protocol.run_report import RunReport
+from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
+from omni_tui.security.text import safe_line
+
+
+class Fold(msgspec.Struct):
+    """The transcript's items and which of them changed since `take_changes`."""
+
+    items: list[AnyItem] = msgspec.field(default_factory=list)
+    turn: str = ""
+    """The running turn, "" if none."""
+    since: float = 0.0
+    mode: Mode | None = None
+    model: str = ""
+    running: set[int] = msgspec.field(default_factory=set)
+    """Indexes of calls and tasks that run right now."""
+    waiting: set[int] = msgspec.field(default_factory=set)
+    """Indexes of calls, questions and plans that wait for the person; those in lanes stand there."""
+    lanes: plan_fold.SubAgentIndex = msgspec.field(default_factory=plan_fold.SubAgentIndex)
+    """What agents below the root do."""
+    retrying: int | None = None
+    awaits: ev.AwaitingTools | None = None
+    """What the message that runs still waits for, before it goes to the model."""
+    _changed: set[int] = msgspec.field(default_factory=set)
+    _at: dict[str, int] = msgspec.field(default_factory=dict)
+    _open: set[int] = msgspec.field(default_factory=set)
+    _seen: set[int] = msgspec.field(default_factory=set)
+    _parked: dict[str, int] = msgspec.field(default_factory=dict)
+    _behind: set[int] = msgspec.field(default_factory=set)
+    """Messages that wait behind a turn, by index."""
+
+    def apply(self, event: AnyEvent) -> bool:
+        """Take one event into account; return whether it is shown. A journalled event counts once."""
+        handler = _HANDLERS.get(type(event))
+        if handler is None:
+            return False
+        if event.seq:
+            if event.seq in self._seen:
+                return False
+            self._seen.add(event.seq)
+        index = plan_fold.sub_agent_of(self, event)
+        if index is not None:
+            return plan_fold.apply_to_sub_agent(self, index, event, handler)
+        handler(self, event)
+        return True
+
+    @property
+    def waits(self) -> int:
+        """How much waits for the person, in lanes too."""
+        return len(self.waiting) + sum(len(lane.fold.waiting) for lane in self.lanes.all())
+
+    def take_changes(self) -> set[int]:
+        """Return the indexes of items that are new or changed, and forget them."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def touch(self, index: int) -> None:
+        """Note that an item looks different now."""
+        self._changed.add(index)
+
+    def find_call(self, call: str) -> int | None:
+        """Return the index of a call."""
+        return self._at.get(f"call:{call}")
+
+    def last_answer(self) -> TextItem | None:
+        """Return the last answer that has any text."""
+        for item in reversed(self.items):
+            if isinstance(item, TextItem) and item.kind == "answer" and item.source:
+                return item
+        return None
+
+    # --- what the person and the agent say
+
+    def _user(self, event: ev.UserMessage) -> None:
+        item = UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments)
+        item.words = event.words
+        item.stage = "queued" if self.turn else ""
+        index = self.add(item, f"user:{event.turn}")
+        if item.stage:
+            self._behind.add(index)
+
+    def _started(self, event: ev.TurnStarted) -> None:
+        if event.agent == "root":
+            self.turn, self.since = event.turn, event.ts
+            self._dequeued(event.turn)
+            self._restage("parked", "queued")
+        plan_fold.on_turn_started(self, event.turn)
+        if (parked := self._parked.pop(event.turn, None)) is not None:
+            # It goes on: that it was parked is no news any more, and no command is needed.
+            self.items[parked].hidden = True
+            self.touch(parked)
+
+    def engine_stopped(self, ts: float) -> None:
+        """Take note that nothing more comes: what ran stands still since `ts`."""
+        if self.turn:
+            self.close(self.turn)
+            plan_fold.stop_clocks(self, self.turn, ts)
+            self.turn = ""
+        self._restage("queued", "parked")
+
+    def _steered(self, event: ev.Steered) -> None:
+        self._dequeued(event.by)
+
+    def _dequeued(self, turn: str, stage: Literal["", "untold"] = "") -> bool:
+        """A queued message waits no longer. False if it did not."""
+        index = self._at.get(f"user:{turn}")
+        item = self.items[index] if index is not None else None
+        if index is None or not isinstance(item, UserItem) or item.stage not in ("queued", "parked"):
+            return False
+        item.stage = stage
+        self._changed.add(index)
+        self._behind.discard(index)
+        return True
+
+    def _restage(self, former: Literal["queued", "parked"], now: Literal["queued", "parked"]) -> None:
+        """What waits behind a turn waits on while that is parked, but then Esc does not reach it."""
+        for index in self._behind:
+            item = self.items[index]
+            if isinstance(item, UserItem) and item.stage == former:
+                item.stage = now
+                self._changed.add(index)
+
+    def untold(self, turn: str) -> bool:
+        """Whether the message of a turn was queued, and no model will be told of it."""
+        index = self._at.get(f"user:{turn}")
+        item = self.items[index] if index is not None else None
+        return isinstance(item, UserItem) and item.stage == "untold"
+
+    def _delta(self, event: ev.ThoughtDelta | ev.AnswerDelta) -> None:
+        self._calm()
+        kind: Literal["thought", "answer"] = "thought" if isinstance(event, ev.ThoughtDelta) else "answer"
+        key = f"{kind}:{event.message}"
+        index = self._at.get(key)
+        if index is None:
+            item = TextItem(ts=event.ts, kind=kind, turn=event.turn, stream=StreamText())
+            index = self.add(item, key)
+            self._open.add(index)
+        else:
+            found = self.items[index]
+            if not isinstance(found, TextItem) or found.stream is None:
+                return  # late: the whole text is here already
+            item = found
+        assert item.stream is not None
+        item.stream.feed(event.text)
+        item.hidden = False
+        self._changed.add(index)
+
+    def _thought(self, event: ev.Thought) -> None:
+        self._text("thought", event, TextItem(kind="thought", text=event.text))
+
+    def _answer(self, event: ev.Answer) -> None:
+        item = TextItem(kind="answer", text=event.text, partial=event.partial, label=event.label)
+        self._text("answer", event, item)
+
+    def _text(self, kind: str, event: ev.Thought | ev.Answer, item: TextItem) -> None:
+        self._calm()
+        streamed = self._at.get(f"answer:{event.message}")
+        if kind == "thought" and streamed in self._open:
+            # What was streamed as an answer may turn out to be a thought; an answer will follow if not.
+            self.items[streamed].hidden = True
+            self._changed.add(streamed)
+        item.ts, item.turn, item.agent = event.ts, event.turn, event.agent
+        item.hidden = not event.text.strip()
+        key = f"{kind}:{event.message}"
+        index = self._at.get(key)
+        if index is None:
+            self.add(item, key)
+            return
+        item.folded = self.items[index].folded
+        self.items[index] = item
+        self._open.discard(index)
+        self._changed.add(index)
+
+    def _retry(self, event: ev.Retrying) -> None:
+        for index in self._streams(event.turn):  # it will be said again from its beginning
+            item = self.items[index]
+            if isinstance(item, TextItem) and item.stream is not None:
+                item.stream.clear()
+                item.hidden = True
+                self._changed.add(index)
+        item = RetryItem(
+            ts=event.ts, turn=event.turn, attempt=event.attempt, of=event.of, reason=event.reason
+        )
+        item.due = event.ts + event.delay_s
+        if self.retrying is None:
+            self.retrying = self.add(item)
+        else:
+            self.items[self.retrying] = item
+            self._changed.add(self.retrying)
+
+    def _calm(self) -> None:
+        """Whatever was to be tried again has worked, or is over."""
+        if self.retrying is not None:
+            self.items[self.retrying].hidden = True
+            self._changed.add(self.retrying)
+            self.retrying = None
+
+    def _ended(self, event: ev.TurnEnded) -> None:
+        if event.turn != self.turn and event.status == "stopped" and self._dequeued(event.turn, "untold"):
+            return
+        if event.turn == self.turn:
+            self.turn = ""
+        self.awaits = None
+        self.close(event.turn)
+        plan_fold.on_turn_ended(self, event)
+        if event.status != "done" or event.reason:
+            item = EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo)
+            index = self.add(item)
+            if event.status == "parked":
+                self._parked[event.turn] = index
+                self._restage("queued", "parked")
+        if event.missing:
+            what, why, todo = missing_tools_notice(event.missing)
+            self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=why, todo=todo))
+
+    def _awaiting(self, event: ev.AwaitingTools) -> None:
+        self.awaits = event if event.servers else None
+
+    def close(self, turn: str) -> None:
+        """Nothing more arrives of a turn: what was still streaming is cut off there."""
+        self._calm()
+        for index in self._streams(turn):
+            item = self.items[index]
+            if isinstance(item, TextItem) and item.stream is not None:
+                item.text, item.partial, item.stream = item.stream.text, True, None
+                self._changed.add(index)
+            self._open.discard(index)
+
+    def _streams(self, turn: str) -> list[int]:
+        return [i for i in self._open if (item := self.items[i]) and getattr(item, "turn", None) == turn]
+
+    # --- calls
+
+    def _proposed(self, event: ev.CallProposed) -> None:
+        self._calm()
+        item = CallItem(
+            ts=event.ts,
+            call=event.call,
+            turn=event.turn,
+            server=event.server,
+            tool=event.label,
+            arguments=event.arguments,
+            size=event.size,
+            origin=event.origin,
+            risk=event.risk,
+            agent=event.agent,
+            fallback=event.fallback,
+        )
+        if self.find_call(event.call) is None:
+            self.add(item, f"call:{event.call}")
+
+    def _approval(self, event: ev.ApprovalRequested) -> None:
+        index = self.find_call(event.call)
+        if index is None:
+            item = CallItem(
+                ts=event.ts, call=event.call, turn=event.turn, server=event.server, risk=event.risk
+            )
+            item.origin, item.agent = event.origin, event.agent
+            index = self.add(item, f"call:{event.call}")
+        call = self._call(index)
+        call.tool, call.arguments, call.size = event.label, event.arguments, event.size
+        call.edited = call.edited or event.edited
+        call.reason = ""
+        self._state(index, "held" if event.held else "pending")
+
+    def _moved(self, event: ev.CallChanged) -> None:
+        index = self.find_call(event.call)
+        if index is None:
+            return
+        call = self._call(index)
+        call.reason, call.decider, call.attempt = event.reason, event.decider or call.decider, event.attempt
+        call.feedback = event.feedback or call.feedback
+        if event.state == "dispatching":
+            call.started, call.progress, call.message = event.ts, None, ""
+        self._state(index, event.state)
+
+    def _progress(self, event: ev.CallProgress) -> None:
+        index = self.find_call(event.call)
+        if index is not None and self._call(index).running:
+            call = self._call(index)
+            call.progress, call.total, call.message = event.progress, event.total, event.message
+            self._changed.add(index)
+
+    def _ahead(self, event: ev.AttemptScheduled) -> None:
+        index = self.find_call(event.call)
+        if index is not None and self._call(index).running:
+            call = self._call(index)
+            call.progress = None
+            call.message = (
+                f"try {event.attempt} of {event.of} in {event.delay_s:.1f} s, after: {event.reason}"
+            )
+            self._changed.add(index)
+
+    def _task(self, event: CallTask | TaskProgress) -> None:
+        index = self.find_call(event.call)
+        if index is not None and self._call(index).running:
+            call = self._call(index)
+            call.progress, call.message = None, format_task_status(event)
+            self._changed.add(index)
+
+    def _finished(self, event: ev.CallFinished) -> None:
+        index = self.find_call(event.call)
+        if index is None:
+            return
+        call = self._call(index)
+        call.parts, call.elapsed_ms, call.result_size = event.parts, event.elapsed_ms, event.size
+        call.reason, call.attempt, call.cached_s = event.reason, event.attempt, event.cached_s
+        self._state(index, event.state)
+
+    def _state(self, index: int, state: CallStage) -> None:
+        call = self._call(index)
+        call.state = state
+        (self.running.add if call.running else self.running.discard)(index)
+        (self.waiting.add if call.waiting else self.waiting.discard)(index)
+        self._changed.add(index)
+
+    def _call(self, index: int) -> CallItem:
+        item = self.items[index]
+        assert isinstance(item, CallItem)
+        return item
+
+    # --- the rest
+
+    def _journal_failed(self, event: ev.JournalFailed) -> None:
+        self.add(NoticeItem(ts=event.ts, level="error", what=event.what, todo=event.todo))
+
+    def _notice(self, event: ev.Notice) -> None:
+        self.add(
+            NoticeItem(ts=event.ts, level=event.level, what=event.what, why=event.why, todo=event.todo)
+        )
+
+    def _host(self, event: BuiltinToolCalled | ContextSummarised | SystemChanged | RunReport) -> None:
+        what, why, more = host_notice(event)
+        self.add(NoticeItem(ts=event.ts, what=what, why=why, more=more))
+
+    def _problems(self, event: ev.ConfigProblems) -> None:
+        if event.problems:
+            many = "mistakes" if len(event.problems) > 1 else "mistake"
+            more = tuple(": ".join(filter(None, (p.where, p.what, p.todo))) for p in event.problems)
+            what = (
+                f"The configuration has {len(event.problems)} {many}; until then every call is asked about."
+            )
+            self.add(NoticeItem(ts=event.ts, level="warning", what=what, more=more))
+
+    def _opened(self, event: ev.SessionOpened) -> None:
+        self.mode, self.model = event.mode, event.model
+
+    def _branched(self, event: ev.SessionBranched) -> None:
+        what = f"from here on another way than in the session {safe_line(event.origin, limit=60)}"
+        self.add(NoticeItem(ts=event.ts, what=what))
+
+    def _mode(self, event: ev.ModeChanged) -> None:
+        if event.mode != self.mode:
+            self.add(NoticeItem(ts=event.ts, what=f"mode: {event.mode}", why=event.covers))
+        self.mode = event.mode
+
+    def _model(self, event: ev.ModelChanged) -> None:
+        if event.name != self.model:
+            self.add(NoticeItem(ts=event.ts, what=f"model: {event.name}", why=event.label))
+        self.model = event.name
+
+    def _fell_back(self, event: ModelFellBack) -> None:
+        self._calm()
+        what = f"{event.to} answers in the place of {event.model}"
+        self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=event.reason, todo=event.todo))
+
+    def find(self, key: str) -> int | None:
+        """Return the index of an item that was added under a key."""
+        return self._at.get(key)
+
+    def add(self, item: AnyItem, key: str = "") -> int:
+        """Add an item at the end, under a key if it is to be found again; return its index."""
+        index = len(self.items)
+        self.items.append(item)
+        self._changed.add(index)
+        if key:
+            self._at[key] = index
+        return index
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    ev.UserMessage: Fold._user,
+    ev.TurnStarted: Fold._started,
+    ev.AwaitingTools: Fold._awaiting,
+    ev.Steered: Fold._steered,
+    ev.ThoughtDelta: Fold._delta,
+    ev.AnswerDelta: Fold._delta,
+    ev.Thought: Fold._thought,
+    ev.Answer: Fold._answer,
+    ev.Retrying: Fold._retry,
+    ev.TurnEnded: Fold._ended,
+    ev.CallProposed: Fold._proposed,
+    ev.ApprovalRequested: Fold._approval,
+    ev.CallChanged: Fold._moved,
+    ev.CallProgress: Fold._progress,
+    CallTask: Fold._task,
+    ev.AttemptScheduled: Fold._ahead,
+    TaskProgress: Fold._task,
+    ev.CallFinished: Fold._finished,
+    ev.CallRound: request_lines.on_round,
+    ServerRequestOpened: request_lines.on_asked,
+    ServerRequestClosed: request_lines.on_closed,
+    BuiltinToolCalled: Fold._host,
+    ContextSummarised: Fold._host,
+    SystemChanged: Fold._host,
+    RunReport: Fold._host,
+    ev.Notice: Fold._notice,
+    ev.JournalFailed: Fold._journal_failed,
+    ev.ConfigProblems: Fold._problems,
+    ev.SessionOpened: Fold._opened,
+    ev.SessionBranched: Fold._branched,
+    ev.ModeChanged: Fold._mode,
+    ev.ModelChanged: Fold._model,
+    ModelFellBack: Fold._fell_back,
+    ev.UsageChanged: plan_fold.on_usage,
+    PlanProposed: plan_fold.on_proposed,
+    PlanDecided: plan_fold.on_decided,
+    PlanTaskChanged: plan_fold.on_task,
+    PlanEnded: plan_fold.on_ended,
+}

@@ -1,0 +1,197 @@
+"""The things a transcript is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from omni_tui.face.transcript.stream import StreamText
+from omni_tui.protocol.events import CallState, ContentPart, TurnStatus
+from omni_tui.protocol.prompts_and_resources import AttachedResource
+from omni_tui.protocol.server_requests import ServerRequestOutcome, ServerRequestStage
+
+if TYPE_CHECKING:
+    from omni_tui.face.transcript.sub_agents import SubAgent
+
+CallStage = Literal["proposed"] | CallState
+NoticeLevel = Literal["info", "warning", "error"]
+
+
+class TranscriptItem(msgspec.Struct):
+    """One thing in the transcript. `hidden` takes no room; `folded` shows its beginning only."""
+
+    ts: float = 0.0
+    hidden: bool = False
+    folded: bool = True
+    agent: str = "root"
+
+
+class UserItem(TranscriptItem):
+    """What the person said, and which resources went with it.
+
+    `stage` is "queued" while it waits behind another turn, "parked" while that one is parked, "untold"
+    if no model will be told.
+    """
+
+    text: str = ""
+    turn: str = ""
+    stage: Literal["", "queued", "parked", "untold"] = ""
+    attachments: tuple[AttachedResource, ...] = ()
+    words: str = ""
+
+
+class TextItem(TranscriptItem):
+    """A thought or an answer. While `stream` is there it is still arriving."""
+
+    kind: Literal["thought", "answer"] = "answer"
+    turn: str = ""
+    text: str = ""
+    partial: bool = False
+    label: str = ""
+    stream: StreamText | None = None
+
+    @property
+    def source(self) -> str:
+        """The text so far."""
+        return self.stream.text if self.stream is not None else self.text
+
+
+class CallItem(TranscriptItem):
+    """A call and what became of it. `arguments` is the engine's safe preview of them (pretty JSON)."""
+
+    call: str = ""
+    turn: str = ""
+    server: str = ""
+    tool: str = ""
+    arguments: str = ""
+    size: int = 0
+    origin: str = "agent"
+    risk: str = "unknown"
+    state: CallStage = "proposed"
+    reason: str = ""
+    feedback: str = ""
+    decider: str = ""
+    attempt: int = 1
+    round: int = 0
+    edited: bool = False
+    started: float = 0.0
+    elapsed_ms: float = 0.0
+    progress: float | None = None
+    total: float | None = None
+    message: str = ""
+    parts: tuple[ContentPart, ...] = ()
+    result_size: int = 0
+    cached_s: float | None = None
+    """How old its result is, where that came from the cache."""
+    fallback: str = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether an answer of the server is awaited."""
+        return self.state == "dispatching"
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the person has to decide."""
+        return self.state in ("pending", "held")
+
+    @property
+    def cut(self) -> bool:
+        """Whether the engine sent only the beginning of the result."""
+        return any(part.truncated for part in self.parts)
+
+
+class NoticeItem(TranscriptItem):
+    """Something the person should know. Lines of `more` follow it, one each."""
+
+    level: NoticeLevel = "info"
+    what: str = ""
+    why: str = ""
+    todo: str = ""
+    more: tuple[str, ...] = ()
+
+
+class EndItem(TranscriptItem):
+    """A turn that did not end as it should."""
+
+    status: TurnStatus = "done"
+    reason: str = ""
+    todo: str = ""
+
+
+class RetryItem(TranscriptItem):
+    """A request to the model that will be sent again; `due` is Unix time."""
+
+    turn: str = ""
+    attempt: int = 0
+    of: int = 0
+    due: float = 0.0
+    reason: str = ""
+
+
+class ServerRequestItem(TranscriptItem):
+    """What a server asked of the person, and what came of it. `outcome` is "" while it waits."""
+
+    ask: str = ""
+    server: str = ""
+    label: str = ""
+    message: str = ""
+    stage: ServerRequestStage = "asked"
+    outcome: ServerRequestOutcome | Literal[""] = ""
+    decider: str = ""
+    reason: str = ""
+    answer: str = ""
+
+
+class TaskItem(TranscriptItem):
+    """A task of a plan, and the lane of the agent that works on it; or a lane that belongs to no task.
+
+    `state` is as the engine says it, "" for a lane without a task. `started` and `ended` are Unix times
+    of the attempt that runs or ran last, 0 where there was none.
+    """
+
+    plan: str = ""
+    turn: str = ""
+    task: str = ""
+    title: str = ""
+    goal: str = ""
+    may_use: str = ""
+    after: str = ""
+    state: str = "waiting"
+    attempt: int = 1
+    summary: str = ""
+    reason: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    lane: SubAgent | None = None
+
+
+class PhaseItem(TranscriptItem):
+    """A phase of a plan."""
+
+    number: int = 1
+    title: str = ""
+    tasks: tuple[TaskItem, ...] = ()
+
+
+class PlanItem(TranscriptItem):
+    """A plan, its phases and tasks under it. Folded it stands alone; `rows` are their indexes."""
+
+    plan: str = ""
+    turn: str = ""
+    analysis: str = ""
+    why: str = ""
+    stage: Literal["asked", "going", "refused", "over"] = "asked"
+    edited: bool = False
+    said: str = ""
+    phases: int = 0
+    tasks: list[TaskItem] = msgspec.field(default_factory=list)
+    rows: range = range(0)
+    counts: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+
+
+TreeItem = PlanItem | PhaseItem | TaskItem
+AnyItem = UserItem | TextItem | CallItem | ServerRequestItem | NoticeItem | EndItem | RetryItem | TreeItem

@@ -1,0 +1,184 @@
+"""A plan as lines: its head, its phases, its tasks with what their agents do. Every state has a word."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+from omni_tui.face.transcript.call_summary import duration
+from omni_tui.face.transcript.item_types import PhaseItem, PlanItem, TaskItem, TreeItem
+from omni_tui.face.transcript.lines import Line, Span, Spans, fit, single_span, wrap
+from omni_tui.face.transcript.sub_agents import Drawer
+from omni_tui.security.text import safe_line
+
+STATES = {
+    "waiting": ("○", "hint"),
+    "running": ("◐", "running"),
+    "done": ("●", "done"),
+    "failed": ("✗", "failed"),
+    "skipped": ("–", "state-quiet"),
+    "stopped": ("■", "waiting"),
+}
+MAX_ROWS = 60
+_TASK, _BELOW = "    ", "      "
+_LANE = "      │ "
+_LEAST = 20
+"""Cells of a title below which the state takes a row of its own."""
+
+
+def draw_tree(item: TreeItem, width: int, now: float, draw: Drawer) -> list[Line]:
+    """Return the lines of a part of a plan. `draw` draws what stands in a lane."""
+    match item:
+        case PlanItem():
+            return _plan(item, width)
+        case PhaseItem():
+            return _phase(item, width)
+        case TaskItem():
+            return _task(item, width, now, draw)
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its word: `1 task`, `3 tasks`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+# --- the plan and its phases
+
+
+def _plan(item: PlanItem, width: int) -> list[Line]:
+    name = f"plan · {counted(item.phases, 'phase')}, {counted(len(item.tasks), 'task')}"
+    name += " · edited" if item.edited else ""
+    word, role = _stage(item)
+    lines = _row([Span("◇ ", role), Span(name, "call-name")], (word, role), width, "  ")
+    for text, role in ((item.why, "dim"), (item.analysis, "dim"), (item.said, "result")):
+        if text.strip():
+            words = safe_line(" ".join(text.split()), limit=4_000, joined=True) if item.folded else text
+            drawn = wrap([Span(words, role)], width, first=single_span("  "), rest=single_span("  "))
+            lines += drawn[: 2 if item.folded else MAX_ROWS]
+    return [line._replace(target="fold") for line in lines]
+
+
+def _stage(item: PlanItem) -> tuple[str, str]:
+    if item.stage == "asked":
+        return "◌ waiting for you", "waiting"
+    if item.stage == "refused":
+        return "⊘ not carried out", "state-quiet"
+    took = f" · {duration(max(0, int(item.ended - item.started)))}" if item.ended > item.started else ""
+    if item.stage == "over":
+        failed = any(task.state in ("failed", "skipped", "stopped") for task in item.tasks)
+        return f"{'✗' if failed else '●'} {item.counts}{took}", "failed" if failed else "done"
+    done = sum(task.state == "done" for task in item.tasks)
+    running = sum(task.state == "running" and not task.ended for task in item.tasks)
+    words = f"◐ {done}/{len(item.tasks)} done" + (f" · {running} running" if running else "")
+    return words, "running"
+
+
+def _phase(item: PhaseItem, width: int) -> list[Line]:
+    done = sum(task.state == "done" for task in item.tasks)
+    left = [Span(f"  {item.number} ", "dim"), Span(item.title, "strong")]
+    return _row(left, (f"{done}/{len(item.tasks)}", "dim"), width, "    ")
+
+
+# --- a task and its lane
+
+
+def _task(item: TaskItem, width: int, now: float, draw: Drawer) -> list[Line]:
+    mark, role = STATES.get(item.state, ("›" if not item.state else "?", "dim"))
+    head = [Span(f"{_TASK}{mark} ", role)]
+    if item.task:
+        head.append(Span(f"{item.task} ", "dim"))
+    state = _state(item, role, now)
+    title = item.title or "untitled"
+    if item.folded:
+        used = sum(cell_len(span.text) for span in head)
+        room = width - used - cell_len(state[0]) - 2
+        title = fit(title, room if room >= _LEAST else width - used)
+    title_role = "dim" if item.state in ("waiting", "skipped") else "text"
+    lines = _row([*head, Span(title, title_role)], state, width, _BELOW)
+    lines += _unfolded(item, width) if not item.folded else []
+    lines += _doing(item, width)
+    if not item.folded and item.lane is not None:
+        lead = single_span(_LANE, "result-mark")
+        inner = max(8, width - cell_len(_LANE))
+        drawn, left = item.lane.lines(inner, now, draw, lead)
+        if left:
+            hint = fit(f"{_BELOW}… {left} more before · z shows this agent alone", width)
+            lines.append(Line((Span(hint, "hint"),), len(hint), target="fold"))
+        return [*(line._replace(target="fold") for line in lines), *drawn]
+    return [line._replace(target="fold") for line in lines]
+
+
+def _state(item: TaskItem, role: str, now: float) -> tuple[str, str]:
+    """Return the words and the role of a task's state."""
+    lane = item.lane
+    if lane is not None and lane.fold.waiting and item.state in ("running", ""):
+        return "◌ waiting for you", "waiting"
+    words: str = safe_line(item.state, limit=30)
+    if item.state == "running" and item.ended:
+        words, role = "parked", "dim"  # its turn was left, and goes on with /continue
+    if item.attempt > 1:
+        words += f" · try {item.attempt}"
+    if item.started:
+        passed = (item.ended or now) - item.started
+        words += f" · {duration(max(0, int(passed)))}"
+    elif item.state == "waiting" and item.after:
+        words = fit(f"after {item.after}", 30)
+    return words, role
+
+
+def _unfolded(item: TaskItem, width: int) -> list[Line]:
+    """Return what the task is, in full."""
+    lines: list[Line] = []
+    for label, text in (("goal", item.goal), ("may use", item.may_use), ("after", item.after)):
+        if text.strip():
+            first = (Span(_BELOW), Span(f"{label:<9}", "hint"))
+            rest = single_span(_BELOW + " " * 9)
+            lines += wrap([Span(text, "dim")], width, first=first, rest=rest)[:MAX_ROWS]
+    return lines
+
+
+def _doing(item: TaskItem, width: int) -> list[Line]:
+    """Return the line under a task: what its agent does or has come to, how many calls, how many tokens."""
+    lane = item.lane
+    over = item.state in ("done", "failed", "skipped", "stopped")
+    told = (item.reason or item.summary) if over else ""
+    role = "failed-text" if item.state == "failed" else "result"
+    numbers = []
+    if lane is not None and lane.calls:
+        numbers.append(counted(lane.calls, "call"))
+    if lane is not None and lane.tokens:
+        numbers.append(_tokens(lane.tokens))
+    tail = "  " + " · ".join(numbers) if numbers else ""
+    lead = single_span(f"{_BELOW}└ ", "result-mark")
+    if not item.folded and told:
+        lines = wrap([Span(told, role)], width, first=lead, rest=single_span(_BELOW + "  "))[:MAX_ROWS]
+        last = wrap([Span(tail.strip(), "dim")], width, first=single_span(_BELOW + "  ")) if tail else []
+        return lines + last
+    words: str = safe_line(" ".join(told[:800].split()), limit=400, joined=True) if told else ""
+    if not words and lane is not None and item.folded and not over:
+        words = " ".join(lane.last)
+    if not words and not tail:
+        return []
+    room = width - len(_BELOW) - 2 - cell_len(tail)
+    text = fit(words, max(8, room))
+    spans: Spans = (*lead, Span(text, role), Span(tail if text else tail.strip(), "dim"))
+    gutter = len(_BELOW) + 2
+    return [Line(tuple(span for span in spans if span.text), gutter, tail=len(tail) if text else 0)]
+
+
+def _tokens(number: int) -> str:
+    if number < 1_000:
+        return f"{number} tok"
+    return f"{number / 1_000:.1f}k tok" if number < 1_000_000 else f"{number / 1_000_000:.1f}M tok"
+
+
+def _row(left: list[Span], right: tuple[str, str], width: int, rest: str) -> list[Line]:
+    """Return one row with the state at its right end; where both have no room, the state follows below."""
+    used = sum(cell_len(span.text) for span in left)
+    word, role = right
+    if used + 2 + cell_len(word) <= width:
+        gap = Span(" " * (width - used - cell_len(word)))
+        gutter = len(left[0].text)
+        return [Line(tuple(span for span in (*left, gap, Span(word, role)) if span.text), gutter)]
+    first, *others = left
+    lines = wrap(others, width, first=(first,), rest=single_span(rest))
+    return [*lines, Line((Span(rest), Span(fit(word, width - len(rest)), role)), len(rest))]

@@ -1,0 +1,309 @@
+"""The table of calls: the authority of the gate. What it says about a call is what is true.
+
+A call reaches `dispatching` in one way only: `consume` compares everything its grant is bound to and
+uses the grant up in the same statement. Nothing leaves a final state, and a state found after a crash
+becomes `uncertain` (was dispatching) or `pending` (was only approved). A dispatching call that runs as a
+task at its server stays what it is: the server can be asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypedDict, Unpack, cast
+
+from omni_tui.memory import task_table
+from omni_tui.memory.crypto import SealBroken
+from omni_tui.memory.sqlite import Transaction, Value
+from omni_tui.memory.writer import OPEN_STATES
+from omni_tui.protocol.events import CallState
+
+logger = logging.getLogger(__name__)
+
+FIRST: frozenset[CallState] = frozenset(
+    ("pending", "held", "approved", "rejected", "denied", "withheld", "expired", "cancelled", "failed")
+)
+"""States in which a call may enter the table: nothing was sent for it."""
+
+_NOT_SENT: frozenset[CallState] = FIRST
+_SENT: frozenset[CallState] = frozenset(
+    ("succeeded", "failed", "result_rejected", "cancelled", "uncertain")
+)
+MOVES: dict[CallState, frozenset[CallState]] = {
+    "pending": _NOT_SENT,
+    "held": _NOT_SENT,
+    "approved": _NOT_SENT | {"cached"},
+    "dispatching": _SENT | {"approved"},
+    "uncertain": _SENT - {"uncertain"},
+    "failed": frozenset(("approved",)),
+}
+"""What `move` allows. From `dispatching` and `failed` to `approved` only as a further attempt.
+`dispatching` is no target: that is for `consume`. What is `cached` was approved, and never sent."""
+
+
+class CallMoved(Exception):
+    """The call is not in the state that was expected: somebody was first."""
+
+
+class GrantSpent(Exception):
+    """The grant does not fit the call: used, altered, withdrawn, or of another attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """One call. `args` is the exact canonical JSON to be sent, in bytes; `created` is Unix seconds."""
+
+    call: str
+    turn: str
+    step: int
+    agent: str
+    origin: Literal["agent", "hand"]
+    server: str
+    tool: str
+    server_fp: str
+    def_hash: str
+    args: bytes
+    args_hash: str
+    state: CallState
+    attempt: int = 1
+    nonce: str = ""
+    decider: str = ""
+    provider_call_id: str = ""
+    created: float = 0.0
+
+
+class CallFields(TypedDict, total=False):
+    """What may change of a call with its state."""
+
+    args: bytes
+    args_hash: str
+    server_fp: str
+    def_hash: str
+    attempt: int
+    nonce: str
+    decider: str
+
+
+_COLUMNS = (
+    "call, turn, step, agent, origin, server, tool, server_fp, def_hash, args, args_hash, state, attempt, "
+    "nonce, decider, provider_call_id, created"
+)
+_FIELDS = frozenset(CallFields.__annotations__)
+
+
+def insert(tx: Transaction, row: CallRow) -> None:
+    """Enter a call of which nothing was sent.
+
+    Raises `ValueError` for a state that a call cannot begin in, `CallMoved` if it is there already.
+    """
+    if row.state not in FIRST:
+        raise ValueError(f"a call cannot begin as {row.state}")
+    _insert(tx, row)
+
+
+def adopt(tx: Transaction, row: CallRow) -> None:
+    """Enter a call that is over, from another session. Raises `ValueError` for one that is not."""
+    if row.state in OPEN_STATES:
+        raise ValueError(f"a call that is {row.state} cannot be taken over")
+    _insert(tx, row)
+
+
+def _insert(tx: Transaction, row: CallRow) -> None:
+    values: tuple[Value, ...] = (
+        row.call,
+        row.turn,
+        row.step,
+        row.agent,
+        row.origin,
+        row.server,
+        row.tool,
+        row.server_fp,
+        row.def_hash,
+        tx.seal(row.args, _place(row.call, row.args_hash)),
+        row.args_hash,
+        row.state,
+        row.attempt,
+        row.nonce,
+        row.decider,
+        row.provider_call_id,
+        row.created,
+    )
+    marks = ", ".join("?" * len(values))
+    try:
+        tx.execute(f"INSERT INTO calls ({_COLUMNS}) VALUES ({marks})", values)
+    except sqlite3.IntegrityError:
+        raise CallMoved(f"call {row.call} is there already") from None
+
+
+def load(tx: Transaction, call: str) -> CallRow | None:
+    """Return a call, None if there is none. Raises `SealBroken` if its arguments are damaged."""
+    found = tx.execute(f"SELECT {_COLUMNS} FROM calls WHERE call = ?", (call,)).fetchone()
+    return _row(tx, found) if found else None
+
+
+def find(
+    tx: Transaction, turn: str, step: int, provider_call_id: str, agent: str = "root"
+) -> CallRow | None:
+    """Return the last call that an agent made under this id in this step of its part of a turn.
+
+    Raises `SealBroken` if its arguments are damaged.
+    """
+    found = tx.execute(
+        f"SELECT {_COLUMNS} FROM calls WHERE turn = ? AND step = ? AND provider_call_id = ? "
+        "AND agent = ? ORDER BY rowid DESC LIMIT 1",
+        (turn, step, provider_call_id, agent),
+    ).fetchone()
+    return _row(tx, found) if found else None
+
+
+def of_turn(tx: Transaction, turn: str) -> list[tuple[str, str, str, str]]:
+    """Return call, server, tool and state of every call of a turn, in order."""
+    found = tx.execute("SELECT call, server, tool, state FROM calls WHERE turn = ? ORDER BY rowid", (turn,))
+    return [(row[0], row[1], row[2], row[3]) for row in found]
+
+
+def move(
+    tx: Transaction, call: str, to: CallState, *, expect: Iterable[CallState], **fields: Unpack[CallFields]
+) -> None:
+    """Take a call from one of the states `expect` to another, changing `fields` with it.
+
+    New arguments need their new hash. Raises `CallMoved` if the call is in another state or may not
+    go there, `ValueError` for fields that make no sense.
+    """
+    if unknown := fields.keys() - _FIELDS:
+        raise ValueError(f"a call has no {', '.join(sorted(unknown))} that could change")
+    if ("args" in fields) != ("args_hash" in fields):
+        raise ValueError("arguments and their hash change together")
+    found = tx.execute("SELECT state, attempt FROM calls WHERE call = ?", (call,)).fetchone()
+    state: CallState = found[0] if found else "cancelled"
+    if found is None or state not in tuple(expect):
+        raise CallMoved(f"call {call} is {state if found else 'not known'}")
+    if to not in MOVES.get(state, frozenset()):
+        raise CallMoved(f"a call that is {state} cannot become {to}")
+    if to == "approved" and state in ("dispatching", "failed") and fields.get("attempt", 0) != found[1] + 1:
+        raise CallMoved(f"call {call} was tried {found[1]} times; it goes on only as the next attempt")
+    changes: dict[str, Value] = {"state": to, **({} if to == "approved" else {"nonce": ""})}
+    changes.update(cast("dict[str, Value]", fields))
+    if "args" in fields:
+        changes["args"] = tx.seal(fields["args"], _place(call, fields["args_hash"]))
+    assignments = ", ".join(f"{name} = ?" for name in changes)
+    tx.execute(f"UPDATE calls SET {assignments} WHERE call = ?", (*changes.values(), call))
+
+
+def consume(
+    tx: Transaction, call: str, attempt: int, nonce: str, server_fp: str, def_hash: str, args_hash: str
+) -> bytes:
+    """Use a grant up: take the call from `approved` to `dispatching` and return the bytes to send.
+
+    One statement compares all that the grant is bound to; it can succeed once. Raises `GrantSpent`.
+    """
+    done = tx.execute(
+        "UPDATE calls SET state = 'dispatching', nonce = '' WHERE call = ? AND state = 'approved' "
+        "AND attempt = ? AND nonce = ? AND nonce <> '' "
+        "AND server_fp = ? AND def_hash = ? AND args_hash = ?",
+        (call, attempt, nonce, server_fp, def_hash, args_hash),
+    )
+    if done.rowcount != 1:
+        found = tx.execute("SELECT state FROM calls WHERE call = ?", (call,)).fetchone()
+        raise GrantSpent(
+            f"the grant does not fit: the call is {found[0] if found else 'not known'}; nothing was sent"
+        )
+    (sealed,) = tx.execute("SELECT args FROM calls WHERE call = ?", (call,)).fetchone()
+    try:
+        return tx.open(sealed, _place(call, args_hash))
+    except SealBroken as error:
+        raise GrantSpent(
+            f"the saved arguments of the call cannot be read ({error}); nothing was sent"
+        ) from error
+
+
+def open_calls(tx: Transaction) -> list[CallRow]:
+    """Return the calls that are not over, oldest first.
+
+    One whose arguments are damaged is left out: nobody could decide on it. `mark_after_crash` ends it.
+    """
+    rows = []
+    for found in _open(tx):
+        try:
+            rows.append(_row(tx, found))
+        except SealBroken as error:
+            logger.warning("call %s is left out: %s", found[0], error)
+    return rows
+
+
+def mark_after_crash(tx: Transaction) -> list[CallRow]:
+    """Settle what a crash left: dispatching becomes uncertain, approved goes back to pending.
+
+    A call that runs as a task goes on. One whose arguments are damaged fails if nothing was sent.
+    Returns the changed calls as they are now; damaged arguments are empty.
+    """
+    changed = []
+    running = task_table.running(tx)
+    for found in _open(tx):
+        call, state = found[0], found[11]
+        damaged = _is_damaged(tx, found)
+        to: CallState
+        if state == "dispatching":
+            if call in running and not damaged:
+                continue
+            to = "uncertain"
+        elif damaged:
+            to = "failed"
+        elif state == "approved":
+            to = "pending"
+        else:
+            continue
+        decider = "restart" if damaged else ("" if to == "pending" else found[14])
+        move(tx, call, to, expect=(state,), decider=decider)
+        again = tx.execute(f"SELECT {_COLUMNS} FROM calls WHERE call = ?", (found[0],)).fetchone()
+        changed.append(_row(tx, again, without_args=damaged))
+    return changed
+
+
+def put_result(tx: Transaction, call: str, attempt: int, data: bytes) -> None:
+    """Keep the whole result of an attempt. There is one; a second raises `CallMoved`."""
+    try:
+        tx.execute(
+            "INSERT INTO results (call, attempt, size, data) VALUES (?, ?, ?, ?)",
+            (call, attempt, len(data), tx.seal(data, f"results/{call}/{attempt}/data")),
+        )
+    except sqlite3.IntegrityError:
+        raise CallMoved(f"attempt {attempt} of call {call} has a result already") from None
+
+
+def get_result(tx: Transaction, call: str, attempt: int) -> bytes:
+    """Return the whole result of an attempt, b"" if there is none. Raises `SealBroken`."""
+    found = tx.execute(
+        "SELECT data FROM results WHERE call = ? AND attempt = ?", (call, attempt)
+    ).fetchone()
+    return tx.open(found[0], f"results/{call}/{attempt}/data") if found else b""
+
+
+# --- rows -------------------------------------------------------------------------------------------
+
+
+def _place(call: str, args_hash: str) -> str:
+    return f"calls/{call}/args/{args_hash}"
+
+
+def _open(tx: Transaction) -> list[tuple[Any, ...]]:
+    marks = ", ".join("?" * len(OPEN_STATES))
+    return tx.execute(
+        f"SELECT {_COLUMNS} FROM calls WHERE state IN ({marks}) ORDER BY rowid", OPEN_STATES
+    ).fetchall()
+
+
+def _row(tx: Transaction, found: tuple[Any, ...], *, without_args: bool = False) -> CallRow:
+    row = CallRow(*found)
+    return replace(row, args=b"" if without_args else tx.open(row.args, _place(row.call, row.args_hash)))
+
+
+def _is_damaged(tx: Transaction, found: tuple[Any, ...]) -> bool:
+    try:
+        _row(tx, found)
+    except SealBroken as error:
+        logger.warning("the arguments of call %s are lost: %s", found[0], error)
+        return True
+    return False

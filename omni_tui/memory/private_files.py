@@ -1,0 +1,174 @@
+"""Files and folders that belong to this person alone: made so, checked, written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from omni_tui.security.files import NotRegularFile, check_regular
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 0.02
+
+
+class UnsafePlace(OSError):
+    """A folder or file that somebody else could have prepared; the text says which and what to do."""
+
+
+def private_dir(path: Path) -> Path:
+    """Make sure that `path` is a folder of this user that nobody else may enter, and return it.
+
+    A mode that is too wide is repaired. Raises `UnsafePlace` for a symbolic link, a foreign owner
+    or something that is no folder, `OSError` if it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        raise UnsafePlace(
+            f"{path} is a symbolic link, and saved sessions do not follow one; "
+            "name the real folder with --state-dir"
+        )
+    if not stat.S_ISDIR(found.st_mode):
+        raise UnsafePlace(f"{path} is not a folder; move it away, or use another with --state-dir")
+    _check_owner(path, found)
+    if found.st_mode & 0o077:
+        logger.warning("%s was open to other users (mode %o); now it is not", path, found.st_mode & 0o777)
+        path.chmod(0o700)
+    return path
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file of this user without following a link, mode 0600, and return its descriptor.
+
+    A mode that is too wide is repaired. Raises `UnsafePlace` if it is a link, somebody else's, or no
+    regular file: a pipe would wait for ever.
+    """
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if path.is_symlink():
+            raise UnsafePlace(f"{path} is a symbolic link; move it away") from error
+        if path.exists() and not path.is_file():
+            raise UnsafePlace(f"{path} is no file; move it away") from error
+        raise
+    try:
+        try:
+            check_regular(fd, path)
+        except NotRegularFile as error:
+            raise UnsafePlace(f"{path}: {error.strerror}; move it away") from error
+        found = os.fstat(fd)
+        _check_owner(path, found)
+        if found.st_mode & 0o077:
+            logger.warning(
+                "%s was open to other users (mode %o); now it is not", path, found.st_mode & 0o777
+            )
+            os.fchmod(fd, 0o600)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_owner(path: Path, found: os.stat_result) -> None:
+    if found.st_uid != os.geteuid():
+        raise UnsafePlace(
+            f"{path} belongs to another user (uid {found.st_uid}); use a place of your own with --state-dir"
+        )
+
+
+def read_private(path: Path) -> bytes:
+    """Return the contents of a file of this user. Raises `FileNotFoundError`, `UnsafePlace`."""
+    with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+        return file.read()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace the file at `path` by `data`, on disk when this returns. A reader sees the old or the new."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_dir(path.parent)
+
+
+def sync_dir(path: Path) -> None:
+    """Write a folder's entries to disk, so that a new or renamed file is still there after a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class FileLock:
+    """A lock that the system takes back when its process dies. May carry a few bytes for others to read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def acquire(self, wait: float) -> bool:
+        """Take the lock, trying for `wait` seconds. False if another process, or this one, has it."""
+        deadline = time.monotonic() + wait
+        while not self._try():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+        return True
+
+    def _try(self) -> bool:
+        fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The former holder may have removed the file between our opening and our lock.
+            if os.stat(self._path).st_ino == os.fstat(fd).st_ino:
+                self._fd, fd = fd, -1
+                return True
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        return False
+
+    def write(self, data: bytes) -> None:
+        """Put `data` into the lock's file."""
+        os.pwrite(self._fd, data, 0)
+        os.ftruncate(self._fd, len(data))
+
+    def release(self, *, remove: bool = False) -> None:
+        """Give the lock back; with `remove` its file goes away."""
+        if self._fd < 0:
+            return
+        if remove:
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> FileLock:
+        """Take the lock within ten seconds. Raises `TimeoutError`."""
+        if not self.acquire(10.0):
+            raise TimeoutError(f"another program holds {self._path}; if none runs, remove that file")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

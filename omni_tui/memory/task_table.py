@@ -1,0 +1,76 @@
+"""Which call runs as which task at its server, so that a restart can go on asking after it.
+
+The id of a task may be as good as a key to its result (SEP-2663, security considerations), so it is
+sealed like the arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from dataclasses import dataclass
+
+from omni_tui.memory.crypto import SealBroken
+from omni_tui.memory.sqlite import Transaction
+
+logger = logging.getLogger(__name__)
+
+
+class TaskAlreadySaved(Exception):
+    """This attempt of the call runs as a task already: a call has one task, once."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTask:
+    """A task of a call. `began` is Unix time of our clock, `ttl` and `poll` are seconds if said."""
+
+    id: str
+    began: float
+    ttl: float | None = None
+    poll: float | None = None
+
+
+def put(tx: Transaction, call: str, attempt: int, task: SavedTask) -> None:
+    """Keep the task of an attempt.
+
+    Raises `TaskAlreadySaved` if there is one, `ValueError` if nothing runs.
+    """
+    found = tx.execute("SELECT state, attempt FROM calls WHERE call = ?", (call,)).fetchone()
+    if found is None or tuple(found) != ("dispatching", attempt):
+        raise ValueError(f"attempt {attempt} of call {call} is not under way")
+    body = json.dumps({"id": task.id, "began": task.began, "ttl": task.ttl, "poll": task.poll})
+    try:
+        tx.execute(
+            "INSERT INTO tasks (call, attempt, body) VALUES (?, ?, ?)",
+            (call, attempt, tx.seal(body.encode(), _place(call, attempt))),
+        )
+    except sqlite3.IntegrityError:
+        raise TaskAlreadySaved(f"attempt {attempt} of call {call} runs as a task already") from None
+
+
+def load(tx: Transaction, call: str, attempt: int) -> SavedTask | None:
+    """Return the task of an attempt, None if it is none or what was kept is damaged."""
+    found = tx.execute("SELECT body FROM tasks WHERE call = ? AND attempt = ?", (call, attempt)).fetchone()
+    if found is None:
+        return None
+    try:
+        body = json.loads(tx.open(found[0], _place(call, attempt)))
+        return SavedTask(id=body["id"], began=body["began"], ttl=body["ttl"], poll=body["poll"])
+    except (SealBroken, ValueError, KeyError, TypeError) as error:
+        logger.warning("the task of call %s is lost: %s", call, error)
+        return None
+
+
+def running(tx: Transaction) -> dict[str, SavedTask]:
+    """Return the tasks of the calls that are under way, by call; damaged ones are left out."""
+    rows = tx.execute(
+        "SELECT calls.call, calls.attempt FROM calls JOIN tasks "
+        "ON tasks.call = calls.call AND tasks.attempt = calls.attempt WHERE calls.state = 'dispatching'"
+    ).fetchall()
+    found = {call: load(tx, call, attempt) for call, attempt in rows}
+    return {call: task for call, task in found.items() if task is not None}
+
+
+def _place(call: str, attempt: int) -> str:
+    return f"tasks/{call}/{attempt}/body"

@@ -1,0 +1,50 @@
+"""Tools of the host itself: answered here, never sent to a server.
+
+A server's tool cannot take their names: those a model sees always hold `__` or end in six hex digits
+of a hash (`tools.routing`).
+"""
+
+from __future__ import annotations
+
+from omni_tui.models.base import ToolSpec
+
+PAGE = 8_000
+"""Characters of a result in one page, unless the results of this session are bounded to less."""
+FOUND = 10
+"""Tools that one search finds."""
+
+FIND_TOOLS = ToolSpec(
+    name="find_tools",
+    description=(
+        "Find tools that are not on offer now. Not all tools of the connected servers are; those found "
+        "are offered from the next step on. Answered by Omni TUI itself."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "query": {"type": "string", "description": "What the tool should do, in a few words"}
+        },
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+    read_only=True,
+)
+READ_RESULT = ToolSpec(
+    name="read_result",
+    description=(
+        "Read more of an earlier result of this conversation that was cut or shortened, page by page. "
+        "Nothing is called again. Answered by Omni TUI itself."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "call": {"type": "string", "description": "The call's id as the cut names it, c-…"},
+            "offset": {"type": "integer", "minimum": 0, "description": "First character, from 0"},
+        },
+        "required": ["call"],
+        "additionalProperties": False,
+    },
+    read_only=True,
+)
+BUILTIN_TOOLS = (FIND_TOOLS, READ_RESULT)
+BUILTIN_TOOL_NAMES = frozenset(tool.name for tool in BUILTIN_TOOLS)

@@ -1,0 +1,219 @@
+"""Our messages in the form LiteLLM takes: who gets which ids, pictures and thoughts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from omni_tui.models.base import Message, ToolCall
+from omni_tui.models.origin import returned, unsigned_id
+from omni_tui.models.thoughts import DETAILS, SIGNED_TEXT
+
+MOST_IMAGES = 8
+"""Pictures in one request; of more, the newest are sent."""
+IMAGE_TOKENS = 1_600
+"""What a picture is reckoned at: the most that Anthropic scales one to; others take less."""
+
+EMPTY = "(empty)"
+NO_REASONING = " "
+"""The least that a provider takes for reasoning that it did not write itself."""
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_MISTRAL_ID = re.compile(r"[A-Za-z0-9]{9}")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_LONE = re.compile("[\ud800-\udfff]")
+GEMINI = frozenset({"gemini", "vertex_ai", "vertex_ai_beta"})
+
+Arguments = Callable[[ToolCall], str]
+"""Gives the text of a call's arguments as its model wrote them."""
+
+
+def to_litellm(
+    messages: Sequence[Message],
+    provider: str,
+    model: str,
+    *,
+    images: bool = False,
+    here: str = "",
+    reasoning: bool = False,
+    fill: bool = False,
+    arguments: Arguments | None = None,
+) -> list[dict[str, Any]]:
+    """Return closed messages in the form LiteLLM takes.
+
+    Thoughts go back verbatim, but only to `here`, the place they came from. With
+    `reasoning`, what was thought in the open goes along; with `fill`, answers of others get a blank in
+    its place. Call ids that another provider made and this one would refuse are replaced,
+    the same way in call and result, and none is used twice. Pictures go along if the model takes
+    `images`, those of results only to the family that takes them there; where one is left out, a line
+    says so.
+    """
+    claude = provider == "anthropic" or "claude" in model.lower()
+    if provider in GEMINI:
+        messages = _without_twins(messages)
+    messages = returned(messages, here)
+    ids = _Ids(provider, here)
+    pictures = _Pictures(messages, images=images, in_results=claude)
+    out: list[dict[str, Any]] = []
+    for message in messages:
+        content = pictures.content(message)
+        if message.role == "tool":
+            ident = ids.result(message.call_id)
+            out.append({"role": "tool", "tool_call_id": ident, "content": content or EMPTY})
+            continue
+        wire: dict[str, Any] = {"role": message.role, "content": content or EMPTY}
+        if message.calls:
+            wire["content"] = _whole(message.text) if message.text.strip() else None
+            named = zip(message.calls, ids.calls(message), strict=True)
+            wire["tool_calls"] = [_call(call, ident, arguments) for call, ident in named]
+        if message.role == "assistant":
+            wire |= _thoughts(message, provider, claude=claude, reasoning=reasoning, fill=fill)
+        out.append(wire)
+    return out
+
+
+def _thoughts(
+    message: Message, provider: str, *, claude: bool, reasoning: bool, fill: bool
+) -> dict[str, Any]:
+    """Return what goes back of the thoughts that led to a message, under the names its provider reads."""
+    details = [dict(block) for block in message.thinking if _kind(block).startswith(DETAILS)]
+    if details and provider == "openrouter":
+        return {"reasoning_details": details}
+    if provider in GEMINI:
+        signed = [block["signature"] for block in message.thinking if _kind(block) == SIGNED_TEXT]
+        return {"provider_specific_fields": {"thought_signatures": signed}} if signed else {}
+    blocks = [dict(block) for block in message.thinking if "thinking" in _kind(block)]
+    if claude and blocks:
+        return {"thinking_blocks": blocks}
+    if reasoning and (message.reasoning or fill):
+        return {"reasoning_content": _whole(message.reasoning) or NO_REASONING}
+    return {}
+
+
+def _kind(block: dict[str, Any]) -> str:
+    return str(block.get("type", ""))
+
+
+def _without_twins(messages: Sequence[Message]) -> list[Message]:
+    """Leave out calls that are the same as one beside them, and their results.
+
+    LiteLLM sends one of them to Gemini but both results, and Gemini wants as many of each.
+    """
+    out: list[Message] = []
+    dropped: set[str] = set()
+    for message in messages:
+        if message.role == "tool" and message.call_id in dropped:
+            continue
+        if message.calls:
+            seen = {(call.name, call.arguments): call for call in reversed(message.calls)}
+            kept = tuple(call for call in message.calls if seen[call.name, call.arguments] is call)
+            dropped = {call.id for call in message.calls} - {call.id for call in kept}
+            message = msgspec.structs.replace(message, calls=kept)
+        out.append(message)
+    return out
+
+
+# --- pictures ---------------------------------------------------------------------------------
+
+
+class _Pictures:
+    """Which pictures of a conversation are sent: the newest, to who takes them."""
+
+    def __init__(self, messages: Sequence[Message], *, images: bool, in_results: bool) -> None:
+        self._images = images
+        self._in_results = in_results
+        total = sum(len(message.images) for message in messages if self._may(message))
+        self._old = max(0, total - MOST_IMAGES)
+
+    def _may(self, message: Message) -> bool:
+        return self._images and (message.role == "user" or (message.role == "tool" and self._in_results))
+
+    def content(self, message: Message) -> str | list[dict[str, Any]]:
+        """Return a message's content: text, or text with pictures."""
+        words = _whole(message.text)
+        if not message.images:
+            return words if words.strip() else ""
+        if not self._may(message):
+            why = "this model takes none in results" if self._images else "this model takes none"
+            return words + _left_out(len(message.images), why)
+        old = min(self._old, len(message.images))
+        self._old -= old
+        text = words + (_left_out(old, "only the newest are sent") if old else "")
+        parts: list[dict[str, Any]] = [{"type": "text", "text": text or "(a picture)"}]
+        for image in message.images[old:]:
+            url = f"data:{image.mime};base64,{image.data}"
+            parts.append({"type": "image_url", "image_url": {"url": url}})
+        return parts if len(parts) > 1 else text
+
+
+def _left_out(count: int, why: str) -> str:
+    return f"\n[Omni TUI: {count} picture{'s were' if count > 1 else ' was'} left out here: {why}]"
+
+
+def _whole(text: str) -> str:
+    """Return a text that can be encoded: half of a surrogate pair cannot."""
+    return text if text.isascii() else _LONE.sub("\ufffd", text)
+
+
+# --- calls ------------------------------------------------------------------------------------
+
+
+def _call(call: ToolCall, ident: str, arguments: Arguments | None) -> dict[str, Any]:
+    text = arguments(call) if arguments is not None else call.arguments
+    function = {"name": litellm_name(call.name), "arguments": _whole(text).strip() or "{}"}
+    return {"id": ident, "type": "function", "function": function}
+
+
+def litellm_name(name: str) -> str:
+    """Return the name of a call as a provider takes it; a model may have made up any."""
+    if _NAME.fullmatch(name):
+        return name
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "unnamed"
+
+
+class _Ids:
+    """The ids of calls as one provider takes them. Two calls never share one."""
+
+    def __init__(self, provider: str, here: str) -> None:
+        self._provider = provider
+        self._here = here
+        self._used: set[str] = set()
+        self._open: dict[str, deque[str]] = {}
+
+    def calls(self, message: Message) -> list[str]:
+        """Return the ids of the calls of a message, in order."""
+        self._open.clear()
+        own = bool(self._here) and message.origin == self._here
+        return [self._named(call.id, own=own) for call in message.calls]
+
+    def result(self, ident: str) -> str:
+        """Return the id of the call that a result belongs to."""
+        waiting = self._open.get(ident)
+        return waiting.popleft() if waiting else self._fitting(unsigned_id(ident))
+
+    def _named(self, ident: str, *, own: bool) -> str:
+        if self._provider in GEMINI:
+            # The signature in it is wanted back where it was made, and refused elsewhere.
+            name = ident if own else unsigned_id(ident)
+        else:
+            name = self._fitting(unsigned_id(ident))
+        number = 1
+        while name in self._used or not name:
+            number += 1
+            name = self._hashed(f"{ident}\0{number}")
+        self._used.add(name)
+        self._open.setdefault(ident, deque()).append(name)
+        return name
+
+    def _fitting(self, ident: str) -> str:
+        fits = _MISTRAL_ID if self._provider == "mistral" else _ID
+        return ident if fits.fullmatch(ident) or self._provider in GEMINI else self._hashed(ident)
+
+    def _hashed(self, ident: str) -> str:
+        digest = hashlib.sha256(ident.encode(errors="surrogatepass")).hexdigest()
+        return digest[:9] if self._provider == "mistral" else f"call_{digest[:24]}"

@@ -1,0 +1,312 @@
+"""How a model is offered tools: in its provider's way, as text, or not at all; found out and kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+import msgspec
+
+from omni_tui.config.model_settings import ToolCallingSetting
+from omni_tui.models.base import (
+    Message,
+    Model,
+    ModelError,
+    ModelEvent,
+    ModelReply,
+    ModelRequest,
+    TextPart,
+    ToolSpec,
+    WindowFinder,
+)
+from omni_tui.models.budget import Forecast, add_usage, forecast
+from omni_tui.models.text_react import ActionBuffer, as_text, parse
+from omni_tui.protocol.events import Usage
+
+_MARKS = ("<tool_call", "<|tool_call", "<function=", "<function_calls>", "<|python_tag|>", "[TOOL_CALLS]")
+_LEAK = re.compile("|".join(re.escape(mark) for mark in _MARKS))
+_OPENINGS = (*_MARKS, "{", "[{", "```json", "```\n{")
+_LONGEST_HELD = 4_000
+
+
+class ToolModeStore(Protocol):
+    """What is remembered of models between two starts."""
+
+    def is_text(self, model: str) -> bool:
+        """Whether the model is known to need tools as text."""
+        ...
+
+    def remember_text(self, model: str) -> None:
+        """Note that it does. Never raises."""
+        ...
+
+
+class InMemoryToolModes:
+    """A memory of this process only."""
+
+    def __init__(self) -> None:
+        self._text: set[str] = set()
+
+    def is_text(self, model: str) -> bool:
+        """Whether it was found out since the start."""
+        return model in self._text
+
+    def remember_text(self, model: str) -> None:
+        """Note it until the end."""
+        self._text.add(model)
+
+
+class ToolModeModel:
+    """A model that can be offered tools, whichever way it takes them.
+
+    `on_text` is told, with the model's name and a reason, when it is found out that it needs text.
+    """
+
+    def __init__(
+        self,
+        inner: Model,
+        way: ToolCallingSetting = "auto",
+        memory: ToolModeStore | None = None,
+        *,
+        key: str = "",
+        on_text: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self._inner = inner
+        self._way = way
+        self._memory = memory or InMemoryToolModes()
+        self._key = key or inner.name
+        self._on_text = on_text or (lambda _name, _reason: None)
+
+    @property
+    def name(self) -> str:
+        """The name it is chosen by."""
+        return self._inner.name
+
+    @property
+    def label(self) -> str:
+        """What must be said about it."""
+        return self._inner.label
+
+    @property
+    def way(self) -> ToolCallingSetting:
+        """How tools are offered in the next request."""
+        if self._way == "auto":
+            return "text" if self._memory.is_text(self._key) else "native"
+        return self._way
+
+    def context_window(self) -> int | None:
+        """Tokens the model takes."""
+        return self._inner.context_window()
+
+    async def look_up_window(self) -> None:
+        """Ask where its window can be known."""
+        if isinstance(self._inner, WindowFinder):
+            await self._inner.look_up_window()
+
+    def assumed_window(self) -> int | None:
+        """Tokens to reckon with where nobody knows."""
+        return self._inner.assumed_window() if isinstance(self._inner, WindowFinder) else None
+
+    def count(self, request: ModelRequest) -> int:
+        """Estimate a request's tokens, as it will be sent."""
+        return self._inner.count(self._sent(request))
+
+    def forecast(self, request: ModelRequest) -> Forecast:
+        """Estimate a request's usage, as it will be sent."""
+        return forecast(self._inner, self._sent(request))
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Stream one answer; calls are calls in it, however the model wrote them."""
+        way = self.way
+        if way == "none" or (way == "native" and (not request.tools or self._way == "native")):
+            source = self._inner.stream(self._sent(request))
+        elif way == "text":
+            source = self._text(request, Usage())
+        else:
+            source = self._found_out(request)
+        async with aclosing(source) as events:
+            async for event in events:
+                yield event
+
+    def _sent(self, request: ModelRequest) -> ModelRequest:
+        way = self.way
+        return request if way == "native" else as_text(request, offer=way == "text")
+
+    async def _found_out(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Ask in the provider's way; where that shows that the model needs text, ask so at once."""
+        trial = _Trial(request)
+        try:
+            async with aclosing(self._inner.stream(request)) as events:
+                async for event in events:
+                    for each in trial.take(event):
+                        yield each
+                    if trial.verdict:
+                        break
+        except ModelError as error:
+            if error.kind != "tools":
+                for each in trial.rest():
+                    yield each
+                raise
+            trial.verdict = "its provider says that it takes no tools"
+        if not trial.verdict:
+            return
+        self._learn(trial.verdict)
+        if trial.shown:
+            raise ModelError(
+                "cut",
+                f"{self.name} wrote a call of a tool as text; nothing of it was run",
+                todo="send again",
+                usage=trial.used,
+            )
+        async with aclosing(self._text(request, trial.used)) as events:
+            async for event in events:
+                yield event
+
+    def _learn(self, reason: str) -> None:
+        self._memory.remember_text(self._key)
+        self._on_text(self.name, reason)
+
+    async def _text(self, request: ModelRequest, used: Usage) -> AsyncGenerator[ModelEvent, None]:
+        holder = ActionBuffer() if request.tools else None
+        async with aclosing(self._inner.stream(as_text(request))) as events:
+            async for event in events:
+                if holder is not None and isinstance(event, TextPart):
+                    if text := holder.add(event.text):
+                        yield TextPart(text)
+                elif isinstance(event, ModelReply):
+                    reply = _read(event, request)
+                    held = holder.rest() if holder is not None else ""
+                    if held and (not reply.message.calls or reply.message.text):
+                        yield TextPart(held)
+                    yield msgspec.structs.replace(reply, usage=add_usage(reply.usage, used))
+                else:
+                    yield event
+
+
+def _read(reply: ModelReply, request: ModelRequest) -> ModelReply:
+    """Turn a finished answer that ends with an action into one with a call. Others stay as they are."""
+    if not reply.complete or reply.finish != "stop" or not request.tools or reply.message.calls:
+        return reply
+    parsed = parse(reply.message.text, request.tools, _heard(request.messages))
+    if parsed.call is None:
+        return reply
+    broken = bool(parsed.call.problem)
+    message = Message(role="assistant", text=parsed.text if broken else "", calls=(parsed.call,))
+    return msgspec.structs.replace(
+        reply,
+        message=message,
+        finish="tool_calls",
+        thought="\n\n".join(each for each in (reply.thought, "" if broken else parsed.text) if each),
+    )
+
+
+def _heard(messages: Sequence[Message]) -> list[str]:
+    """Return the texts in which servers may have written."""
+    return [
+        message.text
+        for message in messages
+        if message.role == "tool" or (message.role == "user" and "<attached_resource" in message.text)
+    ]
+
+
+# --- calls that leak into the text ------------------------------------------------------------
+
+
+class _Trial:
+    """An answer in the provider's way, watched. With a `verdict` the model needs text; `used` is lost."""
+
+    def __init__(self, request: ModelRequest) -> None:
+        self._request = request
+        self._gate = _LeakGate()
+        self.verdict = ""
+        self.shown = False
+        self.used = Usage()
+
+    def take(self, event: ModelEvent) -> list[ModelEvent]:
+        """Take an event; return what goes on from here."""
+        if isinstance(event, TextPart):
+            text = self._gate.add(event.text)
+            self.shown = self.shown or bool(text)
+            return [TextPart(text)] if text else []
+        if not isinstance(event, ModelReply):
+            return [event]
+        if _is_leak(event, self._request):
+            self.verdict, self.used = "it wrote a call of a tool as text", event.usage
+            return []
+        return [*self.rest(), event]
+
+    def rest(self) -> list[ModelEvent]:
+        """Return what was held back."""
+        text = self._gate.rest()
+        return [TextPart(text)] if text else []
+
+
+class _LeakGate:
+    """Holds an answer's text back as long as it may be a call written as text from its first word on."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._open = False
+
+    def add(self, text: str) -> str:
+        """Take more text; return what may be shown now."""
+        if self._open:
+            return text
+        self._text += text
+        start = self._text.lstrip()
+        may_be = any(start.startswith(mark) or mark.startswith(start) for mark in _OPENINGS)
+        if may_be and len(self._text) <= _LONGEST_HELD:
+            return ""
+        self._open = True
+        return self._text
+
+    def rest(self) -> str:
+        """Return what was held back, once."""
+        held, self._open = "" if self._open else self._text, True
+        return held
+
+
+def _is_leak(reply: ModelReply, request: ModelRequest) -> bool:
+    if not reply.complete or reply.message.calls or reply.finish not in ("stop", "tool_calls"):
+        return False
+    text = leaked(reply.message.text, request.tools)
+    return bool(text) and not any(text in message.text for message in request.messages[1:])
+
+
+def leaked(text: str, tools: Sequence[ToolSpec]) -> str:
+    """Return the part of an answer that is a call written as text, "" if there is none.
+
+    Either one of the marks that models are trained on, with a tool's name behind it, or a JSON object
+    with name and arguments that is the whole answer.
+    """
+    names = {tool.name for tool in tools}
+    if mark := _LEAK.search(text):
+        behind = text[mark.start() :]
+        if any(name in behind for name in names):
+            return behind
+    whole = text.strip()
+    if whole.startswith("```") and whole.endswith("```"):
+        whole = whole.removeprefix("```json").strip("`").strip()
+    if not whole.startswith(("{", "[")):
+        return ""
+    try:
+        value = json.loads(whole)
+    except (ValueError, RecursionError):
+        return ""
+    calls = value if isinstance(value, list) else [value]
+    return whole if calls and all(_is_call(each, names) for each in calls) else ""
+
+
+def _is_call(value: object, names: set[str]) -> bool:
+    if not isinstance(value, dict):
+        return False
+    inner = value.get("function")
+    value = inner if isinstance(inner, dict) else value
+    name = value.get("name", value.get("action"))
+    return isinstance(name, str) and name in names and not _ARGUMENTS.isdisjoint(value)
+
+
+_ARGUMENTS = frozenset({"arguments", "parameters", "action_input"})

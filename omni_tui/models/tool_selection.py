@@ -1,0 +1,116 @@
+"""Which tools a request carries when there are too many for one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+
+from omni_tui.models.attachments import without_attachments
+from omni_tui.models.base import Message, ToolSpec
+from omni_tui.models.bm25 import BM25Index, query_of
+from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, FIND_TOOLS, FOUND
+from omni_tui.models.message_history import read_result
+
+MOST = 126
+"""Tools of servers that a request may ever carry: providers take 128, and two are ours."""
+
+RECENT = 60
+"""Messages back in which a tool that was used stays on offer."""
+_SAID = 6
+_SEARCHES = 3
+
+
+class ToolSelector:
+    """Chooses tools for one conversation. Its index is kept for as long as the tools are the same."""
+
+    def __init__(self) -> None:
+        self.index = BM25Index()
+
+    def choose(
+        self,
+        tools: tuple[ToolSpec, ...],
+        history: Sequence[Message],
+        *,
+        limit: int,
+        pinned: Collection[str] = (),
+        room: int | None = None,
+        cost: Callable[[ToolSpec], int] = lambda _tool: 0,
+    ) -> tuple[ToolSpec, ...]:
+        """Return the tools to offer, in their order; `find_tools` behind them if not all are.
+
+        First come pinned ones (model names), then those `find_tools` found last, those used lately,
+        the best matches for what was said last, and others in their order, up to `limit` tools (pinned
+        ones beyond it, up to `MOST`). With `room`, they cost at most that many tokens by `cost`.
+        What servers wrote in results does not choose.
+        """
+        limit = max(1, min(limit, MOST))
+        if len(tools) <= limit and (room is None or sum(map(cost, tools)) <= room):
+            return tools
+        self.index.update(tools)
+        by_name = {tool.name: tool for tool in tools}
+        pins = [name for name in pinned if name in by_name][:MOST]
+        order = dict.fromkeys(pins)
+        order.update(dict.fromkeys(name for name in found_names(history) if name in by_name))
+        # What was promised as found is offered, however much is pinned.
+        limit = max(limit, min(MOST, len(pins) + min(FOUND, len(order) - len(pins))))
+        order.update(dict.fromkeys(used_names(history)))
+        order.update((tool.name, None) for tool, _ in self.index.search(said(history), limit))
+        order.update(dict.fromkeys(by_name))
+        chosen: set[str] = set()
+        left = room
+        for name in order:
+            if name not in by_name:
+                continue
+            if len(chosen) >= limit:
+                break
+            if left is not None and (left := left - cost(by_name[name])) < 0 and chosen:
+                break
+            chosen.add(name)
+        offered = tuple(tool for tool in tools if tool.name in chosen)
+        return (*offered, FIND_TOOLS) if len(offered) < len(tools) else tools
+
+    def find(self, tools: tuple[ToolSpec, ...], query: str, limit: int) -> list[ToolSpec]:
+        """Return the tools that fit a query, best first."""
+        self.index.update(tools)
+        return [tool for tool, _ in self.index.search(query_of(query[:2_000]), limit)]
+
+
+def said(history: Sequence[Message]) -> dict[str, float]:
+    """Return the last words of the person and the model as a query, the later the weightier."""
+    query: dict[str, float] = {}
+    weight = 1.0
+    spoken = 0
+    for message in reversed(history):
+        if message.role not in ("user", "assistant") or not message.text.strip():
+            continue
+        for word, value in query_of(without_attachments(message.text)[:4_000], weight).items():
+            query.setdefault(word, value)
+        weight, spoken = weight * 0.6, spoken + 1
+        if spoken == _SAID:
+            break
+    return query
+
+
+def used_names(history: Sequence[Message]) -> list[str]:
+    """Return the names of tools that were called lately, the last first."""
+    calls = [call.name for message in history[-RECENT:] for call in message.calls]
+    return [name for name in dict.fromkeys(reversed(calls)) if name not in BUILTIN_TOOL_NAMES]
+
+
+def found_names(history: Sequence[Message]) -> list[str]:
+    """Return the names that the last searches found, those of the last search first."""
+    names: list[str] = []
+    searches = 0
+    for message in reversed(history[-RECENT:]):
+        if message.role != "tool" or message.name != FIND_TOOLS.name:
+            continue
+        try:
+            rows = json.loads(read_result(message.text)[1])
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(rows, list):
+            names += [str(row["name"]) for row in rows if isinstance(row, dict) and "name" in row]
+        searches += 1
+        if searches == _SEARCHES:
+            break
+    return names

@@ -1,0 +1,107 @@
+"""What servers ask of the person: input by a form, a visit to a page, an answer of the model.
+
+A question is shown in the approvals beside the calls, and nothing goes back to the server before
+somebody has decided. It lives as long as the server waits for it: a restart closes it.
+Source: MCP 2025-11-25 and 2026-07-28, client features "Elicitation" and "Sampling".
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from omni_tui.protocol.base import Command, Journalled
+from omni_tui.protocol.text import JsonText, SafeText
+
+ServerRequestKind = Literal["form", "url", "sampling"]
+ServerRequestStage = Literal[
+    "asked",  # waits for the person
+    "answering",  # sampling: the model is writing; it can still be declined
+    "review",  # sampling: the model has answered; `content` is now the answer, and waits for the person
+]
+ServerRequestOutcome = Literal[
+    "accepted",  # the answer was sent
+    "declined",  # the server was told no
+    "cancelled",  # the server was told that nobody decided
+    "withdrawn",  # the server does not wait any more, or is gone
+]
+ServerRequestAction = Literal["accept", "decline", "cancel"]
+
+
+class ServerRequestOpened(Journalled, tag="server_asked"):
+    """A server asks something and waits. Sent again, with a new digest, at every edit and stage.
+
+    `message` are the server's words; `content` is what belongs to them, safe and pretty: the fields of
+    a form, the whole address, the messages for the model, or (stage `review`) the model's answer.
+    `content_json` is the same, exact, if `complete`: the form's JSON Schema; `{"url": …}`; the
+    sampling request in the words of the specification (`messages`, `systemPrompt`, `maxTokens`, …);
+    `{"text": …}`. `differs` as in `ApprovalRequested`. `refused` says why it cannot be accepted; it can
+    only be declined then. `call` is the call in whose course it is asked, "" where that is not known.
+    `host` is the part of an address to look at first; `browser` says that one could be opened on the
+    engine's machine. `model` and `budget` (sampling) say who would answer and what is left to spend.
+    """
+
+    ask: str
+    server: str
+    kind: ServerRequestKind
+    stage: ServerRequestStage
+    label: SafeText
+    message: SafeText
+    digest: str
+    content: SafeText
+    content_json: JsonText
+    size: int
+    complete: bool
+    differs: bool
+    why: tuple[SafeText, ...] = ()
+    refused: SafeText = SafeText("")
+    host: SafeText = SafeText("")
+    browser: bool = False
+    target: SafeText = SafeText("")
+    transport: str = ""
+    model: SafeText = SafeText("")
+    budget: SafeText = SafeText("")
+    call: str = ""
+    edited: bool = False
+
+
+class ServerRequestClosed(Journalled, tag="ask_closed"):
+    """A question is over. On disk before the answer goes to the server.
+
+    `decider` is `user`, `policy`, `headless`, `server`, `restart`, `stop`, or "" where nobody waits any
+    more; `answer` is what was sent, bounded.
+    """
+
+    ask: str
+    outcome: ServerRequestOutcome
+    decider: str
+    reason: SafeText = SafeText("")
+    answer: SafeText = SafeText("")
+
+
+class AnswerServerRequest(Command, tag="answer_ask"):
+    """Answer exactly what was shown. `content_json` are the values of a form, an object.
+
+    Accepting a page opens it where there is a browser. Accepting a sampling request lets the model
+    answer; accepting its review sends that answer. Values that do not fit, or that hold a known
+    secret, are refused and the question goes on waiting.
+    """
+
+    ask: str
+    digest: str
+    action: ServerRequestAction
+    content_json: JsonText = JsonText("{}")
+
+
+class EditServerRequest(Command, tag="edit_ask"):
+    """Put other messages for the model, or another answer of it, in the place of what is shown."""
+
+    ask: str
+    digest: str
+    content_json: JsonText
+
+
+class OpenServerRequestPage(Command, tag="open_ask_page"):
+    """Open the address of a question in a browser on the engine's machine; it goes on waiting."""
+
+    ask: str
+    digest: str

@@ -1,0 +1,135 @@
+"""What puts the token on requests to one server.
+
+A good token is stamped without any lock. Only without one, or when the server refuses with 401 or
+403, is the account asked for another; the request is then sent again once, since the server refused
+to look at it. A call is not: it ends as refused, and whether there is a further attempt is decided,
+and journalled, where calls are granted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+
+import httpx2
+
+from omni_tui.servers.auth.account import Account
+from omni_tui.servers.auth.oauth_clients import Challenge
+from omni_tui.servers.auth.urls import SignInError, UrlOrigin
+from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.server_urls import is_loopback
+from omni_tui.servers.tap import current_call
+
+_CALL = "tools/call"
+_MOST_SENT = 20
+
+
+class BearerAuth(httpx2.Auth):
+    """The `httpx2.Auth` of one connection.
+
+    `sent` are the last tokens that the server has seen. `on_needed` is called when the connection is of
+    no use until the person has signed in, `on_resent` when a request other than a call is sent for the
+    second time.
+    """
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._origin = UrlOrigin.of(account.spec.url)
+        # Nothing secret crosses a network in the clear, whoever made the spec.
+        self._lost = self._origin.scheme != "https" and not is_loopback(self._origin.host)
+        self._failed: SignInError | None = None
+        self._unproven = ""
+        self.sent: tuple[str, ...] = ()
+        self.on_needed: Callable[[], None] = lambda: None
+        self.on_resent: Callable[[], None] = lambda: None
+
+    async def async_auth_flow(
+        self, request: httpx2.Request
+    ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        """Send a request with the token, to the server's own origin only."""
+        if self._lost or UrlOrigin.of(str(request.url)) != self._origin:
+            yield request
+            return
+        token = await self._token()
+        self._failed = None
+        self._stamp(request, token)
+        response = yield request
+        if (challenge := Challenge.of(response)) is None:
+            self._unproven = ""
+            return
+        if token and token == self._unproven:
+            self._refused_again(challenge)
+            return
+        another = await self._account.token_after_refusal(challenge, token)
+        if not another:
+            self._give_up(challenge)
+            return
+        self._unproven = another
+        if _is_call(request):
+            if (opening := current_call()) is not None:
+                opening.renewed = True
+            return
+        await response.aread()
+        self.on_resent()
+        self._stamp(request, another)
+        response = yield request
+        if (challenge := Challenge.of(response)) is not None:
+            self._refused_again(challenge)
+        else:
+            self._unproven = ""
+
+    def _stamp(self, request: httpx2.Request, token: str) -> None:
+        if not token:
+            request.headers.pop("Authorization", None)
+            return
+        request.headers["Authorization"] = f"Bearer {token}"
+        if token not in self.sent:
+            self.sent = (*self.sent[-_MOST_SENT:], token)
+
+    async def _token(self) -> str:
+        try:
+            return await self._account.token()
+        except SignInError as trouble:
+            self._account.trouble = self._failed = trouble
+            # Nothing was sent, and the connection is as good as down: it is tried again later.
+            raise httpx2.ConnectError(trouble.what) from None
+
+    def _refused_again(self, challenge: Challenge) -> None:
+        if self._account.uses_client_credentials:
+            rights = "the rights" if challenge.step_up else "the token"
+            self._account.trouble = SignInError(f"the server refuses {rights} that it was given for")
+        else:
+            self._account.require(challenge)
+        self._give_up(challenge)
+
+    def _give_up(self, challenge: Challenge) -> None:
+        if not challenge.step_up:
+            self._lost = True
+            self.on_needed()
+
+    def connection_failure(self) -> ConnectionFailure | None:
+        """Why the connection is of no use, None if that has other reasons."""
+        return self.refusal_failure() if self._lost or self._failed is not None else None
+
+    def refusal_failure(self) -> ConnectionFailure | None:
+        """Why there is no token that the server takes, None if there is one."""
+        trouble = self._account.trouble
+        if trouble is None:
+            return None
+        waits = self._account.need is not None
+        return ConnectionFailure(trouble.what, trouble.todo, lasting=not trouble.passing, sign_in=waits)
+
+
+def _is_call(request: httpx2.Request) -> bool:
+    """Whether a request carries a call, by its very bytes; what cannot be read counts as one."""
+    if request.method != "POST":
+        return False
+    try:
+        content = request.content
+        if _CALL.encode() not in content:
+            # JSON may say it in other characters, but whoever writes our messages does not.
+            return False
+        message = json.loads(content)
+    except (httpx2.RequestNotRead, ValueError, RecursionError):
+        return True
+    return not isinstance(message, dict) or message.get("method") == _CALL

@@ -1,0 +1,349 @@
+"""The SDK's OAuth clients, made from what is kept, and driven over our own fetcher.
+
+The SDK brings discovery (RFC 9728, RFC 8414), PKCE (RFC 7636), resource indicators (RFC 8707),
+registration (RFC 7591, client id metadata documents) and the checks of issuers (RFC 9207). Its
+generator is only ever asked for the part that is needed: the request to the MCP server, which it wants
+to send itself, is where the driving stops.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx2
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.auth.extensions.client_credentials import (
+    ClientCredentialsOAuthProvider,
+    PrivateKeyJWTOAuthProvider,
+    SignedJWTParameters,
+)
+from mcp.client.auth.utils import (
+    extract_field_from_www_auth,
+    extract_resource_metadata_from_www_auth,
+    extract_scope_from_www_auth,
+    union_scopes,
+)
+from mcp.shared.auth import (
+    AuthorizationCodeResult,
+    OAuthClientInformationFull,
+    OAuthClientMetadata,
+    OAuthMetadata,
+    OAuthToken,
+    ProtectedResourceMetadata,
+)
+from mcp.shared.exceptions import MCPDeprecationWarning
+from mcp_types import LATEST_PROTOCOL_VERSION
+from pydantic import AnyUrl, ValidationError
+
+from omni_tui.config.spec import OAuthSpec, ServerSpec
+from omni_tui.servers.auth.fetcher import Fetcher
+from omni_tui.servers.auth.oauth_responses import normalised, without_scope
+from omni_tui.servers.auth.sign_in_records import SignInRecord
+from omni_tui.servers.auth.urls import SignInError, same_issuer
+
+# It logs bodies of token answers and states with its tracebacks; what went wrong is said in our own words.
+logging.getLogger("mcp.client.auth").setLevel(logging.CRITICAL)
+logging.getLogger("mcp.client.auth.oauth2").setLevel(logging.CRITICAL)
+
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")
+_LONGEST = 2000
+_EXPIRED = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a server said when it refused a request: where its metadata is, and which scopes it wants."""
+
+    metadata: str = ""
+    scope: str = ""
+    step_up: bool = False
+
+    @classmethod
+    def of(cls, response: httpx2.Response) -> Challenge | None:
+        """Read a refusal (RFC 6750, section 3); None for a 403 that no sign-in helps against."""
+        if (
+            response.status_code not in (401, 403)
+            or len(response.headers.get("www-authenticate", "")) > 8192
+        ):
+            return None
+        step_up = response.status_code == 403
+        if step_up and extract_field_from_www_auth(response, "error") != "insufficient_scope":
+            return None
+        metadata = extract_resource_metadata_from_www_auth(response) or ""
+        return cls(metadata[:_LONGEST], _scopes(extract_scope_from_www_auth(response) or ""), step_up)
+
+    def answer(self, request: httpx2.Request, wanted: tuple[str, ...]) -> httpx2.Response:
+        """Return the refusal again, as the SDK reads it. `wanted` are the scopes of the config."""
+        scope = self.scope
+        if wanted:
+            scope = union_scopes(" ".join(wanted), scope if self.step_up else None) or ""
+        said = {"error": "insufficient_scope"} if self.step_up else {}
+        said |= {"resource_metadata": self.metadata} if self.metadata else {}
+        said |= {"scope": scope} if scope else {}
+        fields = ", ".join(f'{name}="{value}"' for name, value in said.items())
+        headers = {"WWW-Authenticate": f"Bearer {fields}".strip()}
+        return httpx2.Response(403 if self.step_up else 401, headers=headers, request=request)
+
+
+def _scopes(text: str) -> str:
+    return " ".join(word for word in text[:_LONGEST].split() if _SCOPE.fullmatch(word))
+
+
+class RecordTokenStorage:
+    """The SDK's `TokenStorage` over a record; `changed` is awaited after each change."""
+
+    def __init__(
+        self, record: SignInRecord, clock: Callable[[], float], changed: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._record = record
+        self._clock = clock
+        self._changed = changed
+
+    async def get_tokens(self) -> OAuthToken | None:
+        """Return the tokens, without a time of their own."""
+        record = self._record
+        if not record.access_token and not record.refresh_token:
+            return None
+        return OAuthToken(
+            access_token=record.access_token,
+            refresh_token=record.refresh_token or None,
+            scope=record.scope or None,
+        )
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        """Note new tokens and when they end."""
+        if any(not _SCOPE.fullmatch(each) for each in (tokens.access_token, tokens.refresh_token or "-")):
+            raise SignInError("the authorisation server issued a token that no header can carry")
+        self._record.take(
+            tokens.access_token,
+            tokens.refresh_token or "",
+            _scopes(tokens.scope or ""),
+            tokens.expires_in,
+            self._clock(),
+        )
+        await self._changed()
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        """Return the registration."""
+        return _parsed(OAuthClientInformationFull, self._record.client_json)
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        """Note a registration."""
+        self._record.client_json = client_info.model_dump_json(exclude_none=True)
+        await self._changed()
+
+
+_Model = TypeVar("_Model", OAuthClientInformationFull, OAuthMetadata, ProtectedResourceMetadata)
+
+
+def _parsed(model: type[_Model], text: str) -> _Model | None:
+    try:
+        return model.model_validate_json(text) if text else None
+    except ValidationError:
+        return None
+
+
+class BrowserSignIn(OAuthClientProvider):
+    """The authorisation code grant, bound to the issuer of the config or of the first sign-in."""
+
+    issuer = ""
+    bound = False
+
+    def _select_authorization_server(self, advertised: list[str]) -> str:
+        return _select(advertised, self.issuer, bound=self.bound)
+
+
+class SecretSignIn(ClientCredentialsOAuthProvider):
+    """Client credentials with a secret, bound likewise."""
+
+    def _select_authorization_server(self, advertised: list[str]) -> str:
+        return _select(advertised, self._issuer or "", bound=bool(self._issuer))
+
+
+class KeySignIn(PrivateKeyJWTOAuthProvider):
+    """Client credentials with a signed assertion (RFC 7523), bound likewise."""
+
+    def _select_authorization_server(self, advertised: list[str]) -> str:
+        return _select(advertised, self._issuer or "", bound=bool(self._issuer))
+
+
+def _select(advertised: list[str], issuer: str, *, bound: bool) -> str:
+    """Choose an authorisation server; credentials that were given for one are never led to another."""
+    if issuer and any(same_issuer(each, issuer) for each in advertised):
+        return issuer  # in the form of the config, with which the SDK (2.3.0) compares the metadata's
+    if bound:
+        raise SignInError(
+            f"the server now names another authorisation server ({advertised[0][:200]}) than {issuer}",
+            "If that is right, sign out first, or correct issuer in the config.",
+        )
+    return advertised[0]
+
+
+def browser_sign_in(
+    spec: ServerSpec,
+    record: SignInRecord,
+    memory: RecordTokenStorage,
+    redirect_uri: str,
+    on_url: Callable[[str], Awaitable[None]],
+    on_callback: Callable[[], Awaitable[AuthorizationCodeResult]] | None,
+) -> BrowserSignIn:
+    """Return the client for signing in with a browser, and for renewing what came of it."""
+    oauth = spec.oauth or OAuthSpec()
+    metadata = OAuthClientMetadata(
+        client_name="Omni TUI",
+        redirect_uris=[AnyUrl(redirect_uri)],
+        scope=" ".join(oauth.scopes) or None,
+    )
+    provider = BrowserSignIn(
+        spec.url,
+        metadata,
+        memory,
+        redirect_handler=on_url,
+        callback_handler=on_callback,
+        client_metadata_url=oauth.client_metadata_url or None,
+    )
+    provider.issuer = oauth.issuer or (record.issuer if oauth.client_id else "")
+    provider.bound = bool(provider.issuer)
+    if oauth.client_id:
+        known = _chosen_client(oauth, redirect_uri)
+        known.issuer = provider.issuer or None
+        record.client_json = known.model_dump_json(exclude_none=True)
+    _recall(provider, record)
+    return provider
+
+
+def machine_sign_in(
+    spec: ServerSpec, record: SignInRecord, memory: RecordTokenStorage
+) -> OAuthClientProvider:
+    """Return the client for signing in without a person. Raises `SignInError` for a key that is none."""
+    oauth = spec.oauth or OAuthSpec()
+    issuer = oauth.issuer or record.issuer or None
+    scope = " ".join(oauth.scopes) or None
+    with warnings.catch_warnings():
+        # Without an issuer the first that discovery yields is kept from then on (`record.issuer`).
+        warnings.simplefilter("ignore", MCPDeprecationWarning)
+        if oauth.private_key:
+            parameters = SignedJWTParameters(
+                issuer=oauth.client_id,
+                subject=oauth.client_id,
+                signing_key=oauth.private_key,
+                signing_algorithm=_algorithm(oauth.private_key),
+            )
+            assertion = parameters.create_assertion_provider()
+            provider: OAuthClientProvider = KeySignIn(
+                spec.url, memory, oauth.client_id, assertion, scope, issuer
+            )
+        else:
+            provider = SecretSignIn(
+                spec.url, memory, oauth.client_id, oauth.client_secret, scope=scope, issuer=issuer
+            )
+    _recall(provider, record)
+    return provider
+
+
+def _chosen_client(oauth: OAuthSpec, redirect_uri: str) -> OAuthClientInformationFull:
+    return OAuthClientInformationFull(
+        client_id=oauth.client_id,
+        client_secret=oauth.client_secret or None,
+        redirect_uris=[AnyUrl(redirect_uri)],
+        token_endpoint_auth_method="client_secret_basic" if oauth.client_secret else "none",
+    )
+
+
+def _algorithm(pem: str) -> str:
+    """Return the JWS algorithm that fits a private key."""
+    curves = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+    try:
+        key = load_pem_private_key(pem.encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SignInError("private_key is no PEM private key without a passphrase") from None
+    if isinstance(key, rsa.RSAPrivateKey):
+        return "RS256"
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return "EdDSA"
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in curves:
+        return curves[key.curve.name]
+    raise SignInError("private_key is of a kind that signs no assertions; use RSA, P-256 or Ed25519")
+
+
+def _recall(provider: OAuthClientProvider, record: SignInRecord) -> None:
+    """Give back what was discovered: without it, a renewal after a restart goes to a guessed address."""
+    context = provider.context
+    context.oauth_metadata = _parsed(OAuthMetadata, record.metadata_json)
+    context.protected_resource_metadata = _parsed(ProtectedResourceMetadata, record.resource_json)
+    if context.protected_resource_metadata is not None and record.issuer:
+        context.auth_server_url = record.issuer
+
+
+def store_metadata(provider: OAuthClientProvider, record: SignInRecord) -> None:
+    """Keep what was discovered."""
+    metadata, resource = provider.context.oauth_metadata, provider.context.protected_resource_metadata
+    record.metadata_json = metadata.model_dump_json(exclude_none=True) if metadata else ""
+    record.resource_json = resource.model_dump_json(exclude_none=True) if resource else ""
+    record.issuer = str(metadata.issuer) if metadata else ""
+
+
+async def renew(provider: OAuthClientProvider, fetcher: Fetcher) -> bool:
+    """Use the refresh token (RFC 6749, section 6). False: it is refused, or there is none to use."""
+    context = provider.context
+    context.current_tokens = await context.storage.get_tokens()
+    context.client_info = await context.storage.get_client_info()
+    context.token_expiry_time = _EXPIRED
+    provider._initialized = True  # it would load tokens without their end, and take them for good
+    before = context.current_tokens
+    await run_flow(provider, context.server_url, fetcher, None, lambda: context.auth_server_url or "")
+    return context.current_tokens is not None and context.current_tokens is not before
+
+
+async def sign_in(provider: OAuthClientProvider, fetcher: Fetcher, challenge: Challenge) -> None:
+    """Go the whole way from a refusal to tokens. Raises `SignInError`, and what the SDK raises."""
+    context = provider.context
+    wanted = tuple((context.client_metadata.scope or "").split())
+    await run_flow(
+        provider,
+        context.server_url,
+        fetcher,
+        lambda request: challenge.answer(request, wanted),
+        lambda: context.auth_server_url or "",
+    )
+
+
+async def run_flow(
+    provider: httpx2.Auth,
+    server: str,
+    fetcher: Fetcher,
+    answer: Callable[[httpx2.Request], httpx2.Response] | None,
+    issuer: Callable[[], str],
+) -> None:
+    """Run the SDK's generator; where it sends the request itself, `answer` stands in, once, or it ends.
+
+    `issuer` names the authorisation server whose metadata is asked for.
+    """
+    request = httpx2.Request("POST", server)
+    request.headers["MCP-Protocol-Version"] = LATEST_PROTOCOL_VERSION
+    flow = provider.async_auth_flow(request)
+    try:
+        outgoing = await flow.__anext__()
+        while True:
+            if outgoing is request:
+                if answer is None:
+                    return
+                response, answer = answer(request), None
+            else:
+                response = await fetcher.send(outgoing)
+                if (again := without_scope(outgoing, response)) is not None:
+                    response = await fetcher.send(again)
+                response = fetcher.last = normalised(outgoing, response, issuer())
+            outgoing = await flow.asend(response)
+    except StopAsyncIteration:
+        return
+    finally:
+        await flow.aclose()

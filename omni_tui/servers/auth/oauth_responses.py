@@ -1,0 +1,115 @@
+"""Answers of authorisation servers as they really come, turned into what the SDK reads.
+
+Each function mends one thing that the SDK (2.3.0) refuses although its meaning is clear, and can go
+once the SDK takes it. Nothing here makes an answer valid that names another server or no token.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx2
+
+from omni_tui.servers.auth.urls import same_issuer
+
+_FORM = "application/x-www-form-urlencoded"
+_FRAMING = ("content-length", "content-encoding", "transfer-encoding", "content-type")
+_LONGEST_LIFETIME = 10 * 365 * 86_400
+_LONGEST_WORDS = 4096
+
+
+def normalised(request: httpx2.Request, response: httpx2.Response, issuer: str) -> httpx2.Response:
+    """Return an answer in the form that the SDK reads; what needs no mending as it came.
+
+    `issuer` is the one whose metadata is asked for, "" if that is not known.
+    """
+    if response.status_code not in (200, 201):
+        return response
+    if request.method == "GET":
+        return _metadata(response, issuer)
+    if request.headers.get("content-type", "").startswith(_FORM):
+        return _token(response)
+    return response
+
+
+def without_scope(request: httpx2.Request, response: httpx2.Response) -> httpx2.Request | None:
+    """Return a registration without its scope, where it was refused for that; None for anything else.
+
+    The rights are asked for again in the sign-in itself, where the person sees them.
+    """
+    if request.method != "POST" or not 400 <= response.status_code < 500:
+        return None
+    asked = _object(request.content)
+    if asked is None or "redirect_uris" not in asked or not asked.get("scope"):
+        return None
+    if b"scope" not in response.content[:_LONGEST_WORDS].lower():
+        return None
+    del asked["scope"]
+    return httpx2.Request("POST", request.url, json=asked, headers={"Content-Type": "application/json"})
+
+
+def _metadata(response: httpx2.Response, issuer: str) -> httpx2.Response:
+    """Leave out members that say nothing, and write the issuer as it was asked for."""
+    said = _object(response.content)
+    if said is None:
+        return response
+    told = {name: value for name, value in said.items() if value is not None and value != ""}
+    named = told.get("issuer")
+    if isinstance(named, str) and issuer and same_issuer(named, issuer):
+        told["issuer"] = issuer
+    return response if told == said else _instead(response, 200, told)
+
+
+def _token(response: httpx2.Response) -> httpx2.Response:
+    """Read a token answer: as a form (GitHub without `Accept`), with fractions, or an error with 200."""
+    said = _object(response.content)
+    if said is None:
+        said = _form(response.content)
+    if said is None:
+        return response
+    if not said.get("access_token") and isinstance(said.get("error"), str):
+        return _instead(response, 400, said)
+    told = {name: value for name, value in said.items() if value is not None and value != ""}
+    if "expires_in" in told:
+        lifetime = _seconds(told.pop("expires_in"))
+        if lifetime is not None:
+            told["expires_in"] = lifetime
+    if isinstance(told.get("scope"), list):
+        told["scope"] = " ".join(str(each) for each in told["scope"])
+    return _instead(response, 200, told)
+
+
+def _seconds(value: object) -> int | None:
+    """Return how long a token lives in whole seconds, None for what is no such time."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return int(min(max(number, 0), _LONGEST_LIFETIME)) if math.isfinite(number) else None
+
+
+def _form(content: bytes) -> dict[str, Any] | None:
+    """Return a form-encoded token answer, None if it is none."""
+    try:
+        fields = dict(parse_qsl(content.decode("ascii"), strict_parsing=True, max_num_fields=50))
+    except (UnicodeDecodeError, ValueError):
+        return None
+    return fields if {"access_token", "error"} & fields.keys() else None
+
+
+def _object(content: bytes) -> dict[str, Any] | None:
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _instead(response: httpx2.Response, status: int, said: dict[str, Any]) -> httpx2.Response:
+    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]
+    return httpx2.Response(status, headers=headers, json=said, request=response.request)

@@ -1,0 +1,146 @@
+"""What an answer to `tools/call` means: a result, a refusal, or nothing that one could rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import mcp_types as types
+
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers.base import CallError, RawResult
+from omni_tui.servers.tap import InFlightCall
+from omni_tui.servers.transports.http_failures import status_text
+from omni_tui.servers.transports.json_rpc import MalformedResponse, error_words
+
+CONNECTION_CUT = "the connection was cut; the call may or may not have run"
+SESSION_LOST = "the server has forgotten this session, as after a restart; nothing was run"
+MAX_ROUNDS = 10
+"""How often a server may ask for input in the course of one call."""
+_PROGRESS_PAUSE = 0.1
+STAND_INS = ("Server returned an error response", "Not Found")
+"""What the SDK says in the server's name when an HTTP response has no JSON-RPC error in it."""
+
+ProgressFn = Callable[[float, float | None, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class InputResponses:
+    """What goes with a further frame of a call: the answers, and the server's state, as it came."""
+
+    inputs: dict[str, Any] = field(default_factory=dict)
+    state: str | None = None
+
+
+def result_of(answer: dict[str, Any]) -> RawResult:
+    """Return a server's result as it came, or raise `CallError` if it is no final one.
+
+    Content that is no list of objects is not worth losing the result of a call that ran: what is no
+    object becomes a text block.
+    """
+    kind = answer.get("resultType", "complete")
+    if kind != "complete":
+        what = f"the server answered with {safe_line(repr(kind), limit=60)}, which is not supported yet"
+        raise CallError(what, sent=True, answered=True)
+    content = answer.get("content")
+    blocks = content if isinstance(content, list) else [] if content is None else [content]
+    structured = answer.get("structuredContent")
+    return RawResult(
+        content=[block if isinstance(block, dict) else _as_text(block) for block in blocks],
+        structured=structured,
+        has_structured=structured is not None or ("structuredContent" in answer and "resultType" in answer),
+        is_error=answer.get("isError") is True,
+    )
+
+
+def _as_text(block: Any) -> dict[str, Any]:
+    return {
+        "type": "text",
+        "text": block if isinstance(block, str) else json.dumps(block, ensure_ascii=False),
+    }
+
+
+def session_lost_error() -> CallError:
+    """Return the error for a call of a session that the server does not know any more."""
+    todo = "It is reconnected; call again then."
+    return CallError(SESSION_LOST, sent=True, answered=True, todo=todo, refused=True)
+
+
+def refused_call_error(opening: InFlightCall, *, http: bool) -> CallError:
+    """Return the error for a call that was answered with a JSON-RPC error.
+
+    Over HTTP the SDK also writes such errors itself, for responses that were none; those are told
+    apart by status and code, because they say nothing about whether the call ran.
+    """
+    assert opening.refusal is not None
+    error = opening.refusal.error
+    if http and error.code == types.CONNECTION_CLOSED:
+        return CallError(CONNECTION_CUT, sent=True)
+    if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
+        return CallError(
+            safe(opening.words) or "its answer could not be read; the call has probably run", sent=True
+        )
+    if http and error.message in STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
+        return _refused_by_status(opening.status, opening.words)
+    if isinstance(opening.refusal, MalformedResponse) and not opening.refusal.answered:
+        return CallError(safe(error.message, limit=4000), sent=True)
+    if error.code == types.URL_ELICITATION_REQUIRED:  # its data is the page to visit, shown on its own
+        return CallError(
+            f"{safe(error.message, limit=4000)} (error {error.code})", sent=True, answered=True
+        )
+    return CallError(error_words(error, _safe), sent=True, answered=True)
+
+
+def _safe(text: str) -> str:
+    return safe(text, limit=4000)
+
+
+def _refused_by_status(status: int, words: str) -> CallError:
+    what = f"the server answered {status_text(status)}" + (f": {safe(words)}" if words else "")
+    if status == HTTPStatus.UNAUTHORIZED:
+        what = f"needs authorisation: {what}"
+    answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return CallError(
+        what if answered else f"{what}; the call may or may not have run",
+        sent=True,
+        answered=answered,
+        refused=status == HTTPStatus.TOO_MANY_REQUESTS,
+    )
+
+
+class ProgressThrottle:
+    """Passes a call's progress on, at most ten times a second, the last state always."""
+
+    def __init__(self, report: ProgressFn) -> None:
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._next = 0.0
+        self._latest: tuple[float, float | None, str] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Take a report of the server; it is passed on now or soon."""
+        if not math.isfinite(progress):
+            return
+        total = total if total is not None and math.isfinite(total) else None
+        self._latest = (progress, total, safe_line(message or "", limit=500, joined=True))
+        wait = self._next - self._loop.time()
+        if wait <= 0:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(wait, self.flush)
+
+    def flush(self) -> None:
+        """Report what has not been reported yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._latest is not None:
+            latest, self._latest = self._latest, None
+            self._next = self._loop.time() + _PROGRESS_PAUSE
+            self._report(*latest)

@@ -1,0 +1,145 @@
+"""Sockets to web servers, shared by everybody who speaks to the same origin, and nothing but sockets.
+
+What tells servers apart stays with each client: cookies, tokens, headers, time-outs. An origin (scheme,
+host, port) is one party to TLS and to whoever terminates it, so two clients of one origin may use a
+connection one after the other, as they do in a browser. Another proxy, or another rule for the
+certificates, makes another pool. A pool is closed when the last that uses it leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakKeyDictionary
+
+import httpx2
+
+from omni_tui.servers.server_urls import is_loopback, shown_url
+
+LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=15.0)
+"""Bounds of one pool. An event stream holds a connection for as long as it lives."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class ProxyUnusable(Exception):
+    """The environment names a proxy that cannot be used; the text says which, without its password."""
+
+
+class CertificatesUnusable(Exception):
+    """The environment names certificate authorities that cannot be read; the text says which."""
+
+
+class _Key(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+    proxy: str
+    certificates: tuple[str, str]
+
+
+@dataclass(eq=False)
+class _Pool:
+    transport: httpx2.AsyncHTTPTransport
+    leases: int = 0
+
+
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Pool]] = WeakKeyDictionary()
+"""Per event loop, since a socket belongs to the loop that opened it."""
+
+
+class PoolLease(httpx2.AsyncBaseTransport):
+    """A place at the pool of one origin; the transport to make a client of, left when that is closed."""
+
+    def __init__(self, key: _Key, pool: _Pool) -> None:
+        self._key = key
+        self._pool = pool
+        self._left = False
+        pool.leases += 1
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a proxy makes the connections."""
+        return bool(self._key.proxy)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request over a socket of the pool."""
+        if self._left:
+            raise httpx2.TransportError("the connection is closed")
+        return await self._pool.transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Leave. The last one closes the sockets."""
+        if self._left:
+            return
+        self._left = True
+        self._pool.leases -= 1
+        if not self._pool.leases:
+            pools = _open[asyncio.get_running_loop()]
+            if pools.get(self._key) is self._pool:
+                del pools[self._key]
+            await self._pool.transport.aclose()
+
+
+def lease(url: httpx2.URL) -> PoolLease:
+    """Take a place at the pool for a URL's origin. Raises `ProxyUnusable` and `CertificatesUnusable`.
+
+    This machine is spoken to directly. `SSL_CERT_FILE` and `SSL_CERT_DIR` name the certificate authorities
+    that count, for this machine too: who develops with TLS has a certificate authority of their own.
+    """
+    proxy = "" if is_loopback(url.host) else proxy_for(url)
+    certificates = (os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
+    port = url.port or _PORTS.get(url.scheme, 0)
+    key = _Key(url.scheme, url.host.lower(), port, proxy, certificates)
+    pools = _open.setdefault(asyncio.get_running_loop(), {})
+    if key not in pools:
+        try:
+            pools[key] = _Pool(
+                httpx2.AsyncHTTPTransport(limits=LIMITS, trust_env=True, proxy=proxy or None)
+            )
+        except OSError as error:
+            named = "SSL_CERT_FILE" if certificates[0] else "SSL_CERT_DIR"
+            words = "" if isinstance(error, ssl.SSLError) else error.strerror
+            why = words or "it holds no certificate"
+            raise CertificatesUnusable(
+                f"{named} names {certificates[0] or certificates[1]}, which cannot be used: {why.lower()}"
+            ) from None
+        except (ImportError, ValueError, httpx2.InvalidURL) as error:
+            raise ProxyUnusable(f"the proxy of the environment cannot be used: {_why(error)}") from None
+    return PoolLease(key, pools[key])
+
+
+def pool_count() -> int:
+    """Return how many pools are open in the running loop."""
+    return len(_open.get(asyncio.get_running_loop(), {}))
+
+
+def proxy_for(url: httpx2.URL) -> str:
+    """Return the proxy that the environment names for a URL, "" for none.
+
+    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, as Python's standard library reads them.
+    """
+    proxies = getproxies()
+    proxy = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
+    host = f"{url.host}:{url.port}" if url.port else url.host
+    if not proxy or proxy_bypass(host):
+        return ""
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def shown_proxy(url: str) -> str:
+    """Return the proxy that makes the connections to a URL, as it may be shown; "" for none."""
+    try:
+        address = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return ""
+    proxy = "" if is_loopback(address.host) else proxy_for(address)
+    return shown_url(proxy) if proxy else ""
+
+
+def _why(error: Exception) -> str:
+    return "SOCKS needs the package socksio" if isinstance(error, ImportError) else "its address is wrong"

@@ -1,0 +1,181 @@
+"""Which of the lines that a program wrote before its death says why it died.
+
+Programs write most after the reason: stack frames, usage texts, versions, good-byes. What is looked for
+is a message in the form that languages and command line libraries give their errors, from the end
+backwards; else a line with the words of a failure; else the last line that says anything.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+LONGEST = 400
+_MOST_FOLLOWING = 3
+"""How many lines that belong to a message are told with it."""
+
+_ESCAPES = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])",
+)
+_FRAME = re.compile(r"^[ \t]*[|+][ |+-]*(?=\S|$)")
+"""What Python puts before the lines of an exception group."""
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d+)?"
+_STAMP = re.compile(
+    rf"^(?:\[?\d{{4}}[-/]\d\d[-/]\d\d[T ]{_CLOCK}(?:Z|[+-]\d\d:?\d\d)?\]?|\[?{_CLOCK}\]?)[ \t:-]*",
+)
+
+_NOISE = re.compile(
+    r"""^(?:
+        Node\.js\ v\d | exit\ status\ \d | ~*\^+~*$ | [-=_+*#|~ ]+$ | [{}()\[\],;]+$
+        | note:\ (?:run\ with|Some\ details) | (?:npm\ (?:ERR!|error)\ *)?A\ complete\ log\ of\ this\ run
+        | npm\ (?:ERR!|error)$ | npm\ notice
+        | npm\ (?:ERR!|error)\ (?:code|errno|syscall|path|signal|command|dest)\b
+        | (?:For\ more\ information|Try|See|Run)[, :].*(?:--help|-h\b|help\b)
+        | For\ further\ information\ visit
+        | goroutine\ \d | created\ by\  | stack\ backtrace | Traceback\ \(most\ recent
+        | sys:1:\  | \s*File\ "
+        | During\ handling\ of\ the\ above | The\ above\ exception\ was | \(Use\ `node\ --trace
+        | (?:Shutting|Shut)\ down | Goodbye | Bye\b | Exiting | Stopping | Closing | Cleaning\ up | Done\b
+        | Process\ (?:exited|finished) | (?:code|errno|syscall|requireStack|digest):\ ['\[-]?
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_STACK = re.compile(r"^\s+(?:at |File \"|in |\d+: |\.\.\. \d+ more|\^|from )")
+_USAGE = re.compile(
+    r"^(?:usage|options|flags|commands|arguments|available commands|global options)\b", re.IGNORECASE
+)
+_NAME = r"(?:[A-Za-z_$][\w$]*(?:\.|::))*[A-Za-z_$]*"
+_EXCEPTION = re.compile(
+    r"^(?:Uncaught |Unhandled |\[cause\]: |Caused by: |Exception in thread \"[^\"]*\" "
+    r"|Unhandled exception[.:] |error: Uncaught (?:\(in promise\) )?)*"
+    rf"{_NAME}(?:Error|Exception|Exit|Interrupt|Failure|Fault|Timeout|Warning|Panic)"
+    r"(?: \[\w+\])?(?: \(\w+\))?(?::\s|$)"
+)
+_GROUP = re.compile(r"^(?:\w+\.)*(?:Base)?ExceptionGroup\b")
+_NAMED = re.compile(
+    r"^(?:[\w./@-]+(?:\[\d+\])?: )?"
+    r"(?:\[?(?:fatal|error|panic|critical|emerg|alert|err)(?:\[\w+\])?\]?)(?:[: |!)\]-]|\]?:)",
+    re.IGNORECASE,
+)
+_MARKED = re.compile(
+    r"^(?:npm (?:ERR!|error) |[×✗✘❌✖⨯] ?|panic: |Caused by: |level=(?:error|fatal)\b|E[0-9]{4} "
+    r"|\S+: error: )"
+)
+_PANICKED = re.compile(r"^thread '.*' (?:\(\d+\) )?panicked at (?:'(.*)', )?\S+:\d+:\d+:?$")
+_WORDS = re.compile(
+    r"""\b(?:
+        error|fatal|critical|fail(?:ed|ure|s)?|can\ ?not|can't|could\ not|couldn't|unable|not\ found|missing
+        |required?|denied|refused|invalid|no\ such|not\ set|must\ be|must\ set|unset|undefined|expected
+        |unknown|unrecogni[sz]ed|not\ permitted|in\ use|expired|unauthori[sz]ed|forbidden|timed\ out
+        |out\ of\ memory|killed|abort(?:ed)?|unsupported|please\ (?:set|provide|install)|needs?
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def find_exit_reason(lines: Sequence[bytes]) -> str:
+    """Return the message that says why, in one line of `LONGEST` characters at most; "" for no lines."""
+    texts = [_plain(line) for line in lines]
+    best, strength = -1, 0
+    usage = 0
+    for number, text in enumerate(texts):
+        if not text.strip():
+            usage = 0 if usage == 1 else usage
+            continue
+        if _USAGE.match(text):
+            usage = 2
+            continue
+        if usage and (text[:1].isspace() or not _strength(text)):
+            continue
+        found = _strength(text)
+        if found and found >= strength:
+            best, strength = number, found
+    if best < 0:
+        rest = [text for text in texts if text.strip()]
+        usage_line = next((text for text in rest if _USAGE.match(text)), "")
+        return _short(usage_line or rest[-1]) if rest else ""
+    return _short(_message(texts, best, strength))
+
+
+def _plain(line: bytes) -> str:
+    """Return a line without colours, the frame of exception groups and the time of day."""
+    text = _ESCAPES.sub("", line.decode("utf-8", "replace")).rstrip()
+    text = text.rpartition("\r")[2]  # what a progress bar has written over is gone
+    text = _FRAME.sub("", text)
+    return _logged(_STAMP.sub("", text))
+
+
+def _logged(text: str) -> str:
+    """Return the message of a line of structured logs, with its level before it; others as they are."""
+    if not text.startswith("{") or len(text) > 100_000:
+        return text
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(entry, dict):
+        return text
+    level = next(
+        (str(entry[name]) for name in ("level", "severity", "lvl", "levelname") if name in entry), ""
+    )
+    names = ("msg", "message", "event", "error", "err")
+    told = [str(entry[name]) for name in names if isinstance(entry.get(name), str)]
+    if not told:
+        return text
+    grave = level.lower() in ("error", "fatal", "critical", "err", "50", "60", "emerg", "alert", "panic")
+    return ("error: " if grave else "") + ": ".join(dict.fromkeys(told))
+
+
+def _strength(text: str) -> int:
+    """Return how much a line looks like the reason: 3 an error's own form, 2 its words, 0 noise."""
+    bare = text.strip()
+    if not bare or _NOISE.match(bare) or _STACK.match(text):
+        return 0
+    if _GROUP.match(bare):
+        return 1
+    if _PANICKED.match(bare) or _MARKED.match(bare):
+        return 3
+    if text[:1].isspace() and not bare.startswith(("[cause]: ", "Caused by: ")):
+        return 1
+    if _EXCEPTION.match(bare) or _NAMED.match(bare):
+        return 3
+    return 2 if _WORDS.search(bare) else 1
+
+
+def _message(texts: Sequence[str], number: int, strength: int) -> str:
+    """Return a message with the lines that belong to it."""
+    text = texts[number].strip()
+    panicked = _PANICKED.match(text)
+    if panicked is not None and panicked[1]:
+        return panicked[1]
+    following = texts[number + 1 :]
+    if panicked is not None:
+        return next((each.strip() for each in following if each.strip()), text)
+    if strength < 3:
+        return text
+    more: list[str] = []
+    for each in following[:_MOST_FOLLOWING]:
+        if _continues(each, text, more):
+            more.append(each.strip())
+        else:
+            break
+    if not more:
+        return text
+    return " ".join([text if text.endswith((":", ".", ";", ",")) else f"{text}:", *more])
+
+
+def _continues(line: str, first: str, before: Sequence[str]) -> bool:
+    """Whether a line goes on with a message: indented details, or what a colon or a count announced."""
+    bare = line.strip()
+    if not bare or _STACK.match(line) or _NOISE.match(bare) or _USAGE.match(bare):
+        return False
+    if line[:1].isspace():
+        return True
+    announced = first.endswith(":") or "validation error" in first
+    return announced and len(before) < 2 and not _EXCEPTION.match(bare)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

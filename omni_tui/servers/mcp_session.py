@@ -1,0 +1,437 @@
+"""One life of a connection: from the handshake to the end of the transport.
+
+This module and what it imports load the SDK, which takes a second; `Connection` imports it in a
+thread when the first server starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import warnings
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import mcp_types as types
+from mcp.client.client import Client
+from mcp.shared.exceptions import MCPDeprecationWarning, MCPError
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+
+from omni_tui import __version__
+from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import SafeText
+from omni_tui.security.text import safe_line
+from omni_tui.servers.base import CallError, Dispatch, RawResult
+from omni_tui.servers.call_results import (
+    SESSION_LOST,
+    STAND_INS,
+    ProgressFn,
+)
+from omni_tui.servers.connect_strategy import ConnectOutcome, Era, TransportChoice
+from omni_tui.servers.dispatched_call import CallContext, DispatchedCall
+from omni_tui.servers.health import (
+    ConnectionFailed,
+    ConnectionFailure,
+    root_cause,
+    suggest_log,
+    suggest_longer_timeout,
+)
+from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed
+from omni_tui.servers.log_buffer import ServerLogBuffer
+from omni_tui.servers.ping import Ping
+from omni_tui.servers.processes import Processes
+from omni_tui.servers.prompt_resource_client import PromptResourceClient, log_line
+from omni_tui.servers.roots import roots_callback, set_log_level
+from omni_tui.servers.server_listing import (
+    Relister,
+    ServerListing,
+    follow_list_changes,
+    is_list_change,
+    list_all,
+)
+from omni_tui.servers.server_redactor import ServerRedactor
+from omni_tui.servers.server_request_responder import ServerRequestResponder
+from omni_tui.servers.server_request_types import (
+    OnInputRound,
+    OnServerRequest,
+    RequestTimeouts,
+    refuse_round,
+)
+from omni_tui.servers.subscriptions import ResourceSubscriptions
+from omni_tui.servers.tap import Tap
+from omni_tui.servers.task_client import SdkTaskClient as TaskVerbs
+from omni_tui.servers.task_client import TasksExtension, only_as_tasks
+from omni_tui.servers.transports.factory import TransportContext, make
+from omni_tui.servers.transports.json_rpc import error_words
+from omni_tui.servers.wire_log import WireLog
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams
+
+    from omni_tui.servers.auth.bearer_auth import BearerAuth
+
+warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
+_log = logging.getLogger(__name__)
+_FORGOTTEN = ConnectionFailure(SESSION_LOST.partition(";")[0], "It is reconnected.")
+_AT_FAULT = "The server is at fault."
+KNOWN_VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
+_NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
+
+
+class McpSession:
+    """A connected server, reached in one `way`.
+
+    `on_offer` gets every listing, also the first, after which calls are possible; `on_beat` the answer
+    of each heartbeat ("" and milliseconds) or the words for a missed one.
+    """
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        *,
+        processes: Processes,
+        authority: Callable[[Dispatch], bool],
+        log: ServerLogBuffer,
+        on_offer: Callable[[ServerListing], None],
+        on_beat: Callable[[str, float], None],
+        way: TransportChoice,
+        gatekeeper: BearerAuth | None = None,
+        wire: WireLog | None = None,
+        asker: OnServerRequest | None = None,
+        on_round: OnInputRound = refuse_round,
+        followed: dict[str, None] | None = None,
+        on_updated: Callable[[str], None] = lambda _uri: None,
+    ) -> None:
+        self._spec = spec
+        self._server_log = log
+        self._on_offer = on_offer
+        self._on_beat = on_beat
+        self.way = way
+        self._leaving = asyncio.Event()
+        self._lost: ConnectionFailure | None = None
+        self._client: Client | None = None
+        self._connected = False
+        self._listing = asyncio.Lock()
+        self._relister = Relister(self.relist)
+        self._gatekeeper = gatekeeper
+        if gatekeeper is not None:
+            gatekeeper.on_needed = self.leave
+            gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
+        self._waits = RequestTimeouts()
+        self.follower = ResourceSubscriptions(followed if followed is not None else {}, on_updated)
+        secrets = ServerRedactor(spec, (lambda: gatekeeper.sent) if gatekeeper is not None else tuple)
+        self._tap = Tap(spec.name, authority, self.leave, wire, secrets=secrets, on_odd=log.note)
+        self._answering = ServerRequestResponder(
+            spec.name,
+            asker,
+            self._waits,
+            call=self._tap.sole_open_call,
+            roots=roots_callback(spec.roots),
+            samples=spec.sampling,
+        )
+        self._transport = make(
+            way.transport,
+            spec,
+            TransportContext(processes, log, self.leave, auth=gatekeeper, hide=secrets.hide),
+        )
+        self._tap.direct = not self._transport.web
+        self._line = CallContext(
+            spec,
+            self._tap,
+            self._transport,
+            gatekeeper,
+            self._answering,
+            self._waits,
+            on_round,
+            self._note_loss,
+            self._relister.changed,
+        )
+        self.protocol = ""
+        self.version = SafeText("")
+        self.instructions = ""
+
+    @property
+    def ready(self) -> bool:
+        """Whether calls are possible."""
+        return self._client is not None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the handshake succeeded, now or at any time in this life."""
+        return self._connected
+
+    @property
+    def era(self) -> Era:
+        """The era of the protocol that was agreed on; valid once connected."""
+        return "modern" if self.protocol in MODERN_PROTOCOL_VERSIONS else "legacy"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server, None over HTTP."""
+        return self._transport.pid
+
+    @property
+    def junk(self) -> int:
+        """Lines on the server's standard output that were no messages."""
+        return self._transport.junk
+
+    def leave(self) -> None:
+        """Have `run` end the connection and return. Harmless when it is over."""
+        self._leaving.set()
+
+    async def run(self, on_connected: Callable[[], None]) -> None:
+        """Connect, list, and stay until `leave` or the end of the transport.
+
+        Must run in one task from beginning to end: the SDK's client is entered and left here only.
+        Raises whatever went wrong; `explain` says it in words.
+        """
+        client = Client(
+            self._guarded(),
+            mode="legacy" if self.way.legacy else "auto",
+            message_handler=self._on_message,
+            client_info=types.Implementation(name="omni-tui", version=__version__),
+            cache=None,
+            list_roots_callback=self._answering.roots,
+            elicitation_callback=self._answering.elicitation,
+            sampling_callback=self._answering.sampling,
+            logging_callback=self._on_log,
+            log_level=None if self._spec.log_level == "off" else self._spec.log_level,
+            extensions=[TasksExtension()] if self._spec.tasks else None,
+        )
+        async with asyncio.timeout(self._spec.connect_timeout) as deadline, client:
+            deadline.reschedule(None)
+            self._note_identity(client)
+            on_connected()
+            await self._serve(client)
+
+    async def relist(self) -> None:
+        """List everything again. Raises `CallError` if not connected or if the connection is cut."""
+        client = self._client
+        if client is None:
+            raise CallError("not connected", sent=False)
+        try:
+            await self._list(client)
+        except MCPError as error:
+            self._note_loss()
+            raise CallError("the connection was cut while listing", sent=False) from error
+
+    def verbs(self) -> PromptResourceClient | None:
+        """Return what else can be asked of the server, None while it is not connected."""
+        return (
+            None
+            if self._client is None
+            else PromptResourceClient(self._client, self._on_error, self._waits)
+        )
+
+    def tasks(self) -> TaskVerbs | None:
+        """Return what can be asked about tasks, None while it is not connected."""
+        modern = self.era == "modern"
+        return (
+            None
+            if self._client is None
+            else TaskVerbs(self._client, lambda _error: self._note_loss(), modern=modern)
+        )
+
+    async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
+        """Return the answers to what the server asks for a call that it runs by itself, as JSON."""
+        answers = await self._answering.inputs(requests, call)
+        return {
+            key: answer.model_dump(mode="json", by_alias=True, exclude_none=True)
+            for key, answer in answers.items()
+        }
+
+    async def call(self, dispatch: Dispatch, timeout: float, on_progress: ProgressFn | None) -> RawResult:
+        """Send a dispatched call and return its result; see `Connection.call_tool`."""
+        client = self._client
+        if client is None:
+            raise CallError("not connected", sent=False)
+        return await DispatchedCall(self._line, client, dispatch, timeout, on_progress).run()
+
+    def _lose(self, trouble: ConnectionFailure) -> None:
+        self._lost = trouble
+        self.leave()
+
+    def _note_loss(self) -> bool:
+        """Give the connection up if the server forgot us, as after its restart; return whether it did."""
+        if self._transport.forgotten:
+            self._lose(_FORGOTTEN)
+        return self._transport.forgotten
+
+    def explain(self, error: BaseException | None) -> ConnectionFailure:
+        """Return why the connection ended, in words; valid once `run` is over."""
+        error = root_cause(error) if error is not None else None
+        if isinstance(error, ConnectionFailed):
+            return error.trouble
+        if self._gatekeeper is not None and (ended := self._gatekeeper.connection_failure()) is not None:
+            return ended
+        if self._lost is not None:
+            return self._lost
+        if isinstance(error, TimeoutError) and not self._connected:
+            limit = f"{self._spec.connect_timeout:g} s"
+            return ConnectionFailure(
+                f"did not answer initialize within {limit}", suggest_longer_timeout(self._spec)
+            )
+        trouble = self._no_common_version(error) or self._transport.trouble()
+        if trouble is not None:
+            return trouble
+        if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
+            return ConnectionFailure(f"refuses to connect: {error_words(error.error, safe_line)}")
+        if error is None or isinstance(error, MCPError | asyncio.CancelledError):
+            return ConnectionFailure("it closed the connection", suggest_log(self._spec.name))
+        if isinstance(error, ValidationError):
+            return ConnectionFailure(
+                f"breaks the protocol while connecting: {invalid_fields(error)}", _AT_FAULT
+            )
+        _log.warning("the connection to %s failed", self._spec.name, exc_info=error)
+        return ConnectionFailure(
+            f"the connection failed: {safe_line(str(error) or type(error).__name__)}", "See the log file."
+        )
+
+    def _no_common_version(self, error: BaseException | None) -> ConnectionFailure | None:
+        """Say that the server speaks only versions that we do not, None if that is not so."""
+        theirs = ""
+        if isinstance(error, RuntimeError) and not self._connected:
+            theirs = self._tap.version or ""
+        elif isinstance(error, MCPError):
+            theirs = ", ".join(_supported_versions(error))
+        if not theirs or any(each in KNOWN_VERSIONS for each in theirs.split(", ")):
+            return None
+        what = f"speaks the protocol in version {safe_line(theirs, limit=200)} only"
+        ours = f"Omni TUI speaks {min(KNOWN_VERSIONS)} to {max(KNOWN_VERSIONS)}"
+        return ConnectionFailure(f"{what}; {ours}", "Update the server, or Omni TUI.", lasting=True)
+
+    def verdict(self, error: BaseException | None) -> ConnectOutcome:
+        """Return what a failure to connect says of the way; valid once `run` is over."""
+        error = root_cause(error) if error is not None else None
+        if self._gatekeeper is not None and self._gatekeeper.connection_failure() is not None:
+            return "other"  # it is there, and wants to know who asks
+        if self._transport.absent:
+            return "absent"
+        if isinstance(error, TimeoutError):
+            return "silent"
+        if isinstance(error, MCPError) and error.code not in _NO_ANSWER:
+            return "other" if error.message in STAND_INS else "refused"
+        return "other" if self._transport.web else "silent"
+
+    @contextlib.asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[TransportStreams]:
+        async with self._transport as (read, write):
+            yield self._tap.guard(read, write)
+
+    def _note_identity(self, client: Client) -> None:
+        self._connected = True
+        self.protocol = client.protocol_version
+        self._line.modern = self.era == "modern"
+        self.instructions = client.instructions or ""
+        info = client.server_info
+        self.version = safe_line(f"{info.name} {info.version}", limit=80) if info else SafeText("")
+
+    async def _serve(self, client: Client) -> None:
+        # Listening begins before listing: a change in between would go unnoticed.
+        listening = asyncio.create_task(
+            follow_list_changes(client, self._relister.changed, self._spec.list_timeout)
+        )
+        listing = asyncio.create_task(self._list(client))
+        leaving = asyncio.create_task(self._leaving.wait())
+        following = asyncio.create_task(self.follower.run(client, self._spec.list_timeout))
+        logging_level = asyncio.create_task(set_log_level(client, self._spec))
+        tasks: list[asyncio.Task[None] | asyncio.Task[Literal[True]]] = [listening, listing, leaving]
+        tasks += [following, logging_level]
+        try:
+            await asyncio.wait((listing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not listing.done():
+                return
+            try:
+                await listing
+            except MCPError:
+                self._note_loss()
+                raise
+            tasks.append(asyncio.create_task(self._relister.run()))
+            if self._spec.heartbeat:
+                tasks.append(
+                    asyncio.create_task(self._watch(client), name=f"heartbeat of {self._spec.name}")
+                )
+            await leaving
+        finally:
+            self._client = None
+            self._answering.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, client: Client) -> None:
+        """Ask for a sign of life now and then; give the connection up if there is none."""
+        program = not self._transport.web
+        sign = Ping(client, self.protocol, modern=self.era == "modern", program=program)
+
+        async def ask() -> None:
+            try:
+                await sign.ask()
+            except MCPError as error:
+                if self._note_loss():
+                    return
+                if error.code in _NO_ANSWER or error.message in STAND_INS:
+                    trouble = self._transport.trouble()
+                    raise HeartbeatMissed(trouble.what if trouble else "") from error
+            except (ValidationError, ValueError, RuntimeError) as error:
+                _log.info("%s answered a heartbeat oddly: %s", self._spec.name, error)
+
+        # A program that is stopped may go on, and starting it anew would lose what it holds; a host that
+        # says nothing is reached anew over another socket.
+        await Heartbeat(
+            ask,
+            lambda: self._tap.quiet,
+            self._on_beat,
+            self._spec.heartbeat,
+            endless=program,
+        ).run()
+        self._lose(ConnectionFailure("did not answer two heartbeats in a row", "It is reconnected."))
+
+    async def _list(self, client: Client) -> None:
+        async with self._listing:
+            offer = await list_all(client, self._tap, self._spec.name, self._spec.list_timeout)
+            for left_out in offer.left_out:
+                self._server_log.note(f"not used: {left_out}")
+            if self._note_loss():
+                raise CallError("the connection was cut while listing", sent=False)
+            if self._spec.tasks and self.era == "legacy":
+                self._line.only_as_task = only_as_tasks(client, offer.tools)
+            if not self._leaving.is_set():
+                self._client = client
+                self._on_offer(offer)
+
+    async def _on_message(self, message: object) -> None:
+        if is_list_change(message):
+            self._relister.changed()
+        elif isinstance(message, types.ResourceUpdatedNotification):
+            self.follower.updated(message.params.uri)
+        elif isinstance(message, types.ElicitCompleteNotification):
+            self._server_log.note("says that a page it asked to be visited is done")
+
+    async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
+        self._server_log.note(log_line(params))
+
+    def _on_error(self, _error: MCPError) -> None:
+        self._note_loss()
+
+
+def invalid_fields(error: ValidationError) -> SafeText:
+    """Say which fields of a message are not as they should be, without a validator's dump."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    told: dict[str, None] = {}
+    for fault in faults:
+        where = ".".join(str(part) for part in fault["loc"]) or "it"
+        told[f"{where} is missing" if fault["type"] == "missing" else f"{where} is of the wrong kind"] = (
+            None
+        )
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return safe_line(", ".join(list(told)[:3]) + more, limit=300)
+
+
+def _supported_versions(error: MCPError) -> list[str]:
+    """Return the versions that a refusal names (the specification's `data.supported`)."""
+    data = error.error.data
+    supported = data.get("supported") if isinstance(data, dict) else None
+    return [each for each in supported if isinstance(each, str)][:10] if isinstance(supported, list) else []

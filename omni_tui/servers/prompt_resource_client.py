@@ -1,0 +1,187 @@
+"""What one asks of a connected server besides tool calls: prompts, resources, completions, following.
+
+Every verb has a time-out in seconds and raises `PromptResourceError` with words for the person. These
+requests
+change nothing at the server by the specification, and a person asked for each: no gate is in the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from omni_tui.security.text import safe
+from omni_tui.servers import uri_template
+from omni_tui.servers.prompt_resource_types import PromptMessages, PromptResourceError, ResourceContent
+from omni_tui.servers.server_request_types import HARD_CAP_S, PausableTimeout, RequestTimeouts
+from omni_tui.servers.transports.json_rpc import error_words
+
+if TYPE_CHECKING:
+    from mcp.client.client import Client
+
+T = TypeVar("T")
+
+MAX_READ = 24 * 1024 * 1024
+"""Largest resource that is taken, in bytes of all its parts."""
+MAX_PARTS = 200
+MAX_PROMPT = 2_000_000
+"""Longest prompt that is taken, in characters of all its messages."""
+MAX_COMPLETIONS = 100
+"""The specification's own limit for one answer (2025-11-25, server/utilities/completion)."""
+
+
+class PromptResourceClient:
+    """The verbs of one life of a connection. `on_error` sees every JSON-RPC error first."""
+
+    def __init__(
+        self,
+        client: Client,
+        on_error: Callable[[MCPError], None] = lambda _error: None,
+        waits: RequestTimeouts | None = None,
+    ) -> None:
+        self._client = client
+        self._on_error = on_error
+        self._waits = waits or RequestTimeouts()
+
+    async def get_prompt(self, name: str, arguments: Mapping[str, str], timeout: float) -> PromptMessages:
+        """Return a prompt's messages, filled in by the server."""
+        if self._client.server_capabilities.prompts is None:
+            raise PromptResourceError("it offers no prompts")
+        reply = await self._asked(
+            self._client.get_prompt(name, dict(arguments) or None), timeout, "prompts/get"
+        )
+        messages = tuple((message.role, block_text(message.content)) for message in reply.messages)
+        if sum(len(text) for _, text in messages) > MAX_PROMPT:
+            raise PromptResourceError(f"its prompt is longer than {MAX_PROMPT:,} characters")
+        return PromptMessages(reply.description or "", messages)
+
+    async def read(self, uri: str, timeout: float) -> tuple[ResourceContent, ...]:
+        """Return the parts of a resource, whole."""
+        if self._client.server_capabilities.resources is None:
+            raise PromptResourceError("it offers no resources")
+        reply = await self._asked(self._client.read_resource(uri), timeout, "resources/read")
+        if len(reply.contents) > MAX_PARTS:
+            raise PromptResourceError(f"the resource has more than {MAX_PARTS} parts")
+        parts = tuple([await asyncio.to_thread(_part, content) for content in reply.contents])
+        if sum(part.size for part in parts) > MAX_READ:
+            raise PromptResourceError(f"the resource is larger than {MAX_READ // 2**20} MB")
+        return parts
+
+    async def complete(
+        self, ref: types.PromptReference | types.ResourceTemplateReference,
+        argument: str, value: str, others: Mapping[str, str], timeout: float,
+    ) -> tuple[list[str], int]:  # fmt: skip
+        """Return how an argument may go on, and how many more values there are; none if it cannot say."""
+        if self._client.server_capabilities.completions is None:
+            return [], 0
+        asked = self._client.complete(ref, {"name": argument, "value": value}, dict(others) or None)
+        completion = (await self._asked(asked, timeout, "completion/complete")).completion
+        values = completion.values[:MAX_COMPLETIONS]
+        total = completion.total if completion.total is not None else len(completion.values)
+        return values, max(0, total - len(values), int(bool(completion.has_more)))
+
+    async def subscribe(self, uri: str, on: bool, timeout: float) -> None:
+        """Begin or end to be told of a resource's changes (handshake versions)."""
+        # Not the SDK's own methods for it, which only add a warning.
+        session = self._client.session
+        if on:
+            request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
+            await self._asked(
+                session.send_request(request, types.EmptyResult), timeout, "resources/subscribe"
+            )
+        else:
+            ending = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
+            await self._asked(
+                session.send_request(ending, types.EmptyResult), timeout, "resources/unsubscribe"
+            )
+
+    async def _asked(self, request: Awaitable[T], timeout: float, method: str) -> T:
+        try:
+            async with self._waits.limit(PausableTimeout(timeout, HARD_CAP_S)):
+                return await request
+        except TimeoutError:
+            raise PromptResourceError(
+                f"it did not answer {method} within {timeout:g} s", "Try again, or look at its log."
+            ) from None
+        except MCPError as error:
+            self._on_error(error)
+            raise _refusal(error, method) from error
+        except ValidationError as error:
+            raise PromptResourceError(f"its answer to {method} breaks the specification") from error
+        except (RuntimeError, ValueError, OSError) as error:
+            raise PromptResourceError(f"{method} failed: {error or type(error).__name__}") from error
+
+
+def _refusal(error: MCPError, method: str) -> PromptResourceError:
+    if error.code == types.CONNECTION_CLOSED:
+        return PromptResourceError(
+            f"the connection was cut before it answered {method}", "Try again when it is back."
+        )
+    if error.code == types.METHOD_NOT_FOUND:
+        return PromptResourceError(f"it does not know {method}")
+    return PromptResourceError(error_words(error.error)[:4000])
+
+
+def expand_template(template: str, variables: Mapping[str, str]) -> str:
+    """Return the address that a template gives with these variables (RFC 6570).
+
+    Raises `PromptResourceError`.
+    """
+    try:
+        return uri_template.expand(template, variables)
+    except uri_template.BadTemplate as error:
+        raise PromptResourceError(f"the template cannot be used: {error}") from None
+
+
+def block_text(block: types.ContentBlock) -> str:
+    """Return a block of a prompt's message as text; what is not text is described."""
+    match block:
+        case types.TextContent(text=text):
+            return text
+        case types.EmbeddedResource(resource=types.TextResourceContents(uri=uri, text=text)):
+            return f"[resource {uri}]\n{text}"
+        case types.EmbeddedResource(resource=inner):
+            return f"[resource {inner.uri}, {inner.mime_type or 'unknown type'}, not text: left out]"
+        case types.ResourceLink(uri=uri, name=name):
+            return f"[link to the resource {name}: {uri}]"
+        case types.ImageContent(mime_type=mime) | types.AudioContent(mime_type=mime):
+            return f"[{block.type}, {mime}: left out]"
+
+
+def _part(content: types.TextResourceContents | types.BlobResourceContents) -> ResourceContent:
+    mime = content.mime_type or ""
+    if isinstance(content, types.TextResourceContents):
+        text = content.text
+        return ResourceContent(content.uri, mime, text=text, size=len(text.encode(errors="surrogatepass")))
+    try:
+        blob = base64.b64decode(content.blob, validate=False)
+    except (binascii.Error, ValueError):
+        raise PromptResourceError("a part of the resource is not base64, as it claims to be") from None
+    return ResourceContent(content.uri, mime, blob=blob, size=len(blob))
+
+
+def log_line(params: types.LoggingMessageNotificationParams) -> str:
+    """Return a server's logging message as one line: level, logger, what it says; bounded."""
+    data = params.data
+    text = data if isinstance(data, str) else _json(data)
+    where = f" {params.logger[:60]}:" if params.logger else ""
+    return f"{params.level}{where} {safe(text[:2000], limit=1500, lines=False)}"
+
+
+def _json(data: object) -> str:
+    pieces: list[str] = []
+    size = 0
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(data):
+        pieces.append(piece[:2000])
+        size += len(piece)
+        if size > 2000:
+            break
+    return "".join(pieces)

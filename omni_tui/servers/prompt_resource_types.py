@@ -1,0 +1,90 @@
+"""Prompts, resources and templates as servers list them, what reading one brings, typed failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentDefinition:
+    """One argument of a prompt."""
+
+    name: str
+    description: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDefinition:
+    """A prompt as listed; the name is exact, the rest cut to size."""
+
+    name: str
+    title: str = ""
+    description: str = ""
+    arguments: tuple[ArgumentDefinition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceDefinition:
+    """A resource as listed; the address is exact, the rest cut to size. `size` is in bytes."""
+
+    uri: str
+    name: str
+    title: str = ""
+    description: str = ""
+    mime: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateDefinition:
+    """A resource template (RFC 6570) as listed, and its variables; none if it cannot be understood."""
+
+    uri_template: str
+    name: str
+    title: str = ""
+    description: str = ""
+    mime: str = ""
+    variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptsAndResources:
+    """Everything that a server offers besides tools, and what can be done with it."""
+
+    prompts: tuple[PromptDefinition, ...] = ()
+    resources: tuple[ResourceDefinition, ...] = ()
+    templates: tuple[TemplateDefinition, ...] = ()
+    subscribable: bool = False
+    completes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceContent:
+    """One part of a resource as it was read: `text`, or `blob` (decoded) if it is not text.
+
+    `size` is in bytes.
+    """
+
+    uri: str
+    mime: str = ""
+    text: str = ""
+    blob: bytes | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMessages:
+    """A prompt's messages: role and text of each, in order; what is not text is described in words."""
+
+    description: str
+    messages: tuple[tuple[str, str], ...]
+
+
+class PromptResourceError(Exception):
+    """A request that is no tool call came to nothing. The text is not safe to show as it is."""
+
+    def __init__(self, what: str, todo: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.todo = todo

@@ -1,0 +1,76 @@
+"""What of ours a server knows and must not be repeated from it: tokens, keys, passwords."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from omni_tui.config.server_display import server_secrets
+from omni_tui.config.spec import ServerSpec
+from omni_tui.security.redaction import MASK, MIN_LENGTH
+
+_MOST_VALUES = 200_000
+"""Values of one message that are looked at; the bound keeps the loop free."""
+_DEEPEST = 200
+
+_Json = TypeVar("_Json")
+
+
+class ServerRedactor:
+    """Takes the secrets that were given to one server out of what it says.
+
+    `tokens` are those of a sign-in that the server has seen up to now.
+    """
+
+    def __init__(self, spec: ServerSpec, tokens: Callable[[], Iterable[str]] = tuple) -> None:
+        self._fixed = [value for value in server_secrets(spec) if len(value.strip()) >= MIN_LENGTH]
+        self._tokens = tokens
+        self._known: tuple[str, ...] = ()
+        self._forms: tuple[str, ...] = ()
+
+    def hide(self, text: str) -> str:
+        """Return a text without secrets."""
+        for form in self._current():
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+    def redact_in(self, value: _Json) -> _Json:
+        """Return a JSON value without secrets; the very same one if there are none in it."""
+        if not self._current():
+            return value
+        hidden: _Json = _Walk(self.hide).take(value, 0)
+        return hidden
+
+    def _current(self) -> tuple[str, ...]:
+        known = (*self._fixed, *self._tokens())
+        if known != self._known:
+            self._known = known
+            long = [each for each in known if len(each) >= MIN_LENGTH]
+            forms = {*long, *(quote(each, safe="") for each in long)}
+            self._forms = tuple(sorted(forms, key=len, reverse=True))
+        return self._forms
+
+
+class _Walk:
+    """Copies of a JSON value only what changes in it."""
+
+    def __init__(self, hide: Callable[[str], str]) -> None:
+        self._hide = hide
+        self._left = _MOST_VALUES
+
+    def take(self, value: Any, depth: int) -> Any:
+        self._left -= 1
+        if self._left < 0 or depth > _DEEPEST:
+            return value
+        if isinstance(value, str):
+            return self._hide(value)
+        if isinstance(value, dict):
+            table = {self._hide(key): self.take(each, depth + 1) for key, each in value.items()}
+            same = all(table.get(key) is each for key, each in value.items())
+            return value if same and len(table) == len(value) else table
+        if isinstance(value, list):
+            entries = [self.take(each, depth + 1) for each in value]
+            return value if all(a is b for a, b in zip(value, entries, strict=True)) else entries
+        return value

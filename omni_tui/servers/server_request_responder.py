@@ -1,0 +1,201 @@
+"""Answering what a server asks, in the SDK's types: forms, pages, model answers, roots.
+
+Source: MCP 2025-11-25, client/elicitation, client/sampling, client/roots; MCP 2026-07-28,
+basic/patterns/mrtr for the same inside of an answer that asks for input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import mcp_types as types
+from mcp.client.session import ClientRequestContext, ElicitationFnT, ListRootsFnT, SamplingFnT
+from pydantic import TypeAdapter, ValidationError
+
+from omni_tui.servers.base import CallError
+from omni_tui.servers.server_request_types import (
+    OnServerRequest,
+    RequestTimeouts,
+    ServerRequest,
+    ServerRequestAnswer,
+)
+
+_log = logging.getLogger(__name__)
+
+MAX_INPUTS = 16
+"""Things a server may ask for at once."""
+MAX_PAGES = 5
+DECLINED = -1
+"""The code that the specification gives a sampling request which the user rejected."""
+
+_REQUEST: TypeAdapter[types.InputRequest] = TypeAdapter(types.InputRequest)
+_Answer = types.ElicitResult | types.CreateMessageResult | types.ListRootsResult
+
+
+class ServerRequestResponder:
+    """Asks the person on a server's behalf. Without an `asker` nothing is advertised to the server."""
+
+    def __init__(
+        self,
+        server: str,
+        asker: OnServerRequest | None,
+        waits: RequestTimeouts,
+        *,
+        call: Callable[[], str],
+        roots: ListRootsFnT | None,
+        samples: bool = True,
+    ) -> None:
+        self._server = server
+        self._asker = asker
+        self._waits = waits
+        self._call = call
+        self.roots = roots
+        self._samples = samples
+        self._pages: set[asyncio.Task[ServerRequestAnswer]] = set()
+
+    @property
+    def elicitation(self) -> ElicitationFnT | None:
+        """The SDK's callback, None if nobody can be asked."""
+        return self._elicit if self._asker is not None else None
+
+    @property
+    def sampling(self) -> SamplingFnT | None:
+        """The SDK's callback, None if nobody can be asked or it is switched off."""
+        return self._sample if self._asker is not None and self._samples else None
+
+    async def _elicit(
+        self, context: ClientRequestContext, params: types.ElicitRequestParams
+    ) -> types.ElicitResult | types.ErrorData:
+        return await self._answer_elicit(params, self._call())
+
+    async def _sample(
+        self, context: ClientRequestContext, params: types.CreateMessageRequestParams
+    ) -> types.CreateMessageResult | types.ErrorData:
+        return await self._answer_sample(params, self._call())
+
+    async def inputs(self, requests: object, call: str) -> dict[str, _Answer]:
+        """Return the answers to what a result asks for, all asked at the same time.
+
+        Raises `CallError` for what is malformed, unknown, or was refused in a way that the protocol
+        has no answer for: the call ends there.
+        """
+        parsed = _parsed(requests)
+        if self._asker is None and not all(
+            isinstance(one, types.ListRootsRequest) for one in parsed.values()
+        ):
+            what = (
+                f"the server asks for input ({', '.join(requested_methods(requests))}), and nobody is there"
+            )
+            todo = "Call it in the app, or with arguments that leave nothing to ask."
+            raise CallError(what, sent=True, answered=True, todo=todo)
+        answers = await asyncio.gather(
+            *(self._input(request, call) for request in parsed.values()), return_exceptions=True
+        )
+        given: dict[str, _Answer] = {}
+        for key, answer in zip(parsed, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if isinstance(answer, types.ErrorData):
+                raise CallError(f"the call does not go on: {answer.message}", sent=True, answered=True)
+            given[key] = answer
+        return given
+
+    async def _input(self, request: types.InputRequest, call: str) -> _Answer | types.ErrorData:
+        match request:
+            case types.ElicitRequest(params=params):
+                return await self._answer_elicit(params, call)
+            case types.CreateMessageRequest(params=asked):
+                return await self._answer_sample(asked, call)
+            case types.ListRootsRequest():
+                return await self._answer_roots()
+
+    async def _answer_elicit(
+        self, params: types.ElicitRequestParams, call: str
+    ) -> types.ElicitResult | types.ErrorData:
+        if isinstance(params, types.ElicitRequestURLParams):
+            reply = await self._ask(
+                ServerRequest(self._server, "url", params.message, {"url": params.url}, call)
+            )
+            return types.ElicitResult(action=reply.action)
+        reply = await self._ask(
+            ServerRequest(self._server, "form", params.message, params.requested_schema, call)
+        )
+        content = reply.content if reply.action == "accept" else None
+        return types.ElicitResult(action=reply.action, content=content)
+
+    async def _answer_sample(
+        self, params: types.CreateMessageRequestParams, call: str
+    ) -> types.CreateMessageResult | types.ErrorData:
+        if not self._samples:
+            return types.ErrorData(code=types.METHOD_NOT_FOUND, message="sampling is switched off here")
+        body = params.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"meta", "task"})
+        reply = await self._ask(ServerRequest(self._server, "sampling", "", body, call))
+        if reply.action != "accept":
+            words = f"sampling was not allowed: {reply.reason}" if reply.reason else "the user said no"
+            return types.ErrorData(code=DECLINED, message=words)
+        return types.CreateMessageResult(
+            role="assistant",
+            content=types.TextContent(type="text", text=reply.text),
+            model=reply.model,
+            stop_reason=reply.stop,
+        )
+
+    async def _answer_roots(self) -> types.ListRootsResult | types.ErrorData:
+        if self.roots is None:
+            return types.ListRootsResult(roots=[])
+        context: Any = None  # ours takes none
+        return await self.roots(context)
+
+    async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
+        if self._asker is None:
+            return ServerRequestAnswer("cancel", reason="nobody is there to be asked")
+        with self._waits.asking():
+            return await self._asker(ask)
+
+    # --- pages that a server wants visited before the call is made again --------------------------
+
+    def ask_to_visit(self, error: types.ErrorData, call: str) -> str:
+        """Put the pages that an error names before the person; return what is to be said of the call.
+
+        Source: MCP 2025-11-25, client/elicitation, "URL elicitation required error".
+        """
+        try:
+            asked = types.ElicitationRequiredErrorData.model_validate(error.data).elicitations
+        except ValidationError:
+            return ""
+        if self._asker is None or not asked:
+            return ""
+        for page in asked[:MAX_PAGES]:
+            ask = ServerRequest(self._server, "url", page.message, {"url": page.url}, call, waits=False)
+            task = asyncio.ensure_future(self._asker(ask))
+            self._pages.add(task)
+            task.add_done_callback(self._pages.discard)
+        return "It wants a page visited first: see the approvals, then call it again."
+
+    def close(self) -> None:
+        """Withdraw what is still asked: the connection is over."""
+        for task in list(self._pages):
+            task.cancel()
+
+
+def requested_methods(requests: object) -> tuple[str, ...]:
+    """Return the methods that a result asks for, sorted, for words about it."""
+    if not isinstance(requests, dict):
+        return ()
+    named = {str(one.get("method", ""))[:80] for one in requests.values() if isinstance(one, dict)}
+    return tuple(sorted(filter(None, named)))
+
+
+def _parsed(requests: object) -> dict[str, types.InputRequest]:
+    if not isinstance(requests, dict) or len(requests) > MAX_INPUTS:
+        raise CallError("the server asks for input in a way that breaks the specification", sent=True)
+    try:
+        return {key: _REQUEST.validate_python(one, by_name=False) for key, one in requests.items()}
+    except ValidationError as error:
+        _log.info("a server asks for input that cannot be read: %s", error)
+        methods = ", ".join(requested_methods(requests)) or "unnamed"
+        what = f"the server asks for what is not known here ({methods})"
+        raise CallError(what, sent=True, answered=True) from error

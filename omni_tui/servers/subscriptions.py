@@ -1,0 +1,178 @@
+"""Following resources: subscriptions that outlive a reconnection, in the way each protocol era has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import mcp_types as types
+from mcp.client.subscriptions import ListenNotSupportedError, ResourceUpdated, SubscriptionLost
+from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from omni_tui.servers.prompt_resource_client import PromptResourceClient
+from omni_tui.servers.prompt_resource_types import PromptResourceError
+
+if TYPE_CHECKING:
+    from mcp.client.client import Client
+
+_log = logging.getLogger(__name__)
+
+MAX_SUBSCRIPTIONS = 100
+PAUSE = 0.5
+"""Seconds between two tellings of changes; a resource that changes more often is told of once."""
+_FIRST, _LAST = 1.0, 60.0
+
+
+class ResourceSubscriptions:
+    """The resources of one connection that are followed, in one life of it.
+
+    `wanted` belongs to the connection and survives this life. `on_updated` gets an address of
+    `wanted` that has changed, at most once per `PAUSE` each.
+    """
+
+    def __init__(self, wanted: dict[str, None], on_updated: Callable[[str], None]) -> None:
+        self._wanted = wanted
+        self._on_updated = on_updated
+        self._client: Client | None = None
+        self._changed = asyncio.Event()
+        self._settling: list[asyncio.Future[None]] = []
+        self._honored: frozenset[str] = frozenset()
+        self._news: dict[str, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._refused = ""
+
+    async def run(self, client: Client, timeout: float) -> None:
+        """Subscribe to what is wanted, and keep at it until cancelled."""
+        self._client = client
+        try:
+            if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+                await self._stream(client, timeout)
+            else:
+                await self._again(PromptResourceClient(client), timeout)
+                await asyncio.Event().wait()
+        finally:
+            self._client = None
+            if self._timer is not None:
+                self._timer.cancel()
+            self._settle()
+
+    async def change(self, uri: str, on: bool, timeout: float) -> None:
+        """Follow a resource, or no more. Raises `PromptResourceError` if the server does not have it."""
+        client = self._client
+        if client is None:
+            raise PromptResourceError("it is not connected", "Reconnect it, then try again.")
+        if on and uri not in self._wanted and len(self._wanted) >= MAX_SUBSCRIPTIONS:
+            raise PromptResourceError(f"{MAX_SUBSCRIPTIONS} of its resources are followed already")
+        if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+            await PromptResourceClient(client).subscribe(uri, on, timeout)
+            self._want(uri, on)
+            return
+        self._want(uri, on)
+        settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settling.append(settled)
+        self._changed.set()
+        try:
+            async with asyncio.timeout(timeout):
+                await settled
+        except TimeoutError:
+            self._refused = f"it did not answer subscriptions/listen within {timeout:g} s"
+        if on and uri not in self._honored:
+            self._want(uri, on=False)
+            self._changed.set()
+            raise PromptResourceError(self._refused or "it does not tell of changes of this resource")
+
+    def _want(self, uri: str, on: bool) -> None:
+        if on:
+            self._wanted[uri] = None
+        else:
+            self._wanted.pop(uri, None)
+
+    def updated(self, uri: str) -> None:
+        """Note that the server says a resource has changed; it may also be a part of a followed one."""
+        above = (one for one in self._wanted if uri.startswith(one))
+        found = uri if uri in self._wanted else next(above, "")
+        if found:
+            self._news[found] = None
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(PAUSE, self._tell)
+
+    def _tell(self) -> None:
+        self._timer = None
+        news, self._news = list(self._news), {}
+        for uri in news:
+            if uri in self._wanted:
+                self._on_updated(uri)
+
+    # --- handshake versions
+
+    async def _again(self, verbs: PromptResourceClient, timeout: float) -> None:
+        """Subscribe anew after a reconnection; what changed meanwhile is not known, so all may have."""
+        for uri in list(self._wanted):
+            try:
+                await verbs.subscribe(uri, on=True, timeout=timeout)
+            except PromptResourceError as error:
+                _log.info("a resource is followed no more: %s", error)
+                self._wanted.pop(uri, None)
+            else:
+                self.updated(uri)
+
+    # --- the stateless version
+
+    async def _stream(self, client: Client, timeout: float) -> None:
+        """Hold a stream open for what is wanted; another one whenever that changes or the stream ends."""
+        delay, first = _FIRST, True
+        while True:
+            self._changed.clear()
+            if not self._wanted:
+                self._honored = frozenset()
+                self._settle()
+                await self._changed.wait()
+                continue
+            reading = asyncio.create_task(self._listen(client, tuple(self._wanted), timeout, first))
+            waiting = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait((reading, waiting), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (reading, waiting):
+                    task.cancel()
+                await asyncio.gather(reading, waiting, return_exceptions=True)
+            if self._changed.is_set():
+                delay, first = _FIRST, True
+                continue
+            self._settle()
+            first = False
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            delay = min(_LAST, delay * 2)
+
+    async def _listen(self, client: Client, uris: Iterable[str], timeout: float, first: bool) -> None:
+        try:
+            opening = client.listen(resource_subscriptions=tuple(uris))
+            async with asyncio.timeout(timeout) as deadline, opening as events:
+                deadline.reschedule(None)
+                self._refused = ""
+                self._honored = frozenset(events.honored.resource_subscriptions or ())
+                self._settle()
+                for uri in () if first else uris:
+                    self.updated(uri)
+                async for event in events:
+                    if isinstance(event, ResourceUpdated):
+                        self.updated(event.uri)
+        except (ListenNotSupportedError, SubscriptionLost, TimeoutError) as error:
+            self._failed(str(error) or "it did not answer subscriptions/listen")
+        except MCPError as error:
+            unknown = error.code == types.METHOD_NOT_FOUND
+            self._failed("it does not tell of changes" if unknown else error.message[:1000])
+
+    def _failed(self, why: str) -> None:
+        _log.info("following resources failed: %s", why)
+        self._honored, self._refused = frozenset(), why
+
+    def _settle(self) -> None:
+        settling, self._settling = self._settling, []
+        for future in settling:
+            if not future.done():
+                future.set_result(None)

@@ -1,0 +1,262 @@
+"""Tasks on the wire: what we declare, what we send, and how answers are read.
+
+Modern: extension `io.modelcontextprotocol/tasks` for protocol 2026-07-28 (SEP-2663; the repository
+modelcontextprotocol/ext-tasks, schema/draft/schema.ts). Legacy: the experimental tasks of 2025-11-25
+(basic/utilities/tasks), used for tools that run in no other way. Both are read by one reader, which
+takes what is there and trusts none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import anyio
+import mcp_types as types
+from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
+from mcp.shared.exceptions import MCPError
+from pydantic import TypeAdapter, ValidationError
+
+from omni_tui.protocol.call_tasks import TaskStatus
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers.base import CallError, Dispatch, ToolDefinition
+from omni_tui.servers.call_results import STAND_INS, result_of
+from omni_tui.servers.task_types import (
+    ServerTask,
+    ServerUnavailable,
+    TaskStarted,
+    UnknownTask,
+    UnusableTaskAnswer,
+    seconds,
+)
+from omni_tui.servers.transports.json_rpc import error_words
+
+if TYPE_CHECKING:
+    from mcp.client.client import Client
+
+TASKS = "io.modelcontextprotocol/tasks"
+_STATUSES: tuple[TaskStatus, ...] = ("working", "input_required", "completed", "failed", "cancelled")
+_LONGEST_ID = 4096
+_LEGACY_TTL = 86_400_000
+"""How long a legacy server is asked to keep a task, in milliseconds; it decides itself."""
+_UNKNOWN = (types.INVALID_PARAMS, types.METHOD_NOT_FOUND, types.MISSING_REQUIRED_CLIENT_CAPABILITY)
+_AWAY = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, RuntimeError)
+_BROKEN = (*_AWAY, ValidationError, ValueError)
+_raw = TypeAdapter(dict[str, Any])
+
+
+class _Claimed(types.Result):
+    result_type: Literal["task"] = "task"
+
+
+class TasksExtension(ClientExtension):
+    """Declares that calls may be answered with tasks; the SDK does so only where the protocol has them."""
+
+    identifier = TASKS
+
+    def claims(self) -> Sequence[ResultClaim[Any]]:
+        """Claim the shape, which is what makes the SDK declare the extension on modern connections."""
+        return (ResultClaim(result_type="task", model=_Claimed, resolve=self._resolve),)
+
+    @staticmethod
+    async def _resolve(claimed: _Claimed, context: ClaimContext) -> types.CallToolResult:
+        """Refuse: the answers to our calls are taken off the wire before the SDK sees them (see `Tap`)."""
+        raise RuntimeError(f"a task of {context.tool_name} came to a call that nobody dispatched")
+
+
+class _GetTask(types.Request[dict[str, Any], Literal["tasks/get"]]):
+    method: Literal["tasks/get"] = "tasks/get"
+    name_param = "taskId"
+
+
+class _UpdateTask(types.Request[dict[str, Any], Literal["tasks/update"]]):
+    method: Literal["tasks/update"] = "tasks/update"
+    name_param = "taskId"
+
+
+class _CancelTask(types.Request[dict[str, Any], Literal["tasks/cancel"]]):
+    method: Literal["tasks/cancel"] = "tasks/cancel"
+    name_param = "taskId"
+
+
+class _TaskResult(types.Request[dict[str, Any], Literal["tasks/result"]]):
+    method: Literal["tasks/result"] = "tasks/result"
+
+
+def only_as_tasks(client: Client, tools: Sequence[ToolDefinition]) -> frozenset[str]:
+    """Name the tools that a legacy server runs as tasks only, if it says that it can."""
+    offered = client.server_capabilities.tasks
+    calls = offered.requests.tools if offered and offered.requests else None
+    if calls is None or calls.call is None:
+        return frozenset()
+    return frozenset(tool.name for tool in tools if tool.only_as_task)
+
+
+def augmentation(dispatch: Dispatch, tools: frozenset[str]) -> types.TaskMetadata | None:
+    """Return what makes a legacy server run a call as a task, for the tools that must run as one."""
+    return types.TaskMetadata(ttl=_LEGACY_TTL) if dispatch.tool in tools else None
+
+
+def raise_if_task(answer: dict[str, Any], *, modern: bool, asked: bool) -> None:
+    """Raise `TaskStarted` if an answer to `tools/call` is a task that we said we would follow.
+
+    `asked` says that tasks were declared, or (legacy) asked for with this very call. Raises
+    `CallError` for a task that cannot or must not be followed: it may be running.
+    """
+    handle = answer if modern else answer.get("task")
+    if modern and answer.get("resultType") != "task":
+        return
+    if modern and not asked:
+        what = "the server made a task of the call, though it was not told that it may; it may be running"
+        raise CallError(what, sent=True, todo="Set tasks = true for it, and check with the server.")
+    if not asked or not isinstance(handle, dict):
+        return
+    try:
+        task = read_task(handle, final=False)
+    except UnusableTaskAnswer as error:
+        what = f"the server answered with a task that cannot be followed: {error}"
+        raise CallError(what, sent=True, todo="Check with the server before you call it again.") from None
+    raise TaskStarted(task)
+
+
+def read_task(answer: Mapping[str, Any], *, known: str = "", final: bool = True) -> ServerTask:
+    """Read a task. Raises `UnusableTaskAnswer` for what is none, or another than the `known` one.
+
+    With `final` a task that is over has to say how: `CallError` where its result is no final one.
+    """
+    name = answer.get("taskId")
+    if not isinstance(name, str) or not name or len(name) > _LONGEST_ID or not _encodes(name):
+        raise UnusableTaskAnswer("it has no usable id")
+    if known and name != known:
+        raise UnusableTaskAnswer("the server answered with another task than the one that was asked for")
+    status = answer.get("status")
+    if status not in _STATUSES:
+        raise UnusableTaskAnswer(f"its status {safe_line(repr(status), limit=60)} is not known")
+    message = answer.get("statusMessage")
+    inputs = answer.get("inputRequests")
+    task = ServerTask(
+        id=name,
+        status=cast(TaskStatus, status),
+        message=safe_line(message if isinstance(message, str) else "", limit=300, joined=True),
+        poll=seconds(answer.get("pollIntervalMs", answer.get("pollInterval"))),
+        ttl=seconds(answer.get("ttlMs", answer.get("ttl"))),
+        inputs=inputs if status == "input_required" and isinstance(inputs, dict) else {},
+    )
+    return _with_end(task, answer) if final else task
+
+
+def _with_end(task: ServerTask, answer: Mapping[str, Any]) -> ServerTask:
+    if task.status == "completed":
+        result = answer.get("result")
+        if not isinstance(result, dict):
+            raise UnusableTaskAnswer("the server says that it is done, and gives no result")
+        return replace(task, result=result_of(result))
+    if task.status == "failed":
+        error = answer.get("error")
+        error = error if isinstance(error, dict) else {}
+        words = safe(str(error.get("message") or task.message or "no reason was given"), limit=4000)
+        code = error.get("code")
+        return replace(task, error=words + (f" (error {code})" if isinstance(code, int) else ""))
+    return task
+
+
+def _encodes(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+class SdkTaskClient:
+    """What can be asked about tasks over one life of a connection; see `TaskVerbs`.
+
+    `lost` looks at each JSON-RPC error first and says whether it means that the connection is lost.
+    """
+
+    def __init__(self, client: Client, lost: Callable[[MCPError], bool], *, modern: bool) -> None:
+        self._client = client
+        self._lost = lost
+        self._modern = modern
+
+    async def get(self, task: str, timeout: float) -> ServerTask:
+        """Return the task as it is now, with its result if it has one."""
+        answer = await self._ask(_GetTask(params={"taskId": task}), timeout)
+        if self._modern:
+            return read_task(answer, known=task)
+        now = read_task(answer, known=task, final=False)
+        if now.status in ("completed", "failed"):
+            return await self._legacy_end(now, timeout)
+        if now.status == "input_required":
+            # Its questions come as requests of the server's own, while its result is awaited.
+            with contextlib.suppress(_Silent):
+                return await self._legacy_end(now, timeout)
+        return now
+
+    async def update(self, task: str, answers: Mapping[str, Any], timeout: float) -> None:
+        """Give answers to what the task asked."""
+        await self._ask(_UpdateTask(params={"taskId": task, "inputResponses": dict(answers)}), timeout)
+
+    async def cancel(self, task: str, timeout: float) -> None:
+        """Ask for the task to be cancelled; the answer only says that this was heard."""
+        await self._ask(_CancelTask(params={"taskId": task}), timeout)
+
+    async def _legacy_end(self, task: ServerTask, timeout: float) -> ServerTask:
+        """Fetch what a legacy task ended with: its call's result, or its call's error."""
+        request = _TaskResult(params={"taskId": task.id})
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._send(request)
+        except MCPError as error:
+            if task.status == "failed" and not self._is_away(error):
+                return replace(task, error=error_words(error.error, _safe))
+            raise self._sort(error) from None
+        except (TimeoutError, *_BROKEN) as error:
+            raise _sorted(error, timeout) from error
+        result = result_of(answer)
+        # A tool that failed is `failed` here, and has a result all the same.
+        return replace(task, status="completed", result=result)
+
+    async def _ask(self, request: types.Request[dict[str, Any], Any], timeout: float) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._send(request)
+        except MCPError as error:
+            raise self._sort(error) from error
+        except (TimeoutError, *_BROKEN) as error:
+            raise _sorted(error, timeout) from error
+
+    def _send(self, request: types.Request[dict[str, Any], Any]) -> Awaitable[dict[str, Any]]:
+        send = cast(Callable[..., Awaitable[dict[str, Any]]], self._client.session.send_request)
+        return send(request, _raw)
+
+    def _is_away(self, error: MCPError) -> bool:
+        return self._lost(error) or error.code == types.CONNECTION_CLOSED or error.message in STAND_INS
+
+    def _sort(self, error: MCPError) -> Exception:
+        if self._is_away(error):
+            return ServerUnavailable(error.message)
+        words = error_words(error.error, _safe_line)
+        return UnknownTask(words) if error.code in _UNKNOWN else UnusableTaskAnswer(words)
+
+
+def _safe(text: str) -> str:
+    return safe(text, limit=4000)
+
+
+def _safe_line(text: str) -> str:
+    return safe_line(text, limit=300)
+
+
+class _Silent(UnusableTaskAnswer):
+    """No answer in time."""
+
+
+def _sorted(error: Exception, timeout: float) -> Exception:
+    if isinstance(error, TimeoutError):
+        return _Silent(f"no answer about it within {timeout:g} s")
+    if isinstance(error, _AWAY):
+        return ServerUnavailable(str(error) or type(error).__name__)
+    return UnusableTaskAnswer("an answer about it breaks the specification")

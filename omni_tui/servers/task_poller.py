@@ -1,0 +1,323 @@
+"""Following a task at a server: it is asked after at a sane pace until it ends, over reconnections too.
+
+A server may answer `tools/call` with a handle instead of a result; the result is then polled. Source:
+extension `io.modelcontextprotocol/tasks` for protocol 2026-07-28 (SEP-2663; repository
+modelcontextprotocol/ext-tasks, specification/draft/tasks.md, "Task Polling", "Task Update Requests",
+"Task Cancellation"). Nothing here sends a `tools/call`, and nothing here loads the SDK.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from omni_tui.servers.base import CallError, RawResult
+from omni_tui.servers.task_types import (
+    AnswerInputs,
+    ServerTask,
+    ServerUnavailable,
+    TaskCancelled,
+    TaskClient,
+    UnknownTask,
+    UnusableTaskAnswer,
+)
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_UNSAID = 1.0
+_LEAST, _MOST = 0.1, 60.0
+_TURN_DOWN = (0.01, 5.0)
+"""However often a server wants to be asked: after a while it is once in 1 % of the task's age, or 5 s."""
+_AGAIN = 15.0
+"""Seconds after which a server that was away is looked for again, if nobody says that it is back."""
+_ODD_ANSWERS = 5
+ODD_PAUSE = 1.0
+"""Seconds until it is asked again after a first odd answer; doubled after each."""
+_MAX_INPUTS = 100
+CANCEL = 2.5
+"""Seconds for a server to take note of a cancellation and to say what became of the task."""
+_CANCEL_PAUSE = 0.2
+TTL_GRACE = 30.0
+"""Seconds that are added to how long a server says it keeps a task: its clock need not be ours."""
+_SURELY = "Check with the server before you call it again."
+
+
+@dataclass(frozen=True, slots=True)
+class PollOptions:
+    """How a task is followed. `began` is Unix time, the others are seconds.
+
+    `limit`: in all. `each`: for one answer. `least`: following lasts that long however late it is, so
+    that the server can be asked once more after a restart.
+    """
+
+    began: float
+    limit: float
+    each: float
+    least: float = 0.0
+
+
+class _Stop(Exception):
+    """The task is to be followed no longer: why, and the error where it is not the person's wish."""
+
+    def __init__(self, why: str, error: CallError | None = None) -> None:
+        super().__init__(why)
+        self.why = why
+        self.error = error
+
+
+class TaskPoller:
+    """One task, followed to its end. `run` once.
+
+    `verbs` gives what is asked over the present connection; it raises `ServerUnavailable`, or `CallError`
+    where there
+    is nothing to wait for. `told` gets each state with whether the server is away.
+    """
+
+    def __init__(
+        self,
+        task: ServerTask,
+        terms: PollOptions,
+        *,
+        verbs: Callable[[], TaskClient],
+        answer: AnswerInputs,
+        told: Callable[[ServerTask, bool], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._task = task
+        self._terms = terms
+        self._verbs = verbs
+        self._answer = answer
+        self._told = told
+        self._clock = clock
+        self._least = clock() + terms.least
+        self._news = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._away = False
+        self._wanted: _Stop | None = None
+        self._asked: set[str] = set()
+        self._asking: dict[asyncio.Task[None], frozenset[str]] = {}
+        self._answers: dict[str, Any] = {}
+
+    def stop(self, why: str) -> None:
+        """Have the task cancelled at the server, and end with what it says of that."""
+        self._want(_Stop(why))
+
+    def adopt(self, *, limit: float, each: float) -> None:
+        """Follow on these terms from now on; seconds, as in `PollOptions`."""
+        self._terms = replace(self._terms, limit=limit, each=each)
+
+    def back(self) -> None:
+        """Say that the server may be there again."""
+        if self._away:
+            self._news.set()
+
+    async def run(self) -> RawResult:
+        """Return the result of the task. Raises `TaskCancelled` and `CallError`.
+
+        A `CallError` that is `answered` means that the server said that it failed. Cancelling the
+        running task leaves the server's task alone.
+        """
+        try:
+            return await self._to_the_end()
+        except _Stop as stop:
+            return await self._withdraw(stop)
+        finally:
+            self._drop()
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    async def _to_the_end(self) -> RawResult:
+        pause, odd = 0.0 if self._task.over else self._pace(), 0
+        while True:
+            await self._rest(pause)
+            try:
+                self._task = await self._look()
+            except ServerUnavailable:
+                self._note(away=True)
+                pause = _AGAIN
+                continue
+            except UnknownTask as error:
+                raise CallError(
+                    f"the server does not know the task any more ({error}); it may or may not have run",
+                    sent=True,
+                    todo=_SURELY,
+                ) from None
+            except UnusableTaskAnswer as error:
+                odd += 1
+                if odd >= _ODD_ANSWERS:
+                    what = f"the task cannot be followed: {error}; it may or may not have run"
+                    raise CallError(what, sent=True, todo=_SURELY) from None
+                pause = max(self._pace(), ODD_PAUSE * 2.0 ** (odd - 1))
+                continue
+            self._note(away=False)
+            if self._task.over:
+                return self._ended(self._task)
+            odd, pause = 0, self._pace()
+            self._ask_person()
+
+    async def _look(self) -> ServerTask:
+        verbs = self._verbs()
+        each = self._terms.each
+        if self._answers:
+            given = dict(self._answers)
+            await self._unless_stopped(verbs.update(self._task.id, given, each))
+            for key in given:
+                self._answers.pop(key, None)
+        return await self._unless_stopped(verbs.get(self._task.id, each))
+
+    def _note(self, *, away: bool) -> None:
+        self._away = away
+        self._told(self._task, away)
+
+    def _pace(self) -> float:
+        """Return seconds until it is asked again: the server's wish, within bounds, jittered."""
+        share, most = _TURN_DOWN
+        age = max(0.0, self._clock() - self._terms.began)
+        least = max(_LEAST, min(most, age * share))
+        wish = _UNSAID if self._task.poll is None else self._task.poll
+        return max(least, min(_MOST, wish)) * random.uniform(1.0, 1.1)
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait that long, or until there is news. Raises `_Stop` when following is to end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), max(0.0, min(seconds, self._left())))
+        self._news.clear()
+        if self._wanted is not None:
+            raise self._wanted
+        if self._left() <= 0:
+            raise _Stop(self._why_late())
+
+    def _left(self) -> float:
+        return max(self._least, min(self._limit(), self._ttl())) - self._clock()
+
+    def _limit(self) -> float:
+        return self._terms.began + self._terms.limit
+
+    def _ttl(self) -> float:
+        ttl = self._task.ttl
+        return math.inf if ttl is None else self._terms.began + ttl + TTL_GRACE
+
+    def _why_late(self) -> str:
+        if self._limit() <= self._ttl():
+            return f"the task ran for more than {_duration(self._terms.limit)}"
+        return f"the task outlived the {_duration(self._task.ttl or 0.0)} for which the server keeps it"
+
+    async def _unless_stopped(self, request: Coroutine[Any, Any, T]) -> T:
+        """Wait for an answer, or raise `_Stop` as soon as following is to end."""
+        asking = asyncio.create_task(request)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((asking, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if self._wanted is not None:
+                raise self._wanted
+            return asking.result()
+        finally:
+            for each in (asking, stopping):
+                each.cancel()
+            await asyncio.gather(asking, stopping, return_exceptions=True)
+
+    def _want(self, stop: _Stop) -> None:
+        self._wanted = self._wanted or stop
+        self._stopping.set()
+        self._news.set()
+
+    # --- how it ends ----------------------------------------------------------------------------
+
+    @staticmethod
+    def _ended(task: ServerTask) -> RawResult:
+        if task.status == "cancelled":
+            words = f": {task.message}" if task.message else ""
+            raise TaskCancelled(f"the server cancelled the task{words}", asked=False)
+        if task.status == "failed":
+            raise CallError(f"the task failed: {task.error}", sent=True, answered=True)
+        assert task.result is not None
+        return task.result
+
+    async def _withdraw(self, stop: _Stop) -> RawResult:
+        """Have the task cancelled. Only what the server says of it is believed: it may have ended first."""
+        unsure = "the server took note, but did not say that the task ended"
+        try:
+            async with asyncio.timeout(CANCEL):
+                verbs = self._verbs()
+                with contextlib.suppress(
+                    UnusableTaskAnswer, UnknownTask
+                ):  # what is over already cannot be cancelled
+                    await verbs.cancel(self._task.id, CANCEL)
+                task = await verbs.get(self._task.id, CANCEL)
+                while not task.over:
+                    await asyncio.sleep(_CANCEL_PAUSE)
+                    task = await verbs.get(self._task.id, CANCEL)
+        except (TimeoutError, UnusableTaskAnswer):
+            raise self._unsure(stop, unsure) from None
+        except ServerUnavailable:
+            raise self._unsure(stop, "the server cannot be told now") from None
+        except UnknownTask:
+            raise self._unsure(stop, "the server does not know the task any more") from None
+        except CallError as error:
+            if error.answered:
+                raise
+            raise self._unsure(stop, error.what) from None
+        if task.status != "cancelled":
+            return self._ended(task)
+        if stop.error is not None:
+            what = f"{stop.error.what}; the task was cancelled"
+            raise CallError(what, sent=True, answered=True, todo=stop.error.todo)
+        raise TaskCancelled(f"{stop.why}; the server confirms it", asked=True)
+
+    @staticmethod
+    def _unsure(stop: _Stop, why: str) -> CallError:
+        return CallError(f"{stop.why}; {why}: it may or may not have run", sent=True, todo=_SURELY)
+
+    # --- what the task asks ---------------------------------------------------------------------
+
+    def _ask_person(self) -> None:
+        """Have what is new of the task's questions answered; withdraw what it no longer waits for.
+
+        Each key is answered once in the life of a task, however often it is shown.
+        """
+        if self._task.status != "input_required":
+            self._drop()
+            return
+        new = {key: value for key, value in self._task.inputs.items() if key not in self._asked}
+        if not new:
+            return
+        self._asked |= new.keys()
+        if len(self._asked) > _MAX_INPUTS:
+            error = CallError(f"it asked more than {_MAX_INPUTS} questions", sent=True, answered=True)
+            self._want(_Stop(error.what, error))
+            return
+        asking = asyncio.create_task(self._put(new))
+        self._asking[asking] = frozenset(new)
+        asking.add_done_callback(lambda done: self._asking.pop(done, None))
+
+    async def _put(self, requests: dict[str, Any]) -> None:
+        try:
+            answers = await self._answer(requests)
+        except CallError as error:
+            self._want(_Stop(error.what, error))
+        except Exception:  # somebody else's code; the task must not wait for ever for it
+            _log.exception("a task's questions could not be put")
+            broken = CallError("its questions could not be put to anybody", sent=True, answered=True)
+            self._want(_Stop(broken.what, broken))
+        else:
+            self._answers.update({key: value for key, value in answers.items() if key in requests})
+            self._news.set()
+
+    def _drop(self) -> None:
+        for asking, keys in list(self._asking.items()):
+            if asking.cancel():
+                self._asked -= keys
+
+
+def _duration(value: float) -> str:
+    if value < 120:
+        return f"{value:g} s"
+    return f"{value / 60:.0f} minutes" if value < 7200 else f"{value / 3600:.0f} hours"

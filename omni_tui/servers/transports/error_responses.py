@@ -1,0 +1,140 @@
+"""Error responses over HTTP as servers really write them, made legible for the SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import re
+
+import httpx2
+from mcp_types import ErrorData
+
+from omni_tui.servers.transports.error_codes import AMBIGUOUS, as_server_error
+
+_LONGEST = 64 * 1024
+"""Longest body that is looked at, in bytes; the words of a refusal are short."""
+_PATIENCE = 10.0
+"""Seconds that the body of a refusal may take."""
+_MOST_WORDS = 300
+_DEEPEST = 4
+_TITLE = re.compile(r"<title[^>]{0,200}>(.{1,1000}?)</title>", re.IGNORECASE | re.DOTALL)
+_HEADING = re.compile(r"<h[12][^>]{0,200}>(.{1,1000}?)</h[12]>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]{0,200}>")
+_DESCRIPTION = re.compile(r'error_description="([^"]{1,300})"')
+_FRAMING = ("content-length", "content-encoding", "transfer-encoding")
+
+
+def with_id(response: httpx2.Response) -> httpx2.Response:
+    """Return an error response that was read, with an `id` in a JSON-RPC error that has none.
+
+    JSON-RPC 2.0, section 5, asks for `"id": null` where the request could not be attributed. Many
+    servers leave it out, and the SDK then drops the whole error and the server's words with it.
+    Anything else stays as it is.
+    """
+    if not response.headers.get("content-type", "").lower().startswith("application/json"):
+        return response
+    mended = _mended(response.content)
+    return response if mended is None else _instead(response, mended)
+
+
+async def read_refusal(response: httpx2.Response) -> httpx2.Response:
+    """Return an error response with at most 64 KiB of its body, "" where that does not come."""
+    try:
+        return await read_beginning(response)
+    except (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError):
+        return _instead(response, b"")
+
+
+def response_words(response: httpx2.Response) -> str:
+    """Return what an error response says in the server's words, as one bounded line, "" if nothing.
+
+    Its body must have been read. The words are not safe to show as they are.
+    """
+    body = response.content[:_LONGEST]
+    kind = response.headers.get("content-type", "").lower()
+    said = ""
+    try:
+        said = _said(json.loads(body))
+    except (ValueError, RecursionError):
+        text = body.decode("utf-8", "replace")
+        if "html" in kind or text.lstrip()[:1] == "<":
+            said = _of_page(text)
+        elif text.isprintable() or kind.startswith("text/"):
+            said = text
+    said = " ".join(said.split())
+    if said.lower().startswith(f"{response.reason_phrase.lower()}: "):
+        said = said[len(response.reason_phrase) + 2 :]
+    phrase = f"{response.status_code} {response.reason_phrase}".strip().lower()
+    if said.lower() in (phrase, response.reason_phrase.lower(), str(response.status_code)):
+        said = ""
+    if not said:
+        found = _DESCRIPTION.search(response.headers.get("www-authenticate", "")[:4096])
+        said = found[1] if found else ""
+    return said[: _MOST_WORDS - 1] + "…" if len(said) > _MOST_WORDS else said
+
+
+def _said(body: object, depth: int = 0) -> str:
+    """Return the words of a JSON body, wherever its kind has them (JSON-RPC, OAuth, RFC 9457, JSON:API)."""
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list) and body and depth < _DEEPEST:
+        return _said(body[0], depth + 1)
+    if not isinstance(body, dict) or depth >= _DEEPEST:
+        return ""
+    parts: list[str] = []
+    for name in ("error", "errors", "error_description", "message", "detail", "title", "reason"):
+        if (words := _said(body.get(name), depth + 1)) and words not in parts:
+            parts.append(words)
+    return ": ".join(parts[:2])
+
+
+def _of_page(text: str) -> str:
+    found = _TITLE.search(text) or _HEADING.search(text)
+    return html.unescape(_TAG.sub(" ", found[1])) if found else ""
+
+
+async def read_beginning(response: httpx2.Response) -> httpx2.Response:
+    """Return an error response with at most 64 KiB of its body, read within 10 s.
+
+    Raises `httpx2.TransportError` if the body breaks off or takes longer.
+    """
+    if response.is_closed:
+        return response
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > _LONGEST:
+                    break
+    except TimeoutError:
+        raise httpx2.ReadTimeout("the body of an error did not come") from None
+    finally:
+        await response.aclose()
+    return _instead(response, bytes(body[:_LONGEST]))
+
+
+def _mended(text: bytes) -> bytes | None:
+    """Return a JSON-RPC error with its missing `id`, and as the server's own; None for everything else."""
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict) or "error" not in body or "method" in body:
+        return None
+    error = body["error"]
+    ambiguous = isinstance(error, dict) and error.get("code") in AMBIGUOUS
+    if ambiguous and isinstance(error.get("message"), str):
+        theirs = as_server_error(ErrorData(code=error["code"], message=error["message"]))
+        body["error"] = {**error, "code": theirs.code, "message": theirs.message}
+    elif "id" in body:
+        return None
+    return json.dumps({"jsonrpc": "2.0", "id": None, **body}).encode()
+
+
+def _instead(response: httpx2.Response, body: bytes) -> httpx2.Response:
+    headers = {name: value for name, value in response.headers.items() if name not in _FRAMING}
+    if kind := response.headers.get("content-type"):
+        headers["content-type"] = kind
+    return httpx2.Response(response.status_code, content=body, headers=headers, request=response.request)

@@ -1,0 +1,182 @@
+"""The HTTP client of a connection: the SDK's requests over shared sockets, and its answers made legible.
+
+It adds what the SDK keeps to itself or lacks: real reasons for failures, which call a failed request
+belonged to, and a connection that survives a failed request instead of cancelling its owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, cast
+
+import httpx2
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.servers.connection_pools import CertificatesUnusable, ProxyUnusable, lease, shown_proxy
+from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.tap import current_call
+from omni_tui.servers.transports.error_responses import read_refusal, response_words, with_id
+from omni_tui.servers.transports.http_failures import TlsExpected, speaks_tls
+from omni_tui.servers.transports.response_bodies import checked_response, is_event_stream
+from omni_tui.servers.transports.session_loss import NORMAL, STATUSES, means_session_lost
+from omni_tui.servers.transports.stream_backoff import StreamBackoff
+
+TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=None, pool=None)
+"""Reading has no limit here: calls, listings and connecting have their own, which progress extends."""
+
+FAREWELL = httpx2.Timeout(1.5)
+"""For ending a session on the server."""
+
+PACKED = "gzip, deflate"
+"""How answers may be packed: in the ways that are unpacked piece by piece."""
+
+NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.LocalProtocolError,
+)
+
+
+class ClientListener:
+    """What a transport hears from its client.
+
+    `forgotten`: the server said that it does not know our session. `met`: the server has answered once.
+    `reads_events`: the transport reads event streams and the bodies of its answers itself.
+    """
+
+    forgotten = False
+    met = False
+    reads_events = False
+
+    def in_session(self, request: httpx2.Request) -> bool:
+        """Return whether a request names a session of the server."""
+        raise NotImplementedError
+
+    def failed(self, error: httpx2.TransportError) -> None:
+        """Take note of a request that broke."""
+        raise NotImplementedError
+
+    def answered(self, response: httpx2.Response) -> None:
+        """Take note of the head of an answer to a POST."""
+        raise NotImplementedError
+
+    def refused(self, words: str) -> None:
+        """Take note of the words of an error response."""
+
+    def odd(self, what: str) -> None:
+        """Take note of something that came and was no message."""
+
+
+class HttpClient(httpx2.AsyncClient):
+    """An HTTP client that answers a failed POST with a JSON-RPC error, so that only this request fails."""
+
+    def __init__(self, ears: ClientListener, **options: Any) -> None:
+        super().__init__(**options)
+        self._ears = ears
+        self._pauses = StreamBackoff()
+        self._resumptions = StreamBackoff(free=5, longest=2.0)
+        self._tls: bool | None = None
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request; see `httpx2.AsyncClient.send`."""
+        if request.method == "DELETE":  # a farewell: the server may be the reason for leaving
+            request.extensions["timeout"] = FAREWELL.as_dict()
+        # A stream inside of a call is the rest of its answer, and is asked for when the server says.
+        pauses = self._pauses if current_call() is None else self._resumptions
+        if request.method == "GET" and pauses.seconds:
+            await asyncio.sleep(pauses.seconds)
+        try:
+            response = await self._answer(request, **options)
+        except httpx2.TransportError as error:
+            if await self._met_tls(request, error):
+                error = TlsExpected("the port speaks TLS", request=request)
+            opening = current_call()
+            if opening is not None and isinstance(error, NOT_SENT):
+                opening.unsent = True
+            self._ears.failed(error)
+            if request.method != "POST":
+                raise error
+            body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
+            return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
+        if self._ears.reads_events or response.status_code >= HTTPStatus.BAD_REQUEST:
+            return response
+        if request.method == "POST":
+            return checked_response(request, response, self._ears.odd)
+        if request.method == "GET" and is_event_stream(response):
+            response = checked_response(request, response, self._ears.odd)
+            response.stream = pauses.watched(cast(httpx2.AsyncByteStream, response.stream))
+        return response
+
+    async def _answer(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request; of an error response the beginning is read, and its words are passed on."""
+        if request.method == "DELETE":  # nobody reads the answer to a farewell, however long it is
+            response = await super().send(request, **{**options, "stream": True})
+            await response.aclose()
+            headers = {"content-type": response.headers.get("content-type", "")}
+            return httpx2.Response(response.status_code, headers=headers, request=request)
+        response = await super().send(request, **options)
+        if response.status_code < HTTPStatus.BAD_REQUEST:
+            return response
+        response = await read_refusal(response)
+        if request.method == "POST" or self._ears.reads_events:
+            self._ears.refused(response_words(response))
+        if request.method == "POST" and response.status_code in STATUSES:
+            response = self._unless_lost(request, response)
+        return with_id(response)
+
+    async def _met_tls(self, request: httpx2.Request, error: httpx2.TransportError) -> bool:
+        """Whether a request in the clear broke because the port speaks TLS. Asked once, of nobody known."""
+        broke = isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError)
+        url = request.url
+        if self._ears.met or not broke or url.scheme != "http" or shown_proxy(str(url)):
+            return False
+        if self._tls is None:
+            self._tls = await speaks_tls(url.host, url.port or 80)
+        return self._tls
+
+    def _unless_lost(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        """Return the answer, or the one form of it that says that our session is unknown."""
+        if not self._ears.in_session(request):
+            return response
+        if not means_session_lost(response.status_code, response.content):
+            return response
+        self._ears.forgotten = True
+        if (opening := current_call()) is not None:
+            opening.forgotten = True
+        return httpx2.Response(HTTPStatus.NOT_FOUND, json=NORMAL, request=request)
+
+
+def open_client(
+    spec: ServerSpec, url: httpx2.URL, ears: ClientListener, *, auth: httpx2.Auth | None
+) -> httpx2.AsyncClient:
+    """Return the client for a server behind a checked `url`; to be entered and left by the caller.
+
+    Its sockets are those of the URL's origin; cookies, headers and `auth` are its own. Raises
+    `ConnectionFailed` for a proxy that cannot be used.
+    """
+
+    async def heard(response: httpx2.Response) -> None:
+        if response.request.method == "POST":
+            ears.answered(response)
+
+    try:
+        sockets = lease(url)
+    except ProxyUnusable as error:
+        todo = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
+        raise ConnectionFailed(ConnectionFailure(str(error), todo, lasting=True)) from None
+    except CertificatesUnusable as error:
+        todo = "Correct it, or unset it, and start again."
+        raise ConnectionFailed(ConnectionFailure(str(error), todo, lasting=True)) from None
+    return HttpClient(
+        ears,
+        headers={"Accept-Encoding": PACKED, **spec.headers},
+        timeout=TIMEOUT,
+        follow_redirects=False,
+        trust_env=False,
+        transport=sockets,
+        event_hooks={"response": [heard]},
+        auth=auth,
+    )

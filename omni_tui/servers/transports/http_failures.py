@@ -1,0 +1,216 @@
+"""Why an HTTP request failed or was refused, in words for the person."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import httpx2
+
+from omni_tui.config.spec import ServerSpec
+from omni_tui.servers.connection_pools import shown_proxy
+from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.server_urls import shown_url
+
+_CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
+_PROBE = 3.0
+"""Seconds for finding out whether a port speaks TLS."""
+
+# OpenSSL's names of what a first answer that is no TLS looks like, and of having no version in common.
+_NOT_TLS = frozenset(
+    {
+        "WRONG_VERSION_NUMBER",
+        "HTTP_REQUEST",
+        "HTTPS_PROXY_REQUEST",
+        "PACKET_LENGTH_TOO_LONG",
+        "RECORD_LAYER_FAILURE",
+        "UNKNOWN_PROTOCOL",
+        "BAD_RECORD_TYPE",
+    }
+)
+_NO_VERSION = frozenset(
+    {
+        "UNSUPPORTED_PROTOCOL",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "WRONG_SSL_VERSION",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "NO_PROTOCOLS_AVAILABLE",
+        "NO_SHARED_CIPHER",
+    }
+)
+_WANTS_CERTIFICATE = ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_CERTIFICATE_REQUIRED")
+
+
+class TlsExpected(httpx2.ConnectError):
+    """A request went in the clear to a port that speaks TLS, so that nobody read it."""
+
+
+def credentials_of(spec: ServerSpec) -> list[str]:
+    """Return the names of the headers of a config that carry credentials."""
+    return [name for name in spec.headers if name in spec.secret_headers or name.lower() in _CREDENTIALS]
+
+
+def explain_status(status: int, spec: ServerSpec, words: str = "") -> ConnectionFailure:
+    """Say what an HTTP status means for a connection; `words` are those of the server."""
+    answer = f"the server answered {status_text(status)}" + (f": {words}" if words else "")
+    if status == HTTPStatus.UNAUTHORIZED:
+        return ConnectionFailure(f"needs authorisation: {answer}", _authorise(spec), lasting=True)
+    if status == HTTPStatus.FORBIDDEN:
+        return ConnectionFailure(f"refuses access: {answer}", _permit(spec), lasting=True)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return ConnectionFailure(f"a proxy wants to know who asks: {answer}", _proxy_todo(), lasting=True)
+    if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
+        return ConnectionFailure(
+            f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL."
+        )
+    return ConnectionFailure(
+        answer, "It is tried again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+    )
+
+
+def status_text(status: int) -> str:
+    """Return a status with its phrase, as far as it has one."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _authorise(spec: ServerSpec) -> str:
+    """Say what to do about a 401; never to set what is set already."""
+    where = f"[servers.{spec.name}]"
+    if spec.oauth is not None:
+        return "It did not take the token of the sign-in. Sign out and in again (s in the servers pane)."
+    if given := credentials_of(spec):
+        those = ", ".join(f"headers.{name}" for name in given)
+        return f"It did not take what {those} gives it: check that it is right and still valid."
+    return f'Give it headers.Authorization or auth = "oauth" in {where}, then reconnect.'
+
+
+def _permit(spec: ServerSpec) -> str:
+    """Say what to do about a 403: the server knows who asks, or wants nobody from here."""
+    if spec.oauth is not None or credentials_of(spec):
+        return "What it was given does not allow this. Check there which rights it has."
+    return (
+        "If it wants credentials, give them in headers. Else whoever runs it can say why, then reconnect."
+    )
+
+
+def _proxy_todo() -> str:
+    return "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
+
+
+def explain_failure(error: Exception, url: str) -> ConnectionFailure:
+    """Say in words why an HTTP request failed."""
+    shown = shown_url(url)
+    if isinstance(error, httpx2.LocalProtocolError):
+        return ConnectionFailure(
+            "one of its headers is not valid HTTP", "Correct it where the server is defined.", lasting=True
+        )
+    if isinstance(error, TlsExpected):
+        what = f"that port speaks TLS, and was asked in the clear: {shown}"
+        return ConnectionFailure(what, "Write https:// in its URL.", lasting=True)
+    known = tls_failure(error, url) or _proxied(error, url, shown)
+    if known is not None:
+        return known
+    causes = list(_chain(error))
+    if isinstance(error, httpx2.ConnectTimeout):
+        return ConnectionFailure(f"nothing answers at {shown}", "Check the address and the network.")
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return ConnectionFailure(
+            f"there is no host of that name: {shown}", "Check the address and the network."
+        )
+    if isinstance(error, httpx2.ConnectError):
+        return ConnectionFailure(f"nothing listens at {shown}", "Start the server, or check the address.")
+    said = str(error) or _said(causes)
+    return ConnectionFailure(f"the connection to {shown} broke: {said}", "It is tried again.")
+
+
+def tls_failure(error: Exception, url: str) -> ConnectionFailure | None:
+    """Say what was wrong with TLS, None if nothing was."""
+    for cause in _chain(error):
+        if isinstance(cause, ssl.SSLError):
+            return _tls(cause, shown_url(url))
+    return None
+
+
+def _proxied(error: Exception, url: str, shown: str) -> ConnectionFailure | None:
+    """Say what went wrong at the proxy, None if there is none or it let the request through."""
+    proxy = shown_proxy(url)
+    if proxy and isinstance(error, httpx2.ProxyError):
+        return ConnectionFailure(
+            f"the proxy {proxy} does not let it through to {shown}: {error}", _proxy_todo()
+        )
+    if proxy and isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return ConnectionFailure(
+            f"the proxy {proxy} cannot be reached, on the way to {shown}", _proxy_todo()
+        )
+    return None
+
+
+def _said(causes: list[BaseException]) -> str:
+    """Return the first words that there are for a failure, or its kind."""
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+    return next((str(cause) for cause in causes if str(cause)), type(causes[0]).__name__)
+
+
+def _tls(error: ssl.SSLError, shown: str) -> ConnectionFailure:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        what = f"the certificate of {shown} cannot be verified: {error.verify_message}"
+        todo = "If it is of a certificate authority of your own, name its file in SSL_CERT_FILE."
+        if "expired" in error.verify_message or "mismatch" in error.verify_message:
+            todo = "Whoever runs the server has to renew it, or the host name of the URL is another."
+        return ConnectionFailure(what, todo, lasting=True)
+    reason = error.reason or ""
+    if reason in _NOT_TLS:
+        what = f"that port does not speak TLS: {shown}"
+        return ConnectionFailure(
+            what, "Write http:// if it is on this machine; else check the port.", lasting=True
+        )
+    if reason in _NO_VERSION:
+        what = f"no safe version of TLS, or no cipher, in common with {shown}"
+        return ConnectionFailure(
+            what, "Whoever runs the server has to update its TLS settings.", lasting=True
+        )
+    if reason in _WANTS_CERTIFICATE:
+        what = f"wants a client certificate, and Omni TUI has none to show: {shown}"
+        return ConnectionFailure(
+            what, "Use another address of it, or a proxy that shows one.", lasting=True
+        )
+    words = reason.replace("_", " ").lower() or "it broke off"
+    return ConnectionFailure(f"no secure connection to {shown}: {words}", "It is tried again.")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from."""
+    following: BaseException | None = error
+    for _ in range(12):
+        if following is None:
+            return
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+async def speaks_tls(host: str, port: int) -> bool:
+    """Return whether a port answers a TLS greeting. Nothing else is sent, and nobody is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(_PROBE):
+            _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+    except ssl.SSLError as error:
+        # An alert is an answer in TLS, too.
+        return (error.reason or "") not in _NOT_TLS and "ALERT" in (error.reason or "")
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

@@ -1,0 +1,212 @@
+"""Reading JSON values as JSON-RPC messages, as servers really write them.
+
+A message is read where its meaning is clear. An answer that is none, but names a request of ours that is
+open, becomes the error that this request gets, so that it fails at once with what the server said and
+does not wait for its time-out. Everything else is a `StrayMessage`, which the caller has to report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mcp.shared.dispatcher import coerce_request_id
+from mcp_types import (
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
+from pydantic import ValidationError
+
+_SHOWN = 1000
+"""Most characters of an odd answer that are repeated."""
+_OPEN = 4096
+NO_CODE = 0
+"""The code of an error for which the server gave none that is a number."""
+
+_WITHOUT_RESULT = frozenset({"ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
+"""Requests whose result is empty: whatever stands in its place means the same."""
+_WORDS_OF_ERROR = ("message", "msg", "error", "detail", "details", "reason", "description", "title")
+
+
+class StrayMessage(Exception):
+    """Something on the wire that is no message and answers nothing; the text says why."""
+
+
+class MalformedResponse(JSONRPCError):
+    """An answer that JSON-RPC does not know, as the error that its request gets.
+
+    `answered`: the server said what became of the request. False if its answer could not be read at all, so
+    that the request may have been carried out.
+    """
+
+    answered: bool = True
+
+
+class OpenRequests:
+    """The requests of ours that wait for an answer, by id, with their methods."""
+
+    def __init__(self) -> None:
+        self._methods: dict[RequestId, str] = {}
+
+    def asked(self, request: JSONRPCRequest) -> None:
+        """Note that a request goes out."""
+        self._methods[coerce_request_id(request.id)] = request.method
+        if len(self._methods) > _OPEN:
+            del self._methods[next(iter(self._methods))]
+
+    def answered(self, request: RequestId | None) -> None:
+        """Note that an answer came."""
+        if request is not None:
+            self._methods.pop(coerce_request_id(request), None)
+
+    def method(self, request: object) -> str:
+        """Return the method of an open request, "" if there is none of that id."""
+        if isinstance(request, bool) or not isinstance(request, int | str):
+            return ""
+        return self._methods.get(coerce_request_id(request), "")
+
+
+def parse_message(body: Any, requests: OpenRequests) -> JSONRPCMessage:
+    """Return a JSON value as a message. Raises `StrayMessage`."""
+    if not isinstance(body, Mapping):
+        raise StrayMessage("not a JSON object")
+    key = _id(body.get("id"))
+    answers = "result" in body or "error" in body
+    if "method" in body and not (answers and requests.method(key)):
+        return _asking(body, key)
+    if body.get("error") is not None and not _empty_error(body):
+        return _error(body["error"], key, requests)
+    if key is None:
+        raise StrayMessage("a result without the id of a request" if answers else "not a JSON-RPC message")
+    return _result(body, key, requests.method(key))
+
+
+def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMessage:
+    answers = "result" in body or "error" in body
+    result = body.get("result")
+    if isinstance(result, dict):
+        return JSONRPCResponse(jsonrpc="2.0", id=key, result=result)
+    if method in _WITHOUT_RESULT and answers:
+        return JSONRPCResponse(jsonrpc="2.0", id=key, result={})
+    if not method:
+        raise StrayMessage("an answer without a result, to no request that is open")
+    if answers:
+        what = f"it answered with {_kind(result)} in place of a result{_repeated(result)}"
+        if method == "tools/call":
+            what += "; the tool has probably run"
+    else:
+        what = "it answered with neither a result nor an error"
+    return malformed_response(key, what)
+
+
+def unreadable_response(key: RequestId, why: str) -> MalformedResponse:
+    """Return what a request gets whose answer cannot be read."""
+    what = f"its answer could not be read: {why}; it has probably been carried out"
+    error = ErrorData(code=PARSE_ERROR, message=what)
+    return MalformedResponse(jsonrpc="2.0", id=key, error=error, answered=False)
+
+
+def malformed_response(
+    key: RequestId | None, what: str, code: int = NO_CODE, data: Any = None
+) -> MalformedResponse:
+    """Return the error for an answer of an odd form."""
+    return MalformedResponse(jsonrpc="2.0", id=key, error=ErrorData(code=code, message=what, data=data))
+
+
+def error_words(error: ErrorData, words: Callable[[str], str] = str, *, with_code: bool = True) -> str:
+    """Return what an error says, with the beginning of its data; `words` makes the server's text safe."""
+    text = error.message
+    data = error.data
+    if data not in (None, "", [], {}) and data != text:
+        told = data if isinstance(data, str) else _compact(data)
+        text += f": {told[:_SHOWN]}" + (f"… ({len(told) - _SHOWN} more characters)" * (len(told) > _SHOWN))
+    return words(text) + (f" (error {error.code})" if with_code and error.code != NO_CODE else "")
+
+
+def _asking(body: Mapping[str, Any], key: RequestId | None) -> JSONRPCMessage:
+    params = {"params": body["params"]} if body.get("params") not in (None, []) else {}
+    try:
+        if key is not None:
+            return JSONRPCRequest(jsonrpc="2.0", id=key, method=body["method"], **params)
+        if body.get("id") is None:
+            return JSONRPCNotification(jsonrpc="2.0", method=body["method"], **params)
+    except (ValidationError, TypeError) as error:
+        raise StrayMessage("not a JSON-RPC message") from error
+    raise StrayMessage("a request whose id is neither text nor a whole number")
+
+
+def _empty_error(body: Mapping[str, Any]) -> bool:
+    """Whether the error says nothing beside a result, as where a language writes out every field."""
+    error = body["error"]
+    empty = not error or (isinstance(error, Mapping) and not any(error.values()))
+    return empty and isinstance(body.get("result"), dict)
+
+
+def _error(error: Any, key: RequestId | None, requests: OpenRequests) -> JSONRPCError:
+    if isinstance(error, Mapping):
+        code, text = _whole(error.get("code")), error.get("message")
+        if code is not None and isinstance(text, str):
+            if isinstance(error.get("code"), int):
+                data = ErrorData(code=code, message=text, data=error.get("data"))
+                return JSONRPCError(jsonrpc="2.0", id=key, error=data)
+            return malformed_response(key, text, code, error.get("data"))
+    if not requests.method(key):
+        raise StrayMessage("an error of an odd form, to no request that is open")
+    if not isinstance(error, Mapping):
+        return malformed_response(
+            key, error if isinstance(error, str) and error.strip() else _compact(error)
+        )
+    found = (error[name] for name in _WORDS_OF_ERROR if isinstance(error.get(name), str))
+    text = next((words for words in found if words.strip()), "it refused and gave no reason")
+    code = _whole(error.get("code"))
+    if code is None and error.get("code") not in (None, ""):
+        text += f" (error {_compact(error['code']).strip(chr(34))[:100]})"
+    return malformed_response(key, text, NO_CODE if code is None else code, error.get("data"))
+
+
+def _id(value: Any) -> RequestId | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int | str) else None
+
+
+def _whole(value: Any) -> int | None:
+    """Return a code as a number, also one that is written as text."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 12:
+        return int(value)
+    return None
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    kinds = ((bool, "true or false"), (str, "text"), (int | float, "a number"), (list, "a list"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "something else")
+
+
+def _repeated(value: Any) -> str:
+    return "" if value is None else f": {_compact(value)}"
+
+
+def _compact(value: Any) -> str:
+    """Return a value as JSON, bounded."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError):
+        text = repr(value)
+    return text if len(text) <= 4 * _SHOWN else text[: 4 * _SHOWN] + "…"

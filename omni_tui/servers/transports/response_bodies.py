@@ -1,0 +1,316 @@
+"""The bodies of answers over HTTP: unpacked, bounded, and read before the SDK sees them.
+
+The SDK (2.3.0) reads a body of any length, gives a request up for an event that is no message although
+its answer may follow, waits in vain for an answer whose id it does not know, and puts the words of its
+validator into errors. Here a body is read as one over stdio is, under the same bounds, and only
+messages go on; what is none is told and left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+import httpx2
+from mcp_types import (
+    INVALID_REQUEST,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+    RequestId,
+)
+from pydantic_core import from_json, to_json
+
+from omni_tui.servers.tap import current_call
+from omni_tui.servers.transports.error_codes import as_server_error
+from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, load
+from omni_tui.servers.transports.json_rpc import (
+    MalformedResponse,
+    OpenRequests,
+    StrayMessage,
+    parse_message,
+    unreadable_response,
+)
+
+_EVENTS = "text/event-stream"
+_JSON = "application/json"
+_FRAMING = ("content-length", "content-encoding", "transfer-encoding", "content-type")
+_BREAK = re.compile(rb"\r\n|\r|\n")
+_BOM = b"\xef\xbb\xbf"
+_HEAD = 300
+"""How far into a broken event is looked for whether it is an answer, in bytes."""
+_TOO_LONG = f"it is longer than {MAX_LINE // 2**20} MiB"
+_TOO_LONG_EVENT = f"an event of more than {MAX_LINE // 2**20} MiB was left out"
+
+
+def is_event_stream(response: httpx2.Response) -> bool:
+    """Whether a response is an event stream."""
+    return _kind(response) == _EVENTS
+
+
+def checked_response(
+    request: httpx2.Request, response: httpx2.Response, odd: Callable[[str], None]
+) -> httpx2.Response:
+    """Return a response whose body holds nothing but messages, at most 16 MiB each, unpacked.
+
+    `odd` gets words for whatever was left out. What belongs to no request of ours, and is no stream of
+    the server's own messages, stays as it came: nobody reads it.
+    """
+    if response.status_code not in (HTTPStatus.OK, HTTPStatus.CREATED):
+        return response
+    asked = _asked(request)
+    if asked is None and request.method != "GET":
+        return response
+    reader = _Reader(asked, odd)
+    events = is_event_stream(response)
+    stream = _Events(response, reader) if events else _Whole(response, reader, _kind(response))
+    headers = [(name, value) for name, value in response.headers.multi_items() if name not in _FRAMING]
+    headers.append(("content-type", _EVENTS if events else _JSON))
+    return httpx2.Response(response.status_code, headers=headers, stream=stream, request=request)
+
+
+def _kind(response: httpx2.Response) -> str:
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def _asked(request: httpx2.Request) -> JSONRPCRequest | None:
+    """Return the JSON-RPC request that a POST carries, without its parameters."""
+    if request.method != "POST":
+        return None
+    try:
+        body = from_json(request.content)
+    except (httpx2.RequestNotRead, ValueError):
+        return None
+    if not isinstance(body, dict) or not isinstance(body.get("id"), int | str) or "method" not in body:
+        return None
+    return JSONRPCRequest(jsonrpc="2.0", id=body["id"], method=body["method"])
+
+
+class _Reader:
+    """Reads the messages of one response, whose answer can only be that to the request `asked`."""
+
+    def __init__(self, asked: JSONRPCRequest | None, odd: Callable[[str], None]) -> None:
+        self.key: RequestId | None = None if asked is None else asked.id
+        self.odd = odd
+        self._requests = OpenRequests()
+        if asked is not None:
+            self._requests.asked(asked)
+
+    def messages(self, data: bytes) -> list[JSONRPCMessage]:
+        """Return the messages in `data`. Raises `JunkLine` if it is no JSON."""
+        body = load(data.removeprefix(_BOM))
+        found: list[JSONRPCMessage] = []
+        for each in body if isinstance(body, list) else [body]:
+            try:
+                found.append(parse_message(self._with_id(each), self._requests))
+            except StrayMessage as stray:
+                self.odd(f"left out of an answer: {stray}")
+        return found
+
+    def _with_id(self, body: Any) -> Any:
+        """Return an answer with the id of the one request that it can belong to."""
+        answers = isinstance(body, dict) and "method" not in body and ("result" in body or "error" in body)
+        if self.key is None or not answers or str(body.get("id")) == str(self.key):
+            return body
+        return {**body, "id": self.key}
+
+    def unreadable(self, why: str) -> bytes:
+        """Return the error that the request gets whose answer cannot be read."""
+        assert self.key is not None
+        self.odd(f"an answer could not be read: {why}")
+        return message_line(unreadable_response(self.key, why))
+
+    def refused(self, what: str) -> bytes:
+        """Return the error that the request gets where something else than MCP answered."""
+        error = ErrorData(code=INVALID_REQUEST, message=what)
+        return message_line(JSONRPCError(jsonrpc="2.0", id=self.key, error=error))
+
+
+def message_line(message: JSONRPCMessage) -> bytes:
+    """Return a message as JSON in one line; what cannot be read is also told to the call that waits."""
+    if (
+        isinstance(message, MalformedResponse)
+        and not message.answered
+        and (opening := current_call()) is not None
+    ):
+        opening.words = message.error.message
+    body: dict[str, Any] = {"jsonrpc": "2.0"}
+    if not isinstance(message, JSONRPCNotification):
+        body["id"] = message.id
+    if isinstance(message, JSONRPCRequest | JSONRPCNotification):
+        body["method"] = message.method
+        if message.params is not None:
+            body["params"] = message.params
+    elif isinstance(message, JSONRPCResponse):
+        body["result"] = message.result
+    else:
+        error = message.error if isinstance(message, MalformedResponse) else as_server_error(message.error)
+        body["error"] = {"code": error.code, "message": error.message}
+        if error.data is not None:
+            body["error"]["data"] = error.data
+    return to_json(body)
+
+
+class _Unpacked(httpx2.AsyncByteStream):
+    """The body of a response as it is meant. Its breaking is no end of the connection for the SDK."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """Yield the body in pieces of at most 1 MiB, however much is packed into it."""
+        try:
+            async for piece in self._response.aiter_bytes():
+                yield piece
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            raise httpx2.StreamError(str(error)) from error
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+class _Whole(_Unpacked):
+    """A body that is one answer."""
+
+    def __init__(self, response: httpx2.Response, reader: _Reader, kind: str) -> None:
+        super().__init__(response)
+        self._reader = reader
+        self._kind = kind
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        body = bytearray()
+        async for piece in self._pieces():
+            body += piece
+            if len(body) > MAX_LINE:
+                yield self._reader.unreadable(_TOO_LONG)
+                return
+        yield self._judge(bytes(body))
+
+    def _judge(self, body: bytes) -> bytes:
+        reader = self._reader
+        try:
+            messages = reader.messages(body)
+        except JunkLine as junk:
+            if self._kind in (_JSON, ""):
+                return reader.unreadable(str(junk) if body.strip() else "it is empty")
+            return reader.refused(f"no MCP server answers there, but something with {self._kind[:80]}")
+        answers = [each for each in messages if isinstance(each, JSONRPCResponse | JSONRPCError)]
+        if len(messages) > 1:
+            reader.odd(f"{len(messages) - 1} more messages beside an answer were left out")
+        return message_line(answers[0]) if answers else reader.unreadable("there is no answer in it")
+
+
+class _Events(_Unpacked):
+    """An event stream, event by event; what is complete is not held back."""
+
+    def __init__(self, response: httpx2.Response, reader: _Reader) -> None:
+        super().__init__(response)
+        self._reader = reader
+        self._other: list[bytes] = []
+        self._data: list[bytes] = []
+        self._size = 0
+        self._foreign = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        lines = _Lines()
+        first = True
+        async for piece in self._pieces():
+            ready: list[bytes] = []
+            for line in lines.take(piece):
+                ready += self._take(line.removeprefix(_BOM) if first else line)
+                first = False
+            if ready:
+                yield b"".join(ready)
+            if self._size + lines.size > MAX_LINE + _HEAD:
+                if self._reader.key is None:
+                    self._reader.odd(_TOO_LONG_EVENT)
+                    raise httpx2.StreamError("an event is too long")
+                yield _event([], self._reader.unreadable(_TOO_LONG))
+                return
+        rest = [*self._take(lines.rest()), *self._take(b"")]
+        if rest:
+            yield b"".join(rest)
+
+    def _take(self, line: bytes) -> Iterator[bytes]:
+        """Take one line; yield what may go on."""
+        if not line:
+            yield from self._finish()
+            return
+        name, _, value = line.partition(b":")
+        if not name:
+            yield line + b"\n"  # a comment, as a sign of life
+            return
+        self._size += len(line)
+        if name == b"data":
+            self._data.append(value.removeprefix(b" "))
+            return
+        if name == b"event":
+            self._foreign = value.strip() not in (b"", b"message")
+        self._other.append(line)
+
+    def _finish(self) -> Iterator[bytes]:
+        other, data, foreign = self._other, b"\n".join(self._data), self._foreign
+        had_data = bool(self._data)
+        self._other, self._data, self._size, self._foreign = [], [], 0, False
+        if foreign or not data.strip():
+            if other or had_data:
+                yield _event(other, data)
+            return
+        ready = self._judge(data)
+        for number, text in enumerate(ready):
+            yield _event(other if not number else [], text)
+        if not ready and other:
+            yield _event(other, b"")
+
+    def _judge(self, data: bytes) -> list[bytes]:
+        reader = self._reader
+        if len(data) > MAX_LINE:
+            if reader.key is not None:
+                return [reader.unreadable(_TOO_LONG)]
+            reader.odd(_TOO_LONG_EVENT)
+            return []
+        try:
+            return [message_line(message) for message in reader.messages(data)]
+        except JunkLine as junk:
+            head = data[:_HEAD]
+            if reader.key is not None and b'"jsonrpc"' in head and b'"method"' not in head:
+                return [reader.unreadable(str(junk))]
+            reader.odd(f"an event was left out: {junk}")
+            return []
+
+
+def _event(other: list[bytes], data: bytes) -> bytes:
+    lines = [*other, *(b"data: " + each for each in data.split(b"\n"))]
+    return b"\n".join(lines) + b"\n\n"
+
+
+class _Lines:
+    """Puts lines together from pieces. `size` is the length of the one that is not complete."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+        self._after_return = False
+
+    def take(self, piece: bytes) -> list[bytes]:
+        """Return the lines that are complete now, without their ends."""
+        if self._after_return:
+            piece = piece.removeprefix(b"\n")
+        self._after_return = piece.endswith(b"\r")
+        first, *more = _BREAK.split(piece)
+        self._parts.append(first)
+        self.size += len(first)
+        if not more:
+            return []
+        whole = [b"".join(self._parts), *more[:-1]]
+        self._parts, self.size = [more[-1]], len(more[-1])
+        return whole
+
+    def rest(self) -> bytes:
+        """Return the line that nobody finished."""
+        return b"".join(self._parts)

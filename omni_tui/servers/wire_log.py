@@ -1,0 +1,294 @@
+"""What goes over a server's wire, noted on request: in memory only, bounded, and looked at later.
+
+Noting must cost the connection nothing it could notice: of each frame a bounded copy is taken, without
+encoding it and without a look at what lies beyond the bound. Redacting, laying out and making safe
+is the work of whoever reads (`shown`), in a thread if it is much.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from omni_tui.protocol import SafeText
+from omni_tui.protocol.wire import WireFrame, WireKind
+from omni_tui.security.text import safe, safe_line
+
+if TYPE_CHECKING:
+    from mcp.shared.message import SessionMessage
+
+MAX_FRAMES = 2000
+MAX_KEPT = 4 * 1024 * 1024
+"""Most that is kept of all frames together, in characters."""
+MAX_FRAME = 32 * 1024
+"""Most that is shown of one frame, in characters."""
+PREVIEW = 400
+"""Most that is shown of a frame in the list, in characters."""
+
+_MARGIN = 8 * 1024
+"""Kept beyond what is shown: a secret that crosses the border is recognised by its whole length."""
+_NODE = 8
+"""What a value counts at least, in characters: bounds how many are looked at."""
+_OPEN = 512
+"""Requests that may wait for an answer; of older ones the answer stands without a method."""
+_DEPTH = 40
+
+Redact = Callable[[Any], Any]
+"""Takes secrets out of a JSON value."""
+
+
+@dataclass(slots=True, eq=False)
+class LoggedFrame:
+    """One frame as it was noted."""
+
+    number: int
+    ts: float
+    sent: bool
+    kind: WireKind
+    method: str
+    id: str
+    body: Any
+    kept: int
+    size: int
+    exact: bool
+    cut: bool
+    after_ms: float | None = None
+    lost: bool = False
+
+
+class WireLog:
+    """The frames of one connection, newest last. Off at first; then `note` is not to be called."""
+
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        self.on = False
+        self.dropped = 0
+        self._on_change = on_change
+        self._frames: deque[LoggedFrame] = deque()
+        self._kept = 0
+        self._number = 0
+        self._open: OrderedDict[tuple[bool, str], tuple[str, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def switch(self, on: bool) -> None:
+        """Begin to note frames; or end, and forget them all."""
+        if on == self.on:
+            return
+        self.on = on
+        self._frames.clear()
+        self._open.clear()
+        self._kept = self.dropped = 0
+        self._on_change()
+
+    def note(self, item: SessionMessage | Exception, *, sent: bool, size: int = 0) -> LoggedFrame:
+        """Note a frame. `size` is its length in bytes where the transport knows it."""
+        now = time.time()
+        kind, method, key, body = _parts(item)
+        cutter = _Cutter()
+        kept = cutter.take(body)
+        self._number += 1
+        noted = LoggedFrame(
+            number=self._number,
+            ts=now,
+            sent=sent,
+            kind=kind,
+            method=method,
+            id=key,
+            body=kept,
+            kept=cutter.kept,
+            size=size or cutter.size,
+            exact=bool(size) or not cutter.cut,
+            cut=cutter.cut,
+        )
+        if key and kind == "request":
+            self._open[(sent, key)] = (method, now)
+            if len(self._open) > _OPEN:
+                self._open.popitem(last=False)
+        elif key and (asked := self._open.pop((not sent, key), None)) is not None:
+            noted.method, noted.after_ms = asked[0], (now - asked[1]) * 1000
+        self._add(noted)
+        return noted
+
+    def _add(self, noted: LoggedFrame) -> None:
+        self._frames.append(noted)
+        self._kept += noted.kept
+        while len(self._frames) > MAX_FRAMES or self._kept > MAX_KEPT:
+            self._kept -= self._frames.popleft().kept
+            self.dropped += 1
+
+    def after(self, number: int) -> list[LoggedFrame]:
+        """Return the noted frames with higher numbers, oldest first."""
+        newer: list[LoggedFrame] = []
+        for noted in reversed(self._frames):
+            if noted.number <= number:
+                break
+            newer.append(noted)
+        return newer[::-1]
+
+    def get(self, number: int) -> LoggedFrame | None:
+        """Return one frame, None if it is gone."""
+        place = number - self._frames[0].number if self._frames else -1
+        return self._frames[place] if 0 <= place < len(self._frames) else None
+
+
+def wire_frame(noted: LoggedFrame, redact: Redact) -> WireFrame:
+    """Return a frame as a list shows it."""
+    text = safe_line(frame_json(noted, redact)[: PREVIEW + 1], limit=PREVIEW)
+    return WireFrame(
+        number=noted.number,
+        ts=noted.ts,
+        sent=noted.sent,
+        kind=noted.kind,
+        method=safe_line(str(redact(noted.method)), limit=120),
+        id=safe_line(noted.id, limit=60),
+        size=noted.size,
+        exact=noted.exact,
+        text=text,
+        after_ms=noted.after_ms,
+        cut=noted.cut,
+        lost=noted.lost,
+    )
+
+
+def frame_json(noted: LoggedFrame, redact: Redact, *, indent: int | None = None) -> str:
+    """Return a frame as JSON, as far as it is kept, without its secrets; not made safe to show."""
+    body = redact(noted.body)
+    text = json.dumps(
+        body, ensure_ascii=False, indent=indent, separators=(",", ":") if not indent else None
+    )
+    return text[:MAX_FRAME]
+
+
+def frame_text(noted: LoggedFrame, redact: Redact) -> tuple[SafeText, bool]:
+    """Return a frame laid out to be read, and whether something of it is missing."""
+    text = frame_json(noted, redact, indent=2)
+    return safe(text, limit=2 * MAX_FRAME), noted.cut or len(text) == MAX_FRAME
+
+
+def body(noted: LoggedFrame, redact: Redact) -> dict[str, Any]:
+    """Return a frame as a line of a saved log."""
+    return {
+        "number": noted.number,
+        "ts": noted.ts,
+        "direction": "sent" if noted.sent else "received",
+        "method": redact(noted.method),
+        "size": noted.size,
+        "cut": noted.cut,
+        "lost": noted.lost,
+        "frame": redact(noted.body),
+    }
+
+
+def _parts(item: SessionMessage | Exception) -> tuple[WireKind, str, str, Any]:
+    """Return a message's kind, method and id, and the message as a JSON value (not copied)."""
+    if isinstance(item, Exception):
+        return "broken", type(item).__name__, "", str(item)[: MAX_FRAME + _MARGIN]
+    message: Any = item.message
+    key = getattr(message, "id", None)
+    method = getattr(message, "method", "")
+    body: dict[str, Any] = {"jsonrpc": "2.0"}
+    if key is not None:
+        body["id"] = key
+    if method:
+        body["method"] = method
+        if message.params is not None:
+            body["params"] = message.params
+        return "request" if key is not None else "note", method, _key(key), body
+    error = getattr(message, "error", None)
+    if error is not None:
+        body["error"] = {"code": error.code, "message": error.message}
+        if error.data is not None:
+            body["error"]["data"] = error.data
+        return "error", "", _key(key), body
+    body["result"] = getattr(message, "result", None)
+    return "answer", "", _key(key), body
+
+
+def _key(key: object) -> str:
+    return "" if key is None else str(key)[:200]
+
+
+class _Cutter:
+    """Copies a JSON value up to a bound. `size` counts what the copied part takes as JSON."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.size = 0
+        self.cut = False
+        self._left = MAX_FRAME + _MARGIN
+
+    def take(self, value: Any, depth: int = 0) -> Any:
+        """Return a copy, cut where the bound is reached."""
+        self._spend(_NODE, 0)
+        if isinstance(value, str):
+            return self._text(value)
+        if value is None or isinstance(value, bool):
+            self.size += 5 if value is False else 4
+            return value
+        if isinstance(value, int):
+            if value.bit_length() > 4096:  # writing it out takes time, and Python refuses the longest
+                self.cut = True
+                return "… (a very long number)"
+            self.size += len(str(value))
+            return value
+        if isinstance(value, float):
+            self.size += len(repr(value))
+            return value
+        if depth >= _DEPTH:
+            self.cut = True
+            return "… (nested deeper)"
+        if isinstance(value, dict):
+            return self._table(value, depth)
+        if isinstance(value, list | tuple):
+            return self._list(value, depth)
+        dump = getattr(value, "model_dump", None)
+        return self.take(dump(by_alias=True, exclude_none=True) if dump else repr(value)[:200], depth + 1)
+
+    def _table(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        self.size += 2 + max(0, len(value) - 1)
+        for done, (name, content) in enumerate(value.items()):
+            if self._left <= 0:
+                self.cut = True
+                kept["…"] = f"{len(value) - done} more"
+                break
+            self.size += 1
+            kept[self._text(str(name))] = self.take(content, depth + 1)
+        return kept
+
+    def _list(self, value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
+        kept: list[Any] = []
+        self.size += 2 + max(0, len(value) - 1)
+        for done, content in enumerate(value):
+            if self._left <= 0:
+                self.cut = True
+                kept.append(f"… {len(value) - done} more")
+                break
+            kept.append(self.take(content, depth + 1))
+        return kept
+
+    def _text(self, value: str) -> str:
+        length = len(value)
+        if length <= self._left:
+            self._spend(length, _json_size(value))
+            return value
+        self.cut = True
+        kept = value[: max(0, self._left)]
+        self._spend(max(0, self._left), length + 2)
+        return f"{kept}… ({length - len(kept)} more characters)"
+
+    def _spend(self, characters: int, size: int) -> None:
+        self._left -= characters
+        self.kept += characters
+        self.size += size
+
+
+def _json_size(value: str) -> int:
+    if value.isascii() and value.isprintable() and '"' not in value and "\\" not in value:
+        return len(value) + 2
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

@@ -1,0 +1,87 @@
+"""When a failed call may be sent again: after a failure that surely left nothing behind, or of a tool that
+may be repeated. Never after an answer that says the tool ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from omni_tui.approvals.policy import Origin
+from omni_tui.servers.base import CallError
+from omni_tui.tools.catalogue import Tool
+from omni_tui.tools.rules import ToolRules
+
+UNSENT = 2
+"""Further attempts of an agent's call of which surely nothing ran."""
+CUT = 1
+"""Further attempts of an agent's call that was cut off, of a tool that may be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryBackoff:
+    """How long is waited before each further attempt, in seconds, give or take a quarter."""
+
+    delays: tuple[float, ...] = (0.5, 2.0, 5.0)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+
+    def delay(self, number: int) -> float:
+        """Return the wait before the further attempt of this number, counted from 1."""
+        return self.delays[min(number, len(self.delays)) - 1] * (0.75 + self.random() / 2)
+
+
+@dataclass(slots=True)
+class CallRetries:
+    """What further attempts one call has. `tell` hears of each first: attempt, of how many, delay, why."""
+
+    unsent: int = 0
+    cut: int = 0
+    tell: Callable[[int, int, float, str], None] = lambda *_: None
+    backoff: RetryBackoff = field(default_factory=RetryBackoff)
+    made: int = 0
+
+    def after(self, error: CallError) -> int:
+        """Return how many further attempts there may be in all after such a failure; 0 for none left."""
+        if error.did_not_run:
+            most = self.unsent
+        elif error.answered:
+            most = 0
+        else:
+            most = self.cut
+        return most if self.made < most else 0
+
+    async def wait(self, attempt: int, most: int, why: str) -> None:
+        """Count a further attempt, say so, and wait until it is time."""
+        self.made += 1
+        delay = self.backoff.delay(self.made)
+        self.tell(attempt + 1, attempt + 1 + most - self.made, delay, why)
+        await self.backoff.sleep(delay)
+
+
+def repeatable(tool: Tool, *, allowed: bool) -> bool:
+    """Whether a call of a tool may be made twice though it ran, by what a trusted server says of it."""
+    if not allowed or tool.held or tool.trust != "unchanged":
+        return False
+    idempotent = tool.definition.annotations.get("idempotentHint") is True and tool.risk == "write"
+    return tool.risk == "read" or idempotent
+
+
+def retry_limits(
+    rules: ToolRules, tool: Tool | None, origin: Origin, *, allowed: bool, elsewhere: bool
+) -> tuple[int, int]:
+    """Return how many further attempts a call may have: of one that did not run, and of one that was cut.
+
+    The person's own `[tools.retry]` counts before everything. A call by hand is repeated by hand. With
+    another server to go to (`elsewhere`), no time is lost on one that is not there.
+    """
+    if tool is None:
+        return 0, 0
+    said = rules.retries(tool.server, tool.name)
+    if said is not None:
+        return said, said
+    if origin == "hand":
+        return 0, 0
+    return 0 if elsewhere else UNSENT, CUT if repeatable(tool, allowed=allowed) else 0

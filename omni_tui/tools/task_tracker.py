@@ -1,0 +1,265 @@
+"""Calls that run as tasks: kept in the journal before they are asked after, followed over restarts.
+
+The call was sent once, through the gate, like any other; from then on the server is only asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from omni_tui.approvals.gate import Gate
+from omni_tui.approvals.pins import fingerprint
+from omni_tui.config.spec import ServerSpec
+from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, task_table
+from omni_tui.protocol import Event
+from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.events import CallChanged
+from omni_tui.security.text import safe, safe_line
+from omni_tui.servers import CallError, Connection, Dispatch, RawResult
+from omni_tui.servers.task_poller import PollOptions, TaskPoller
+from omni_tui.servers.task_types import (
+    AnswerInputs,
+    ServerTask,
+    ServerUnavailable,
+    TaskCancelled,
+    TaskClient,
+    refuse_inputs,
+)
+from omni_tui.tools.executor import CallBecameTask, CallOutcome, ToolExecutor
+
+logger = logging.getLogger(__name__)
+
+MAY_BE_HALF_DONE = "What it had done by then is done."
+_UNKNOWN = (
+    "Outcome unknown: the call ran as a task at its server and could not be followed to its end. "
+    "Check with a tool that only reads; do not repeat it."
+)
+"""What a model is told. Such words count as ours, so none of the server's may be among them."""
+LATE = 60.0
+"""Seconds for which a task is asked after once more when its time is up at a restart."""
+ABSENT = 15.0
+"""Seconds after a restart within which a server has to be among those of the configuration."""
+_ELSEWHERE = (
+    "the server is started or reached in another way than when the task began, "
+    "so it was not asked about it; the task may or may not have run"
+)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A task that is followed now. `server_fp` is how its server was reached when the call was sent."""
+
+    dispatch: Dispatch
+    saved: SavedTask
+    server_fp: str
+    follow: TaskPoller
+    began: float
+    spec: ServerSpec | None = None
+    missing_since: float | None = None
+    decider: str = "server"
+    told: tuple[str, str, bool] = ("", "", False)
+
+
+class TaskTracker:
+    """The tasks of one session's calls. `inputs` gives who answers what a call's task asks.
+
+    `listed` says whether a server's tools are known: before that, no result could be checked.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        gate: Gate,
+        executor: ToolExecutor,
+        connection: Callable[[str], Connection],
+        live: Callable[[Event], None],
+        listed: Callable[[str], bool],
+        inputs: Callable[[Dispatch], AnswerInputs] = lambda _dispatch: refuse_inputs,
+    ) -> None:
+        self._journal = journal
+        self._gate = gate
+        self._executor = executor
+        self._connection = connection
+        self._live = live
+        self._listed = listed
+        self._inputs = inputs
+        self._runs: dict[str, _Run] = {}
+        self._parked = False
+
+    # --- from the desk --------------------------------------------------------------------------
+
+    async def follow(self, begun: CallBecameTask) -> CallOutcome:
+        """Keep the task of a call that was just sent, and follow it to its end."""
+        dispatch, task = begun.dispatch, begun.task
+        self._gate.dispatches.close(dispatch)
+        row = self._gate.row(dispatch.call)
+        saved = SavedTask(task.id, time.time(), task.ttl, task.poll)
+        run = self._run(dispatch, task, saved, row.server_fp if row else "", late=0.0)
+        return await self._through(run, self._keep(run, task))
+
+    async def take_up(self, row: CallRow, saved: SavedTask) -> CallOutcome:
+        """Go on following the task of a call from before a restart. Nothing of it is sent again."""
+        # The gate did not make this dispatch, so the tap lets no frame through for it: it is a name.
+        dispatch = Dispatch(row.call, row.attempt, row.server, row.tool, row.args)
+        task = ServerTask(saved.id, "working", poll=saved.poll, ttl=saved.ttl)
+        return await self._through(self._run(dispatch, task, saved, row.server_fp, late=LATE), None)
+
+    def stop(self, call: str, *, decider: str, reason: str) -> bool:
+        """Have a call's task cancelled at its server; its outcome tells the rest. False if it has none."""
+        run = self._runs.get(call)
+        if run is None or self._parked:
+            return False
+        run.decider = decider
+        run.follow.stop(reason)
+        return True
+
+    def back(self, server: str) -> None:
+        """A server is connected again: ask it."""
+        for run in self._runs.values():
+            if run.dispatch.server == server:
+                run.follow.back()
+
+    def park(self) -> None:
+        """Leave everything to the next start: the tasks go on at their servers."""
+        self._parked = True
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _run(
+        self, dispatch: Dispatch, task: ServerTask, saved: SavedTask, server_fp: str, *, late: float
+    ) -> _Run:
+        spec = self._spec(dispatch.server)
+        terms = PollOptions(began=saved.began, limit=spec.task_timeout, each=spec.call_timeout, least=late)
+        follow = TaskPoller(
+            task,
+            terms,
+            verbs=lambda: self._verbs(run),
+            answer=self._inputs(dispatch),
+            told=lambda now, away: self._tell(run, now, away),
+        )
+        began = time.perf_counter() - max(0.0, time.time() - saved.began)
+        run = _Run(dispatch, saved, server_fp, follow, began)
+        self._runs[dispatch.call] = run
+        return run
+
+    def _spec(self, server: str) -> ServerSpec:
+        try:
+            return self._connection(server).spec
+        except KeyError:
+            return ServerSpec(name=server)
+
+    async def _through(self, run: _Run, keeping: asyncio.Future[None] | None) -> CallOutcome:
+        """Follow a task in a task of its own: who waits for it may be cancelled, it ends properly."""
+        work = asyncio.create_task(self._work(run, keeping), name=f"task of {run.dispatch.call}")
+        try:
+            while True:
+                try:
+                    return await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    if self._parked or work.done():
+                        work.cancel()
+                        raise
+                    run.follow.stop("it was cancelled while it ran")
+        finally:
+            if work.done():
+                self._runs.pop(run.dispatch.call, None)
+
+    def _keep(self, run: _Run, task: ServerTask) -> asyncio.Future[None]:
+        """Put the task into the journal. Begun at once, so that no cancellation comes in between."""
+        dispatch, saved = run.dispatch, run.saved
+        event = CallTask(
+            call=dispatch.call,
+            task=safe_line(task.id, limit=80),
+            status=task.status,
+            message=safe_line(task.message, limit=300, joined=True),
+            poll_ms=round((task.poll or 0.0) * 1000),
+            ttl_s=task.ttl,
+            attempt=dispatch.attempt,
+        )
+        return asyncio.ensure_future(
+            self._journal.commit(
+                event, change=lambda tx: task_table.put(tx, dispatch.call, dispatch.attempt, saved)
+            )
+        )
+
+    async def _work(self, run: _Run, keeping: asyncio.Future[None] | None) -> CallOutcome:
+        dispatch = run.dispatch
+        try:
+            if keeping is not None:
+                await keeping
+            end = await self._end(run)
+            if isinstance(end, TaskCancelled):
+                return await self._cancelled(run, end)
+            outcome = await self._executor.settle(dispatch, end, run.began)
+            if outcome.state == "uncertain":
+                return CallOutcome("uncertain", _UNKNOWN, outcome.reason)
+            return outcome
+        except JournalBroken as error:
+            logger.warning("the task of call %s is given up: %s", dispatch.call, error)
+            return CallOutcome("uncertain", _UNKNOWN, "the journal can no longer be written")
+
+    async def _end(self, run: _Run) -> RawResult | CallError | TaskCancelled:
+        try:
+            return await run.follow.run()
+        except (CallError, TaskCancelled) as end:
+            return end
+        except Exception:
+            logger.exception("following the task of call %s broke", run.dispatch.call)
+            return CallError("something went wrong inside Omni TUI; the log has the details", sent=True)
+
+    async def _cancelled(self, run: _Run, end: TaskCancelled) -> CallOutcome:
+        event = CallChanged(
+            call=run.dispatch.call,
+            state="cancelled",
+            decider=run.decider if end.asked else "server",
+            reason=safe(end.what, limit=1000),
+            attempt=run.dispatch.attempt,
+        )
+        await self._gate.finish(run.dispatch, event, "cancelled", b"")
+        words = f"Cancelled: {end.what}." if end.asked else "The server cancelled it."
+        return CallOutcome("cancelled", f"{words} {MAY_BE_HALF_DONE}", end.what)
+
+    def _verbs(self, run: _Run) -> TaskClient:
+        """Return what can be asked now. Raises `ServerUnavailable`; `CallError` where waiting is pointless.
+
+        The id of a task is told to the very server that gave it, and to no other of the same name.
+        """
+        try:
+            connection = self._connection(run.dispatch.server)
+        except KeyError:
+            now = time.monotonic()
+            run.missing_since = run.missing_since or now
+            if now - run.missing_since < ABSENT:
+                raise ServerUnavailable("its server is not there") from None
+            raise CallError(
+                "its server is not configured any more; the task may or may not have run", sent=True
+            ) from None
+        run.missing_since = None
+        verbs = connection.tasks()
+        if not self._listed(run.dispatch.server):
+            raise ServerUnavailable("its tools are not listed yet")
+        if connection.spec is not run.spec:
+            if fingerprint(connection.spec) != run.server_fp:
+                raise CallError(_ELSEWHERE, sent=True, todo="Check with the server first.")
+            run.spec = connection.spec
+            run.follow.adopt(limit=run.spec.task_timeout, each=run.spec.call_timeout)
+        return verbs
+
+    def _tell(self, run: _Run, task: ServerTask, away: bool) -> None:
+        told = (task.status, task.message, away)
+        if told == run.told or task.over:
+            return
+        run.told = told
+        self._live(
+            TaskProgress(
+                call=run.dispatch.call,
+                status=task.status,
+                message=safe_line(task.message, limit=300, joined=True),
+                away=away,
+                ts=time.time(),
+            )
+        )

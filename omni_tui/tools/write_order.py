@@ -1,0 +1,81 @@
+"""Which calls may run at the same time: order for what writes, room for a bounded number.
+
+The calls of one answer go to their servers together if they only read. One that may write waits for
+those that the model wrote before it for the same server, and those behind it wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from omni_tui.tools.rules import ToolRules
+
+
+class OrderPlace:
+    """The place of one call in the order of its answer. To be left, whatever becomes of the call."""
+
+    def __init__(self, lanes: WriteOrder, key: Hashable, *, writes: bool) -> None:
+        self._lanes = lanes
+        self._key = key
+        self.writes = writes
+        self.turn = asyncio.Event()
+
+    def leave(self) -> None:
+        """Let those behind go on. May be called again."""
+        self._lanes._left(self._key, self)
+
+
+class WriteOrder:
+    """The order of calls: places are taken in the order of the answer and come up when they may run."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Hashable, list[OrderPlace]] = {}
+
+    def take(self, key: Hashable, *, writes: bool) -> OrderPlace:
+        """Take the next place. `key` names the answer and the server; others do not wait for it."""
+        place = OrderPlace(self, key, writes=writes)
+        self._waiting.setdefault(key, []).append(place)
+        self._wake(key)
+        return place
+
+    def _left(self, key: Hashable, place: OrderPlace) -> None:
+        line = self._waiting.get(key, [])
+        if place in line:
+            line.remove(place)
+        if line:
+            self._wake(key)
+        else:
+            self._waiting.pop(key, None)
+
+    def _wake(self, key: Hashable) -> None:
+        for number, place in enumerate(self._waiting[key]):
+            if not place.writes or number == 0:
+                place.turn.set()
+            if place.writes:
+                return
+
+
+class ConcurrencyLimits:
+    """How many calls run at the same time: in all, of one server, of the tools that a pattern names."""
+
+    def __init__(self, rules: ToolRules) -> None:
+        self._rules = rules
+        self._all = asyncio.Semaphore(rules.section.concurrency)
+        self._slots: dict[tuple[str, str], asyncio.Semaphore] = {}
+
+    @asynccontextmanager
+    async def of(self, server: str, tool: str) -> AsyncIterator[None]:
+        """Wait for room and keep it. The narrowest is waited for first."""
+        async with AsyncExitStack() as stack:
+            limit = self._rules.limit(server, tool)
+            if limit is not None and limit[1].concurrency is not None:
+                await stack.enter_async_context(self._slot("pattern", limit[0], limit[1].concurrency))
+            most = self._rules.section.server_concurrency
+            await stack.enter_async_context(self._slot("server", server, most))
+            await stack.enter_async_context(self._all)
+            yield
+
+    def _slot(self, kind: str, name: str, most: int) -> asyncio.Semaphore:
+        return self._slots.setdefault((kind, name), asyncio.Semaphore(most))
