@@ -74,7 +74,7 @@ def npm_server() -> Callable[[str], str]:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what is there before the first test out of every collection of garbage, and collect less often."""
+    """Leave what is there before the first test out of every collection of garbage; collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(5000, 20, 20)

@@ -93,7 +93,7 @@ async def test_the_era_is_remembered_and_the_probe_left_out(
 
 
 async def test_a_program_that_ignores_the_probe_costs_its_wait_once(
-    tmp_path: Path, memory: WayFile, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, memory: KnownTransportsFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "DISCOVER_TIMEOUT_SECONDS", 0.3)
     program, heard = tmp_path / "deaf.py", tmp_path / "heard"

@@ -65,7 +65,7 @@ async def test_a_redraw_of_what_has_gone_is_none() -> None:
         await footer.remove()
         soon.ask()
         later: list[int] = []
-        Soon(face.app.main, lambda: later.append(1)).ask()
+        NextFrameCall(face.app.main, lambda: later.append(1)).ask()
         await until(pilot, lambda: bool(later))
         assert drawn == []
 
