@@ -82,10 +82,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many tests run at a time with `-n auto`: more than there are cores, as many tests wait."""
+    """Return how many tests run at a time with `-n auto`: twice as many as cores, as most tests wait."""
     named = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(named) if named.isdigit() else max(1, cores * 3 // 2)
+    return int(named) if named.isdigit() else 2 * cores
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -45,7 +45,7 @@ async def test_posts_that_are_answered_late_hold_nobody_up(tmp_path: Path) -> No
             begun = time.monotonic()
             results = await asyncio.gather(*(servers.call("w", "echo", {"n": n}) for n in range(5)))
             assert [each.structured["arguments"]["n"] for each in results] == list(range(5))
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 30
 
 
 async def test_error_without_an_id_goes_to_the_one_that_waits(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ async def test_restarted_server_is_connected_again_by_itself(tmp_path: Path) -> 
             web.stop()
             begun = time.monotonic()
             assert (await servers.reach("w", "failed")).reason
-            assert time.monotonic() - begun < 2
+            assert time.monotonic() - begun < 20
             with streaming(web.port):
                 await servers.until(lambda: servers.listings.count("w") == 2)
                 assert not (await servers.call("w", "echo")).is_error
