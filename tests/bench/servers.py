@@ -169,7 +169,7 @@ async def measure_calls(folder: Path, rounds: int) -> float:
 async def longest_gap(work: Awaitable[object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the longest time in ms for which the loop did not turn while `work` was done.
 
-    With `time.thread_time` for a clock it is the time that the loop worked itself, however busy the machine.
+    With `time.thread_time` for a clock it is how long the loop itself worked, however busy the machine is.
     """
     worst, stop = 0.0, False
 
