@@ -20,6 +20,7 @@ from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.servers.connect_strategy import ConnectStrategy, TransportChoice
 from omni_tui.servers.connection_context import ConnectionContext, cancelled_by_us, load_session
 from omni_tui.servers.health import ConnectBreaker, ConnectionFailure, ReconnectBackoff
+from omni_tui.servers.listener import notify
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.prompt_resource_types import PromptResourceError
 from omni_tui.servers.server_row import server_changed_event
@@ -300,9 +301,7 @@ class Connection:
             gatekeeper=gatekeeper,
             wire=self.wire,
             followed=self._followed,
-            asker=self._around.asker,
-            on_round=self._around.on_round,
-            on_updated=lambda uri: self._around.on_updated(self.spec.name, uri),
+            listener=self._around.listener,
         )
         try:
             async with self._around.gate.place() as give_back:
@@ -343,15 +342,15 @@ class Connection:
         self._offer = None
         if self._listed:
             self._listed = False
-            self._around.on_gone(self.spec.name)
+            notify(self._around.listener.tools_gone, self.spec.name)
 
     def _on_offer(self, offer: ServerListing) -> None:
         if not self._listed and self._session is not None:
             self.log.note(f"connected, protocol {self._session.protocol}, {len(offer.tools)} tools")
         self._offer, self._listed = offer, True
         self._set_by_offer(offer)
-        self._around.on_tools(self.spec.name, list(offer.tools))
-        self._around.on_offers(self.spec.name, offer.others)
+        notify(self._around.listener.tools_listed, self.spec.name, list(offer.tools))
+        notify(self._around.listener.prompts_and_resources_listed, self.spec.name, offer.others)
 
     def _set_by_offer(self, offer: ServerListing) -> None:
         if offer.trouble:
@@ -421,7 +420,7 @@ class Connection:
         now = self.describe()
         if now != self._told:
             self._told = now
-            self._around.on_event(msgspec.structs.replace(now, ts=time.time()))
+            notify(self._around.listener.server_changed, msgspec.structs.replace(now, ts=time.time()))
 
     def _on_log(self) -> None:
         """Tell of a grown log at most once a second."""
@@ -431,7 +430,7 @@ class Connection:
 
     def _save_log(self) -> None:
         if lines := self.log.unsaved():
-            self._around.on_log(self.spec.name, lines)
+            notify(self._around.listener.log_written, self.spec.name, lines)
 
     def _tell_of_log(self) -> None:
         self._log_timer = None

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from omni_tui.loading import without_collections
-from omni_tui.protocol import Event
 from omni_tui.security.text import safe_line
 from omni_tui.servers.auth import SignIns
-from omni_tui.servers.base import Dispatch, ToolDefinition
+from omni_tui.servers.base import Dispatch
 from omni_tui.servers.connect_strategy import KnownTransportStore
 from omni_tui.servers.health import StartLimiter
+from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.processes import Processes
-from omni_tui.servers.prompt_resource_types import PromptsAndResources
-from omni_tui.servers.server_request_types import OnInputRound, OnServerRequest, refuse_round
 
 if TYPE_CHECKING:
     from omni_tui.servers import mcp_session as live
@@ -32,15 +30,8 @@ class ConnectionContext:
     gate: StartLimiter
     loading: asyncio.Lock
     sign_ins: SignIns
-    on_event: Callable[[Event], None]
-    on_tools: Callable[[str, list[ToolDefinition]], None]
-    on_gone: Callable[[str], None]
-    on_offers: Callable[[str, PromptsAndResources], None] = lambda _server, _offers: None
-    on_updated: Callable[[str, str], None] = lambda _server, _uri: None
-    on_log: Callable[[str, list[bytes | None]], None] = lambda _server, _lines: None
+    listener: ServerListener
     memory: KnownTransportStore | None = None
-    asker: OnServerRequest | None = None
-    on_round: OnInputRound = refuse_round
 
 
 def cancelled_by_us() -> bool:

@@ -26,8 +26,9 @@ from omni_tui.servers.call_results import (
     result_of,
     session_lost_error,
 )
+from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.server_request_responder import ServerRequestResponder, requested_methods
-from omni_tui.servers.server_request_types import HARD_CAP_S, OnInputRound, PausableTimeout, RequestTimeouts
+from omni_tui.servers.server_request_types import HARD_CAP_S, PausableTimeout, RequestTimeouts
 from omni_tui.servers.tap import InFlightCall, Tap
 from omni_tui.servers.task_client import augmentation, raise_if_task
 from omni_tui.servers.transports.factory import Transport
@@ -54,7 +55,7 @@ class CallContext:
     gatekeeper: BearerAuth | None
     answering: ServerRequestResponder
     waits: RequestTimeouts
-    on_round: OnInputRound
+    listener: ServerListener
     note_loss: Callable[[], bool]
     stale: Callable[[], None]
     modern: bool = False
@@ -104,7 +105,7 @@ class DispatchedCall:
             if not opening.rounds:
                 raise
         self._line.tap.repeat(opening)
-        await self._line.on_round(self._dispatch, opening.rounds, ())
+        await self._line.listener.input_round(self._dispatch, opening.rounds, ())
         try:
             return await self._frame(opening)
         except TokenRenewed as refused:  # not the gate's to repeat: it would begin with the first frame
@@ -125,7 +126,7 @@ class DispatchedCall:
         else:
             await asyncio.sleep(min(0.05 * 2**opening.rounds, 2.0))
         self._line.tap.again(opening)
-        await self._line.on_round(self._dispatch, number, requested_methods(requests))
+        await self._line.listener.input_round(self._dispatch, number, requested_methods(requests))
         self._given = InputResponses(inputs, state)
 
     async def _frame(self, opening: InFlightCall) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from omni_tui.servers.health import (
     suggest_longer_timeout,
 )
 from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed
+from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.ping import Ping
 from omni_tui.servers.processes import Processes
@@ -53,12 +54,7 @@ from omni_tui.servers.server_listing import (
 )
 from omni_tui.servers.server_redactor import ServerRedactor
 from omni_tui.servers.server_request_responder import ServerRequestResponder
-from omni_tui.servers.server_request_types import (
-    OnInputRound,
-    OnServerRequest,
-    RequestTimeouts,
-    refuse_round,
-)
+from omni_tui.servers.server_request_types import RequestTimeouts
 from omni_tui.servers.subscriptions import ResourceSubscriptions
 from omni_tui.servers.tap import Tap
 from omni_tui.servers.task_client import SdkTaskClient as TaskVerbs
@@ -97,12 +93,10 @@ class McpSession:
         on_offer: Callable[[ServerListing], None],
         on_beat: Callable[[str, float], None],
         way: TransportChoice,
-        gatekeeper: BearerAuth | None = None,
-        wire: WireLog | None = None,
-        asker: OnServerRequest | None = None,
-        on_round: OnInputRound = refuse_round,
-        followed: dict[str, None] | None = None,
-        on_updated: Callable[[str], None] = lambda _uri: None,
+        gatekeeper: BearerAuth | None,
+        wire: WireLog,
+        followed: dict[str, None],
+        listener: ServerListener,
     ) -> None:
         self._spec = spec
         self._server_log = log
@@ -120,12 +114,12 @@ class McpSession:
             gatekeeper.on_needed = self.leave
             gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
         self._waits = RequestTimeouts()
-        self.follower = ResourceSubscriptions(followed if followed is not None else {}, on_updated)
+        self.follower = ResourceSubscriptions(spec.name, followed, listener)
         secrets = ServerRedactor(spec, (lambda: gatekeeper.sent) if gatekeeper is not None else tuple)
         self._tap = Tap(spec.name, authority, self.leave, wire, secrets=secrets, on_odd=log.note)
         self._answering = ServerRequestResponder(
             spec.name,
-            asker,
+            listener,
             self._waits,
             call=self._tap.sole_open_call,
             roots=roots_callback(spec.roots),
@@ -144,7 +138,7 @@ class McpSession:
             gatekeeper,
             self._answering,
             self._waits,
-            on_round,
+            listener,
             self._note_loss,
             self._relister.changed,
         )

@@ -18,13 +18,13 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.protocol import Event
 from omni_tui.protocol.signin import SignInChanged, SignInPhase
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.auth import browser
 from omni_tui.servers.auth.callback_server import CallbackServer, Redirect, RedirectMismatch, read_redirect
 from omni_tui.servers.auth.sign_in_records import SignInStore
 from omni_tui.servers.auth.urls import SignInError, authorize_problem, same_issuer
+from omni_tui.servers.listener import ServerListener, notify
 
 if TYPE_CHECKING:
     from mcp.shared.auth import AuthorizationCodeResult
@@ -67,7 +67,7 @@ class _Seat:
 
 
 class SignIns:
-    """All sign-ins. `on_event` gets `SignInChanged`, `on_signed_in` the name of a server that can go on.
+    """All sign-ins. The listener gets `SignInChanged`, `on_signed_in` the name of a server that signed in.
 
     Without a `store`, tokens are kept until the app ends. `loading` is held while the SDK is imported.
     """
@@ -75,7 +75,7 @@ class SignIns:
     def __init__(
         self,
         store: SignInStore | None,
-        on_event: Callable[[Event], None],
+        listener: ServerListener,
         on_signed_in: Callable[[str], None],
         *,
         loading: asyncio.Lock | None = None,
@@ -83,7 +83,7 @@ class SignIns:
         deadline: float = DEADLINE,
     ) -> None:
         self._store = store
-        self._on_event = on_event
+        self._listener = listener
         self._on_signed_in = on_signed_in
         self._loading = loading or asyncio.Lock()
         self._clock = clock
@@ -315,7 +315,7 @@ class SignIns:
         now = self._describe(name)
         if now != seat.told:
             seat.told = now
-            self._on_event(msgspec.structs.replace(now, ts=time.time()))
+            notify(self._listener.server_changed, msgspec.structs.replace(now, ts=time.time()))
 
 
 def _phase(account: Account, attempt: _Attempt | None) -> SignInPhase:
