@@ -1,29 +1,35 @@
-"""One configured server: its state, its owner task, and the way to call its tools."""
+"""One configured server: its state, its owner task, and how its tools are called."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import dataclasses
+import importlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from omni_tui.config.server_display import display_command
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
+from omni_tui.loading import without_collections
 from omni_tui.protocol.events import ServerChanged, ServerState
-from omni_tui.security.text import safe
+from omni_tui.security.identifiers import identifier
+from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.activity import Activity
+from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import CallError, Dispatch, RawResult
-from omni_tui.servers.connect_strategy import ConnectStrategy, TransportChoice
-from omni_tui.servers.connection_context import ConnectionContext, cancelled_by_us, load_session
-from omni_tui.servers.health import ConnectBreaker, ConnectionFailure, ReconnectBackoff
-from omni_tui.servers.listener import notify
+from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransportStore, TransportChoice
+from omni_tui.servers.health import ConnectBreaker, ConnectionFailure, ReconnectBackoff, StartLimiter
+from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.log_buffer import ServerLogBuffer
+from omni_tui.servers.processes import Processes
 from omni_tui.servers.prompt_resource_types import PromptResourceError
-from omni_tui.servers.server_row import server_changed_event
+from omni_tui.servers.server_urls import shown_url
 from omni_tui.servers.task_types import ServerUnavailable, TaskClient
 from omni_tui.servers.wire_log import WireLog
 
@@ -32,6 +38,95 @@ if TYPE_CHECKING:
     from omni_tui.servers.prompt_resource_client import PromptResourceClient
     from omni_tui.servers.server_listing import ServerListing
     from omni_tui.servers.subscriptions import ResourceSubscriptions
+
+
+def server_changed_event(
+    spec: ServerSpec,
+    state: ServerState,
+    since: float,
+    trouble: ConnectionFailure,
+    session: live.McpSession | None,
+    offer: ServerListing | None,
+    breaker: ConnectBreaker,
+    *,
+    next_try: float | None,
+    log_lines: int,
+    calls: int,
+    wire: bool,
+) -> ServerChanged:
+    """Return the event that tells of a server; `offer` is None while its tools cannot be called."""
+    up = session is not None and session.ready
+    return ServerChanged(
+        name=spec.name,
+        state=state,
+        since=since,
+        label=identifier(spec.name),
+        transport=session.way.transport if session else spec.transport,
+        target=safe_line(_target(spec), limit=500),
+        source=spec.source,
+        reason=safe(trouble.what, limit=1000),
+        todo=safe(trouble.todo, limit=500),
+        protocol=session.protocol if session and up else "",
+        server_version=session.version if session and up else safe_line(""),
+        tools=len(offer.tools) if offer else 0,
+        prompts=len(offer.others.prompts) if offer else 0,
+        resources=len(offer.others.resources) if offer else 0,
+        latency_ms=offer.latency_ms if offer else None,
+        attempt=0 if up else breaker.attempt,
+        next_try=next_try,
+        breaker=breaker.state,
+        log_lines=log_lines,
+        calls=calls,
+        wire=wire,
+        odd=session.junk if session else 0,
+    )
+
+
+def _target(spec: ServerSpec) -> str:
+    if spec.transport == "memory":
+        return "in this process"
+    if spec.transport == "stdio":
+        return display_command(spec)
+    return shown_url(spec.url)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionContext:
+    """What a connection needs of the world around it; see `Registry`."""
+
+    authority: Callable[[Dispatch], bool]
+    processes: Processes
+    gate: StartLimiter
+    loading: asyncio.Lock
+    sign_ins: SignIns
+    listener: ServerListener
+    memory: KnownTransportStore | None = None
+
+
+def cancelled_by_us() -> bool:
+    """Return whether the running task was cancelled from outside, not by the SDK."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _import_session() -> None:
+    with without_collections():
+        importlib.import_module("omni_tui.servers.mcp_session")
+    for odd in ("\x1b", "\U0001f600\x1b"):  # the first text that is made safe compiles large tables
+        safe_line(odd)
+
+
+async def load_session(lock: asyncio.Lock) -> type[live.McpSession]:
+    """Import the SDK in a thread, the first time: it takes a second of work.
+
+    Under a lock, since importing on the loop what a thread is importing would wait for it there.
+    """
+    async with lock:
+        await asyncio.to_thread(_import_session)
+    from omni_tui.servers.mcp_session import McpSession
+
+    return McpSession
+
 
 _log = logging.getLogger(__name__)
 

@@ -38,10 +38,9 @@ from omni_tui.servers.health import (
     suggest_log,
     suggest_longer_timeout,
 )
-from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed
+from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed, Ping
 from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.log_buffer import ServerLogBuffer
-from omni_tui.servers.ping import Ping
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.prompt_resource_client import PromptResourceClient, log_line
 from omni_tui.servers.roots import roots_callback, set_log_level

@@ -11,8 +11,7 @@ from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers.auth import SignIns, SignInStore
 from omni_tui.servers.base import Dispatch
 from omni_tui.servers.connect_strategy import KnownTransportStore
-from omni_tui.servers.connection import Connection
-from omni_tui.servers.connection_context import ConnectionContext
+from omni_tui.servers.connection import Connection, ConnectionContext
 from omni_tui.servers.health import StartLimiter
 from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.processes import Processes

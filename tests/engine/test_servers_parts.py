@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers.health import ReconnectBackoff, StartLimiter, root_cause
-from omni_tui.servers.list_entries import read_tool
-from omni_tui.servers.list_page import MAX_TOOLS, ListPage
+from omni_tui.servers.list_page import MAX_TOOLS, ListPage, read_tool
 from omni_tui.servers.log_buffer import MAX_BYTES, MAX_LINES, ServerLogBuffer
 from omni_tui.servers.server_urls import is_loopback, shown_url
 from omni_tui.servers.tap import canonical

@@ -10,8 +10,8 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
 from omni_tui.security.identifiers import identifier, is_plain
 from omni_tui.security.text import safe_line
+from omni_tui.servers.connection import server_changed_event
 from omni_tui.servers.health import ConnectBreaker, ConnectionFailure, ReconnectBackoff
-from omni_tui.servers.server_row import server_changed_event
 
 
 @pytest.mark.parametrize(

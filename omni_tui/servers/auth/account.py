@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers.auth import enterprise, sign_in_records
 from omni_tui.servers.auth import oauth_clients as sdk
-from omni_tui.servers.auth.callback_server import PATH
+from omni_tui.servers.auth.browser import PATH
 from omni_tui.servers.auth.fetcher import Fetcher, Resolver, describe_refusal, resolve_host
 from omni_tui.servers.auth.oauth_clients import Challenge
 from omni_tui.servers.auth.sign_in_records import SignInRecord, SignInStore

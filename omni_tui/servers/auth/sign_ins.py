@@ -21,7 +21,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.signin import SignInChanged, SignInPhase
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.auth import browser
-from omni_tui.servers.auth.callback_server import CallbackServer, Redirect, RedirectMismatch, read_redirect
+from omni_tui.servers.auth.browser import CallbackServer, Redirect, RedirectMismatch, read_redirect
 from omni_tui.servers.auth.sign_in_records import SignInStore
 from omni_tui.servers.auth.urls import SignInError, authorize_problem, same_issuer
 from omni_tui.servers.listener import ServerListener, notify
@@ -158,7 +158,7 @@ class SignIns:
         self._tell(spec.name)
         if not former.access_token and not former.refresh_token:
             return f"{spec.name} was not signed in"
-        from omni_tui.servers.auth.revocation import revoke_tokens
+        from omni_tui.servers.auth.oauth_clients import revoke_tokens
 
         told = await revoke_tokens(spec, former)
         end = (

@@ -1,8 +1,8 @@
-"""Reading JSON values as JSON-RPC messages, as servers really write them.
+"""Reads JSON values as JSON-RPC messages, as servers really write them.
 
-A message is read where its meaning is clear. An answer that is none, but names a request of ours that is
-open, becomes the error that this request gets, so that it fails at once with what the server said and
-does not wait for its time-out. Everything else is a `StrayMessage`, which the caller has to report.
+A message is read where its meaning is clear. A malformed answer to an open request becomes the error
+of that request, so that it fails at once with the server's words and does not wait for its time-out.
+Everything else is a `StrayMessage`, which the caller has to report.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 from mcp.shared.dispatcher import coerce_request_id
 from mcp_types import (
+    CONNECTION_CLOSED,
     PARSE_ERROR,
+    REQUEST_TIMEOUT,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -210,3 +212,13 @@ def _compact(value: Any) -> str:
     except (ValueError, TypeError, RecursionError):
         text = repr(value)
     return text if len(text) <= 4 * _SHOWN else text[: 4 * _SHOWN] + "…"
+
+
+AMBIGUOUS = (CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR)
+
+
+def as_server_error(error: ErrorData) -> ErrorData:
+    """Return an error that surely came from the server, so that nobody takes it for one of the SDK's."""
+    if error.code not in AMBIGUOUS:
+        return error
+    return ErrorData(code=NO_CODE, message=f"{error.message} (error {error.code})", data=error.data)

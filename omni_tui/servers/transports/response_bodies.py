@@ -27,12 +27,12 @@ from mcp_types import (
 from pydantic_core import from_json, to_json
 
 from omni_tui.servers.tap import current_call
-from omni_tui.servers.transports.error_codes import as_server_error
 from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, load
 from omni_tui.servers.transports.json_rpc import (
     MalformedResponse,
     OpenRequests,
     StrayMessage,
+    as_server_error,
     parse_message,
     unreadable_response,
 )
