@@ -245,14 +245,14 @@ _LISTEN_STEADY = 60.0
 class ServerListing:
     """What one listing of a server brought. `latency_ms` is the time of the first request.
 
-    `trouble` says in words what was wrong with the listing of the tools, `left_out` which entries of
+    `failure` says in words what was wrong with the listing of the tools, `left_out` which entries of
     its lists are not used, `notes` what else there is to say of a listing that is usable.
     """
 
     tools: list[ToolDefinition] = field(default_factory=list)
     others: PromptsAndResources = field(default_factory=PromptsAndResources)
     latency_ms: float | None = None
-    trouble: str = ""
+    failure: str = ""
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -265,7 +265,7 @@ class ServerListing:
 async def list_all(client: Client, tap: Tap, server: str, timeout: float) -> ServerListing:
     """List what the server says it offers; each kind is asked for once (and once per further page).
 
-    Tools that cannot be listed are `trouble` in the offer; prompts and resources that cannot are
+    Tools that cannot be listed are `failure` in the offer; prompts and resources that cannot are
     counted as none, with a note. Raises `MCPError` only if the connection or its session is gone.
     """
     advertised = client.server_capabilities
@@ -298,18 +298,18 @@ async def _list_tools(client: Client, tap: Tap, server: str, timeout: float, off
         async with asyncio.timeout(timeout):
             await walk.run(lambda params: client.session.list_tools(params=params))
     except TimeoutError:
-        offer.trouble = f"did not answer tools/list within {timeout:g} s"
+        offer.failure = f"did not answer tools/list within {timeout:g} s"
     except MCPError as error:
         if error.code == types.CONNECTION_CLOSED:
             raise
-        offer.trouble = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
+        offer.failure = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
     except (ValidationError, RuntimeError, ValueError) as error:
         _log.info("the tool list of %s breaks the specification: %s", server, error)
-        offer.trouble = "its list of tools breaks the specification"
+        offer.failure = "its list of tools breaks the specification"
     else:
-        offer.trouble = f"its tools cannot be listed: {walk.odd}" if walk.odd and not walk.found else ""
-    if offer.trouble and walk.found:
-        offer.trouble += f"; only the first {len(walk.found)} of its tools are known"
+        offer.failure = f"its tools cannot be listed: {walk.odd}" if walk.odd and not walk.found else ""
+    if offer.failure and walk.found:
+        offer.failure += f"; only the first {len(walk.found)} of its tools are known"
     offer.tools = walk.found
     offer.latency_ms = walk.first_ms
     offer.left_out += walk.left_out

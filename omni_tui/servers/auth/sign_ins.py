@@ -90,7 +90,7 @@ class SignIns:
         self._deadline = deadline
         self._seats: dict[str, _Seat] = {}
 
-    async def gatekeeper(self, spec: ServerSpec) -> BearerAuth | None:
+    async def bearer_auth(self, spec: ServerSpec) -> BearerAuth | None:
         """Return what puts tokens on the requests of a new connection, None for a server without OAuth."""
         if spec.oauth is None:
             return None
@@ -220,8 +220,8 @@ class SignIns:
                 lambda: asyncio.ensure_future(self._answered(attempt)),
             )
             seat.reason = ""
-        except SignInError as trouble:
-            seat.reason = trouble.what + (f". {trouble.todo}" if trouble.todo else "")
+        except SignInError as failure:
+            seat.reason = failure.what + (f". {failure.todo}" if failure.todo else "")
         except Exception as error:  # its text may hold what is secret
             _log.error("the sign-in to %s broke: %s", name, type(error).__name__)
             seat.reason = f"the sign-in broke ({type(error).__name__})"

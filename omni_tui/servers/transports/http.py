@@ -15,7 +15,7 @@ import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.server_urls import is_loopback, shown_url
 from omni_tui.servers.tap import current_call
 from omni_tui.servers.transports.http_client import NOT_SENT, ClientListener, open_client
@@ -87,7 +87,7 @@ class WebTransport(ClientListener):
         self._error: Exception | None = None
         self._status = 0
         self._words = ""
-        self.junk = 0
+        self.invalid_messages = 0
 
     def failed(self, error: httpx2.TransportError) -> None:
         """Take note of a request that broke."""
@@ -111,10 +111,10 @@ class WebTransport(ClientListener):
 
     def odd(self, what: str) -> None:
         """Count something that was no message, and write it into the server's log."""
-        self.junk += 1
-        if self.junk <= _MOST_NOTED:
+        self.invalid_messages += 1
+        if self.invalid_messages <= _MOST_NOTED:
             self._on_odd(what)
-        if self.junk == _MOST_NOTED:
+        if self.invalid_messages == _MOST_NOTED:
             self._on_odd("more of this kind is counted, and not written down")
 
     def why_failed(self) -> ConnectionFailure | None:
@@ -165,6 +165,6 @@ class HttpTransport(WebTransport):
         """Return whether a request names a session of the server."""
         return "mcp-session-id" in request.headers
 
-    def trouble(self) -> ConnectionFailure | None:
+    def failure(self) -> ConnectionFailure | None:
         """Return why the connection could not be made or was lost, as far as HTTP tells."""
         return self.why_failed()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any, cast
@@ -15,8 +16,8 @@ from typing import Any, cast
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.connection_pools import CertificatesUnusable, ProxyUnusable, lease, shown_proxy
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.tap import current_call
 from omni_tui.servers.transports.error_responses import (
     NORMAL,
@@ -122,8 +123,8 @@ NOT_SENT = (
 )
 
 
-class ClientListener:
-    """What a transport hears from its client.
+class ClientListener(ABC):
+    """Receives what happens to the requests of an HTTP client.
 
     `forgotten`: the server said that it does not know our session. `met`: the server has answered once.
     `reads_events`: the transport reads event streams and the bodies of its answers itself.
@@ -133,23 +134,25 @@ class ClientListener:
     met = False
     reads_events = False
 
+    @abstractmethod
     def in_session(self, request: httpx2.Request) -> bool:
         """Return whether a request names a session of the server."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failed(self, error: httpx2.TransportError) -> None:
-        """Take note of a request that broke."""
-        raise NotImplementedError
+        """Note a request that broke."""
 
+    @abstractmethod
     def answered(self, response: httpx2.Response) -> None:
-        """Take note of the head of an answer to a POST."""
-        raise NotImplementedError
+        """Note the head of an answer to a POST."""
 
+    @abstractmethod
     def refused(self, words: str) -> None:
-        """Take note of the words of an error response."""
+        """Note the words of an error response."""
 
+    @abstractmethod
     def odd(self, what: str) -> None:
-        """Take note of something that came and was no message."""
+        """Note something that came and was no message."""
 
 
 class HttpClient(httpx2.AsyncClient):

@@ -2,7 +2,7 @@
 
 A message is read where its meaning is clear. A malformed answer to an open request becomes the error
 of that request, so that it fails at once with the server's words and does not wait for its time-out.
-Everything else is a `StrayMessage`, which the caller has to report.
+Everything else is an `InvalidMessage`, which the caller has to report.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _WITHOUT_RESULT = frozenset({"ping", "logging/setLevel", "resources/subscribe", 
 _WORDS_OF_ERROR = ("message", "msg", "error", "detail", "details", "reason", "description", "title")
 
 
-class StrayMessage(Exception):
-    """Something on the wire that is no message and answers nothing; the text says why."""
+class InvalidMessage(Exception):
+    """Something on the wire that is no JSON-RPC message and answers no request; the text says why."""
 
 
 class MalformedResponse(JSONRPCError):
@@ -76,9 +76,9 @@ class OpenRequests:
 
 
 def parse_message(body: Any, requests: OpenRequests) -> JSONRPCMessage:
-    """Return a JSON value as a message. Raises `StrayMessage`."""
+    """Return a JSON value as a message. Raises `InvalidMessage`."""
     if not isinstance(body, Mapping):
-        raise StrayMessage("not a JSON object")
+        raise InvalidMessage("not a JSON object")
     key = _id(body.get("id"))
     answers = "result" in body or "error" in body
     if "method" in body and not (answers and requests.method(key)):
@@ -86,7 +86,9 @@ def parse_message(body: Any, requests: OpenRequests) -> JSONRPCMessage:
     if body.get("error") is not None and not _empty_error(body):
         return _error(body["error"], key, requests)
     if key is None:
-        raise StrayMessage("a result without the id of a request" if answers else "not a JSON-RPC message")
+        raise InvalidMessage(
+            "a result without the id of a request" if answers else "not a JSON-RPC message"
+        )
     return _result(body, key, requests.method(key))
 
 
@@ -98,7 +100,7 @@ def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMess
     if method in _WITHOUT_RESULT and answers:
         return JSONRPCResponse(jsonrpc="2.0", id=key, result={})
     if not method:
-        raise StrayMessage("an answer without a result, to no request that is open")
+        raise InvalidMessage("an answer without a result, to no request that is open")
     if answers:
         what = f"it answered with {_kind(result)} in place of a result{_repeated(result)}"
         if method == "tools/call":
@@ -140,8 +142,8 @@ def _asking(body: Mapping[str, Any], key: RequestId | None) -> JSONRPCMessage:
         if body.get("id") is None:
             return JSONRPCNotification(jsonrpc="2.0", method=body["method"], **params)
     except (ValidationError, TypeError) as error:
-        raise StrayMessage("not a JSON-RPC message") from error
-    raise StrayMessage("a request whose id is neither text nor a whole number")
+        raise InvalidMessage("not a JSON-RPC message") from error
+    raise InvalidMessage("a request whose id is neither text nor a whole number")
 
 
 def _empty_error(body: Mapping[str, Any]) -> bool:
@@ -160,7 +162,7 @@ def _error(error: Any, key: RequestId | None, requests: OpenRequests) -> JSONRPC
                 return JSONRPCError(jsonrpc="2.0", id=key, error=data)
             return malformed_response(key, text, code, error.get("data"))
     if not requests.method(key):
-        raise StrayMessage("an error of an odd form, to no request that is open")
+        raise InvalidMessage("an error of an odd form, to no request that is open")
     if not isinstance(error, Mapping):
         return malformed_response(
             key, error if isinstance(error, str) and error.strip() else _compact(error)

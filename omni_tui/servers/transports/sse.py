@@ -25,13 +25,18 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest, RequestId
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.server_urls import shown_url
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, encode, parse, read
+from omni_tui.servers.transports.frames import MAX_LINE, encode, parse, read
 from omni_tui.servers.transports.http import WebTransport, checked_url
 from omni_tui.servers.transports.http_client import open_client
 from omni_tui.servers.transports.http_failures import explain_failure, explain_status
-from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests, as_server_error
+from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
+    MalformedResponse,
+    OpenRequests,
+    as_server_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +175,7 @@ async def _beginning(response: httpx2.Response) -> bytes:
 
 def _refusal(status: int, text: bytes) -> types.ErrorData:
     """Return the error for a status; the codes are those of the SDK over streamable HTTP."""
-    with contextlib.suppress(JunkLine):
+    with contextlib.suppress(InvalidMessage):
         message = parse(text)
         if isinstance(message, types.JSONRPCError):
             return message.error
@@ -232,7 +237,7 @@ class SseTransport(WebTransport):
                 endpoint.cancel()
                 raise
             if self._reader.done():
-                raise ConnectionFailed(self.trouble() or _ENDED)
+                raise ConnectionFailed(self.failure() or _ENDED)
             self._outbox = PostWriter(client, address, inward.clone())
             self._stack = stack.pop_all()
         return reader, self._outbox
@@ -242,7 +247,7 @@ class SseTransport(WebTransport):
     ) -> bool | None:
         return await self._stack.__aexit__(kind, error, trace)
 
-    def trouble(self) -> ConnectionFailure | None:
+    def failure(self) -> ConnectionFailure | None:
         """Return why the connection could not be made or ended."""
         if self._fault is not None:
             return self._fault
@@ -269,7 +274,7 @@ class SseTransport(WebTransport):
             await self._read(client, url, endpoint, inward)
             self._fault = _ENDED if endpoint.done() else _ENDED_EARLY
         except ConnectionFailed as error:
-            self._fault = error.trouble
+            self._fault = error.failure
         except httpx2.SSEError as error:
             what = f"it sent an event of more than {MAX_EVENT // 2**20} MiB ({error})"
             self._fault = ConnectionFailure(what, "The server is at fault.")
@@ -283,7 +288,7 @@ class SseTransport(WebTransport):
             self._fault = ConnectionFailure(what, "See the log file.")
         finally:
             if not endpoint.done():
-                endpoint.set_exception(ConnectionFailed(self.trouble() or _ENDED_EARLY))
+                endpoint.set_exception(ConnectionFailed(self.failure() or _ENDED_EARLY))
             if self._outbox is not None:
                 self._outbox.close()
             inward.close()
@@ -325,7 +330,7 @@ class SseTransport(WebTransport):
     async def _take(self, data: str, inward: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         requests = self._outbox.requests if self._outbox is not None else OpenRequests()
         for message in read(data.encode("utf-8", "replace"), requests):
-            if isinstance(message, JunkLine):
+            if isinstance(message, InvalidMessage):
                 self.odd(f"an event was left out: {message}")
                 continue
             if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):

@@ -19,7 +19,7 @@ from omni_tui.config.server_environment import inherited_environment
 from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
 from omni_tui.servers import reaper
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure, suggest_log
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure, suggest_log
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import (
     YIELD_RETRY_S,
@@ -115,7 +115,7 @@ class StdioTransport:
         self._watcher: asyncio.Task[None] | None = None
 
     @property
-    def junk(self) -> int:
+    def invalid_messages(self) -> int:
         """What came on standard output so far that was no message, or an answer of an odd form."""
         return self._reader.odd if self._child else 0
 
@@ -180,7 +180,7 @@ class StdioTransport:
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
 
-    def trouble(self) -> ConnectionFailure | None:
+    def failure(self) -> ConnectionFailure | None:
         """Return why the connection ended, as far as the process tells; valid after leaving."""
         if self._child is None:
             return None
