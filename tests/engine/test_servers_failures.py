@@ -46,7 +46,7 @@ async def test_exit_is_told_with_code_and_last_words(tmp_path: Path) -> None:
 async def test_server_is_started_again_three_times_then_only_by_hand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omni_tui.servers.health._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("omni_tui.servers.reconnect.FIRST_DELAY_S", 0.01)
     async with connected(tmp_path, fault("exits")) as servers:
         await servers.until(lambda: servers.states("exits").count("failed") == 4)
         last = servers.last("exits")
@@ -124,7 +124,7 @@ async def test_call_without_a_connection_was_surely_not_sent(tmp_path: Path) -> 
 async def test_junk_on_standard_output_is_counted(tmp_path: Path) -> None:
     async with connected(tmp_path, fault("junk")) as servers:
         await servers.reach("junk", "idle")
-        assert servers.registry.get("junk").junk == 200
+        assert servers.registry.get("junk").invalid_messages == 200
         assert (await servers.call("junk", "echo", {"a": 1})).structured == {"arguments": {"a": 1}}
 
 

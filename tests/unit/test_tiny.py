@@ -29,6 +29,7 @@ from omni_tui.models.base import (
     ModelEvent,
     ModelReply,
     ModelRequest,
+    Purpose,
     TextPart,
     ThoughtPart,
     ToolCall,
@@ -36,7 +37,6 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.builtin_tool_specs import FIND_TOOLS
 from omni_tui.models.message_history import tool_message
-from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
 from omni_tui.models.tiny import INSTALL, LABEL, TinyModel
 
 FAKE = Path(__file__).with_name("data") / "fake_xllamacpp.py"
@@ -210,10 +210,10 @@ async def test_of_a_call_that_was_not_made_it_makes_nothing_up(machine: Machine)
     assert machine.process.pid is None
 
 
-@pytest.mark.parametrize("role", [PLANNER, WORKER, REPORTER])
-async def test_it_says_that_it_cannot_plan(machine: Machine, role: str) -> None:
+@pytest.mark.parametrize("purpose", ["plan", "task", "report"])
+async def test_it_says_that_it_cannot_plan(machine: Machine, purpose: Purpose) -> None:
     with pytest.raises(ModelError, match="too small to plan") as caught:
-        await hear(machine.model(), ModelRequest((Message("system", f"{role} Do."), *ADD)))
+        await hear(machine.model(), ModelRequest((Message("system", "Do."), *ADD), purpose=purpose))
     assert caught.value.kind == "request"
     assert "another model" in caught.value.todo
     assert machine.process.pid is None
