@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from omni_tui.config.load import LoadedConfig
-from omni_tui.config.problems import problem
-from omni_tui.config.setting_locations import SettingLocations
+from omni_tui.config.problems import SettingLocations, problem
 from omni_tui.protocol.events import Problem
 
 

@@ -1,11 +1,14 @@
 """The shape of a config file. Every section refuses keys it does not know.
 
-A missing key means its default. Times are seconds. What a *reference* is, `references` says.
+A missing key means its default. Times are seconds. For a *reference*, see `config.references`. A *pattern*
+is `SERVER/TOOL`; each half is a name or a glob of `*` and `?`, matched whole and by case.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,9 +17,126 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from omni_tui.config.model_settings import ToolCallingSetting
-from omni_tui.config.references import is_reference
+from omni_tui.config.references import UnresolvedReference, has_reference, is_reference, resolve
 from omni_tui.config.spec import GrantType, IdpToken, LogLevel
-from omni_tui.config.tools_section import Seconds, TaskSeconds, ToolsSection
+
+
+@lru_cache(1024)
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(
+        "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern), re.DOTALL
+    )
+
+
+def matches_glob(pattern: str, name: str) -> bool:
+    """Whether a name is one of those that a glob of `*` and `?` stands for."""
+    return _glob(pattern).fullmatch(name) is not None
+
+
+def matches_tool(pattern: str, server: str, tool: str) -> bool:
+    """Whether a pattern `server/tool` names a tool. The halves are matched apart; nothing is joined."""
+    of_server, _, of_tool = pattern.partition("/")
+    return matches_glob(of_server, server) and matches_glob(of_tool, tool)
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
+
+
+def _pattern(value: str) -> str:
+    server, slash, tool = value.partition("/")
+    if not (server and slash and tool):
+        raise PydanticCustomError(
+            "pattern", "must be SERVER/TOOL; * and ? stand for anything, as in files/*"
+        )
+    return value
+
+
+def _tool(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("pattern", "must be the name of a tool, or a pattern of names")
+    return value
+
+
+def _route(servers: list[str]) -> list[str]:
+    if len(servers) < 2 or len(set(servers)) != len(servers) or not all(servers):
+        raise PydanticCustomError(
+            "pattern", "must name two servers or more, each once, the first choice first"
+        )
+    return servers
+
+
+def _pin(value: str) -> str:
+    server, slash, tool = value.partition("/")
+    if not (server and slash and tool):
+        raise PydanticCustomError("pin", 'must be "server/tool"')
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+ToolName = Annotated[str, AfterValidator(_tool)]
+Route = Annotated[list[str], AfterValidator(_route)]
+
+
+class Section(BaseModel):
+    """Base of all sections: an unknown key is an error, and values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class LimitSection(Section):
+    """`[tools.limits]` for one pattern. `timeout` is seconds without an answer or progress.
+
+    `concurrency` is how many calls of all the tools that the pattern names may run at the same time.
+    """
+
+    timeout: Seconds | None = None
+    concurrency: int | None = Field(default=None, ge=1, le=1000)
+
+
+class ToolsSection(Section):
+    """`[tools]`: limits of calls, and which tools a model is offered.
+
+    `result_limit` is the characters of one result the model gets. Of more than `offered` tools a request
+    carries those that fit what was said; `pinned` ones ("server/tool") are always among them.
+
+    `call_timeout` is how long a server may say nothing, of a call that runs as a task too;
+    `task_timeout` how long a task may take in all. `concurrency` is how many calls may run at the same
+    time, `server_concurrency` how many of one server. `limits` says otherwise for single tools; of the
+    patterns that fit one, the longest counts. `retry` says how often calls may be repeated after a
+    failure that left nothing behind. `routes` names, by a tool's name, the servers that answer for it,
+    in order. Results of tools that only read are kept for `cache_ttl` seconds (0: never), and of those
+    that `cacheable` names.
+    """
+
+    call_timeout: Seconds = 120.0
+    task_timeout: TaskSeconds = 86_400.0
+    result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
+    offered: int = Field(default=40, ge=1, le=126)
+    pinned: list[Annotated[str, AfterValidator(_pin)]] = Field(default=[], max_length=100)
+    concurrency: int = Field(default=16, ge=1, le=1000)
+    server_concurrency: int = Field(default=4, ge=1, le=1000)
+    limits: dict[Pattern, LimitSection] = {}
+    retry: dict[Pattern, Annotated[int, Field(ge=0, le=10)]] = {}
+    routes: dict[ToolName, Route] = {}
+    cacheable: list[Pattern] = []
+    cache_ttl: float = Field(default=300.0, ge=0, le=86_400)
+
+
+def unknown_servers(section: ToolsSection, servers: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield what names a server that is not configured: the key it stands at, and the name or glob."""
+    patterns = [
+        *(("tools.pinned", pattern) for pattern in section.pinned),
+        *(("tools.limits", pattern) for pattern in section.limits),
+        *(("tools.retry", pattern) for pattern in section.retry),
+        *(("tools.cacheable", pattern) for pattern in section.cacheable),
+    ]
+    named = [(where, pattern.partition("/")[0]) for where, pattern in patterns]
+    named += [("tools.routes", server) for route in section.routes.values() for server in route]
+    for where, server in dict.fromkeys(named):
+        if not any(matches_glob(server, name) for name in servers):
+            yield where, server
+
 
 PolicyDecision = Literal["allow", "ask", "deny"]
 AgentMode = Literal["chat", "auto", "orchestrator"]
@@ -54,12 +174,6 @@ def _scope(value: str) -> str:
 
 Reference = Annotated[str, AfterValidator(_reference)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are mistakes, values are not bent into shape."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ModelTable(Section):
@@ -128,6 +242,9 @@ class AgentSection(Section):
     roots: list[Folder] = Field(default=[], max_length=50)
 
 
+OAUTH_SECRETS = ("client_secret", "private_key", "idp_client_secret", "idp_token")
+
+
 class OAuthSection(Section):
     """`[servers.NAME.oauth]`: how to sign in, where the server's own directions are not enough.
 
@@ -151,6 +268,12 @@ class OAuthSection(Section):
     idp_client_secret: Reference = ""
     idp_token: Reference = ""
     idp_token_type: IdpToken = "id_token"
+
+    def secrets(self) -> Iterator[tuple[str, str]]:
+        """Yield the name and value of each secret that is set."""
+        for name in OAUTH_SECRETS:
+            if value := getattr(self, name):
+                yield name, value
 
     @model_validator(mode="after")
     def _fits_together(self) -> OAuthSection:
@@ -219,6 +342,14 @@ class ServerSection(Section):
     log_level: LogLevel = "info"
     sampling: bool = True
     enabled: bool = True
+
+    def secret_settings(self) -> Iterator[tuple[str, str]]:
+        """Yield the key and value of each setting in which a reference counts."""
+        yield from ((f"env.{name}", value) for name, value in self.env.items())
+        yield from ((f"headers.{name}", value) for name, value in self.headers.items())
+        if self.token:
+            yield "token", self.token
+        yield from ((f"oauth.{name}", value) for name, value in self.oauth.secrets())
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> ServerSection:
@@ -309,6 +440,28 @@ class Config(Section):
     tools: ToolsSection = ToolsSection()
     sampling: SamplingSection = SamplingSection()
     memory: MemorySection = MemorySection()
+
+    def secret_settings(self) -> Iterator[tuple[str, str]]:
+        """Yield the key and value of each setting in which a reference counts; empty ones are left out."""
+        if self.model.key:
+            yield "model.key", self.model.key
+        for name, server in self.servers.items():
+            for key, value in server.secret_settings():
+                yield f"servers.{name}.{key}", value
+
+    def references(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield the key of each setting with a reference, and why it does not resolve ("" if it does).
+
+        `LLM_API_KEY` replaces the model's key, so the setting is not needed then.
+        """
+        for key, value in self.secret_settings():
+            if has_reference(value) and not (key == "model.key" and environ.get("LLM_API_KEY")):
+                try:
+                    resolve(value, environ)
+                except UnresolvedReference as error:
+                    yield key, str(error)
+                else:
+                    yield key, ""
 
 
 ASK_FOR_EVERYTHING = PolicySection(chat="ask", auto="ask", orchestrator="ask")

@@ -1,20 +1,34 @@
-"""What is started when a server starts: the very program, and what about it a person should know.
-
-The program is looked up as the system does it when the process is made: `PATH` is that of the server,
-and what is relative begins in the server's own folder.
-"""
+"""What may be told from an address alone. Imports nothing that is heavy."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
-from omni_tui.config.addresses import is_unencrypted
 from omni_tui.config.server_environment import PROXIES, SSH_AGENT
 from omni_tui.config.spec import ServerSpec
+
+
+def is_unencrypted(url: str) -> bool:
+    """Tell whether what is sent to this address crosses a network unencrypted."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return True
+    if parts.scheme.lower() != "http":
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
 
 _LOADS_CODE = re.compile(
     r"(?i)(?:(?:LD|DYLD|GIT|NPM_CONFIG|PIP|UV|DENO|BUN|DOTNET|BASH_FUNC)_\w+"
@@ -161,3 +175,46 @@ def _of_address(spec: ServerSpec) -> Iterator[str]:
         host = ""
     if not host.isascii() or "xn--" in host.lower():
         yield "the host's name has letters that may be mistaken for others"
+
+
+FIRST_START = 180.0
+"""Seconds that such a program may take until it has once been connected."""
+
+_ALWAYS = frozenset({"npx", "pnpx", "bunx", "uvx", "dnx"})
+_WITH_VERB = {
+    "npm": ("exec", "x"),
+    "pnpm": ("dlx", "exec"),
+    "yarn": ("dlx",),
+    "bun": ("x",),
+    "uv": ("run", "tool"),
+    "pipx": ("run",),
+    "deno": ("run",),
+    "docker": ("run", "mcp"),
+    "podman": ("run",),
+    "go": ("run",),
+    "cargo": ("run",),
+    "nix": ("run", "shell", "develop"),
+}
+_THROUGH = frozenset({"env", "nice", "sh", "bash", "zsh", "cmd"})
+_BEFORE_VERB = 6
+_ENDINGS = (".cmd", ".exe", ".bat")
+
+
+def is_package_runner(command: str, args: Sequence[str]) -> bool:
+    """Whether a command may have to download what it starts."""
+    name = PurePath(command.replace("\\", "/")).name.lower()
+    for ending in _ENDINGS:
+        name = name.removesuffix(ending)
+    if name in _ALWAYS:
+        return True
+    if name in _THROUGH:
+        words = [
+            word
+            for arg in args
+            for word in arg.split()
+            if not word.startswith(("-", "/")) and "=" not in word
+        ]
+        return bool(words) and words[0] not in _THROUGH and is_package_runner(words[0], words[1:])
+    verbs = _WITH_VERB.get(name, ())
+    # Options with values may stand before the verb.
+    return name == "nix-shell" or any(arg in verbs for arg in args[:_BEFORE_VERB])

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from types import ModuleType
 
 from omni_tui.loading import without_collections
-from omni_tui.models import _gemini, _openai, _openrouter
+from omni_tui.models import _litellm_patches as patches
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class WorkerJob:
 
     def _start(self) -> None:
         # What is called here is called in a copy of its caller's context, which the task gets a copy of.
-        _openai.ours.set(True)
+        patches.ours.set(True)
         self._task = asyncio.get_running_loop().create_task(self._work)
         self._task.add_done_callback(self._finish)
 
@@ -131,10 +131,10 @@ def ensure_litellm() -> ModuleType:
 
             from omni_tui.models import _exchange
 
-            _gemini.patch_litellm_gemini()
-            _openai.patch_openai_sdk()
+            patches.patch_litellm_gemini()
+            patches.patch_openai_sdk()
             _exchange.patch_httpx()
-            _openrouter.patch_litellm_openrouter()
+            patches.patch_litellm_openrouter()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)

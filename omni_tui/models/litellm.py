@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from omni_tui.config.model_settings import provider_of
-from omni_tui.models._answer_assembler import AnswerAssembler, StreamEnd, judge
+from omni_tui.models._answer_assembler import AnswerAssembler, StreamEnd, Thoughts, judge
 from omni_tui.models._pipe import ENDED, Pipe
 from omni_tui.models._provider_streams import TokenCounts
 from omni_tui.models._worker import WorkerJob, ensure_litellm, the_worker
@@ -35,16 +35,21 @@ from omni_tui.models.base import (
 from omni_tui.models.budget import EXPECTED_OUTPUT, Forecast
 from omni_tui.models.litellm_messages import IMAGE_TOKENS, MOST_IMAGES, to_litellm
 from omni_tui.models.litellm_tools import LiteLLMTools, family_of
-from omni_tui.models.message_history import estimate
-from omni_tui.models.message_order import in_order, is_strict
+from omni_tui.models.message_history import estimate, in_order, is_strict
 from omni_tui.models.model_discovery import LOCAL_BASES, PROVIDER_KEYS, key_in
-from omni_tui.models.model_facts import FREE, facts_of
+from omni_tui.models.model_facts import FREE, FoundWindow, facts_of, look_up
 from omni_tui.models.origin import origin_of, returned, takes_reasoning
 from omni_tui.models.provider_schema import Family
-from omni_tui.models.quirks import InMemoryQuirks, ModelQuirks, QuirkStore, is_about_order, learned
-from omni_tui.models.refused_tools import RefusedTools, is_about_schemas, refused_tools
-from omni_tui.models.thoughts import Thoughts
-from omni_tui.models.window_lookup import FoundWindow, look_up
+from omni_tui.models.quirks import (
+    InMemoryQuirks,
+    ModelQuirks,
+    QuirkStore,
+    RefusedTools,
+    is_about_order,
+    is_about_schemas,
+    learned,
+    refused_tools,
+)
 from omni_tui.protocol.events import Usage
 from omni_tui.resilience.model_errors import FailedRequest, causes, classify_failure, unreadable_answer
 from omni_tui.resilience.overflow import is_by_the_minute, window_in

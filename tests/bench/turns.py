@@ -37,13 +37,13 @@ from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import ModelEvent, ModelRequest, TextPart
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.message_history import estimate
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.bench._chunk_double import word
 from tests.bench.calls import flush
 from tests.bench.context import talk
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import reply
 
 TURN_MS = 3.0
 """Own milliseconds a turn may take on top of LiteLLM, and the flushes that are needed, see `FLUSHES`."""

@@ -21,7 +21,6 @@ from omni_tui.face.keys import check_keys
 from omni_tui.face.saved_theme import load_saved_theme
 from omni_tui.memory import Credentials, ServerLogs, TrustStore, Vault, last_unclean
 from omni_tui.models.base import Message
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import decode_command, decode_event, encode, encode_record
 from omni_tui.protocol import events as e
@@ -30,6 +29,7 @@ from omni_tui.servers.connect_strategy import KnownTransport
 from tests import stored, stored_state
 from tests.engine.orchestra import Box, Players, plan, stage, task
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 from tests.stored_frames import built_in, commands, events, tag, without_added
 
 VERSIONS = stored.versions()

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from omni_tui.agents.system_prompt import system_prompt
 from omni_tui.models import history_from, suggest
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.closed_history import close_history
 from omni_tui.models.message_history import (
     bound,
+    close_history,
     host_result,
     read_result,
     steps_since_user,

@@ -23,10 +23,10 @@ from omni_tui.models.base import (
     ToolSpec,
 )
 from omni_tui.models.message_history import tool_message
-from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.models.text_react import MALFORMED, ActionBuffer, as_text, parse
 from omni_tui.models.tool_calling_mode import InMemoryToolModes, ToolModeModel, leaked
 from omni_tui.protocol.events import Usage
+from tests.scripted_model import Item, ScriptedModel, reply
 
 ADD = ToolSpec("demo__add", "Add numbers", {"type": "object", "properties": {"a": {"type": "number"}}})
 ACTION = '```json\n{"action": "demo__add", "action_input": {"a": 1}}\n```'

@@ -14,9 +14,9 @@ from omni_tui.agents.request_builder import RequestBuilder
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message
 from omni_tui.models.litellm import ASSUMED, ASSUMED_OLLAMA, ASSUMED_OWN, LiteLLMModel
+from omni_tui.models.model_facts import FoundWindow, look_up
 from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.models.window import Window
-from omni_tui.models.window_lookup import FoundWindow, look_up
 from omni_tui.protocol.context import ContextChanged
 from omni_tui.resilience.overflow import window_in
 from tests.engine.agent_host import QUICK, FakeHost
