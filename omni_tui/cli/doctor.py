@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from omni_tui import __version__
-from omni_tui.cli.errors import ExitStatus
-from omni_tui.cli.key_table import key_problems
+from omni_tui.cli.configuration import key_problems
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import print_json, print_result
+from omni_tui.cli.output import ExitStatus, print_json, print_result
 from omni_tui.config.load import LoadedConfig, load_config
 
 LITELLM_VERSION = "1.106.2"

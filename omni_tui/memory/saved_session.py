@@ -11,9 +11,8 @@ from pathlib import Path
 
 from omni_tui.memory.crypto import SealBroken, Vault
 from omni_tui.memory.private_files import FileLock, open_private
-from omni_tui.memory.salvage import readable_copy, rows
+from omni_tui.memory.salvage import readable_copy, rows, wal_state
 from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Transaction, reason
-from omni_tui.memory.wal import wal_state
 from omni_tui.memory.writer import event_count_in_lock
 from omni_tui.protocol import AnyEvent, ProtocolError, decode_event
 

@@ -16,8 +16,7 @@ from typing import Any
 
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault
 from omni_tui.memory.private_files import open_private, private_dir, sync_dir
-from omni_tui.memory.salvage import JournalDamaged, keep_copies, salvage
-from omni_tui.memory.wal import wal_state
+from omni_tui.memory.salvage import JournalDamaged, keep_copies, salvage, wal_state
 
 SCHEMA_VERSION = 2
 

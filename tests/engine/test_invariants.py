@@ -19,7 +19,7 @@ from omni_tui.models.base import ToolCall
 from omni_tui.protocol import LaunchOptions, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.consent import LaunchRead
+from omni_tui.protocol.server_settings import LaunchRead
 from tests.engine.rig import rig
 from tests.scripted_model import ScriptedModel, reply
 

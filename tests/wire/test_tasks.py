@@ -18,7 +18,7 @@ from omni_tui.models.message_history import read_result
 from omni_tui.protocol import AnyEvent, JsonText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.server_requests import AnswerServerRequest, ServerRequestOpened
 from omni_tui.servers import Dispatch, DispatchRefused
 from omni_tui.servers import task_poller as following
