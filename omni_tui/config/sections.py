@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -17,27 +16,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from omni_tui.config.model_settings import ToolCallingSetting
+from omni_tui.config.patterns import matches_glob
 from omni_tui.config.references import UnresolvedReference, has_reference, is_reference, resolve
 from omni_tui.config.spec import GrantType, IdpToken, LogLevel
-
-
-@lru_cache(1024)
-def _glob(pattern: str) -> re.Pattern[str]:
-    return re.compile(
-        "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern), re.DOTALL
-    )
-
-
-def matches_glob(pattern: str, name: str) -> bool:
-    """Whether a name is one of those that a glob of `*` and `?` stands for."""
-    return _glob(pattern).fullmatch(name) is not None
-
-
-def matches_tool(pattern: str, server: str, tool: str) -> bool:
-    """Whether a pattern `server/tool` names a tool. The halves are matched apart; nothing is joined."""
-    of_server, _, of_tool = pattern.partition("/")
-    return matches_glob(of_server, server) and matches_glob(of_tool, tool)
-
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from omni_tui.config.sections import matches_glob, matches_tool
+from omni_tui.config.patterns import matches_glob, matches_tool
 
 if TYPE_CHECKING:
     from omni_tui.config.sections import LimitSection, ToolsSection

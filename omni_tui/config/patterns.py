@@ -1,0 +1,24 @@
+"""Patterns of the configuration: `SERVER/TOOL`, each half a name or a glob of `*` and `?`, by case."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+
+@lru_cache(1024)
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(
+        "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern), re.DOTALL
+    )
+
+
+def matches_glob(pattern: str, name: str) -> bool:
+    """Whether a name is one of those that a glob of `*` and `?` stands for."""
+    return _glob(pattern).fullmatch(name) is not None
+
+
+def matches_tool(pattern: str, server: str, tool: str) -> bool:
+    """Whether a pattern `server/tool` names a tool. The halves are matched apart; nothing is joined."""
+    of_server, _, of_tool = pattern.partition("/")
+    return matches_glob(of_server, server) and matches_glob(of_tool, tool)
