@@ -33,6 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import ModelEvent, ModelRequest, TextPart
 from omni_tui.models.litellm import LiteLLMModel
@@ -92,7 +93,7 @@ class Asked(LiteLLMModel):
     """The real model, which keeps what it gave to LiteLLM. `answer` is what the double is to stream."""
 
     def __init__(self, base: str) -> None:
-        super().__init__("openai/gpt-4o", api_base=base, api_key="sk-bench-0123456789", environ={})
+        super().__init__(ModelSpec("openai/gpt-4o", api_base=base, key="sk-bench-0123456789"), environ={})
         self._base = base
         self.answer = (1, 0)
         self.last: dict[str, Any] = {}

@@ -327,7 +327,7 @@ def test_what_is_known_of_models_is_known(folder: Path, tmp_path: Path) -> None:
     ways = ModelQuirksFile(there.state / "models", lambda: stored_state.NOON + 60)
     assert ways.is_text("ollama/small")
     assert not ways.is_text("openai/gpt-4o")
-    assert ways.habits("openai/gpt-4o") == stored_state.HABITS
+    assert ways.quirks("openai/gpt-4o") == stored_state.HABITS
     book = DailyUsageFile(there.state / "models", lambda: stored_state.NOON)
     book.flush()
     assert (book.today().tokens, book.today().cost) == (1000, 0.25)
