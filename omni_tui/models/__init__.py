@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Model, ModelError
 from omni_tui.models.message_history import history_from
-from omni_tui.models.model_discovery import ModelSuggestion, suggest
+from omni_tui.models.model_discovery import ModelSuggestion, suggest_all
 from omni_tui.models.quirks import QuirkStore
 from omni_tui.models.tool_calling_mode import ToolModeModel, ToolModeStore
 
@@ -20,7 +20,7 @@ __all__ = [
     "ToolModeStore",
     "history_from",
     "make_model",
-    "suggest",
+    "suggest_all",
 ]
 
 OFFLINE_NAMES = frozenset({"", "offline", "offline/rules"})

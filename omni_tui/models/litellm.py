@@ -90,28 +90,19 @@ class LiteLLMModel:
         on_refused: Callable[[str, str, str], None] | None = None,
     ) -> None:
         self._spec = spec
-        self._name = spec.name.strip()
+        self.name = spec.name.strip()
+        self.label = ""
         self._api_base = spec.api_base
         self._environ = environ
         self._first_token_s = spec.timeout or first_token_s
         self._idle_s = spec.timeout or idle_s
         self._known = known or InMemoryQuirks()
-        self._quirks_key = f"{self._name} at {spec.api_base}" if spec.api_base else self._name
-        self._aside = RefusedTools(self._name, on_refused)
-        self._here = origin_of(self._name, provider_of(self._name), spec.api_base)
+        self._quirks_key = f"{self.name} at {spec.api_base}" if spec.api_base else self.name
+        self._aside = RefusedTools(self.name, on_refused)
+        self._here = origin_of(self.name, provider_of(self.name), spec.api_base)
         self._tools: dict[tuple[Family, bool, int], LiteLLMTools] = {}
         self._found: FoundWindow | None = None
         self._looks_left = _LOOKS
-
-    @property
-    def name(self) -> str:
-        """The name it is chosen by."""
-        return self._name
-
-    @property
-    def label(self) -> str:
-        """An ordinary language model needs none."""
-        return ""
 
     def context_window(self) -> int | None:
         """The context window in tokens; None if unknown.
@@ -123,12 +114,12 @@ class LiteLLMModel:
             return self._spec.context
         if self._found is not None:
             return self._found.tokens
-        told = (facts_of(self._name).window, self._quirks.window)
+        told = (facts_of(self.name).window, self._quirks.window)
         return min((tokens for tokens in told if tokens), default=None)
 
     def assumed_window(self) -> int:
         """The context window, in tokens, to assume where it is unknown."""
-        if provider_of(self._name) in _OLLAMA:
+        if provider_of(self.name) in _OLLAMA:
             return ASSUMED_OLLAMA
         return ASSUMED_OWN if self._is_own() else ASSUMED
 
@@ -137,14 +128,14 @@ class LiteLLMModel:
         settled = self._found is not None and self._found.settled
         if self._spec.context is not None or settled or not self._looks_left or not self._is_own():
             return
-        provider = provider_of(self._name)
-        if provider not in FREE and facts_of(self._name).window:
+        provider = provider_of(self.name)
+        if provider not in FREE and facts_of(self.name).window:
             return
         address = self._api_base or self._usual_address(provider)
         if not address:
             return
         key = self._spec.key if _is_private_way(address) else ""
-        found = await look_up(provider, address, self._name.partition("/")[2] or self._name, key=key)
+        found = await look_up(provider, address, self.name.partition("/")[2] or self.name, key=key)
         if found is None:
             self._looks_left -= 1
         else:
@@ -176,11 +167,11 @@ class LiteLLMModel:
     @property
     def takes_images(self) -> bool:
         """Whether images are sent: as the config or LiteLLM's table says, else not."""
-        return bool(facts_of(self._name).images if self._spec.images is None else self._spec.images)
+        return bool(facts_of(self.name).images if self._spec.images is None else self._spec.images)
 
     def _price(self, sent: int, answered: int) -> float | None:
         """Return US dollars for tokens, None if the price is unknown. Models on this machine are free."""
-        known = facts_of(self._name)
+        known = facts_of(self.name)
         asked, told = self._spec.input_price, self._spec.output_price
         asked = known.input_price if asked is None else asked / 1e6
         told = known.output_price if told is None else told / 1e6
@@ -189,7 +180,7 @@ class LiteLLMModel:
         return sent * asked + answered * told
 
     def _is_own(self) -> bool:
-        if provider_of(self._name) in FREE:
+        if provider_of(self.name) in FREE:
             return True
         return bool(self._api_base) and _is_loopback(urlsplit(self._api_base).hostname or "")
 
@@ -235,7 +226,7 @@ class LiteLLMModel:
         return False
 
     def _learn(self, quirks: ModelQuirks) -> None:
-        logger.info("requests to %s take another form from now on: %s", self._name, quirks)
+        logger.info("requests to %s take another form from now on: %s", self.name, quirks)
         self._known.learn(self._quirks_key, quirks)
 
     async def _once(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -262,7 +253,7 @@ class LiteLLMModel:
         except ModelError as error:
             pipe.put(error)
         except Exception as error:
-            logger.info("the request to %s failed", self._name, exc_info=True)
+            logger.info("the request to %s failed", self.name, exc_info=True)
             pipe.put(self._error(error, began=False))
 
     async def _talk(self, request: ModelRequest, pipe: Pipe) -> None:
@@ -286,7 +277,7 @@ class LiteLLMModel:
             failed = self._problem(exchange, collector) or self._error(
                 error, began=collector.began, exchange=exchange
             )
-            logger.info("the request to %s failed: %s", self._name, failed.what, exc_info=True)
+            logger.info("the request to %s failed: %s", self.name, failed.what, exc_info=True)
             failed.usage = self._lost(request, collector, exchange)
             raise failed from error
         finally:
@@ -382,7 +373,7 @@ class LiteLLMModel:
 
     def _arguments(self, request: ModelRequest, provider: str) -> dict[str, Any]:
         arguments: dict[str, Any] = {
-            "model": self._name,
+            "model": self.name,
             "messages": self._messages(request, provider),
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -411,7 +402,7 @@ class LiteLLMModel:
         return to_litellm(
             in_order(request.messages, strict=strict, system=not quirks.no_system),
             provider,
-            self._name,
+            self.name,
             images=self.takes_images,
             here="" if quirks.no_thoughts else self._here,
             reasoning=quirks.reasoning != "drop" and takes_reasoning(provider, self._api_base),
@@ -428,11 +419,11 @@ class LiteLLMModel:
 
     def _provider(self, litellm: ModuleType) -> str:
         try:
-            provider = litellm.get_llm_provider(self._name, api_base=self._api_base or None)[1]
+            provider = litellm.get_llm_provider(self.name, api_base=self._api_base or None)[1]
         except Exception as error:
             raise ModelError(
                 "permanent",
-                f"LiteLLM does not know the provider of {self._name}",
+                f"LiteLLM does not know the provider of {self.name}",
                 todo="write it as provider/model, for example anthropic/claude-sonnet-4-5, or use offline",
             ) from error
         return str(provider)
@@ -467,7 +458,7 @@ class LiteLLMModel:
         problem = exchange.reader.problem if exchange.reader is not None else None
         if problem is None:
             return None
-        place = _host(self._api_base) if self._api_base else self._name.partition("/")[0]
+        place = _host(self._api_base) if self._api_base else self.name.partition("/")[0]
         if problem.kind == "error":
             failure = self._failure(ValueError(problem.words), exchange, cut=collector.began)
             return self._classified(failure._replace(status=problem.status, said=problem.words))
@@ -476,13 +467,13 @@ class LiteLLMModel:
         )
 
     def _failure(self, error: BaseException, exchange: HttpExchange | None, *, cut: bool) -> FailedRequest:
-        provider = self._name.partition("/")[0]
+        provider = self.name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         status = getattr(error, "status_code", None)
         failure = FailedRequest(
             error=error,
             provider=f"{provider} at {place}" if place else provider,
-            model=self._name,
+            model=self.name,
             where=place,
             key_name=(PROVIDER_KEYS.get(provider) or ("",))[0],
             status=status if isinstance(status, int) else None,
@@ -500,7 +491,7 @@ class LiteLLMModel:
     def _error(
         self, error: BaseException, *, began: bool, exchange: HttpExchange | None = None
     ) -> ModelError:
-        provider = self._name.partition("/")[0]
+        provider = self.name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         midway = type(error).__name__ == "MidStreamFallbackError"
         original = getattr(error, "original_exception", None)

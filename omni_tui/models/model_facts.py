@@ -1,6 +1,8 @@
-"""What is known of models without asking anybody: window, prices, pictures, from LiteLLM's own table.
+"""Facts about models: window, prices and images from LiteLLM's table; the window from a local server.
 
-The table is a file of the installed package; reading it imports nothing and takes about 25 ms, once.
+The table is a file of the installed package; reading it imports nothing and takes about 25 ms, once. It
+tells what a model can take; the window it has now is set when a server loads it, and Ollama, LM Studio,
+llama.cpp and vLLM each report that in their own way.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 _FILE = "model_prices_and_context_window_backup.json"
 FREE = frozenset({"ollama", "ollama_chat", "lm_studio", "llamafile", "hosted_vllm"})
-"""Providers that run on a machine of the person's own."""
+"""Providers that run on the person's own machines."""
 
 
 class ModelFacts(msgspec.Struct, frozen=True):
-    """Tokens of the window, US dollars for one token, whether pictures are taken; None is not known."""
+    """Window in tokens, prices in US dollars per token, whether it takes images; None is unknown."""
 
     window: int | None = None
     input_price: float | None = None
@@ -38,7 +40,7 @@ class ModelFacts(msgspec.Struct, frozen=True):
 
 
 class _Entry(msgspec.Struct):
-    # LiteLLM writes words where a number is not known.
+    # LiteLLM writes text where a number is unknown.
     max_input_tokens: Any = None
     max_tokens: Any = None
     input_cost_per_token: Any = None
@@ -52,7 +54,7 @@ _table: dict[str, _Entry] | None = None
 
 
 def facts_of(name: str) -> ModelFacts:
-    """Return what is known of a model by LiteLLM's name for it; all None for one that is not listed."""
+    """Return the facts of a model by LiteLLM's name; all None if it is not listed."""
     table = _read()
     entry = table.get(name) or table.get(name.partition("/")[2])
     if entry is None or entry.mode not in (None, "chat", "completion", "responses"):
@@ -101,7 +103,7 @@ _LEAST = 256
 
 
 class FoundWindow(NamedTuple):
-    """A window that a server told. It is `settled` where the model is loaded with just that."""
+    """A window that a server reports. It is `settled` if the model is loaded with it."""
 
     tokens: int
     settled: bool
@@ -110,11 +112,11 @@ class FoundWindow(NamedTuple):
 async def look_up(
     provider: str, address: str, model: str, *, key: str = "", timeout_s: float = TIMEOUT_S
 ) -> FoundWindow | None:
-    """Return the window of a model as its server tells it, None if it does not tell. Never raises.
+    """Return the window that a model's server reports, None if it reports none. Never raises.
 
-    Nobody is asked but servers that run on machines of people's own, and who speaks OpenAI's protocol.
+    Asks only local model servers and servers of OpenAI's protocol.
     """
-    server = _Server(address, key)
+    server = ModelServer(address, key)
     ways = _LOOKUPS.get(provider, ())
     try:
         async with asyncio.timeout(timeout_s):
@@ -130,18 +132,18 @@ async def look_up(
     return None
 
 
-# --- each server's way ------------------------------------------------------------------------
+# --- how each server reports it ---------------------------------------------------------------
 
 
-async def _ollama(server: _Server, model: str) -> FoundWindow | None:
-    """Ask what it is loaded with, else what its Modelfile sets; the model's own maximum is not used."""
+async def _ollama(server: ModelServer, model: str) -> FoundWindow | None:
+    """Return the loaded window, else the one in its Modelfile; the model's maximum is not used."""
     running = await server.json("/api/ps")
     for entry in _entries(running, "models"):
         names = {entry.get("name"), entry.get("model")}
         if names & {model, f"{model}:latest"} and (tokens := _count(entry.get("context_length"))):
             return FoundWindow(tokens, settled=True)
     if not isinstance(running.get("models"), list):
-        return None  # This is not Ollama; what follows would be taken for a request of ours.
+        return None  # This is not Ollama.
     told = await server.json("/api/show", {"model": model})
     set_to = re.search(r"^num_ctx\s+\"?(\d+)", str(told.get("parameters", "")), re.MULTILINE)
     if set_to and (tokens := _count(int(set_to[1]))):
@@ -149,7 +151,7 @@ async def _ollama(server: _Server, model: str) -> FoundWindow | None:
     return None
 
 
-async def _lm_studio(server: _Server, model: str) -> FoundWindow | None:
+async def _lm_studio(server: ModelServer, model: str) -> FoundWindow | None:
     told = await server.json(f"/api/v0/models/{quote(model)}")
     if tokens := _count(told.get("loaded_context_length")):
         return FoundWindow(tokens, settled=True)
@@ -158,7 +160,7 @@ async def _lm_studio(server: _Server, model: str) -> FoundWindow | None:
     return None
 
 
-async def _lm_studio_new(server: _Server, model: str) -> FoundWindow | None:
+async def _lm_studio_new(server: ModelServer, model: str) -> FoundWindow | None:
     for entry in _entries(await server.json("/api/v1/models"), "models"):
         if model not in (entry.get("key"), entry.get("id")):
             continue
@@ -171,7 +173,7 @@ async def _lm_studio_new(server: _Server, model: str) -> FoundWindow | None:
     return None
 
 
-async def _llama_cpp(server: _Server, model: str) -> FoundWindow | None:
+async def _llama_cpp(server: ModelServer, model: str) -> FoundWindow | None:
     told = await server.json("/props")
     settings = told.get("default_generation_settings")
     inner = settings.get("n_ctx") if isinstance(settings, dict) else None
@@ -179,8 +181,8 @@ async def _llama_cpp(server: _Server, model: str) -> FoundWindow | None:
     return FoundWindow(tokens, settled=True) if tokens else None
 
 
-async def _listed(server: _Server, model: str) -> FoundWindow | None:
-    """Read the list of models in OpenAI's shape, where vLLM and many proxies write the window."""
+async def _listed(server: ModelServer, model: str) -> FoundWindow | None:
+    """Read OpenAI's list of models, where vLLM and many proxies report the window."""
     return _in_list(_entries(await server.json("/v1/models"), "data"), model)
 
 
@@ -194,8 +196,8 @@ def _in_list(entries: list[dict[str, Any]], model: str) -> FoundWindow | None:
     return None
 
 
-async def _unknown(server: _Server, model: str) -> FoundWindow | None:
-    """Ask a server that only says that it speaks OpenAI's protocol: its list tells whose it is."""
+async def _unknown(server: ModelServer, model: str) -> FoundWindow | None:
+    """Ask any server of OpenAI's protocol; the owner in its list tells which server it is."""
     entries = _entries(await server.json("/v1/models"), "data")
     if (found := _in_list(entries, model)) is not None:
         return found
@@ -206,7 +208,7 @@ async def _unknown(server: _Server, model: str) -> FoundWindow | None:
     return None
 
 
-_Lookup = Callable[["_Server", str], Awaitable[FoundWindow | None]]
+_Lookup = Callable[["ModelServer", str], Awaitable[FoundWindow | None]]
 _OWNERS: Mapping[str, tuple[_Lookup, ...]] = {
     "llamacpp": (_llama_cpp,),
     "organization_owner": (_lm_studio, _lm_studio_new),
@@ -236,8 +238,11 @@ def _count(value: object) -> int:
 # --- HTTP -------------------------------------------------------------------------------------
 
 
-class _Server:
-    def __init__(self, address: str, key: str) -> None:
+class ModelServer:
+    """Asks a model server for JSON; answers have at most `largest` bytes."""
+
+    def __init__(self, address: str, key: str = "", *, largest: int = _LARGEST) -> None:
+        self._largest = largest
         parts = urlsplit(address if "//" in address else f"http://{address}")
         self._secure = parts.scheme == "https"
         self._host = parts.hostname or "127.0.0.1"
@@ -246,7 +251,7 @@ class _Server:
         self._key = key
 
     async def json(self, path: str, body: object = None) -> dict[str, Any]:
-        """Ask for a JSON object. Raises `OSError`, `ValueError`."""
+        """Return a JSON object. Raises `OSError`, `ValueError`."""
         value = json.loads(await self._ask(path, None if body is None else json.dumps(body).encode()))
         if not isinstance(value, dict):
             raise ValueError("not an object")
@@ -254,22 +259,24 @@ class _Server:
 
     async def _ask(self, path: str, body: bytes | None) -> bytes:
         secure = await asyncio.to_thread(ssl.create_default_context) if self._secure else None
-        reader, writer = await asyncio.open_connection(self._host, self._port, ssl=secure, limit=_LARGEST)
+        reader, writer = await asyncio.open_connection(
+            self._host, self._port, ssl=secure, limit=self._largest
+        )
         try:
             writer.write(self._head(path, body) + (body or b""))
             await writer.drain()
             answer = bytearray()
-            while len(answer) <= _LARGEST and (piece := await reader.read(65_536)):
+            while len(answer) <= self._largest and (piece := await reader.read(65_536)):
                 answer += piece
         finally:
             writer.close()
         head, found, rest = bytes(answer).partition(b"\r\n\r\n")
-        if not found or len(answer) > _LARGEST or head.split(b" ", 2)[1:2] != [b"200"]:
+        if not found or len(answer) > self._largest or head.split(b" ", 2)[1:2] != [b"200"]:
             raise ValueError("no answer to that")
         return _unchunked(rest) if b"transfer-encoding: chunked" in head.lower() else rest
 
     def _head(self, path: str, body: bytes | None) -> bytes:
-        # HTTP/1.0, so that the answer ends with the connection.
+        # HTTP/1.0: the answer ends with the connection.
         lines = [
             f"{'GET' if body is None else 'POST'} {self._path}{path} HTTP/1.0",
             f"Host: {self._host}:{self._port}",

@@ -1,4 +1,9 @@
-"""Results quoted in an answer: whole up to a limit, and what became of calls that gave none."""
+"""The built-in model without a language model: rules that match words to tools. No key, no network.
+
+It calls the tools that the words name, asks where something is missing or unclear, quotes results, and
+names the words that decided in its thoughts. Asked for a plan, it splits the request at "and" and "then".
+The same conversation gives the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +56,7 @@ _FAILED = {
 
 
 def quotes(results: Sequence[Message]) -> list[str]:
-    """Quote what succeeded, whole up to a limit; nothing is retold."""
+    """Quote each successful result, up to a limit."""
     out: list[str] = []
     for message in results:
         status, text = read_result(message.text)
@@ -65,7 +70,7 @@ def quotes(results: Sequence[Message]) -> list[str]:
 
 
 def failures(results: Sequence[Message]) -> list[str]:
-    """Say of each call that did not succeed what became of it, in words and with what was told."""
+    """Return what became of each call that did not succeed, with its text."""
     out: list[str] = []
     for message in results:
         status, text = read_result(message.text)
@@ -105,7 +110,7 @@ _HOW = (
 
 
 def plan_draft(system: str, messages: Sequence[Message]) -> str:
-    """Return what the rules answer when they are asked for a plan: a plan, or words why there is none."""
+    """Return the plan as JSON, or an answer that says why there is none."""
     asked = [message.text for message in messages if message.role == "user"]
     last = asked[-1] if asked else ""
     if last.startswith("[failed:"):
@@ -119,13 +124,13 @@ def plan_draft(system: str, messages: Sequence[Message]) -> str:
 
 
 def _is_reply(messages: Sequence[Message]) -> bool:
-    """Whether the last thing said to the rules is about a draft of theirs."""
+    """Whether the last message answers a plan of the rules."""
     before = messages[-2] if len(messages) > 1 else None
     return before is not None and before.role == "assistant" and before.text.startswith('{"analysis"')
 
 
 def _tools(system: str) -> Iterator[tuple[str, ToolSpec]]:
-    """Yield the tools of a planner's prompt by their keys; a JSON object stands for each on its line."""
+    """Yield the key and spec of each tool in a planner's prompt, one JSON object a line."""
     for line in system.splitlines():
         if not line.startswith('{"tool"'):
             continue
@@ -135,7 +140,7 @@ def _tools(system: str) -> Iterator[tuple[str, ToolSpec]]:
             continue
         key = str(value["tool"])
         server, _, name = key.partition("/")
-        # Without arguments: whether they are all given is seen when the task is worked on.
+        # Without arguments: the task asks for them.
         yield key, ToolSpec(f"{server}__{name}", str(value.get("does", "")), {"type": "object"})
 
 
@@ -152,7 +157,7 @@ def _planned(request: str, tools: dict[str, ToolSpec]) -> str:
                 return _json(answer=_why_not(clause, step, tools))
             found[-1].append((clause, keys[step.tool.name]))
     if _chained(found) or len(found) > _MAX_PHASES or max(map(len, found)) > _MAX_IN_PHASE:
-        # One task: its parts hand results on, or are too many.
+        # One task, since its parts pass results on or are too many.
         used = list(dict.fromkeys(tool for phase in found for _, tool in phase))
         return _draft([[_task("a", request, used)]])
     numbers = iter(range(1, 100))
@@ -198,7 +203,7 @@ def _json(**value: Any) -> str:
 
 
 def second_try(messages: Sequence[Message]) -> str:
-    """Return what is said when a task is tried again, "" if it is not: the rules have one way only."""
+    """Return the answer to a task that is tried again, "" if it is not: the rules cannot do better."""
     said = [message.text for message in messages if message.role == "user"]
     if len(said) < 2:
         return ""
@@ -207,7 +212,7 @@ def second_try(messages: Sequence[Message]) -> str:
 
 
 def report(messages: Sequence[Message]) -> str:
-    """Return the report of records: what became of each task, and its result as it was told."""
+    """Return the report on a plan: the state and the result of each task."""
     text = messages[-1].text if messages else ""
     try:
         records = json.loads(text.partition("\n")[2])
@@ -223,7 +228,7 @@ def report(messages: Sequence[Message]) -> str:
 
 
 def _closed(text: str) -> str:
-    """Close a code block that was cut, so that it does not take in what follows."""
+    """Close a code block that was cut off."""
     open_ = ""
     for fence in _FENCE.findall(text):
         open_ = "" if open_ and len(fence) >= len(open_) else open_ or fence
@@ -242,7 +247,7 @@ _HELP = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _RuleReply:
-    """What is answered: a true thought, a text, calls."""
+    """An answer of the rules: thought, text and calls."""
 
     thought: str = ""
     text: str = ""
@@ -250,27 +255,20 @@ class _RuleReply:
 
 
 class OfflineModel:
-    """Answers by rules. `request.tools` is all it knows of the world."""
+    """Answers by rules, from the messages and tools of the request alone."""
+
+    name = NAME
+    label = LABEL
 
     def __init__(self) -> None:
         self._planner = RequestInterpreter(())
 
-    @property
-    def name(self) -> str:
-        """The name it is chosen by."""
-        return NAME
-
-    @property
-    def label(self) -> str:
-        """What must be said about it wherever it speaks."""
-        return LABEL
-
     def context_window(self) -> int | None:
-        """No limit."""
+        """Return None: there is no limit."""
         return None
 
     def forecast(self, request: ModelRequest) -> Forecast:
-        """Rules use nothing that a budget is about."""
+        """Return zero: rules use no tokens."""
         return Forecast(0, 0)
 
     def count(self, request: ModelRequest) -> int:
@@ -278,7 +276,7 @@ class OfflineModel:
         return estimate(request.messages)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Answer in small pieces, yielding to the loop between them."""
+        """Answer in small pieces, and let other tasks run between them."""
         say = self._decide(request)
         for piece in _pieces(say.thought):
             yield ThoughtPart(piece)
@@ -295,7 +293,7 @@ class OfflineModel:
             return _RuleReply(text=plan_draft(system, messages))
         if system.startswith(REPORTER):
             return _RuleReply(text=report(messages))
-        # Rules that match words would take the host's own tools for a server's.
+        # Matching words would confuse the built-in tools with a server's.
         tools = tuple(tool for tool in request.tools if tool.name not in BUILTIN_TOOL_NAMES)
         if self._planner.tools != tools:
             self._planner = RequestInterpreter(tools)
@@ -305,7 +303,7 @@ class OfflineModel:
 
 
 def decide(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleReply:
-    """Return what the rules say next in a conversation."""
+    """Return the next answer of the rules in a conversation."""
     exchanges = _exchanges(messages)
     if not exchanges:
         return _RuleReply(text="Say what you want to do.")
@@ -334,7 +332,7 @@ def decide(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleRep
 
 
 def _on_task(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleReply:
-    """Return what the rules say next on a task of a plan; whoever reads it is told if it failed."""
+    """Return the next answer on a task of a plan; it says if the task failed."""
     if again := second_try(messages):
         return _RuleReply(text=again)
     say = decide(planner, messages)
@@ -348,7 +346,7 @@ def _on_task(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleR
 
 
 def _exchanges(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
-    """Return what the person said, each with everything that followed it."""
+    """Return each message of the person with everything that followed it."""
     found: list[tuple[str, list[Message]]] = []
     for message in messages:
         if message.role == "user":
@@ -361,7 +359,7 @@ def _exchanges(messages: Sequence[Message]) -> list[tuple[str, list[Message]]]:
 def _pending(
     planner: RequestInterpreter, before: Sequence[tuple[str, list[Message]]]
 ) -> ClarifyingQuestion | None:
-    """Work out which question the last exchange left open, by going through the ones before it again."""
+    """Return the question that the last exchange left open, found by replaying the ones before it."""
     pending: ClarifyingQuestion | None = None
     for text, tail in before:
         step = planner.answer(pending, text) if pending is not None and not declines(text) else None
@@ -380,7 +378,7 @@ def _pending(
 
 
 def _told(planner: RequestInterpreter, steps: Sequence[Interpretation], request: str) -> _RuleReply:
-    """Say what steps come to: calls only if every one of them is a call."""
+    """Turn steps into an answer: calls only if every step is a call."""
     thoughts: list[str] = []
     for step in steps:
         if isinstance(step, InterpretedCall | ClarifyingQuestion) and step.because:
@@ -464,7 +462,7 @@ def _pieces(text: str) -> list[str]:
 
 
 def _reply(request: ModelRequest, say: _RuleReply) -> ModelReply:
-    # Ids count on from the conversation, so that the same conversation gives the same ids.
+    # Ids continue from the conversation: the same conversation gives the same ids.
     made = sum(len(message.calls) for message in request.messages)
     calls = tuple(
         ToolCall(f"offline_{made + at}", each.tool.name, json.dumps(each.arguments, ensure_ascii=False))

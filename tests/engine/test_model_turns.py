@@ -284,7 +284,7 @@ async def test_switching_the_model_in_mid_session_uses_its_own_settings(tmp_path
         two = session.model()
         assert isinstance(two, ModelChain)
         assert isinstance(two.first, ToolModeModel)
-        assert (two.context_window(), two.first.way) == (1234, "text")
+        assert (two.context_window(), two.first.mode) == (1234, "text")
         three = running.engine.make_model("hosted_vllm/three")
         assert isinstance(three, ToolModeModel)
         wanted = three.forecast(ModelRequest((Message(role="user", text="x" * 4_000),)))

@@ -202,7 +202,7 @@ async def test_a_provider_that_refuses_tools_is_asked_in_text_at_once() -> None:
     assert inner.requests[0].tools == (ADD,)
     assert inner.requests[1].tools == ()
     assert told == ["its provider says that it takes no tools"]
-    assert model.way == "text"
+    assert model.mode == "text"
     await collect(model)
     assert inner.requests[2].tools == ()
     assert inner.closed == 3
@@ -238,7 +238,7 @@ async def test_a_leak_in_the_middle_of_an_answer_is_a_cut_and_then_text() -> Non
     with pytest.raises(ModelError) as error:
         await collect(model)
     assert error.value.kind == "cut"
-    assert model.way == "text"
+    assert model.mode == "text"
 
 
 @pytest.mark.parametrize(
