@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from omni_tui.approvals import UserError
 from omni_tui.memory.private_files import open_private, private_dir
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import wire_log as m
 from omni_tui.protocol.events import CommandDone, FileSaved
 from omni_tui.protocol.wire_log import WireRead, WireText

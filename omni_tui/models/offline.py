@@ -26,6 +26,7 @@ from omni_tui.models._request_interpreter import (
 )
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
+    TASK_FAILED,
     Message,
     ModelEvent,
     ModelReply,
@@ -37,8 +38,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import Forecast
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
-from omni_tui.models.message_history import estimate, read_result
-from omni_tui.models.prompt_markers import FAILED, PLANNER, REPORTER, WORKER
+from omni_tui.models.message_history import estimate, result_text
 from omni_tui.protocol.events import Usage
 
 _MAX_QUOTE = 4_000
@@ -59,10 +59,9 @@ def quotes(results: Sequence[Message]) -> list[str]:
     """Quote each successful result, up to a limit."""
     out: list[str] = []
     for message in results:
-        status, text = read_result(message.text)
-        if status in _FAILED:
+        if message.status in _FAILED:
             continue
-        name = bare(message.name) or "The tool"
+        text, name = result_text(message), bare(message.name) or "The tool"
         out.append(
             f"`{name}` answered:\n\n{_fenced(text)}" if text.strip() else f"`{name}` answered nothing."
         )
@@ -73,10 +72,10 @@ def failures(results: Sequence[Message]) -> list[str]:
     """Return what became of each call that did not succeed, with its text."""
     out: list[str] = []
     for message in results:
-        status, text = read_result(message.text)
-        if status in _FAILED:
+        if message.status in _FAILED:
+            text = result_text(message)
             said = f":\n\n{_fenced(text)}" if text.strip() else "."
-            out.append(f"`{bare(message.name) or 'The call'}` {_FAILED[status]}{said}")
+            out.append(f"`{bare(message.name) or 'The call'}` {_FAILED[message.status]}{said}")
     return out
 
 
@@ -208,7 +207,7 @@ def second_try(messages: Sequence[Message]) -> str:
     if len(said) < 2:
         return ""
     first = said[1].partition("\n")[0].partition(": ")[2]
-    return f"{FAILED} {first} (The rules have no other way.)"
+    return f"{TASK_FAILED} {first} (The rules have no other way.)"
 
 
 def report(messages: Sequence[Message]) -> str:
@@ -289,15 +288,15 @@ class OfflineModel:
     def _decide(self, request: ModelRequest) -> _RuleReply:
         system = next((m.text for m in request.messages if m.role == "system"), "")
         messages = [m for m in request.messages if m.role != "system"]
-        if system.startswith(PLANNER):
+        if request.purpose == "plan":
             return _RuleReply(text=plan_draft(system, messages))
-        if system.startswith(REPORTER):
+        if request.purpose == "report":
             return _RuleReply(text=report(messages))
         # Matching words would confuse the built-in tools with a server's.
         tools = tuple(tool for tool in request.tools if tool.name not in BUILTIN_TOOL_NAMES)
         if self._planner.tools != tools:
             self._planner = RequestInterpreter(tools)
-        if system.startswith(WORKER):
+        if request.purpose == "task":
             return _on_task(self._planner, messages)
         return decide(self._planner, messages)
 
@@ -324,7 +323,7 @@ def decide(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleRep
         return _RuleReply(text=_help(planner.tools))
     if len(rounds) >= len(groups):
         return _RuleReply(text="\n\n".join(quotes(results)))
-    previous = read_result(results[-1].text)[1] if results else ""
+    previous = result_text(results[-1]) if results else ""
     steps = [planner.resolve(clause, previous) for clause in groups[len(rounds)]]
     said = _told(planner, steps, text)
     before = "\n\n".join(quotes(results))
@@ -339,7 +338,7 @@ def _on_task(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleR
     results = [message for message in messages if message.role == "tool"]
     if say.calls or (results and not failures(results)):
         return say
-    return _RuleReply(say.thought, f"{FAILED} {say.text}")
+    return _RuleReply(say.thought, f"{TASK_FAILED} {say.text}")
 
 
 # --- the conversation -------------------------------------------------------------------------
