@@ -66,9 +66,10 @@ class Section(BaseModel):
 
 
 class LimitSection(Section):
-    """`[tools.limits]` for one pattern. `timeout` is seconds without an answer or progress.
+    """`[tools.limits]` for one pattern.
 
-    `concurrency` is how many calls of all the tools that the pattern names may run at the same time.
+    `timeout`: seconds without an answer or progress. `concurrency`: the most calls of all matching tools at
+    the same time.
     """
 
     timeout: Seconds | None = None
@@ -76,18 +77,15 @@ class LimitSection(Section):
 
 
 class ToolsSection(Section):
-    """`[tools]`: limits of calls, and which tools a model is offered.
+    """`[tools]`: limits of calls, and the tools of a request.
 
-    `result_limit` is the characters of one result the model gets. Of more than `offered` tools a request
-    carries those that fit what was said; `pinned` ones ("server/tool") are always among them.
-
-    `call_timeout` is how long a server may say nothing, of a call that runs as a task too;
-    `task_timeout` how long a task may take in all. `concurrency` is how many calls may run at the same
-    time, `server_concurrency` how many of one server. `limits` says otherwise for single tools; of the
-    patterns that fit one, the longest counts. `retry` says how often calls may be repeated after a
-    failure that left nothing behind. `routes` names, by a tool's name, the servers that answer for it,
-    in order. Results of tools that only read are kept for `cache_ttl` seconds (0: never), and of those
-    that `cacheable` names.
+    `result_limit`: the characters of one result that a model gets. With more than `offered` tools, a
+    request carries the best matches; `pinned` tools are always among them. `call_timeout`: how long a
+    server may be silent, also for a task; `task_timeout`: the whole time of a task. `concurrency`: calls at
+    the same time; `server_concurrency`: those of one server. `limits` overrides this for single tools; the
+    longest matching pattern counts. `retry`: how often a call may be repeated after a failure without
+    effect. `routes`: by a tool's name, the servers that can answer, in order. Results of read-only and
+    `cacheable` tools are kept for `cache_ttl` seconds (0: never).
     """
 
     call_timeout: Seconds = 120.0
@@ -105,7 +103,7 @@ class ToolsSection(Section):
 
 
 def unknown_servers(section: ToolsSection, servers: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield what names a server that is not configured: the key it stands at, and the name or glob."""
+    """Yield the key and the name or glob of each setting that matches no configured server."""
     patterns = [
         *(("tools.pinned", pattern) for pattern in section.pinned),
         *(("tools.limits", pattern) for pattern in section.limits),
@@ -158,13 +156,11 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class ModelTable(Section):
-    """`[models."NAME"]`: what is set for one model; a key that is missing is as `[model]` has it.
+    """`[models."NAME"]`: the settings of one model; missing keys are those of `[model]`.
 
-    `timeout` is how long a silence is borne, before the first word and between two. `tools` says how
-    tools are offered: "native" in the provider's own way, "text" as words and one JSON action, "none"
-    not at all; "auto" finds out. `images`: whether it takes pictures, where that is not known. Prices
-    are US dollars for a million tokens, where they are not known. `context` is its window in tokens,
-    where it is not known or should not be used whole.
+    `timeout`: how long the model may be silent. `tools`: the tool-calling mode: "native", "text" (one JSON
+    action in the answer), "none", or "auto" to find out. `images`: whether it takes images. Prices are US
+    dollars per million tokens. `context`: the context window in tokens, if unknown or to limit it.
     """
 
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -181,10 +177,10 @@ class ModelTable(Section):
 
 
 class ModelSection(ModelTable):
-    """`[model]`: which language model answers, by LiteLLM's names; "offline" is the built-in rules.
+    """`[model]`: the language model, by LiteLLM's name; "offline" is the built-in rules.
 
-    `fallbacks` are asked in their order when it cannot answer. Of the rest, temperature, max_tokens,
-    top_p and timeout count for every model; key and api_base for those of the same provider.
+    `fallbacks` are asked in order when it cannot answer. temperature, max_tokens, top_p and timeout hold
+    for every model; key and api_base for those of the same provider.
     """
 
     name: str = Field(default=OFFLINE, min_length=1)
@@ -192,10 +188,9 @@ class ModelSection(ModelTable):
 
 
 class BudgetSection(Section):
-    """`[budget]`: tokens and US dollars that may be used in a turn, a session, a day; 0 is no limit.
+    """`[budget]`: the most tokens and US dollars of a turn, a session, a day; 0 is no limit.
 
-    A request that would pass one of them is not sent. A day is one of this machine's calendar, over
-    all sessions.
+    A request that would exceed one is not sent. A day is a local calendar day, over all sessions.
     """
 
     turn_tokens: int = Field(default=0, ge=0)
@@ -207,11 +202,10 @@ class BudgetSection(Section):
 
 
 class AgentSection(Section):
-    """`[agent]`: how the agent works. `max_steps` bounds the model requests of one turn.
+    """`[agent]`: how the agent works. `max_steps`: the most model requests of one turn.
 
-    `roots` are the folders that servers are told of when they ask where they may work. For plans of the
-    orchestrator: `parallel` tasks at once, `max_requests` of all its agents together, `max_minutes` of
-    work (waiting for the person does not count).
+    `roots`: the folders that servers get as MCP roots. For plans of the orchestrator: `parallel` tasks at
+    the same time, `max_requests` of all its agents, `max_minutes` of work (without waiting for the person).
     """
 
     mode: AgentMode = "chat"
@@ -227,12 +221,12 @@ OAUTH_SECRETS = ("client_secret", "private_key", "idp_client_secret", "idp_token
 
 
 class OAuthSection(Section):
-    """`[servers.NAME.oauth]`: how to sign in, where the server's own directions are not enough.
+    """`[servers.NAME.oauth]`: how to sign in, if the server's metadata is not enough.
 
-    `issuer` names the authorisation server that may be asked; without it, the MCP server's metadata
-    does. Without a `client_id` the client registers itself, or is its `client_metadata_url`.
-    `callback_port` 0 takes any free port. With `grant = "cross_app"` the identity provider of a company
-    (`idp_*`) vouches for the person; `idp_token` is the person's token there, of the kind `idp_token_type`.
+    `issuer` is the authorisation server to use; by default the MCP server's metadata names it. Without a
+    `client_id` the client registers itself or uses its `client_metadata_url`. `callback_port` 0 is any free
+    port. With `grant = "cross_app"` a company's identity provider (`idp_*`) signs the person in;
+    `idp_token` is the person's token there, of type `idp_token_type`.
     """
 
     grant: GrantType = "authorization_code"
@@ -297,10 +291,10 @@ class OAuthSection(Section):
 
 
 class ServerSection(Section):
-    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to.
+    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url`.
 
-    `inherit` names further variables of the environment that its program gets (see `config.inherit`).
-    With `tasks = false` it is not told that it may answer a call with a task.
+    `inherit` names more environment variables for its program (see `config.server_environment`). With
+    `tasks = false` the server is not offered to answer calls with tasks.
     """
 
     command: str = ""
@@ -356,8 +350,8 @@ class ServerSection(Section):
 class PolicySection(Section):
     """`[policy]`: what each mode does with a call: "allow", "ask" or "deny".
 
-    `orchestrator` is for the calls of a plan's agents; unless given, it is what `auto` is. `plan`:
-    whether a plan of the orchestrator waits for the person before anything of it is done.
+    `orchestrator` is for the calls of a plan's agents, by default that of `auto`. `plan`: whether a plan
+    waits for the person before it is carried out.
     """
 
     chat: PolicyDecision = "ask"
@@ -367,11 +361,11 @@ class PolicySection(Section):
 
     @property
     def of_plans(self) -> PolicyDecision:
-        """What is done with a call of a plan's agent."""
+        """The decision for calls of a plan's agents."""
         return self.auto if self.orchestrator is None else self.orchestrator
 
     def decisions(self) -> dict[str, PolicyDecision]:
-        """Return every decision by its key, with what is not given as it works out."""
+        """Return every decision by its key, defaults filled in."""
         return {
             "chat": self.chat,
             "auto": self.auto,
@@ -387,11 +381,10 @@ class UiSection(Section):
 
 
 class SamplingSection(Section):
-    """`[sampling]`: answers of the model that servers ask for; each is asked about first.
+    """`[sampling]`: model answers that servers ask for; the person approves each request.
 
-    `model` answers (the session's own, unless given). `max_tokens` bounds one answer, `session_tokens`
-    all of a session, what is sent and what is answered. With `review` an answer is shown before the
-    server gets it.
+    `model` answers, by default the session's. `max_tokens` limits one answer, `session_tokens` the input
+    and output of a session. With `review` the answer is shown before the server gets it.
     """
 
     enabled: bool = True
@@ -402,7 +395,7 @@ class SamplingSection(Section):
 
 
 class MemorySection(Section):
-    """`[memory]`: where sessions are kept; this version knows one place."""
+    """`[memory]`: where sessions are stored; there is one kind of store."""
 
     store: Literal["sqlite"] = "sqlite"
 
