@@ -140,10 +140,10 @@ def test_no_way_back_shows_a_program_of_the_system_in_the_place_of_the_projects(
 @pytest.mark.parametrize("command", ["/proc/self/cwd/tool", "/proc/self/cwd/../tool", "/dev/fd/3"])
 def test_a_path_that_means_another_file_to_each_process_is_said(tmp_path: Path, command: str) -> None:
     said = program_warnings(ServerSpec(name="x", command=command, cwd=str(tmp_path)), [])
-    assert any("another file for each process" in words for words in said)
+    assert any("a different file for each process" in words for words in said)
 
 
 def test_modules_of_the_projects_folder_are_said(tmp_path: Path) -> None:
     spec = ServerSpec(name="x", command="python3", args=("-m", "server"), cwd=str(tmp_path))
-    assert any("takes modules" in words for words in program_warnings(spec, [tmp_path]))
-    assert not any("takes modules" in words for words in program_warnings(spec, [tmp_path / "other"]))
+    assert any("loads modules" in words for words in program_warnings(spec, [tmp_path]))
+    assert not any("loads modules" in words for words in program_warnings(spec, [tmp_path / "other"]))
