@@ -11,9 +11,9 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from omni_tui.face.form.arguments_form import CHECK_DELAY
-from omni_tui.face.form.checkboxes import CheckboxBar
-from omni_tui.face.form.limits import limit_problems
+from omni_tui.face.form.checks import limit_problems
 from omni_tui.face.form.model import FormModel
+from omni_tui.face.form.rows import CheckboxBar
 from omni_tui.face.screens.elicitation import ElicitationScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
 from omni_tui.protocol.commands import CheckArguments

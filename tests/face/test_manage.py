@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from omni_tui.face import actions
-from omni_tui.face.form.rows import FormRow
+from omni_tui.face.form.server_fields import FormRow
 from omni_tui.face.panes.servers import ServerRows
 from omni_tui.face.screens.confirm import ConfirmScreen
 from omni_tui.face.screens.server_form import ServerFormScreen
