@@ -9,7 +9,7 @@ from omni_tui.face.actions import Action
 from omni_tui.face.input_order import OrderedInputApp
 from omni_tui.face.messages import SelectServer
 from omni_tui.protocol.commands import ReconnectServer
-from omni_tui.protocol.server_management import DisableServer, EnableServer
+from omni_tui.protocol.server_settings import DisableServer, EnableServer
 
 if TYPE_CHECKING:
     from omni_tui.face.overview import Overview

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from omni_tui.memory import call_table
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from tests.engine.orchestra import Box, Players, Stage, plan, put, refuse, stage, task
 from tests.lengths import some
+from tests.scripted_model import reply
 
 ALLOW = '[policy]\nplan = "allow"\n[agent]\nparallel = 2\n'
 ASK = "[agent]\nparallel = 2\n"

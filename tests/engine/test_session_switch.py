@@ -16,11 +16,11 @@ from omni_tui.face.event_pump import EventPump, FacePort
 from omni_tui.face.port import CommandError
 from omni_tui.memory import Journal, JournalBroken, new_session_id, session_path
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 E = TypeVar("E")
 WRITE = ToolCall("w", "demo__write_note", '{"name": "a", "text": "x"}')

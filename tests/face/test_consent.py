@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from omni_tui.face.screens.trust import TrustServerScreen, launch_lines
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
-from omni_tui.protocol.consent import LaunchRead
 from omni_tui.protocol.events import ServerChanged
+from omni_tui.protocol.server_settings import LaunchRead
 from tests.face import scenario
 from tests.face.conftest import Face, arm, until
 from tests.lengths import some

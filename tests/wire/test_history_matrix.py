@@ -9,10 +9,10 @@ import pytest
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.models.base import Message, ModelError, TextPart, ThoughtPart, ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol.events import AnswerDelta, ThoughtDelta
 from tests.engine.agent_host import QUICK, FakeHost, call, no_sleep, play, until
 from tests.lengths import some
+from tests.scripted_model import ScriptedModel, reply
 from tests.wire.double import Say, double
 from tests.wire.judges import WIRES
 from tests.wire.litellm_fixtures import MARKS, warm

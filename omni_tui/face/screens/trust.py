@@ -29,7 +29,7 @@ from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView, wrap
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
-from omni_tui.protocol.consent import LaunchRead
+from omni_tui.protocol.server_settings import LaunchRead
 
 if TYPE_CHECKING:
     from omni_tui.face.port import Port

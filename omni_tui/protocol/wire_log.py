@@ -1,4 +1,7 @@
-"""What the engine tells of a server's settings and of its wire. All of it is redacted and safe to show."""
+"""The wire log of a server: the frames that are recorded, and the commands that record and read them.
+
+All text is redacted and safe to show.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,8 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Reply
-from omni_tui.protocol.server_settings import ServerSettings
+from omni_tui.protocol.base import Command, Reply
 from omni_tui.protocol.text import SafeText
-from omni_tui.protocol.values import Problem
 
 WireKind = Literal["request", "answer", "error", "note", "broken"]
 
@@ -55,25 +56,28 @@ class WireText(Reply, frozen=True):
     cut: bool = False
 
 
-class ServerRead(Reply, frozen=True):
-    """A server's settings. `revision` names what stands in the config file now, "" if nothing does.
+class SetWireLog(Command, frozen=True):
+    """Begin or end to note what goes over a server's wire. Ending forgets what was noted."""
 
-    `fixed` says why they cannot be changed here, "" if they can; `unsaved` why they can be changed for
-    this session only, "" if the person's config file may hold them.
-    """
-
-    name: str
-    settings: ServerSettings
-    revision: str = ""
-    fixed: SafeText = SafeText("")
-    unsaved: SafeText = SafeText("")
+    server: str
+    on: bool
 
 
-class ServerChecked(Reply, frozen=True):
-    """What is wrong with settings; `where` is the setting's name, or `env.NAME` and `headers.NAME`.
+class ReadWire(Command, frozen=True):
+    """Ask for `WireRead`: the noted frames after a number, oldest first, as many as fit."""
 
-    `warnings` are worth telling and stand in nobody's way.
-    """
+    server: str
+    after: int = 0
 
-    problems: tuple[Problem, ...]
-    warnings: tuple[Problem, ...] = ()
+
+class ReadWireFrame(Command, frozen=True):
+    """Ask for `WireText`: one noted frame, as far as it was kept."""
+
+    server: str
+    number: int
+
+
+class SaveWire(Command, frozen=True):
+    """Write all that is noted to a new file that only this person can read; answered by `FileSaved`."""
+
+    server: str
