@@ -190,7 +190,7 @@ class StdioTransport:
             )
         if self._death is None:
             return None
-        words = self._server_log.last_words
+        words = self._server_log.exit_reason
         how = f"exited with code {self._death}"
         if self._death < 0:
             how = f"was ended by {_signal_name(-self._death)}"
