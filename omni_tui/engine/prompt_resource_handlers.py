@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.file_writer import write_new_file
 from omni_tui.models.attachments import QuotedResource
 from omni_tui.models.base import Image
 from omni_tui.models.images import MOST, image_from
-from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import prompts_and_resources as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
 from omni_tui.security.identifiers import identifier
