@@ -9,8 +9,7 @@ import pytest
 from textual import constants
 from textual.pilot import Pilot
 
-from omni_tui.face.app import OmniApp
-from omni_tui.face.options import FaceOptions
+from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.protocol import AnyEvent
 from tests.face.fake import FakeClock, FakeLink
 from tests.face.scenario import NOW
