@@ -324,6 +324,14 @@ class OmniApp(OrderedInputApp):
 
         self.push_screen(ConfirmScreen(safe_line(question), safe_line(detail, limit=600), yes), then)
 
+    def show_help(self) -> None:
+        """Show every key of the current pane and of the app."""
+        from omni_tui.face.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            current = self.main.current
+            self.push_screen(HelpScreen(current, self.main.pane(current).HELP, self.keymap))
+
     def open_palette(self, text: str = "") -> None:
         """Open the command palette with `text` typed into it."""
         from textual.command import CommandPalette

@@ -109,6 +109,10 @@ class Shell(Protocol):
         """Send one of `face.messages` to the app."""
         ...
 
+    def show_help(self) -> None:
+        """Show every key of the current pane and of the app."""
+        ...
+
     def open_palette(self, text: str = "") -> None:
         """Open the command palette with `text` typed into it."""
         ...

@@ -17,11 +17,7 @@ DOUBLE_PRESS_S = 2.0
 
 def show_help(shell: Shell, _argument: str) -> None:
     """Show every key of the current pane and of the app."""
-    from omni_tui.face.screens.help import HelpScreen
-
-    if not isinstance(shell.screen, HelpScreen):
-        main = shell.main
-        shell.show(HelpScreen(main.current, main.pane(main.current).HELP, shell.keymap))
+    shell.show_help()
 
 
 def show_palette(shell: Shell, _argument: str) -> None:
