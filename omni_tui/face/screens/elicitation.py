@@ -13,11 +13,9 @@ from textual.widgets import Static
 
 from omni_tui.face.approval.server_request_card import PendingRequestItem, chip, quoted_lines
 from omni_tui.face.form.arguments_form import ArgumentsForm
-from omni_tui.face.form.checkboxes import CheckboxRow, fits_checkboxes
 from omni_tui.face.form.checks import limits_check
-from omni_tui.face.form.field_rows import FieldRow
-from omni_tui.face.form.model import FormDraft
-from omni_tui.face.form.nodes import ArrayNode, Node
+from omni_tui.face.form.model import ArrayNode, FormDraft, Node
+from omni_tui.face.form.rows import CheckboxRow, FieldRow, fits_checkboxes
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text

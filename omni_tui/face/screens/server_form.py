@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face.form.controls import ChoicePicked, MoreLinesNeeded
-from omni_tui.face.form.rows import FormRow
 from omni_tui.face.form.server_fields import (
     FIELDS,
+    FormRow,
     field_texts,
     problem_field,
     read_pairs,
