@@ -18,7 +18,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
 from omni_tui.face.keys import check_keys
-from omni_tui.face.saved_theme import load_saved_theme
+from omni_tui.face.themes import load_saved_theme
 from omni_tui.memory import Credentials, ServerLogs, TrustStore, Vault, last_unclean
 from omni_tui.models.base import Message
 from omni_tui.protocol import commands as c

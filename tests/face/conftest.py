@@ -12,9 +12,8 @@ from textual.css.model import RuleSet
 from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
-from omni_tui.face.app import OmniApp
+from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.face.approval.arming import Arming
-from omni_tui.face.options import FaceOptions
 from omni_tui.protocol import AnyEvent
 from tests.face.fake import FakeClock, FakeLink
 from tests.face.scenario import NOW
