@@ -310,10 +310,9 @@ class ServersPane(SignInActions, Pane):
         if self.chosen is not None:
             from omni_tui.face.screens.trust import TrustServerScreen
 
-            app = self.app
             shell = shell_of(self)
-            screen = TrustServerScreen(self.chosen.name, shell.clock, shell.stillness)
-            app.push_screen(screen)
+            name = self.chosen.name
+            self.app.push_screen(TrustServerScreen(name, shell.port, shell.clock, shell.stillness))
 
     def action_server_edit(self) -> None:
         """Open the form with the chosen server's settings."""
