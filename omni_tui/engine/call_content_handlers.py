@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.file_writer import write_new_file
 from omni_tui.memory import call_table
-from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import FileSaved, PartKind, TextPage
 from omni_tui.security.text import safe, safe_json, safe_line

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from omni_tui.approvals import COVERS, UserError
+from omni_tui.approvals import COVERS
 from omni_tui.engine.call_content_handlers import CallContentHandlers
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.fanout import EventBuffer
@@ -29,7 +29,7 @@ from omni_tui.engine.wire_log_handlers import WireLogHandlers
 from omni_tui.memory import JournalBroken, list_sessions
 from omni_tui.models.attachments import with_attachments
 from omni_tui.models.base import ModelError
-from omni_tui.protocol import AnyCommand, AnyEvent
+from omni_tui.protocol import AnyCommand, AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, CommandFailed, SessionsListed
 from omni_tui.security.text import safe

@@ -7,9 +7,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.file_opener import FileOpener
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import media as m
 from omni_tui.security.text import safe_line
 from omni_tui.tools.media_types import MediaCheck, check_media, file_suffix

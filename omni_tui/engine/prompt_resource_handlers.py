@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.file_writer import write_new_file
 from omni_tui.models.attachments import QuotedResource
 from omni_tui.models.base import Image
 from omni_tui.models.images import MOST, image_from
-from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import prompts_and_resources as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
 from omni_tui.security.identifiers import identifier
@@ -206,7 +205,7 @@ def client_and_subscriptions(
         known = ", ".join(sorted(engine.registry.names())) or "none"
         raise UserError(f"there is no server named {server}; there are: {known}")
     try:
-        return engine.registry.get(server).verbs()
+        return engine.registry.get(server).prompts_and_resources()
     except PromptResourceError as error:
         raise refusal(server, error) from None
 
@@ -218,7 +217,7 @@ def refusal(server: str, error: PromptResourceError) -> UserError:
 
 def subscriptions_event(engine: Engine, server: str) -> o.SubscriptionsChanged:
     """Return the event that says which resources of a server are followed."""
-    return o.SubscriptionsChanged(server=server, uris=engine.registry.get(server).followed)
+    return o.SubscriptionsChanged(server=server, uris=engine.registry.get(server).subscribed)
 
 
 def prompt_text(reply: PromptMessages) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from omni_tui.approvals import UserError
 from omni_tui.memory import (
     Branch,
     Journal,
@@ -18,7 +17,7 @@ from omni_tui.memory import (
     session_path,
 )
 from omni_tui.models.base import Message
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import SessionBranched
 
 if TYPE_CHECKING:

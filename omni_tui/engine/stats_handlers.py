@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from omni_tui.approvals import UserError
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from omni_tui.protocol.events import CommandDone
 from omni_tui.security.text import safe
