@@ -99,7 +99,7 @@ async def test_no_key_of_habit_allows_a_server(key: str, source: str) -> None:
         face.clock.advance(1.0)
         await pilot.press(key)
         face.clock.advance(1.0)
-        await until(pilot, lambda: not screen._decision.holding)
+        await until(pilot, lambda: not screen.decision.holding)
         assert face.link.sent(AllowServer) == []
 
 
@@ -117,7 +117,7 @@ async def test_the_safeguards_of_an_approval_hold(why: str) -> None:
             await pilot.resize_terminal(*Size(110, 39))
         await pilot.press(*("A", "A") if why == "twice in one go" else "A")
         face.clock.advance(1.0)
-        await until(pilot, lambda: not screen._decision.holding)
+        await until(pilot, lambda: not screen.decision.holding)
         assert face.link.sent(AllowServer) == []
 
 
