@@ -53,7 +53,7 @@ class Gate:
         self._lookup = lookup
         self._digest = digest
         self._now = now
-        self._headless = headless
+        self.headless = headless
         self._mint = Mint(clock)
         self._open: dict[str, PendingCall] = {}
         self._resolved: dict[str, Resolution] = {}
@@ -80,7 +80,7 @@ class Gate:
             return Resolution("approved", assessment.decider)
         if assessment.decision == "deny":
             return await self._refuse(opened, "denied", assessment.decider, assessment.why[0])
-        if self._headless:
+        if self.headless:
             reason = "; ".join(assessment.why) or "it needs an approval"
             return await self._refuse(opened, "withheld", "headless", reason)
         events = (call_proposed(opened.card, opened.row, opened.digest), self._request(opened))
@@ -282,7 +282,7 @@ class Gate:
         if assessment.decision == "deny":
             state: CallState = "denied"
         else:
-            state = "withheld" if self._headless else "held" if assessment.held else "pending"
+            state = "withheld" if self.headless else "held" if assessment.held else "pending"
         item.waiter = asyncio.get_running_loop().create_future()
         self._resolved.pop(row.call, None)
         item.card = replace(item.card, why=assessment.why, held=assessment.held, mode=assessment.mode)
@@ -376,7 +376,7 @@ class Gate:
             if subject is None:
                 raise UserError("the server is gone, or no longer has this tool")
             await further_attempts.start_next_attempt(
-                self._journal, item, subject, failed, shown=self._shown, headless=self._headless
+                self._journal, item, subject, failed, shown=self._shown, headless=self.headless
             )
             self.dispatches.close(dispatch)
             if item.row.state == "approved":

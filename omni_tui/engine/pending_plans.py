@@ -45,7 +45,7 @@ class PendingPlans:
         self._digest = digest
         self._waits = waits
         self._connecting = connecting
-        self._headless = headless
+        self.headless = headless
         self._verdicts = asyncio.Lock()
         self._news = asyncio.Event()
 
@@ -92,7 +92,7 @@ class PendingPlans:
 
     async def decided(self, plan: str) -> None:
         """Return when there is a verdict on a plan. Without a face nobody can give one."""
-        if self._headless:
+        if self.headless:
             await self._withdraw(plan, "headless")
         while (open_ := self.progress.open) is not None and open_.event.plan == plan:
             self._news.clear()
