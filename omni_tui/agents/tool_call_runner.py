@@ -10,8 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from omni_tui.agents.agent_host import ToolOutcome
 from omni_tui.agents.builtin_tools import BuiltinTools
 from omni_tui.agents.chat import ChatPolicy
@@ -152,9 +150,8 @@ class ToolCallRunner:
             limit=self._policy.result_limit,
             note=outcome.note + (self._count(call, outcome) if counted else ""),
             ref=outcome.call,
+            images=outcome.images,
         )
-        if outcome.images:
-            message = msgspec.structs.replace(message, images=outcome.images)
         self.waiting.pop(call.id, None)
         await self._writer.commit(self._writer.message(message), last=last)
 

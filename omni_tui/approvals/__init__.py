@@ -2,7 +2,7 @@
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant, GrantRefused
-from omni_tui.approvals.pending_calls import Resolution, UserError
+from omni_tui.approvals.pending_calls import Resolution
 from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, since
 from omni_tui.approvals.policy import COVERS, Assessment, Decision, DecisionFacts, assess
 from omni_tui.approvals.risk import classify
@@ -20,7 +20,6 @@ __all__ = [
     "Pins",
     "Resolution",
     "Subject",
-    "UserError",
     "assess",
     "classify",
     "definition_hash",

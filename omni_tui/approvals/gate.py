@@ -18,11 +18,11 @@ from omni_tui.approvals import further_attempts
 from omni_tui.approvals.cards import CardContent, call_proposed, request_approval
 from omni_tui.approvals.dispatches import Dispatches
 from omni_tui.approvals.grants import Grant, GrantRefused, Mint
-from omni_tui.approvals.pending_calls import PENDING_STATES, PendingCall, Resolution, UserError
+from omni_tui.approvals.pending_calls import PENDING_STATES, PendingCall, Resolution
 from omni_tui.approvals.policy import Assessment, Decision, assess
 from omni_tui.approvals.subject import CallProposal, Subject, decision_facts, has_changed
 from omni_tui.memory import CallMoved, CallRow, Journal, Transaction, call_table
-from omni_tui.protocol import AnyEvent, Mode
+from omni_tui.protocol import AnyEvent, Mode, UserError
 from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe

@@ -14,10 +14,6 @@ from omni_tui.protocol.events import CallState
 PENDING_STATES: tuple[CallState, ...] = ("pending", "held")
 
 
-class UserError(Exception):
-    """Something asked of the gate that it does not do; the text is for the person."""
-
-
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """How a proposal ended, before anything was sent. `approved` is the only state that may go on."""

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from omni_tui.approvals import CallProposal, Subject, UserError
+from omni_tui.approvals import CallProposal, Subject
 from omni_tui.models.base import ToolCall
+from omni_tui.protocol import UserError
 from omni_tui.tools import (
     BadArguments,
     BadSchema,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
-from omni_tui.approvals import CallProposal, Gate, GrantRefused, Resolution, Subject, UserError
+from omni_tui.approvals import CallProposal, Gate, GrantRefused, Resolution, Subject
 from omni_tui.engine.call_dispatcher import CallDispatcher, CallWithdrawn
 from omni_tui.engine.call_proposals import CallProposalFactory, ManualCall, ServerGone, new_call_id
 from omni_tui.engine.route_fallback import IntendedCall, RouteFallback
@@ -20,7 +20,7 @@ from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, call_table, task_table
 from omni_tui.models.base import Image, ToolCall
 from omni_tui.models.images import images_in
-from omni_tui.protocol import SafeText
+from omni_tui.protocol import SafeText, UserError
 from omni_tui.protocol.events import CallState
 from omni_tui.security.text import safe
 from omni_tui.tools import (

@@ -6,7 +6,6 @@ import logging
 
 import msgspec
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.clients import Client, EventBuffer
 from omni_tui.engine.core import Engine, StartFailed
 from omni_tui.engine.handlers.arrival import ArrivalHandlers, caught_up
@@ -28,7 +27,7 @@ from omni_tui.engine.handlers.wire_log import WireLogHandlers
 from omni_tui.engine.turn_runner import TurnInProgress
 from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ModelError
-from omni_tui.protocol import AnyCommand, AnyEvent
+from omni_tui.protocol import AnyCommand, AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandFailed
 from omni_tui.security.text import safe

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_tui.approvals import Decision, UserError
+from omni_tui.approvals import Decision
 from omni_tui.config.load import LoadedConfig
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.clients import Clients
@@ -18,7 +18,7 @@ from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.prompt_resource_cache import PromptResourceCache
 from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.memory import ServerLogs, Vault
-from omni_tui.protocol import LaunchOptions, Mode
+from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.security.redaction import Redactor
 from omni_tui.servers import Connection, Processes, ServerRegistry
 from omni_tui.tools import Catalogue, ResultCache, SchemaChecker, ToolRoutes, ToolRules

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omni_tui.approvals import UserError, fingerprint
+from omni_tui.approvals import fingerprint
 from omni_tui.config.server_program import program_of, program_warnings
 from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import UserError
 from omni_tui.protocol.consent import LaunchRead
 from omni_tui.security.text import exact_json, safe
 

@@ -10,8 +10,7 @@ import msgspec
 from omni_tui.agents.plan import PlannableTool, PlannableTools
 from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_plan
 from omni_tui.agents.plan_state import PlanRecord, PlanState
-from omni_tui.approvals import UserError
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.plan import PlanDecided
 from omni_tui.security.text import safe
 from omni_tui.tools import Catalogue

@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_tui.approvals import UserError
 from omni_tui.approvals.server_request_review import (
     InvalidServerRequest,
     ServerRequestReview,
@@ -25,7 +24,7 @@ from omni_tui.engine.sampling import Sampler
 from omni_tui.engine.server_request_card import answer_text, server_request_event
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import UsageChanged
 from omni_tui.protocol.server_requests import (
     ServerRequestClosed,

@@ -25,6 +25,7 @@ from omni_tui.engine.turn_report import turn_report
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.budget import GO_ON
+from omni_tui.models.message_history import decode_message
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
 from omni_tui.protocol.events import (
@@ -377,7 +378,7 @@ class TurnRunner:
     def _remember(self, events: tuple[AnyEvent, ...]) -> None:
         for event in events:
             if isinstance(event, ModelMessage) and event.agent == "root":
-                self._conversation.messages.append(msgspec.json.decode(event.body_json, type=Message))
+                self._conversation.messages.append(decode_message(event.body_json))
                 self._conversation.steps[event.turn] += event.role == "assistant"
             elif isinstance(event, UsageChanged):
                 self._conversation.spent(event)

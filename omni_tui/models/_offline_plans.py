@@ -9,8 +9,7 @@ from typing import Any
 
 from omni_tui.models._request_interpreter import ClarifyingQuestion, InterpretedCall, RequestInterpreter
 from omni_tui.models.attachments import without_attachments
-from omni_tui.models.base import Message, ToolSpec
-from omni_tui.models.prompt_markers import FAILED
+from omni_tui.models.base import TASK_FAILED, Message, ToolSpec
 
 _TITLE = 80
 _RESULT = re.compile(r"\b(?:the|its|that) (?:result|answer|outcome)s?\b", re.IGNORECASE)
@@ -121,7 +120,7 @@ def second_try(messages: Sequence[Message]) -> str:
     if len(said) < 2:
         return ""
     first = said[1].partition("\n")[0].partition(": ")[2]
-    return f"{FAILED} {first} (The rules have no other way.)"
+    return f"{TASK_FAILED} {first} (The rules have no other way.)"
 
 
 def report(messages: Sequence[Message]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from omni_tui.models._request_interpreter import bare
 from omni_tui.models.base import Message
-from omni_tui.models.message_history import read_result
+from omni_tui.models.message_history import result_text
 
 _MAX_QUOTE = 4_000
 _FAILED = {
@@ -28,10 +28,9 @@ def quotes(results: Sequence[Message]) -> list[str]:
     """Quote what succeeded, whole up to a limit; nothing is retold."""
     out: list[str] = []
     for message in results:
-        status, text = read_result(message.text)
-        if status in _FAILED:
+        if message.status in _FAILED:
             continue
-        name = bare(message.name) or "The tool"
+        text, name = result_text(message), bare(message.name) or "The tool"
         out.append(
             f"`{name}` answered:\n\n{_fenced(text)}" if text.strip() else f"`{name}` answered nothing."
         )
@@ -42,10 +41,10 @@ def failures(results: Sequence[Message]) -> list[str]:
     """Say of each call that did not succeed what became of it, in words and with what was told."""
     out: list[str] = []
     for message in results:
-        status, text = read_result(message.text)
-        if status in _FAILED:
+        if message.status in _FAILED:
+            text = result_text(message)
             said = f":\n\n{_fenced(text)}" if text.strip() else "."
-            out.append(f"`{bare(message.name) or 'The call'}` {_FAILED[status]}{said}")
+            out.append(f"`{bare(message.name) or 'The call'}` {_FAILED[message.status]}{said}")
     return out
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from omni_tui.models.base import Message, ToolCall
+from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.protocol.events import Event, ModelMessage
 from omni_tui.security.text import count_hidden, encodable
 
@@ -30,6 +30,7 @@ _FRAME = re.compile(
     r'(?P<text>.*)\n</tool_result id="(?P=id)">',
     re.DOTALL,
 )
+_decode = msgspec.json.Decoder(Message).decode
 _MISSING = {
     "uncertain": "interrupted: the outcome is unknown. It may or may not have happened; check with a tool "
     "that only reads, and do not repeat it",
@@ -44,12 +45,19 @@ _MISSING = {
 
 def history_from(events: Iterable[Event], agent: str = "root") -> list[Message]:
     """Fold a journal into the messages of one agent's `ModelMessage` events, in order."""
-    decode = msgspec.json.Decoder(Message).decode
     return [
-        decode(event.body_json)
+        decode_message(event.body_json)
         for event in events
         if isinstance(event, ModelMessage) and event.agent == agent
     ]
+
+
+def decode_message(body: str) -> Message:
+    """Return a message as the journal has it. A result without a status gets the one in its text."""
+    message = _decode(body)
+    if message.role != "tool" or message.status:
+        return message
+    return msgspec.structs.replace(message, status=read_result(message.text)[0])
 
 
 # --- the history ------------------------------------------------------------------------------
@@ -74,7 +82,9 @@ def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
 def missing_result(call: ToolCall, state: str) -> Message:
     """Return the result of a call that never got one, in the host's words."""
     words = _MISSING.get(state, _MISSING["uncertain"])
-    return Message(role="tool", text=host_result(state, words), call_id=call.id, name=call.name)
+    return Message(
+        role="tool", text=host_result(state, words), call_id=call.id, name=call.name, status=state
+    )
 
 
 def steps_since_user(messages: Sequence[Message]) -> int:
@@ -146,13 +156,21 @@ def _without_empty(text: str) -> str:
 
 
 def tool_message(
-    call: ToolCall, text: str, status: str, *, limit: int = RESULT_LIMIT, note: str = "", ref: str = ""
+    call: ToolCall,
+    text: str,
+    status: str,
+    *,
+    limit: int = RESULT_LIMIT,
+    note: str = "",
+    ref: str = "",
+    images: tuple[Image, ...] = (),
 ) -> Message:
     """Return the message that answers a call.
 
     What a server wrote stays as it is, is cut to `limit` characters (head and tail) and framed as data,
     and characters in it that do not show are counted; what the host wrote is told as the host's.
-    `note` is the host's word behind it, `ref` the id under which the journal keeps the whole.
+    `note` is the host's word behind it, `ref` the id under which the journal keeps the whole, `images`
+    are the pictures of the result.
     """
     size = 0
     if status in FROM_SERVER:
@@ -160,12 +178,21 @@ def tool_message(
         size = len(text) if len(text) > limit else 0
     else:
         body = host_result(status, text[:limit])
-    return Message(role="tool", text=body + note, call_id=call.id, name=call.name, ref=ref, size=size)
+    return Message(
+        role="tool",
+        text=body + note,
+        call_id=call.id,
+        name=call.name,
+        ref=ref,
+        size=size,
+        status=status,
+        images=images,
+    )
 
 
 def shrunk(message: Message, limit: int) -> Message:
     """Return a result cut to about `limit` characters, with a pointer to the whole; else the message."""
-    status, text = read_result(message.text)
+    status, text = message.status, result_text(message)
     if len(text) <= limit:
         return message
     call = ToolCall(message.call_id, message.name, "")
@@ -187,8 +214,13 @@ def host_result(status: str, message: str) -> str:
     return json.dumps({"from": "Omni TUI", "status": status, "message": message}, ensure_ascii=False)
 
 
+def result_text(message: Message) -> str:
+    """Return the bare text of a result: without the frame, and without the host's note behind it."""
+    return read_result(message.text)[1]
+
+
 def read_result(text: str) -> tuple[str, str]:
-    """Take a result message apart again: its status and the bare text ("" if it has no status)."""
+    """Return the status and the bare text of a result as a model is told it; "" for a status it lacks."""
     framed = _FRAME.match(text)
     if framed:
         return framed["status"], framed["text"]

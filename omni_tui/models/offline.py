@@ -26,6 +26,7 @@ from omni_tui.models._request_interpreter import (
 from omni_tui.models._result_quotes import failures, quotes
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
+    TASK_FAILED,
     Message,
     ModelEvent,
     ModelReply,
@@ -37,8 +38,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import Forecast
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
-from omni_tui.models.message_history import estimate, read_result
-from omni_tui.models.prompt_markers import FAILED, PLANNER, REPORTER, WORKER
+from omni_tui.models.message_history import estimate, result_text
 from omni_tui.protocol.events import Usage
 
 NAME = "offline"
@@ -102,15 +102,15 @@ class OfflineModel:
     def _decide(self, request: ModelRequest) -> _RuleReply:
         system = next((m.text for m in request.messages if m.role == "system"), "")
         messages = [m for m in request.messages if m.role != "system"]
-        if system.startswith(PLANNER):
+        if request.purpose == "plan":
             return _RuleReply(text=orchestrating.plan_draft(system, messages))
-        if system.startswith(REPORTER):
+        if request.purpose == "report":
             return _RuleReply(text=orchestrating.report(messages))
         # Rules that match words would take the host's own tools for a server's.
         tools = tuple(tool for tool in request.tools if tool.name not in BUILTIN_TOOL_NAMES)
         if self._planner.tools != tools:
             self._planner = RequestInterpreter(tools)
-        if system.startswith(WORKER):
+        if request.purpose == "task":
             return _on_task(self._planner, messages)
         return decide(self._planner, messages)
 
@@ -137,7 +137,7 @@ def decide(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleRep
         return _RuleReply(text=_help(planner.tools))
     if len(rounds) >= len(groups):
         return _RuleReply(text="\n\n".join(quotes(results)))
-    previous = read_result(results[-1].text)[1] if results else ""
+    previous = result_text(results[-1]) if results else ""
     steps = [planner.resolve(clause, previous) for clause in groups[len(rounds)]]
     said = _told(planner, steps, text)
     before = "\n\n".join(quotes(results))
@@ -152,7 +152,7 @@ def _on_task(planner: RequestInterpreter, messages: Sequence[Message]) -> _RuleR
     results = [message for message in messages if message.role == "tool"]
     if say.calls or (results and not failures(results)):
         return say
-    return _RuleReply(say.thought, f"{FAILED} {say.text}")
+    return _RuleReply(say.thought, f"{TASK_FAILED} {say.text}")
 
 
 # --- the conversation -------------------------------------------------------------------------

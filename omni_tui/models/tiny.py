@@ -47,8 +47,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import Forecast
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
-from omni_tui.models.message_history import estimate, read_result
-from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
+from omni_tui.models.message_history import estimate, result_text
 from omni_tui.models.provider_schema import for_provider
 from omni_tui.models.ranker import Ranker
 from omni_tui.protocol.events import Usage
@@ -210,7 +209,7 @@ class TinyModel:
         """Quote the results, since it misstates them; then let it say what it makes of the last."""
         good, failed = quotes(results), failures(results)
         yield turn.say("\n\n".join((*good, *failed)))
-        text = read_result(results[-1].text)[1]
+        text = result_text(results[-1])
         if good and not failed and text.strip():
             yield turn.say("\n\nIn its own words, which may be wrong: ")
             async with aclosing(turn.stream(words_on_result(asked, text, self._temperature))) as pieces:
@@ -299,8 +298,7 @@ class _Turn:
 
 
 def _refuse_roles(request: ModelRequest) -> None:
-    system = next((message.text for message in request.messages if message.role == "system"), "")
-    if system.startswith((PLANNER, WORKER, REPORTER)):
+    if request.purpose in ("plan", "task", "report"):
         raise ModelError(
             "request",
             "the tiny local model is too small to plan, or to work on a plan",

@@ -52,9 +52,9 @@ class CallContext:
     spec: ServerSpec
     tap: Tap
     transport: Transport
-    gatekeeper: BearerAuth | None
-    answering: ServerRequestResponder
-    waits: RequestTimeouts
+    bearer_auth: BearerAuth | None
+    responder: ServerRequestResponder
+    timeouts: RequestTimeouts
     listener: ServerListener
     note_loss: Callable[[], bool]
     stale: Callable[[], None]
@@ -122,7 +122,7 @@ class DispatchedCall:
             raise CallError("the server asks for input and does not say for which", sent=True)
         inputs: dict[str, Any] = {}
         if requests:
-            inputs = await self._line.answering.inputs(requests, self._dispatch.call)
+            inputs = await self._line.responder.inputs(requests, self._dispatch.call)
         else:
             await asyncio.sleep(min(0.05 * 2**opening.rounds, 2.0))
         self._line.tap.again(opening)
@@ -176,7 +176,7 @@ class DispatchedCall:
             if self._report is not None:
                 self._report(progress, total, message)
 
-        async with self._line.waits.limit(self._patience):
+        async with self._line.timeouts.limit(self._patience):
             await self._client.session.send_request(
                 request, types.CallToolResult, progress_callback=progressed
             )
@@ -197,8 +197,8 @@ class DispatchedCall:
         """Return the error for a frame that got no result."""
         line = self._line
         if opening.unsent or not opening.passed:
-            trouble = line.transport.trouble()
-            what = trouble.what if trouble else "the connection is closed"
+            failure = line.transport.failure()
+            what = failure.what if failure else "the connection is closed"
             return CallError(what, sent=opening.rounds > 0)
         if opening.forgotten:
             line.note_loss()
@@ -211,8 +211,8 @@ class DispatchedCall:
             )
         if opening.renewed:
             return TokenRenewed(opening.status)
-        if line.gatekeeper is not None and opening.status in (401, 403):
-            refused = line.gatekeeper.refusal_failure()
+        if line.bearer_auth is not None and opening.status in (401, 403):
+            refused = line.bearer_auth.refusal_failure()
             if refused is not None:
                 return CallError(refused.what, sent=True, answered=True, todo=refused.todo)
         code = opening.refusal.error.code
@@ -220,5 +220,5 @@ class DispatchedCall:
             line.stale()
         refusal = refused_call_error(opening, http=line.transport.web)
         if code == types.URL_ELICITATION_REQUIRED:
-            refusal.todo = line.answering.ask_to_visit(opening.refusal.error, self._dispatch.call)
+            refusal.todo = line.responder.ask_to_visit(opening.refusal.error, self._dispatch.call)
         return refusal

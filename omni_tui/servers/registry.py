@@ -11,11 +11,10 @@ from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers.auth import SignIns, SignInStore
 from omni_tui.servers.base import Dispatch
 from omni_tui.servers.connect_strategy import KnownTransportStore
-from omni_tui.servers.connection import Connection
-from omni_tui.servers.connection_context import ConnectionContext
-from omni_tui.servers.health import StartLimiter
+from omni_tui.servers.connection import Connection, ConnectionContext
 from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.processes import Processes
+from omni_tui.servers.reconnect import StartLimiter
 from omni_tui.servers.wire_log import WireLog
 
 CALL_TIMEOUT = 120.0
@@ -47,10 +46,10 @@ class ServerRegistry:
         loading = asyncio.Lock()
         self.sign_ins = SignIns(store, listener, self._signed_in, loading=loading)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._around = ConnectionContext(
+        self._context = ConnectionContext(
             authority=authority,
             processes=processes,
-            gate=StartLimiter(max_starts),
+            starts=StartLimiter(max_starts),
             loading=loading,
             sign_ins=self.sign_ins,
             listener=listener,
@@ -64,7 +63,7 @@ class ServerRegistry:
         """Add a server; it connects at once if `start` was called and it may. `ValueError`: name taken."""
         if spec.name in self._connections:
             raise ValueError(f"there is already a server called {spec.name!r}")
-        connection = self._connections[spec.name] = Connection(spec, self._around)
+        connection = self._connections[spec.name] = Connection(spec, self._context)
         connection.announce()
         if self._started:
             connection.start()
@@ -113,7 +112,7 @@ class ServerRegistry:
             former = self.get(spec.name)
             await former.stop()
             former.close()
-            connection = self._connections[spec.name] = Connection(spec, self._around)
+            connection = self._connections[spec.name] = Connection(spec, self._context)
             connection.log.take_over(former.log)
             connection.wire.switch(former.wire.on)
             connection.announce()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import mcp_types as types
 from mcp.client.session import ClientRequestContext, ElicitationFnT, ListRootsFnT, SamplingFnT
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FileUrl, TypeAdapter, ValidationError
 
 from omni_tui.servers.base import CallError
 from omni_tui.servers.listener import ServerListener
@@ -42,7 +43,7 @@ class ServerRequestResponder:
         self,
         server: str,
         listener: ServerListener,
-        waits: RequestTimeouts,
+        timeouts: RequestTimeouts,
         *,
         call: Callable[[], str],
         roots: ListRootsFnT | None,
@@ -50,7 +51,7 @@ class ServerRequestResponder:
     ) -> None:
         self._server = server
         self._listener = listener
-        self._waits = waits
+        self._timeouts = timeouts
         self._call = call
         self.roots = roots
         self._samples = samples
@@ -152,7 +153,7 @@ class ServerRequestResponder:
     async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
         if not self._listener.answers_requests:
             return ServerRequestAnswer("cancel", reason="nobody is there to be asked")
-        with self._waits.asking():
+        with self._timeouts.asking():
             return await self._listener.server_request(ask)
 
     # --- pages that a server wants visited before the call is made again --------------------------
@@ -179,6 +180,22 @@ class ServerRequestResponder:
         """Withdraw what is still asked: the connection is over."""
         for task in list(self._pages):
             task.cancel()
+
+
+def roots_callback(folders: Sequence[str]) -> ListRootsFnT | None:
+    """Return the SDK's callback for `roots/list` with these folders, None for none: not advertised then.
+
+    The SDK calls it in both eras: for a request of the server, and when a prompt or a resource needs
+    input.
+    """
+    if not folders:
+        return None
+    roots = [types.Root(uri=FileUrl(Path(path).as_uri()), name=Path(path).name or path) for path in folders]
+
+    async def answer(context: ClientRequestContext) -> types.ListRootsResult:
+        return types.ListRootsResult(roots=roots)
+
+    return answer
 
 
 def requested_methods(requests: object) -> tuple[str, ...]:

@@ -17,9 +17,8 @@ from typing import Any, Literal, Protocol
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant
-from omni_tui.approvals.pending_calls import UserError
 from omni_tui.memory import JournalBroken
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe

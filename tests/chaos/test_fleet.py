@@ -170,7 +170,7 @@ async def leaving_nothing(folder: Path) -> AsyncIterator[Fleet]:
 async def test_healthy_servers_notice_nothing_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omni_tui.servers.health._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("omni_tui.servers.reconnect.FIRST_DELAY_S", 0.01)
     chance = random.Random(SEED)
     async with leaving_nothing(tmp_path) as fleet:
         able = fleet.good + [name for name in fleet.bad if name.startswith(("junk", "flood", "liar"))]

@@ -20,7 +20,6 @@ from omni_tui.engine.clients import EventBuffer
 from omni_tui.engine.core import open_engine
 from omni_tui.models.base import ModelEvent, ModelReply, ModelRequest, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import estimate
-from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
 from omni_tui.models.scripted import Item, reply
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
@@ -29,6 +28,8 @@ from omni_tui.protocol import plan as p
 from tests.engine.rig import Rig, use_model
 
 Turn = Sequence[Item]
+PLANNER, WORKER, REPORTER = "plan", "task", "report"
+"""The purposes of requests by the agents of a plan."""
 
 
 def task(ident: str, goal: str, *after: str, tools: Sequence[str] = ("box/put",)) -> dict[str, Any]:
@@ -72,8 +73,7 @@ class Players:
         self.report: Turn = [reply("All of it was done.")]
 
     def role(self, request: ModelRequest) -> str:
-        text = request.messages[0].text
-        return next((role for role in (PLANNER, WORKER, REPORTER) if text.startswith(role)), "")
+        return request.purpose
 
     def of(self, role: str) -> list[ModelRequest]:
         return [request for request in self.requests if self.role(request) == role]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.approvals import CallProposal, Grant, GrantRefused, UserError
+from omni_tui.approvals import CallProposal, Grant, GrantRefused
 from omni_tui.memory import call_table
 from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.tools import canonical

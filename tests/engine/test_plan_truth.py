@@ -13,13 +13,12 @@ from omni_tui.agents import autonomous, orchestrator
 from omni_tui.agents.meter import TurnMeter
 from omni_tui.models.base import ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import BudgetExceeded
-from omni_tui.models.prompt_markers import PLANNER, REPORTER
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from omni_tui.protocol.models import SetBudget
-from tests.engine.orchestra import Box, Players, Stage, Turn, plan, put, stage, task
+from tests.engine.orchestra import PLANNER, REPORTER, Box, Players, Stage, Turn, plan, put, stage, task
 from tests.engine.rig import rig, turns
 
 ALLOW = '[policy]\nplan = "allow"\n'
@@ -54,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which turns are measured."""
     clock = Clock()
     for module in (autonomous, orchestrator):
-        monkeypatch.setattr(module, "Meter", partial(TurnMeter, clock=clock))
+        monkeypatch.setattr(module, "TurnMeter", partial(TurnMeter, clock=clock))
     return clock
 
 

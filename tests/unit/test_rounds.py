@@ -62,7 +62,7 @@ async def run(*answers: Any) -> tuple[Server, list[int], Any]:
     listener = cast(Any, Listener())
     tap = Tap("s", lambda _dispatch: True)
     server = Server(tap, *answers)
-    transport: Any = type("Transport", (), {"trouble": lambda _self: None, "web": True})()
+    transport: Any = type("Transport", (), {"failure": lambda _self: None, "web": True})()
     waits = RequestTimeouts()
     answering = ServerRequestResponder("s", listener, waits, call=tap.sole_open_call, roots=None)
     line = CallContext(

@@ -7,14 +7,13 @@ import json
 
 from cachetools import LRUCache
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
 from omni_tui.engine.file_writer import write_new_file
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.handlers.tools import find_tool
 from omni_tui.memory import call_table
-from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CallChanged, CallState, CommandDone, FileSaved, PartKind, TextPage
 from omni_tui.security.text import safe, safe_json, safe_line

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.handlers.calls import CallHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import media as m
 from omni_tui.security.text import safe_line
 from omni_tui.tools.media_types import MediaCheck, check_media, file_suffix

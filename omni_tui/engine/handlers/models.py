@@ -6,10 +6,9 @@ import math
 
 import msgspec
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.models.budget import GO_ON
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.models import FindModels, ModelsFound, SetBudget
 from omni_tui.security.text import safe

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.clients import Client
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.core import Engine
@@ -21,7 +20,7 @@ from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.models.attachments import QuotedResource
 from omni_tui.models.base import Image
 from omni_tui.models.images import MOST, image_from
-from omni_tui.protocol import AnyEvent, SafeText
+from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import prompts_and_resources as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
 from omni_tui.security.identifiers import identifier
@@ -204,7 +203,7 @@ def client_and_subscriptions(
     """Return what can be asked of a server. Raises `UserError` if it is not there or not connected."""
     connection = context.connection(server)
     try:
-        return connection.verbs()
+        return connection.prompts_and_resources()
     except PromptResourceError as error:
         raise refusal(server, error) from None
 
@@ -216,7 +215,7 @@ def refusal(server: str, error: PromptResourceError) -> UserError:
 
 def subscriptions_event(context: EngineContext, server: str) -> o.SubscriptionsChanged:
     """Return the event that says which resources of a server are followed."""
-    return o.SubscriptionsChanged(server=server, uris=context.registry.get(server).followed)
+    return o.SubscriptionsChanged(server=server, uris=context.registry.get(server).subscribed)
 
 
 def prompt_text(reply: PromptMessages) -> str:

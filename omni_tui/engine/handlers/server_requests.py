@@ -8,10 +8,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.pending_server_requests import PendingServerRequest, PendingServerRequests
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.server_requests import AnswerServerRequest, EditServerRequest, OpenServerRequestPage
 from omni_tui.security.text import exact_json, safe

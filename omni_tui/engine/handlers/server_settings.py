@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from omni_tui.approvals import UserError
 from omni_tui.config.config_file import ConfigEditError, read_server, set_server_enabled, update_server
 from omni_tui.config.references import has_reference
 from omni_tui.config.server_check import ServerCheck, check_server
@@ -24,7 +23,7 @@ from omni_tui.engine.server_form import (
     values_of,
     values_of_spec,
 )
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_management as m
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.wire import ServerChecked, ServerRead

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from omni_tui.approvals import UserError, fingerprint
+from omni_tui.approvals import fingerprint
 from omni_tui.config.config_file import ConfigEditError, add_server, remove_server
 from omni_tui.config.importers import ImportedServers, import_servers
 from omni_tui.config.sections import ServerSection
@@ -15,7 +15,7 @@ from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.launch_preview import describe_launch
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, ServerLogRead
 from omni_tui.security.text import safe

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from omni_tui.approvals import COVERS, UserError
+from omni_tui.approvals import COVERS
 from omni_tui.engine.handlers.arrival import caught_up
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.handlers.prompts_and_resources import read_attachments
@@ -22,7 +22,7 @@ from omni_tui.memory import (
 )
 from omni_tui.models.attachments import with_attachments
 from omni_tui.models.base import Message
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, SessionBranched, SessionsListed
 from omni_tui.security.text import safe

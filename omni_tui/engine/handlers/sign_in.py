@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from omni_tui.approvals import UserError
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.security.text import safe

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from omni_tui.agents.system_prompt import system_prompt
-from omni_tui.approvals import UserError
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import context as x
 from omni_tui.protocol.events import CommandDone
 from omni_tui.security.text import safe

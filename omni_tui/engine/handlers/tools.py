@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.protocol import AnyEvent, JsonText
+from omni_tui.protocol import AnyEvent, JsonText, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import (
     ArgumentsChecked,

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omni_tui.approvals import UserError
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.memory.private_files import open_private, private_dir
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_management as m
 from omni_tui.protocol.events import CommandDone, FileSaved
 from omni_tui.protocol.wire import WireRead, WireText

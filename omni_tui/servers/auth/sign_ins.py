@@ -21,7 +21,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.signin import SignInChanged, SignInPhase
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.auth import browser
-from omni_tui.servers.auth.callback_server import CallbackServer, Redirect, RedirectMismatch, read_redirect
+from omni_tui.servers.auth.browser import CallbackServer, Redirect, RedirectMismatch, read_redirect
 from omni_tui.servers.auth.sign_in_records import SignInStore
 from omni_tui.servers.auth.urls import SignInError, authorize_problem, same_issuer
 from omni_tui.servers.listener import ServerListener, notify
@@ -90,7 +90,7 @@ class SignIns:
         self._deadline = deadline
         self._seats: dict[str, _Seat] = {}
 
-    async def gatekeeper(self, spec: ServerSpec) -> BearerAuth | None:
+    async def bearer_auth(self, spec: ServerSpec) -> BearerAuth | None:
         """Return what puts tokens on the requests of a new connection, None for a server without OAuth."""
         if spec.oauth is None:
             return None
@@ -158,7 +158,7 @@ class SignIns:
         self._tell(spec.name)
         if not former.access_token and not former.refresh_token:
             return f"{spec.name} was not signed in"
-        from omni_tui.servers.auth.revocation import revoke_tokens
+        from omni_tui.servers.auth.oauth_clients import revoke_tokens
 
         told = await revoke_tokens(spec, former)
         end = (
@@ -220,8 +220,8 @@ class SignIns:
                 lambda: asyncio.ensure_future(self._answered(attempt)),
             )
             seat.reason = ""
-        except SignInError as trouble:
-            seat.reason = trouble.what + (f". {trouble.todo}" if trouble.todo else "")
+        except SignInError as failure:
+            seat.reason = failure.what + (f". {failure.todo}" if failure.todo else "")
         except Exception as error:  # its text may hold what is secret
             _log.error("the sign-in to %s broke: %s", name, type(error).__name__)
             seat.reason = f"the sign-in broke ({type(error).__name__})"
