@@ -12,6 +12,8 @@ and `xllamacpp` (`tests/engine/test_tiny_real.py`).
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import re
 import shutil
@@ -32,6 +34,7 @@ _OWN = re.compile(
     r"(_API_KEY|_API_BASE|_TOKEN)$|^(OMNI_TUI_(?!REQUIRE|LONG|NPM|CONFORMANCE|AGENTDOJO|TINY)\w*|REDIS_\w+|DEBUG|TMUX|NO_COLOR)$"
 )
 
+_homes = itertools.count()
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 # No example fails because the machine is busy. The short run tries the same examples each time.
@@ -44,7 +47,8 @@ settings.load_profile("long" if LONG else "short")
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test folders of its own for configuration, state and cache, and no key of the machine's."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(_homes))
+    home.mkdir(parents=True)
     for name in list(os.environ):
         if _OWN.search(name):
             monkeypatch.delenv(name)
@@ -69,12 +73,19 @@ def npm_server() -> Callable[[str], str]:
     return find
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test out of every collection of garbage; collect less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, 20, 20)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many tests run at a time with `-n auto`: more than there are cores, as many tests wait."""
+    """Return how many tests run at a time with `-n auto`: twice as many as cores, as most tests wait."""
     named = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(named) if named.isdigit() else max(1, cores * 3 // 2)
+    return int(named) if named.isdigit() else 2 * cores
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

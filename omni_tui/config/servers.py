@@ -19,7 +19,7 @@ from omni_tui.config.secret_settings import server_secret_settings
 from omni_tui.config.sections import Config, ServerSection
 from omni_tui.config.server_environment import check_inherit
 from omni_tui.config.spec import ServerSource, ServerSpec
-from omni_tui.security.argument_secrets import secrets_in_arguments
+from omni_tui.security.redaction import secrets_in_arguments
 
 LONGEST_NAME = 64
 DEMO_NAME = "demo"

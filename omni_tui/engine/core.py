@@ -148,16 +148,9 @@ class Engine:
         self.registry = ServerRegistry(
             authority=self._authority,
             processes=self.processes,
-            on_event=self._on_server_event,
-            on_tools=self._on_tools,
-            on_gone=self._on_gone,
+            listener=self,
             memory=KnownTransportsFile(state / "ways.json"),
             store=RedactedCredentials(Credentials(state / "credentials.json", self.vault), self.redactor),
-            on_offers=self._on_offers,
-            on_updated=self._on_updated,
-            asker=None if self.headless else self._ask,
-            on_round=self._on_round,
-            on_log=self.server_logs.add,
         )
         self.gathering = StartupWait(self.registry, self.catalogue)
         self.session = await self._resume_or_begin()
@@ -419,14 +412,28 @@ class Engine:
     def _authority(self, dispatch: Dispatch) -> bool:
         return self.session.gate.is_open(dispatch)
 
-    async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
-        self.cache.clear(ask.server)  # what hangs on an answer is no other call's result
-        return await self.session.asks.ask(ask)
+    # --- what the servers report (ServerListener) --------------------------------------------------
 
-    async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
-        await self.session.gate.dispatches.goes_on(dispatch, number, asked)
+    @property
+    def answers_requests(self) -> bool:
+        """Whether somebody can answer server requests."""
+        return not self.headless
 
-    def _on_server_event(self, event: Event) -> None:
+    async def server_request(self, request: ServerRequest) -> ServerRequestAnswer:
+        """Have the person answer a server request."""
+        self.cache.clear(request.server)  # a result that depends on an answer fits no other call
+        return await self.session.asks.ask(request)
+
+    async def input_round(self, dispatch: Dispatch, number: int, methods: tuple[str, ...]) -> None:
+        """Journal that a call continues with answers."""
+        await self.session.gate.dispatches.goes_on(dispatch, number, methods)
+
+    def log_written(self, server: str, lines: list[bytes | None]) -> None:
+        """Store lines of a server's log."""
+        self.server_logs.add(server, lines)
+
+    def server_changed(self, event: Event) -> None:
+        """Send a server's new state to the clients."""
         if isinstance(event, ServerChanged):
             event = self.with_trust(event)
         elif isinstance(event, ServerRemoved):
@@ -438,8 +445,9 @@ class Engine:
         trust = self._server_trust.get(event.name, "unchanged")
         return msgspec.structs.replace(event, trust=trust)
 
-    def _on_tools(self, server: str, definitions: list[ToolDefinition]) -> None:
-        self.spawn(self._listed(server, definitions), f"tools of {server}")
+    def tools_listed(self, server: str, tools: list[ToolDefinition]) -> None:
+        """Put a server's tools into the catalogue."""
+        self.spawn(self._listed(server, tools), f"tools of {server}")
 
     async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
         connection = self.registry.get(server)
@@ -461,17 +469,20 @@ class Engine:
                 if event.name == page.server:
                     self.live(self.with_trust(event))
 
-    def _on_gone(self, server: str) -> None:
+    def tools_gone(self, server: str) -> None:
+        """Forget what a server listed."""
         self.catalogue.remove(server)
         self.cache.clear(server)  # it may come back started anew, or for another account
         for page in self.shelf.remove(server):
             self.live(page)
 
-    def _on_offers(self, server: str, offers: PromptsAndResources) -> None:
-        for page in self.shelf.update(server, offers):
+    def prompts_and_resources_listed(self, server: str, lists: PromptsAndResources) -> None:
+        """Keep a server's prompts and resources and send them to the clients."""
+        for page in self.shelf.update(server, lists):
             self.live(page)
 
-    def _on_updated(self, server: str, uri: str) -> None:
+    def resource_updated(self, server: str, uri: str) -> None:
+        """Tell the clients that a subscribed resource has changed."""
         listed = self.shelf.resource(server, uri)
         label = safe_line(listed.name if listed is not None else uri, limit=LABEL)
         self.live(ResourceUpdated(server=server, uri=uri, label=label))

@@ -205,7 +205,7 @@ def client_and_subscriptions(
         known = ", ".join(sorted(engine.registry.names())) or "none"
         raise UserError(f"there is no server named {server}; there are: {known}")
     try:
-        return engine.registry.get(server).verbs()
+        return engine.registry.get(server).prompts_and_resources()
     except PromptResourceError as error:
         raise refusal(server, error) from None
 
@@ -217,7 +217,7 @@ def refusal(server: str, error: PromptResourceError) -> UserError:
 
 def subscriptions_event(engine: Engine, server: str) -> o.SubscriptionsChanged:
     """Return the event that says which resources of a server are followed."""
-    return o.SubscriptionsChanged(server=server, uris=engine.registry.get(server).followed)
+    return o.SubscriptionsChanged(server=server, uris=engine.registry.get(server).subscribed)
 
 
 def prompt_text(reply: PromptMessages) -> str:

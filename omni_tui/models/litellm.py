@@ -46,8 +46,14 @@ from omni_tui.models.refused_tools import RefusedTools, is_about_schemas, refuse
 from omni_tui.models.thoughts import Thoughts
 from omni_tui.models.window_lookup import FoundWindow, look_up
 from omni_tui.protocol.events import Usage
-from omni_tui.resilience.model_errors import FailedRequest, causes, classify_failure, unreadable_answer
-from omni_tui.resilience.overflow import is_by_the_minute, window_in
+from omni_tui.resilience.model_errors import (
+    FailedRequest,
+    causes,
+    classify_failure,
+    is_by_the_minute,
+    unreadable_answer,
+    window_in,
+)
 
 if TYPE_CHECKING:
     from omni_tui.models._exchange import HttpExchange

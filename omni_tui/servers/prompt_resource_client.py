@@ -39,17 +39,17 @@ MAX_COMPLETIONS = 100
 
 
 class PromptResourceClient:
-    """The verbs of one life of a connection. `on_error` sees every JSON-RPC error first."""
+    """The verbs of one life of a connection. `on_error` is called after each JSON-RPC error."""
 
     def __init__(
         self,
         client: Client,
-        on_error: Callable[[MCPError], None] = lambda _error: None,
-        waits: RequestTimeouts | None = None,
+        on_error: Callable[[], object] = lambda: None,
+        timeouts: RequestTimeouts | None = None,
     ) -> None:
         self._client = client
         self._on_error = on_error
-        self._waits = waits or RequestTimeouts()
+        self._timeouts = timeouts or RequestTimeouts()
 
     async def get_prompt(self, name: str, arguments: Mapping[str, str], timeout: float) -> PromptMessages:
         """Return a prompt's messages, filled in by the server."""
@@ -105,14 +105,14 @@ class PromptResourceClient:
 
     async def _asked(self, request: Awaitable[T], timeout: float, method: str) -> T:
         try:
-            async with self._waits.limit(PausableTimeout(timeout, HARD_CAP_S)):
+            async with self._timeouts.limit(PausableTimeout(timeout, HARD_CAP_S)):
                 return await request
         except TimeoutError:
             raise PromptResourceError(
                 f"it did not answer {method} within {timeout:g} s", "Try again, or look at its log."
             ) from None
         except MCPError as error:
-            self._on_error(error)
+            self._on_error()
             raise _refusal(error, method) from error
         except ValidationError as error:
             raise PromptResourceError(f"its answer to {method} breaks the specification") from error

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from omni_tui.protocol.server_requests import ServerRequestAction, ServerRequestKind
-from omni_tui.servers.base import Dispatch, DispatchRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +48,8 @@ class ServerRequestAnswer:
     reason: str = ""
 
 
-OnServerRequest = Callable[[ServerRequest], Awaitable[ServerRequestAnswer]]
-"""Asks the person. Cancelling it withdraws the question; it raises nothing else."""
-
-
-OnInputRound = Callable[[Dispatch, int, tuple[str, ...]], Awaitable[None]]
-"""Writes down that a call goes on with answers: its number and the methods that were asked for."""
-
 HARD_CAP_S = 1800.0
 """However much progress it reports, a call is given up after this; asking the person does not count."""
-
-
-async def refuse_round(dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
-    """Refuse to go on: nobody would write it down. Raises `DispatchRefused`."""
-    raise DispatchRefused(f"the call {dispatch.call} would go on without a record of it")
 
 
 class PausableTimeout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import mcp_types as types
@@ -13,6 +13,7 @@ from mcp.client.subscriptions import ListenNotSupportedError, ResourceUpdated, S
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.prompt_resource_client import PromptResourceClient
 from omni_tui.servers.prompt_resource_types import PromptResourceError
 
@@ -30,13 +31,14 @@ _FIRST, _LAST = 1.0, 60.0
 class ResourceSubscriptions:
     """The resources of one connection that are followed, in one life of it.
 
-    `wanted` belongs to the connection and survives this life. `on_updated` gets an address of
-    `wanted` that has changed, at most once per `PAUSE` each.
+    `wanted` belongs to the connection and survives this life. The listener is told of a change of an
+    address in `wanted` at most once per `PAUSE`.
     """
 
-    def __init__(self, wanted: dict[str, None], on_updated: Callable[[str], None]) -> None:
+    def __init__(self, server: str, wanted: dict[str, None], listener: ServerListener) -> None:
+        self._server = server
         self._wanted = wanted
-        self._on_updated = on_updated
+        self._listener = listener
         self._client: Client | None = None
         self._changed = asyncio.Event()
         self._settling: list[asyncio.Future[None]] = []
@@ -105,7 +107,7 @@ class ResourceSubscriptions:
         news, self._news = list(self._news), {}
         for uri in news:
             if uri in self._wanted:
-                self._on_updated(uri)
+                notify(self._listener.resource_updated, self._server, uri)
 
     # --- handshake versions
 

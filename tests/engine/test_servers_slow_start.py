@@ -23,7 +23,7 @@ LATE = "import sys, time; time.sleep(float(sys.argv[1])); exec(open(sys.argv[2])
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omni_tui.servers.health._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("omni_tui.servers.reconnect.FIRST_DELAY_S", 0.01)
 
 
 @pytest.mark.usefixtures("quick_retries")

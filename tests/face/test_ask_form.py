@@ -11,9 +11,9 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from omni_tui.face.form.arguments_form import CHECK_DELAY
-from omni_tui.face.form.checkboxes import CheckboxBar
-from omni_tui.face.form.limits import limit_problems
+from omni_tui.face.form.checks import limit_problems
 from omni_tui.face.form.model import FormModel
+from omni_tui.face.form.rows import CheckboxBar
 from omni_tui.face.screens.elicitation import ElicitationScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
 from omni_tui.protocol.commands import CheckArguments
@@ -24,6 +24,7 @@ from tests.face.conftest import Face, until
 from tests.face.scenario import approval, ready
 from tests.face.test_approvals_keys import arrive, pane_of
 from tests.face.test_hostile_text import assert_harmless, drawn
+from tests.lengths import some
 
 SIZE = (120, 40)
 
@@ -316,7 +317,7 @@ ODD: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("name", some(ODD, 5))
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=["medium", "narrow"])
 async def test_no_schema_breaks_the_card_or_the_form(name: str, size: tuple[int, int]) -> None:
     text = ODD[name] if isinstance(ODD[name], str) else json.dumps(ODD[name]).replace("Infinity", "1e400")

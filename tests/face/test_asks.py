@@ -40,6 +40,7 @@ from tests.face.conftest import Face, until
 from tests.face.scenario import approval, proposed, ready
 from tests.face.test_approvals_keys import arrive, pane_of
 from tests.face.test_hostile_text import assert_harmless, drawn
+from tests.lengths import some
 
 SIZE = (160, 45)
 KINDS = ["url", "sampling", "review"]
@@ -481,7 +482,7 @@ HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\u202egnp.exe\u2066 [@click=app.quit]x[/] \x
 
 
 @pytest.mark.parametrize("kind", ["form", *KINDS])
-@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=["medium", "narrow"])
+@pytest.mark.parametrize("size", some([(80, 24), (120, 40)], 1), ids=str)
 async def test_hostile_words_reach_no_terminal(kind: str, size: tuple[int, int]) -> None:
     bad = SafeText(HOSTILE * 50)
     schema = {"type": "object", "properties": {HOSTILE: {"type": "string", "description": HOSTILE}}}

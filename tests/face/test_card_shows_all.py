@@ -33,8 +33,9 @@ from omni_tui.protocol.events import ApprovalRequested
 from tests.face.fake import FakeClock
 from tests.face.random_cards import Maker, Table, cells, missing, missing_of_edit, sent
 from tests.face.scenario import approval
+from tests.lengths import times
 
-CARDS = int(os.environ.get("OMNI_TUI_CARDS", "200"))
+CARDS = int(os.environ.get("OMNI_TUI_CARDS") or times(40, 200))
 pytestmark = pytest.mark.timeout(max(120, CARDS))
 SIZES = 8
 """How many sizes are tried; the cards are shared out among them."""

@@ -16,8 +16,7 @@ from textual.widgets import Input, TextArea
 from omni_tui.face.form.arguments_form import BATCH, ArgumentsForm, RawBox
 from omni_tui.face.form.checks import engine_check
 from omni_tui.face.form.controls import ChoiceBar
-from omni_tui.face.form.field_rows import FieldRow
-from omni_tui.face.form.groups import GroupRow
+from omni_tui.face.form.rows import FieldRow, GroupRow
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import ArgumentsChecked, Problem

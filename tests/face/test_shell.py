@@ -7,6 +7,7 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
+from textual.command import CommandList
 from textual.events import Key
 
 from omni_tui.face import actions
@@ -224,8 +225,13 @@ async def test_the_palette_finds_and_runs_an_action() -> None:
         await pilot.press("ctrl+p")
         await pilot.pause()
         await pilot.press(*"mode auto")
-        await until(pilot, lambda: "mode auto" in screen_text(face.app))
-        await pilot.pause(0.3)
+
+        def found() -> bool:
+            listed = face.app.screen.query_one(CommandList)
+            at = listed.highlighted
+            return at is not None and str(listed.get_option_at_index(at).prompt).startswith("mode auto")
+
+        await until(pilot, found)
         await pilot.press("enter")
         await until(pilot, lambda: bool(face.link.sent(SetMode)))
         assert face.link.sent(SetMode)[0].mode == "auto"

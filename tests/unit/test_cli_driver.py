@@ -29,7 +29,7 @@ async def test_everybody_who_waits_is_told_when_the_engine_dies() -> None:
     link.die()
     for task in (asking, waiting):
         with pytest.raises(CliError, match="signal 9"):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 60)
     with pytest.raises(CliError, match="signal 9"):
         await driver.ask(c.ListSessions())
 
@@ -85,7 +85,7 @@ async def test_connected_waits_for_the_tools_of_servers_and_for_failures() -> No
         await asyncio.sleep(0)
     assert not waiting.done()
     link._queue.put_nowait(msgspec.structs.replace(page, last=True))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 # --- output ---------------------------------------------------------------------------------------

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_tui.face.form.exact_json import JsonNumber, NotJson, ascii_json, parse, pretty
-from omni_tui.face.form.model import FormModel
-from omni_tui.face.form.nodes import ArrayNode, LeafNode, MapNode, ObjectNode
+from omni_tui.face.form.model import ArrayNode, FormModel, LeafNode, MapNode, ObjectNode
 from omni_tui.face.form.schema import MAX_CHOICES, MAX_FIELDS, MAX_LEVELS
 from tests.lengths import examples
 

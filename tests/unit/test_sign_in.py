@@ -11,8 +11,7 @@ import httpx2
 import pytest
 
 from omni_tui.memory import Credentials, Vault
-from omni_tui.servers.auth.browser import open_page
-from omni_tui.servers.auth.callback_server import RedirectMismatch, read_redirect
+from omni_tui.servers.auth.browser import RedirectMismatch, open_page, read_redirect
 from omni_tui.servers.auth.fetcher import Fetcher
 from omni_tui.servers.auth.sign_in_records import SignInRecord
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy, authorize_problem, is_public

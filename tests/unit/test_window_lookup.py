@@ -18,7 +18,7 @@ from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.models.window import Window
 from omni_tui.models.window_lookup import FoundWindow, look_up
 from omni_tui.protocol.context import ContextChanged
-from omni_tui.resilience.overflow import window_in
+from omni_tui.resilience.model_errors import window_in
 from tests.engine.agent_host import QUICK, FakeHost
 
 Pages = dict[str, Any]

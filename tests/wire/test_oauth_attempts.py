@@ -299,7 +299,7 @@ class Renewing:
 
     def __init__(self, url: str) -> None:
         self.spec = type("Spec", (), {"url": url})
-        self.need = self.trouble = None
+        self.need = self.failure = None
         self.uses_client_credentials = True
         self._number = 0
 

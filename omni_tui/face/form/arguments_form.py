@@ -18,10 +18,8 @@ from textual.widgets import Static, TextArea
 
 from omni_tui.face.form.controls import TextBox
 from omni_tui.face.form.exact_json import Json, NotJson, ascii_json, escape_hidden, parse, pretty
-from omni_tui.face.form.field_rows import FieldRow, ValueEdited
-from omni_tui.face.form.groups import MoreRow, make_row
-from omni_tui.face.form.model import FormDraft, FormModel
-from omni_tui.face.form.nodes import FieldProblem, Node
+from omni_tui.face.form.model import FieldProblem, FormDraft, FormModel, Node
+from omni_tui.face.form.rows import FieldRow, MoreRow, ValueEdited, make_row
 from omni_tui.protocol import JsonText
 from omni_tui.security.text import safe_line
 

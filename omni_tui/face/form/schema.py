@@ -1,23 +1,177 @@
 """From a JSON schema to fields a person can fill in. Pure: no widgets, no validation.
 
-Everything that cannot be shown as a plain field becomes a `raw` one: a piece of JSON, typed as such.
-Fields are read on demand, level by level, so a schema that refers to itself or unfolds into millions
-of fields costs what is looked at and no more.
+Everything that has no plain field becomes a `raw` one: a piece of JSON, typed as such. Fields are
+read on demand, level by level, so a schema that refers to itself or unfolds into millions of fields
+costs what is looked at and no more. Only local references are followed; nothing is fetched.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Final, Literal
+from sys import maxsize
+from typing import Final, Literal, TypeAlias
+from urllib.parse import unquote
 
 from omni_tui.face.form.exact_json import Json, JsonNumber, NotJson, parse, pretty, string_literal
-from omni_tui.face.form.json_types import ANYTHING, NULL, TYPE_WORDS, type_of, types_taken
-from omni_tui.face.form.refs import Schema, flatten, is_null, types_of
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
+
+Schema: TypeAlias = "dict[str, Json]"
+
+MAX_REFS = 16
+"""Longest chain of references that is followed."""
+
+
+def flatten(schema: Json, root: Json) -> tuple[Schema | None, str]:
+    """Follow references and single-entry `allOf` until the schema stands on its own."""
+    if isinstance(schema, bool):
+        return {}, ""
+    for _ in range(MAX_REFS):
+        if not isinstance(schema, dict):
+            return None, "its schema is not an object"
+        target: Json
+        if isinstance(schema.get("$ref"), str):
+            target = _resolve(str(schema["$ref"]), root)
+            word = "$ref"
+        else:
+            together = schema.get("allOf")
+            if not isinstance(together, list):
+                return schema, ""
+            if len(together) != 1:
+                return None, "it must fit several schemas at once"
+            target, word = together[0], "allOf"
+        if isinstance(target, bool):
+            target = {}
+        if not isinstance(target, dict):
+            return None, "its schema refers to something that is not there"
+        schema = {**target, **{key: value for key, value in schema.items() if key != word}}
+    return None, "its schema refers to itself"
+
+
+def _resolve(reference: str, root: Json) -> Json | None:
+    """Look up a local JSON Pointer (RFC 6901, as a URI fragment); None for anything else."""
+    if not reference.startswith("#"):
+        return None
+    here = root
+    for step in unquote(reference[1:]).split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(here, dict) and step in here:
+            here = here[step]
+        elif isinstance(here, list) and _index(step) < len(here):
+            here = here[_index(step)]
+        else:
+            return None
+    return here
+
+
+def is_null(schema: Json) -> bool:
+    """Whether a schema admits `null` and nothing else."""
+    if not isinstance(schema, dict):
+        return False
+    return schema.get("type") == "null" or ("const" in schema and schema["const"] is None)
+
+
+def types_of(schema: Schema) -> list[str]:
+    """Return the JSON types a schema names, or the one its keywords imply; none where it takes any."""
+    said = schema.get("type")
+    if isinstance(said, str | list):
+        kinds = [
+            kind.lower() for kind in ([said] if isinstance(said, str) else said) if isinstance(kind, str)
+        ]
+        return [] if "any" in kinds else kinds
+    if isinstance(schema.get("properties"), dict):
+        return ["object"]
+    return ["array"] if isinstance(schema.get("items"), dict) else []
+
+
+def _index(step: str) -> int:
+    return int(step) if step.isascii() and step.isdigit() and len(step) < 10 else maxsize
+
+
+NULL = "null"
+TYPE_WORDS = {
+    "string": "text",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "true/false",
+    "array": "JSON list",
+    "object": "JSON object",
+    NULL: "null",
+}
+ANYTHING = frozenset(TYPE_WORDS)
+_DEEPEST = 4
+_WHOLE = re.compile(r"-?[0-9]+(\.0*)?")
+
+
+def type_of(value: Json) -> str:
+    """Return the JSON type of a value."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, JsonNumber):
+        return "integer" if _WHOLE.fullmatch(value.text) else "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def types_taken(schema: Json, root: Json, depth: int = 0) -> frozenset[str]:
+    """Return the types that a schema takes, as far as its `type`, constants and unions tell."""
+    flat, _ = flatten(schema, root)
+    if flat is None or depth > _DEEPEST:
+        return ANYTHING
+    named = ANYTHING.intersection(types_of(flat))
+    values = flat.get("enum")
+    if "const" in flat:
+        named = frozenset({type_of(flat["const"])})
+    elif isinstance(values, list) and values:
+        named = frozenset(map(type_of, values))
+    for word in ("anyOf", "oneOf"):
+        branches = flat.get(word)
+        if isinstance(branches, list) and branches:
+            arms = frozenset[str]().union(*(types_taken(each, root, depth + 1) for each in branches))
+            named = (named & arms) or arms
+    return named or ANYTHING
+
+
+def read_value(text: str, takes: frozenset[str]) -> Json:
+    """Return the value that a text stands for where several types are taken, a text among them.
+
+    It is read as JSON if that is one of the types (a text in quotes is one, so `"5"` is a text where
+    5 is a number), and else taken as it is. Raises `NotJson` for what begins like the list or the
+    object that is taken, and is none.
+    """
+    bare = text.strip()
+    opens = {"[": "array", "{": "object"}.get(bare[:1], "")
+    if text != bare and opens not in takes:
+        return text
+    try:
+        value = parse(bare)
+    except NotJson:
+        if opens in takes:
+            raise
+        return text
+    return value if has_type(value, takes) else text
+
+
+def has_type(value: Json, takes: frozenset[str]) -> bool:
+    """Whether a value is of one of the types; a whole number is a number too."""
+    kind = type_of(value)
+    return kind in takes or (kind == "integer" and "number" in takes)
+
+
+def is_plain_text(value: str, takes: frozenset[str]) -> bool:
+    """Whether a text may stand as it is, and is not read as something else."""
+    try:
+        return read_value(value, takes) == value
+    except NotJson:
+        return False
+
 
 FieldKind = Literal[
     "text", "number", "integer", "boolean", "choice", "mixed", "object", "map", "array", "raw"

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers.auth import enterprise, sign_in_records
 from omni_tui.servers.auth import oauth_clients as sdk
-from omni_tui.servers.auth.callback_server import PATH
+from omni_tui.servers.auth.browser import PATH
 from omni_tui.servers.auth.fetcher import Fetcher, Resolver, describe_refusal, resolve_host
 from omni_tui.servers.auth.oauth_clients import Challenge
 from omni_tui.servers.auth.sign_in_records import SignInRecord, SignInStore
@@ -31,7 +31,7 @@ _NO_SUCH_PLACE = (404, 405, 501)
 class Account:
     """Tokens of one server. `on_change` is called when it is signed in, or needs to be.
 
-    `need` is what a server asks for that only a person can give. `trouble` is why there is no token.
+    `need` is what a server asks for that only a person can give. `failure` is why there is no token.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Account:
         self.spec = spec
         self.oauth = spec.oauth or OAuthSpec()
         self.need: Challenge | None = None
-        self.trouble: SignInError | None = None
+        self.failure: SignInError | None = None
         self.record = SignInRecord()
         self._store = store
         self._clock = clock
@@ -99,8 +99,8 @@ class Account:
                     await self._by_machine(challenge)
                 elif challenge.step_up or not self.record.refresh_token or not await self._renew():
                     self.require(challenge)
-            except SignInError as trouble:
-                self.trouble = trouble
+            except SignInError as failure:
+                self.failure = failure
                 return ""
             another = self.record.access_token != used and self.record.fresh(self._clock())
             return self.record.access_token if another else ""
@@ -114,7 +114,7 @@ class Account:
         else:
             self.record.drop_tokens()
             what = "the server asks for a sign-in"
-        self.trouble = SignInError(what, "Press s in the servers pane to sign in.")
+        self.failure = SignInError(what, "Press s in the servers pane to sign in.")
         self._on_change()
 
     async def begin(self) -> None:
@@ -169,7 +169,7 @@ class Account:
                 self.record,
                 SignInRecord(chosen=sign_in_records.chosen_client(self.oauth)),
             )
-            self.need = self.trouble = None
+            self.need = self.failure = None
             if self._store is not None:
                 await asyncio.to_thread(self._store.forget, self.spec.url)
             return former
@@ -195,7 +195,7 @@ class Account:
             if stored.access_token and stored.access_token != former:
                 self.record = stored
                 if stored.fresh(self._clock()):
-                    self.need = self.trouble = None
+                    self.need = self.failure = None
                     return True
             return bool(self.record.refresh_token) and await self._renew_alone()
 
@@ -219,7 +219,7 @@ class Account:
             record.drop_tokens()
             await sign_in_records.save_record(self._store, self.spec, record)
             return False
-        self.need = self.trouble = None
+        self.need = self.failure = None
         return True
 
     async def _by_machine(self, challenge: Challenge) -> None:
@@ -242,7 +242,7 @@ class Account:
 
     async def _adopt(self, record: SignInRecord) -> None:
         self.record, self._loaded = record, True
-        self.need = self.trouble = None
+        self.need = self.failure = None
         await sign_in_records.save_record(self._store, self.spec, record)
         self._on_change()
 

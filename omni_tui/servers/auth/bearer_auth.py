@@ -16,7 +16,7 @@ import httpx2
 from omni_tui.servers.auth.account import Account
 from omni_tui.servers.auth.oauth_clients import Challenge
 from omni_tui.servers.auth.urls import SignInError, UrlOrigin
-from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailure
 from omni_tui.servers.server_urls import is_loopback
 from omni_tui.servers.tap import current_call
 
@@ -89,15 +89,15 @@ class BearerAuth(httpx2.Auth):
     async def _token(self) -> str:
         try:
             return await self._account.token()
-        except SignInError as trouble:
-            self._account.trouble = self._failed = trouble
+        except SignInError as failure:
+            self._account.failure = self._failed = failure
             # Nothing was sent, and the connection is as good as down: it is tried again later.
-            raise httpx2.ConnectError(trouble.what) from None
+            raise httpx2.ConnectError(failure.what) from None
 
     def _refused_again(self, challenge: Challenge) -> None:
         if self._account.uses_client_credentials:
             rights = "the rights" if challenge.step_up else "the token"
-            self._account.trouble = SignInError(f"the server refuses {rights} that it was given for")
+            self._account.failure = SignInError(f"the server refuses {rights} that it was given for")
         else:
             self._account.require(challenge)
         self._give_up(challenge)
@@ -113,11 +113,11 @@ class BearerAuth(httpx2.Auth):
 
     def refusal_failure(self) -> ConnectionFailure | None:
         """Why there is no token that the server takes, None if there is one."""
-        trouble = self._account.trouble
-        if trouble is None:
+        failure = self._account.failure
+        if failure is None:
             return None
         waits = self._account.need is not None
-        return ConnectionFailure(trouble.what, trouble.todo, lasting=not trouble.passing, sign_in=waits)
+        return ConnectionFailure(failure.what, failure.todo, lasting=not failure.passing, sign_in=waits)
 
 
 def _is_call(request: httpx2.Request) -> bool:

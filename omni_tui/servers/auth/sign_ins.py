@@ -18,13 +18,13 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.protocol import Event
 from omni_tui.protocol.signin import SignInChanged, SignInPhase
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.auth import browser
-from omni_tui.servers.auth.callback_server import CallbackServer, Redirect, RedirectMismatch, read_redirect
+from omni_tui.servers.auth.browser import CallbackServer, Redirect, RedirectMismatch, read_redirect
 from omni_tui.servers.auth.sign_in_records import SignInStore
 from omni_tui.servers.auth.urls import SignInError, authorize_problem, same_issuer
+from omni_tui.servers.listener import ServerListener, notify
 
 if TYPE_CHECKING:
     from mcp.shared.auth import AuthorizationCodeResult
@@ -67,7 +67,7 @@ class _Seat:
 
 
 class SignIns:
-    """All sign-ins. `on_event` gets `SignInChanged`, `on_signed_in` the name of a server that can go on.
+    """All sign-ins. The listener gets `SignInChanged`, `on_signed_in` the name of a server that signed in.
 
     Without a `store`, tokens are kept until the app ends. `loading` is held while the SDK is imported.
     """
@@ -75,7 +75,7 @@ class SignIns:
     def __init__(
         self,
         store: SignInStore | None,
-        on_event: Callable[[Event], None],
+        listener: ServerListener,
         on_signed_in: Callable[[str], None],
         *,
         loading: asyncio.Lock | None = None,
@@ -83,14 +83,14 @@ class SignIns:
         deadline: float = DEADLINE,
     ) -> None:
         self._store = store
-        self._on_event = on_event
+        self._listener = listener
         self._on_signed_in = on_signed_in
         self._loading = loading or asyncio.Lock()
         self._clock = clock
         self._deadline = deadline
         self._seats: dict[str, _Seat] = {}
 
-    async def gatekeeper(self, spec: ServerSpec) -> BearerAuth | None:
+    async def bearer_auth(self, spec: ServerSpec) -> BearerAuth | None:
         """Return what puts tokens on the requests of a new connection, None for a server without OAuth."""
         if spec.oauth is None:
             return None
@@ -158,7 +158,7 @@ class SignIns:
         self._tell(spec.name)
         if not former.access_token and not former.refresh_token:
             return f"{spec.name} was not signed in"
-        from omni_tui.servers.auth.revocation import revoke_tokens
+        from omni_tui.servers.auth.oauth_clients import revoke_tokens
 
         told = await revoke_tokens(spec, former)
         end = (
@@ -220,8 +220,8 @@ class SignIns:
                 lambda: asyncio.ensure_future(self._answered(attempt)),
             )
             seat.reason = ""
-        except SignInError as trouble:
-            seat.reason = trouble.what + (f". {trouble.todo}" if trouble.todo else "")
+        except SignInError as failure:
+            seat.reason = failure.what + (f". {failure.todo}" if failure.todo else "")
         except Exception as error:  # its text may hold what is secret
             _log.error("the sign-in to %s broke: %s", name, type(error).__name__)
             seat.reason = f"the sign-in broke ({type(error).__name__})"
@@ -315,7 +315,7 @@ class SignIns:
         now = self._describe(name)
         if now != seat.told:
             seat.told = now
-            self._on_event(msgspec.structs.replace(now, ts=time.time()))
+            notify(self._listener.server_changed, msgspec.structs.replace(now, ts=time.time()))
 
 
 def _phase(account: Account, attempt: _Attempt | None) -> SignInPhase:

@@ -1,4 +1,9 @@
-"""Error responses over HTTP as servers really write them, made legible for the SDK."""
+"""Reads HTTP error responses as servers really write them: their words, and whether our session is lost.
+
+The specification answers an unknown session with status 404 and leaves the body open. Servers also
+answer 400, in the words of the examples they were made after. Only answers to requests that name a
+session are looked at, and never a tool's own words: those come with status 200.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,14 @@ import asyncio
 import html
 import json
 import re
+from http import HTTPStatus
+from typing import Any
 
 import httpx2
+import mcp_types as types
 from mcp_types import ErrorData
 
-from omni_tui.servers.transports.error_codes import AMBIGUOUS, as_server_error
+from omni_tui.servers.transports.json_rpc import AMBIGUOUS, as_server_error
 
 _LONGEST = 64 * 1024
 """Longest body that is looked at, in bytes; the words of a refusal are short."""
@@ -138,3 +146,51 @@ def _instead(response: httpx2.Response, body: bytes) -> httpx2.Response:
     if kind := response.headers.get("content-type"):
         headers["content-type"] = kind
     return httpx2.Response(response.status_code, content=body, headers=headers, request=response.request)
+
+
+STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+NORMAL: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": None,
+    "error": {"code": types.INVALID_REQUEST, "message": "Session not found"},
+}
+"""What such an answer is replaced by, with status 404."""
+
+_CODES = (types.INVALID_REQUEST, types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
+"""-32600, -32000 and -32001: with others the server has looked at the request itself."""
+
+_LONGEST_WORDS = 200
+_ID = r"(?:mcp[- ])?session[- ]?id(?: header)?"
+_SESSION = rf"(?:{_ID}|(?:mcp[- ])?session)"
+_WORDS = re.compile(
+    rf"\b{_SESSION}(?: \S{{1,64}})? (?:(?:was|is|does|has been) )?(?:not |un)"
+    r"(?:found|known|initiali[sz]ed|exist|valid|recogni[sz]ed)\b"
+    rf"|\b{_SESSION}(?: \S{{1,64}})? (?:(?:was|is|has|has been) )?(?:terminated|expired|closed|invalid)\b"
+    rf"|\b{_ID} (?:is )?(?:required|missing)\b"
+    rf"|\b(?:no valid|invalid|expired|unknown|missing|no such|invalid or \w+|missing or \w+) {_SESSION}\b"
+    r"|\bserver (?:is )?not initiali[sz]ed\b"
+    r"|\bno transport found\b|\bcould not find session\b",
+    re.IGNORECASE,
+)
+
+
+def means_session_lost(status: int, body: bytes) -> bool:
+    """Return whether an answer to a request of a session says that the session is unknown."""
+    if status not in STATUSES:
+        return False
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        text = body.decode("utf-8", "replace").strip()
+        plain = len(text) <= _LONGEST_WORDS and not text.startswith("<")
+        return status == HTTPStatus.NOT_FOUND or (plain and _speaks_of_it(text))
+    if isinstance(said, dict) and isinstance(error := said.get("error"), dict) and "code" in error:
+        return error["code"] in _CODES and _speaks_of_it(error.get("message"))
+    if status == HTTPStatus.NOT_FOUND:
+        return True
+    words = list(said.values()) if isinstance(said, dict) else [said]
+    return any(_speaks_of_it(each) for each in words[:8])
+
+
+def _speaks_of_it(text: object) -> bool:
+    return isinstance(text, str) and _WORDS.search(text[:_LONGEST_WORDS]) is not None

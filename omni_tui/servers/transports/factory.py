@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailure
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.transports.http import HttpTransport
@@ -38,7 +38,7 @@ class Transport(Protocol):
         """Process id of a server that is a program of ours."""
 
     @property
-    def junk(self) -> int:
+    def invalid_messages(self) -> int:
         """How much came that was no message."""
 
     @property
@@ -55,7 +55,7 @@ class Transport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None: ...
 
-    def trouble(self) -> ConnectionFailure | None:
+    def failure(self) -> ConnectionFailure | None:
         """Return why the connection could not be made or ended, as far as the transport knows."""
 
 

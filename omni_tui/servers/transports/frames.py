@@ -18,8 +18,8 @@ from mcp_types import (
 from pydantic_core import from_json
 
 from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
     OpenRequests,
-    StrayMessage,
     parse_message,
     unreadable_response,
 )
@@ -37,10 +37,6 @@ _LARGE = 1024 * 1024
 _HEAD = 300
 """How far into a broken line its id is looked for, from either end, in bytes."""
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
-
-
-class JunkLine(Exception):
-    """A line that is no JSON-RPC message."""
 
 
 def encode(message: JSONRPCMessage) -> bytes:
@@ -61,7 +57,7 @@ def encode(message: JSONRPCMessage) -> bytes:
     return text.encode() + b"\n"
 
 
-def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
+def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | InvalidMessage]:
     """Return the messages of one line, and what of it is none.
 
     As a rule that is one message. There are also lists of messages, several messages in a row, and
@@ -70,13 +66,13 @@ def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]
     """
     try:
         body = load(line)
-    except JunkLine as junk:
+    except InvalidMessage as error:
         if len(line) < _LARGE and (found := _pieces(line, requests)):
             return found
         key = _id_of_broken(line)
         if key is not None and requests.method(key):
-            return [unreadable_response(key, str(junk))]
-        return [junk]
+            return [unreadable_response(key, str(error))]
+        return [error]
     return _messages(body, requests)
 
 
@@ -97,26 +93,26 @@ def is_whole(line: bytes) -> bool:
 
 
 def parse(line: bytes) -> JSONRPCMessage:
-    """Read a line that is one message. Raises `JunkLine`."""
+    """Read a line that is one message. Raises `InvalidMessage`."""
     found = read(line, OpenRequests())
     if len(found) != 1:
-        raise JunkLine(f"{len(found)} messages in the place of one")
-    if isinstance(found[0], JunkLine):
+        raise InvalidMessage(f"{len(found)} messages in the place of one")
+    if isinstance(found[0], InvalidMessage):
         raise found[0]
     return found[0]
 
 
-def _messages(body: Any, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
-    found: list[JSONRPCMessage | JunkLine] = []
+def _messages(body: Any, requests: OpenRequests) -> list[JSONRPCMessage | InvalidMessage]:
+    found: list[JSONRPCMessage | InvalidMessage] = []
     for each in body if isinstance(body, list) else [body]:
         try:
             found.append(parse_message(each, requests))
-        except StrayMessage as stray:
-            found.append(JunkLine(str(stray)))
+        except InvalidMessage as error:
+            found.append(error)
     return found
 
 
-def _pieces(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
+def _pieces(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | InvalidMessage]:
     """Return the messages that stand in a line beside each other or beside other words.
 
     Beside other words only answers to open requests count: what a server repeats of its messages in a
@@ -143,12 +139,12 @@ def _pieces(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLi
     messages = [message for value in values for message in _messages(value, requests)]
     if not rest:
         return messages
-    answers: list[JSONRPCMessage | JunkLine] = [
+    answers: list[JSONRPCMessage | InvalidMessage] = [
         message
         for message in messages
         if isinstance(message, JSONRPCResponse | JSONRPCError) and requests.method(message.id)
     ]
-    return [*answers, JunkLine("words beside a message")] if answers else []
+    return [*answers, InvalidMessage("words beside a message")] if answers else []
 
 
 def _no_constant(name: str) -> None:
@@ -179,14 +175,14 @@ def load(line: bytes) -> Any:
         except ValueError:
             return _repair(line)
     if line.count(b"{") + line.count(b"[") > MAX_CONTAINERS:
-        raise JunkLine(f"more than {MAX_CONTAINERS:,} objects and lists in one message")
+        raise InvalidMessage(f"more than {MAX_CONTAINERS:,} objects and lists in one message")
     collecting = gc.isenabled()
     gc.disable()
     try:
         return from_json(line, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
         if line.count(b"\\") > MAX_MENDED:
-            raise JunkLine(str(error)) from error
+            raise InvalidMessage(str(error)) from error
         return _repair(line)
     finally:
         if collecting:
@@ -202,4 +198,4 @@ def _repair(line: bytes) -> Any:
     try:
         return from_json(mended.decode("utf-8", "replace"), allow_inf_nan=False)
     except ValueError as error:
-        raise JunkLine(f"not JSON, {str(error)[:120]}") from error
+        raise InvalidMessage(f"not JSON, {str(error)[:120]}") from error

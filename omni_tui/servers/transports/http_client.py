@@ -1,26 +1,109 @@
 """The HTTP client of a connection: the SDK's requests over shared sockets, and its answers made legible.
 
-It adds what the SDK keeps to itself or lacks: real reasons for failures, which call a failed request
-belonged to, and a connection that survives a failed request instead of cancelling its owner.
+It adds what the SDK lacks: real reasons for failures, which call a failed request belonged to, pauses
+between event streams, and a connection that survives a failed request instead of cancelling its owner.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any, cast
 
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.connection_pools import CertificatesUnusable, ProxyUnusable, lease, shown_proxy
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.tap import current_call
-from omni_tui.servers.transports.error_responses import read_refusal, response_words, with_id
+from omni_tui.servers.transports.error_responses import (
+    NORMAL,
+    STATUSES,
+    means_session_lost,
+    read_refusal,
+    response_words,
+    with_id,
+)
 from omni_tui.servers.transports.http_failures import TlsExpected, speaks_tls
 from omni_tui.servers.transports.response_bodies import checked_response, is_event_stream
-from omni_tui.servers.transports.session_loss import NORMAL, STATUSES, means_session_lost
-from omni_tui.servers.transports.stream_backoff import StreamBackoff
+
+LONGEST = 300.0
+"""Most seconds between two streams."""
+STEADY = 60.0
+"""Seconds after which a stream that ended counts as one that had been of use."""
+
+_TOLD = b"data:"
+
+
+class StreamBackoff:
+    """Growing pauses between the streams for a server's own messages.
+
+    The SDK (2.3.0) opens such a stream again every second for as long as the server ends it in an orderly
+    way, and without any pause if the server says `retry: 0`. A stream that brought a message, or stood
+    for a minute, sets the pause back. The first `free` streams without a message cost nothing; no pause is
+    longer than `longest` seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        free: int = 0,
+        longest: float = LONGEST,
+    ) -> None:
+        self._clock = clock
+        self._free = free
+        self._longest = longest
+        self._fruitless = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds to wait before the next stream is opened, besides those that the SDK waits."""
+        counted = self._fruitless - self._free
+        return min(self._longest, 2.0 ** min(counted - 1, 20)) if counted > 0 else 0.0
+
+    def watched(self, stream: httpx2.AsyncByteStream) -> httpx2.AsyncByteStream:
+        """Return the body of a new stream, which notes whether it is of use."""
+        self._fruitless += 1
+        return _Watched(stream, self)
+
+    def told(self) -> None:
+        """Note that the stream is of use."""
+        self._fruitless = 0
+
+    def now(self) -> float:
+        """Return the time by the clock."""
+        return self._clock()
+
+
+class _Watched(httpx2.AsyncByteStream):
+    """A stream that tells when something stands behind `data:` in it."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, pauses: StreamBackoff) -> None:
+        self._inner = inner
+        self._pauses = pauses
+        self._begun = pauses.now()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        line = b""
+        told = False
+        async for chunk in self._inner:
+            if not told:
+                *whole, line = (line + chunk).replace(b"\r", b"\n").split(b"\n")
+                told = any(each.startswith(_TOLD) and each[len(_TOLD) :].strip() for each in [*whole, line])
+                line = line[:64]
+                if told:
+                    self._pauses.told()
+            yield chunk
+
+    async def aclose(self) -> None:
+        if self._pauses.now() - self._begun >= STEADY:
+            self._pauses.told()
+        await self._inner.aclose()
+
 
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=None, pool=None)
 """Reading has no limit here: calls, listings and connecting have their own, which progress extends."""
@@ -40,8 +123,8 @@ NOT_SENT = (
 )
 
 
-class ClientListener:
-    """What a transport hears from its client.
+class ClientListener(ABC):
+    """Receives what happens to the requests of an HTTP client.
 
     `forgotten`: the server said that it does not know our session. `met`: the server has answered once.
     `reads_events`: the transport reads event streams and the bodies of its answers itself.
@@ -51,23 +134,25 @@ class ClientListener:
     met = False
     reads_events = False
 
+    @abstractmethod
     def in_session(self, request: httpx2.Request) -> bool:
         """Return whether a request names a session of the server."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failed(self, error: httpx2.TransportError) -> None:
-        """Take note of a request that broke."""
-        raise NotImplementedError
+        """Note a request that broke."""
 
+    @abstractmethod
     def answered(self, response: httpx2.Response) -> None:
-        """Take note of the head of an answer to a POST."""
-        raise NotImplementedError
+        """Note the head of an answer to a POST."""
 
+    @abstractmethod
     def refused(self, words: str) -> None:
-        """Take note of the words of an error response."""
+        """Note the words of an error response."""
 
+    @abstractmethod
     def odd(self, what: str) -> None:
-        """Take note of something that came and was no message."""
+        """Note something that came and was no message."""
 
 
 class HttpClient(httpx2.AsyncClient):

@@ -1,8 +1,8 @@
-"""Reading JSON values as JSON-RPC messages, as servers really write them.
+"""Reads JSON values as JSON-RPC messages, as servers really write them.
 
-A message is read where its meaning is clear. An answer that is none, but names a request of ours that is
-open, becomes the error that this request gets, so that it fails at once with what the server said and
-does not wait for its time-out. Everything else is a `StrayMessage`, which the caller has to report.
+A message is read where its meaning is clear. A malformed answer to an open request becomes the error
+of that request, so that it fails at once with the server's words and does not wait for its time-out.
+Everything else is an `InvalidMessage`, which the caller has to report.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 from mcp.shared.dispatcher import coerce_request_id
 from mcp_types import (
+    CONNECTION_CLOSED,
     PARSE_ERROR,
+    REQUEST_TIMEOUT,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -35,8 +37,8 @@ _WITHOUT_RESULT = frozenset({"ping", "logging/setLevel", "resources/subscribe", 
 _WORDS_OF_ERROR = ("message", "msg", "error", "detail", "details", "reason", "description", "title")
 
 
-class StrayMessage(Exception):
-    """Something on the wire that is no message and answers nothing; the text says why."""
+class InvalidMessage(Exception):
+    """Something on the wire that is no JSON-RPC message and answers no request; the text says why."""
 
 
 class MalformedResponse(JSONRPCError):
@@ -74,9 +76,9 @@ class OpenRequests:
 
 
 def parse_message(body: Any, requests: OpenRequests) -> JSONRPCMessage:
-    """Return a JSON value as a message. Raises `StrayMessage`."""
+    """Return a JSON value as a message. Raises `InvalidMessage`."""
     if not isinstance(body, Mapping):
-        raise StrayMessage("not a JSON object")
+        raise InvalidMessage("not a JSON object")
     key = _id(body.get("id"))
     answers = "result" in body or "error" in body
     if "method" in body and not (answers and requests.method(key)):
@@ -84,7 +86,9 @@ def parse_message(body: Any, requests: OpenRequests) -> JSONRPCMessage:
     if body.get("error") is not None and not _empty_error(body):
         return _error(body["error"], key, requests)
     if key is None:
-        raise StrayMessage("a result without the id of a request" if answers else "not a JSON-RPC message")
+        raise InvalidMessage(
+            "a result without the id of a request" if answers else "not a JSON-RPC message"
+        )
     return _result(body, key, requests.method(key))
 
 
@@ -96,7 +100,7 @@ def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMess
     if method in _WITHOUT_RESULT and answers:
         return JSONRPCResponse(jsonrpc="2.0", id=key, result={})
     if not method:
-        raise StrayMessage("an answer without a result, to no request that is open")
+        raise InvalidMessage("an answer without a result, to no request that is open")
     if answers:
         what = f"it answered with {_kind(result)} in place of a result{_repeated(result)}"
         if method == "tools/call":
@@ -138,8 +142,8 @@ def _asking(body: Mapping[str, Any], key: RequestId | None) -> JSONRPCMessage:
         if body.get("id") is None:
             return JSONRPCNotification(jsonrpc="2.0", method=body["method"], **params)
     except (ValidationError, TypeError) as error:
-        raise StrayMessage("not a JSON-RPC message") from error
-    raise StrayMessage("a request whose id is neither text nor a whole number")
+        raise InvalidMessage("not a JSON-RPC message") from error
+    raise InvalidMessage("a request whose id is neither text nor a whole number")
 
 
 def _empty_error(body: Mapping[str, Any]) -> bool:
@@ -158,7 +162,7 @@ def _error(error: Any, key: RequestId | None, requests: OpenRequests) -> JSONRPC
                 return JSONRPCError(jsonrpc="2.0", id=key, error=data)
             return malformed_response(key, text, code, error.get("data"))
     if not requests.method(key):
-        raise StrayMessage("an error of an odd form, to no request that is open")
+        raise InvalidMessage("an error of an odd form, to no request that is open")
     if not isinstance(error, Mapping):
         return malformed_response(
             key, error if isinstance(error, str) and error.strip() else _compact(error)
@@ -210,3 +214,13 @@ def _compact(value: Any) -> str:
     except (ValueError, TypeError, RecursionError):
         text = repr(value)
     return text if len(text) <= 4 * _SHOWN else text[: 4 * _SHOWN] + "…"
+
+
+AMBIGUOUS = (CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR)
+
+
+def as_server_error(error: ErrorData) -> ErrorData:
+    """Return an error that surely came from the server, so that nobody takes it for one of the SDK's."""
+    if error.code not in AMBIGUOUS:
+        return error
+    return ErrorData(code=NO_CODE, message=f"{error.message} (error {error.code})", data=error.data)

@@ -14,7 +14,7 @@ from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -28,7 +28,7 @@ class MemoryTransport:
 
     web = False
     pid = None
-    junk = 0
+    invalid_messages = 0
     absent = False
     forgotten = False
 
@@ -55,6 +55,6 @@ class MemoryTransport:
             inner, self._inner = self._inner, None
             await inner.__aexit__(kind, error, trace)
 
-    def trouble(self) -> ConnectionFailure | None:
+    def failure(self) -> ConnectionFailure | None:
         """Return None: there is nothing between us that could fail."""
         return None

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -20,8 +21,13 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers.log_buffer import ServerLogBuffer
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, encode, is_whole, read
-from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests, error_words
+from omni_tui.servers.transports.frames import MAX_LINE, encode, is_whole, read
+from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
+    MalformedResponse,
+    OpenRequests,
+    error_words,
+)
 
 _CHUNK = 64 * 1024
 _QUEUE_BYTES = 1024 * 1024
@@ -43,11 +49,11 @@ _MARKS = (b"\xef\xbb\xbf", b"\0")
 """What some programs write before a text: the byte order mark of UTF-8, and padding."""
 
 
-class _Stream:
-    """What anyio's streams have in common."""
+class _Stream(ABC):
+    """The part that anyio's streams share."""
 
-    async def aclose(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def aclose(self) -> None: ...
 
     async def __aenter__(self) -> Self:
         return self
@@ -170,7 +176,7 @@ class LineReader(_Stream):
         if not self._reading and self._waiting_bytes < _QUEUE_BYTES // 2:
             self._resume()
         for message in read(line, self._requests):
-            if isinstance(message, JunkLine):
+            if isinstance(message, InvalidMessage):
                 self._odd(line, str(message))
                 continue
             if isinstance(message, JSONRPCResponse | JSONRPCError):

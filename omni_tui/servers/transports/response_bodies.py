@@ -27,12 +27,12 @@ from mcp_types import (
 from pydantic_core import from_json, to_json
 
 from omni_tui.servers.tap import current_call
-from omni_tui.servers.transports.error_codes import as_server_error
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, load
+from omni_tui.servers.transports.frames import MAX_LINE, load
 from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
     MalformedResponse,
     OpenRequests,
-    StrayMessage,
+    as_server_error,
     parse_message,
     unreadable_response,
 )
@@ -102,14 +102,14 @@ class _Reader:
             self._requests.asked(asked)
 
     def messages(self, data: bytes) -> list[JSONRPCMessage]:
-        """Return the messages in `data`. Raises `JunkLine` if it is no JSON."""
+        """Return the messages in `data`. Raises `InvalidMessage` if it is no JSON."""
         body = load(data.removeprefix(_BOM))
         found: list[JSONRPCMessage] = []
         for each in body if isinstance(body, list) else [body]:
             try:
                 found.append(parse_message(self._with_id(each), self._requests))
-            except StrayMessage as stray:
-                self.odd(f"left out of an answer: {stray}")
+            except InvalidMessage as error:
+                self.odd(f"left out of an answer: {error}")
         return found
 
     def _with_id(self, body: Any) -> Any:
@@ -195,9 +195,9 @@ class _Whole(_Unpacked):
         reader = self._reader
         try:
             messages = reader.messages(body)
-        except JunkLine as junk:
+        except InvalidMessage as error:
             if self._kind in (_JSON, ""):
-                return reader.unreadable(str(junk) if body.strip() else "it is empty")
+                return reader.unreadable(str(error) if body.strip() else "it is empty")
             return reader.refused(f"no MCP server answers there, but something with {self._kind[:80]}")
         answers = [each for each in messages if isinstance(each, JSONRPCResponse | JSONRPCError)]
         if len(messages) > 1:
@@ -276,11 +276,11 @@ class _Events(_Unpacked):
             return []
         try:
             return [message_line(message) for message in reader.messages(data)]
-        except JunkLine as junk:
+        except InvalidMessage as error:
             head = data[:_HEAD]
             if reader.key is not None and b'"jsonrpc"' in head and b'"method"' not in head:
-                return [reader.unreadable(str(junk))]
-            reader.odd(f"an event was left out: {junk}")
+                return [reader.unreadable(str(error))]
+            reader.odd(f"an event was left out: {error}")
             return []
 
 

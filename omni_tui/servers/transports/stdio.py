@@ -18,10 +18,16 @@ from types import TracebackType
 from omni_tui.config.server_environment import inherited_environment
 from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
-from omni_tui.servers import priority, reaper
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure, suggest_log
+from omni_tui.servers import reaper
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure, suggest_log
 from omni_tui.servers.log_buffer import ServerLogBuffer
-from omni_tui.servers.processes import Processes
+from omni_tui.servers.processes import (
+    YIELD_RETRY_S,
+    YIELD_TRIES,
+    Processes,
+    yield_process,
+    yield_session,
+)
 from omni_tui.servers.transports.json_rpc import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
 
@@ -109,7 +115,7 @@ class StdioTransport:
         self._watcher: asyncio.Task[None] | None = None
 
     @property
-    def junk(self) -> int:
+    def invalid_messages(self) -> int:
         """What came on standard output so far that was no message, or an answer of an odd form."""
         return self._reader.odd if self._child else 0
 
@@ -136,8 +142,8 @@ class StdioTransport:
         """Start the program and see to it that it will be ended. Blocks; runs in a thread."""
         self._processes.prepare()
         process = self._spawn()
-        priority.yield_process(process.pid)
-        self._yields = priority.yield_session(process.pid)
+        yield_process(process.pid)
+        self._yields = yield_session(process.pid)
         try:
             self._processes.register(process.pid)
         except BaseException:
@@ -174,7 +180,7 @@ class StdioTransport:
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
 
-    def trouble(self) -> ConnectionFailure | None:
+    def failure(self) -> ConnectionFailure | None:
         """Return why the connection ended, as far as the process tells; valid after leaving."""
         if self._child is None:
             return None
@@ -213,8 +219,8 @@ class StdioTransport:
     async def _follow(self, child: ServerProcess) -> None:
         """End the stream as soon as the process is gone, though a grandchild may still hold the pipe."""
         tries = 0
-        while not self._yields and tries < priority.TRIES and not await child.wait(priority.AGAIN_S):
-            self._yields = priority.yield_session(child.pid)
+        while not self._yields and tries < YIELD_TRIES and not await child.wait(YIELD_RETRY_S):
+            self._yields = yield_session(child.pid)
             tries += 1
         await child.exited.wait()
         if self._stopping is None:
