@@ -14,7 +14,7 @@ from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.tools import canonical
+from omni_tui.tools import CallRetries, canonical
 from tests.engine.rig import Rig, rig
 
 NOTE = {"name": "a", "text": "x"}
@@ -28,9 +28,8 @@ async def granted(running: Rig, call: str = "c-test", note: dict[str, str] = NOT
     proposal = CallProposal(
         call=call, server="demo", tool="write_note", arguments=canonical(dict(note)), origin="hand"
     )
-    resolution = await session.gate.propose(proposal, subject, "chat")
-    assert resolution is not None
-    assert resolution.state == "approved"
+    item = await session.gate.propose(proposal, subject, "chat")
+    assert (await item.verdict()).state == "approved"
     return session.gate.grant(call)
 
 
@@ -43,7 +42,7 @@ def written(folder: Path) -> list[str]:
 
 
 async def execute(running: Rig, grant: object) -> str:
-    outcome = await executor(running).execute(grant, timeout=20)  # type: ignore[attr-defined]
+    outcome = await executor(running).execute(grant, timeout=20, retries=CallRetries())  # type: ignore[attr-defined]
     return str(outcome.state)
 
 
@@ -90,18 +89,41 @@ async def test_a_grant_cannot_be_copied_at_all(tmp_path: Path) -> None:
             copy.copy(grant)
 
 
-async def test_the_journal_row_is_the_authority(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "fields"),
+    [
+        ("cancelled", {}),
+        ("approved", {"args": b'{"name":"b","text":"y"}', "args_hash": "of others"}),
+        ("approved", {"def_hash": "of another definition"}),
+        ("approved", {"server_fp": "of another server"}),
+        ("approved", {"attempt": 2}),
+    ],
+)
+async def test_the_journal_row_is_the_authority(
+    tmp_path: Path, state: e.CallState, fields: call_table.CallFields
+) -> None:
     """A grant whose row says something else is refused, whatever memory believes."""
     async with rig(tmp_path) as running:
         await running.connected()
         session = running.session
-        first = await granted(running)
-        await execute(running, first)
-        item = session.gate._open.get("c-test")
-        assert item is None
+        subject = session.subject("demo", "write_note")
+        assert subject is not None
+        proposal = CallProposal(
+            call="c-test", server="demo", tool="write_note", arguments=canonical(dict(NOTE)), origin="agent"
+        )
+        item = await session.gate.propose(proposal, subject, "chat")
+        await session.gate.decide("c-test", item.digest, approve=True)
+        grant = session.gate.grant("c-test")
+        await session.journal.run(
+            lambda tx: call_table.move(tx, "c-test", state, expect=("approved",), **fields)
+        )
+        assert item.row.state == "approved", "memory believes what it did"
+        with pytest.raises(GrantRefused):
+            await execute(running, grant)
+        assert written(tmp_path) == []
         row = await session.journal.run(lambda tx: call_table.load(tx, "c-test"))
         assert row is not None
-        assert row.state == "succeeded"
+        assert row.state == state
 
 
 async def test_invariant_2_dispatching_is_on_disk_before_the_first_byte(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from omni_tui.protocol import Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.plan import PlanProposed
+from omni_tui.protocol.values import CallOrigin
 from tests.engine.rig import Rig, rig
 
 READ = ToolCall("r", "demo__add", '{"a": 1, "b": 2}')
@@ -128,8 +129,8 @@ async def test_a_call_its_mode_let_pass_is_asked_about_if_the_mode_tightens_befo
         place = session.desk._sending.place
         held: list[asyncio.Event] = []
 
-        def behind(key: object, server: str, tool: str) -> object:
-            found = place(key, server, tool)
+        def behind(origin: CallOrigin, server: str, tool: str) -> object:
+            found = place(origin, server, tool)
             if tool == "write_note":
                 found.turn.clear()
                 held.append(found.turn)

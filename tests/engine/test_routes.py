@@ -16,6 +16,7 @@ from omni_tui.models.base import ToolCall
 from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.servers.base import CallError
 from tests.engine.rig import Rig, rig
 from tests.engine.test_execution import AWAY, CUT, RAN, go, instead, rows, text, told
@@ -183,7 +184,7 @@ async def test_a_stand_in_for_a_call_of_a_plans_agent_is_asked_about(tmp_path: P
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("written"), "slow")
         desk = running.session.desk
-        call = asyncio.ensure_future(desk.by_agent("t-1", 1, CALL, "root/t1"))
+        call = asyncio.ensure_future(desk.by_agent(CallOrigin("t-1", "root/t1", 1, CALL.id), CALL))
         asked = await running.until(e.ApprovalRequested)
         assert asked.server == "slow"
         assert any("the plan does not name this tool" in why for why in asked.why)

@@ -238,7 +238,9 @@ async def test_cancelled_in_between_it_ends_as_cancelled(
         again = session.gate.again
 
         async def cancelled_meanwhile(dispatch, refused):  # type: ignore[no-untyped-def]
-            session.desk._tasks[dispatch.call].cancel()
+            task = session.desk._active[dispatch.call].task
+            assert task is not None
+            task.cancel()
             return await again(dispatch, refused)
 
         session.gate.again = cancelled_meanwhile  # type: ignore[method-assign]
