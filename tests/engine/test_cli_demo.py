@@ -291,8 +291,7 @@ def test_a_deleted_folder_is_said_in_a_sentence(tmp_path: Path, words: tuple[str
     )
     assert done.returncode == 2
     assert done.stderr == (
-        "omni-tui: the current folder was deleted\n"
-        "Change to an existing folder (cd), then start again.\n"
+        "omni-tui: the current folder was deleted\nChange to an existing folder (cd), then start again.\n"
     )
 
 
