@@ -147,8 +147,7 @@ def trace(times: int = 4) -> Found:
 
 
 async def _approve(folder: Path, tracer: Tracer) -> None:
-    from omni_tui.face.app import OmniApp
-    from omni_tui.face.options import FaceOptions
+    from omni_tui.face.app import FaceOptions, OmniApp
     from omni_tui.models.base import ToolCall
     from omni_tui.protocol import commands as c
     from omni_tui.protocol import events as e

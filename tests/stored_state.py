@@ -31,7 +31,7 @@ from omni_tui.approvals.pins import Pins, definition_hash
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
-from omni_tui.face.saved_theme import save_theme
+from omni_tui.face.themes import save_theme
 from omni_tui.memory import (
     Credentials,
     Journal,
@@ -132,7 +132,7 @@ class Sessions:
 
     def note(self, name: str, running: Rig) -> str:
         """Remember the session that is open."""
-        self.made[name] = session = running.engine.session.journal.session
+        self.made[name] = session = running.session.journal.session
         return session
 
 

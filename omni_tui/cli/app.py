@@ -43,8 +43,7 @@ def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
     try:
         if _processors() > 1:  # it connects while Textual loads; on one processor they would compete
             engines.start()
-        from omni_tui.face.app import OmniApp
-        from omni_tui.face.options import FaceOptions
+        from omni_tui.face.app import FaceOptions, OmniApp
 
         face = OmniApp(
             engines.connect,

@@ -18,7 +18,7 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
 from omni_tui.face.keys import check_keys
-from omni_tui.face.saved_theme import load_saved_theme
+from omni_tui.face.themes import load_saved_theme
 from omni_tui.memory import Credentials, ServerLogs, TrustStore, Vault, last_unclean
 from omni_tui.models.base import Message
 from omni_tui.protocol import commands as c
@@ -209,7 +209,7 @@ async def test_a_conversation_goes_on_with_what_was_said(folder: Path, tmp_path:
     model = ScriptedModel([reply("Yes.")])
     async with rig(tmp_path, demo=False, model=model, resume=there.names["chat"]) as running:
         await running.until(e.ReplayDone)
-        assert running.engine.session.settings.mode == "auto"
+        assert running.session.settings.mode == "auto"
         sent = await running.ask(c.SendMessage(text="do you remember?"))
         assert isinstance(sent, e.CommandDone), sent
         await running.until(e.TurnEnded, lambda event: event.turn == sent.id)

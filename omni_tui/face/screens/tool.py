@@ -256,7 +256,7 @@ class ToolScreen(FormScreen[None]):
         if arguments is None or (form.problems and self._insisted != arguments):
             self._insisted = arguments
             self._go(result=False)
-            form.insist()
+            form.show_problems()
             again = " · F9 again sends it" if arguments is not None else ""
             self._hint(f"✗ correct what is marked{again}", "$fail")
             return
