@@ -173,8 +173,8 @@ def tool_message(
     """Return the message that answers a call.
 
     A server's text is cut to `limit` characters (head and tail) and framed as data, with the number of its
-    invisible characters; Omni TUI's own text is marked as such. `note` is a note of Omni TUI after it, `ref`
-    the id of the whole in the journal.
+    invisible characters; Omni TUI's own text is marked as such. `note` is a note of Omni TUI after it,
+    `ref` the id of the whole in the journal.
     """
     size = 0
     if status in FROM_SERVER:
