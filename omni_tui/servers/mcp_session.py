@@ -351,11 +351,11 @@ class McpSession:
     async def _watch(self, client: Client) -> None:
         """Send heartbeats; end the connection when too many are missed."""
         program = not self._transport.web
-        sign = Ping(client, self.protocol, modern=self.era == "modern", program=program)
+        ping = Ping(client, self.protocol, modern=self.era == "modern", program=program)
 
-        async def ask() -> None:
+        async def send() -> None:
             try:
-                await sign.ask()
+                await ping.send()
             except MCPError as error:
                 if self._note_loss():
                     return
@@ -368,7 +368,7 @@ class McpSession:
         # A stopped program may continue, and a restart would lose its state; a silent host is reached again
         # over another socket.
         await Heartbeat(
-            ask,
+            send,
             lambda: self._tap.quiet,
             self._on_heartbeat,
             self._spec.heartbeat,
