@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from omni_tui.engine.file_writer import write_new_file
-from omni_tui.models.attachments import QuotedResource
+from omni_tui.models.attachments import MOST, QuotedResource, image_from
 from omni_tui.models.base import Image
-from omni_tui.models.images import MOST, image_from
 from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import prompts_and_resources as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage

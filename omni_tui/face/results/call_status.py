@@ -11,11 +11,11 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
 from omni_tui.face.clock import Clock, Stillness
-from omni_tui.face.keys import show_key
+from omni_tui.face.keys import key_of
 from omni_tui.face.results.history import PastCall
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.events import CallProgress, ConfirmNeeded
 
@@ -46,7 +46,7 @@ class StateLine(Widget):
 
     @property
     def _now(self) -> float:
-        clock: Clock = self.app.clock  # type: ignore[attr-defined]
+        clock = shell_of(self).clock
         return clock.monotonic()
 
     def on_mount(self) -> None:
@@ -128,8 +128,7 @@ class StateLine(Widget):
         if self._as_task:
             line += Content.styled(f"  {self._as_task}", "$text-2")
         if self._waits:
-            keymap: dict[str, str] = getattr(self.app, "keymap", {})
-            key = show_key(keymap.get("show_approvals") or actions.get("show_approvals").keys)
+            key = key_of("show_approvals", shell_of(self).keymap)
             line += Content.assemble(
                 ("  ◌ the server asks something of you: ", "$waiting"),
                 (key, "bold $waiting"),

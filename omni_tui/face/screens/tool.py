@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -29,12 +29,13 @@ from omni_tui.face.results.tool_description import (
 )
 from omni_tui.face.results.view import ResultView
 from omni_tui.face.screens.tool_footer import key_hints
+from omni_tui.face.shell import shell_of
 from omni_tui.face.task_status import format_task_status
 from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
 
@@ -78,11 +79,11 @@ class ToolScreen(FormScreen[None]):
 
     @property
     def _port(self) -> Port:
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     @property
     def _clock(self) -> Clock:
-        return cast("Clock", self.app.clock)  # type: ignore[attr-defined]
+        return shell_of(self).clock
 
     @property
     def _form(self) -> ArgumentsForm | None:
@@ -255,7 +256,7 @@ class ToolScreen(FormScreen[None]):
         if arguments is None or (form.problems and self._insisted != arguments):
             self._insisted = arguments
             self._go(result=False)
-            form.insist()
+            form.show_problems()
             again = " · F9 again sends it" if arguments is not None else ""
             self._hint(f"✗ correct what is marked{again}", "$fail")
             return
@@ -291,7 +292,7 @@ class ToolScreen(FormScreen[None]):
         self._show_call()
 
     async def _confirm(self, question: ConfirmNeeded, arguments: JsonText) -> None:
-        bar = ConfirmBar(question, arguments, self._clock, self.app.stillness)  # type: ignore[attr-defined]
+        bar = ConfirmBar(question, arguments, self._clock, shell_of(self).stillness)
         await self.query_one("#tool-left").mount(bar, before="#tool-run")
         self._go(result=False)
 
