@@ -22,15 +22,19 @@ from omni_tui.servers.server_urls import is_loopback, shown_url
 LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=15.0)
 """Limits of one pool. An event stream occupies a connection while it is open."""
 
+PROXY_TODO = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
 _PORTS = {"http": 80, "https": 443}
 
 
-class ProxyUnusable(Exception):
-    """The environment names a proxy that cannot be used; the text says which, without its password."""
+class PoolError(Exception):
+    """The environment names a proxy or certificate authorities that cannot be used.
 
+    The text says which, without passwords; `todo` what to do.
+    """
 
-class CertificatesUnusable(Exception):
-    """The environment names certificate authorities that cannot be read; the text says which."""
+    def __init__(self, what: str, todo: str) -> None:
+        super().__init__(what)
+        self.todo = todo
 
 
 class _Key(NamedTuple):
@@ -85,7 +89,7 @@ class PoolLease(httpx2.AsyncBaseTransport):
 
 
 def lease(url: httpx2.URL) -> PoolLease:
-    """Join the pool for a URL's origin. Raises `ProxyUnusable` and `CertificatesUnusable`.
+    """Join the pool for a URL's origin. Raises `PoolError`.
 
     No proxy is used for this machine. `SSL_CERT_FILE` and `SSL_CERT_DIR` name the certificate authorities,
     for this machine too, since developers may have their own.
@@ -101,14 +105,15 @@ def lease(url: httpx2.URL) -> PoolLease:
                 httpx2.AsyncHTTPTransport(limits=LIMITS, trust_env=True, proxy=proxy or None)
             )
         except OSError as error:
+            place = certificates[0] or certificates[1]
             named = "SSL_CERT_FILE" if certificates[0] else "SSL_CERT_DIR"
             words = "" if isinstance(error, ssl.SSLError) else error.strerror
             why = words or "it holds no certificate"
-            raise CertificatesUnusable(
-                f"{named} names {certificates[0] or certificates[1]}, which cannot be used: {why.lower()}"
-            ) from None
+            what = f"{named} names {place}, which cannot be used: {why.lower()}"
+            raise PoolError(what, "Correct it, or unset it, and start again.") from None
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            raise ProxyUnusable(f"the proxy of the environment cannot be used: {_why(error)}") from None
+            what = f"the proxy of the environment cannot be used: {_why(error)}"
+            raise PoolError(what, PROXY_TODO) from None
     return PoolLease(key, pools[key])
 
 

@@ -56,7 +56,8 @@ from omni_tui.servers.subscriptions import ResourceSubscriptions
 from omni_tui.servers.tap import Tap
 from omni_tui.servers.task_client import SdkTaskClient, TasksExtension, only_as_tasks
 from omni_tui.servers.timeouts import RequestTimeouts
-from omni_tui.servers.transports.factory import TransportContext, make
+from omni_tui.servers.transports.base import TransportContext
+from omni_tui.servers.transports.factory import make
 from omni_tui.servers.transports.json_rpc import error_words
 from omni_tui.servers.wire_log import WireLog
 

@@ -13,7 +13,7 @@ import httpx2
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.connection_failure import ConnectionFailure
-from omni_tui.servers.connection_pools import shown_proxy
+from omni_tui.servers.connection_pools import PROXY_TODO, shown_proxy
 from omni_tui.servers.server_urls import shown_url
 
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
@@ -62,7 +62,7 @@ def explain_status(status: int, spec: ServerSpec, words: str = "") -> Connection
     if status == HTTPStatus.FORBIDDEN:
         return ConnectionFailure(f"refuses access: {answer}", _permit(spec), lasting=True)
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return ConnectionFailure(f"a proxy asks for credentials: {answer}", _proxy_todo(), lasting=True)
+        return ConnectionFailure(f"a proxy asks for credentials: {answer}", PROXY_TODO, lasting=True)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
         return ConnectionFailure(
             f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL."
@@ -96,10 +96,6 @@ def _permit(spec: ServerSpec) -> str:
     if spec.oauth is not None or credentials_of(spec):
         return "Its credentials do not allow this. Check there which rights they have."
     return "If it needs credentials, set them in headers and reconnect. Else ask who runs it."
-
-
-def _proxy_todo() -> str:
-    return "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
 
 
 def explain_failure(error: Exception, url: str) -> ConnectionFailure:
@@ -141,12 +137,10 @@ def _proxied(error: Exception, url: str, shown: str) -> ConnectionFailure | None
     proxy = shown_proxy(url)
     if proxy and isinstance(error, httpx2.ProxyError):
         return ConnectionFailure(
-            f"the proxy {proxy} does not let it through to {shown}: {error}", _proxy_todo()
+            f"the proxy {proxy} does not let it through to {shown}: {error}", PROXY_TODO
         )
     if proxy and isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return ConnectionFailure(
-            f"the proxy {proxy} cannot be reached, on the way to {shown}", _proxy_todo()
-        )
+        return ConnectionFailure(f"the proxy {proxy} cannot be reached, on the way to {shown}", PROXY_TODO)
     return None
 
 

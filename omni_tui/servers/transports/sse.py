@@ -27,6 +27,7 @@ from mcp_types import JSONRPCNotification, JSONRPCRequest, RequestId
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.server_urls import shown_url
+from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.frames import MAX_LINE, encode, parse, read
 from omni_tui.servers.transports.http import WebTransport, checked_url
 from omni_tui.servers.transports.http_client import open_client
@@ -39,8 +40,6 @@ from omni_tui.servers.transports.json_rpc import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from anyio.streams.memory import MemoryObjectSendStream
     from mcp.client._transport import TransportStreams
 
@@ -201,21 +200,13 @@ class SseTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
     Entering waits for the `endpoint` event and raises `ConnectionFailed` if it does not come.
-    `on_lost` is also called when the event stream ends.
+    The context's `on_lost` is also called when the event stream ends.
     """
 
     reads_events = True
 
-    def __init__(
-        self,
-        spec: ServerSpec,
-        on_lost: Callable[[], None],
-        *,
-        auth: httpx2.Auth | None = None,
-        on_odd: Callable[[str], None] = lambda _what: None,
-        hide: Callable[[str], str] = str,
-    ) -> None:
-        super().__init__(spec, on_lost, auth=auth, on_odd=on_odd, hide=hide)
+    def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
+        super().__init__(spec, context)
         self._fault: ConnectionFailure | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: PostWriter | None = None
@@ -228,7 +219,7 @@ class SseTransport(WebTransport):
         endpoint: asyncio.Future[httpx2.URL] = loop.create_future()
         inward, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         async with contextlib.AsyncExitStack() as stack:
-            client = open_client(self._spec, url, self, auth=self._auth)
+            client = open_client(self._spec, url, self, auth=self._context.auth)
             await stack.enter_async_context(client)
             stack.push_async_callback(self._end)
             stack.callback(reader.close)
@@ -296,7 +287,7 @@ class SseTransport(WebTransport):
             if self._outbox is not None:
                 self._outbox.close()
             inward.close()
-            self._on_lost()
+            self._context.on_lost()
 
     async def _read(
         self,

@@ -20,14 +20,13 @@ from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
 from omni_tui.servers import reaper
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure, suggest_log
-from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import (
     YIELD_RETRY_S,
     YIELD_TRIES,
-    Processes,
     yield_process,
     yield_session,
 )
+from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.json_rpc import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
 
@@ -104,10 +103,10 @@ class StdioTransport:
     absent = False
     forgotten = False
 
-    def __init__(self, spec: ServerSpec, processes: Processes, log: ServerLogBuffer) -> None:
+    def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec
-        self._processes = processes
-        self._server_log = log
+        self._processes = context.processes
+        self._server_log = context.log
         self._child: ServerProcess | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._yields = False
