@@ -5,10 +5,11 @@ A transport is an async context manager that yields the two streams for the SDK'
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import httpx2
 
@@ -51,6 +52,20 @@ class Transport(Protocol):
 
     def failure(self) -> ConnectionFailure | None:
         """Return why connecting failed or the connection ended, as far as the transport knows."""
+
+
+class ClosableStream(ABC):
+    """The context manager of anyio's streams: leaving it closes the stream."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close the stream."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,13 @@ class WebTransport(ClientListener):
         self._error: Exception | None = None
         self._status = 0
         self._words = ""
+        self._stack = AsyncExitStack()
         self.invalid_messages = 0
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
 
     def failed(self, error: httpx2.TransportError) -> None:
         """Note a request that broke."""
@@ -121,8 +127,6 @@ class HttpTransport(WebTransport):
     Entering raises `ConnectionFailed` for a URL that must not be used.
     """
 
-    _stack: AsyncExitStack
-
     async def __aenter__(self) -> TransportStreams:
         url = checked_url(self._spec)
         async with AsyncExitStack() as stack:
@@ -133,11 +137,6 @@ class HttpTransport(WebTransport):
             )
             self._stack = stack.pop_all()
         return streams
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
 
     @property
     def absent(self) -> bool:

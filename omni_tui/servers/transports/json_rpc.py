@@ -68,6 +68,10 @@ class OpenRequests:
         if request is not None:
             self._methods.pop(coerce_request_id(request), None)
 
+    def sole(self) -> RequestId | None:
+        """Return the only open request, None if there are more or none: an error without id is about it."""
+        return next(iter(self._methods)) if len(self._methods) == 1 else None
+
     def method(self, request: object) -> str:
         """Return the method of an open request, "" if no request has that id."""
         if isinstance(request, bool) or not isinstance(request, int | str):

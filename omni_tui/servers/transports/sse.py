@@ -12,8 +12,7 @@ import asyncio
 import contextlib
 import logging
 from http import HTTPStatus
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import anyio
@@ -27,7 +26,7 @@ from mcp_types import JSONRPCNotification, JSONRPCRequest, RequestId
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.server_urls import shown_url
-from omni_tui.servers.transports.base import TransportContext
+from omni_tui.servers.transports.base import ClosableStream, TransportContext
 from omni_tui.servers.transports.frames import MAX_LINE, encode, parse, read
 from omni_tui.servers.transports.http import WebTransport, checked_url
 from omni_tui.servers.transports.http_client import open_client
@@ -55,7 +54,7 @@ _LONGEST_REFUSAL = 64 * 1024
 _HEADERS = {"content-type": "application/json"}
 
 
-class PostWriter:
+class PostWriter(ClosableStream):
     """The stream of our messages to `endpoint`, each one a POST; the answer comes as an event.
 
     A request is posted in a task of its own, since some servers hold the response until the tool is
@@ -72,7 +71,6 @@ class PostWriter:
         self._endpoint = endpoint
         self._inward = inward
         self._posts: dict[RequestId, asyncio.Task[None]] = {}
-        self._unanswered: set[RequestId] = set()
         self.requests = OpenRequests()
         self._closed = False
 
@@ -84,7 +82,6 @@ class PostWriter:
         body = encode(message)
         if isinstance(message, JSONRPCRequest):
             name = f"post {message.method}"
-            self._unanswered.add(message.id)
             self.requests.asked(message)
             # The task inherits the context, by which the tap knows the call.
             task = asyncio.create_task(self._request(message.id, body), name=name)
@@ -102,18 +99,10 @@ class PostWriter:
         """Note that a request is answered or given up, so that its POST may end."""
         if request is None:
             return
-        self._unanswered.discard(request)
         self.requests.answered(request)
         task = self._posts.get(request)
         if task is not None:
             asyncio.get_running_loop().call_later(_GRACE, task.cancel)
-
-    def sole_open_request(self) -> RequestId | None:
-        """Return the only request that waits for an answer, None if there are more or none.
-
-        An error without an id can belong to no other.
-        """
-        return next(iter(self._unanswered)) if len(self._unanswered) == 1 else None
 
     def close(self) -> None:
         """Take no more messages. Posts under way continue: they may have arrived."""
@@ -129,14 +118,6 @@ class PostWriter:
         if posts:
             await asyncio.wait(posts)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def _done(self, request: RequestId, task: asyncio.Task[None]) -> None:
         if self._posts.get(request) is task:
             del self._posts[request]
@@ -149,7 +130,7 @@ class PostWriter:
         except httpx2.HTTPError as error:
             refusal = types.ErrorData(code=types.CONNECTION_CLOSED, message=str(error) or "cut")
         if refusal is not None:
-            self._unanswered.discard(request)
+            self.requests.answered(request)
             answer = types.JSONRPCError(jsonrpc="2.0", id=request, error=refusal)
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await self._inward.send(SessionMessage(answer))
@@ -210,7 +191,6 @@ class SseTransport(WebTransport):
         self._fault: ConnectionFailure | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: PostWriter | None = None
-        self._stack = contextlib.AsyncExitStack()
         self.absent = False
 
     async def __aenter__(self) -> TransportStreams:
@@ -236,11 +216,6 @@ class SseTransport(WebTransport):
             self._outbox = PostWriter(client, address, inward.clone())
             self._stack = stack.pop_all()
         return reader, self._outbox
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
 
     def failure(self) -> ConnectionFailure | None:
         """Return why connecting failed or the connection ended."""
@@ -330,7 +305,7 @@ class SseTransport(WebTransport):
                 continue
             if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
                 if message.id is None:
-                    message.id = self._outbox.sole_open_request()
+                    message.id = self._outbox.requests.sole()
                 self._outbox.answered(message.id)
                 if isinstance(message, types.JSONRPCError) and not isinstance(message, MalformedResponse):
                     message.error = as_server_error(message.error)

@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 import threading
-from types import TracebackType
 
 from omni_tui.config.server_environment import inherited_environment
 from omni_tui.config.server_program import program_of
@@ -169,9 +168,7 @@ class StdioTransport:
             return
         await self._stop(self._attach(process))
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         # In a task of its own: the process must end even if this one is cancelled again.
         if self._child is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(self._child), name=f"stop {self._spec.name}")
