@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from omni_tui.approvals.cards import CardContent, request_approval
-from omni_tui.approvals.pending_calls import PendingCall
+from omni_tui.approvals.pending import PendingCall
 from omni_tui.approvals.subject import Subject, has_changed
 from omni_tui.memory import CallRow, Journal, Transaction, call_table
 from omni_tui.protocol import AnyEvent, UserError

@@ -18,7 +18,7 @@ from omni_tui.memory import task_table
 from omni_tui.memory.crypto import SealBroken
 from omni_tui.memory.sqlite import Transaction, Value
 from omni_tui.memory.writer import OPEN_STATES
-from omni_tui.protocol.events import CallState
+from omni_tui.protocol.values import CallOrigin, CallState
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,11 @@ class CallRow:
     decider: str = ""
     provider_call_id: str = ""
     created: float = 0.0
+
+    @property
+    def made_by(self) -> CallOrigin:
+        """Which call of a model it is."""
+        return CallOrigin(self.turn, self.agent, self.step, self.provider_call_id)
 
 
 class CallFields(TypedDict, total=False):
@@ -143,14 +148,12 @@ def load(tx: Transaction, call: str) -> CallRow | None:
     return _row(tx, found) if found else None
 
 
-def find(
-    tx: Transaction, turn: str, step: int, provider_call_id: str, agent: str = "root"
-) -> CallRow | None:
-    """Return an agent's last call with this id in this step. Raises `SealBroken` if it is damaged."""
+def find(tx: Transaction, origin: CallOrigin) -> CallRow | None:
+    """Return the last call of an origin. Raises `SealBroken` if its arguments are damaged."""
     found = tx.execute(
         f"SELECT {_COLUMNS} FROM calls WHERE turn = ? AND step = ? AND provider_call_id = ? "
         "AND agent = ? ORDER BY rowid DESC LIMIT 1",
-        (turn, step, provider_call_id, agent),
+        (origin.turn, origin.step, origin.id, origin.agent),
     ).fetchone()
     return _row(tx, found) if found else None
 

@@ -35,6 +35,18 @@ TurnLimit = Literal["", "steps", "output", "requests", "time", "budget", "repeat
 PartKind = Literal["text", "image", "audio", "link", "resource", "structured"]
 
 
+class CallOrigin(msgspec.Struct, frozen=True):
+    """Which call of a model it is: the turn, the agent, its step, and the id the provider gave the call.
+
+    Empty for a call by hand.
+    """
+
+    turn: str = ""
+    agent: str = "root"
+    step: int = 0
+    id: str = ""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens and money of one or more model requests. `cost` is in US dollars, None if unknown."""
 
