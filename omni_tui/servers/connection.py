@@ -19,6 +19,7 @@ from omni_tui.loading import without_collections
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
+from omni_tui.security.urls import shown_url
 from omni_tui.servers.activity import Activity
 from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import CallError, Dispatch, RawResult
@@ -29,7 +30,6 @@ from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.prompt_resource_types import PromptResourceError
 from omni_tui.servers.reconnect import ReconnectBreaker, StartLimiter
-from omni_tui.servers.server_urls import shown_url
 from omni_tui.servers.task_types import ServerUnavailable, TaskClient
 from omni_tui.servers.wire_log import WireLog
 

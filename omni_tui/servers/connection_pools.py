@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
-from omni_tui.servers.server_urls import is_loopback, shown_url
+from omni_tui.security.urls import is_loopback, shown_url
 
 LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=15.0)
 """Limits of one pool. An event stream occupies a connection while it is open."""

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from omni_tui.servers.server_urls import is_loopback, shown_url
+from omni_tui.security.urls import is_loopback, shown_url
 
 LONGEST = 4096
 """Longest authorisation URL, in characters."""

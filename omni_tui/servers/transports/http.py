@@ -14,8 +14,8 @@ import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
+from omni_tui.security.urls import is_loopback, shown_url
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
-from omni_tui.servers.server_urls import is_loopback, shown_url
 from omni_tui.servers.tap import current_call
 from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.http_client import NOT_SENT, ClientListener, open_client

@@ -12,9 +12,9 @@ from http import HTTPStatus
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.security.urls import shown_url
 from omni_tui.servers.connection_failure import ConnectionFailure
 from omni_tui.servers.connection_pools import PROXY_TODO, shown_proxy
-from omni_tui.servers.server_urls import shown_url
 
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
 _PROBE = 3.0

@@ -24,8 +24,8 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest, RequestId
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.security.urls import shown_url
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
-from omni_tui.servers.server_urls import shown_url
 from omni_tui.servers.transports.base import ClosableStream, TransportContext
 from omni_tui.servers.transports.frames import MAX_LINE, encode, parse, read
 from omni_tui.servers.transports.http import WebTransport, checked_url

@@ -1,4 +1,4 @@
-"""Server URLs without an HTTP library: showing them without secrets, and local hosts."""
+"""URLs without an HTTP library: showing them without secrets, and what crosses a network unencrypted."""
 
 from __future__ import annotations
 
@@ -24,3 +24,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_unencrypted(url: str) -> bool:
+    """Return whether data to a URL crosses a network unencrypted."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return True
+    return parts.scheme.lower() == "http" and not is_loopback(host)
