@@ -25,7 +25,6 @@ from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.servers.call_results import (
-    SESSION_LOST,
     STAND_INS,
     ProgressFn,
 )
@@ -68,8 +67,10 @@ if TYPE_CHECKING:
 
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
-_SESSION_LOST = ConnectionFailure(SESSION_LOST.partition(";")[0], "It is reconnected.")
-_AT_FAULT = "The server is at fault."
+_SESSION_LOST = ConnectionFailure(
+    "the server does not know this session any more, as after a restart", "Omni TUI reconnects it."
+)
+_AT_FAULT = "The server is faulty."
 KNOWN_VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
 _NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 
@@ -375,7 +376,7 @@ class McpSession:
             self._spec.heartbeat,
             endless=program,
         ).run()
-        self._lose(ConnectionFailure("did not answer two heartbeats in a row", "It is reconnected."))
+        self._lose(ConnectionFailure("did not answer two heartbeats in a row", "Omni TUI reconnects it."))
 
     async def _list(self, client: Client) -> None:
         async with self._listing_lock:

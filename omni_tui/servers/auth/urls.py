@@ -49,10 +49,10 @@ class UrlOrigin:
             parts = urlsplit(url)
             scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
         except ValueError:
-            raise SignInError("the server's directions hold an address that is no URL") from None
+            raise SignInError("the server's sign-in metadata holds an invalid URL") from None
         if scheme not in _PORTS or not host or "@" in parts.netloc or not _VISIBLE.fullmatch(url):
             raise SignInError(
-                f"the server's directions lead to {shown_url(url)[:200]}, which is no plain web address"
+                f"the server's sign-in metadata points to {shown_url(url)[:200]}, which is not a plain web address"
             )
         return cls(scheme, host, port or _PORTS[scheme])
 
@@ -74,12 +74,14 @@ class UrlPolicy:
         origin = UrlOrigin.of(url)
         literal = _literal(origin.host)
         if literal is None and not _NAME.fullmatch(origin.host):
-            raise SignInError(f"the server's directions lead to {origin.host!r}, which is no host name")
+            raise SignInError(
+                f"the server's sign-in metadata points to {origin.host!r}, which is not a host name"
+            )
         if origin in self._chosen and (origin.scheme == "https" or is_loopback(origin.host)):
             return origin
         if origin.scheme != "https" and not (self._local and is_loopback(origin.host)):
             raise SignInError(
-                f"the server's directions lead to {shown_url(url)[:200]}, which is not https; "
+                f"the server's sign-in metadata points to {shown_url(url)[:200]}, which is not https; "
                 "nothing was sent there"
             )
         if literal is not None:
@@ -92,7 +94,7 @@ class UrlPolicy:
             return
         if not is_public(address):
             raise SignInError(
-                f"the server's directions lead to {host}, which is not on the open internet ({address}); "
+                f"the server's sign-in metadata points to {host}, which is not on the open internet ({address}); "
                 "nothing was sent there",
                 "If that is right, name it in the config: issuer in the server's oauth table.",
             )
@@ -120,7 +122,7 @@ def authorize_problem(url: str) -> str:
     try:
         origin = UrlOrigin.of(url)
     except SignInError:
-        return "the sign-in page's address is no plain web address"
+        return "the sign-in page's address is not a plain web address"
     if _literal(origin.host) is None and not _NAME.fullmatch(origin.host):
         return "the sign-in page's address has no proper host name"
     if origin.scheme != "https" and not is_loopback(origin.host):

@@ -68,7 +68,7 @@ def explain_status(status: int, spec: ServerSpec, words: str = "") -> Connection
             f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL."
         )
     return ConnectionFailure(
-        answer, "It is tried again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+        answer, "Omni TUI tries again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
     )
 
 
@@ -121,7 +121,7 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailure:
     if isinstance(error, httpx2.ConnectError):
         return ConnectionFailure(f"nothing listens at {shown}", "Start the server, or check the address.")
     said = str(error) or _said(causes)
-    return ConnectionFailure(f"the connection to {shown} broke: {said}", "It is tried again.")
+    return ConnectionFailure(f"the connection to {shown} broke: {said}", "Omni TUI tries again.")
 
 
 def tls_failure(error: Exception, url: str) -> ConnectionFailure | None:
@@ -172,7 +172,7 @@ def _tls(error: ssl.SSLError, shown: str) -> ConnectionFailure:
         what = f"asks for a client certificate, which Omni TUI does not support: {shown}"
         return ConnectionFailure(what, "Use another address of it, or a proxy that adds one.", lasting=True)
     words = reason.replace("_", " ").lower() or "it broke off"
-    return ConnectionFailure(f"no secure connection to {shown}: {words}", "It is tried again.")
+    return ConnectionFailure(f"no secure connection to {shown}: {words}", "Omni TUI tries again.")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

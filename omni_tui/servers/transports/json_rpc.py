@@ -166,7 +166,7 @@ def _error(error: Any, key: RequestId | None, requests: OpenRequests) -> JSONRPC
                 return JSONRPCError(jsonrpc="2.0", id=key, error=data)
             return malformed_response(key, text, code, error.get("data"))
     if not requests.method(key):
-        raise InvalidMessage("an error of an odd form, to no request that is open")
+        raise InvalidMessage("a malformed error, to no request that is open")
     if not isinstance(error, Mapping):
         return malformed_response(
             key, error if isinstance(error, str) and error.strip() else _compact(error)

@@ -169,7 +169,7 @@ class LineReader(ClosableStream):
     def _note_answer(self, line: bytes, message: JSONRPCResponse | JSONRPCError) -> None:
         self._requests.answered(message.id)
         if isinstance(message, MalformedResponse):
-            self._odd(line, "an answer of an odd form")
+            self._odd(line, "a malformed answer")
         elif isinstance(message, JSONRPCError) and message.id is None:
             self._odd(line, f"an error that names no request: {error_words(message.error)}")
 

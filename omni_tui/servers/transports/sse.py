@@ -171,9 +171,9 @@ MAX_EVENT = MAX_LINE
 
 _LONGEST_ENDPOINT = 4096
 _REFUSED_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-_ENDED = ConnectionFailure("it ended the event stream", "It is tried again.")
+_ENDED = ConnectionFailure("it ended the event stream", "Omni TUI tries again.")
 _ENDED_EARLY = ConnectionFailure(
-    "it ended the event stream before it named an endpoint", "It is tried again."
+    "it ended the event stream before it named an endpoint", "Omni TUI tries again."
 )
 
 
@@ -247,7 +247,7 @@ class SseTransport(WebTransport):
             self._fault = error.failure
         except httpx2.SSEError as error:
             what = f"it sent an event of more than {MAX_EVENT // 2**20} MiB ({error})"
-            self._fault = ConnectionFailure(what, "The server is at fault.")
+            self._fault = ConnectionFailure(what, "The server is faulty.")
         except httpx2.HTTPError as error:
             self._error = error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -323,8 +323,8 @@ def _endpoint(base: httpx2.URL, data: str) -> httpx2.URL:
             raise ValueError
         url = httpx2.URL(urljoin(str(base), data.strip()))
     except (httpx2.InvalidURL, ValueError):
-        what = "names an endpoint that is no address"
-        raise ConnectionFailed(ConnectionFailure(what, "The server is at fault.", lasting=True)) from None
+        what = "names an endpoint that is not an address"
+        raise ConnectionFailed(ConnectionFailure(what, "The server is faulty.", lasting=True)) from None
     same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
     if not same or url.userinfo not in (b"", base.userinfo):
         what = f"wants its messages sent to another origin, {shown_url(str(url))}; nothing was sent there"

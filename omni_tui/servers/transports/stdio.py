@@ -181,7 +181,7 @@ class StdioTransport:
             return None
         if self._reader.fault:
             return ConnectionFailure(
-                self._reader.fault, f"The server is at fault. {suggest_log(self._spec.name)}"
+                self._reader.fault, f"The server is faulty. {suggest_log(self._spec.name)}"
             )
         if self._death is None:
             return None
