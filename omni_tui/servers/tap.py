@@ -172,9 +172,7 @@ class Tap:
         Raises `DispatchRefused` if it did not.
         """
         if opening.answer is None or opening.answer.get("resultType") != "input_required":
-            raise DispatchRefused(
-                f"the call {opening.dispatch.call} was about to continue without a request for input"
-            )
+            raise DispatchRefused(f"the call {opening.dispatch.call} was about to continue unrequested")
         opening.rounds += 1
         self._close_frame(opening)
 

@@ -19,6 +19,7 @@ LONGEST = 4096
 _NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]{0,62}\.?")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_POINTS = "the server's sign-in metadata points to"
 _PORTS = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -51,9 +52,7 @@ class UrlOrigin:
         except ValueError:
             raise SignInError("the server's sign-in metadata holds an invalid URL") from None
         if scheme not in _PORTS or not host or "@" in parts.netloc or not _VISIBLE.fullmatch(url):
-            raise SignInError(
-                f"the server's sign-in metadata points to {shown_url(url)[:200]}, which is not a plain web address"
-            )
+            raise SignInError(f"{_POINTS} {shown_url(url)[:200]}, which is not a plain web address")
         return cls(scheme, host, port or _PORTS[scheme])
 
 
@@ -74,15 +73,12 @@ class UrlPolicy:
         origin = UrlOrigin.of(url)
         literal = _literal(origin.host)
         if literal is None and not _NAME.fullmatch(origin.host):
-            raise SignInError(
-                f"the server's sign-in metadata points to {origin.host!r}, which is not a host name"
-            )
+            raise SignInError(f"{_POINTS} {origin.host!r}, which is not a host name")
         if origin in self._chosen and (origin.scheme == "https" or is_loopback(origin.host)):
             return origin
         if origin.scheme != "https" and not (self._local and is_loopback(origin.host)):
             raise SignInError(
-                f"the server's sign-in metadata points to {shown_url(url)[:200]}, which is not https; "
-                "nothing was sent there"
+                f"{_POINTS} {shown_url(url)[:200]}, which is not https; nothing was sent there"
             )
         if literal is not None:
             self.check_address(origin.host, literal)
@@ -94,8 +90,7 @@ class UrlPolicy:
             return
         if not is_public(address):
             raise SignInError(
-                f"the server's sign-in metadata points to {host}, which is not on the open internet ({address}); "
-                "nothing was sent there",
+                f"{_POINTS} {host}, which is not on the open internet ({address}); nothing was sent there",
                 "If that is right, name it in the config: issuer in the server's oauth table.",
             )
 
