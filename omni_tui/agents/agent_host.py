@@ -1,12 +1,16 @@
-"""All that an agent may ask of the engine. There is no other way from here to a tool or the journal."""
+"""All that an agent may ask of the engine: its only way to a tool and to the journal."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
+from omni_tui.agents.plan import PlannableTools
+from omni_tui.agents.plan_state import PlanState
 from omni_tui.models.base import Image, Message, ToolCall, ToolSpec
+from omni_tui.models.message_history import steps_since_user
 from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event
 from omni_tui.protocol.values import CallOrigin
@@ -59,10 +63,6 @@ class AgentHost(Protocol):
         """Journal events in one transaction; returns when they are on disk."""
         ...
 
-    def post(self, *events: AnyEvent) -> None:
-        """Journal events soon."""
-        ...
-
     def live(self, event: Event) -> None:
         """Show something that is true for the moment only."""
         ...
@@ -71,13 +71,16 @@ class AgentHost(Protocol):
         """Return all committed messages. At the start of a turn the last one is the person's."""
         ...
 
+    def window(self, agent: str) -> Window:
+        """Return the window of an agent's conversation, the same one every time."""
+        ...
 
-@runtime_checkable
-class SteerableHost(Protocol):
-    """A host whose person may say more while a turn runs."""
+    async def stored(self, call: str) -> EarlierResult | None:
+        """Return the whole result of a call that an agent of this session made, None if there is none."""
+        ...
 
     async def take_in(self, turn: str) -> None:
-        """Put what was said meanwhile before the model, as part of this turn."""
+        """Put what the person said meanwhile before the model, as part of this turn."""
         ...
 
     def steps(self, turn: str) -> int:
@@ -85,17 +88,100 @@ class SteerableHost(Protocol):
         ...
 
 
-@runtime_checkable
-class ContextHost(Protocol):
-    """A host that keeps windows from turn to turn, and results to be read again.
+class PlanHost(Protocol):
+    """What the orchestrator may ask of the engine beyond `AgentHost`."""
 
-    An agent whose host does not has a window for one turn, and is not offered `read_result`.
+    @property
+    def progress(self) -> PlanState:
+        """What is known of this turn's plans; kept up to date with every commit."""
+        ...
+
+    def offer(self) -> PlannableTools:
+        """Return the tools a plan may name, now."""
+        ...
+
+    def digest(self, plan: str, plan_json: str) -> str:
+        """Return what a verdict on exactly this plan must name."""
+        ...
+
+    def waits(self) -> bool:
+        """Whether a call waits for the person."""
+        ...
+
+    async def settled(self, tools: frozenset[str]) -> None:
+        """Return when these tools are there, or no server is being connected any more, or after a while."""
+        ...
+
+    async def decided(self, plan: str) -> None:
+        """Return when there is a verdict on a plan, given by the person or because nobody is there."""
+        ...
+
+    async def withdraw(self, plan: str) -> None:
+        """End the wait for a verdict, if there is none yet: the turn was stopped."""
+        ...
+
+
+class AgentScope:
+    """An `AgentHost` for one agent of a plan. `allotted` gives the model names of its tools, now.
+
+    A call of any other tool is refused here, before the engine hears of it, whatever the model was
+    offered or talked into.
     """
 
+    def __init__(
+        self,
+        host: AgentHost,
+        agent: str,
+        history: Callable[[], Sequence[Message]],
+        allotted: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        self._host = host
+        self._agent = agent
+        self._history = history
+        self._allotted = allotted
+        self._window = Window()
+
     def window(self, agent: str) -> Window:
-        """Return the window of an agent's conversation, the same one every time."""
-        ...
+        """The window of this agent's conversation, which is as long as its task."""
+        return self._window
 
     async def stored(self, call: str) -> EarlierResult | None:
-        """Return the result of a call that an agent of this session made, None if there is none."""
-        ...
+        """Return the result of a call of this session, to be read again; None if there is none."""
+        return await self._host.stored(call)
+
+    async def take_in(self, turn: str) -> None:
+        """Do nothing: the person speaks with the root agent alone."""
+
+    def steps(self, turn: str) -> int:
+        """How many answers this agent has given in this attempt at its task."""
+        return steps_since_user(self._history())
+
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """The allotted tools that are there now."""
+        allotted = self._allotted()
+        return tuple(tool for tool in self._host.tools() if tool.name in allotted)
+
+    async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
+        """Carry a call of an allotted tool through the gate, under the path of this agent.
+
+        A further attempt at a task counts its steps on from the former one, so that a step of an
+        agent is never counted twice: the engine knows calls from before a restart by it.
+        """
+        if call.name not in self._allotted():
+            return ToolOutcome("This tool is not allotted to this task. Nothing was sent.", "denied")
+        history = self._history()
+        before = sum(message.role == "assistant" for message in history) - steps_since_user(history)
+        origin = CallOrigin(origin.turn, self._agent, before + origin.step, origin.id)
+        return await self._host.call(origin, call)
+
+    async def commit(self, *events: AnyEvent) -> None:
+        """Journal events."""
+        await self._host.commit(*events)
+
+    def live(self, event: Event) -> None:
+        """Show something that is true for the moment only."""
+        self._host.live(event)
+
+    def history(self) -> tuple[Message, ...]:
+        """What this agent was told and has said."""
+        return tuple(self._history())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -9,9 +10,8 @@ from dataclasses import replace
 
 import msgspec
 
-from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.deltas import Deltas
 from omni_tui.agents.request_builder import RequestBuilder
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import (
     UNFINISHED,
@@ -30,13 +30,25 @@ from omni_tui.models.budget import BudgetExceeded, forecast
 from omni_tui.models.message_history import estimate, plain_arguments
 from omni_tui.models.model_chain import ChainCursor, ModelSwitch
 from omni_tui.models.window import ContextWindowExceeded
-from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
+from omni_tui.protocol.events import (
+    Answer,
+    AnswerDelta,
+    AnyEvent,
+    Event,
+    Retrying,
+    Thought,
+    ThoughtDelta,
+    Usage,
+    UsageChanged,
+)
 from omni_tui.protocol.models import ModelFellBack
 from omni_tui.resilience.retry import Retry, with_retries
 from omni_tui.security.text import safe, safe_line
 
 logger = logging.getLogger(__name__)
 
+INTERVAL_S = 1 / 30
+"""Between two events of streamed text."""
 CUT_NOTE = "\n\n[cut off here]"
 
 
@@ -360,3 +372,62 @@ def _empty(reply: ModelReply, name: str) -> TurnStopped:
             "failed", "the provider's content filter stopped the answer", "ask in other words"
         )
     return TurnStopped("failed", f"{name} sent an empty answer", "send again, or choose another model")
+
+
+class Deltas:
+    """The deltas of one message. What comes while less than `interval` passed waits until it has."""
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        turn: str,
+        message: str,
+        *,
+        agent: str = "root",
+        interval: float = INTERVAL_S,
+    ) -> None:
+        self._emit = emit
+        self._turn = turn
+        self._message = message
+        self._agent = agent
+        self._interval = interval
+        self._loop = asyncio.get_running_loop()
+        self._kind: type[ThoughtDelta] | type[AnswerDelta] = AnswerDelta
+        self._waiting: list[str] = []
+        self._last = -interval
+        self._timer: asyncio.TimerHandle | None = None
+
+    def thought(self, text: str) -> None:
+        """Add text of the reasoning."""
+        self._add(ThoughtDelta, text)
+
+    def answer(self, text: str) -> None:
+        """Add text of the answer."""
+        self._add(AnswerDelta, text)
+
+    def flush(self) -> None:
+        """Send what waits, at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiting:
+            return
+        text = "".join(self._waiting)
+        self._waiting.clear()
+        self._last = self._loop.time()
+        self._emit(self._kind(turn=self._turn, message=self._message, text=safe(text), agent=self._agent))
+
+    def _add(self, kind: type[ThoughtDelta] | type[AnswerDelta], text: str) -> None:
+        if not text:
+            return
+        if kind is not self._kind:
+            self.flush()
+            self._kind = kind
+        self._waiting.append(text)
+        if self._timer is not None:
+            return
+        wait = self._last + self._interval - self._loop.time()
+        if wait <= 0:
+            self.flush()
+        else:
+            self._timer = self._loop.call_later(wait, self.flush)

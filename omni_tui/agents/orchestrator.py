@@ -12,13 +12,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from omni_tui.agents.agent_host import AgentHost
-from omni_tui.agents.agent_scope import AgentScope
-from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.agent_host import AgentHost, AgentScope, PlanHost
 from omni_tui.agents.model_client import ModelClient
 from omni_tui.agents.plan import Plan
-from omni_tui.agents.plan_host import PlanHost, PlanPolicy
 from omni_tui.agents.plan_parser import DirectAnswer as Direct
 from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_draft
 from omni_tui.agents.plan_prompts import (
@@ -33,6 +29,7 @@ from omni_tui.agents.plan_prompts import (
 )
 from omni_tui.agents.plan_state import PLANNER_PATH, PlanRecord, PlanState, TaskRecord
 from omni_tui.agents.task_runner import PlanTurnContext, TaskRunner, changed
+from omni_tui.agents.turn_limits import ChatPolicy, PlanPolicy, TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import Message, Model, ModelError
 from omni_tui.models.message_history import missing_result, unanswered

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from omni_tui.agents.agent_host import AgentHost, SteerableHost
-from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.agent_host import AgentHost
 from omni_tui.agents.model_client import ModelClient
 from omni_tui.agents.tool_call_runner import ToolCallRunner, cancelled_results
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import Model, ModelError, ModelReply
 from omni_tui.models.budget import GO_ON
-from omni_tui.models.message_history import last_calls, steps_since_user, unanswered
+from omni_tui.models.message_history import last_calls, unanswered
 from omni_tui.protocol.events import TurnEnded, TurnLimit, TurnStatus
 from omni_tui.protocol.run_report import StepTaken
 from omni_tui.security.text import safe
@@ -78,8 +78,7 @@ class _Turn:
 
     async def _loop(self, resume: bool) -> TurnEnded:
         history = self._host.history()
-        host = self._host
-        step = host.steps(self._turn) if isinstance(host, SteerableHost) else steps_since_user(history)
+        step = self._host.steps(self._turn)
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
             return self._ended("done")  # It was answered; only its end was not written down.
         if resume and (calls := unanswered(history)):
@@ -93,8 +92,7 @@ class _Turn:
             if not reply.message.calls:
                 return self._answered(reply)
             await self._caller.run(step, tools)
-            if isinstance(host, SteerableHost):
-                await host.take_in(self._turn)
+            await self._host.take_in(self._turn)
         return self._ended(
             "limit",
             f"the agent used all {self._policy.max_steps} steps of this turn",

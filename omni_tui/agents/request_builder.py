@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from omni_tui.agents.agent_host import ContextHost
-from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.system_prompt import system_prompt
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import (
     Message,
@@ -24,7 +23,7 @@ from omni_tui.models.budget import BudgetExceeded, forecast
 from omni_tui.models.builtin_tool_specs import READ_RESULT
 from omni_tui.models.message_history import estimate
 from omni_tui.models.summary import LONGEST, clean, digest, summary_request
-from omni_tui.models.window import FittedRequest, Window
+from omni_tui.models.window import FittedRequest
 from omni_tui.protocol.context import ContextChanged, ContextPart, ContextSummarised, ShrunkResult
 from omni_tui.protocol.events import AnyEvent, Notice, Usage, UsageChanged
 from omni_tui.security.text import safe, safe_line
@@ -46,9 +45,7 @@ class RequestBuilder:
         self._policy = policy
         words = policy.system or system_prompt(policy.system_prompt, policy.instructions, goal=policy.goal)
         self._system = Message(role="system", text=words)
-        host = writer.host
-        self._keeps = isinstance(host, ContextHost)
-        self._window = host.window(writer.agent) if isinstance(host, ContextHost) else Window()
+        self._window = writer.host.window(writer.agent)
 
     async def request(self, model: Model, tools: tuple[ToolSpec, ...]) -> ModelRequest:
         """Return the next request; what it carries is told to the faces. Raises `ModelError`."""
@@ -84,7 +81,7 @@ class RequestBuilder:
             room=limit // 2 if limit is not None else None,
             cost=lambda tool: window.cost(model, tool),
         )
-        return (*offered, READ_RESULT) if self._keeps and window.readable else offered
+        return (*offered, READ_RESULT) if window.readable else offered
 
     # --- summaries ------------------------------------------------------------------------------
 

@@ -7,14 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from omni_tui.agents.agent_scope import AgentScope
-from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.agent_host import AgentScope
 from omni_tui.agents.model_client import CUT_NOTE
 from omni_tui.agents.plan import PlannableTools, PlannedPhase, PlannedTask
 from omni_tui.agents.plan_prompts import SUMMARY_LIMIT, worker_goal, worker_retry, worker_system
 from omni_tui.agents.plan_state import OVER, PlanRecord, PlanState, TaskRecord
 from omni_tui.agents.react import run_turn
+from omni_tui.agents.turn_limits import ChatPolicy, TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import TASK_FAILED, Message, Model
 from omni_tui.protocol.events import TurnEnded

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from omni_tui.agents.agent_host import ToolOutcome
 from omni_tui.agents.builtin_tools import BuiltinTools
-from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import ToolCall, ToolSpec
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, BUILTIN_TOOLS

@@ -132,10 +132,6 @@ class Pins:
         self._store.pin_instructions(spec.name, _digest(instructions))
         self._store.pin_tools(spec.name, hashes)
 
-    def accept_tools(self, server: str, hashes: dict[str, str]) -> None:
-        """Accept these tools as they are now."""
-        self._store.pin_tools(server, hashes)
-
     def forget(self, servers: Iterable[str]) -> None:
         """Forget servers that were removed."""
         for name in servers:

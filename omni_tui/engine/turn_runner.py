@@ -14,7 +14,7 @@ import msgspec
 
 from omni_tui.agents import ChatPolicy, PlanPolicy, ToolOutcome, run_orchestrated, run_turn
 from omni_tui.agents.agent_host import EarlierResult
-from omni_tui.agents.autonomous import autonomous
+from omni_tui.agents.turn_limits import autonomous
 from omni_tui.engine.call_service import CallService
 from omni_tui.engine.context_store import ContextStore
 from omni_tui.engine.conversation import Conversation, title_of
@@ -346,12 +346,6 @@ class TurnRunner:
         await self._not_parked()
         await self._journal.commit(*events)
         self._remember(events)
-
-    def post(self, *events: AnyEvent) -> None:
-        """Journal events of the turn within 50 ms."""
-        if not self._parked:
-            self._journal.post(*events)
-            self._remember(events)
 
     def live(self, event: Event) -> None:
         """Show something that is true for the moment only."""

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni_tui.agents import run_turn
-from omni_tui.agents.agent_scope import AgentScope
+from omni_tui.agents.agent_host import AgentScope
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message, ModelEvent, ModelReply, ModelRequest, TextPart
 from omni_tui.models.message_history import estimate

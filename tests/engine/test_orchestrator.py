@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.turn_limits import TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.models.message_history import read_result

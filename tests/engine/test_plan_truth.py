@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.agents import autonomous, orchestrator
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents import orchestrator, turn_limits
+from omni_tui.agents.turn_limits import TurnMeter
 from omni_tui.models.base import ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import BudgetExceeded
 from omni_tui.models.scripted import ScriptedModel, reply
@@ -52,7 +52,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which turns are measured."""
     clock = Clock()
-    for module in (autonomous, orchestrator):
+    for module in (turn_limits, orchestrator):
         monkeypatch.setattr(module, "TurnMeter", partial(TurnMeter, clock=clock))
     return clock
 
