@@ -9,7 +9,7 @@ from collections.abc import Callable
 from omni_tui.approvals import Gate, PendingCall
 from omni_tui.memory import CallRow
 from omni_tui.protocol import Event
-from omni_tui.protocol.attempts import AttemptScheduled
+from omni_tui.protocol.calls import AttemptScheduled
 from omni_tui.protocol.events import CallFinished, CallProgress
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.security.text import safe
@@ -33,6 +33,30 @@ _HELD = CallOutcome("held", "It waits for an approval.")
 
 class CallWithdrawn(Exception):
     """A call was cancelled while it waited for its turn: nothing was sent."""
+
+
+class _CallNews:
+    """Tells the faces how a call goes on while it runs."""
+
+    def __init__(self, call: str, live: Callable[[Event], None]) -> None:
+        self._call = call
+        self._live = live
+
+    def progress(self, progress: float, total: float | None, message: str) -> None:
+        """Tell what the server says about its progress."""
+        shown = safe(message, limit=200, lines=False)
+        self._live(
+            CallProgress(call=self._call, progress=progress, total=total, message=shown, ts=time.time())
+        )
+
+    def retry(self, attempt: int, of: int, delay: float, why: str) -> None:
+        """Tell that a further attempt is made after `delay` seconds."""
+        reason = safe(why, limit=400, lines=False)
+        self._live(
+            AttemptScheduled(
+                call=self._call, attempt=attempt, of=of, delay_s=delay, reason=reason, ts=time.time()
+            )
+        )
 
 
 class CallDispatcher:
@@ -85,24 +109,25 @@ class CallDispatcher:
             async with self._room.of(row.server, row.tool):
                 if not await asyncio.shield(self._gate.still_allowed(row.call)):
                     return _HELD
+                terms, news = self._rules.of(row.server, row.tool), _CallNews(row.call, self._live)
+                elsewhere = row.origin == "agent" and self._routes.after(row.server, row.tool) is not None
+                unsent, cut = retry_limits(
+                    terms.retries,
+                    self._tool(row.server, row.tool),
+                    row.origin,
+                    allowed=self._allowed(row.server),
+                    elsewhere=elsewhere,
+                )
                 return await self._executor.execute(
                     self._gate.grant(row.call),
-                    timeout=self._rules.timeout(row.server, row.tool) or self._timeout(row.server),
-                    on_progress=self._progress(row.call),
-                    retries=self._retries(row),
+                    timeout=terms.timeout or self._timeout(row.server),
+                    on_progress=news.progress,
+                    retries=CallRetries(unsent, cut, news.retry, self.backoff),
                 )
         except asyncio.CancelledError:
             if item.cancelled:
                 raise CallWithdrawn from None
             raise
-
-    def _retries(self, row: CallRow) -> CallRetries:
-        tool = self._tool(row.server, row.tool)
-        elsewhere = row.origin == "agent" and self._routes.after(row.server, row.tool) is not None
-        unsent, cut = retry_limits(
-            self._rules, tool, row.origin, allowed=self._allowed(row.server), elsewhere=elsewhere
-        )
-        return CallRetries(unsent, cut, self._ahead(row.call), self.backoff)
 
     async def _from_cache(self, row: CallRow) -> CallOutcome | None:
         found = self._cache.find(row)
@@ -122,28 +147,3 @@ class CallDispatcher:
         self._cache.hits += 1
         note = f"\n[Omni TUI: from the cache; such results are kept for {self._cache.ttl:g} s.]"
         return CallOutcome("succeeded", kept.text, note=note)
-
-    def _progress(self, call: str) -> Callable[[float, float | None, str], None]:
-        def report(progress: float, total: float | None, message: str) -> None:
-            self._live(
-                CallProgress(
-                    call=call,
-                    progress=progress,
-                    total=total,
-                    message=safe(message, limit=200, lines=False),
-                    ts=time.time(),
-                )
-            )
-
-        return report
-
-    def _ahead(self, call: str) -> Callable[[int, int, float, str], None]:
-        def tell(attempt: int, of: int, delay: float, why: str) -> None:
-            reason = safe(why, limit=400, lines=False)
-            self._live(
-                AttemptScheduled(
-                    call=call, attempt=attempt, of=of, delay_s=delay, reason=reason, ts=time.time()
-                )
-            )
-
-        return tell

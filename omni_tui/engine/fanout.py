@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from omni_tui.protocol import AnyEvent, Event
-from omni_tui.protocol.call_tasks import TaskProgress
+from omni_tui.protocol.calls import TaskProgress
 from omni_tui.protocol.events import AnswerDelta, CallProgress, EventsDropped, ReplayDone, ThoughtDelta
 
 CAPACITY = 2_000

@@ -305,7 +305,7 @@ class LiveSession:
         if tool is None:
             return None
         try:
-            connection = self._around.connection(server)
+            self._around.connection(server)
         except KeyError:
             return None
         seen = tool.first_seen
@@ -318,7 +318,6 @@ class LiveSession:
             trust = "how it is started, or what it says about its use, has changed"
         else:
             trust = words[tool.trust]
-        spec = connection.spec
         return Subject(
             server=server,
             tool=name,
@@ -329,8 +328,8 @@ class LiveSession:
             risk=tool.risk,
             title=tool.definition.title,
             description=tool.definition.description,
-            target=display_target(spec),
-            transport=spec.transport,
+            target=tool.target,
+            transport=tool.transport,
             trust_words=trust,
         )
 

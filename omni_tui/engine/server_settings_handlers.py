@@ -23,9 +23,9 @@ from omni_tui.engine.server_form import (
     values_of_spec,
 )
 from omni_tui.protocol import AnyEvent, UserError
-from omni_tui.protocol import server_management as m
+from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.events import CommandDone
-from omni_tui.protocol.wire import ServerChecked, ServerRead
+from omni_tui.protocol.server_settings import ServerChecked, ServerRead
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:

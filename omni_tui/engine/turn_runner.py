@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from omni_tui.engine.conversation import Conversation, title_of
 from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.engine.turn_modes import TurnModes
-from omni_tui.engine.turn_report import turn_report
-from omni_tui.memory import Journal, JournalBroken
+from omni_tui.memory import Journal, JournalBroken, call_table
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.budget import GO_ON
 from omni_tui.models.message_history import decode_message
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
+from omni_tui.protocol.conversation import ReportedCall, RunReport
 from omni_tui.protocol.events import (
     AwaitingTools,
     ModelMessage,
@@ -41,12 +41,14 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.protocol.prompts_and_resources import AttachedResource
 from omni_tui.protocol.values import CallOrigin
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, safe, safe_line
 
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 200_000
 _STOP_S = 3.0
+_MOST_REPORTED = 200
 
 
 class TurnInProgress(Exception):
@@ -302,7 +304,9 @@ class TurnRunner:
 
     async def _report(self, turn: str, elapsed_s: float) -> None:
         """Journal what an autonomous turn did, whatever the model says about it."""
-        told = await turn_report(self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage()))
+        told = await _turn_report(
+            self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage())
+        )
         if told is not None:
             await self._journal.commit(told)
 
@@ -384,3 +388,22 @@ def _untold(turns: Iterable[str]) -> list[AnyEvent]:
     """Return the events that close what was said but never reached the model."""
     reason, todo = safe("the model was not told this"), safe("send it again if it still counts")
     return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]
+
+
+async def _turn_report(journal: Journal, turn: str, elapsed_s: float, usage: Usage) -> RunReport | None:
+    """Return the report of a turn, None if it made no call."""
+    rows = await journal.run(lambda tx: call_table.of_turn(tx, turn))
+    if not rows:
+        return None
+    shown = sorted(rows, key=lambda row: row[3] == "succeeded")[:_MOST_REPORTED]
+    return RunReport(
+        turn=turn,
+        states=dict(Counter(state for *_, state in rows)),
+        calls=tuple(
+            ReportedCall(call=call, server=server, label=identifier(tool), state=state)
+            for call, server, tool, state in shown
+        ),
+        elapsed_s=elapsed_s,
+        tokens=usage.input + usage.output,
+        cost=usage.cost,
+    )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from omni_tui.approvals.policy import Origin
 from omni_tui.servers.base import CallError
 from omni_tui.tools.catalogue import Tool
-from omni_tui.tools.rules import ToolRules
 
 UNSENT = 2
 """Further attempts of an agent's call of which surely nothing ran."""
@@ -70,16 +69,15 @@ def repeatable(tool: Tool, *, allowed: bool) -> bool:
 
 
 def retry_limits(
-    rules: ToolRules, tool: Tool | None, origin: Origin, *, allowed: bool, elsewhere: bool
+    said: int | None, tool: Tool | None, origin: Origin, *, allowed: bool, elsewhere: bool
 ) -> tuple[int, int]:
     """Return how many further attempts a call may have: of one that did not run, and of one that was cut.
 
-    The person's own `[tools.retry]` counts before everything. A call by hand is repeated by hand. With
-    another server to go to (`elsewhere`), no time is lost on one that is not there.
+    `said`, the person's own `[tools.retry]`, counts first. A call by hand is repeated by hand. With another
+    server to go to (`elsewhere`), no time is lost on one that is not there.
     """
     if tool is None:
         return 0, 0
-    said = rules.retries(tool.server, tool.name)
     if said is not None:
         return said, said
     if origin == "hand":

@@ -11,6 +11,7 @@ from typing import Any
 from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, former_hash
 from omni_tui.approvals.policy import Trust
 from omni_tui.approvals.risk import classify
+from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.models.base import ToolSpec
 from omni_tui.protocol import SafeText
@@ -19,10 +20,15 @@ from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line, strip_invisible
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.tools.tool_names import ToolNameMap, model_name
-from omni_tui.tools.visible_schema import visible_schema
 
 PAGE = 100
 _DESCRIPTION = 4096
+_NAMED = frozenset(
+    {"properties", "patternProperties", "dependentSchemas", "dependentRequired", "dependencies", "required"}
+)
+"""Keywords that hold names of properties."""
+_DEEPEST = 100
+"""Levels of nesting beyond which nothing more is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,9 @@ class Tool:
     model_name: str
     first_seen: float | None = None
     """When this definition was accepted, in Unix seconds."""
+    target: str = ""
+    """Where its server is started or reached, for showing; secrets are left out."""
+    transport: str = ""
 
     @property
     def server(self) -> str:
@@ -150,7 +159,7 @@ class Catalogue:
         server_trust = self._pins.server_trust(spec)
         server_trust = "changed" if "changed" in (says, server_trust) else server_trust
         trust = self._pins.tool_trust(spec.name, hashes, former)
-        server_fp = fingerprint(spec)
+        server_fp, target = fingerprint(spec), display_target(spec)
         tools = {
             name: Tool(
                 definition=definition,
@@ -161,6 +170,8 @@ class Catalogue:
                 risk=classify(name, definition.annotations),
                 model_name=model_name(spec.name, name),
                 first_seen=self._pins.first_seen(spec.name, name),
+                target=target,
+                transport=spec.transport,
             )
             for name, definition in listed.items()
         }
@@ -257,6 +268,32 @@ class Catalogue:
     def _renamed(self) -> None:
         self._names = ToolNameMap((tool.server, tool.name) for tool in self.all())
         self._offer = None
+
+
+def visible_schema(schema: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    """Return a schema as a model may read it: without characters that nobody can see.
+
+    Names of properties stay as they are: calls are made with them. Pins are of the schema as it came.
+    """
+    if depth > _DEEPEST:
+        return {}
+    return {strip_invisible(key)[0]: _within(key, value, depth + 1) for key, value in schema.items()}
+
+
+def _within(key: str, value: Any, depth: int) -> Any:
+    if key in _NAMED and isinstance(value, dict):
+        return {name: _visible(one, depth) if isinstance(one, dict) else one for name, one in value.items()}
+    return value if key in _NAMED and isinstance(value, list) else _visible(value, depth)
+
+
+def _visible(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return strip_invisible(value)[0]
+    if isinstance(value, dict):
+        return visible_schema(value, depth)
+    if isinstance(value, list):
+        return [_visible(one, depth + 1) for one in value] if depth <= _DEEPEST else []
+    return value
 
 
 def _wordless(schema: Any) -> Any:

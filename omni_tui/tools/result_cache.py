@@ -90,13 +90,13 @@ class ResultCache:
         found = self._tool(server, tool)
         if not self.ttl or found is None or found.held:
             return False
-        said = self._rules.cacheable(server, tool)
+        said = self._rules.of(server, tool).cacheable
         return said or (found.risk == "read" and repeatable(found, allowed=self._allowed(server)))
 
     def writes(self, server: str, tool: str) -> bool:
         """Whether a call of a tool may change what others of its server answer."""
         found = self._tool(server, tool)
-        return found is None or (found.risk != "read" and not self._rules.cacheable(server, tool))
+        return found is None or (found.risk != "read" and not self._rules.of(server, tool).cacheable)
 
     # --- a call ---------------------------------------------------------------------------------
 

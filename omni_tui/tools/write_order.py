@@ -69,9 +69,9 @@ class ConcurrencyLimits:
     async def of(self, server: str, tool: str) -> AsyncIterator[None]:
         """Wait for room and keep it. The narrowest is waited for first."""
         async with AsyncExitStack() as stack:
-            limit = self._rules.limit(server, tool)
-            if limit is not None and limit[1].concurrency is not None:
-                await stack.enter_async_context(self._slot("pattern", limit[0], limit[1].concurrency))
+            terms = self._rules.of(server, tool)
+            if terms.limit is not None and terms.concurrency is not None:
+                await stack.enter_async_context(self._slot("pattern", terms.limit, terms.concurrency))
             most = self._rules.section.server_concurrency
             await stack.enter_async_context(self._slot("server", server, most))
             await stack.enter_async_context(self._all)

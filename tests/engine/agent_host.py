@@ -13,11 +13,11 @@ from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.models.base import Message, ToolCall, ToolSpec
 from omni_tui.models.message_history import read_result, steps_since_user
-from omni_tui.models.scripted import ScriptedModel
 from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event, ModelMessage, TurnEnded
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.resilience import RetryPolicy
+from tests.scripted_model import ScriptedModel
 
 E = TypeVar("E", bound=Event)
 Work = Callable[[ToolCall], Awaitable[ToolOutcome]]
