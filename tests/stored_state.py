@@ -132,7 +132,7 @@ class Sessions:
 
     def note(self, name: str, running: Rig) -> str:
         """Remember the session that is open."""
-        self.made[name] = session = running.engine.session.journal.session
+        self.made[name] = session = running.session.journal.session
         return session
 
 

@@ -52,7 +52,7 @@ class Gate:
         self._lookup = lookup
         self._digest = digest
         self._now = now
-        self._headless = headless
+        self.headless = headless
         self._mint = Mint(clock)
         self._open: PendingItems[PendingCall] = PendingItems("call")
         self.dispatches = Dispatches(journal)
@@ -79,7 +79,7 @@ class Gate:
             self._settle(item, Resolution("approved", decider))
         elif assessment.decision == "deny":
             await self._refuse(item, "denied", assessment.decider, assessment.why[0])
-        elif self._headless:
+        elif self.headless:
             reason = "; ".join(assessment.why) or "it needs an approval"
             await self._refuse(item, "withheld", "headless", reason)
         else:
@@ -263,7 +263,7 @@ class Gate:
         if assessment.decision == "deny":
             state: CallState = "denied"
         else:
-            state = "withheld" if self._headless else "held" if assessment.held else "pending"
+            state = "withheld" if self.headless else "held" if assessment.held else "pending"
         item.reopen()
         item.card = replace(item.card, why=assessment.why, held=assessment.held, mode=assessment.mode)
         reason = "; ".join(assessment.why)
@@ -356,7 +356,7 @@ class Gate:
             if subject is None:
                 raise UserError("the server is gone, or no longer has this tool")
             await further_attempts.start_next_attempt(
-                self._journal, item, subject, failed, shown=self._shown, headless=self._headless
+                self._journal, item, subject, failed, shown=self._shown, headless=self.headless
             )
             self.dispatches.close(dispatch)
             if item.row.state == "approved":

@@ -45,7 +45,7 @@ class PendingPlans:
         self._digest = digest
         self._waits = waits
         self._connecting = connecting
-        self._headless = headless
+        self.headless = headless
         self._pending: PendingItems[Pending[PlanDecided]] = PendingItems("plan")
         if (record := progress.open) is not None:
             self._pending.add(Pending(record.event.plan, record.event.digest))
@@ -103,7 +103,7 @@ class PendingPlans:
 
     async def decided(self, plan: str) -> None:
         """Return when there is a verdict on a plan. Without a face nobody can give one."""
-        if self._headless:
+        if self.headless:
             await self._withdraw(plan, "headless")
         if (item := self._pending.get(plan)) is not None:
             await item.verdict()

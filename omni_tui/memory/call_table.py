@@ -149,7 +149,7 @@ def load(tx: Transaction, call: str) -> CallRow | None:
 
 
 def find(tx: Transaction, origin: CallOrigin) -> CallRow | None:
-    """Return the last call of an origin. Raises `SealBroken` if it is damaged."""
+    """Return the last call of an origin. Raises `SealBroken` if its arguments are damaged."""
     found = tx.execute(
         f"SELECT {_COLUMNS} FROM calls WHERE turn = ? AND step = ? AND provider_call_id = ? "
         "AND agent = ? ORDER BY rowid DESC LIMIT 1",

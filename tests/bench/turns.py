@@ -164,7 +164,7 @@ async def compare(running: Rig, model: Asked, answer: tuple[int, int], clock: Cl
 
 async def talked(running: Rig, size: int) -> None:
     """Let a conversation of about that many messages stand in the journal."""
-    runner = running.engine.session.runner
+    runner = running.session.runner
     messages = talk(size) if size else []
     await runner.commit(*(runner.model_message("t-before", message) for message in messages))
 

@@ -105,7 +105,7 @@ async def test_invariant_7_one_task_enters_and_leaves_the_client(
     monkeypatch.setattr(Client, "__aexit__", leaving)
     async with rig(tmp_path) as running:
         await running.connected()
-        connection = running.engine.registry.get("demo")
+        connection = running.engine.context.registry.get("demo")
         send = connection.call_tool
 
         async def watched(dispatch, **more):  # type: ignore[no-untyped-def]

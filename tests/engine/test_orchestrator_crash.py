@@ -78,7 +78,7 @@ async def go_on(folder: Path, box: Box, config: str) -> tuple[e.Event, list[e.Ev
             answer = await running.ask(c.ContinueRun())
             assert isinstance(answer, e.CommandDone), answer
         ended = await approve_all(running)
-        journal = running.engine.session.journal
+        journal = running.session.journal
         rows = await journal.run(lambda tx: call_table.open_calls(tx))
         return ended, list(running.seen), [row.call for row in rows]
 
@@ -127,7 +127,7 @@ async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> 
         answer = await running.ask(c.SendMessage(text="go"))
         if isinstance(answer, e.CommandDone):
             ended = await approve_all(running, broke)
-        if not running.engine.session.journal.broken:
+        if not running.session.journal.broken:
             # How many commits share a flush differs; this number comes after the end.
             assert_the_end_is_the_same(ended, list(running.seen), box)
             return
@@ -174,7 +174,7 @@ async def test_a_verdict_after_a_restart_is_the_word_to_go_on(tmp_path: Path) ->
     async with stage(tmp_path, players(), box, ASK) as running:
         again = await running.waiting()
         assert (again.plan, again.digest) == (shown.plan, shown.digest)
-        assert not running.engine.session.runner.running
+        assert not running.session.runner.running
         ended = await approve_all(running)
         assert_the_end_is_the_same(ended, list(running.seen), box)
 

@@ -52,5 +52,5 @@ async def test_the_systems_words_are_the_persons(tmp_path: Path) -> None:
         await running.ask(SetSystem(text=words))
         await say(running, "hello")
         assert words in model.requests[-1].messages[0].text
-        await running.ask(c.OpenSession(session=running.engine.session.journal.session))
-        assert running.engine.session.settings.system == words
+        await running.ask(c.OpenSession(session=running.session.journal.session))
+        assert running.session.settings.system == words

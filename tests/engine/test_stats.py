@@ -65,7 +65,7 @@ async def test_what_was_counted_is_there_when_the_session_is_opened_again(tmp_pa
         await running.connected()
         await go(running)
         before = await running.ask(ReadStats())
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     async with rig(tmp_path, model=ScriptedModel(), mode="auto", resume=session) as again:
         after = await again.ask(ReadStats())
         assert isinstance(before, StatsRead)

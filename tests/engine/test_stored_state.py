@@ -209,7 +209,7 @@ async def test_a_conversation_goes_on_with_what_was_said(folder: Path, tmp_path:
     model = ScriptedModel([reply("Yes.")])
     async with rig(tmp_path, demo=False, model=model, resume=there.names["chat"]) as running:
         await running.until(e.ReplayDone)
-        assert running.engine.session.settings.mode == "auto"
+        assert running.session.settings.mode == "auto"
         sent = await running.ask(c.SendMessage(text="do you remember?"))
         assert isinstance(sent, e.CommandDone), sent
         await running.until(e.TurnEnded, lambda event: event.turn == sent.id)

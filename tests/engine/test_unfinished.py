@@ -125,7 +125,7 @@ async def test_what_was_spent_is_told_before_the_turn_ends(
     model = ScriptedModel([reply("hello", usage=USED)])
     async with rig(tmp_path, config='[model]\nname = "x/y"\n', model=model) as running:
         slow = threading.Event()
-        monkeypatch.setattr(running.engine.models.days, "flush", lambda: slow.wait(20))
+        monkeypatch.setattr(running.engine.context.models.days, "flush", lambda: slow.wait(20))
         await running.ask(c.SendMessage(text="hi"))
         await running.until(e.TurnEnded)
         slow.set()

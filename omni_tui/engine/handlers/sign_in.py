@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
@@ -14,17 +15,12 @@ from omni_tui.servers.auth import SignInRefused
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from omni_tui.engine.core import Engine
 
-
-class SignInHandlers:
+class SignInHandlers(Handlers):
     """Beginning, finishing, giving up, ending."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def table(self) -> dict[type, Any]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         handlers: dict[type, Callable[[Any], Awaitable[str]]] = {
             SignIn: self._begin,
             FinishSignIn: self._finish,
@@ -36,8 +32,7 @@ class SignInHandlers:
 
     def _answering(self, handler: Callable[[Any], Awaitable[str]]) -> Callable[[Any], Awaitable[AnyEvent]]:
         async def answer(command: Any) -> AnyEvent:
-            if command.server not in self._engine.registry.names():
-                raise UserError(f"there is no server named {command.server}")
+            self._context.connection(command.server)
             try:
                 return CommandDone(text=safe(await handler(command)))
             except SignInRefused as error:
@@ -46,25 +41,25 @@ class SignInHandlers:
         return answer
 
     def _spec(self, name: str) -> ServerSpec:
-        return self._engine.registry.get(name).spec
+        return self._context.registry.get(name).spec
 
     async def _begin(self, command: SignIn) -> str:
-        if self._engine.headless:
+        if self._client.headless:
             raise SignInRefused("nobody is there to sign in; do it in the app, then run this again")
-        await self._engine.registry.sign_ins.begin(self._spec(command.server))
+        await self._context.registry.sign_ins.begin(self._spec(command.server))
         return ""
 
     async def _finish(self, command: FinishSignIn) -> str:
-        self._engine.registry.sign_ins.finish(command.server, command.url)
+        self._context.registry.sign_ins.finish(command.server, command.url)
         return ""
 
     async def _cancel(self, command: CancelSignIn) -> str:
-        await self._engine.registry.sign_ins.cancel(command.server)
+        await self._context.registry.sign_ins.cancel(command.server)
         return "the sign-in was given up"
 
     async def _open(self, command: OpenSignInPage) -> str:
-        await self._engine.registry.sign_ins.open_page(command.server)
+        await self._context.registry.sign_ins.open_page(command.server)
         return "opened in your browser"
 
     async def _sign_out(self, command: SignOut) -> str:
-        return await self._engine.registry.sign_out(command.server)
+        return await self._context.registry.sign_out(command.server)

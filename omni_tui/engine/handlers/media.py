@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
 
-from omni_tui.engine.file_opener import FileOpener
+from omni_tui.engine.clients import Client
+from omni_tui.engine.core import Engine
+from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.calls import CallHandlers
+from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import media as m
 from omni_tui.security.text import safe_line
 from omni_tui.tools.media_types import MediaCheck, check_media, file_suffix
 
-if TYPE_CHECKING:
-    from omni_tui.engine.call_content_handlers import CallContentHandlers
-    from omni_tui.engine.core import Engine
-    from omni_tui.engine.prompt_resource_handlers import PromptResourceHandlers
-
-_T = TypeVar("_T")
 _SHOWN = 300
 
 
@@ -30,25 +25,23 @@ class PartContent:
     mime: str
 
 
-class MediaHandlers:
+class MediaHandlers(Handlers):
     """Looks at bytes in the pool, never on the loop; opens one part at a time."""
 
     def __init__(
-        self, engine: Engine, results: CallContentHandlers, resources: PromptResourceHandlers
+        self, engine: Engine, client: Client, calls: CallHandlers, resources: PromptResourceHandlers
     ) -> None:
-        self._engine = engine
-        self._results = results
+        super().__init__(engine, client)
+        self._calls = calls
         self._resources = resources
-        self._opener = FileOpener(engine.loaded.paths.state_dir, engine.environ)
-        self._opening = asyncio.Lock()
 
-    def table(self) -> dict[type, Any]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         return {m.CheckPart: self._check, m.OpenPart: self._open}
 
     async def _judged(self, command: m.CheckPart | m.OpenPart) -> tuple[PartContent, MediaCheck]:
-        desk = self._results if command.of == "call" else self._resources
-        data, mime = await desk.content(command.source, command.part)
+        source = self._calls if command.of == "call" else self._resources
+        data, mime = await source.content(command.source, command.part)
         return PartContent(data, mime), await self._in_pool(
             check_media, data, safe_line(mime, limit=_SHOWN)
         )
@@ -63,19 +56,20 @@ class MediaHandlers:
         )
 
     async def _open(self, command: m.OpenPart) -> AnyEvent:
-        if self._engine.headless:
+        if self._client.headless:
             raise UserError("nothing is opened without a person at the screen")
         content, judged = await self._judged(command)
         if judged.problem:
             raise UserError(f"not opened: {judged.problem}; it can be saved")
-        async with self._opening:
+        opener = self._context.opener
+        async with opener.lock:
             try:
-                path = await self._in_pool(self._opener.put, content.data, judged.suffix)
+                path = await self._in_pool(opener.put, content.data, judged.suffix)
             except OSError as error:
                 raise UserError(
                     f"not opened: it cannot be written for another program: {error.strerror or error}"
                 ) from None
-            shown = await self._in_pool(self._opener.show, path)
+            shown = await self._in_pool(opener.show, path)
         return m.PartOpened(
             path=str(path),
             size=len(content.data),
@@ -83,6 +77,3 @@ class MediaHandlers:
             by=safe_line(shown.by, limit=_SHOWN),
             why=safe_line(shown.why, limit=_SHOWN),
         )
-
-    async def _in_pool(self, work: Callable[..., _T], *given: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._engine.pool, work, *given)

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
-
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.plan import DecidePlan, EditPlan
 
-if TYPE_CHECKING:
-    from omni_tui.engine.core import Engine
 
-
-class PlanHandlers:
+class PlanHandlers(Handlers):
     """Deciding and editing."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def table(self) -> dict[type, Callable[[Any], Awaitable[AnyEvent]]]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         return {DecidePlan: self._decide, EditPlan: self._edit}
 
     async def _decide(self, command: DecidePlan) -> AnyEvent:
-        session = self._engine.session
+        session = self._session
         await session.plans.decide(
             command.plan,
             command.digest,
@@ -38,5 +30,5 @@ class PlanHandlers:
         return CommandDone()
 
     async def _edit(self, command: EditPlan) -> AnyEvent:
-        await self._engine.session.plans.edit(command.plan, command.digest, command.plan_json)
+        await self._session.plans.edit(command.plan, command.digest, command.plan_json)
         return CommandDone()

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from omni_tui.config.config_file import ConfigEditError, read_server, set_server_enabled, update_server
@@ -15,6 +15,7 @@ from omni_tui.config.references import has_reference
 from omni_tui.config.server_check import ServerCheck, check_server
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.spec import ServerSource, ServerSpec
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.server_form import (
     secret_places,
     settings_for_form,
@@ -27,9 +28,6 @@ from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.server_settings import ServerChecked, ServerRead
 from omni_tui.security.text import safe, safe_line
-
-if TYPE_CHECKING:
-    from omni_tui.engine.core import Engine
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -44,16 +42,11 @@ _NOT_WRITTEN = {
 }
 
 
-class ServerSettingsHandlers:
+class ServerSettingsHandlers(Handlers):
     """Settings of servers at run time. One change at a time."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._lock = asyncio.Lock()
-        self._unsaved: dict[str, tuple[ServerSpec, dict[str, Any]]] = {}
-
-    def table(self) -> dict[type, Any]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         return {
             m.ReadServer: self._read,
             m.CheckServer: self._check,
@@ -70,14 +63,14 @@ class ServerSettingsHandlers:
         values, revision = await self._values(spec)
         return ServerRead(
             name=spec.name,
-            settings=settings_for_form(values, self._engine.redactor.redact, self._hidden(spec, values)),
+            settings=settings_for_form(values, self._context.redactor.redact, self._hidden(spec, values)),
             revision=revision,
             fixed=safe_line(self._fixed(spec, values)),
             unsaved=safe_line(self._unsavable(spec.source)),
         )
 
     async def _check(self, command: m.CheckServer) -> AnyEvent:
-        if command.new and command.name in self._engine.registry.names():
+        if command.new and command.name in self._context.registry.names():
             taken = f"there is a server named {command.name} already"
             checked = ServerCheck((_problem("name", taken),), (), None)
         else:
@@ -91,7 +84,7 @@ class ServerSettingsHandlers:
         source: ServerSource | None = None,
     ) -> tuple[dict[str, Any], ServerCheck]:
         """Return the settings in the shape of a file, and what is to be said of them."""
-        engine = self._engine
+        engine = self._context
         old, _ = await self._values(former) if former else ({}, "")
         values, kept = values_of(command.settings, old, engine.redactor.redact)
         checked = await asyncio.to_thread(
@@ -110,11 +103,11 @@ class ServerSettingsHandlers:
 
     async def _values(self, spec: ServerSpec) -> tuple[dict[str, Any], str]:
         """Return a server's settings as they were written, and the revision of the person's file."""
-        unsaved = self._unsaved.get(spec.name)
+        unsaved = self._context.unsaved.kept.get(spec.name)
         if spec.source != "user":
             if unsaved is not None and unsaved[0] == _bare(spec):
                 return unsaved[1], ""
-            section = self._engine.loaded.config.servers.get(spec.name)
+            section = self._context.loaded.config.servers.get(spec.name)
             if spec.source == "project" and section is not None:
                 return section.model_dump(exclude_unset=True), ""
             return values_of_spec(spec), ""
@@ -137,8 +130,8 @@ class ServerSettingsHandlers:
     # --- changing
 
     async def _edit(self, command: m.EditServer) -> AnyEvent:
-        async with self._lock:
-            engine, name = self._engine, command.name
+        async with self._context.unsaved.lock:
+            engine, name = self._context, command.name
             if command.new and name in engine.registry.names():
                 raise UserError(f"there is a server named {name} already")
             former = None if command.new else self._spec(name)
@@ -154,9 +147,9 @@ class ServerSettingsHandlers:
             if command.save:
                 await self._file(update_server, name, values, revision=command.revision)
             await self._start(checked.spec, new=former is None)
-            self._unsaved.pop(name, None)
+            self._context.unsaved.kept.pop(name, None)
             if not command.save:
-                self._unsaved[name] = (_bare(checked.spec), values)
+                self._context.unsaved.kept[name] = (_bare(checked.spec), values)
         done = "added" if command.new else "changed"
         where = f"and written to {engine.loaded.paths.config_file}" if command.save else "for this session"
         return CommandDone(text=safe(f"{name} was {done} {where}"))
@@ -166,11 +159,11 @@ class ServerSettingsHandlers:
 
         Its tools are compared with what they were: another program cannot take over their place unseen.
         """
-        engine = self._engine
+        engine = self._context
         for secret in server_secrets(spec):
             engine.redactor.add(secret)
         await engine.catalogue.allow(spec)
-        engine.session.turns.allowed(spec.name)
+        self._engine.sessions.server_allowed(spec.name)
         spec = dataclasses.replace(spec, allowed=True)
         if new:
             engine.registry.add(spec)
@@ -185,14 +178,14 @@ class ServerSettingsHandlers:
         if not spec.allowed:
             raise UserError(f"{spec.name} is not allowed to start yet; allow it first")
         await self._switch(spec, on=True, save=command.save)
-        self._engine.session.turns.allowed(spec.name)
-        await self._engine.registry.reconnect(spec.name)
+        self._engine.sessions.server_allowed(spec.name)
+        await self._context.registry.reconnect(spec.name)
         return CommandDone(text=safe(f"{spec.name} is switched on{_also(command.save)}"))
 
     async def _disable(self, command: m.DisableServer) -> AnyEvent:
         spec = self._spec(command.server)
         await self._switch(spec, on=False, save=command.save)
-        await self._engine.registry.disconnect(spec.name)
+        await self._context.registry.disconnect(spec.name)
         return CommandDone(text=safe(f"{spec.name} is switched off{_also(command.save)}"))
 
     async def _switch(self, spec: ServerSpec, *, on: bool, save: bool) -> None:
@@ -200,7 +193,7 @@ class ServerSettingsHandlers:
             return
         if why := self._unsavable(spec.source):
             raise UserError(f"{spec.name} was left as it is: {why}; it can be switched for this session")
-        async with self._lock:
+        async with self._context.unsaved.lock:
             await self._file(set_server_enabled, spec.name, enabled=on)
 
     # --- secrets
@@ -210,17 +203,14 @@ class ServerSettingsHandlers:
             raise UserError("there is no secret to store: it is empty, or a reference already")
         key = command.key if command.place != "token" else ""
         name = quote(f"{command.server}.{command.place}{'.' + key if key else ''}", safe=".")
-        self._engine.redactor.add(command.value)
+        self._context.redactor.add(command.value)
         await asyncio.to_thread(_store, name, command.value)
         return CommandDone(text=safe(f"keyring:{KEYRING}/{name}"))
 
     # --- what may be done
 
     def _spec(self, name: str) -> ServerSpec:
-        if name not in self._engine.registry.names():
-            known = ", ".join(sorted(self._engine.registry.names())) or "none"
-            raise UserError(f"there is no server named {name}; there are: {known}")
-        return self._engine.registry.get(name).spec
+        return self._context.connection(name).spec
 
     @staticmethod
     def _fixed(spec: ServerSpec, values: dict[str, Any]) -> str:
@@ -228,7 +218,7 @@ class ServerSettingsHandlers:
         return "it is the bundled one" if spec.source == "demo" else unshowable(values)
 
     def _unsavable(self, source: ServerSource) -> str:
-        if self._engine.options.demo:
+        if self._context.options.demo:
             return "the demo leaves your config file alone"
         if source == "demo":
             return "it is the bundled one"
@@ -241,7 +231,7 @@ class ServerSettingsHandlers:
 
     def _folder(self, former: ServerSpec | None, source: ServerSource | None) -> Path:
         """Return the folder in which a relative `cwd` begins."""
-        paths = self._engine.loaded.paths
+        paths = self._context.loaded.paths
         if former is not None and former.source == "project" and paths.project_file is not None:
             return paths.project_file.parent
         if source == "user" or (former is not None and former.source == "user"):
@@ -251,7 +241,7 @@ class ServerSettingsHandlers:
     async def _file(self, work: Callable[..., _T], *given: Any, **named: Any) -> _T:
         """Do something with the person's config file, off the loop. Raises `UserError`."""
         try:
-            return await asyncio.to_thread(work, self._engine.loaded.paths.config_file, *given, **named)
+            return await asyncio.to_thread(work, self._context.loaded.paths.config_file, *given, **named)
         except ConfigEditError as error:
             raise UserError(str(error)) from None
 

@@ -1,12 +1,17 @@
-"""From the engine to its faces: bounded, never blocking, losing only what is momentary."""
+"""The clients of an engine, and the bounded buffer of events on their way to each."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
+import msgspec
+
+from omni_tui.models.budget import BudgetLimits
 from omni_tui.protocol import AnyEvent, Event
 from omni_tui.protocol.calls import TaskProgress
 from omni_tui.protocol.events import AnswerDelta, CallProgress, EventsDropped, ReplayDone, ThoughtDelta
@@ -17,10 +22,10 @@ _MOMENTARY = (AnswerDelta, ThoughtDelta, CallProgress, TaskProgress)
 
 
 class EventBuffer:
-    """Events on their way to one face.
+    """Events on their way to one client.
 
     When it is full, and during a replay, deltas and progress are dropped; if a journalled event does
-    not fit either, all further ones are, until the face has caught up and is told where to read on.
+    not fit either, all further ones are, until the client has caught up and is told where to read on.
     While the journal is being replayed, as it is from the beginning, journalled events are left to the
     replay, so that they arrive once and in order; `skipped` is the highest number left to it.
     """
@@ -118,27 +123,73 @@ class EventBuffer:
             self._drained.set_result(None)
 
 
-class EventBroadcaster:
-    """All faces of one engine."""
+@dataclass(slots=True, eq=False)
+class Client:
+    """One client of an engine: a face, a gateway or a run, at the other end of a link.
+
+    `session` is the id of the session it follows, `headless` whether nobody is there to answer, and
+    `limits` what its sessions may spend.
+    """
+
+    outbox: EventBuffer
+    session: str
+    limits: BudgetLimits
+    headless: bool = False
+
+    def follow(self, session: str) -> None:
+        """Follow another session: its events have to be asked for."""
+        self.session = session
+        self.outbox.skipped = 0
+        self.outbox.begin_replay()
+
+    def tell(self, event: Event) -> None:
+        """Send an event that is true for the moment."""
+        stamped = msgspec.structs.replace(
+            event, ts=event.ts or time.time(), session=event.session or self.session
+        )
+        self.outbox.offer(stamped)  # type: ignore[arg-type]
+
+
+class Clients:
+    """The clients of one engine."""
 
     def __init__(self) -> None:
-        self._outboxes: set[EventBuffer] = set()
+        self._clients: list[Client] = []
 
-    def attach(self, outbox: EventBuffer) -> None:
-        """A face arrived."""
-        self._outboxes.add(outbox)
+    def add(self, client: Client) -> None:
+        """Attach a client."""
+        self._clients.append(client)
 
-    def detach(self, outbox: EventBuffer) -> None:
-        """A face left."""
-        self._outboxes.discard(outbox)
+    def remove(self, client: Client) -> bool:
+        """Detach a client. False if it was not attached."""
+        if client not in self._clients:
+            return False
+        self._clients.remove(client)
+        return True
 
-    def another_session(self) -> None:
-        """The journal is another one now: every face has to ask for its events."""
-        for outbox in self._outboxes:
-            outbox.skipped = 0
-            outbox.begin_replay()
+    def __len__(self) -> int:
+        return len(self._clients)
 
-    def publish(self, event: AnyEvent | Event) -> None:
-        """Offer an event to every face."""
-        for outbox in self._outboxes:
-            outbox.offer(event)  # type: ignore[arg-type]
+    @property
+    def attended(self) -> bool:
+        """Whether a person is at one of them."""
+        return any(not client.headless for client in self._clients)
+
+    def following(self, session: str) -> list[Client]:
+        """Return the clients that follow a session."""
+        return [client for client in self._clients if client.session == session]
+
+    def tell(self, event: Event) -> None:
+        """Send every client an event that is true for the moment."""
+        for client in self._clients:
+            client.tell(event)
+
+    def tell_followers(self, session: str, event: Event) -> None:
+        """Send the followers of a session an event that is true for the moment."""
+        for client in self.following(session):
+            client.tell(event)
+
+    def publish(self, session: str, event: AnyEvent) -> None:
+        """Send the followers of a session an event of its journal."""
+        for client in self.following(session):
+            client.outbox.offer(event)

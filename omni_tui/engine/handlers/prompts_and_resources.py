@@ -8,12 +8,15 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from omni_tui.engine.clients import Client
+from omni_tui.engine.context import EngineContext
+from omni_tui.engine.core import Engine
 from omni_tui.engine.file_writer import write_new_file
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.models.attachments import MOST, QuotedResource, image_from
 from omni_tui.models.base import Image
 from omni_tui.protocol import AnyEvent, SafeText, UserError
@@ -25,7 +28,6 @@ from omni_tui.servers import PromptMessages, PromptResourceError, ResourceConten
 from omni_tui.servers.uri_template import BadTemplate, expand
 
 if TYPE_CHECKING:
-    from omni_tui.engine.core import Engine
     from omni_tui.servers.prompt_resource_client import PromptResourceClient
     from omni_tui.servers.subscriptions import ResourceSubscriptions
 
@@ -50,15 +52,15 @@ class _OpenedResource:
         return sum(part.size for part in self.parts)
 
 
-class PromptResourceHandlers:
+class PromptResourceHandlers(Handlers):
     """Getting prompts, reading and following resources, completing arguments."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, client: Client) -> None:
+        super().__init__(engine, client)
         self._opened: OrderedDict[str, _OpenedResource] = OrderedDict()
 
-    def table(self) -> dict[type, Any]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         return {
             o.GetPrompt: self._prompt,
             o.OpenResource: self._open,
@@ -69,7 +71,7 @@ class PromptResourceHandlers:
         }
 
     def _verbs(self, server: str) -> tuple[PromptResourceClient, ResourceSubscriptions]:
-        return client_and_subscriptions(self._engine, server)
+        return client_and_subscriptions(self._context, server)
 
     async def _prompt(self, command: o.GetPrompt) -> AnyEvent:
         verbs, _ = self._verbs(command.server)
@@ -153,12 +155,10 @@ class PromptResourceHandlers:
 
     async def _save(self, command: o.SaveResourcePart) -> AnyEvent:
         data, mime = await self.content(command.id, command.part)
-        write = partial(write_new_file, stem="resource", overwrite=command.overwrite)
-        path, size = await self._in_pool(write, command.path, data, mime)
+        path, size = await self._in_pool(
+            write_new_file, command.path, data, mime, stem="resource", overwrite=command.overwrite
+        )
         return FileSaved(path=path, size=size)
-
-    async def _in_pool(self, work: Any, *given: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._engine.pool, work, *given)
 
     async def _follow(self, command: o.SubscribeResource) -> AnyEvent:
         _, follower = self._verbs(command.server)
@@ -167,7 +167,7 @@ class PromptResourceHandlers:
         except PromptResourceError as error:
             raise refusal(command.server, error) from None
         finally:
-            self._engine.live(subscriptions_event(self._engine, command.server))
+            self._context.clients.tell(subscriptions_event(self._context, command.server))
         return CommandDone()
 
     async def _complete(self, command: o.CompleteArgument) -> AnyEvent:
@@ -198,14 +198,12 @@ class PromptResourceHandlers:
 
 
 def client_and_subscriptions(
-    engine: Engine, server: str
+    context: EngineContext, server: str
 ) -> tuple[PromptResourceClient, ResourceSubscriptions]:
     """Return what can be asked of a server. Raises `UserError` if it is not there or not connected."""
-    if server not in engine.registry.names():
-        known = ", ".join(sorted(engine.registry.names())) or "none"
-        raise UserError(f"there is no server named {server}; there are: {known}")
+    connection = context.connection(server)
     try:
-        return engine.registry.get(server).prompts_and_resources()
+        return connection.prompts_and_resources()
     except PromptResourceError as error:
         raise refusal(server, error) from None
 
@@ -215,9 +213,9 @@ def refusal(server: str, error: PromptResourceError) -> UserError:
     return UserError(f"{server}: {error.what}" + (f" · {error.todo}" if error.todo else ""))
 
 
-def subscriptions_event(engine: Engine, server: str) -> o.SubscriptionsChanged:
+def subscriptions_event(context: EngineContext, server: str) -> o.SubscriptionsChanged:
     """Return the event that says which resources of a server are followed."""
-    return o.SubscriptionsChanged(server=server, uris=engine.registry.get(server).subscribed)
+    return o.SubscriptionsChanged(server=server, uris=context.registry.get(server).subscribed)
 
 
 def prompt_text(reply: PromptMessages) -> str:
@@ -232,7 +230,7 @@ def prompt_text(reply: PromptMessages) -> str:
 
 
 async def read_attachments(
-    engine: Engine, wanted: Sequence[o.Attachment], limit: int
+    context: EngineContext, wanted: Sequence[o.Attachment], limit: int
 ) -> tuple[list[QuotedResource], tuple[o.AttachedResource, ...]]:
     """Read the resources that go with a message: for the model, and for the transcript.
 
@@ -241,7 +239,7 @@ async def read_attachments(
     addresses = list(dict.fromkeys((one.server, one.uri) for one in wanted))
     if len(addresses) > o.MAX_ATTACHMENTS:
         raise UserError(f"at most {o.MAX_ATTACHMENTS} resources can go with one message")
-    read = await asyncio.gather(*(_quoted(engine, *one) for one in addresses))
+    read = await asyncio.gather(*(_quoted(context, *one) for one in addresses))
     shown = tuple(
         o.AttachedResource(
             server=safe_line(one.server, limit=80),
@@ -255,13 +253,13 @@ async def read_attachments(
     return list(read), shown
 
 
-async def _quoted(engine: Engine, server: str, uri: str) -> QuotedResource:
-    verbs, _ = client_and_subscriptions(engine, server)
+async def _quoted(context: EngineContext, server: str, uri: str) -> QuotedResource:
+    verbs, _ = client_and_subscriptions(context, server)
     try:
         parts = await verbs.read(uri, TIMEOUT)
     except PromptResourceError as error:
         raise refusal(server, error) from None
-    listed = engine.shelf.resource(server, uri)
+    listed = context.prompts_and_resources.resource(server, uri)
     images: list[Image] = []
     texts: list[str] = []
     for part in parts:

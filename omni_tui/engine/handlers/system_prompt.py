@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
-
 from omni_tui.agents.system_prompt import system_prompt
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import context as x
 from omni_tui.protocol.events import CommandDone
 from omni_tui.security.text import safe
-
-if TYPE_CHECKING:
-    from omni_tui.engine.core import Engine
 
 LONGEST = 20_000
 """Characters of the person's own part of the system prompt."""
 _SHOWN = 40_000
 
 
-class SystemPromptHandlers:
+class SystemPromptHandlers(Handlers):
     """Shows and changes the system prompt of the session."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def table(self) -> dict[type, Callable[..., Awaitable[AnyEvent | None]]]:
+    def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
         return {x.ReadSystem: self._read, x.SetSystem: self._set}
 
     async def _read(self, _command: x.ReadSystem) -> AnyEvent:
-        session = self._engine.session
+        session = self._session
         policy = session.policy()
         return x.SystemText(
             own=safe(policy.system_prompt, limit=_SHOWN),
@@ -43,5 +35,5 @@ class SystemPromptHandlers:
             raise UserError(
                 f"the system prompt has {len(command.text)} characters; at most {LONGEST} can be set"
             )
-        await self._engine.session.set_system(command.text.strip())
+        await self._session.set_system(command.text.strip())
         return CommandDone(text=safe("the model is told so from your next message on"))

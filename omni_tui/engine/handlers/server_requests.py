@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.pending_server_requests import PendingServerRequest, PendingServerRequests
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import CommandDone
@@ -17,21 +18,15 @@ from omni_tui.servers.auth.browser import open_page
 from omni_tui.servers.server_request_types import ServerRequestAnswer
 from omni_tui.tools import BadArguments, BadSchema, parse_arguments
 
-if TYPE_CHECKING:
-    from omni_tui.engine.core import Engine
-
 MAX_ANSWER = 64 * 1024
 """Longest answer to a form, in characters of its JSON."""
 
 
-class ServerRequestHandlers:
+class ServerRequestHandlers(Handlers):
     """Answering, editing, opening a page."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def table(self) -> dict[type, Callable[[Any], Awaitable[AnyEvent]]]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         return {
             AnswerServerRequest: self._answer,
             EditServerRequest: self._edit,
@@ -40,7 +35,7 @@ class ServerRequestHandlers:
 
     @property
     def _asks(self) -> PendingServerRequests:
-        return self._engine.session.asks
+        return self._session.asks
 
     async def _answer(self, command: AnswerServerRequest) -> AnyEvent:
         asks = self._asks
@@ -79,14 +74,14 @@ class ServerRequestHandlers:
         schema = one.ask.body
         key = "ask/" + hashlib.sha256(exact_json(schema).encode()).hexdigest()
         try:
-            wrong = await self._engine.schemas.check(key, schema, value, size=len(text))
+            wrong = await self._context.schemas.check(key, schema, value, size=len(text))
         except BadSchema as error:
             raise UserError(f"the server's form cannot be checked: {error}; decline it") from None
         if wrong:
             listed = "; ".join(f"{each.where or 'the answer'}: {each.what}" for each in wrong[:5])
             raise UserError(f"the values do not fit what the server asks for: {listed}")
         for field, words in _strings(value):
-            if self._engine.redactor.redact(words) != words:
+            if self._context.redactor.redact(words) != words:
                 raise UserError(f"{field} holds what looks like a secret of yours; nothing was sent")
         return dict(value)
 

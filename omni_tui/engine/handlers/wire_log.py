@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.memory.private_files import open_private, private_dir
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import wire_log as m
@@ -19,22 +19,15 @@ from omni_tui.protocol.wire_log import WireRead, WireText
 from omni_tui.security.text import safe
 from omni_tui.servers.wire_log import LoggedFrame, WireLog, body, frame_text, wire_frame
 
-if TYPE_CHECKING:
-    from omni_tui.engine.core import Engine
-
-_T = TypeVar("_T")
 _PAGE = 200
 _PAGE_BYTES = 150_000
 
 
-class WireLogHandlers:
+class WireLogHandlers(Handlers):
     """Looking at what was noted. Redacting and laying out is done in the pool, never on the loop."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def table(self) -> dict[type, Any]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         return {
             m.SetWireLog: self._set,
             m.ReadWire: self._read,
@@ -43,16 +36,10 @@ class WireLogHandlers:
         }
 
     def _log(self, name: str) -> WireLog:
-        if name not in self._engine.registry.names():
-            known = ", ".join(sorted(self._engine.registry.names())) or "none"
-            raise UserError(f"there is no server named {name}; there are: {known}")
-        return self._engine.registry.wire(name)
+        return self._context.connection(name).wire
 
     def _redact(self, value: Any) -> Any:
-        return self._engine.redactor(None, "", {"frame": value})["frame"]
-
-    async def _in_pool(self, work: Callable[..., _T], *given: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._engine.pool, work, *given)
+        return self._context.redactor(None, "", {"frame": value})["frame"]
 
     async def _set(self, command: m.SetWireLog) -> AnyEvent:
         self._log(command.server).switch(command.on)
@@ -89,7 +76,7 @@ class WireLogHandlers:
         frames = self._log(command.server).after(0)
         if not frames:
             raise UserError("there is nothing to save: no frame was noted")
-        folder = self._engine.loaded.paths.state_dir / "wire"
+        folder = self._context.loaded.paths.state_dir / "wire"
         path, size = await self._in_pool(_write, folder, command.server, frames, self._redact)
         return FileSaved(path=str(path), size=size)
 

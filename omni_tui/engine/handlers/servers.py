@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omni_tui.approvals import fingerprint
 from omni_tui.config.config_file import ConfigEditError, add_server, remove_server
@@ -14,28 +13,22 @@ from omni_tui.config.sections import ServerSection
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.launch_preview import describe_launch
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, ServerLogRead
 from omni_tui.security.text import safe
 
-if TYPE_CHECKING:
-    from omni_tui.engine.core import Engine
-
-
 _NAMED = 5
 """How many servers, or notes, are named after an import."""
 
 
-class ServerHandlers:
+class ServerHandlers(Handlers):
     """Connecting, adding, importing, removing."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def table(self) -> dict[type, Any]:
-        """Return the handlers by command type."""
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
         return {
             c.ReconnectServer: self._reconnect,
             c.DisconnectServer: self._disconnect,
@@ -48,36 +41,30 @@ class ServerHandlers:
             c.ReadServerLog: self._log,
         }
 
-    def _known(self, name: str) -> str:
-        if name not in self._engine.registry.names():
-            known = ", ".join(sorted(self._engine.registry.names())) or "none"
-            raise UserError(f"there is no server named {name}; there are: {known}")
-        return name
-
     async def _reconnect(self, command: c.ReconnectServer) -> AnyEvent:
-        await self._engine.registry.reconnect(self._known(command.server))
+        await self._context.connection(command.server).reconnect()
         return CommandDone()
 
     async def _disconnect(self, command: c.DisconnectServer) -> AnyEvent:
-        await self._engine.registry.disconnect(self._known(command.server))
+        await self._context.connection(command.server).disconnect()
         return CommandDone()
 
     async def _allow(self, command: c.AllowServer) -> AnyEvent:
-        name = self._known(command.server)
-        spec = self._engine.registry.get(name).spec
+        name = command.server
+        spec = self._context.connection(name).spec
         if command.digest and command.digest != await asyncio.to_thread(fingerprint, spec):
             raise UserError(f"what {name} starts has changed since it was shown; look at it again")
-        await self._engine.catalogue.allow(spec)
-        self._engine.session.turns.allowed(name)
-        await self._engine.registry.allow(name)
+        await self._context.catalogue.allow(spec)
+        self._engine.sessions.server_allowed(name)
+        await self._context.registry.allow(name)
         return CommandDone()
 
     async def _launch(self, command: c.ReadLaunch) -> AnyEvent:
-        spec = self._engine.registry.get(self._known(command.server)).spec
-        return await asyncio.to_thread(describe_launch, spec, self._engine.loaded.paths.project_file)
+        spec = self._context.connection(command.server).spec
+        return await asyncio.to_thread(describe_launch, spec, self._context.loaded.paths.project_file)
 
     async def _refresh(self, command: c.RefreshServer) -> AnyEvent:
-        await self._engine.registry.refresh(self._known(command.server))
+        await self._context.connection(command.server).refresh()
         return CommandDone()
 
     async def _add(self, command: c.AddServer) -> AnyEvent:
@@ -86,7 +73,7 @@ class ServerHandlers:
             try:
                 await asyncio.to_thread(
                     add_server,
-                    self._engine.loaded.paths.config_file,
+                    self._context.loaded.paths.config_file,
                     command.name,
                     command=command.command,
                     args=command.args,
@@ -97,17 +84,17 @@ class ServerHandlers:
             except ConfigEditError as error:
                 raise UserError(str(error)) from None
         for secret in server_secrets(spec):
-            self._engine.redactor.add(secret)
-        self._engine.registry.add(spec)
-        self._engine.session.turns.allowed(spec.name)
-        await self._engine.registry.reconnect(spec.name)
+            self._context.redactor.add(secret)
+        self._context.registry.add(spec)
+        self._engine.sessions.server_allowed(spec.name)
+        await self._context.registry.reconnect(spec.name)
         where = "to your config file" if command.save else "for this session"
         return CommandDone(text=safe(f"{spec.name} was added {where}"))
 
     def _spec(self, command: c.AddServer) -> ServerSpec:
         if problem := name_problem(command.name):
             raise UserError(problem)
-        if command.name in self._engine.registry.names():
+        if command.name in self._context.registry.names():
             raise UserError(f"there is a server named {command.name} already")
         given: dict[str, Any] = {"command": command.command, "url": command.url}
         given |= {"args": list(command.args)} if command.args else {}
@@ -121,30 +108,29 @@ class ServerHandlers:
             command.name,
             section,
             "user" if command.save else "session",
-            self._engine.environ,
+            self._context.environ,
             folder=Path.cwd(),
-            config=self._engine.loaded.config,
+            config=self._context.loaded.config,
         )
 
     async def _remove(self, command: c.RemoveServer) -> AnyEvent:
-        name = self._known(command.server)
+        name = self._context.connection(command.server).spec.name
         if command.save:
             try:
-                await asyncio.to_thread(remove_server, self._engine.loaded.paths.config_file, name)
+                await asyncio.to_thread(remove_server, self._context.loaded.paths.config_file, name)
             except ConfigEditError as error:
                 raise UserError(str(error)) from None
-        await self._engine.registry.remove(name)
+        await self._context.registry.remove(name)
         return CommandDone(text=safe(f"{name} was removed"))
 
     async def _import(self, command: c.ImportServers) -> AnyEvent:
         imported = await asyncio.to_thread(self._read_file, command.path)
         if imported.problems and not imported.servers:
             raise UserError("; ".join(f"{each.where}: {each.what}" for each in imported.problems[:3]))
-        fresh = [spec for spec in imported.servers if spec.name not in self._engine.registry.names()]
+        fresh = [spec for spec in imported.servers if spec.name not in self._context.registry.names()]
         for spec in fresh:
-            self._engine.session.turns.allowed(spec.name)
-            allowed = await self._engine.catalogue.allowed(spec)
-            self._engine.registry.add(dataclasses.replace(spec, allowed=allowed))
+            self._engine.sessions.server_allowed(spec.name)
+            await self._engine.servers.add(spec)
         skipped = len(imported.servers) - len(fresh)
         words = f"{len(fresh)} servers were read; allow each one before it is started"
         if stuck := [spec.name for spec in fresh if spec.problem]:
@@ -162,12 +148,13 @@ class ServerHandlers:
         return import_servers(
             Path(path).expanduser(),
             source="imported",
-            environ=self._engine.environ,
-            config=self._engine.loaded.config,
+            environ=self._context.environ,
+            config=self._context.loaded.config,
         )
 
     async def _log(self, command: c.ReadServerLog) -> AnyEvent:
-        lines, dropped = self._engine.registry.log(self._known(command.server))
+        log = self._context.connection(command.server).log
+        lines, dropped = log.lines(), log.dropped
         kept, size = [], 0
         for line in reversed(lines):
             size += len(line.encode()) + 8
