@@ -17,12 +17,11 @@ from omni_tui.protocol.values import CallOrigin
 
 
 class ToolOutcome(msgspec.Struct, frozen=True):
-    """What became of a call. `status` is a call's state, or "invalid" if it never became one.
+    """The outcome of a call. `status` is the state of the call, or "invalid" if it never became one.
 
-    `text` is whole and as it came: the loop bounds and frames it for the model. With `stop` the
-    person refused and wants no further word from the model. `call` is the id under which the host
-    keeps the whole result, "" if it does not; `note` is what the host has to say behind it; `images`
-    are the pictures of a result.
+    `text` is whole and as it came: the loop shortens and frames it for the model. `stop`: the person
+    rejected the call and ended the turn. `call`: the id under which the journal keeps the whole result,
+    "" if it does not. `note`: what Omni TUI adds for the model. `images`: the pictures of a result.
     """
 
     text: str
@@ -34,7 +33,7 @@ class ToolOutcome(msgspec.Struct, frozen=True):
 
 
 class EarlierResult(msgspec.Struct, frozen=True):
-    """The whole of an earlier result, as a model would be told it; `status` is its call's state."""
+    """A whole earlier result, as a model would get it. `status` is the state of its call."""
 
     text: str
     status: str
@@ -43,19 +42,19 @@ class EarlierResult(msgspec.Struct, frozen=True):
 class AgentHost(Protocol):
     """The engine, as an agent sees it.
 
-    A host that parks a turn raises `CancelledError` from `call` and `commit`: the loop then writes
-    nothing more, so that the turn can be gone on with later.
+    A host that parks a turn raises `CancelledError` from `call` and `commit`. The loop then writes
+    nothing more, and the turn can be continued later.
     """
 
     def tools(self) -> tuple[ToolSpec, ...]:
-        """Return the tools on offer now."""
+        """Return the tools that the model may call now."""
         ...
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
-        """Carry one call through the gate; takes as long as the person takes.
+        """Carry one call through the gate and return its outcome. This takes as long as the person takes.
 
-        Never raises but `CancelledError`. Called again for a call that was made before a restart,
-        it returns what became of that one.
+        Raises only `CancelledError`. For a call that was made before a restart, returns the outcome of
+        that call.
         """
         ...
 
@@ -64,7 +63,7 @@ class AgentHost(Protocol):
         ...
 
     def live(self, event: Event) -> None:
-        """Show something that is true for the moment only."""
+        """Show an event that is not journalled."""
         ...
 
     def history(self) -> tuple[Message, ...]:
@@ -72,7 +71,7 @@ class AgentHost(Protocol):
         ...
 
     def window(self, agent: str) -> Window:
-        """Return the window of an agent's conversation, the same one every time."""
+        """Return the context window of an agent's conversation, the same one every time."""
         ...
 
     async def stored(self, call: str) -> EarlierResult | None:
@@ -80,7 +79,7 @@ class AgentHost(Protocol):
         ...
 
     async def take_in(self, turn: str) -> None:
-        """Put what the person said meanwhile before the model, as part of this turn."""
+        """Add the messages that the person sent meanwhile to this turn."""
         ...
 
     def steps(self, turn: str) -> int:
@@ -93,15 +92,15 @@ class PlanHost(Protocol):
 
     @property
     def progress(self) -> PlanState:
-        """What is known of this turn's plans; kept up to date with every commit."""
+        """The state of this turn's plans, up to date after every commit."""
         ...
 
     def offer(self) -> PlannableTools:
-        """Return the tools a plan may name, now."""
+        """Return the tools that a plan may name now."""
         ...
 
     def digest(self, plan: str, plan_json: str) -> str:
-        """Return what a verdict on exactly this plan must name."""
+        """Return the digest that a decision on exactly this plan must name."""
         ...
 
     def waits(self) -> bool:
@@ -109,23 +108,22 @@ class PlanHost(Protocol):
         ...
 
     async def settled(self, tools: frozenset[str]) -> None:
-        """Return when these tools are there, or no server is being connected any more, or after a while."""
+        """Wait until these tools are listed or no server connects any more, but not for long."""
         ...
 
     async def decided(self, plan: str) -> None:
-        """Return when there is a verdict on a plan, given by the person or because nobody is there."""
+        """Wait until a plan is decided, by the person or because nobody is there."""
         ...
 
     async def withdraw(self, plan: str) -> None:
-        """End the wait for a verdict, if there is none yet: the turn was stopped."""
+        """Withdraw a plan that is not decided yet: the turn was stopped."""
         ...
 
 
 class AgentScope:
-    """An `AgentHost` for one agent of a plan. `allotted` gives the model names of its tools, now.
+    """The `AgentHost` of one agent of a plan. `allotted` returns the model names of its tools.
 
-    A call of any other tool is refused here, before the engine hears of it, whatever the model was
-    offered or talked into.
+    A call of any other tool is refused here and never reaches the engine, whatever the model was told.
     """
 
     def __init__(
@@ -142,30 +140,30 @@ class AgentScope:
         self._window = Window()
 
     def window(self, agent: str) -> Window:
-        """The window of this agent's conversation, which is as long as its task."""
+        """Return the context window of this agent, which lasts as long as its task."""
         return self._window
 
     async def stored(self, call: str) -> EarlierResult | None:
-        """Return the result of a call of this session, to be read again; None if there is none."""
+        """Return the whole result of a call of this session, None if there is none."""
         return await self._host.stored(call)
 
     async def take_in(self, turn: str) -> None:
         """Do nothing: the person speaks with the root agent alone."""
 
     def steps(self, turn: str) -> int:
-        """How many answers this agent has given in this attempt at its task."""
+        """Return how many answers this agent has given in this attempt at its task."""
         return steps_since_user(self._history())
 
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The allotted tools that are there now."""
+        """Return the allotted tools that are listed now."""
         allotted = self._allotted()
         return tuple(tool for tool in self._host.tools() if tool.name in allotted)
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry a call of an allotted tool through the gate, under the path of this agent.
 
-        A further attempt at a task counts its steps on from the former one, so that a step of an
-        agent is never counted twice: the engine knows calls from before a restart by it.
+        Steps are counted on over all attempts at a task: the engine recognises calls from before a
+        restart by their step.
         """
         if call.name not in self._allotted():
             return ToolOutcome("This tool is not allotted to this task. Nothing was sent.", "denied")
@@ -179,9 +177,9 @@ class AgentScope:
         await self._host.commit(*events)
 
     def live(self, event: Event) -> None:
-        """Show something that is true for the moment only."""
+        """Show an event that is not journalled."""
         self._host.live(event)
 
     def history(self) -> tuple[Message, ...]:
-        """What this agent was told and has said."""
+        """Return all messages of this agent."""
         return tuple(self._history())

@@ -1,4 +1,4 @@
-"""Carrying out the host's own tools: nothing is called, nothing leaves, and the transcript says so."""
+"""Carries out the built-in tools. They call no server; the transcript shows their use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINE = 300
 
 
 class BuiltinTools:
-    """The host's own tools for one turn of an agent."""
+    """The built-in tools in one turn of an agent."""
 
     def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
         self._writer = writer
@@ -26,7 +26,7 @@ class BuiltinTools:
         self._selector = writer.host.window(writer.agent).offering
 
     async def call(self, call: ToolCall) -> ToolOutcome:
-        """Answer a call of a tool in `META_TOOLS`; what was asked and answered is journalled."""
+        """Answer a call of a tool in `BUILTIN_TOOLS`, and journal question and answer."""
         arguments = arguments_of(call) or {}
         if call.name == FIND_TOOLS.name:
             return await self._find(arguments)
@@ -51,7 +51,7 @@ class BuiltinTools:
             return ToolOutcome(
                 f"None of the {len(tools)} tools has these words. Try others, or go on without.", "done"
             )
-        # Servers wrote the descriptions, so they are told as data.
+        # Servers wrote the descriptions, so they are data.
         text = json.dumps(rows, ensure_ascii=False, indent=0)
         return ToolOutcome(text, "succeeded", note="\n[Omni TUI: these tools are on offer from now on.]")
 
@@ -72,7 +72,7 @@ class BuiltinTools:
         where = f"characters {start} to {end} of {total}"
         await self._tell(call="read_result", asked=call, answer=where)
         note = f"\n[Omni TUI: {where} of the result of call {strip_invisible(call)[0]}{rest}]"
-        # Whatever became of its call, a server wrote it.
+        # A server wrote it, whatever the state of its call.
         status = stored.status if stored.status in FROM_SERVER else "failed"
         return ToolOutcome(stored.text[start:end], status, note=note)
 

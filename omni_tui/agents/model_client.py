@@ -1,4 +1,4 @@
-"""Asking the model once: the request, its stream to the screen, what is tried again and written down."""
+"""Ask a model: send the request, stream the answer to the screen, retry, and write it down."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CUT_NOTE = "\n\n[cut off here]"
 
 
 class ModelClient:
-    """One turn's questions to its model. `expect` hears of an answer's calls before it is written down."""
+    """Sends the requests of one turn. `expect` gets an answer's calls before the answer is written down."""
 
     def __init__(
         self,
@@ -81,9 +81,9 @@ class ModelClient:
         return self._walk.model
 
     async def ask(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
-        """Return a finished answer, written down with its calls and its price.
+        """Return a finished answer, which is written down with its calls and its price.
 
-        Raises `ModelError` when it cannot be had, `TurnStopped` when it says nothing.
+        Raises `ModelError` if there is none, `TurnStopped` if it is empty.
         """
         if self._policy.admit is not None:
             self._policy.admit()
@@ -106,7 +106,7 @@ class ModelClient:
         return reply
 
     def last_words(self) -> list[AnyEvent]:
-        """Return the events that keep what was said before the answer broke off; none if nothing was."""
+        """Return the events that keep the part of an answer that came before it broke off."""
         events = self._spoken(partial=True)
         text = "".join(self._text) or self._kept
         self._forget()
@@ -118,7 +118,7 @@ class ModelClient:
     # --- one request ----------------------------------------------------------------------------
 
     async def _from_any(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
-        """Ask the model, and where it fails those that stand in for it."""
+        """Ask the model, and if it fails, its fallbacks."""
         await self._fell_back(self._walk.begin())
         while True:
             try:
@@ -168,14 +168,14 @@ class ModelClient:
         async def attempt(_: int) -> ModelReply:
             return await self._attempt(tools)
 
-        # Who is asked only to find out whether it answers again is asked once.
+        # A model that is only probed is asked once.
         policy = replace(self._policy.retry, delays=()) if self._walk.probing else self._policy.retry
         return await with_retries(attempt, policy, self._retrying)
 
     async def _attempt(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
         request = await self._request(tools)
         self._reserve(request)
-        # Random, since a turn that is gone on with must not use the ids of before again.
+        # Random: a continued turn must not reuse ids.
         self._message = f"m-{uuid.uuid4().hex[:12]}"
         self._forget()
         writer = self._writer
@@ -207,7 +207,7 @@ class ModelClient:
         finally:
             await _close(stream)
         if reply is not None and reply.message.calls and reply.finish in UNFINISHED:
-            return reply  # Sent again it would end at the same place.
+            return reply  # Sent again, it would end at the same place.
         if reply is None or not reply.complete:
             what = "the answer ended before it was finished"
             if reply is not None and reply.message.calls:
@@ -234,7 +234,7 @@ class ModelClient:
     # --- the budget -----------------------------------------------------------------------------
 
     def _reserve(self, request: ModelRequest) -> None:
-        """Hold back what a request may use. Raises `TurnStopped` where that would pass a budget."""
+        """Reserve what a request may use. Raises `TurnStopped` if that exceeds a budget."""
         self._free()
         self._sent = request
         if self._policy.budget is None:
@@ -246,9 +246,9 @@ class ModelClient:
             raise TurnStopped("limit", over.reason, over.todo, "budget") from None
 
     def _lost(self, used: Usage | None) -> list[AnyEvent]:
-        """Return the price of an answer that began and broke off: providers count it too.
+        """Return the price of an answer that broke off: providers charge for it too.
 
-        It is estimated where the model does not say what was `used`.
+        It is estimated if the model does not say what was `used`.
         """
         if used is not None:
             self._sent = None
@@ -287,12 +287,12 @@ class ModelClient:
             self._writer.message(reply.message),
         ]
         self._forget()
-        # From here on the commit is carried through, so the calls will need their results.
+        # From here on the commit is completed, so the calls need results.
         self._expect(reply.message.calls)
         await self._writer.commit(*events)
 
     async def _keep_words(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> None:
-        """Write down what was said before a call that was not finished, and what it used."""
+        """Write down the text before an unfinished call, and what it used."""
         self._text, self._sent = [reply.message.text], None
         events = [*self._spoken(partial=True), *self._price(reply.usage, tools)]
         self._forget()
@@ -351,7 +351,7 @@ _MORE_WINDOW = "begin a new session, or choose a model with a larger window"
 
 
 def _unfinished(reply: ModelReply) -> TurnStopped:
-    """Say why an answer ended within a call."""
+    """Return why the turn stops after an answer that ended in the middle of a call."""
     behind = "in a call; nothing of it was run"
     if reply.finish == "filtered":
         what = f"the provider's content filter stopped the answer {behind}"
@@ -375,7 +375,7 @@ def _empty(reply: ModelReply, name: str) -> TurnStopped:
 
 
 class Deltas:
-    """The deltas of one message. What comes while less than `interval` passed waits until it has."""
+    """Streams the text of one message to the screen, at most one event every `interval` seconds."""
 
     def __init__(
         self,
@@ -406,7 +406,7 @@ class Deltas:
         self._add(AnswerDelta, text)
 
     def flush(self) -> None:
-        """Send what waits, at once."""
+        """Send at once what was held back."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

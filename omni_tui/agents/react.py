@@ -1,4 +1,4 @@
-"""The one loop: reason, act, observe. It ends with an answer, a limit, a failure, or the person's Esc."""
+"""The agent loop: reason, act, observe. It ends with an answer, a limit, a failure, or Esc."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ async def run_turn(
     resume: bool = False,
     agent: str = "root",
 ) -> TurnEnded:
-    """Work on the last message of the history until it is answered; return how it ended.
+    """Work on the last message of the history until it is answered; return how the turn ended.
 
-    With `resume`, calls that have no result yet are carried out first. Cancelling the task is the
-    person's Esc: the stream is closed, running calls are cancelled, each call gets its one result,
-    and the turn ends as "stopped". Nothing is raised but the `CancelledError` of a parked host:
-    then nothing more was written, and the turn can be gone on with. `agent` is the path of who works.
+    `resume`: first carry out the calls that have no result yet. `agent`: the path of the agent.
+    Cancelling the task is the person's Esc: the stream is closed, running calls are cancelled, each
+    call gets its one result, and the turn ends as "stopped". Only the `CancelledError` of a parked host
+    is raised; nothing more was written then, and the turn can be continued.
     """
     return await _Turn(host, model, turn, policy or ChatPolicy(), agent).run(resume)
 
@@ -62,7 +62,7 @@ class _Turn:
                 return self._ended("failed", error.what, error.todo)
         except asyncio.CancelledError:
             await self._stopped()
-            # The cancellation is carried out; what follows in this task is not cancelled.
+            # The cancellation is done; the rest of this task is not cancelled.
             while task and task.cancelling() > before:
                 task.uncancel()
             if self._policy.late is not None and (late := self._policy.late()) is not None:
@@ -80,7 +80,7 @@ class _Turn:
         history = self._host.history()
         step = self._host.steps(self._turn)
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
-            return self._ended("done")  # It was answered; only its end was not written down.
+            return self._ended("done")  # It was answered, only the end is missing.
         if resume and (calls := unanswered(history)):
             self._caller.expect(calls, answer=last_calls(history))
             await self._caller.run(step, None)
@@ -129,7 +129,7 @@ class _Turn:
         return self._ended("done")
 
     async def _stopped(self) -> None:
-        """Close what the Esc left open. Raises `CancelledError` if the host is parked."""
+        """Close what Esc left open. Raises `CancelledError` if the host is parked."""
         calls = self._caller.last_words()
         events = [*self._asker.last_words(), *cancelled_results(calls, self._writer)]
         await self._writer.commit(*events, last=True)

@@ -1,4 +1,4 @@
-"""Carrying out one phase of a plan: its tasks side by side, each by an agent of its own."""
+"""Carries out one phase of a plan: its tasks run in parallel, each with its own agent."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ class PlanTurnContext:
 
 
 class TaskRunner:
-    """The agents that are at work now."""
+    """Runs the agents of the tasks of a plan."""
 
     def __init__(self, around: PlanTurnContext) -> None:
         self._around = around
         self._running: dict[asyncio.Task[TurnEnded], tuple[PlanRecord, str]] = {}
 
     async def phase(self, record: PlanRecord, phase: PlannedPhase) -> None:
-        """Work on a phase until none of its tasks runs and none can begin.
+        """Work on a phase until no task runs and none can begin.
 
-        Raises `TurnStopped` at a limit, after all have been stopped; `CancelledError` on Esc, likewise.
+        Raises `TurnStopped` at a limit, `CancelledError` on Esc, both after all agents have stopped.
         """
         try:
             while True:
@@ -71,7 +71,7 @@ class TaskRunner:
             raise
 
     async def stop(self) -> None:
-        """Stop all who work, and wait until each has written down the end of its calls."""
+        """Stop all agents, and wait until each has written down the end of its calls."""
         for task in self._running:
             task.cancel()
         loop = asyncio.get_running_loop()
@@ -83,7 +83,7 @@ class TaskRunner:
             try:
                 await asyncio.wait(left, timeout=wait)
             except asyncio.CancelledError:
-                continue  # Esc again changes nothing: it is being stopped already.
+                continue  # Another Esc changes nothing: the turn is being stopped.
         for task in self._running:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("an agent broke while it was stopped", exc_info=error)
@@ -111,7 +111,7 @@ class TaskRunner:
     async def _start(
         self, record: PlanRecord, one: TaskRecord, message: Message, attempt: int, failed: str = ""
     ) -> None:
-        """Write down that an attempt begins, with what its agent is asked."""
+        """Write down that an attempt begins, with the request to its agent."""
         around = self._around
         events = [_changed(record, one, "failed", attempt - 1, reason=failed)] if failed else []
         await around.writer.commit(
@@ -151,7 +151,7 @@ class TaskRunner:
         )
 
     def _before(self, record: PlanRecord, task: PlannedTask) -> list[TaskRecord]:
-        """Return the results a task is told: of those it comes after, or of the phase before."""
+        """Return the results that a task is given: of the tasks it depends on, or of the phase before."""
         done = self._around.progress.done()
         if task.after:
             return [done[other] for other in task.after if other in done]
@@ -165,9 +165,9 @@ class TaskRunner:
     # --- ending ---------------------------------------------------------------------------------
 
     async def _over(self, task: asyncio.Task[TurnEnded]) -> None:
-        """Write down how an attempt ended, and begin the next where there is one.
+        """Write down how an attempt ended, and begin the next one if there is one.
 
-        Raises `CancelledError` where the host is parked: then nothing may be written any more.
+        Raises `CancelledError` if the host is parked: nothing more may be written.
         """
         record, ident = self._running[task]
         if task.cancelled():
@@ -175,7 +175,7 @@ class TaskRunner:
         ended = task.result()
         one = record.tasks[ident]
         state, text, reason = self._judged(one, ended)
-        # What all agents share is used up: for the others there is nothing left either.
+        # All agents share this limit: the others must stop too.
         shared = ended.limit in ("requests", "time", "budget")
         if shared:
             state = "stopped"
@@ -190,11 +190,11 @@ class TaskRunner:
             raise TurnStopped("limit", ended.reason, ended.todo, ended.limit)
 
     def _may_try_again(self, one: TaskRecord, ended: TurnEnded) -> bool:
-        """Whether another attempt makes sense: not at a limit, and not against a refusal of a call."""
+        """Whether another attempt makes sense: not after a limit, nor after a refused call."""
         return ended.status != "limit" and _REFUSED.isdisjoint(self._statuses(one))
 
     def _judged(self, one: TaskRecord, ended: TurnEnded) -> tuple[PlanTaskState, str, str]:
-        """Return what an attempt came to: state, summary, reason."""
+        """Return state, summary and reason of an attempt."""
         history = self._around.progress.lanes.get(one.task.agent, [])
         last = history[-1] if history else None
         text = last.text.strip() if last is not None and last.role == "assistant" and not last.calls else ""
@@ -237,8 +237,8 @@ def _all_refused(statuses: Sequence[str]) -> str:
 def allotted(task: PlannedTask, offer: PlannableTools) -> frozenset[str]:
     """Return the model names of a task's tools.
 
-    Those of a server that is not connected are known too: a call from before a restart may still
-    wait for the person, or have ended.
+    Those of a server that is not connected are included: a call from before a restart may still wait
+    for the person.
     """
     names = {offer[tool].spec.name for tool in task.tools if tool in offer}
     for tool in task.tools:
@@ -272,5 +272,5 @@ def _changed(
 
 
 def changed(record: PlanRecord, one: TaskRecord, state: PlanTaskState, reason: str) -> PlanTaskChanged:
-    """Return the event that ends a task that is not worked on (any more)."""
+    """Return the event that ends a task without another attempt."""
     return _changed(record, one, state, max(1, one.attempt), one.summary, reason)

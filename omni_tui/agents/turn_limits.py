@@ -28,23 +28,21 @@ _LEAST_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class ChatPolicy:
-    """Limits and prompt of a turn.
+    """The limits and the prompt of a turn.
 
-    `max_steps`: model requests in one turn. `system_prompt`: the person's own words to the model,
-    added to ours. `result_limit`: characters of one result the model gets. `instructions`: what
-    servers say about themselves, by name. `offered`: tools in one request, of more the best matches;
-    `pinned`: model names of tools that are always among them. `budget`: what may be used, None for no
-    limit.
+    `max_steps`: model requests in one turn. `system_prompt`: the person's own words, added to ours.
+    `result_limit`: characters of one result that the model gets. `instructions`: those of the servers,
+    by name. `offered`: tools in one request; of more, the best matches. `pinned`: model names of tools
+    that are always among them. `budget`: what may be used, None for no limit. `max_calls`: calls of one
+    answer that are carried out; the model is told about the rest.
 
-    `max_calls`: calls of one answer that are carried out; of the rest the model is told.
+    For the agents of a plan: `system` replaces our system prompt, `purpose` is what the answers are
+    for, `spoken` says whether an answer is shown as one, `scope` is what the model is told when it
+    calls a tool that it does not have, and `admit` is called before each request and raises
+    `TurnStopped` where no more are allowed.
 
-    For the agents of a plan: `system` is a whole system prompt in the place of ours, `purpose` what the
-    answers are for, `spoken` whether
-    the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
-    `admit` is asked before each request and raises `TurnStopped` where there may be no more.
-
-    For autonomous turns: `goal` are words to the model that go before the person's, `max_seconds` how
-    much work `admit` lets pass, for showing. `late` tells a cancelled turn whether its time was used.
+    For autonomous turns: `goal` goes before the person's words, `max_seconds` is the time of work for
+    display, and `late` tells a cancelled turn whether its time was up.
     """
 
     max_steps: int = 25
@@ -74,7 +72,7 @@ class ChatPolicy:
 class PlanPolicy:
     """How plans are handled: whether they are asked about, and the limits of a turn (minutes of work).
 
-    `calls` is what is done with a call of a plan's agent where nothing else decides.
+    `calls`: what is done with a call of a plan's agent where nothing else decides.
     """
 
     plan: Literal["ask", "allow"] = "ask"
@@ -85,9 +83,9 @@ class PlanPolicy:
 
 
 class TurnMeter:
-    """How much the agents of a turn have used together: requests, and time (minutes, `clock` in seconds).
+    """Counts what all agents of a turn have used: requests, and minutes of work (`clock` in seconds).
 
-    `waits` says whether everything stands still for the person; that time is not counted.
+    Time in which `waits` is true is not counted: the turn waits for the person.
     """
 
     def __init__(
@@ -108,10 +106,7 @@ class TurnMeter:
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Cancel the task that is in this block once the time is used, whatever it is at by then.
-
-        `late` tells it afterwards that it was this and no person's Esc.
-        """
+        """Cancel the task in this block once the time is used up. `late` then says that this was why."""
         owner = asyncio.current_task()
         assert owner is not None
         clock = asyncio.create_task(self._watch(owner), name="the clock of a turn")
@@ -126,7 +121,7 @@ class TurnMeter:
         owner.cancel()
 
     def admit(self) -> None:
-        """Count a request. Raises `TurnStopped` where there may be no more."""
+        """Count a request. Raises `TurnStopped` if no more are allowed."""
         if (over := self.over()) is not None:
             raise over
         self.requests += 1
@@ -139,7 +134,7 @@ class TurnMeter:
         self._last = now
 
     def over(self) -> TurnStopped | None:
-        """Return why there may be no further request, None if there may."""
+        """Return why no further request is allowed, None if one is."""
         if self.requests >= self._max_requests:
             return TurnStopped(
                 "limit",
@@ -150,7 +145,7 @@ class TurnMeter:
         return self.late()
 
     def late(self) -> TurnStopped | None:
-        """Return what ends the work now because its time is used, None if it is not."""
+        """Return why the turn must end now because its time is used up, None if it is not."""
         self.tick()
         if self._spent >= self._max_minutes * 60:
             return TurnStopped(
@@ -163,7 +158,7 @@ class TurnMeter:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Count no time within this block: the person is thinking."""
+        """Count no time in this block: the person decides."""
         self.tick()
         self._paused = True
         try:
@@ -182,11 +177,10 @@ class TurnMeter:
 async def autonomous(
     policy: ChatPolicy, limits: PlanPolicy, waits: Callable[[], bool]
 ) -> AsyncIterator[ChatPolicy]:
-    """Give the policy of an autonomous turn, which lasts as long as the block.
+    """Yield the policy of an autonomous turn, which lasts as long as the block.
 
-    Requests and time of work are those of `limits`; each ends the turn as "limit", to be continued,
-    the time also in the middle of a call or an answer. Time in which something waits for the person, which
-    `waits` tells, is not counted.
+    The requests and the time of `limits` end the turn as "limit", the time also in the middle of a call
+    or an answer. Time in which `waits` is true is not counted.
     """
     meter = TurnMeter(limits.max_requests, limits.max_minutes, waits)
     seconds = limits.max_minutes * 60

@@ -1,7 +1,7 @@
-"""What is to be thought of a server's question before the person sees it: warnings, and refusals.
+"""Checks a server request before the person sees it: warnings and refusals.
 
-Source: MCP 2025-11-25, client/elicitation, "Security considerations": no form may ask for secrets, an
-address is shown whole and nothing of it is fetched before the person agrees.
+Source: MCP 2025-11-25, client/elicitation, "Security considerations": no form may ask for secrets, a
+URL is shown whole and nothing is fetched from it before the person agrees.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class ServerRequestReview:
 
 
 class InvalidServerRequest(Exception):
-    """A question that cannot be worked with, in words."""
+    """A server request that cannot be answered, with the reason."""
 
 
 def review_server_request(ask: ServerRequest) -> ServerRequestReview:
-    """Judge a question by what it holds."""
+    """Review a server request by its content."""
     if ask.kind == "form":
         return _judge_form(ask.body)
     if ask.kind == "url":
@@ -72,7 +72,7 @@ def _judge_form(schema: dict[str, Any]) -> ServerRequestReview:
 
 
 def secret_fields(schema: dict[str, Any]) -> Iterator[str]:
-    """Yield the names of fields that by their words ask for a secret and take free text or a number."""
+    """Yield the names of free text or number fields that ask for a secret."""
     properties = schema.get("properties")
     for name, field in properties.items() if isinstance(properties, dict) else ():
         field = field if isinstance(field, dict) else {}
@@ -97,7 +97,7 @@ def _words(text: str) -> str:
 
 
 def _asks(description: str) -> bool:
-    """Whether a description tells to enter a secret, and does not just mention one."""
+    """Whether a description asks to enter a secret, not just mentions one."""
     words = _words(description)
     found = re.search(r"(?:enter|type|give|provide|paste|your) (?:\w+ ){0,3}", words)
     return found is not None and _SECRET.search(words, found.start()) is not None
@@ -133,9 +133,9 @@ def _decoded(host: str) -> str:
 
 
 def sampling_messages(body: dict[str, Any]) -> tuple[Message, ...]:
-    """Return what a sampling request would have the model read. Raises `InvalidServerRequest`.
+    """Return the messages that a sampling request sends to the model. Raises `InvalidServerRequest`.
 
-    Source: MCP 2025-11-25, client/sampling. Tools are not advertised; images and audio are not sent on.
+    Source: MCP 2025-11-25, client/sampling. Tools are not advertised; images and audio are not sent.
     """
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:

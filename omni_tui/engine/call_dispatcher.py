@@ -1,4 +1,4 @@
-"""The last stretch of an approved call: its turn, the cache, room, a grant, and the executor."""
+"""Sends an approved call: waits for its turn, looks in the cache, gets a grant, and executes it."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class CallWithdrawn(Exception):
 
 
 class _CallNews:
-    """Tells the faces how a call goes on while it runs."""
+    """Shows the progress of a call while it runs."""
 
     def __init__(self, call: str, live: Callable[[Event], None]) -> None:
         self._call = call
         self._live = live
 
     def progress(self, progress: float, total: float | None, message: str) -> None:
-        """Tell what the server says about its progress."""
+        """Show the progress that the server reports."""
         shown = safe(message, limit=200, lines=False)
         self._live(
             CallProgress(call=self._call, progress=progress, total=total, message=shown, ts=time.time())
         )
 
     def retry(self, attempt: int, of: int, delay: float, why: str) -> None:
-        """Tell that a further attempt is made after `delay` seconds."""
+        """Show that a further attempt follows after `delay` seconds."""
         reason = safe(why, limit=400, lines=False)
         self._live(
             AttemptScheduled(
@@ -60,7 +60,7 @@ class _CallNews:
 
 
 class CallDispatcher:
-    """Sends the approved calls of one session, in order and within bounds."""
+    """Sends the approved calls of one session, in order and within the limits."""
 
     def __init__(
         self,
@@ -89,12 +89,12 @@ class CallDispatcher:
         self.backoff = RetryBackoff()
 
     def place(self, origin: CallOrigin, server: str, tool: str) -> OrderPlace:
-        """Take a call's place among those of its answer to its server. It must be left in the end."""
+        """Take a place in the order of an answer's calls to one server. It must be left in the end."""
         key = (origin.turn, origin.step, origin.agent, server)
         return self._order.take(key, writes=self._cache.writes(server, tool))
 
     async def send(self, item: PendingCall, place: OrderPlace | None) -> CallOutcome:
-        """Carry out an approved call when it is its turn. Raises what `Gate.grant` and the executor raise.
+        """Execute an approved call when it is its turn. Raises what `Gate.grant` and the executor raise.
 
         Raises `CallWithdrawn` if it is cancelled before that.
         """

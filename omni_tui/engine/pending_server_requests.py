@@ -1,7 +1,7 @@
-"""The questions of servers that wait for the person: opened, edited, answered, withdrawn.
+"""Server requests that wait for the person: opened, edited, answered, withdrawn.
 
-What is answered is on disk before it goes to the server. A question lives as long as the server waits,
-so a restart closes what was open.
+An answer is on disk before the server gets it. A request lasts as long as the server waits, so a
+restart closes the open ones.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class PendingServerRequest(Pending[ServerRequestAnswer]):
 
 
 class PendingServerRequests:
-    """The open questions of one session."""
+    """The open server requests of one session."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class PendingServerRequests:
     # --- from the servers -----------------------------------------------------------------------
 
     async def ask(self, ask: ServerRequest) -> ServerRequestAnswer:
-        """Put a question before the person and return the answer. Cancelling withdraws it."""
+        """Show a server request and return the person's answer. Cancelling withdraws it."""
         if refusal := self._too_many(ask.server):
             logger.warning("%s asks too much: %s", ask.server, refusal)
             return ServerRequestAnswer("cancel", reason=refusal)
@@ -113,7 +113,7 @@ class PendingServerRequests:
         except asyncio.CancelledError:
             over = "nobody waits for the answer any more: what it was asked for has ended"
             if one.waits:
-                one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it any more
+                one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it now
                 await asyncio.shield(self._withdraw(one, over))
             raise
         finally:
@@ -142,13 +142,13 @@ class PendingServerRequests:
         return self._open.waiting(ask, digest)
 
     async def turn_down(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Decline a question, or leave it undecided. Raises `UserError`."""
+        """Decline or dismiss a server request. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             await self._end(one, reply, "user")
 
     async def accept(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Accept a form or a page with an answer that was judged already. Raises `UserError`."""
+        """Accept a form or a page with an answer that was checked. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
@@ -156,7 +156,7 @@ class PendingServerRequests:
             await self._end(one, reply, "user")
 
     async def edit(self, ask: str, digest: str, body: dict[str, Any]) -> None:
-        """Put other messages, or another answer, in the place of what is shown. Raises `UserError`."""
+        """Replace the messages or the answer that is shown. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.ask.kind != "sampling" or one.stage == "answering":
@@ -180,7 +180,7 @@ class PendingServerRequests:
             await self._show(one)
 
     async def go_on(self, ask: str, digest: str) -> None:
-        """Accept what is shown of a sampling request: let the model answer, or send its answer."""
+        """Accept the current stage of a sampling request: let the model answer, or send its answer."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
@@ -257,7 +257,7 @@ class PendingServerRequests:
     # --- the session ----------------------------------------------------------------------------
 
     async def settle(self, events: Sequence[AnyEvent]) -> None:
-        """Close what a crash left open, and count what was spent before."""
+        """Close the requests that a crash left open, and count the tokens that were used before."""
         open_ids: dict[str, None] = {}
         for event in events:
             if isinstance(event, ServerRequestOpened):
@@ -273,7 +273,7 @@ class PendingServerRequests:
             await self._journal.commit(*closed)
 
     async def close(self) -> None:
-        """Leave everything undecided; the servers are told so."""
+        """Close all requests undecided, and tell the servers."""
         self._closed = True
         ends: list[Coroutine[Any, Any, None]] = [
             self._end(one, ServerRequestAnswer("cancel", reason="the session was left"), "stop")
@@ -289,7 +289,7 @@ class PendingServerRequests:
 def _card(
     one: PendingServerRequest, sampler: Sampler, exact: JsonText, target: str, transport: str
 ) -> ServerRequestOpened:
-    """Return the event that puts a question before the person."""
+    """Return the event that shows a server request."""
     ask, judgement = one.ask, one.judgement
     sampling = ask.kind == "sampling"
     whole = _content(one)
@@ -373,7 +373,7 @@ def _said(content: Any) -> str:
 
 
 def _answer_text(reply: ServerRequestAnswer) -> SafeText:
-    """Return what a server was told, bounded."""
+    """Return the answer that a server got, shortened."""
     if reply.action != "accept":
         return SafeText("")
     if reply.content is not None:

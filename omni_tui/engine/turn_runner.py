@@ -1,4 +1,4 @@
-"""Turns: one at a time, stoppable at once, parked when the app leaves, gone on with on request."""
+"""The turns of a session: one at a time; they can be stopped, parked, and continued."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ _MOST_REPORTED = 200
 
 
 class TurnInProgress(Exception):
-    """Something that cannot be done while a turn runs; the text says what to do."""
+    """A command that cannot be carried out now because of a turn. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class _QueuedMessage:
-    """A message that no turn has taken yet, with the mode and the model it was sent under."""
+    """A message that no turn has taken yet, with its mode and model."""
 
     message: Message
     mode: Mode
@@ -65,7 +65,7 @@ class _QueuedMessage:
 
 
 class TurnRunner:
-    """The turns of one session; the `AgentHost` of the agent loop."""
+    """Runs the turns of one session; the `AgentHost` of the agent loop."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class TurnRunner:
 
     @property
     def unfinished(self) -> str:
-        """The turn that was cut off by a crash or by leaving, "" if none was."""
+        """The turn that was cut off by a crash or by leaving, "" if there is none."""
         return self._conversation.unfinished
 
     # --- what the person asks -------------------------------------------------------------------
@@ -131,10 +131,10 @@ class TurnRunner:
         attachments: tuple[AttachedResource, ...] = (),
         images: tuple[Image, ...] = (),
     ) -> str:
-        """Journal a message and work on it, after what runs now. Returns the turn's id.
+        """Journal a message and work on it after the running turn. Return the turn's id.
 
-        `told` is what the model gets where that is more than the text: the text with `attachments`;
-        `images` are the pictures among them.
+        `told`: what the model gets if it is more than the text: the text with `attachments`. `images`:
+        the pictures among them.
         """
         turn = "t-" + uuid.uuid4().hex[:12]
         message = Message(role="user", text=told or text, images=images)
@@ -167,11 +167,9 @@ class TurnRunner:
         return turn
 
     async def go_on(self) -> None:
-        """Go on with the turn that was cut off, else with what the last one left undone.
+        """Continue the turn that was cut off, else what the last one left undone, in a new turn.
 
-        For the latter the model is told to continue, in a turn of its own. Raises `TurnInProgress` if a
-        turn runs,
-        or if there is nothing to go on with.
+        Raises `TurnInProgress` if a turn runs or there is nothing to continue.
         """
         if self.running:
             raise TurnInProgress("a turn is running already; it can be stopped with Esc")
@@ -195,7 +193,7 @@ class TurnRunner:
         self._go()
 
     async def stop(self) -> bool:
-        """Stop the running turn and drop what is queued behind it. False if nothing ran."""
+        """Stop the running turn and drop the queued messages. Return False if no turn ran."""
         dropped = [turn for turn in self._queue if self._pending.pop(turn, None) is not None]
         self._queue.clear()
         task = self._task
@@ -208,7 +206,7 @@ class TurnRunner:
         return running
 
     async def park(self) -> None:
-        """Leave everything as it stands, to be gone on with later: nothing is refused or withdrawn."""
+        """Stop working and leave everything to be continued later: nothing is refused or withdrawn."""
         turn = self._turn if self.running else ""
         self._parked = True
         self._queue.clear()
@@ -217,7 +215,7 @@ class TurnRunner:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_STOP_S)
         if turn:
-            # So that the next start finds that something is left to do here.
+            # The next start then finds that something is left to do.
             self._conversation.unfinished = turn
             ended = TurnEnded(
                 turn=turn,
@@ -253,11 +251,11 @@ class TurnRunner:
         if message is None and resume and self._conversation.untold:
             message = Message(role="user", text=self._conversation.untold)
             self._conversation.untold = ""
-        # What is done is what the message was sent for: a later change of mode can only tighten it.
+        # The mode of the message counts; a later change can only tighten it.
         mode = self._turns.mode(turn)
         self._runs_under = mode, self._settings()[1]
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
-        # In one flush of the disk: a turn that has begun has been told what it is about.
+        # In one commit: a turn that has begun has its message.
         told = () if message is None else (self.model_message(turn, message),)
         await self.commit(*told, started)
         if not await self._tools_are_there(turn):
@@ -303,7 +301,7 @@ class TurnRunner:
         return True
 
     async def _report(self, turn: str, elapsed_s: float) -> None:
-        """Journal what an autonomous turn did, whatever the model says about it."""
+        """Journal what an autonomous turn did, apart from what the model says about it."""
         told = await _turn_report(
             self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage())
         )
@@ -319,20 +317,20 @@ class TurnRunner:
     # --- AgentHost ------------------------------------------------------------------------------
 
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The tools on offer now."""
+        """Return the tools that the model may call now."""
         self._missing = self._gathering.missing()
         return self._tool_specs()
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
-        """Carry one call through the gate; a parked turn never gets an answer."""
+        """Carry one call through the gate. A parked turn never gets an answer."""
         outcome = await self._desk.by_agent(origin, call)
         await self._not_parked()
         return outcome
 
     async def take_in(self, turn: str) -> None:
-        """Put what the person has said meanwhile before the model, as part of this turn.
+        """Add the messages that the person sent meanwhile to this turn.
 
-        What was said under another mode or for another model begins a turn of its own.
+        One with another mode or model begins its own turn.
         """
         while self._queue and (waiting := self._pending.get(by := self._queue[0])) is not None:
             if (waiting.mode, waiting.model) != self._runs_under:
@@ -342,7 +340,7 @@ class TurnRunner:
             self._pending.pop(by, None)
 
     def steps(self, turn: str) -> int:
-        """How many answers a model has given in a turn."""
+        """Return how many answers a model has given in a turn."""
         return self._conversation.steps[turn]
 
     async def commit(self, *events: AnyEvent) -> None:
@@ -352,25 +350,25 @@ class TurnRunner:
         self._remember(events)
 
     def live(self, event: Event) -> None:
-        """Show something that is true for the moment only."""
+        """Show an event that is not journalled."""
         if not self._parked:
             self.memo.note(event)
             self._live(event)
 
     def window(self, agent: str) -> Window:
-        """The window of an agent's conversation."""
+        """Return the context window of an agent's conversation."""
         return self.memo.window(agent)
 
     async def stored(self, call: str) -> EarlierResult | None:
-        """The result of a call that an agent of this session made."""
+        """Return the whole result of a call that an agent of this session made."""
         return await self.memo.stored(call)
 
     def history(self) -> tuple[Message, ...]:
-        """Everything the model was told and has said in this session, by the agents of plans apart."""
+        """Return the messages of this session, without those of the agents of plans."""
         return tuple(self._conversation.messages)
 
     async def _not_parked(self) -> None:
-        """A parked turn stands still until it is cancelled: it must not write its own ending."""
+        """Raise `CancelledError` in a parked turn, which must not write its own end."""
         if self._parked:
             raise asyncio.CancelledError
 
@@ -385,13 +383,13 @@ class TurnRunner:
 
 
 def _untold(turns: Iterable[str]) -> list[AnyEvent]:
-    """Return the events that close what was said but never reached the model."""
+    """Return the events that close messages that never reached the model."""
     reason, todo = safe("the model was not told this"), safe("send it again if it still counts")
     return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]
 
 
 async def _turn_report(journal: Journal, turn: str, elapsed_s: float, usage: Usage) -> RunReport | None:
-    """Return the report of a turn, None if it made no call."""
+    """Return the report of a turn, None if it made no calls."""
     rows = await journal.run(lambda tx: call_table.of_turn(tx, turn))
     if not rows:
         return None
