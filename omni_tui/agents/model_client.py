@@ -63,10 +63,10 @@ class ModelClient:
         expect: Callable[[Sequence[ToolCall]], None],
     ) -> None:
         self._writer = writer
-        self._walk = ChainCursor(model)
+        self._models = ChainCursor(model)
         self._policy = policy
         self._expect = expect
-        self._preparer = RequestBuilder(writer, policy)
+        self._requests = RequestBuilder(writer, policy)
         self._halved = False
         self._message = ""
         self._thought: list[str] = []
@@ -78,7 +78,7 @@ class ModelClient:
 
     @property
     def _model(self) -> Model:
-        return self._walk.model
+        return self._models.model
 
     async def ask(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
         """Return a finished answer, which is written down with its calls and its price.
@@ -119,21 +119,21 @@ class ModelClient:
 
     async def _from_any(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
         """Ask the model, and if it fails, its fallbacks."""
-        await self._fell_back(self._walk.begin())
+        await self._fell_back(self._models.begin())
         while True:
             try:
                 reply = await self._with_room(tools)
             except ModelError as error:
-                step = self._walk.failed(error)
+                step = self._models.failed(error)
                 if step is None:
                     raise
                 self._halved = False
                 await self._fell_back(step)
             except BaseException:
-                self._walk.released()
+                self._models.released()
                 raise
             else:
-                self._walk.succeeded()
+                self._models.succeeded()
                 return reply
 
     async def _fell_back(self, step: ModelSwitch | None) -> None:
@@ -156,7 +156,7 @@ class ModelClient:
             if error.kind != "overflow" or self._halved or isinstance(error, ContextWindowExceeded):
                 raise
             self._halved = True
-            self._preparer.overflowed(self._model, error.window)
+            self._requests.overflowed(self._model, error.window)
             self._retrying(Retry(2, 2, 0.0, error))
             try:
                 return await self._with_retries(tools)
@@ -169,7 +169,7 @@ class ModelClient:
             return await self._attempt(tools)
 
         # A model that is only probed is asked once.
-        policy = replace(self._policy.retry, delays=()) if self._walk.probing else self._policy.retry
+        policy = replace(self._policy.retry, delays=()) if self._models.probing else self._policy.retry
         return await with_retries(attempt, policy, self._retrying)
 
     async def _attempt(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
@@ -229,7 +229,7 @@ class ModelClient:
         return None
 
     async def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
-        return await self._preparer.request(self._model, tools)
+        return await self._requests.request(self._model, tools)
 
     # --- the budget -----------------------------------------------------------------------------
 
@@ -314,7 +314,7 @@ class ModelClient:
         if thought := "".join(self._thought).strip():
             events.append(Thought(turn=turn, message=message, text=safe(thought), agent=agent))
         if self._policy.spoken and (text := "".join(self._text)).strip():
-            words = safe_line(label or self._walk.label)
+            words = safe_line(label or self._models.label)
             events.append(
                 Answer(
                     turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent

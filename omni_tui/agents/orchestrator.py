@@ -15,8 +15,7 @@ from dataclasses import replace
 from omni_tui.agents.agent_host import AgentHost, AgentScope, PlanHost
 from omni_tui.agents.model_client import ModelClient
 from omni_tui.agents.plan import Plan
-from omni_tui.agents.plan_parser import DirectAnswer as Direct
-from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_draft
+from omni_tui.agents.plan_parser import DirectAnswer, InvalidPlan, PlanConstraints, read_draft
 from omni_tui.agents.plan_prompts import (
     correction,
     failure,
@@ -78,9 +77,9 @@ class _OrchestratedTurn:
         self._writer = TurnWriter(host, turn)
         self._meter = TurnMeter(limits.max_requests, limits.max_minutes, plans.waits)
         # Requests from before a restart count too.
-        lanes = plans.progress.lanes.values()
-        self._meter.requests = sum(m.role == "assistant" for lane in lanes for m in lane)
-        self._asker: ModelClient | None = None
+        histories = plans.progress.histories.values()
+        self._meter.requests = sum(m.role == "assistant" for history in histories for m in history)
+        self._client: ModelClient | None = None
 
     @property
     def _progress(self) -> PlanState:
@@ -133,23 +132,23 @@ class _OrchestratedTurn:
     async def _ask(self) -> None:
         """Ask the planner once. Its answer is on disk when this returns."""
         progress = self._progress
-        lane = AgentScope(
+        scope = AgentScope(
             self._host,
             PLANNER_PATH,
-            lambda: (*self._host.history(), *progress.lanes.get(PLANNER_PATH, ())),
+            lambda: (*self._host.history(), *progress.histories.get(PLANNER_PATH, ())),
         )
         system = planner_system(self._plans.offer(), self._policy.system_prompt)
         policy = replace(self._policy, system=system, purpose="plan", spoken=False, admit=self._meter.admit)
-        asker = ModelClient(
-            TurnWriter(lane, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None
+        client = ModelClient(
+            TurnWriter(scope, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None
         )
-        await asker.ask(())
+        await client.ask(())
 
     async def _judge(self) -> TurnEnded | None:
         """Turn the planner's draft into a plan, an answer, or a correction. Raises `TurnStopped`."""
         progress = self._progress
         again = bool(progress.plans) and progress.running is not None
-        draft = progress.lanes[PLANNER_PATH][-1].text
+        draft = progress.histories[PLANNER_PATH][-1].text
         try:
             read = read_draft(draft, self._scope(), again=again)
         except InvalidPlan as error:
@@ -161,7 +160,7 @@ class _OrchestratedTurn:
                 ) from None
             await self._to_planner(correction(error.problems))
             return None
-        if isinstance(read, Direct):
+        if isinstance(read, DirectAnswer):
             await self._say(read.text, self._model.label)
             return self._ended("done")
         if isinstance(read, Plan):
@@ -178,7 +177,7 @@ class _OrchestratedTurn:
     async def _to_planner(self, message: Message, *events: AnyEvent) -> None:
         writer = TurnWriter(self._host, self._turn, PLANNER_PATH)
         # A planner that calls a tool nevertheless is told that nothing was sent.
-        unsent = unanswered(self._progress.lanes.get(PLANNER_PATH, ()))
+        unsent = unanswered(self._progress.histories.get(PLANNER_PATH, ()))
         results = [writer.message(missing_result(call, "unsent")) for call in unsent]
         await self._writer.commit(*events, *results, writer.message(message))
 
@@ -223,7 +222,7 @@ class _OrchestratedTurn:
             raise TurnStopped("stopped", "you rejected the plan")
         if self._progress.rejections >= self._policy.max_rejections:
             raise TurnStopped(
-                "limit", f"{self._progress.rejections} plans were rejected", "say how to go on"
+                "limit", f"{self._progress.rejections} plans were rejected", "say how to continue"
             )
         await self._to_planner(rejection(verdict.words))
 
@@ -232,7 +231,7 @@ class _OrchestratedTurn:
     async def _carry_out(self, record: PlanRecord) -> None:
         """Carry out the phases until the plan is over or the planner must be asked."""
         await self._take_over(record)
-        crew = TaskRunner(
+        runner = TaskRunner(
             PlanTurnContext(
                 writer=self._writer,
                 model=self._model,
@@ -251,7 +250,7 @@ class _OrchestratedTurn:
             considered = self._progress.considered
             failed = [one.task.id for one in record.of("failed") if one.task.id not in considered]
             if failed and record.of("waiting") and self._progress.replans < REPLANS:
-                await self._to_planner(failure(record.plan, record.tasks, failed, self._progress.lanes))
+                await self._to_planner(failure(record.plan, record.tasks, failed, self._progress.histories))
                 return
             await self._leave_out(record)
             left = record.of("waiting", "running")
@@ -259,7 +258,7 @@ class _OrchestratedTurn:
                 await self._writer.commit(_plan_ended(record))
                 return
             phase = next(each for each in record.plan.phases if left[0].task in each.tasks)
-            await crew.phase(record, phase)
+            await runner.phase(record, phase)
             if record.of("waiting", "running") == left and not record.of("failed"):
                 raise RuntimeError("the plan stands still")
 
@@ -295,26 +294,26 @@ class _OrchestratedTurn:
     async def _report(self, record: PlanRecord) -> TurnEnded:
         """Ask the model for the final report. Without one, show a plain report of our own."""
         tasks = self._all_tasks()
-        request = report_request(tasks, self._progress.lanes)
-        lane = AgentScope(self._host, "root", lambda: (*self._host.history(), request))
+        request = report_request(tasks, self._progress.histories)
+        scope = AgentScope(self._host, "root", lambda: (*self._host.history(), request))
         policy = replace(
             self._policy,
             system=reporter_system(self._policy.system_prompt),
             purpose="report",
             admit=self._meter.admit,
         )
-        asker = ModelClient(TurnWriter(lane, self._turn), self._model, policy, lambda _calls: None)
-        self._asker = asker
+        client = ModelClient(TurnWriter(scope, self._turn), self._model, policy, lambda _calls: None)
+        self._client = client
         try:
-            await asker.ask(())
+            await client.ask(())
         except (ModelError, TurnStopped) as error:
-            await self._say(plain_report(tasks, self._progress.lanes), OURS)
+            await self._say(plain_report(tasks, self._progress.histories), OURS)
             if isinstance(error, TurnStopped) and error.status == "limit":
                 return self._ended(error.status, error.reason, error.todo, error.limit)
             what = error.what if isinstance(error, ModelError) else error.reason
-            return self._ended("failed", f"the final report could not be had from the model: {what}")
+            return self._ended("failed", f"the model could not write the final report: {what}")
         finally:
-            self._asker = None
+            self._client = None
         return self._outcome()
 
     def _answered(self) -> bool:
@@ -338,14 +337,14 @@ class _OrchestratedTurn:
         former = [one for one in self._progress.plans.values() if one.approved and one is not last]
         around = [task for record in former for task in record.of("failed")]
         if around:
-            return self._ended("done", f"what failed was planned around: {_titles(around)}")
+            return self._ended("done", f"a new plan replaced what failed: {_titles(around)}")
         return self._ended("done")
 
     async def _stopped(self) -> TurnEnded:
         """Close what Esc left open. Raises `CancelledError` if the host is parked."""
         if (record := self._progress.open) is not None:
             await self._plans.withdraw(record.event.plan)
-        said = self._asker.last_words() if self._asker is not None else []
+        said = self._client.last_words() if self._client is not None else []
         return await self._closed(self._meter.late() or TurnStopped("stopped", "stopped by you"), said)
 
     async def _closed(self, over: TurnStopped, said: Sequence[AnyEvent] = ()) -> TurnEnded:
@@ -363,7 +362,7 @@ class _OrchestratedTurn:
                 replace(one, state="stopped", reason=reason) if one.state in ("waiting", "running") else one
                 for one in self._all_tasks()
             ]
-            told = plain_report(tasks, self._progress.lanes)
+            told = plain_report(tasks, self._progress.histories)
             events += self._spoken(f"{told}\n\nThe turn ended: {reason}", OURS)
         await self._writer.commit(*events, last=True)
         return self._ended(over.status, reason, over.todo, over.limit)

@@ -73,7 +73,7 @@ class PlanState:
 
     turn: str = ""
     plans: dict[str, PlanRecord] = field(default_factory=dict)
-    lanes: dict[str, list[Message]] = field(default_factory=dict)
+    histories: dict[str, list[Message]] = field(default_factory=dict)
     asked: Literal["ask", "judge", ""] = "ask"
     repairs: int = 0
     replans: int = 0
@@ -124,7 +124,7 @@ class PlanState:
         """Apply an event of the turn; events that are not about plans are ignored."""
         if isinstance(event, ModelMessage) and event.agent != "root":
             message = decode_message(event.body_json)
-            self.lanes.setdefault(event.agent, []).append(message)
+            self.histories.setdefault(event.agent, []).append(message)
             if event.agent == PLANNER_PATH:
                 self._planner(message)
         elif isinstance(event, PlanProposed):

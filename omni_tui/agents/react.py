@@ -46,8 +46,8 @@ class _Turn:
         self._policy = policy
         self._began = asyncio.get_running_loop().time()
         self._writer = TurnWriter(host, turn, agent)
-        self._caller = ToolCallRunner(self._writer, policy)
-        self._asker = ModelClient(self._writer, model, policy, self._caller.expect)
+        self._calls = ToolCallRunner(self._writer, policy)
+        self._client = ModelClient(self._writer, model, policy, self._calls.expect)
 
     async def run(self, resume: bool) -> TurnEnded:
         task = asyncio.current_task()
@@ -58,7 +58,7 @@ class _Turn:
             except TurnStopped as over:
                 return self._ended(over.status, over.reason, over.todo, over.limit)
             except ModelError as error:
-                await self._writer.commit(*self._asker.last_words())
+                await self._writer.commit(*self._client.last_words())
                 return self._ended("failed", error.what, error.todo)
         except asyncio.CancelledError:
             await self._stopped()
@@ -82,21 +82,21 @@ class _Turn:
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
             return self._ended("done")  # It was answered, only the end is missing.
         if resume and (calls := unanswered(history)):
-            self._caller.expect(calls, answer=last_calls(history))
-            await self._caller.run(step, None)
+            self._calls.expect(calls, answer=last_calls(history))
+            await self._calls.run(step, None)
         while step < self._policy.max_steps:
             step += 1
             self._tell_step(step)
             tools = self._host.tools()
-            reply = await self._asker.ask(tools)
+            reply = await self._client.ask(tools)
             if not reply.message.calls:
                 return self._answered(reply)
-            await self._caller.run(step, tools)
+            await self._calls.run(step, tools)
             await self._host.take_in(self._turn)
         return self._ended(
             "limit",
             f"the agent used all {self._policy.max_steps} steps of this turn",
-            f"{GO_ON} to let it go on",
+            f"{GO_ON} to let it continue",
             "steps",
         )
 
@@ -130,8 +130,8 @@ class _Turn:
 
     async def _stopped(self) -> None:
         """Close what Esc left open. Raises `CancelledError` if the host is parked."""
-        calls = self._caller.last_words()
-        events = [*self._asker.last_words(), *cancelled_results(calls, self._writer)]
+        calls = self._calls.last_words()
+        events = [*self._client.last_words(), *cancelled_results(calls, self._writer)]
         await self._writer.commit(*events, last=True)
 
     def _ended(
@@ -142,6 +142,6 @@ class _Turn:
             status=status,
             reason=safe(reason, limit=1_000),
             todo=safe(todo, limit=1_000),
-            steps=self._asker.asked,
+            steps=self._client.asked,
             limit=limit,
         )

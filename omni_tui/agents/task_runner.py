@@ -49,8 +49,8 @@ class PlanTurnContext:
 class TaskRunner:
     """Runs the agents of the tasks of a plan."""
 
-    def __init__(self, around: PlanTurnContext) -> None:
-        self._around = around
+    def __init__(self, context: PlanTurnContext) -> None:
+        self._context = context
         self._running: dict[asyncio.Task[TurnEnded], tuple[PlanRecord, str]] = {}
 
     async def phase(self, record: PlanRecord, phase: PlannedPhase) -> None:
@@ -75,7 +75,7 @@ class TaskRunner:
         for task in self._running:
             task.cancel()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._around.policy.stop_grace_s + 1.0
+        deadline = loop.time() + self._context.policy.stop_grace_s + 1.0
         while left := [task for task in self._running if not task.done()]:
             if (wait := deadline - loop.time()) <= 0:
                 logger.error("%d agents did not stop", len(left))
@@ -94,7 +94,7 @@ class TaskRunner:
     async def _begin(self, record: PlanRecord, phase: PlannedPhase) -> None:
         busy = {ident for _, ident in self._running.values()}
         for task in phase.tasks:
-            if len(self._running) >= self._around.parallel:
+            if len(self._running) >= self._context.parallel:
                 return
             one = record.tasks[task.id]
             if one.state in OVER or task.id in busy or not self._ready(task):
@@ -105,19 +105,19 @@ class TaskRunner:
             self._spawn(record, one, resume=resume)
 
     def _ready(self, task: PlannedTask) -> bool:
-        done = self._around.progress.done()
+        done = self._context.progress.done()
         return all(other in done for other in task.after)
 
     async def _start(
         self, record: PlanRecord, one: TaskRecord, message: Message, attempt: int, failed: str = ""
     ) -> None:
         """Write down that an attempt begins, with the request to its agent."""
-        around = self._around
+        context = self._context
         events = [_changed(record, one, "failed", attempt - 1, reason=failed)] if failed else []
-        await around.writer.commit(
+        await context.writer.commit(
             *events,
             _changed(record, one, "running", attempt),
-            TurnWriter(around.writer.host, around.turn, one.task.agent).message(message),
+            TurnWriter(context.writer.host, context.turn, one.task.agent).message(message),
         )
 
     def _spawn(self, record: PlanRecord, one: TaskRecord, *, resume: bool) -> None:
@@ -126,33 +126,33 @@ class TaskRunner:
         self._running[task] = (record, one.task.id)
 
     async def _work(self, record: PlanRecord, one: TaskRecord, *, resume: bool) -> TurnEnded:
-        around, task = self._around, one.task
-        lane = AgentScope(
-            around.writer.host,
+        context, task = self._context, one.task
+        scope = AgentScope(
+            context.writer.host,
             task.agent,
-            lambda: around.progress.lanes.get(task.agent, ()),
-            lambda: allotted(task, around.offer()),
+            lambda: context.progress.histories.get(task.agent, ()),
+            lambda: allotted(task, context.offer()),
         )
         policy = replace(
-            around.policy,
+            context.policy,
             system=worker_system(
                 task,
-                around.request,
+                context.request,
                 self._before(record, task),
-                around.policy.system_prompt,
-                around.policy.instructions,
+                context.policy.system_prompt,
+                context.policy.instructions,
             ),
             purpose="task",
             scope=_SCOPE,
-            admit=around.meter.admit,
+            admit=context.meter.admit,
         )
         return await run_turn(
-            lane, around.model, turn=around.turn, policy=policy, resume=resume, agent=task.agent
+            scope, context.model, turn=context.turn, policy=policy, resume=resume, agent=task.agent
         )
 
     def _before(self, record: PlanRecord, task: PlannedTask) -> list[TaskRecord]:
         """Return the results that a task is given: of the tasks it depends on, or of the phase before."""
-        done = self._around.progress.done()
+        done = self._context.progress.done()
         if task.after:
             return [done[other] for other in task.after if other in done]
         former: Sequence[PlannedTask] = ()
@@ -184,7 +184,7 @@ class TaskRunner:
             del self._running[task]
             self._spawn(record, one, resume=False)
             return
-        await self._around.writer.commit(_changed(record, one, state, one.attempt, text, reason))
+        await self._context.writer.commit(_changed(record, one, state, one.attempt, text, reason))
         del self._running[task]
         if shared:
             raise TurnStopped("limit", ended.reason, ended.todo, ended.limit)
@@ -195,7 +195,7 @@ class TaskRunner:
 
     def _judged(self, one: TaskRecord, ended: TurnEnded) -> tuple[PlanTaskState, str, str]:
         """Return state, summary and reason of an attempt."""
-        history = self._around.progress.lanes.get(one.task.agent, [])
+        history = self._context.progress.histories.get(one.task.agent, [])
         last = history[-1] if history else None
         text = last.text.strip() if last is not None and last.role == "assistant" and not last.calls else ""
         if ended.status == "stopped":
@@ -219,7 +219,7 @@ class TaskRunner:
     def _statuses(self, one: TaskRecord) -> list[str]:
         """Return how the calls of the last attempt ended, in order."""
         found: list[str] = []
-        for message in reversed(self._around.progress.lanes.get(one.task.agent, [])):
+        for message in reversed(self._context.progress.histories.get(one.task.agent, [])):
             if message.role == "user":
                 break
             if message.role == "tool":

@@ -35,7 +35,7 @@ class ToolCallRunner:
     def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
         self._writer = writer
         self._policy = policy
-        self._meta = BuiltinTools(writer, policy)
+        self._builtin = BuiltinTools(writer, policy)
         self._seen: Counter[str] = Counter()
         self._malformed = 0
         self._rejected = 0
@@ -117,7 +117,7 @@ class ToolCallRunner:
 
     async def _carry(self, step: int, call: ToolCall) -> ToolOutcome:
         if call.name in BUILTIN_TOOL_NAMES:
-            return await self._meta.call(call)
+            return await self._builtin.call(call)
         origin = CallOrigin(self._writer.turn, self._writer.agent, step, call.id)
         return await self._writer.host.call(origin, call)
 
@@ -164,7 +164,7 @@ class ToolCallRunner:
             self._over = TurnStopped("stopped", "you rejected the call and stopped the run")
         self._rejected += outcome.status == "rejected"
         if self._rejected >= self._policy.max_rejections:
-            self._end(f"{self._rejected} calls were rejected in this turn", "say how to go on")
+            self._end(f"{self._rejected} calls were rejected in this turn", "say how to continue")
         key = _fingerprint(call, outcome)
         self._seen[key] += 1
         self._most_equal[_identity(call)] = max(self._most_equal[_identity(call)], self._seen[key])
@@ -172,7 +172,7 @@ class ToolCallRunner:
             self._end(
                 f"the model made the same call of {self._shown(call)} {self._seen[key]} times, "
                 "with the same result",
-                "say how to go on, or ask in another way",
+                "say how to continue, or ask in another way",
             )
         if self._seen[key] == self._policy.same_calls:
             return (
@@ -205,7 +205,7 @@ class ToolCallRunner:
             self._end(
                 f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
                 f"{sent} went out, with the same result as before, and {len(same) - sent} did not",
-                "say how to go on, or ask in another way",
+                "say how to continue, or ask in another way",
             )
 
     def _shown(self, call: ToolCall) -> str:

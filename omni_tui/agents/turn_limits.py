@@ -139,7 +139,7 @@ class TurnMeter:
             return TurnStopped(
                 "limit",
                 f"all {self._max_requests} model requests of this turn are used",
-                f"{GO_ON} to go on with what is left, or raise max_requests under [agent]",
+                f"{GO_ON} to continue with what is left, or raise max_requests under [agent]",
                 "requests",
             )
         return self.late()
@@ -151,7 +151,7 @@ class TurnMeter:
             return TurnStopped(
                 "limit",
                 f"the {self._max_minutes:g} minutes of this turn are over",
-                f"{GO_ON} to go on with what is left, or raise max_minutes under [agent]",
+                f"{GO_ON} to continue with what is left, or raise max_minutes under [agent]",
                 "time",
             )
         return None

@@ -400,7 +400,7 @@ class Gate:
         if item is None or item.row.state != "approved":
             raise UserError("this call is not approved")
         if item.halted:
-            raise UserError("its run was stopped")
+            raise UserError("its turn was stopped")
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None or has_changed(item.row, subject):
             raise UserError("the tool or its server changed after the approval")

@@ -77,12 +77,12 @@ def assess(base: dict[Mode, Decision], facts: DecisionFacts) -> Assessment:
     if facts.tool_trust == "changed":
         why.append("the server has changed this tool's definition since you last used it")
     if facts.tool_trust == "new":
-        why.append("the server did not offer this tool when you first connected it")
+        why.append("the server did not have this tool when you first connected it")
     held = "changed" in (facts.server_trust, facts.tool_trust)
     if facts.unchecked:
         why.append(f"the arguments could not be checked: {facts.unchecked}")
     if facts.unplanned:
-        why.append("the plan does not name this tool for this agent; it stands in for another")
+        why.append("the plan does not give this tool to this agent; it replaces another one")
     if facts.origin == "hand":
         return _by_hand(facts, why, held)
     if facts.loosened:

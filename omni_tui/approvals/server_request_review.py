@@ -61,12 +61,12 @@ def review_server_request(ask: ServerRequest) -> ServerRequestReview:
 def _judge_form(schema: dict[str, Any]) -> ServerRequestReview:
     properties = schema.get("properties")
     if schema.get("type", "object") != "object" or not isinstance(properties, dict | None):
-        return ServerRequestReview(refused="what it asks for is no form")
+        return ServerRequestReview(refused="what it asks for is not a form")
     if len(properties or {}) > MAX_FIELDS:
         return ServerRequestReview(refused=f"its form has more than {MAX_FIELDS} fields")
     if secret := next(secret_fields(schema), ""):
         return ServerRequestReview(
-            refused=f"it asks for a secret ({secret}); a form is no place for one, by the protocol itself"
+            refused=f"it asks for a secret ({secret}); the protocol forbids that in forms"
         )
     return ServerRequestReview()
 
@@ -112,13 +112,13 @@ def _judge_page(url: str) -> ServerRequestReview:
     origin = UrlOrigin.of(url)
     why = []
     if "xn--" in origin.host:
-        why.append(f"its name holds letters that may look like others: {_decoded(origin.host)}")
+        why.append(f"its host name has letters that may look like others: {_decoded(origin.host)}")
     if re.fullmatch(r"[0-9.]+|.*:.*", origin.host):
-        why.append("its address is a number, not a name")
+        why.append("its host is an IP address, not a name")
     if origin.port not in (80, 443):
-        why.append(f"it is not on the usual port, but on {origin.port}")
+        why.append(f"it uses the unusual port {origin.port}")
     if urlsplit(url).query:
-        why.append("its address carries data of the server: what follows the ? goes to that host")
+        why.append("its URL carries data of the server: what follows the ? goes to that host")
     return ServerRequestReview(tuple(why), host=origin.host)
 
 
@@ -146,10 +146,10 @@ def sampling_messages(body: dict[str, Any]) -> tuple[Message, ...]:
     made = [Message(role="system", text=system)] if isinstance(system, str) and system else []
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-            raise InvalidServerRequest("a message is not by user or assistant")
+            raise InvalidServerRequest("a message has a role other than user or assistant")
         made.append(Message(role=message["role"], text=_text(message.get("content"))))
     if body.get("tools"):
-        raise InvalidServerRequest("it wants the model to call tools of its own, which is not offered")
+        raise InvalidServerRequest("it wants the model to call its own tools, which is not supported")
     if sum(len(message.text) for message in made) > MAX_TEXT:
         raise InvalidServerRequest(f"the request has more than {MAX_TEXT:,} characters")
     return tuple(made)

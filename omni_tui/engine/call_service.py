@@ -62,7 +62,7 @@ class CallService:
         *,
         journal: Journal,
         gate: Gate,
-        sending: CallDispatcher,
+        dispatcher: CallDispatcher,
         tasks: TaskTracker,
         catalogue: Catalogue,
         schemas: SchemaChecker,
@@ -72,7 +72,7 @@ class CallService:
     ) -> None:
         self._journal = journal
         self._gate = gate
-        self._sending = sending
+        self._dispatcher = dispatcher
         self._server_tasks = tasks
         self._catalogue = catalogue
         self._subject = subject
@@ -119,7 +119,7 @@ class CallService:
             else:
                 item = active.item
             row = item.row
-            place = self._sending.place(origin, row.server, row.tool)
+            place = self._dispatcher.place(origin, row.server, row.tool)
         try:
             outcome = await self._carry(item, place)
         finally:
@@ -145,15 +145,15 @@ class CallService:
             # From now on, cancelling the call cancels the one that stands in for it.
             active.id, active.item = proposed.proposal.call, None
             self._active[active.id] = active
-            place = self._sending.place(origin, *pair)
+            place = self._dispatcher.place(origin, *pair)
             try:
                 outcome = await self._carry(await self._enter(active, proposed), place)
             finally:
                 place.leave()
         if pair == first:
             return outcome
-        told = f"\n[Omni TUI: {first[0]} could not be asked; this is what became of the call at {pair[0]}.]"
-        return replace(outcome, note=outcome.note + told)
+        where = f"{first[0]} could not be reached; this is the outcome of the same call at {pair[0]}."
+        return replace(outcome, note=f"{outcome.note}\n[Omni TUI: {where}]")
 
     async def _earlier(self, origin: CallOrigin) -> CallOutcome | None:
         """Return the outcome of this very call from before a restart, None if it was not made."""
@@ -214,7 +214,7 @@ class CallService:
             if resolution.state != "approved":
                 return CallOutcome(resolution.state, _refusal(resolution), resolution.reason)
             try:
-                outcome = await self._sending.send(item, place)
+                outcome = await self._dispatcher.send(item, place)
             except CallBecameTask as begun:  # leave its place: a task may take days
                 return await self._server_tasks.follow(begun)
             except CallWithdrawn:
@@ -270,7 +270,7 @@ class CallService:
         except asyncio.CancelledError:
             self._gate.halt(active.id)
             if not task.cancelled():
-                await self.cancel(active.id, decider="stop", reason="the run was stopped")
+                await self.cancel(active.id, decider="stop", reason="the turn was stopped")
             if task.done() and not task.cancelled() and task.exception() is None:
                 return task.result()
             unsent = active.item is not None and active.item.cancelled
@@ -328,7 +328,7 @@ class CallService:
         """Withdraw the restored calls: their turn is not continued."""
         items, self._restored = list(self._restored.values()), {}
         for item in items:
-            await self._gate.withdraw(item.id, decider="stop", reason="its turn was not gone on with")
+            await self._gate.withdraw(item.id, decider="stop", reason="its turn was not continued")
 
     def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
         """Follow the calls that ran as tasks when the app ended."""

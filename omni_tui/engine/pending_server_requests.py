@@ -111,7 +111,7 @@ class PendingServerRequests:
             logger.exception("a question of %s could not be written down", ask.server)
             return ServerRequestAnswer("cancel", reason="it could not be written to disk")
         except asyncio.CancelledError:
-            over = "nobody waits for the answer any more: what it was asked for has ended"
+            over = "nobody waits for the answer any more: the call it belonged to has ended"
             if one.waits:
                 one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it now
                 await asyncio.shield(self._withdraw(one, over))

@@ -71,7 +71,7 @@ class TurnRunner:
         self,
         *,
         journal: Journal,
-        desk: CallService,
+        calls: CallService,
         conversation: Conversation,
         model: Callable[[], Model],
         settings: Callable[[], tuple[Mode, str]],
@@ -81,12 +81,12 @@ class TurnRunner:
         live: Callable[[Event], None],
         plans: PendingPlans,
         plan_policy: Callable[[], PlanPolicy],
-        gathering: StartupWait,
+        startup_wait: StartupWait,
         pool: Executor | None = None,
     ) -> None:
         self.memo = ContextStore(journal, conversation.summaries, pool)
         self._journal = journal
-        self._desk = desk
+        self._calls = calls
         self._conversation = conversation
         self._model = model
         self._settings = settings
@@ -96,7 +96,7 @@ class TurnRunner:
         self._live = live
         self._plans = plans
         self._plan_policy = plan_policy
-        self._gathering = gathering
+        self._startup_wait = startup_wait
         self._missing: tuple[str, ...] = ()
         self._queue: deque[str] = deque()
         self._pending: dict[str, _QueuedMessage] = {}
@@ -157,7 +157,7 @@ class TurnRunner:
             events += self._plans.left_behind()
             events += _untold(self._conversation.queued)
             self._conversation.queued = {}
-            await self._desk.leave_restored()
+            await self._calls.leave_restored()
         await self._journal.commit(*events)
         self._plans.remember(events)
         self._conversation.unfinished = ""
@@ -172,13 +172,13 @@ class TurnRunner:
         Raises `TurnInProgress` if a turn runs or there is nothing to continue.
         """
         if self.running:
-            raise TurnInProgress("a turn is running already; it can be stopped with Esc")
+            raise TurnInProgress("a turn is already running; stop it with Esc")
         if self._conversation.unfinished:
             self._resume(self._conversation.unfinished)
         elif self._conversation.ended in ("limit", "stopped", "failed"):
             await self.send("continue")
         else:
-            raise TurnInProgress("there is nothing to go on with: the last turn is done")
+            raise TurnInProgress("there is nothing to continue: the last turn is done")
 
     def _resume(self, turn: str) -> None:
         self._conversation.unfinished = ""
@@ -210,7 +210,7 @@ class TurnRunner:
         turn = self._turn if self.running else ""
         self._parked = True
         self._queue.clear()
-        await self._desk.close()
+        await self._calls.close()
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_STOP_S)
@@ -220,8 +220,8 @@ class TurnRunner:
             ended = TurnEnded(
                 turn=turn,
                 status="parked",
-                reason=safe("the app was left while this ran"),
-                todo=safe(f"{GO_ON} to go on with it"),
+                reason=safe("you left the app while this ran"),
+                todo=safe(f"{GO_ON} to continue it"),
             )
             try:
                 await self._journal.commit(ended)
@@ -287,8 +287,8 @@ class TurnRunner:
             self._live(AwaitingTools(turn=turn, servers=names, until=until))
 
         try:
-            await self._gathering.over(tell)
-            self._missing = self._gathering.missing()
+            await self._startup_wait.over(tell)
+            self._missing = self._startup_wait.missing()
         except asyncio.CancelledError:
             if self._parked:
                 raise
@@ -318,12 +318,12 @@ class TurnRunner:
 
     def tools(self) -> tuple[ToolSpec, ...]:
         """Return the tools that the model may call now."""
-        self._missing = self._gathering.missing()
+        self._missing = self._startup_wait.missing()
         return self._tool_specs()
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry one call through the gate. A parked turn never gets an answer."""
-        outcome = await self._desk.by_agent(origin, call)
+        outcome = await self._calls.by_agent(origin, call)
         await self._not_parked()
         return outcome
 
@@ -384,7 +384,7 @@ class TurnRunner:
 
 def _untold(turns: Iterable[str]) -> list[AnyEvent]:
     """Return the events that close messages that never reached the model."""
-    reason, todo = safe("the model was not told this"), safe("send it again if it still counts")
+    reason, todo = safe("the model was not told this"), safe("send it again if it still matters")
     return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]
 
 

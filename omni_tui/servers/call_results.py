@@ -88,9 +88,7 @@ def refused_call_error(opening: InFlightCall, *, http: bool) -> CallError:
         return _refused_by_status(opening.status, opening.words)
     if isinstance(opening.refusal, MalformedResponse) and not opening.refusal.answered:
         return CallError(safe(error.message, limit=4000), sent=True)
-    if (
-        error.code == types.URL_ELICITATION_REQUIRED
-    ):  # its data is the page to visit, which is shown separately
+    if error.code == types.URL_ELICITATION_REQUIRED:  # the page in its data is shown separately
         return CallError(
             f"{safe(error.message, limit=4000)} (error {error.code})", sent=True, answered=True
         )

@@ -115,7 +115,7 @@ class DispatchedCall:
         """Have the person answer what a result asks for, and write down that the call goes on."""
         number = call.rounds + 1
         if number > MAX_ROUNDS:
-            what = f"the server asked for input more than {MAX_ROUNDS} times; the call was not gone on with"
+            what = f"the server asked for input more than {MAX_ROUNDS} times; the call was not continued"
             raise CallError(what, sent=True, answered=True)
         requests, state = answer.get("inputRequests"), answer.get("requestState")
         if not isinstance(state, str | None) or not (requests or state is not None):

@@ -170,7 +170,7 @@ class Tap:
         Raises `DispatchRefused` if it did not.
         """
         if opening.answer is None or opening.answer.get("resultType") != "input_required":
-            raise DispatchRefused(f"the call {opening.dispatch.call} was about to go on unasked")
+            raise DispatchRefused(f"the call {opening.dispatch.call} was about to continue unasked")
         opening.rounds += 1
         self._close_frame(opening)
 

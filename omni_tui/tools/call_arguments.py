@@ -55,7 +55,7 @@ def canonical(value: dict[str, Any]) -> bytes:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise BadArguments("a key stands twice in one object")
+        raise BadArguments("a key occurs twice in one object")
     return value
 
 

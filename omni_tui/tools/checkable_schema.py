@@ -72,7 +72,7 @@ class CheckableSchema:
         if isinstance(node, bool):
             return node
         if not isinstance(node, dict):
-            self._leave(where, "what stands there is no schema")
+            self._leave(where, "this is not a schema")
             return True
         self._room -= 1
         if depth > self._depth or self._room < 0:

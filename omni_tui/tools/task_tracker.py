@@ -90,7 +90,7 @@ class TaskTracker:
         self._runs: dict[str, _Run] = {}
         self._parked = False
 
-    # --- from the desk --------------------------------------------------------------------------
+    # --- from the calls ------------------------------------------------------------------------
 
     async def follow(self, begun: CallBecameTask) -> CallOutcome:
         """Store the task of a call that was just sent, and follow it to its end."""
