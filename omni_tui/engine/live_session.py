@@ -113,10 +113,10 @@ class LiveSession:
             listed=lambda server: server in context.catalogue.servers(),
             inputs=self._task_inputs,
         )
-        self.desk = CallService(
+        self.calls = CallService(
             journal=journal,
             gate=self.gate,
-            sending=CallDispatcher(
+            dispatcher=CallDispatcher(
                 gate=self.gate,
                 executor=executor,
                 rules=context.rules,
@@ -155,7 +155,7 @@ class LiveSession:
         )
         self.runner = TurnRunner(
             journal=journal,
-            desk=self.desk,
+            calls=self.calls,
             conversation=conversation,
             model=self.model,
             settings=lambda: (self.settings.mode, self.settings.model),
@@ -165,7 +165,7 @@ class LiveSession:
             live=feed.live,
             plans=self.plans,
             plan_policy=self.plan_policy,
-            gathering=context.startup_wait,
+            startup_wait=context.startup_wait,
             pool=context.pool,
         )
 
@@ -185,14 +185,14 @@ class LiveSession:
                 turn=unfinished,
                 status="parked",
                 reason=safe("the app ended while this ran"),
-                todo=safe(f"{GO_ON} to go on with it"),
+                todo=safe(f"{GO_ON} to continue it"),
             )
             await self.journal.commit(ended)
         await self.asks.settle(events)
         stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
         left = [row for row in waiting if row.call not in running]
-        await self.desk.restore(left, stand_ins)
-        self.desk.take_up([row for row in waiting if row.call in running], running)
+        await self.calls.restore(left, stand_ins)
+        self.calls.take_up([row for row in waiting if row.call in running], running)
 
     def attend(self, attended: bool) -> None:
         """Take note whether a person follows the session; without one, what would ask is withheld."""
@@ -311,7 +311,7 @@ class LiveSession:
         if tool is None:
             return None
         try:
-            connection = self._context.registry.get(server)
+            self._context.registry.get(server)
         except KeyError:
             return None
         seen = tool.first_seen
@@ -324,7 +324,6 @@ class LiveSession:
             trust = "how it is started, or what it says about its use, has changed"
         else:
             trust = words[tool.trust]
-        spec = connection.spec
         return Subject(
             server=server,
             tool=name,
@@ -335,8 +334,8 @@ class LiveSession:
             risk=tool.risk,
             title=tool.definition.title,
             description=tool.definition.description,
-            target=display_target(spec),
-            transport=spec.transport,
+            target=tool.target,
+            transport=tool.transport,
             trust_words=trust,
         )
 

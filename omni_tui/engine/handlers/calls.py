@@ -43,7 +43,7 @@ class CallHandlers(Handlers):
         }
 
     async def _cancel(self, command: c.CancelCall) -> AnyEvent:
-        cancelled = await self._session.desk.cancel(command.call, reason="cancelled by you")
+        cancelled = await self._session.calls.cancel(command.call, reason="cancelled by you")
         if not cancelled:
             raise UserError("this call is over already")
         return CommandDone()
@@ -53,7 +53,7 @@ class CallHandlers(Handlers):
         if command.verdict == "defer":
             return CommandDone()
         row = session.gate.row(command.call)
-        orphan = row is not None and session.desk.restored(command.call)
+        orphan = row is not None and session.calls.restored(command.call)
         await session.gate.decide(
             command.call,
             command.digest,
@@ -74,7 +74,7 @@ class CallHandlers(Handlers):
         tool = find_tool(self._context, row.server, row.tool)
         try:
             value = parse_arguments(command.arguments_json)
-            await session.desk.proposals.check(tool, value, len(command.arguments_json))
+            await session.calls.proposals.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise UserError(str(error)) from None
         await session.gate.edit(command.call, command.digest, canonical(value))
