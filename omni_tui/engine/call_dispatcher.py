@@ -44,6 +44,7 @@ class CallDispatcher:
         gate: Gate,
         executor: ToolExecutor,
         rules: ToolRules,
+        limits: ConcurrencyLimits,
         cache: ResultCache,
         routes: ToolRoutes,
         tool: Callable[[str, str], Tool | None],
@@ -61,7 +62,7 @@ class CallDispatcher:
         self._timeout = timeout
         self._live = live
         self._order = WriteOrder()
-        self._room = ConcurrencyLimits(rules)
+        self._limits = limits
         self.backoff = RetryBackoff()
 
     def place(self, origin: CallOrigin, server: str, tool: str) -> OrderPlace:
@@ -82,7 +83,7 @@ class CallDispatcher:
                 return _HELD
             if (found := await self._from_cache(row)) is not None:
                 return found
-            async with self._room.of(row.server, row.tool):
+            async with self._limits.of(row.server, row.tool):
                 if not await asyncio.shield(self._gate.still_allowed(row.call)):
                     return _HELD
                 return await self._executor.execute(

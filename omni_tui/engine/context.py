@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from omni_tui.approvals import Decision
 from omni_tui.config.load import LoadedConfig
 from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
-from omni_tui.engine.file_opener import FileOpener
+from omni_tui.engine.files import FileOpener
 from omni_tui.engine.model_service import ModelService
-from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.prompt_resource_cache import PromptResourceCache
 from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.memory import ServerLogs, Vault
 from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.security.redaction import Redactor
 from omni_tui.servers import Connection, Processes, ServerRegistry
-from omni_tui.tools import Catalogue, ResultCache, SchemaChecker, ToolRoutes, ToolRules
-
-logger = logging.getLogger(__name__)
-
-
-class BackgroundTasks:
-    """Tasks that nobody awaits, held until they end."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Start a task; what it raises goes to the log."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def cancel(self) -> None:
-        """Cancel every task that still runs."""
-        for task in list(self._tasks):
-            task.cancel()
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("task %s broke", task.get_name(), exc_info=error)
+from omni_tui.tools import Catalogue, ConcurrencyLimits, ResultCache, SchemaChecker, ToolRoutes, ToolRules
 
 
 @dataclass(slots=True)
@@ -77,6 +51,7 @@ class EngineContext:
     rules: ToolRules
     routes: ToolRoutes
     schemas: SchemaChecker
+    limits: ConcurrencyLimits
     cache: ResultCache
     prompts_and_resources: PromptResourceCache
     startup_wait: StartupWait

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from omni_tui.approvals import COVERS, Pins
 from omni_tui.approvals.policy import SEVERITY
 from omni_tui.config.load import LoadedConfig
+from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Client, Clients, EventBuffer
-from omni_tui.engine.context import BackgroundTasks, EngineContext, UnsavedSettings
-from omni_tui.engine.file_opener import FileOpener, sweep_opened
+from omni_tui.engine.context import EngineContext, UnsavedSettings
+from omni_tui.engine.files import FileOpener, sweep_opened
 from omni_tui.engine.live_session import LiveSession, SessionSettings, open_live_session
 from omni_tui.engine.model_service import ModelService
 from omni_tui.engine.open_sessions import OpenSessions
-from omni_tui.engine.pool import MeteredPool
-from omni_tui.engine.redacted_credentials import RedactedCredentials
+from omni_tui.engine.server_stores import RedactedCredentials
 from omni_tui.engine.servers import EngineServers
 from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.startup_wait import StartupWait
@@ -41,7 +41,7 @@ from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe
 from omni_tui.servers import Processes, sweep_leases
-from omni_tui.tools import SchemaChecker, ToolRoutes, ToolRules
+from omni_tui.tools import ConcurrencyLimits, SchemaChecker, ToolRoutes, ToolRules
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +111,7 @@ async def open_engine(
         rules=rules,
         routes=ToolRoutes(rules, servers.catalogue.get),
         schemas=SchemaChecker(pool),
+        limits=ConcurrencyLimits(rules),
         cache=servers.cache,
         prompts_and_resources=servers.prompts_and_resources,
         startup_wait=StartupWait(servers.registry, servers.catalogue),

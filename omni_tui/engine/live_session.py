@@ -120,6 +120,7 @@ class LiveSession:
                 gate=self.gate,
                 executor=executor,
                 rules=context.rules,
+                limits=context.limits,
                 cache=context.cache,
                 routes=context.routes,
                 tool=context.catalogue.get,

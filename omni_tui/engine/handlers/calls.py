@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
-from omni_tui.engine.file_writer import write_new_file
+from omni_tui.engine.files import write_new_file
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.handlers.tools import find_tool
 from omni_tui.memory import call_table

@@ -15,7 +15,7 @@ import msgspec
 from omni_tui.engine.clients import Client
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.core import Engine
-from omni_tui.engine.file_writer import write_new_file
+from omni_tui.engine.files import write_new_file
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.models.attachments import QuotedResource
 from omni_tui.models.base import Image

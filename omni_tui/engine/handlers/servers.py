@@ -11,14 +11,15 @@ from omni_tui.config.config_file import ConfigEditError, add_server, remove_serv
 from omni_tui.config.importers import ImportedServers, import_servers
 from omni_tui.config.sections import ServerSection
 from omni_tui.config.server_display import server_secrets
+from omni_tui.config.server_program import program_of, program_warnings
 from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.engine.launch_preview import describe_launch
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
+from omni_tui.protocol.consent import LaunchRead
 from omni_tui.protocol.events import CommandDone, ServerLogRead
-from omni_tui.security.text import safe
+from omni_tui.security.text import exact_json, safe
 
 _NAMED = 5
 """How many servers, or notes, are named after an import."""
@@ -172,3 +173,42 @@ def _first_words(error: ValueError) -> str:
     first = errors()[0]
     where = ".".join(str(step) for step in first["loc"])
     return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+_LONGEST = 100_000
+"""Characters of a launch that are shown; nobody reads more, and nobody writes it by hand."""
+
+
+def describe_launch(spec: ServerSpec, project_file: Path | None) -> LaunchRead:
+    """Describe what would be started.
+
+    Blocks: it looks at the disk. Raises `UserError` if it is too long.
+    """
+    launch = exact_json(_launch(spec))
+    if len(launch) > _LONGEST:
+        raise UserError(
+            f"what {spec.name} starts takes {len(launch):,} characters, too many to be looked at; "
+            "it cannot be allowed here: shorten its arguments or variables"
+        )
+    folders = [Path(), *([project_file.parent] if project_file else [])]
+    program = program_of(spec)
+    real = str(Path(program).resolve()) if program else ""
+    return LaunchRead(
+        server=spec.name,
+        digest=fingerprint(spec),
+        program=safe(program, limit=8_000),
+        real=safe("" if real == program else real, limit=8_000),
+        launch_json=launch,
+        source=spec.source,
+        dangers=tuple(safe(words, limit=1_000) for words in program_warnings(spec, folders)),
+    )
+
+
+def _launch(spec: ServerSpec) -> dict[str, Any]:
+    """Return all that decides what is started, in its own words; a secret value is None."""
+    if spec.url:
+        headers = {name: None if name in spec.secret_headers else v for name, v in spec.headers.items()}
+        return {"url": spec.url, "headers": headers}
+    env = {name: None if name in spec.secret_env else value for name, value in spec.env.items()}
+    launch = {"command": spec.command, "args": list(spec.args), "cwd": spec.cwd, "env": env}
+    return {**launch, "inherit": list(spec.inherit)} if spec.inherit else launch
