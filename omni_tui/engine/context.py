@@ -15,7 +15,6 @@ from omni_tui.engine.clients import Clients
 from omni_tui.engine.files import FileOpener
 from omni_tui.engine.model_service import ModelService
 from omni_tui.engine.prompt_resource_cache import PromptResourceCache
-from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.memory import ServerLogs, Vault
 from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.security.redaction import Redactor
@@ -54,7 +53,6 @@ class EngineContext:
     limits: ConcurrencyLimits
     cache: ResultCache
     prompts_and_resources: PromptResourceCache
-    startup_wait: StartupWait
     unsaved: UnsavedSettings
     opener: FileOpener
 

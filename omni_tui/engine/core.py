@@ -16,13 +16,11 @@ from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Client, Clients, EventBuffer
 from omni_tui.engine.context import EngineContext, UnsavedSettings
 from omni_tui.engine.files import FileOpener, sweep_opened
-from omni_tui.engine.live_session import LiveSession, SessionSettings, open_live_session
+from omni_tui.engine.live_session import LiveSession, OpenSessions, SessionSettings, open_live_session
 from omni_tui.engine.model_service import ModelService
-from omni_tui.engine.open_sessions import OpenSessions
 from omni_tui.engine.server_stores import RedactedCredentials
 from omni_tui.engine.servers import EngineServers
 from omni_tui.engine.session_feed import SessionFeed
-from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.memory import (
     Credentials,
     Journal,
@@ -114,7 +112,6 @@ async def open_engine(
         limits=ConcurrencyLimits(rules),
         cache=servers.cache,
         prompts_and_resources=servers.prompts_and_resources,
-        startup_wait=StartupWait(servers.registry, servers.catalogue),
         unsaved=UnsavedSettings(),
         opener=FileOpener(state, environ),
     )
@@ -199,7 +196,7 @@ class Engine:
         if session == client.session:
             raise StartFailed("that session is open already")
         async with self._switching:
-            former, said = client.session, len(self.notices)
+            former = client.session
             mode = self._stricter_mode(self.sessions[former])
             opened = await self._opened(
                 session or new_session_id(),
@@ -212,7 +209,7 @@ class Engine:
             self._attend(opened)
             client.tell(opened.ready())
             client.tell(self.context.models.spending(opened.budget))
-            for notice in self.notices[said:]:
+            for notice in opened.notices:
                 client.tell(notice)
             await self._release(former)
 
@@ -233,11 +230,11 @@ class Engine:
                 session = await self._opened(found, settings, limits, attended=attended)
             except StartFailed as error:
                 logger.exception("session %s is passed over", found)
-                self.notices.append(
-                    _warning("the last session could not be opened; this is a new one", str(error))
-                )
                 session = await self._opened(
                     new_session_id(), settings, limits, new=True, attended=attended
+                )
+                session.notices.append(
+                    _warning("the last session could not be opened; this is a new one", str(error))
                 )
         else:
             session = await self._opened(new_session_id(), settings, limits, new=True, attended=attended)
@@ -273,9 +270,9 @@ class Engine:
                 await journal.close(clean=False)
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
         if journal.damage:
-            self.notices.append(_warning(f"{journal.damage}."))
+            live.notices.append(_warning(f"{journal.damage}."))
         if damaged := journal.damaged:
-            self.notices.append(
+            live.notices.append(
                 _warning(f"{damaged} saved events of this session cannot be read and are left out")
             )
         self.sessions[session] = live

@@ -1,4 +1,4 @@
-"""Showing a file with this machine's own program, and the private place such files stand in.
+"""Files for the person: saved where they say, or opened with this machine's own program.
 
 The program is started without a shell, with one absolute path of ours, without our standard streams,
 and with a short list of the environment's variables: no key of ours reaches it.

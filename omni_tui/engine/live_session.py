@@ -20,6 +20,7 @@ from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.pending_server_requests import PendingServerRequests
 from omni_tui.engine.sampling import Sampler
 from omni_tui.engine.session_feed import SessionFeed
+from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.engine.turn_runner import TurnRunner
 from omni_tui.memory import CallRow, Journal, SavedTask, call_table, task_table
@@ -34,6 +35,7 @@ from omni_tui.protocol.events import (
     EngineReady,
     ModeChanged,
     ModelChanged,
+    Notice,
     SessionOpened,
     TurnEnded,
     TurnStarted,
@@ -42,6 +44,8 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Dispatch
+from omni_tui.servers.base import DispatchRefused
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 from omni_tui.servers.task_types import AnswerInputs
 from omni_tui.tools import TaskTracker, ToolExecutor
 from omni_tui.tools.tool_names import model_name
@@ -62,7 +66,7 @@ class LiveSession:
     """Gate, calls and turns over one journal. Made by `open_live_session`.
 
     `attended` tells whether a person follows it, `used` when a client last sent it a command, in
-    seconds of the monotonic clock.
+    seconds of the monotonic clock, and `notices` what every follower should be told of it.
     """
 
     def __init__(
@@ -83,9 +87,11 @@ class LiveSession:
         self.attended = attended
         self.used = time.monotonic()
         self.resumed = bool(events)
+        self.notices: list[Notice] = []
         self._fold(events)
         self.budget = feed.budget
         self.turns = TurnModes(self._mode)
+        self.startup_wait = StartupWait(context.registry, context.catalogue)
         config, digest = context.loaded.config, context.vault.digest
         self.gate = Gate(
             journal,
@@ -102,7 +108,7 @@ class LiveSession:
             context.registry.get,
             context.catalogue.get,
             context.cache,
-            context.startup_wait.back,
+            self.startup_wait.back,
         )
         self.tasks = TaskTracker(
             journal,
@@ -151,7 +157,7 @@ class LiveSession:
             catalogue=context.catalogue,
             digest=digest,
             waits=lambda: bool(self.gate.pending()),
-            connecting=context.startup_wait.going_on,
+            connecting=self.startup_wait.waits,
             headless=not attended,
         )
         self.runner = TurnRunner(
@@ -166,7 +172,7 @@ class LiveSession:
             live=feed.live,
             plans=self.plans,
             plan_policy=self.plan_policy,
-            gathering=context.startup_wait,
+            gathering=self.startup_wait,
             pool=context.pool,
         )
 
@@ -419,3 +425,51 @@ def _parked(events: Sequence[AnyEvent]) -> bool:
         if isinstance(event, TurnStarted | UserMessage):
             return False
     return False
+
+
+class OpenSessions(dict[str, LiveSession]):
+    """The open sessions by id."""
+
+    def is_open(self, dispatch: Dispatch) -> bool:
+        """Return whether the gate of one of them has this very dispatch open."""
+        return any(session.gate.is_open(dispatch) for session in self.values())
+
+    async def input_round(self, dispatch: Dispatch, number: int, methods: tuple[str, ...]) -> None:
+        """Journal that a call continues with answers, in its own session. Raises `DispatchRefused`."""
+        for session in self.values():
+            if session.gate.is_open(dispatch):
+                return await session.gate.dispatches.goes_on(dispatch, number, methods)
+        raise DispatchRefused(f"the call {dispatch.call} is over")
+
+    async def server_request(self, request: ServerRequest) -> ServerRequestAnswer:
+        """Put a server request before a person who follows the session it belongs to."""
+        session = self._session_of(request)
+        if session is None:
+            return ServerRequestAnswer("cancel", reason="nobody is there to answer")
+        return await session.asks.ask(request)
+
+    def _session_of(self, request: ServerRequest) -> LiveSession | None:
+        """Return the session in which a server request is answered, None if nobody is there.
+
+        That is the session of its call. Where the server does not tell the call, it is the session
+        that somebody used last.
+        """
+        attended = [session for session in self.values() if session.attended]
+        if request.call:
+            attended = [session for session in attended if session.gate.row(request.call) is not None]
+        return max(attended, key=lambda session: session.used, default=None)
+
+    async def tools_listed(self, server: str) -> None:
+        """Continue what waited in any session for a server's tools."""
+        for session in list(self.values()):
+            await session.listed(server)
+
+    def server_allowed(self, server: str) -> None:
+        """Note in every session that the person allowed a server now: earlier messages do not profit."""
+        for session in self.values():
+            session.turns.allowed(server)
+
+    def touch(self, session: str) -> None:
+        """Note that somebody uses a session now."""
+        if session in self:
+            self[session].used = time.monotonic()

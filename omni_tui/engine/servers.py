@@ -12,7 +12,7 @@ from omni_tui.approvals import Pins
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
-from omni_tui.engine.open_sessions import OpenSessions
+from omni_tui.engine.live_session import OpenSessions
 from omni_tui.engine.prompt_resource_cache import LABEL, PromptResourceCache
 from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.memory import ServerLogs

@@ -154,6 +154,22 @@ async def test_what_one_client_allows_loosens_nothing_that_another_sent_before(t
         assert "you allowed or changed demo" in a.session.turns.loosened(turn, "demo")
 
 
+async def test_send_now_ends_the_wait_of_its_own_session_only(tmp_path: Path) -> None:
+    config = '[servers.slow]\ncommand = "sleep"\nargs = ["60"]\n'
+    async with rig(tmp_path, demo=False, config=config, model=ScriptedModel([reply("hi")])) as a:
+        b = await another(a, [reply("hi")])
+        for each in (a, b):
+            await say(each)
+            await each.until(e.AwaitingTools, lambda event: bool(event.servers))
+        await b.ask(c.SendNow())
+        await b.until(e.TurnEnded)
+        assert a.of(e.AwaitingTools)[-1].servers
+        assert a.of(e.TurnEnded) == []
+        await a.ask(c.SendNow())
+        await a.until(e.TurnEnded)
+        await b.close()
+
+
 async def test_live_events_carry_the_session_of_the_client_they_go_to(tmp_path: Path) -> None:
     async with two(tmp_path, [], [[reply("hello")]]) as (a, b):
         seen = len(a.seen)

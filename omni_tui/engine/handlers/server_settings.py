@@ -1,4 +1,4 @@
-"""Commands about servers' settings: read, checked, changed, written to the person's own file."""
+"""Commands about a server's settings: read, check and change them, and write them to the config file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
+
+import msgspec
 
 from omni_tui.config.config_file import ConfigEditError, read_server, set_server_enabled, update_server
 from omni_tui.config.references import has_reference, is_reference
@@ -37,7 +39,7 @@ _NOT_WRITTEN = {
 
 
 class ServerSettingsHandlers(Handlers):
-    """Settings of servers at run time. One change at a time."""
+    """Reads and changes the settings of servers, one change at a time."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
@@ -68,16 +70,16 @@ class ServerSettingsHandlers(Handlers):
             taken = f"there is a server named {command.name} already"
             checked = ServerCheck((_problem("name", taken),), (), None)
         else:
-            _, checked = await self._judged(command, None if command.new else self._spec(command.name))
+            _, checked = await self._checked(command, None if command.new else self._spec(command.name))
         return ServerChecked(problems=checked.problems, warnings=checked.warnings)
 
-    async def _judged(
+    async def _checked(
         self,
         command: m.CheckServer | m.EditServer,
         former: ServerSpec | None,
         source: ServerSource | None = None,
     ) -> tuple[dict[str, Any], ServerCheck]:
-        """Return the settings in the shape of a file, and what is to be said of them."""
+        """Return the settings as a file has them, and what a check of them found."""
         engine = self._context
         old, _ = await self._values(former) if former else ({}, "")
         values, kept = values_of(command.settings, old, engine.redactor.redact)
@@ -96,7 +98,7 @@ class ServerSettingsHandlers(Handlers):
         return values, checked
 
     async def _values(self, spec: ServerSpec) -> tuple[dict[str, Any], str]:
-        """Return a server's settings as they were written, and the revision of the person's file."""
+        """Return a server's settings as written, and the revision of the config file."""
         unsaved = self._context.unsaved.kept.get(spec.name)
         if spec.source != "user":
             if unsaved is not None and unsaved[0] == _bare(spec):
@@ -112,7 +114,7 @@ class ServerSettingsHandlers(Handlers):
 
     @staticmethod
     def _hidden(spec: ServerSpec, values: dict[str, Any]) -> frozenset[str]:
-        """Name what must not be told: secret values that do not stand there as references."""
+        """Return the places of secret values that are not written as references."""
         hidden = set()
         for place in secret_places(spec):
             key, _, name = place.partition(".")
@@ -134,7 +136,7 @@ class ServerSettingsHandlers(Handlers):
             if command.save and (why := self._unsavable(former.source if former else "user")):
                 raise UserError(f"{name} was not saved: {why}; it can be changed for this session")
             source = self._source(former, save=command.save)
-            values, checked = await self._judged(command, former, source)
+            values, checked = await self._checked(command, former, source)
             if checked.spec is None:
                 first = checked.problems[0]
                 raise UserError(" · ".join(filter(None, (first.what, first.todo))))
@@ -149,9 +151,9 @@ class ServerSettingsHandlers(Handlers):
         return CommandDone(text=safe(f"{name} was {done} {where}"))
 
     async def _start(self, spec: ServerSpec, *, new: bool) -> None:
-        """Connect a server that the person has just described themselves, which is their consent.
+        """Connect a server that the person has just described, which is their consent.
 
-        Its tools are compared with what they were: another program cannot take over their place unseen.
+        Its tools are still compared with the pins: no other program can take their place unseen.
         """
         engine = self._context
         for secret in server_secrets(spec):
@@ -174,19 +176,21 @@ class ServerSettingsHandlers(Handlers):
         await self._switch(spec, on=True, save=command.save)
         self._engine.sessions.server_allowed(spec.name)
         await self._context.registry.reconnect(spec.name)
-        return CommandDone(text=safe(f"{spec.name} is switched on{_also(command.save)}"))
+        return CommandDone(text=safe(f"{spec.name} is enabled{_also(command.save)}"))
 
     async def _disable(self, command: m.DisableServer) -> AnyEvent:
         spec = self._spec(command.server)
         await self._switch(spec, on=False, save=command.save)
         await self._context.registry.disconnect(spec.name)
-        return CommandDone(text=safe(f"{spec.name} is switched off{_also(command.save)}"))
+        return CommandDone(text=safe(f"{spec.name} is disabled{_also(command.save)}"))
 
     async def _switch(self, spec: ServerSpec, *, on: bool, save: bool) -> None:
         if not save:
             return
         if why := self._unsavable(spec.source):
-            raise UserError(f"{spec.name} was left as it is: {why}; it can be switched for this session")
+            raise UserError(
+                f"{spec.name} was left as it is: {why}; it can be enabled or disabled for this session"
+            )
         async with self._context.unsaved.lock:
             await self._file(set_server_enabled, spec.name, enabled=on)
 
@@ -194,7 +198,7 @@ class ServerSettingsHandlers(Handlers):
 
     async def _keep(self, command: m.KeepSecret) -> AnyEvent:
         if not command.value.strip() or has_reference(command.value):
-            raise UserError("there is no secret to store: it is empty, or a reference already")
+            raise UserError("nothing to store: the secret is empty, or already a reference")
         key = command.key if command.place != "token" else ""
         name = quote(f"{command.server}.{command.place}{'.' + key if key else ''}", safe=".")
         self._context.redactor.add(command.value)
@@ -208,7 +212,7 @@ class ServerSettingsHandlers(Handlers):
 
     @staticmethod
     def _fixed(spec: ServerSpec, values: dict[str, Any]) -> str:
-        """Say why a server's settings cannot be changed from a form, "" if they can."""
+        """Return why a server's settings cannot be changed from a form, "" if they can."""
         return "it is the bundled one" if spec.source == "demo" else unshowable(values)
 
     def _unsavable(self, source: ServerSource) -> str:
@@ -220,11 +224,11 @@ class ServerSettingsHandlers(Handlers):
 
     @staticmethod
     def _source(former: ServerSpec | None, *, save: bool) -> ServerSource:
-        """Return where a changed server comes from: what a person typed is theirs."""
+        """Return the source of a changed server: what a person typed is theirs."""
         return "user" if save or (former is not None and former.source == "user") else "session"
 
     def _folder(self, former: ServerSpec | None, source: ServerSource | None) -> Path:
-        """Return the folder in which a relative `cwd` begins."""
+        """Return the folder that a relative `cwd` starts from."""
         paths = self._context.loaded.paths
         if former is not None and former.source == "project" and paths.project_file is not None:
             return paths.project_file.parent
@@ -233,7 +237,7 @@ class ServerSettingsHandlers(Handlers):
         return Path.cwd()
 
     async def _file(self, work: Callable[..., _T], *given: Any, **named: Any) -> _T:
-        """Do something with the person's config file, off the loop. Raises `UserError`."""
+        """Read or write the config file in a thread. Raises `UserError`."""
         try:
             return await asyncio.to_thread(work, self._context.loaded.paths.config_file, *given, **named)
         except ConfigEditError as error:
@@ -251,12 +255,12 @@ def _also(saved: bool) -> str:
 
 
 def _bare(spec: ServerSpec) -> ServerSpec:
-    """Return a spec without what changes while it is used."""
+    """Return a spec without what changes at run time."""
     return dataclasses.replace(spec, enabled=True, allowed=True)
 
 
 def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
-    """Mark as secret what the form was not told."""
+    """Mark as secret what the form was not shown."""
     env = {name for name in spec.env if f"env.{name}" in kept}
     headers = {name for name in spec.headers if f"headers.{name}" in kept}
     return dataclasses.replace(
@@ -265,7 +269,7 @@ def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
 
 
 def _store(name: str, value: str) -> None:
-    """Put a secret into the keyring and look whether it is there. Raises `UserError`."""
+    """Put a secret into the keyring and check that it is there. Raises `UserError`."""
     way_out = "write ${NAME} instead, and set that variable before you start"
     try:
         import keyring
@@ -293,16 +297,16 @@ _DEFAULTS: dict[str, Any] = {
     "call_timeout": None,
     "enabled": True,
 }
-"""The keys of a form with the values that need not be written."""
+"""The keys of a form with their default values, which are not written."""
 
 _STAY = ("mode", "connect_timeout", "enabled")
-"""Keys that stay in a file though they say what goes without saying."""
+"""Keys that stay in a file even at their default value."""
 
 
 def settings_for_form(
     values: Mapping[str, Any], redact: Callable[[str], str], secret: frozenset[str] = frozenset()
 ) -> ServerSettings:
-    """Return settings for a form. `redact` takes secrets out of a text; `secret` names further ones."""
+    """Return settings for a form. `redact` removes secrets from a text; `secret` names further places."""
     given = {key: _shaped(values.get(key, default), default) for key, default in _DEFAULTS.items()}
     for key in ("env", "headers"):
         given[key] = {
@@ -319,12 +323,12 @@ def settings_for_form(
 
 
 def _odd(value: str) -> bool:
-    """Whether a text holds characters that do not show, or line breaks."""
+    """Return whether a text has line breaks or characters that do not show."""
     return safe_line(value, limit=100_000) != value
 
 
 def unshowable(values: Mapping[str, Any]) -> str:
-    """Say why settings cannot be shown in a form as they are, "" if they can."""
+    """Return why a form cannot show these settings, "" if it can."""
     texts = [_shaped(values.get(key, ""), "") for key in ("command", "cwd", "url", "auth", "mode")]
     texts += _shaped(values.get("args", []), [])
     for key in ("env", "headers"):
@@ -335,7 +339,7 @@ def unshowable(values: Mapping[str, Any]) -> str:
 
 
 def _shaped(value: Any, default: Any) -> Any:
-    """Return a value that a form can hold: a mistaken file may have anything anywhere."""
+    """Return a value that a form can show: a file with mistakes may have anything anywhere."""
     if isinstance(default, dict):
         items = value.items() if isinstance(value, Mapping) else ()
         return {str(name): str(content) for name, content in items}
@@ -351,14 +355,15 @@ def _shaped(value: Any, default: Any) -> Any:
 def values_of(
     settings: ServerSettings, former: Mapping[str, Any], redact: Callable[[str], str]
 ) -> tuple[dict[str, Any], frozenset[str]]:
-    """Return settings in the shape of a file, what is kept put back, and the places where it was.
+    """Return the settings of a form as a file has them, and the places where a hidden value was kept.
 
-    Keys that no form has stay as they were. Raises `UserError` for a mark with nothing behind it.
+    Keys that no form has stay as they were. Raises `UserError` for a mark without a hidden value.
     """
     kept: set[str] = set()
+    given = msgspec.structs.asdict(settings)
     values = {key: value for key, value in former.items() if key not in _DEFAULTS}
     for key, default in _DEFAULTS.items():
-        value: Any = getattr(settings, key)
+        value: Any = given[key]
         if key in ("env", "headers"):
             value = _table(key, value, _shaped(former.get(key), default), kept)
         elif key == "args":
@@ -401,7 +406,7 @@ def _former(where: str, value: str | None) -> str:
 
 
 def values_of_spec(spec: ServerSpec) -> dict[str, Any]:
-    """Return settings from how a server is started, where nothing else tells them."""
+    """Return settings from a spec, for a server that no file describes."""
     values: dict[str, Any] = {
         "command": spec.command,
         "args": list(spec.args),
@@ -418,7 +423,7 @@ def values_of_spec(spec: ServerSpec) -> dict[str, Any]:
 
 
 def secret_places(spec: ServerSpec) -> frozenset[str]:
-    """Name the settings whose values must not be told, as `env.NAME` and `headers.NAME`."""
+    """Return the settings with secret values, as `env.NAME` and `headers.NAME`."""
     return frozenset(
         [*(f"env.{name}" for name in spec.secret_env), *(f"headers.{name}" for name in spec.secret_headers)]
     )

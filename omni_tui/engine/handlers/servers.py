@@ -1,10 +1,12 @@
-"""Commands about servers."""
+"""Commands about servers: connect, allow, add, import, remove, sign in."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from omni_tui.approvals import fingerprint
 from omni_tui.config.config_file import ConfigEditError, add_server, remove_server
@@ -19,6 +21,7 @@ from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.consent import LaunchRead
 from omni_tui.protocol.events import CommandDone, ServerLogRead
+from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.security.text import exact_json, safe
 
 _NAMED = 5
@@ -26,7 +29,7 @@ _NAMED = 5
 
 
 class ServerHandlers(Handlers):
-    """Connecting, adding, importing, removing."""
+    """Connects, allows, adds, imports and removes servers; signs in to them."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
@@ -40,6 +43,11 @@ class ServerHandlers(Handlers):
             c.RemoveServer: self._remove,
             c.ImportServers: self._import,
             c.ReadServerLog: self._log,
+            SignIn: self._sign_in,
+            FinishSignIn: self._finish_sign_in,
+            CancelSignIn: self._cancel_sign_in,
+            OpenSignInPage: self._open_sign_in_page,
+            SignOut: self._sign_out,
         }
 
     async def _reconnect(self, command: c.ReconnectServer) -> AnyEvent:
@@ -103,8 +111,8 @@ class ServerHandlers(Handlers):
         given |= {"headers": dict(command.headers)} if command.headers else {}
         try:
             section = ServerSection(**given)
-        except ValueError as error:
-            raise UserError(_first_words(error)) from None
+        except ValidationError as error:
+            raise UserError(_first_problem(error)) from None
         return server_spec(
             command.name,
             section,
@@ -133,12 +141,12 @@ class ServerHandlers(Handlers):
             self._engine.sessions.server_allowed(spec.name)
             await self._engine.servers.add(spec)
         skipped = len(imported.servers) - len(fresh)
-        words = f"{len(fresh)} servers were read; allow each one before it is started"
+        words = f"{len(fresh)} servers imported; allow each one before it starts"
         if stuck := [spec.name for spec in fresh if spec.problem]:
-            words += f"; these cannot start, and say why: {', '.join(stuck[:_NAMED])}"
+            words += f"; these cannot start, and their rows say why: {', '.join(stuck[:_NAMED])}"
             words += f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""
         if skipped:
-            words += f"; {skipped} with a name that is taken were left out"
+            words += f"; {skipped} left out because their names are taken"
         for note in imported.notes[:_NAMED]:
             words += f"\n{note.where}: {note.what}"
         if len(imported.notes) > _NAMED:
@@ -165,29 +173,54 @@ class ServerHandlers(Handlers):
             kept.append(line)
         return ServerLogRead(server=command.server, lines=tuple(reversed(kept)), dropped=dropped)
 
+    # --- sign in and out ------------------------------------------------------------------------
 
-def _first_words(error: ValueError) -> str:
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error)
-    first = errors()[0]
+    async def _sign_in(self, command: SignIn) -> AnyEvent:
+        spec = self._context.connection(command.server).spec
+        if self._client.headless:
+            raise UserError("nobody is there to sign in; do it in the app, then run this again")
+        await self._context.registry.sign_ins.begin(spec)
+        return CommandDone()
+
+    async def _finish_sign_in(self, command: FinishSignIn) -> AnyEvent:
+        self._context.connection(command.server)
+        self._context.registry.sign_ins.finish(command.server, command.url)
+        return CommandDone()
+
+    async def _cancel_sign_in(self, command: CancelSignIn) -> AnyEvent:
+        self._context.connection(command.server)
+        await self._context.registry.sign_ins.cancel(command.server)
+        return CommandDone(text=safe("the sign-in was cancelled"))
+
+    async def _open_sign_in_page(self, command: OpenSignInPage) -> AnyEvent:
+        self._context.connection(command.server)
+        await self._context.registry.sign_ins.open_page(command.server)
+        return CommandDone(text=safe("opened in your browser"))
+
+    async def _sign_out(self, command: SignOut) -> AnyEvent:
+        self._context.connection(command.server)
+        return CommandDone(text=safe(await self._context.registry.sign_out(command.server)))
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors()[0]
     where = ".".join(str(step) for step in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 _LONGEST = 100_000
-"""Characters of a launch that are shown; nobody reads more, and nobody writes it by hand."""
+"""Characters of a launch that are shown; nobody reads more."""
 
 
 def describe_launch(spec: ServerSpec, project_file: Path | None) -> LaunchRead:
-    """Describe what would be started.
+    """Return what a server would start, for the person to allow it. Reads the disk.
 
-    Blocks: it looks at the disk. Raises `UserError` if it is too long.
+    Raises `UserError` if it is too long to show.
     """
     launch = exact_json(_launch(spec))
     if len(launch) > _LONGEST:
         raise UserError(
-            f"what {spec.name} starts takes {len(launch):,} characters, too many to be looked at; "
+            f"what {spec.name} starts takes {len(launch):,} characters, too many to review; "
             "it cannot be allowed here: shorten its arguments or variables"
         )
     folders = [Path(), *([project_file.parent] if project_file else [])]
@@ -205,7 +238,7 @@ def describe_launch(spec: ServerSpec, project_file: Path | None) -> LaunchRead:
 
 
 def _launch(spec: ServerSpec) -> dict[str, Any]:
-    """Return all that decides what is started, in its own words; a secret value is None."""
+    """Return everything that decides what is started; a secret value is None."""
     if spec.url:
         headers = {name: None if name in spec.secret_headers else v for name, v in spec.headers.items()}
         return {"url": spec.url, "headers": headers}

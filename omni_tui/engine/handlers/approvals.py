@@ -1,4 +1,4 @@
-"""Commands about the questions of servers."""
+"""Commands that decide on what waits: calls, plans and server requests."""
 
 from __future__ import annotations
 
@@ -9,36 +9,95 @@ from collections.abc import Iterator
 from typing import Any
 
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.engine.pending_server_requests import PendingServerRequest, PendingServerRequests
+from omni_tui.engine.handlers.tools import find_tool
+from omni_tui.engine.pending_server_requests import PendingServerRequest
 from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol.commands import DecideCall, EditCall
 from omni_tui.protocol.events import CommandDone
+from omni_tui.protocol.plan import DecidePlan, EditPlan
 from omni_tui.protocol.server_requests import AnswerServerRequest, EditServerRequest, OpenServerRequestPage
 from omni_tui.security.text import exact_json, safe
 from omni_tui.servers.auth.browser import open_page
 from omni_tui.servers.server_request_types import ServerRequestAnswer
-from omni_tui.tools import BadArguments, BadSchema, parse_arguments
+from omni_tui.tools import BadArguments, BadSchema, canonical, parse_arguments
 
 MAX_ANSWER = 64 * 1024
 """Longest answer to a form, in characters of its JSON."""
 
 
-class ServerRequestHandlers(Handlers):
-    """Answering, editing, opening a page."""
+class ApprovalHandlers(Handlers):
+    """Approves, rejects, edits and answers. Every command names the digest of what was shown."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
         return {
-            AnswerServerRequest: self._answer,
-            EditServerRequest: self._edit,
-            OpenServerRequestPage: self._open,
+            DecideCall: self._decide_call,
+            EditCall: self._edit_call,
+            DecidePlan: self._decide_plan,
+            EditPlan: self._edit_plan,
+            AnswerServerRequest: self._answer_request,
+            EditServerRequest: self._edit_request,
+            OpenServerRequestPage: self._open_page,
         }
 
-    @property
-    def _asks(self) -> PendingServerRequests:
-        return self._session.asks
+    # --- calls ----------------------------------------------------------------------------------
 
-    async def _answer(self, command: AnswerServerRequest) -> AnyEvent:
-        asks = self._asks
+    async def _decide_call(self, command: DecideCall) -> AnyEvent:
+        session = self._session
+        if command.verdict == "defer":
+            return CommandDone()
+        row = session.gate.row(command.call)
+        orphan = row is not None and session.desk.restored(command.call)
+        await session.gate.decide(
+            command.call,
+            command.digest,
+            approve=command.verdict == "approve",
+            feedback=command.feedback,
+        )
+        if command.stop and command.verdict == "reject":
+            await session.runner.stop()
+        elif orphan and not session.runner.running and session.runner.unfinished:
+            await session.runner.go_on()
+        return CommandDone()
+
+    async def _edit_call(self, command: EditCall) -> AnyEvent:
+        session = self._session
+        row = session.gate.row(command.call)
+        if row is None:
+            raise UserError("this call does not wait for a decision any more")
+        tool = find_tool(self._context, row.server, row.tool)
+        try:
+            value = parse_arguments(command.arguments_json)
+            await session.desk.proposals.check(tool, value, len(command.arguments_json))
+        except BadArguments as error:
+            raise UserError(str(error)) from None
+        await session.gate.edit(command.call, command.digest, canonical(value))
+        return CommandDone()
+
+    # --- plans ----------------------------------------------------------------------------------
+
+    async def _decide_plan(self, command: DecidePlan) -> AnyEvent:
+        session = self._session
+        await session.plans.decide(
+            command.plan,
+            command.digest,
+            approve=command.verdict == "approve",
+            feedback=command.feedback,
+        )
+        runner = session.runner
+        if not runner.running and runner.unfinished:
+            # It waited since before a restart: the verdict is the word to go on.
+            await runner.go_on()
+        return CommandDone()
+
+    async def _edit_plan(self, command: EditPlan) -> AnyEvent:
+        await self._session.plans.edit(command.plan, command.digest, command.plan_json)
+        return CommandDone()
+
+    # --- server requests ------------------------------------------------------------------------
+
+    async def _answer_request(self, command: AnswerServerRequest) -> AnyEvent:
+        asks = self._session.asks
         one = asks.waiting(command.ask, command.digest)
         if command.action != "accept":
             await asks.turn_down(command.ask, command.digest, ServerRequestAnswer(command.action))
@@ -57,7 +116,7 @@ class ServerRequestHandlers(Handlers):
         if one.judgement.refused:
             raise UserError(one.judgement.refused)
         url = str(one.ask.body.get("url", ""))
-        await self._asks.accept(command.ask, command.digest, ServerRequestAnswer("accept"))
+        await self._session.asks.accept(command.ask, command.digest, ServerRequestAnswer("accept"))
         problem = await asyncio.to_thread(open_page, url)
         return problem or "opened in your browser"
 
@@ -85,19 +144,19 @@ class ServerRequestHandlers(Handlers):
                 raise UserError(f"{field} holds what looks like a secret of yours; nothing was sent")
         return dict(value)
 
-    async def _edit(self, command: EditServerRequest) -> AnyEvent:
-        self._asks.waiting(command.ask, command.digest)
+    async def _edit_request(self, command: EditServerRequest) -> AnyEvent:
+        self._session.asks.waiting(command.ask, command.digest)
         try:
             body = json.loads(command.content_json)
         except (ValueError, RecursionError) as error:
             raise UserError(f"it is no JSON: {error}") from None
         if not isinstance(body, dict):
             raise UserError("it must be a JSON object")
-        await self._asks.edit(command.ask, command.digest, body)
+        await self._session.asks.edit(command.ask, command.digest, body)
         return CommandDone()
 
-    async def _open(self, command: OpenServerRequestPage) -> AnyEvent:
-        one = self._asks.waiting(command.ask, command.digest)
+    async def _open_page(self, command: OpenServerRequestPage) -> AnyEvent:
+        one = self._session.asks.waiting(command.ask, command.digest)
         if one.ask.kind != "url" or one.judgement.refused:
             raise UserError(one.judgement.refused or "it asks for no page to be visited")
         if problem := await asyncio.to_thread(open_page, str(one.ask.body.get("url", ""))):
