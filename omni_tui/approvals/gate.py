@@ -22,7 +22,7 @@ from omni_tui.approvals.policy import Assessment, Decision, assess
 from omni_tui.approvals.subject import CallProposal, Subject, decision_facts, has_changed
 from omni_tui.memory import CallMoved, CallRow, Journal, Transaction, call_table
 from omni_tui.protocol import AnyEvent, Mode, UserError
-from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
+from omni_tui.protocol.calls import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe
 from omni_tui.servers.base import Dispatch

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from omni_tui.approvals import Gate, PendingCall
 from omni_tui.memory import CallRow
 from omni_tui.protocol import Event
-from omni_tui.protocol.attempts import AttemptScheduled
+from omni_tui.protocol.calls import AttemptScheduled
 from omni_tui.protocol.events import CallFinished, CallProgress
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.security.text import safe

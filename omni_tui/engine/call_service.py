@@ -17,8 +17,8 @@ from omni_tui.engine.call_dispatcher import CallDispatcher, CallWithdrawn
 from omni_tui.engine.call_proposals import CallProposalFactory, ProposedCall, ServerGone, new_call_id
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, call_table, task_table
+from omni_tui.models.attachments import images_in
 from omni_tui.models.base import ToolCall
-from omni_tui.models.images import images_in
 from omni_tui.protocol import SafeText, UserError
 from omni_tui.protocol.events import CallState
 from omni_tui.protocol.values import CallOrigin

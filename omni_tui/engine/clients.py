@@ -13,7 +13,7 @@ import msgspec
 
 from omni_tui.models.budget import BudgetLimits
 from omni_tui.protocol import AnyEvent, Event
-from omni_tui.protocol.call_tasks import TaskProgress
+from omni_tui.protocol.calls import TaskProgress
 from omni_tui.protocol.events import AnswerDelta, CallProgress, EventsDropped, ReplayDone, ThoughtDelta
 
 CAPACITY = 2_000

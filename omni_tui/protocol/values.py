@@ -8,6 +8,7 @@ import msgspec
 
 from omni_tui.protocol.text import SafeText
 
+Mode = Literal["chat", "auto", "orchestrator"]
 ServerState = Literal[
     "not_allowed", "connecting", "active", "idle", "needs_sign_in", "degraded", "failed", "disabled"
 ]

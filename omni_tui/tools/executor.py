@@ -18,10 +18,10 @@ from typing import Literal, Protocol
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant
 from omni_tui.memory import JournalBroken
+from omni_tui.models.attachments import images_in
 from omni_tui.models.base import Image
-from omni_tui.models.images import images_in
 from omni_tui.protocol import AnyEvent, UserError
-from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
+from omni_tui.protocol.calls import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState, ContentPart
 from omni_tui.security.text import safe
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed

@@ -21,9 +21,9 @@ from omni_tui.agents.agent_scope import AgentScope
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message, ModelEvent, ModelReply, ModelRequest, TextPart
 from omni_tui.models.message_history import estimate
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import events as e
 from tests.engine.orchestra import Box, Stage, stage
+from tests.scripted_model import reply
 
 CHUNK = "four words of text "
 BUDGET_MS = 250

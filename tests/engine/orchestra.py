@@ -20,12 +20,12 @@ from omni_tui.engine.clients import EventBuffer
 from omni_tui.engine.core import open_engine
 from omni_tui.models.base import ModelEvent, ModelReply, ModelRequest, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import estimate
-from omni_tui.models.scripted import Item, reply
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from tests.engine.rig import Rig, use_model
+from tests.scripted_model import Item, reply
 
 Turn = Sequence[Item]
 PLANNER, WORKER, REPORTER = "plan", "task", "report"

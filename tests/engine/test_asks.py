@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -22,6 +21,7 @@ from omni_tui.protocol.server_requests import (
     ServerRequestOpened,
 )
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 SERVER = str(Path(__file__).parent / "faults" / "asks.py")
 ERAS = ["legacy", "modern"]

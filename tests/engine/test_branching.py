@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 from omni_tui.models.base import TextPart, ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 ADD = ToolCall("x1", "demo__add", '{"a": 1, "b": 2}')
 

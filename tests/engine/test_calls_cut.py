@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import rig
+from tests.scripted_model import ScriptedModel, reply
 
 SLOW = ToolCall("p1", "demo__slow_count", '{"to":100,"delay_s":1}')
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from omni_tui.models.base import ModelEvent, ModelRequest, ToolCall
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
 from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import (
@@ -21,6 +20,7 @@ from omni_tui.protocol.context import (
     SystemText,
 )
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 ALLOW = '\n[policy]\nchat = "allow"\n'
 

@@ -12,12 +12,12 @@ import pytest
 
 from omni_tui.memory import CallRow, call_table
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.tools.call_retries import RetryBackoff
 from tests.engine.rig import Rig, rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 Answer = Callable[[Dispatch, int], Any]
 READ = ToolCall("r", "demo__add", '{"a":1,"b":2}')

@@ -12,10 +12,10 @@ import pytest
 
 from omni_tui.memory import Journal, SavedSession, Vault, list_sessions, session_path
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 
 async def no_room(journal: Journal) -> None:

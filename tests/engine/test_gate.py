@@ -10,12 +10,12 @@ import pytest
 
 from omni_tui.approvals import CallProposal, Grant, GrantRefused
 from omni_tui.memory import call_table
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.tools import CallRetries, canonical
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 NOTE = {"name": "a", "text": "x"}
 

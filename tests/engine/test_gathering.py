@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from omni_tui.engine import startup_wait
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.faults.harness import SERVER
 from tests.engine.rig import rig
+from tests.scripted_model import ScriptedModel, reply
 
 
 def silent(name: str = "silent") -> str:

@@ -16,12 +16,12 @@ from mcp.client.client import Client
 
 from omni_tui.config.load import load_config
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import LaunchOptions, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.consent import LaunchRead
+from omni_tui.protocol.server_settings import LaunchRead
 from tests.engine.rig import rig
+from tests.scripted_model import ScriptedModel, reply
 
 FAULTS = Path(__file__).parent / "faults" / "server.py"
 UNSAFE = {"Cc", "Cf", "Co", "Cs", "Cn"}

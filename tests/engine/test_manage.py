@@ -13,10 +13,9 @@ import pytest
 
 from omni_tui.protocol import encode
 from omni_tui.protocol import events as e
-from omni_tui.protocol import server_management as m
+from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.commands import AddServer, ImportServers, ReconnectServer, RemoveServer
-from omni_tui.protocol.server_settings import KEPT, ServerSettings
-from omni_tui.protocol.wire import ServerChecked, ServerRead
+from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from tests.engine.faults.harness import SERVER
 from tests.engine.rig import Rig, rig
 

@@ -14,15 +14,15 @@ import msgspec
 from omni_tui.engine.clients import EventBuffer
 from omni_tui.memory import list_sessions
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.protocol import AnyEvent, JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.call_stats import ReadStats, StatsRead
 from omni_tui.protocol.models import SetBudget, Spending
-from omni_tui.protocol.server_management import EnableServer
 from omni_tui.protocol.server_requests import AnswerServerRequest, ServerRequestClosed, ServerRequestOpened
+from omni_tui.protocol.server_settings import EnableServer
 from tests.engine.rig import Rig, rig, turns, use_model
+from tests.scripted_model import Item, ScriptedModel, reply
 
 ASKS = str(Path(__file__).parent / "faults" / "asks.py")
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.plan import PlanProposed
 from omni_tui.protocol.values import CallOrigin
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 READ = ToolCall("r", "demo__add", '{"a": 1, "b": 2}')
 SECOND = ToolCall("s", "demo__add", '{"a": 3, "b": 4}')

@@ -19,7 +19,6 @@ from omni_tui.models import ModelSuggestion
 from omni_tui.models.base import ErrorKind, Message, Model, ModelError, ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import Budget, BudgetLimits, UsageTotal
 from omni_tui.models.model_chain import ModelBreakers, ModelChain
-from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
@@ -35,6 +34,7 @@ from omni_tui.protocol.models import (
 )
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, call
 from tests.engine.rig import rig
+from tests.scripted_model import Item, ScriptedModel, reply
 
 REFUSED = ModelError("auth", "the key was refused", todo="set another", status=401)
 BUSY = ModelError("transient", "overloaded", status=529)
@@ -285,7 +285,7 @@ async def test_switching_the_model_in_mid_session_uses_its_own_settings(tmp_path
         two = session.model()
         assert isinstance(two, ModelChain)
         assert isinstance(two.first, ToolModeModel)
-        assert (two.context_window(), two.first.way) == (1234, "text")
+        assert (two.context_window(), two.first.mode) == (1234, "text")
         three = running.engine.context.models.make("hosted_vllm/three")
         assert isinstance(three, ToolModeModel)
         wanted = three.forecast(ModelRequest((Message(role="user", text="x" * 4_000),)))

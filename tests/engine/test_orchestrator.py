@@ -12,12 +12,12 @@ from omni_tui.agents.meter import TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from tests.engine.orchestra import PLANNER, REPORTER, WORKER, Box, Players, plan, put, stage, task
+from tests.scripted_model import reply
 
 SIX = plan(
     [task("a", "one"), task("b", "two"), task("c", "three")],

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from omni_tui.memory import call_table
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from tests.engine.orchestra import Box, Players, Stage, plan, put, refuse, stage, task
+from tests.lengths import some
+from tests.scripted_model import reply
 
 ALLOW = '[policy]\nplan = "allow"\n[agent]\nparallel = 2\n'
 ASK = "[agent]\nparallel = 2\n"
@@ -117,7 +118,7 @@ async def test_the_whole_without_a_crash(tmp_path: Path, config: str) -> None:
     assert_the_end_is_the_same(ended, events, box)
 
 
-@pytest.mark.parametrize("commits", range(COMMITS))
+@pytest.mark.parametrize("commits", some(range(COMMITS), 12))
 async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> None:
     """Whatever was the last thing on disk: what was sent is not sent again, and the end is the same."""
     box = Box()
@@ -135,7 +136,7 @@ async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> 
     assert_the_end_is_the_same(ended, events, box)
 
 
-@pytest.mark.parametrize("commits", range(1, 29, 2))
+@pytest.mark.parametrize("commits", some(range(1, 29, 2), 5))
 async def test_going_on_after_leaving(tmp_path: Path, commits: int) -> None:
     """The same when the app is left in the middle, which parks the turn."""
     box = Box()

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import SetSystem
 from omni_tui.security.text import count_hidden
 from tests.engine.rig import rig
 from tests.engine.test_branching import branched, say
+from tests.scripted_model import ScriptedModel, reply
 
 WRITTEN = [
     "all:\n\tcc x.c",

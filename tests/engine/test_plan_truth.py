@@ -13,13 +13,13 @@ from omni_tui.agents import autonomous, orchestrator
 from omni_tui.agents.meter import TurnMeter
 from omni_tui.models.base import ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import BudgetExceeded
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from omni_tui.protocol.models import SetBudget
 from tests.engine.orchestra import PLANNER, REPORTER, Box, Players, Stage, Turn, plan, put, stage, task
 from tests.engine.rig import rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 ALLOW = '[policy]\nplan = "allow"\n'
 SHORT = "[agent]\nmax_minutes = 0.001\n"

@@ -9,11 +9,11 @@ import pytest
 
 from omni_tui.memory import JournalBroken, call_table
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import rig
 from tests.engine.test_gate import execute, granted, written
+from tests.scripted_model import ScriptedModel, reply
 
 
 async def test_cancelled_while_the_grant_is_used_up_the_call_ends_as_cancelled(tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.servers.base import CallError
 from tests.engine.rig import Rig, rig
 from tests.engine.test_execution import AWAY, CUT, RAN, go, instead, rows, text, told
+from tests.scripted_model import ScriptedModel, reply
 
 CALL = ToolCall("p", "fast__write_note", '{"name":"a","text":"x"}')
 ROUTE = '\n[tools.routes]\n"write_*" = ["fast", "slow", "last"]\n"echo" = ["slow", "fast"]\n'

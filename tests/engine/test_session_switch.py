@@ -12,15 +12,15 @@ import pytest
 
 from omni_tui.engine.core import StartFailed
 from omni_tui.engine.live_session import LiveSession
-from omni_tui.face.event_pump import EventPump, FacePort
-from omni_tui.face.port import CommandError
+from omni_tui.face.event_pump import EventPump
+from omni_tui.face.port import CommandError, LinkPort
 from omni_tui.memory import Journal, JournalBroken, new_session_id, session_path
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 E = TypeVar("E")
 WRITE = ToolCall("w", "demo__write_note", '{"name": "a", "text": "x"}')
@@ -33,7 +33,7 @@ class Face:
         self.shown: list[AnyEvent] = []
         self.failures: list[e.CommandFailed] = []
         self._news = asyncio.Condition()
-        self.port = FacePort(running.link, self)
+        self.port = LinkPort(running.link, self)
         self.pump = EventPump(self)
 
     def deliver(self, event: AnyEvent) -> None:

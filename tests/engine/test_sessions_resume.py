@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from tests.engine.rig import Rig, rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 WRITE = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
 

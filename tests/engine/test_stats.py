@@ -7,12 +7,12 @@ from pathlib import Path
 
 from omni_tui.engine.background import MeteredPool
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from tests.engine.rig import rig
 from tests.engine.test_execution import ECHO, go, instead, text
+from tests.scripted_model import ScriptedModel, reply
 
 
 async def test_calls_are_counted_and_the_cache_is_emptied_on_request(tmp_path: Path) -> None:

@@ -108,9 +108,9 @@ async def test_whoever_decided_the_last_call_can_decide_the_next() -> None:
         pane = await arrive(face, pilot)
         await pilot.press("A")
         await decided(face, pilot)
-        await until(pilot, lambda: pane.queue.calls == [])
+        await until(pilot, lambda: pane.queue.keys == [])
         face.link.emit(scenario.approval("c3"))
-        await until(pilot, lambda: pane.queue.calls == ["c3"])
+        await until(pilot, lambda: pane.queue.keys == ["c3"])
         assert "F5 to decide" not in words(face)
         await pilot.press("1")
         await until(pilot, lambda: "A approve" in words(face))
@@ -164,7 +164,7 @@ async def test_a_key_file_is_one_dim_line_that_leaves_the_help_where_it_is() -> 
         await face.settle(pilot)
         assert face.app.main.query_one(ChatPane).has_class("-empty")
         seen = words(face)
-        assert "Nothing has been said yet." in seen
+        assert "No messages yet." in seen
         assert "omni-tui doctor says how to keep it elsewhere." in seen
 
 

@@ -15,15 +15,15 @@ import pytest
 from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ToolCall
 from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent, JsonText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.server_requests import AnswerServerRequest, ServerRequestOpened
 from omni_tui.servers import Dispatch, DispatchRefused
 from omni_tui.servers import task_poller as following
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 from tests.wire.conftest import WebServer, free_port, listening
 
 SERVER = Path(__file__).with_name("task_server.py")

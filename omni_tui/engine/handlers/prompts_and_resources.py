@@ -17,15 +17,15 @@ from omni_tui.engine.context import EngineContext
 from omni_tui.engine.core import Engine
 from omni_tui.engine.files import write_new_file
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.models.attachments import QuotedResource
+from omni_tui.models.attachments import MOST, QuotedResource, image_from
 from omni_tui.models.base import Image
-from omni_tui.models.images import MOST, image_from
 from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import prompts_and_resources as o
 from omni_tui.protocol.events import CommandDone, FileSaved, TextPage
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import count_hidden, safe, safe_line
 from omni_tui.servers import PromptMessages, PromptResourceError, ResourceContent
+from omni_tui.servers.uri_template import BadTemplate, expand
 
 if TYPE_CHECKING:
     from omni_tui.servers.prompt_resource_client import PromptResourceClient
@@ -287,9 +287,10 @@ def _strings(text: str) -> dict[str, str]:
 
 
 def _expand(template: str, variables: dict[str, str]) -> str:
-    from omni_tui.servers.prompt_resource_client import expand_template
-
-    return expand_template(template, variables)
+    try:
+        return expand(template, variables)
+    except BadTemplate as error:
+        raise PromptResourceError(f"the template cannot be used: {error}") from None
 
 
 def _shown(part: ResourceContent) -> SafeText:

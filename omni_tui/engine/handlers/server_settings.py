@@ -19,10 +19,9 @@ from omni_tui.config.server_display import server_secrets
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent, UserError
-from omni_tui.protocol import server_management as m
+from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.events import CommandDone
-from omni_tui.protocol.server_settings import KEPT, ServerSettings
-from omni_tui.protocol.wire import ServerChecked, ServerRead
+from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from omni_tui.security.text import safe, safe_line
 
 logger = logging.getLogger(__name__)

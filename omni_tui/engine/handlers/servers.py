@@ -19,8 +19,8 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
-from omni_tui.protocol.consent import LaunchRead
 from omni_tui.protocol.events import CommandDone, ServerLogRead
+from omni_tui.protocol.server_settings import LaunchRead
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.security.text import exact_json, safe
 

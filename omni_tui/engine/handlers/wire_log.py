@@ -13,9 +13,9 @@ from typing import Any
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.memory.private_files import open_private, private_dir
 from omni_tui.protocol import AnyEvent, UserError
-from omni_tui.protocol import server_management as m
+from omni_tui.protocol import wire_log as m
 from omni_tui.protocol.events import CommandDone, FileSaved
-from omni_tui.protocol.wire import WireRead, WireText
+from omni_tui.protocol.wire_log import WireRead, WireText
 from omni_tui.security.text import safe
 from omni_tui.servers.wire_log import LoggedFrame, WireLog, body, frame_text, wire_frame
 
