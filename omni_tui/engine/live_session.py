@@ -24,7 +24,7 @@ from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.engine.turn_runner import TurnRunner
 from omni_tui.memory import CallRow, Journal, SavedTask, call_table, task_table
-from omni_tui.models.base import Model
+from omni_tui.models.base import Model, ToolSpec
 from omni_tui.models.budget import GO_ON
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import SystemChanged
@@ -116,10 +116,10 @@ class LiveSession:
             executor,
             context.registry.get,
             feed.live,
-            listed=lambda server: server in context.catalogue.servers(),
+            listed=self._is_listed,
             inputs=self._task_inputs,
         )
-        self.desk = CallService(
+        self.calls = CallService(
             journal=journal,
             gate=self.gate,
             sending=CallDispatcher(
@@ -141,9 +141,9 @@ class LiveSession:
             subject=self.subject,
             turns=self.turns,
         )
-        self.asks = PendingServerRequests(
+        self.server_requests = PendingServerRequests(
             journal,
-            Sampler(lambda: config.sampling, lambda: self.settings.model, context.models.make, self.budget),
+            Sampler(config.sampling, self._model_name, context.models.make, self.budget),
             digest=digest,
             place=self._place,
             clock=time.monotonic,
@@ -156,18 +156,18 @@ class LiveSession:
             commit=self._commit,
             catalogue=context.catalogue,
             digest=digest,
-            waits=lambda: bool(self.gate.pending()),
+            waits=self._call_waits,
             connecting=self.startup_wait.waits,
             headless=not attended,
         )
         self.runner = TurnRunner(
             journal=journal,
-            desk=self.desk,
+            desk=self.calls,
             conversation=conversation,
             model=self.model,
-            settings=lambda: (self.settings.mode, self.settings.model),
+            settings=self._mode_and_model,
             turns=self.turns,
-            tool_specs=lambda: context.catalogue.specs(context.routes.offered),
+            tool_specs=self._tool_specs,
             policy=self.policy,
             live=feed.live,
             plans=self.plans,
@@ -195,11 +195,11 @@ class LiveSession:
                 todo=safe(f"{GO_ON} to go on with it"),
             )
             await self.journal.commit(ended)
-        await self.asks.settle(events)
+        await self.server_requests.settle(events)
         stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
         left = [row for row in waiting if row.call not in running]
-        await self.desk.restore(left, stand_ins)
-        self.desk.take_up([row for row in waiting if row.call in running], running)
+        await self.calls.restore(left, stand_ins)
+        self.calls.take_up([row for row in waiting if row.call in running], running)
 
     def attend(self, attended: bool) -> None:
         """Take note whether a person follows the session; without one, what would ask is withheld."""
@@ -235,7 +235,7 @@ class LiveSession:
     async def close(self) -> None:
         """Park what runs, and close the journal. It is clean if nothing is left open."""
         self.feed.close()
-        await self.asks.close()
+        await self.server_requests.close()
         await self.runner.park()
         await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
 
@@ -304,6 +304,21 @@ class LiveSession:
 
     def _mode(self) -> Mode:
         return self.settings.mode
+
+    def _model_name(self) -> str:
+        return self.settings.model
+
+    def _mode_and_model(self) -> tuple[Mode, str]:
+        return self.settings.mode, self.settings.model
+
+    def _call_waits(self) -> bool:
+        return bool(self.gate.pending())
+
+    def _is_listed(self, server: str) -> bool:
+        return server in self._context.catalogue.servers()
+
+    def _tool_specs(self) -> tuple[ToolSpec, ...]:
+        return self._context.catalogue.specs(self._context.routes.offered)
 
     def _task_inputs(self, dispatch: Dispatch) -> AnswerInputs:
         """Return what answers the input requests of a call that runs as a task."""
@@ -446,7 +461,7 @@ class OpenSessions(dict[str, LiveSession]):
         session = self._session_of(request)
         if session is None:
             return ServerRequestAnswer("cancel", reason="nobody is there to answer")
-        return await session.asks.ask(request)
+        return await session.server_requests.ask(request)
 
     def _session_of(self, request: ServerRequest) -> LiveSession | None:
         """Return the session in which a server request is answered, None if nobody is there.

@@ -307,6 +307,19 @@ async def test_a_run_without_a_person_asks_nobody_beside_one_with(tmp_path: Path
         await b.close()
 
 
+async def test_a_client_without_a_person_decides_nothing_in_a_session_it_shares(tmp_path: Path) -> None:
+    async with rig(tmp_path, model=ScriptedModel([reply("", write("a"))], [reply("done")])) as a:
+        await a.connected()
+        b = await another(a, resume=a.client.session, headless=True)
+        await say(b)
+        waiting = await a.until(e.ApprovalRequested)
+        assert isinstance(await decide(b, waiting), e.CommandFailed)
+        assert notes(tmp_path) == []
+        await decide(a, waiting)
+        assert (await b.until(e.TurnEnded)).status == "done"
+        await b.close()
+
+
 async def test_a_session_is_attended_while_one_of_its_followers_is_a_person(tmp_path: Path) -> None:
     async with rig(tmp_path, headless=True) as a:
         assert attended(a) == (False, False, False)

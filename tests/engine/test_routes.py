@@ -169,8 +169,8 @@ async def test_arguments_that_do_not_fit_the_stand_in_go_nowhere(tmp_path: Path)
 async def test_a_server_outside_the_route_is_never_asked(tmp_path: Path) -> None:
     model = ScriptedModel([reply("", ToolCall("p", "fast__add", '{"a":1,"b":2}'))], [reply("done")])
     async with routed(tmp_path, model) as running:
-        running.session.desk._sending.backoff = replace(
-            running.session.desk._sending.backoff, delays=(0.0,)
+        running.session.calls._sending.backoff = replace(
+            running.session.calls._sending.backoff, delays=(0.0,)
         )
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("x"), "slow")
@@ -183,7 +183,7 @@ async def test_a_stand_in_for_a_call_of_a_plans_agent_is_asked_about(tmp_path: P
     async with routed(tmp_path, ScriptedModel(), "orchestrator") as running:
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("written"), "slow")
-        desk = running.session.desk
+        desk = running.session.calls
         call = asyncio.ensure_future(desk.by_agent(CallOrigin("t-1", "root/t1", 1, CALL.id), CALL))
         asked = await running.until(e.ApprovalRequested)
         assert asked.server == "slow"

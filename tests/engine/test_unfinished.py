@@ -107,7 +107,7 @@ async def test_a_servers_sampling_counts_what_broke_off() -> None:
         [ModelError("auth", "refused")],
     )
     sampler = Sampler(
-        SamplingSection, lambda: "x", lambda name, **_: model, retry=RetryPolicy(sleep=no_sleep)
+        SamplingSection(), lambda: "x", lambda name, **_: model, retry=RetryPolicy(sleep=no_sleep)
     )
     body = {"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 100}
     sampled = await sampler.sample(body)

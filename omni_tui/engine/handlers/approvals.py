@@ -40,14 +40,20 @@ class ApprovalHandlers(Handlers):
             OpenServerRequestPage: self._open_page,
         }
 
+    def _check_person(self) -> None:
+        """Raise `UserError` for a client without a person, which may follow a session that has one."""
+        if self._client.headless:
+            raise UserError("this client has no person to decide; decide in the app")
+
     # --- calls ----------------------------------------------------------------------------------
 
     async def _decide_call(self, command: DecideCall) -> AnyEvent:
         session = self._session
         if command.verdict == "defer":
             return CommandDone()
+        self._check_person()
         row = session.gate.row(command.call)
-        orphan = row is not None and session.desk.restored(command.call)
+        orphan = row is not None and session.calls.restored(command.call)
         await session.gate.decide(
             command.call,
             command.digest,
@@ -68,7 +74,7 @@ class ApprovalHandlers(Handlers):
         tool = find_tool(self._context, row.server, row.tool)
         try:
             value = parse_arguments(command.arguments_json)
-            await session.desk.proposals.check(tool, value, len(command.arguments_json))
+            await session.calls.proposals.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise UserError(str(error)) from None
         await session.gate.edit(command.call, command.digest, canonical(value))
@@ -77,6 +83,7 @@ class ApprovalHandlers(Handlers):
     # --- plans ----------------------------------------------------------------------------------
 
     async def _decide_plan(self, command: DecidePlan) -> AnyEvent:
+        self._check_person()
         session = self._session
         await session.plans.decide(
             command.plan,
@@ -97,31 +104,36 @@ class ApprovalHandlers(Handlers):
     # --- server requests ------------------------------------------------------------------------
 
     async def _answer_request(self, command: AnswerServerRequest) -> AnyEvent:
-        asks = self._session.asks
-        one = asks.waiting(command.ask, command.digest)
+        self._check_person()
+        requests = self._session.server_requests
+        one = requests.waiting(command.ask, command.digest)
         if command.action != "accept":
-            await asks.turn_down(command.ask, command.digest, ServerRequestAnswer(command.action))
+            await requests.turn_down(command.ask, command.digest, ServerRequestAnswer(command.action))
         elif one.ask.kind == "sampling":
-            await asks.go_on(command.ask, command.digest)
+            await requests.go_on(command.ask, command.digest)
         elif one.ask.kind == "url":
             opened = await self._agree(one, command)
             return CommandDone(text=safe(opened))
         else:
             content = await self._content(one, command.content_json)
-            await asks.accept(command.ask, command.digest, ServerRequestAnswer("accept", content=content))
+            await requests.accept(
+                command.ask, command.digest, ServerRequestAnswer("accept", content=content)
+            )
         return CommandDone()
 
     async def _agree(self, one: PendingServerRequest, command: AnswerServerRequest) -> str:
-        """Agree to a page, which is opened where that is possible; else the person does it."""
+        """Accept to visit a page and open it in the browser; say so where that is not possible."""
         if one.judgement.refused:
             raise UserError(one.judgement.refused)
         url = str(one.ask.body.get("url", ""))
-        await self._session.asks.accept(command.ask, command.digest, ServerRequestAnswer("accept"))
+        await self._session.server_requests.accept(
+            command.ask, command.digest, ServerRequestAnswer("accept")
+        )
         problem = await asyncio.to_thread(open_page, url)
         return problem or "opened in your browser"
 
     async def _content(self, one: PendingServerRequest, text: str) -> dict[str, Any]:
-        """Return the values of a form, if they fit it and hold no secret of ours. Raises `UserError`."""
+        """Return the values of a form if they fit it and contain no secret. Raises `UserError`."""
         if one.judgement.refused:
             raise UserError(one.judgement.refused)
         if len(text) > MAX_ANSWER:
@@ -145,23 +157,23 @@ class ApprovalHandlers(Handlers):
         return dict(value)
 
     async def _edit_request(self, command: EditServerRequest) -> AnyEvent:
-        self._session.asks.waiting(command.ask, command.digest)
+        self._session.server_requests.waiting(command.ask, command.digest)
         try:
             body = json.loads(command.content_json)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"it is no JSON: {error}") from None
+            raise UserError(f"this is not JSON: {error}") from None
         if not isinstance(body, dict):
             raise UserError("it must be a JSON object")
-        await self._session.asks.edit(command.ask, command.digest, body)
+        await self._session.server_requests.edit(command.ask, command.digest, body)
         return CommandDone()
 
     async def _open_page(self, command: OpenServerRequestPage) -> AnyEvent:
-        one = self._session.asks.waiting(command.ask, command.digest)
+        one = self._session.server_requests.waiting(command.ask, command.digest)
         if one.ask.kind != "url" or one.judgement.refused:
-            raise UserError(one.judgement.refused or "it asks for no page to be visited")
+            raise UserError(one.judgement.refused or "it does not ask to visit a page")
         if problem := await asyncio.to_thread(open_page, str(one.ask.body.get("url", ""))):
             raise UserError(problem)
-        return CommandDone(text=safe("opened in your browser; the question waits still"))
+        return CommandDone(text=safe("opened in your browser; the request still waits"))
 
 
 def _strings(value: dict[str, Any]) -> Iterator[tuple[str, str]]:

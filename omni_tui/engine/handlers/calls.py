@@ -40,7 +40,7 @@ class CallHandlers(Handlers):
         }
 
     async def _cancel(self, command: c.CancelCall) -> AnyEvent:
-        cancelled = await self._session.desk.cancel(command.call, reason="cancelled by you")
+        cancelled = await self._session.calls.cancel(command.call, reason="cancelled by you")
         if not cancelled:
             raise UserError("this call has already ended")
         return CommandDone()

@@ -77,16 +77,16 @@ class ToolHandlers(Handlers):
 
     async def _call(self, command: c.CallTool) -> AnyEvent:
         tool = find_tool(self._context, command.server, command.tool)
-        desk = self._session.desk
+        calls = self._session.calls
         try:
             value = parse_arguments(command.arguments_json)
-            unchecked = await desk.proposals.check(tool, value, len(command.arguments_json))
+            unchecked = await calls.proposals.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise UserError(str(error)) from None
-        hand = desk.proposals.by_hand(tool, value, confirmed=command.confirmed, unchecked=unchecked)
-        if why := desk.question(hand):
+        hand = calls.proposals.by_hand(tool, value, confirmed=command.confirmed, unchecked=unchecked)
+        if why := calls.question(hand):
             return ConfirmNeeded(server=tool.server, tool=tool.name, risk=tool.risk, why=why)
-        return CommandDone(id=desk.start_by_hand(hand))
+        return CommandDone(id=calls.start_by_hand(hand))
 
     async def _clear_cache(self, command: ClearCache) -> AnyEvent:
         if command.server:
