@@ -34,7 +34,7 @@ from omni_tui.memory import (
     session_path,
 )
 from omni_tui.models.budget import BudgetLimits
-from omni_tui.protocol import LaunchOptions, Mode
+from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe
@@ -185,7 +185,9 @@ class Engine:
             await self._release(client.session)
 
     def session(self, client: Client) -> LiveSession:
-        """Return the session that a client follows."""
+        """Return the session that a client follows. Raises `UserError` once the client has left."""
+        if client.session not in self.sessions:
+            raise UserError("this client has left")
         return self.sessions[client.session]
 
     async def switch(self, client: Client, session: str = "") -> None:

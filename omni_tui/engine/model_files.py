@@ -1,7 +1,6 @@
-"""Two small files about models: what each was found to need, and what was used day by day.
+"""Two small files about models: what each was found to need, and the usage of each day.
 
-Nothing in them tells what was said: numbers by date, and digests of names. Losing them costs a failed
-request, or the day's sum.
+They contain numbers by date and digests of names, and nothing of any conversation.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from omni_tui.protocol.events import Usage
 _log = logging.getLogger(__name__)
 
 TEXT_FOR_S = 30 * 86_400.0
-"""Seconds after which a model is offered tools in its provider's way again: providers learn."""
+"""Seconds after which native tool calling is tried again: providers learn."""
 MOST = 500
 DAYS = 400
 
