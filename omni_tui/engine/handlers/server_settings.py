@@ -20,6 +20,7 @@ from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_settings as m
+from omni_tui.protocol.commands import AddServer
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from omni_tui.security.text import safe, safe_line
@@ -45,6 +46,7 @@ class ServerSettingsHandlers(Handlers):
         return {
             m.ReadServer: self._read,
             m.CheckServer: self._check,
+            AddServer: self._add,
             m.EditServer: self._edit,
             m.EnableServer: self._enable,
             m.DisableServer: self._disable,
@@ -123,6 +125,17 @@ class ServerSettingsHandlers(Handlers):
         return frozenset(hidden)
 
     # --- changing
+
+    async def _add(self, command: AddServer) -> AnyEvent:
+        settings = ServerSettings(
+            command=command.command,
+            args=command.args,
+            url=command.url,
+            env=command.env,
+            headers=command.headers,
+        )
+        save = command.save and not self._context.options.demo
+        return await self._edit(m.EditServer(name=command.name, settings=settings, new=True, save=save))
 
     async def _edit(self, command: m.EditServer) -> AnyEvent:
         async with self._context.unsaved.lock:

@@ -1,4 +1,4 @@
-"""Commands about servers: connect, allow, add, import, remove, sign in."""
+"""Commands about servers: connect, allow, import, remove, sign in."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from omni_tui.approvals import fingerprint
-from omni_tui.config.config_file import ConfigEditError, add_server, remove_server
+from omni_tui.config.config_file import ConfigEditError, remove_server
 from omni_tui.config.importers import ImportedServers, import_servers
-from omni_tui.config.sections import ServerSection
-from omni_tui.config.server_display import server_secrets
 from omni_tui.config.server_program import program_of, program_warnings
-from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent, UserError
@@ -29,7 +24,7 @@ _NAMED = 5
 
 
 class ServerHandlers(Handlers):
-    """Connects, allows, adds, imports and removes servers; signs in to them."""
+    """Connects, allows, imports and removes servers; signs in to them."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
@@ -39,7 +34,6 @@ class ServerHandlers(Handlers):
             c.ReadLaunch: self._launch,
             c.AllowServer: self._allow,
             c.RefreshServer: self._refresh,
-            c.AddServer: self._add,
             c.RemoveServer: self._remove,
             c.ImportServers: self._import,
             c.ReadServerLog: self._log,
@@ -75,52 +69,6 @@ class ServerHandlers(Handlers):
     async def _refresh(self, command: c.RefreshServer) -> AnyEvent:
         await self._context.connection(command.server).refresh()
         return CommandDone()
-
-    async def _add(self, command: c.AddServer) -> AnyEvent:
-        spec = self._spec(command)
-        if command.save:
-            try:
-                await asyncio.to_thread(
-                    add_server,
-                    self._context.loaded.paths.config_file,
-                    command.name,
-                    command=command.command,
-                    args=command.args,
-                    url=command.url,
-                    env=command.env,
-                    headers=command.headers,
-                )
-            except ConfigEditError as error:
-                raise UserError(str(error)) from None
-        for secret in server_secrets(spec):
-            self._context.redactor.add(secret)
-        self._context.registry.add(spec)
-        self._engine.sessions.server_allowed(spec.name)
-        await self._context.registry.reconnect(spec.name)
-        where = "to your config file" if command.save else "for this session"
-        return CommandDone(text=safe(f"{spec.name} was added {where}"))
-
-    def _spec(self, command: c.AddServer) -> ServerSpec:
-        if problem := name_problem(command.name):
-            raise UserError(problem)
-        if command.name in self._context.registry.names():
-            raise UserError(f"there is a server named {command.name} already")
-        given: dict[str, Any] = {"command": command.command, "url": command.url}
-        given |= {"args": list(command.args)} if command.args else {}
-        given |= {"env": dict(command.env)} if command.env else {}
-        given |= {"headers": dict(command.headers)} if command.headers else {}
-        try:
-            section = ServerSection(**given)
-        except ValidationError as error:
-            raise UserError(_first_problem(error)) from None
-        return server_spec(
-            command.name,
-            section,
-            "user" if command.save else "session",
-            self._context.environ,
-            folder=Path.cwd(),
-            config=self._context.loaded.config,
-        )
 
     async def _remove(self, command: c.RemoveServer) -> AnyEvent:
         name = self._context.connection(command.server).spec.name
@@ -200,12 +148,6 @@ class ServerHandlers(Handlers):
     async def _sign_out(self, command: SignOut) -> AnyEvent:
         self._context.connection(command.server)
         return CommandDone(text=safe(await self._context.registry.sign_out(command.server)))
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(step) for step in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 _LONGEST = 100_000
