@@ -1,4 +1,4 @@
-"""The last stretch of an approved call: its turn, the cache, room, a grant, and the executor."""
+"""Sends an approved call: waits for its turn, looks in the cache, gets a grant, and executes it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,32 @@ class CallWithdrawn(Exception):
     """A call was cancelled while it waited for its turn: nothing was sent."""
 
 
+class _CallNews:
+    """Shows the progress of a call while it runs."""
+
+    def __init__(self, call: str, live: Callable[[Event], None]) -> None:
+        self._call = call
+        self._live = live
+
+    def progress(self, progress: float, total: float | None, message: str) -> None:
+        """Show the progress that the server reports."""
+        shown = safe(message, limit=200, lines=False)
+        self._live(
+            CallProgress(call=self._call, progress=progress, total=total, message=shown, ts=time.time())
+        )
+
+    def retry(self, attempt: int, of: int, delay: float, why: str) -> None:
+        """Show that a further attempt follows after `delay` seconds."""
+        reason = safe(why, limit=400, lines=False)
+        self._live(
+            AttemptScheduled(
+                call=self._call, attempt=attempt, of=of, delay_s=delay, reason=reason, ts=time.time()
+            )
+        )
+
+
 class CallDispatcher:
-    """Sends the approved calls of one session, in order and within bounds."""
+    """Sends the approved calls of one session, in order and within the limits."""
 
     def __init__(
         self,
@@ -66,12 +90,12 @@ class CallDispatcher:
         self.backoff = RetryBackoff()
 
     def place(self, origin: CallOrigin, server: str, tool: str) -> OrderPlace:
-        """Take a call's place among those of its answer to its server. It must be left in the end."""
+        """Take a place in the order of an answer's calls to one server. It must be left in the end."""
         key = (origin.turn, origin.step, origin.agent, server)
         return self._order.take(key, writes=self._cache.writes(server, tool))
 
     async def send(self, item: PendingCall, place: OrderPlace | None) -> CallOutcome:
-        """Carry out an approved call when it is its turn. Raises what `Gate.grant` and the executor raise.
+        """Execute an approved call when it is its turn. Raises what `Gate.grant` and the executor raise.
 
         Raises `CallWithdrawn` if it is cancelled before that.
         """
@@ -86,24 +110,25 @@ class CallDispatcher:
             async with self._limits.of(row.server, row.tool):
                 if not await asyncio.shield(self._gate.still_allowed(row.call)):
                     return _HELD
+                terms, news = self._rules.of(row.server, row.tool), _CallNews(row.call, self._live)
+                elsewhere = row.origin == "agent" and self._routes.after(row.server, row.tool) is not None
+                unsent, cut = retry_limits(
+                    terms.retries,
+                    self._tool(row.server, row.tool),
+                    row.origin,
+                    allowed=self._allowed(row.server),
+                    elsewhere=elsewhere,
+                )
                 return await self._executor.execute(
                     self._gate.grant(row.call),
-                    timeout=self._rules.timeout(row.server, row.tool) or self._timeout(row.server),
-                    on_progress=self._progress(row.call),
-                    retries=self._retries(row),
+                    timeout=terms.timeout or self._timeout(row.server),
+                    on_progress=news.progress,
+                    retries=CallRetries(unsent, cut, news.retry, self.backoff),
                 )
         except asyncio.CancelledError:
             if item.cancelled:
                 raise CallWithdrawn from None
             raise
-
-    def _retries(self, row: CallRow) -> CallRetries:
-        tool = self._tool(row.server, row.tool)
-        elsewhere = row.origin == "agent" and self._routes.after(row.server, row.tool) is not None
-        unsent, cut = retry_limits(
-            self._rules, tool, row.origin, allowed=self._allowed(row.server), elsewhere=elsewhere
-        )
-        return CallRetries(unsent, cut, self._ahead(row.call), self.backoff)
 
     async def _from_cache(self, row: CallRow) -> CallOutcome | None:
         found = self._cache.find(row)
@@ -123,28 +148,3 @@ class CallDispatcher:
         self._cache.hits += 1
         note = f"\n[Omni TUI: from the cache; such results are kept for {self._cache.ttl:g} s.]"
         return CallOutcome("succeeded", kept.text, note=note)
-
-    def _progress(self, call: str) -> Callable[[float, float | None, str], None]:
-        def report(progress: float, total: float | None, message: str) -> None:
-            self._live(
-                CallProgress(
-                    call=call,
-                    progress=progress,
-                    total=total,
-                    message=safe(message, limit=200, lines=False),
-                    ts=time.time(),
-                )
-            )
-
-        return report
-
-    def _ahead(self, call: str) -> Callable[[int, int, float, str], None]:
-        def tell(attempt: int, of: int, delay: float, why: str) -> None:
-            reason = safe(why, limit=400, lines=False)
-            self._live(
-                AttemptScheduled(
-                    call=call, attempt=attempt, of=of, delay_s=delay, reason=reason, ts=time.time()
-                )
-            )
-
-        return tell

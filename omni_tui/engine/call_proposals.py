@@ -97,7 +97,7 @@ class CallProposalFactory:
         try:
             unchecked = await self.check(tool, parse_arguments(arguments), len(arguments))
         except BadArguments as error:
-            words = f"{tool.server} was not asked instead: for its tool of that name, {error}"
+            words = f"{tool.server} was not tried instead: for its tool of that name, {error}"
             raise BadArguments(words) from None
         proposal = CallProposal(
             call=new_call_id(),
@@ -107,7 +107,7 @@ class CallProposalFactory:
             origin="agent",
             made_by=origin,
             unchecked=unchecked,
-            fallback=f"it stands in for {first[0]} › {first[1]}, which did not run: {reason}",
+            fallback=f"it replaces {first[0]} › {first[1]}, which did not run: {reason}",
         )
         return ProposedCall(proposal, subject)
 

@@ -105,7 +105,7 @@ class FileOpener:
 def no_display_reason(environ: Mapping[str, str]) -> str:
     """Return why no window can be opened for the person here, "" if one can.
 
-    Over ssh only a forwarded display is the person's own: a local one (`:0`) is somebody else's desk.
+    Over ssh only a forwarded display is the person's own: a local one (`:0`) is somebody else's calls.
     """
     remote = bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"))
     if platform.system() == "Darwin":

@@ -122,7 +122,7 @@ class LiveSession:
         self.calls = CallService(
             journal=journal,
             gate=self.gate,
-            sending=CallDispatcher(
+            dispatcher=CallDispatcher(
                 gate=self.gate,
                 executor=executor,
                 rules=context.rules,
@@ -162,7 +162,7 @@ class LiveSession:
         )
         self.runner = TurnRunner(
             journal=journal,
-            desk=self.calls,
+            calls=self.calls,
             conversation=conversation,
             model=self.model,
             settings=self._mode_and_model,
@@ -172,7 +172,7 @@ class LiveSession:
             live=feed.live,
             plans=self.plans,
             plan_policy=self.plan_policy,
-            gathering=self.startup_wait,
+            startup_wait=self.startup_wait,
             pool=context.pool,
         )
 
@@ -192,7 +192,7 @@ class LiveSession:
                 turn=unfinished,
                 status="parked",
                 reason=safe("the app ended while this ran"),
-                todo=safe(f"{GO_ON} to go on with it"),
+                todo=safe(f"{GO_ON} to continue it"),
             )
             await self.journal.commit(ended)
         await self.server_requests.settle(events)
@@ -333,7 +333,7 @@ class LiveSession:
         if tool is None:
             return None
         try:
-            connection = self._context.registry.get(server)
+            self._context.registry.get(server)
         except KeyError:
             return None
         seen = tool.first_seen
@@ -346,7 +346,6 @@ class LiveSession:
             trust = "how it is started, or what it says about its use, has changed"
         else:
             trust = words[tool.trust]
-        spec = connection.spec
         return Subject(
             server=server,
             tool=name,
@@ -357,8 +356,8 @@ class LiveSession:
             risk=tool.risk,
             title=tool.definition.title,
             description=tool.definition.description,
-            target=display_target(spec),
-            transport=spec.transport,
+            target=tool.target,
+            transport=tool.transport,
             trust_words=trust,
         )
 

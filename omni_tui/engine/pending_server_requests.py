@@ -1,7 +1,7 @@
-"""The questions of servers that wait for the person: opened, edited, answered, withdrawn.
+"""Server requests that wait for the person: opened, edited, answered, withdrawn.
 
-What is answered is on disk before it goes to the server. A question lives as long as the server waits,
-so a restart closes what was open.
+An answer is on disk before the server gets it. A request lasts as long as the server waits, so a
+restart closes the open ones.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ logger = logging.getLogger(__name__)
 PER_SERVER = 5
 """Questions of one server that may wait at once."""
 PER_MINUTE = 30
+_LABELS: dict[ServerRequestKind, str] = {
+    "form": "asks you for input",
+    "url": "asks you to visit a page",
+    "sampling": "asks for an answer of the model",
+}
+_ANSWER = 2_000
+_MESSAGE = 8_000
 _OUTCOMES: dict[str, ServerRequestOutcome] = {
     "accept": "accepted",
     "decline": "declined",
@@ -68,7 +75,7 @@ class PendingServerRequest(Pending[ServerRequestAnswer]):
 
 
 class PendingServerRequests:
-    """The open questions of one session."""
+    """The open server requests of one session."""
 
     def __init__(
         self,
@@ -91,7 +98,7 @@ class PendingServerRequests:
     # --- from the servers -----------------------------------------------------------------------
 
     async def ask(self, ask: ServerRequest) -> ServerRequestAnswer:
-        """Put a question before the person and return the answer. Cancelling withdraws it."""
+        """Show a server request and return the person's answer. Cancelling withdraws it."""
         if refusal := self._too_many(ask.server):
             logger.warning("%s asks too much: %s", ask.server, refusal)
             return ServerRequestAnswer("cancel", reason=refusal)
@@ -104,9 +111,9 @@ class PendingServerRequests:
             logger.exception("a question of %s could not be written down", ask.server)
             return ServerRequestAnswer("cancel", reason="it could not be written to disk")
         except asyncio.CancelledError:
-            over = "nobody waits for the answer any more: what it was asked for has ended"
+            over = "nobody waits for the answer any more: the call it belonged to has ended"
             if one.waits:
-                one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it any more
+                one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it now
                 await asyncio.shield(self._withdraw(one, over))
             raise
         finally:
@@ -135,13 +142,13 @@ class PendingServerRequests:
         return self._open.waiting(ask, digest)
 
     async def turn_down(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Decline a question, or leave it undecided. Raises `UserError`."""
+        """Decline or dismiss a server request. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             await self._end(one, reply, "user")
 
     async def accept(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Accept a form or a page with an answer that was judged already. Raises `UserError`."""
+        """Accept a form or a page with an answer that was checked. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
@@ -149,7 +156,7 @@ class PendingServerRequests:
             await self._end(one, reply, "user")
 
     async def edit(self, ask: str, digest: str, body: dict[str, Any]) -> None:
-        """Put other messages, or another answer, in the place of what is shown. Raises `UserError`."""
+        """Replace the messages or the answer that is shown. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.ask.kind != "sampling" or one.stage == "answering":
@@ -173,7 +180,7 @@ class PendingServerRequests:
             await self._show(one)
 
     async def go_on(self, ask: str, digest: str) -> None:
-        """Accept what is shown of a sampling request: let the model answer, or send its answer."""
+        """Accept the current stage of a sampling request: let the model answer, or send its answer."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
@@ -226,7 +233,7 @@ class PendingServerRequests:
         exact = exact_json(one.body)
         one.digest = self._digest(f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}".encode())
         target, transport = self._place(one.ask.server)
-        await self._journal.commit(server_request_event(one, self._sampler, exact, target, transport))
+        await self._journal.commit(_card(one, self._sampler, exact, target, transport))
 
     async def _end(self, one: PendingServerRequest, reply: ServerRequestAnswer, decider: str) -> None:
         event = ServerRequestClosed(
@@ -234,7 +241,7 @@ class PendingServerRequests:
             outcome=_OUTCOMES[reply.action],
             decider=decider,
             reason=safe(reply.reason, limit=1_000),
-            answer=answer_text(reply),
+            answer=_answer_text(reply),
         )
         await self._journal.commit(event)
         one.settle(reply)
@@ -250,7 +257,7 @@ class PendingServerRequests:
     # --- the session ----------------------------------------------------------------------------
 
     async def settle(self, events: Sequence[AnyEvent]) -> None:
-        """Close what a crash left open, and count what was spent before."""
+        """Close the requests that a crash left open, and count the tokens that were used before."""
         open_ids: dict[str, None] = {}
         for event in events:
             if isinstance(event, ServerRequestOpened):
@@ -266,7 +273,7 @@ class PendingServerRequests:
             await self._journal.commit(*closed)
 
     async def close(self) -> None:
-        """Leave everything undecided; the servers are told so."""
+        """Close all requests undecided, and tell the servers."""
         self._closed = True
         ends: list[Coroutine[Any, Any, None]] = [
             self._end(one, ServerRequestAnswer("cancel", reason="the session was left"), "stop")
@@ -276,19 +283,13 @@ class PendingServerRequests:
         await asyncio.gather(*ends)
 
 
-_LABELS: dict[ServerRequestKind, str] = {
-    "form": "asks you for input",
-    "url": "asks you to visit a page",
-    "sampling": "asks for an answer of the model",
-}
-_ANSWER = 2_000
-_MESSAGE = 8_000
+# --- the card ---------------------------------------------------------------------------------
 
 
-def server_request_event(
+def _card(
     one: PendingServerRequest, sampler: Sampler, exact: JsonText, target: str, transport: str
 ) -> ServerRequestOpened:
-    """Return the event that puts a question before the person."""
+    """Return the event that shows a server request."""
     ask, judgement = one.ask, one.judgement
     sampling = ask.kind == "sampling"
     whole = _content(one)
@@ -371,8 +372,8 @@ def _said(content: Any) -> str:
     )
 
 
-def answer_text(reply: ServerRequestAnswer) -> SafeText:
-    """Return what a server was told, bounded."""
+def _answer_text(reply: ServerRequestAnswer) -> SafeText:
+    """Return the answer that a server got, shortened."""
     if reply.action != "accept":
         return SafeText("")
     if reply.content is not None:

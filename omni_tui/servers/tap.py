@@ -1,9 +1,9 @@
-"""The last gate before the wire: no `tools/call` frame passes without an open dispatch for its bytes.
+"""The tap before the wire: no `tools/call` frame passes without an open dispatch for its bytes.
 
-The gate of the approvals decides; this tap makes sure that nothing else, by mistake of ours or of
-the SDK, puts a call on the wire: it sits between the SDK's session and the transport. It also takes
-each answer to a passed call, and each page of a list, off the wire as it came, so that the SDK neither
-rejects a sloppy one nor spends time on a large one, and notices the end of the stream.
+The gate decides; the tap makes sure that nothing else sends a call, by a mistake of ours or of the SDK.
+It stands between the SDK's session and the transport. It also takes each answer to a call, and each
+page of a list, off the wire as it came, so that the SDK neither rejects a sloppy one nor spends time on
+a large one, and notices the end of the stream.
 """
 
 from __future__ import annotations
@@ -56,15 +56,14 @@ def canonical(arguments: Any) -> bytes:
 
 
 class InFlightCall:
-    """One dispatch while its call runs, and what became of its frame.
+    """One dispatch while its call runs, and what happened to its frame.
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
-    both as they came. The HTTP transport adds `status` (of the response to this very request), `words`
-    (of an error response, or why an answer cannot be read) and `unsent` (no connection could be made, so
-    surely nothing was sent), the sign-in `renewed` (its token was refused, and there is another one), and
-    `forgotten` says that the server refused it because it does not know our session. `rounds`: how
-    often the server has asked for input and the
-    same call was let through again, with the answers.
+    both as they came. `rounds`: how often the server asked for input and the same call was let through
+    again, with the answers. The HTTP transport adds `status` (of the response to this request), `words`
+    (of an error response, or why an answer cannot be read), `unsent` (no connection could be made, so
+    surely nothing was sent) and `forgotten` (the server does not know our session). The sign-in adds
+    `renewed` (the token was refused, and there is a new one).
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -87,18 +86,18 @@ _page: ContextVar[ListPage | None] = ContextVar("page", default=None)
 
 
 def current_call() -> InFlightCall | None:
-    """Return the opening in whose call the running code is, None outside of calls."""
+    """Return the call that the running code is part of, None outside of calls."""
     return _current.get()
 
 
 class Tap:
     """Guards the two streams of one connection to `server`.
 
-    `authority` is asked last, once per frame, whether the dispatch still stands. `on_end` is called
-    when the server's stream ends. `wire` notes what passes, while it is on. `secrets` are taken out of
-    whatever the server says. `on_odd` gets words for an answer that is not used. `version` is the
-    protocol version that the server answered `initialize` with. `direct`: all errors that come are the
-    server's own, none the SDK's.
+    `authority` is asked last, once per frame, whether the dispatch is still open. `on_end` is called
+    when the server's stream ends. `wire` records the frames while it is on. `secrets` are removed from
+    what the server says. `on_odd` gets a description of an answer that is not used. `version` is the
+    protocol version in the server's answer to `initialize`. `direct`: all errors are the server's own,
+    none the SDK's.
     """
 
     def __init__(
@@ -131,13 +130,13 @@ class Tap:
         return 0.0 if self._passed else time.monotonic() - self._heard
 
     def sole_open_call(self) -> str:
-        """Return the call that waits for its answer, "" if there are several or none."""
+        """Return the only call that waits for its answer, "" if there are several or none."""
         calls = {opening.dispatch.call for opening in self._passed.values()}
         return calls.pop() if len(calls) == 1 else ""
 
     @contextlib.contextmanager
     def open(self, dispatch: Dispatch) -> Iterator[InFlightCall]:
-        """Let the frame of `dispatch` through, once, if it is sent inside of this block.
+        """Let the frame of `dispatch` through, once, if it is sent inside this block.
 
         Raises `DispatchRefused` for a dispatch to another server.
         """
@@ -155,7 +154,7 @@ class Tap:
 
     @contextlib.contextmanager
     def listing(self, kind: str) -> Iterator[ListPage]:
-        """Return the page that the answer to the list request sent inside of this block fills."""
+        """Return the page that the answer to the list request in this block fills."""
         page = ListPage(kind)
         token = _page.set(page)
         try:
@@ -166,17 +165,17 @@ class Tap:
                 del self._lists[request]
 
     def again(self, opening: InFlightCall) -> None:
-        """Let the same call through once more: its answer asked for input, which is to be given.
+        """Let the same call through once more: its answer asked for input.
 
-        Raises `DispatchRefused` where there was no such answer.
+        Raises `DispatchRefused` if it did not.
         """
         if opening.answer is None or opening.answer.get("resultType") != "input_required":
-            raise DispatchRefused(f"the call {opening.dispatch.call} was about to go on unasked")
+            raise DispatchRefused(f"the call {opening.dispatch.call} was about to continue unasked")
         opening.rounds += 1
         self._close_frame(opening)
 
     def repeat(self, opening: InFlightCall) -> None:
-        """Let a frame with answers through once more: the server refused it for its token alone.
+        """Let a frame with answers through once more: the server refused only its token.
 
         Raises `DispatchRefused` for any other.
         """
@@ -219,7 +218,7 @@ class Tap:
             self._waiting.popitem(last=False)
 
     def _clean(self, message: JSONRPCMessage) -> None:
-        """Take out of a message, in place, what must not go on: our secrets, and codes of the SDK's."""
+        """Remove our secrets and the SDK's error codes from a message, in place."""
         if self._secrets is not None and not self._is_listing(message):
             _take_out(message, self._secrets)
         if self.direct and isinstance(message, JSONRPCError) and not isinstance(message, MalformedResponse):
@@ -300,7 +299,7 @@ class Tap:
         return item if page is None else _answered(item, message.id, page.take(message.result))
 
     def unsent(self, item: SessionMessage) -> None:
-        """Note that a frame met a closed transport: nothing of it was sent."""
+        """Note that the transport was closed: nothing of the frame was sent."""
         opening = _current.get()
         if (
             opening is not None
@@ -310,9 +309,9 @@ class Tap:
             opening.unsent = True
 
     def heard(self, item: SessionMessage | Exception, size: int) -> SessionMessage | Exception:
-        """Note what came, as it came, then do with it what `receive` does."""
+        """Record a message as it came, then handle it as `receive` does."""
         if self.wire.on:
-            with contextlib.suppress(Exception):  # looking on must not become part of what is looked at
+            with contextlib.suppress(Exception):  # recording must never disturb the connection
                 self.wire.note(item, sent=False, size=size)
         return self.receive(item)
 
@@ -326,7 +325,7 @@ def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) 
 
 
 def _take_out(message: JSONRPCMessage, secrets: ServerRedactor) -> None:
-    """Take secrets out of a message, in place."""
+    """Remove secrets from a message, in place."""
     if isinstance(message, JSONRPCError):
         error = message.error
         error.message, error.data = secrets.hide(error.message), secrets.redact_in(error.data)
@@ -337,7 +336,7 @@ def _take_out(message: JSONRPCMessage, secrets: ServerRedactor) -> None:
 
 
 class GuardedReader:
-    """The server's messages, after the tap has seen them."""
+    """The server's messages, after the tap."""
 
     def __init__(self, inner: ReadStream[SessionMessage | Exception], tap: Tap) -> None:
         self._inner = inner
@@ -363,7 +362,7 @@ class GuardedReader:
     async def __anext__(self) -> SessionMessage | Exception:
         try:
             item = await self._inner.__anext__()
-        except Exception:  # the end, or a stream closed under the reader: passed on either way
+        except Exception:  # the end of the stream, or a closed stream
             self._tap.ended()
             raise
         return self._tap.heard(item, getattr(self._inner, "last_size", 0))
@@ -379,7 +378,7 @@ class GuardedReader:
 
 
 class GuardedWriter:
-    """Our messages, past the tap."""
+    """Our messages, through the tap."""
 
     def __init__(self, inner: WriteStream[SessionMessage], tap: Tap) -> None:
         self._inner = inner
@@ -399,7 +398,7 @@ class GuardedWriter:
             raise
 
     def _note(self, item: SessionMessage) -> LoggedFrame | None:
-        with contextlib.suppress(Exception):  # looking on must not become part of what is looked at
+        with contextlib.suppress(Exception):  # recording must never disturb the connection
             return self._tap.wire.note(item, sent=True)
         return None
 

@@ -34,7 +34,7 @@ async def granted(running: Rig, call: str = "c-test", note: dict[str, str] = NOT
 
 
 def executor(running: Rig) -> object:
-    return running.session.calls._sending._executor
+    return running.session.calls._dispatcher._executor
 
 
 def written(folder: Path) -> list[str]:
