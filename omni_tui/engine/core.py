@@ -21,6 +21,7 @@ from omni_tui.engine.model_service import ModelService
 from omni_tui.engine.server_stores import RedactedCredentials
 from omni_tui.engine.servers import EngineServers
 from omni_tui.engine.session_feed import SessionFeed
+from omni_tui.engine.turn_modes import SessionSettings
 from omni_tui.memory import (
     Credentials,
     Journal,
