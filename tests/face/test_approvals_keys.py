@@ -395,7 +395,7 @@ async def test_nothing_else_approves_the_marked_calls(keys: tuple[str, ...]) -> 
         for key in keys:
             await pilot.press(key)
             face.clock.advance(1.0)
-            await until(pilot, lambda: not screen._decision.holding)
+            await until(pilot, lambda: not screen.decision.holding)
         face.clock.advance(1.0)
         await until(pilot, lambda: not screen.decision.holding)
         assert face.link.sent(DecideCall) == []
