@@ -19,7 +19,7 @@ from omni_tui.face.screens.full_view import FullViewScreen
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import CheckArguments, DecideCall, EditCall
 from omni_tui.protocol.events import ArgumentsChecked, CallChanged, Problem, TextPage
-from tests.face.conftest import Face, until
+from tests.face.conftest import Face, arm, until
 from tests.face.scenario import approval, ready
 from tests.lengths import some
 
@@ -276,8 +276,7 @@ async def test_an_edit_is_checked_and_needs_its_own_approval() -> None:
             pilot, lambda: pane.shown is not None and pane.shown.edited and not pane.query(".-inline")
         )
         assert face.link.sent(DecideCall) == []
-        face.clock.advance(1.0)
-        await until(pilot, lambda: pane.arming.armed)
+        await arm(face, pilot, pane.arming)
         await pilot.press("A")
         assert (await decided(face, pilot)).digest == "digest-c2+"
 
@@ -368,8 +367,7 @@ async def test_marked_calls_are_approved_by_their_number_and_a_shifted_key(size:
         await pilot.press("end")
         await until(pilot, lambda: screen.view.end_seen)
         await pilot.press("2")
-        face.clock.advance(1.0)
-        await until(pilot, lambda: screen.arming.armed)
+        await arm(face, pilot, screen.arming)
         await pilot.press("A")
         face.clock.advance(0.1)
         await until(pilot, lambda: len(face.link.sent(DecideCall)) == 2)
@@ -428,8 +426,7 @@ async def test_a_sheet_with_more_than_fits_is_read_to_its_end_first() -> None:
         assert not screen.view.end_seen
         await pilot.press("end")
         await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
-        face.clock.advance(1.0)
-        await until(pilot, lambda: screen.arming.armed)
+        await arm(face, pilot, screen.arming)
         await pilot.press("A")
         face.clock.advance(0.1)
         await until(pilot, lambda: len(face.link.sent(DecideCall)) == 2)
@@ -461,8 +458,7 @@ async def test_a_card_that_is_to_be_seen_again_is_looked_at_first(how: str) -> N
         face.clock.advance(0.15)
         await pilot.press("A")
         await nothing(face, pilot)
-        face.clock.advance(1.0)
-        await until(pilot, lambda: pane.arming.armed)
+        await arm(face, pilot, pane.arming)
         await pilot.press("A")
         assert (await decided(face, pilot)).verdict == "approve"
 

@@ -36,7 +36,7 @@ from omni_tui.protocol.server_requests import (
     ServerRequestOutcome,
 )
 from tests.face.asks import ADDRESS, REQUEST, asked, review
-from tests.face.conftest import Face, until
+from tests.face.conftest import Face, arm, until
 from tests.face.scenario import approval, proposed, ready
 from tests.face.test_approvals_keys import arrive, pane_of
 from tests.face.test_hostile_text import assert_harmless, drawn
@@ -236,8 +236,7 @@ async def test_accepting_names_exactly_what_was_painted(kind: str) -> None:
         pane = await arrive(face, pilot, quiet=0.39)
         await pilot.press("A")
         await nothing(face, pilot)
-        face.clock.advance(1.0)
-        await until(pilot, lambda: pane.arming.armed)
+        await arm(face, pilot, pane.arming)
         await pilot.press("A")
         answer = await answered(face, pilot)
     assert (answer.ask, answer.action) == ("a1", "accept")
@@ -340,8 +339,7 @@ async def test_the_card_follows_a_sampling_to_its_second_stage_unarmed() -> None
         await pilot.press("A")
         await until(pilot, lambda: not pane.decision.holding)
         assert len(face.link.sent(AnswerServerRequest)) == 1
-        face.clock.advance(1.0)
-        await until(pilot, lambda: pane.arming.armed)
+        await arm(face, pilot, pane.arming)
         await pilot.press("A")
         face.clock.advance(0.1)
         await until(pilot, lambda: len(face.link.sent(AnswerServerRequest)) == 2)

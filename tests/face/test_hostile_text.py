@@ -140,8 +140,8 @@ async def test_screens_and_toasts_let_nothing_through(text: str) -> None:
         await pilot.pause()
         assert_harmless(drawn(face.app))
         for open_it in (
-            lambda: face.app.action_log("git"),
-            lambda: face.app.action_sessions(),
+            lambda: face.app.run_named("log", "git"),
+            lambda: face.app.run_named("sessions"),
             lambda: face.app.post_message(OpenTool("git", "t")),
             lambda: face.app.confirm(text, text, "yes", print),
             lambda: face.app.open_palette(),

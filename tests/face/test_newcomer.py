@@ -164,7 +164,7 @@ async def test_a_key_file_is_one_dim_line_that_leaves_the_help_where_it_is() -> 
         await face.settle(pilot)
         assert face.app.main.query_one(ChatPane).has_class("-empty")
         seen = words(face)
-        assert "Nothing has been said yet." in seen
+        assert "No messages yet." in seen
         assert "omni-tui doctor says how to keep it elsewhere." in seen
 
 

@@ -11,10 +11,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from omni_tui.face import actions
 from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
 from omni_tui.face.clock import Clock, Stillness
-from omni_tui.face.keys import show_key
+from omni_tui.face.keys import key_of
 from omni_tui.face.results.history import PastCall
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
@@ -129,8 +128,7 @@ class StateLine(Widget):
         if self._as_task:
             line += Content.styled(f"  {self._as_task}", "$text-2")
         if self._waits:
-            keymap = shell_of(self).keymap
-            key = show_key(keymap.get("show_approvals") or actions.get("show_approvals").keys)
+            key = key_of("show_approvals", shell_of(self).keymap)
             line += Content.assemble(
                 ("  ◌ the server asks something of you: ", "$waiting"),
                 (key, "bold $waiting"),

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.toasts import ToastMessage
+from omni_tui.face.shell import ToastMessage
 from omni_tui.face.widgets.lines_view import LinesView, wrap_rows
 
 _COLOURS = {"error": "$fail", "warning": "$waiting"}

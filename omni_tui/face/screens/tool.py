@@ -35,7 +35,7 @@ from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
 

@@ -25,7 +25,7 @@ from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.screens.read_to_end import ReadToEndScreen
 from omni_tui.face.widgets.lines_view import wrap
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
-from omni_tui.protocol.consent import LaunchRead
+from omni_tui.protocol.server_settings import LaunchRead
 
 _FROM = {
     "project": "this project's file names it; you did not write it into your own config",

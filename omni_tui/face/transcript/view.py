@@ -12,7 +12,6 @@ from textual.reactive import var
 from textual.timer import Timer
 
 from omni_tui.face import actions
-from omni_tui.face.actions import Action
 from omni_tui.face.messages import CopyText
 from omni_tui.face.transcript.call_summary import result_text, size_of
 from omni_tui.face.transcript.fold import (
@@ -38,22 +37,6 @@ from omni_tui.security.identifiers import identifier
 FRAME_S = 1 / 60
 STREAM_S = 1 / 15
 """Shortest times between two drawings: of anything, and of text that streams."""
-
-actions.add(
-    Action("item_previous", "up,k", "chat", "Go to the message before", palette=False),
-    Action("item_next", "down,j", "chat", "Go to the next message", palette=False),
-    Action("item_fold", "space", "chat", "Unfold or fold this", "unfold", palette=False),
-    Action("item_open", "enter", "chat", "Unfold this, or read the whole result", palette=False),
-    Action("item_copy", "y", "chat", "Copy this message or call", "copy", palette=False),
-    Action("copy_answer", "Y", "chat", "Copy the last answer", slash="copy"),
-    Action("copy_code", "c", "chat", "Copy a code block of this answer; again for the next one"),
-    Action("copy_arguments", "a", "chat", "Copy this call's arguments", palette=False),
-    Action("copy_result", "r", "chat", "Copy this call's result", palette=False),
-    Action("transcript_home", "home", "chat", "Go to the beginning", palette=False),
-    Action("transcript_end", "end", "chat", "Go to the end and follow it"),
-    Action("transcript_page_up", "pageup", "chat", "Go back a page", palette=False),
-    Action("transcript_page_down", "pagedown", "chat", "Go on a page", palette=False),
-)
 
 _ROLES = (
     "text dim hint strong em s link url h1 h2 h3 bullet rule quote quote-bar code code-inline code-tag "

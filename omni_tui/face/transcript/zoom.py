@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from omni_tui.face import actions
-from omni_tui.face.actions import Action
 from omni_tui.face.transcript.fold import AnyItem, Fold, TaskItem, UserItem
 from omni_tui.face.transcript.messages import EditAndResend
 from omni_tui.face.transcript.select import SelectableView
 from omni_tui.face.transcript.sub_agents import SubAgent
-
-actions.add(
-    Action("lane_alone", "z", "chat", "Show this task's agent alone; Esc comes back", palette=False),
-    Action("edit_message", "E", "chat", "Edit and resend this message of yours", slash="reword"),
-)
 
 
 class Zooming(SelectableView):
