@@ -140,7 +140,7 @@ async def test_a_pasted_command_line_is_taken_apart() -> None:
         await until(pilot, lambda: row(face, "command").value == "npx")
         assert row(face, "args").value == "-y @scope/server '/two words'"
         assert row(face, "env").value == "API_URL=https://x"
-        assert "was taken apart" in text_of(face)
+        assert "was split" in text_of(face)
 
 
 async def test_what_is_typed_into_the_command_stays_there() -> None:

@@ -1,4 +1,4 @@
-"""Which models could answer, and how each was found; Enter uses one from the next message on."""
+"""The models that are configured or found; Enter uses one from the next message on."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 
 class ModelRows(RowList):
-    """One row a model."""
+    """One row for each model."""
 
     def __init__(self) -> None:
         super().__init__(id="session-rows")
         self.models: dict[str, ModelChoice] = {}
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Name, how it was found, whether it costs money, whether it is left alone now."""
+        """Return name, where it was found, whether it costs money, and whether it is paused now."""
         model = self.models[key]
         mark = "● " if model.current else "  "
-        rest = {"open": f"left alone {model.wait_s:.0f} s   ", "half_open": "failed; tried next   "}.get(
+        rest = {"open": f"paused {model.wait_s:.0f} s   ", "half_open": "failed; retried next   "}.get(
             model.state, ""
         )
         money = "costs money " if model.costs_money else "free "
@@ -53,22 +53,22 @@ class ModelsScreen(Screen[str]):
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = "ModelRows"
-    BINDINGS = [Binding("escape,q", "back", "back"), Binding("r", "again", "look again")]
+    BINDINGS = [Binding("escape,q", "back", "back"), Binding("r", "again", "refresh")]
 
     def compose(self) -> ComposeResult:
-        """Title, rows, keys."""
+        """Yield title, rows, keys."""
         yield Static(Content.styled("MODELS", "bold $mine"), id="screen-title", markup=False)
         yield ModelRows()
         yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Look for them."""
+        """Find the models."""
         self._read()
 
     @work(group="models", exclusive=True, exit_on_error=False)
     async def _read(self) -> None:
         rows, foot = self.query_one(ModelRows), self.query_one("#screen-foot", Static)
-        foot.update(Content.styled("looking on this machine …", "$text-3"))
+        foot.update(Content.styled("looking for models …", "$text-3"))
         try:
             reply = await shell_of(self).port.ask(FindModels())
         except CommandError as refused:
@@ -80,7 +80,7 @@ class ModelsScreen(Screen[str]):
             rows.models = {model.name: model for model in reply.models}
             rows.set_keys(list(rows.models))
             rows.action_go(0)
-            words = "enter uses it from now on · r looks again · /model NAME for any other · esc back"
+            words = "enter uses it from now on · r refreshes · /model NAME for any other · esc back"
             foot.update(Content.styled(words, "$text-3"))
 
     @on(RowList.Chosen)
@@ -88,7 +88,7 @@ class ModelsScreen(Screen[str]):
         self.dismiss(event.key or "")
 
     def action_again(self) -> None:
-        """Look once more."""
+        """Find the models again."""
         self._read()
 
     def action_back(self) -> None:

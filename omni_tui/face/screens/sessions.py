@@ -1,4 +1,4 @@
-"""Saved sessions, newest first; enter opens one."""
+"""Saved sessions, newest first; Enter opens one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class SessionRows(RowList):
-    """One row a session."""
+    """One row for each session."""
 
     def __init__(self) -> None:
         super().__init__(id="session-rows")
         self.sessions: dict[str, SessionInfo] = {}
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Title, when, how long, what is open."""
+        """Return title, open calls, length and date."""
         info = self.sessions[key]
         when = time.strftime("%d %b %H:%M", time.localtime(info.updated))
         waits = f"{info.open_calls} open calls   " if info.open_calls else ""
@@ -49,13 +49,13 @@ class SessionsScreen(Screen[str]):
     BINDINGS = [Binding("escape,q", "back", "back")]
 
     def compose(self) -> ComposeResult:
-        """Title, rows, keys."""
+        """Yield title, rows, keys."""
         yield Static(Content.styled("SESSIONS", "bold $mine"), id="screen-title", markup=False)
         yield SessionRows()
         yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Ask for them."""
+        """Request the sessions."""
         self._read()
 
     @work(group="sessions", exit_on_error=False)
