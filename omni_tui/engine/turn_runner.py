@@ -40,6 +40,7 @@ from omni_tui.protocol.events import (
     UserMessage,
 )
 from omni_tui.protocol.prompts_and_resources import AttachedResource
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.security.text import exact_json, safe, safe_line
 
 logger = logging.getLogger(__name__)
@@ -318,9 +319,9 @@ class TurnRunner:
         self._missing = self._gathering.missing()
         return self._tool_specs()
 
-    async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+    async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry one call through the gate; a parked turn never gets an answer."""
-        outcome = await self._desk.by_agent(turn, step, call, agent)
+        outcome = await self._desk.by_agent(origin, call)
         await self._not_parked()
         return outcome
 

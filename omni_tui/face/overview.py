@@ -8,6 +8,7 @@ from omni_tui.face.money import money
 from omni_tui.face.prompts_resources.index import PromptResourceIndex
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import ContextChanged
+from omni_tui.protocol.conversation import StepTaken
 from omni_tui.protocol.events import (
     ApprovalRequested,
     AwaitingTools,
@@ -30,7 +31,6 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.protocol.models import ModelFellBack, Spending
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
-from omni_tui.protocol.run_report import StepTaken
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 
 

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, Model, ModelError, ModelRequest, Purpose, ToolSpec, WindowFinder
-from omni_tui.models.closed_history import ClosedHistory
-from omni_tui.models.message_history import WINDOW_SHARE, shrunk
+from omni_tui.models.message_history import WINDOW_SHARE, ClosedHistory, shrunk
 from omni_tui.models.summary import Summary, summary_message
 from omni_tui.models.tool_selection import ToolSelector
 from omni_tui.protocol.context import PartOfContext

@@ -28,9 +28,9 @@ from omni_tui.servers.call_results import (
 )
 from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.server_request_responder import ServerRequestResponder, requested_methods
-from omni_tui.servers.server_request_types import HARD_CAP_S, PausableTimeout, RequestTimeouts
 from omni_tui.servers.tap import InFlightCall, Tap
 from omni_tui.servers.task_client import augmentation, raise_if_task
+from omni_tui.servers.timeouts import HARD_CAP_S, PausableTimeout, RequestTimeouts
 from omni_tui.servers.transports.factory import Transport
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from omni_tui.servers.uri_template import BadTemplate, variables_of
 
 MAX_ARGUMENTS = 50
 MAX_ADDRESS = 4_096
-"""Longest name or address that is taken, in characters; it could not be sent back cut."""
+"""Longest name or address, in characters; a cut one could not be sent back."""
 _TITLE, _DESCRIPTION = 200, 1_500
 _SIZE = 2**53
 _JSON_TYPES = {"array", "boolean", "integer", "null", "number", "object", "string"}
@@ -35,7 +35,7 @@ class UnusableEntry(Exception):
 
 
 def entry_name(entry: Any) -> str:
-    """Return what an entry is called for a note about it, "" if it has no name."""
+    """Return a name for notes about an entry, "" if it has none."""
     if not isinstance(entry, dict):
         return ""
     names = (entry.get(key) for key in ("name", "uriTemplate", "uri", "title"))
@@ -137,7 +137,7 @@ def _named(entry: dict[str, Any], key: str) -> str:
 
 
 def _input_schema(entry: dict[str, Any]) -> dict[str, Any]:
-    """Return what a tool takes. None at all, or `true`, is a schema that takes every object."""
+    """Return a tool's input schema. A missing one, or `true`, accepts every object."""
     schema = entry.get("inputSchema")
     if schema is None or schema is True or schema == []:
         return {"type": "object"}
@@ -153,7 +153,7 @@ def _input_schema(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _annotations(notes: dict[str, Any]) -> dict[str, Any]:
-    """Return the annotations that are known here; a hint that is neither true nor false is none."""
+    """Return the known annotations; a hint that is neither true nor false is dropped."""
     kept: dict[str, Any] = {}
     if "title" in notes:
         kept["title"] = notes["title"] if isinstance(notes["title"], str) else None
@@ -174,7 +174,7 @@ def _text(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    """Say what kind of JSON a value is."""
+    """Name the JSON type of a value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -195,7 +195,7 @@ _MAX_VALUES = 20_000
 _MAX_PAGE_VALUES = 200_000
 _MAX_DEPTH = 64
 _NAMED = 3
-"""How many of the entries that stay out are named on a server's row; its log names all of them."""
+"""How many of the left-out entries are named on a server's row; its log names all."""
 
 LIST_KEYS = {
     "tools/list": "tools",
@@ -228,35 +228,33 @@ class LeftOut:
 class ListPage:
     """One page of a list, as the tap took it off the wire.
 
-    `odd` says why it cannot be read, or why there is no way on from it; `over` counts the entries that
-    are more than are taken.
+    `invalid` says why it or its cursor cannot be read; `over` counts the entries above the limit.
     """
 
     kind: str
     entries: list[Any] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     cursor: str | None = None
-    odd: str = ""
+    invalid: str = ""
     over: int = 0
     arrived: bool = False
 
     def take(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Read an answer into this page; return what the SDK is given in its place.
+        """Read an answer into this page; return the answer that the SDK gets instead.
 
-        Entries nested deeper than 64 levels or of more than 20,000 values stay out, and so does what
-        exceeds 200,000 values in one page. The SDK gets of a tool only what it needs: which
-        arguments are repeated in HTTP headers.
+        Left out are entries of more than 64 levels or 20,000 values, and what exceeds 200,000 values in
+        one page. The SDK gets only what it needs of a tool: which arguments go into HTTP headers.
         """
         self.arrived = True
         following = result.get("nextCursor")
         self.cursor = following if isinstance(following, str) else None
         if following is not None and self.cursor is None:
-            self.odd = "the cursor of its next page is not a text"
+            self.invalid = "the cursor of its next page is not a text"
         listed = result.get(self.kind)
         if listed is not None and not isinstance(listed, list):
-            self.odd = f"its answer has something else than a list under {self.kind}"
+            self.invalid = f"its answer has something else than a list under {self.kind}"
         elif listed is None and self.kind not in result:
-            self.odd = f"its answer has no list under {self.kind}"
+            self.invalid = f"its answer has no list under {self.kind}"
         self._bound(listed if isinstance(listed, list) else [])
         stand_in: dict[str, Any] = {
             self.kind: [_for_sdk(entry) for entry in self.entries if _is_tool(entry)]
@@ -286,7 +284,7 @@ class ListPage:
         self.left_out.append(LeftOut(ENTRY_NAMES[self.kind], name, safe_line(reason, limit=200)))
 
     def read(self, one: Callable[[Any], T]) -> list[T]:
-        """Return what `one` makes of each entry; those that are `UnusableEntry` stay out."""
+        """Return each entry read by `one`; leave out what raises `UnusableEntry`."""
         found: list[T] = []
         for entry in self.entries:
             try:
@@ -297,7 +295,7 @@ class ListPage:
 
 
 def describe_left_out(left_out: list[LeftOut]) -> str:
-    """Say on one line what of a server's lists is not used, "" if nothing."""
+    """Say on one line which entries are not used, "" if all are."""
     if not left_out:
         return ""
     named = "; ".join(str(each) for each in left_out[:_NAMED])
@@ -312,8 +310,8 @@ def _is_tool(entry: Any) -> bool:
 def _for_sdk(entry: dict[str, Any]) -> dict[str, Any]:
     schema = entry.get("inputSchema")
     given = schema if isinstance(schema, dict) else {}
-    odd = ("$schema", "required", "properties", "type")
-    kept = {key: value for key, value in given.items() if key not in odd}
+    dropped = ("$schema", "required", "properties", "type")
+    kept = {key: value for key, value in given.items() if key not in dropped}
     properties = given.get("properties")
     if isinstance(properties, dict):
         kept["properties"] = {name: each for name, each in properties.items() if isinstance(each, dict)}

@@ -42,7 +42,7 @@ from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed, Ping
 from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
-from omni_tui.servers.prompt_resource_client import PromptResourceClient, log_line
+from omni_tui.servers.prompt_resource_client import PromptResourceClient
 from omni_tui.servers.server_listing import (
     Relister,
     ServerListing,
@@ -52,10 +52,10 @@ from omni_tui.servers.server_listing import (
 )
 from omni_tui.servers.server_redactor import ServerRedactor
 from omni_tui.servers.server_request_responder import ServerRequestResponder, roots_callback
-from omni_tui.servers.server_request_types import RequestTimeouts
 from omni_tui.servers.subscriptions import ResourceSubscriptions
 from omni_tui.servers.tap import Tap
 from omni_tui.servers.task_client import SdkTaskClient, TasksExtension, only_as_tasks
+from omni_tui.servers.timeouts import RequestTimeouts
 from omni_tui.servers.transports.factory import TransportContext, make
 from omni_tui.servers.transports.json_rpc import error_words
 from omni_tui.servers.wire_log import WireLog
@@ -398,7 +398,7 @@ class McpSession:
             self._server_log.note("says that a page it asked to be visited is done")
 
     async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
-        self._server_log.note(log_line(params))
+        self._server_log.note_message(params.level, params.logger or "", params.data)
 
 
 async def set_log_level(client: Client, spec: ServerSpec) -> None:

@@ -17,6 +17,8 @@ from omni_tui.servers.processes import Processes
 from omni_tui.servers.reconnect import StartLimiter
 from omni_tui.servers.wire_log import WireLog
 
+CALL_TIMEOUT = 120.0
+"""Seconds for a call to a server that is not there any more."""
 _STOP = 4.0
 _KILL = 0.9
 
@@ -158,6 +160,14 @@ class ServerRegistry:
     def get(self, name: str) -> Connection:
         """Return a server. Raises `KeyError`."""
         return self._connections[name]
+
+    def is_allowed(self, name: str) -> bool:
+        """Return whether the person allowed a server to start."""
+        return name in self._connections and self._connections[name].spec.allowed
+
+    def call_timeout(self, name: str) -> float:
+        """Return the seconds without progress after which a call is given up."""
+        return self._connections[name].spec.call_timeout if name in self._connections else CALL_TIMEOUT
 
     def names(self) -> list[str]:
         """Return the names of all servers, in the order they were added."""

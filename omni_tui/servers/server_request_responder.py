@@ -19,10 +19,10 @@ from pydantic import FileUrl, TypeAdapter, ValidationError
 from omni_tui.servers.base import CallError
 from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.server_request_types import (
-    RequestTimeouts,
     ServerRequest,
     ServerRequestAnswer,
 )
+from omni_tui.servers.timeouts import RequestTimeouts
 
 _log = logging.getLogger(__name__)
 

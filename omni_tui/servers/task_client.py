@@ -20,7 +20,7 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter, ValidationError
 
-from omni_tui.protocol.call_tasks import TaskStatus
+from omni_tui.protocol.calls import TaskStatus
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import CallError, Dispatch, ToolDefinition
 from omni_tui.servers.call_results import STAND_INS, result_of

@@ -93,7 +93,7 @@ def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
     log.feed(b"o\r\n\n\x1b[31mred")
     assert log.lines() == ["one", "two", ""]
     log.flush()
-    assert log.last_words == "red"
+    assert log.exit_reason == "red"
     log.feed(b"".join(b"%d\n" % number for number in range(MAX_LINES * 3)))
     assert len(log) == MAX_LINES
     assert log.lines()[-1] == str(MAX_LINES * 3 - 1)
@@ -102,7 +102,7 @@ def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
     assert sum(map(len, log.lines())) <= MAX_BYTES
     assert max(map(len, log.lines())) <= 2000
     log.begin()
-    assert log.last_words == ""
+    assert log.exit_reason == ""
 
 
 def test_backoff_doubles_with_jitter_and_starts_over_after_a_steady_time() -> None:
@@ -175,7 +175,7 @@ def test_a_page_is_bounded_entry_by_entry() -> None:
     for odd in ({"tools": "none"}, {}, {"tools": [], "nextCursor": 7}):
         page = ListPage("tools")
         page.take(odd)
-        assert page.odd
+        assert page.invalid
         assert not page.entries
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from omni_tui.config.load import load_config
-from omni_tui.config.package_runners import FIRST_START, is_package_runner
+from omni_tui.config.server_program import FIRST_START, is_package_runner
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.protocol import LaunchOptions

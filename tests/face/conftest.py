@@ -13,6 +13,7 @@ from textual.css.stylesheet import Stylesheet
 from textual.pilot import Pilot
 
 from omni_tui.face.app import FaceOptions, OmniApp
+from omni_tui.face.approval.arming import Arming
 from omni_tui.protocol import AnyEvent
 from tests.face.fake import FakeClock, FakeLink
 from tests.face.scenario import NOW
@@ -77,6 +78,17 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool], *, seconds: f
         assert time.monotonic() < end, "it did not come to that"
         await pilot.pause(0.005)
     await pilot.pause()
+
+
+async def arm(face: Face, pilot: Pilot[None], arming: Arming) -> None:
+    """Let time pass until a key counts. A picture that was painted late begins its quiet time anew."""
+
+    def armed() -> bool:
+        if not arming.armed:
+            face.clock.advance(1.0)
+        return arming.armed
+
+    await until(pilot, armed)
 
 
 Press = Callable[..., Awaitable[None]]

@@ -21,20 +21,27 @@ from omni_tui.face.screens.wire import FrameRows, WireLogScreen
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import ReconnectServer, RemoveServer
 from omni_tui.protocol.events import CommandDone, FileSaved, Problem, ServerChanged
-from omni_tui.protocol.server_management import (
+from omni_tui.protocol.server_settings import (
+    KEPT,
     CheckServer,
     DisableServer,
     EditServer,
     EnableServer,
     KeepSecret,
     ReadServer,
+    ServerChecked,
+    ServerRead,
+    ServerSettings,
+)
+from omni_tui.protocol.wire_log import (
     ReadWire,
     ReadWireFrame,
     SaveWire,
     SetWireLog,
+    WireFrame,
+    WireRead,
+    WireText,
 )
-from omni_tui.protocol.server_settings import KEPT, ServerSettings
-from omni_tui.protocol.wire import ServerChecked, ServerRead, WireFrame, WireRead, WireText
 from omni_tui.security.text import safe
 from tests.face import scenario
 from tests.face.conftest import Face, until

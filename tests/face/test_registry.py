@@ -17,10 +17,13 @@ from omni_tui.face.actions import Action
 from omni_tui.face.screens.main import PaneName
 from tests.face import scenario
 from tests.face.conftest import Face, until
+from tests.lengths import some
 
 PARTS = 4
 """The actions are tried in so many tests, each in an app of its own."""
 ALL = actions.all_actions()
+BY_SLASH = some((one for one in ALL if one.slash and one.name != "quit"), 24)
+BY_PALETTE = some((one for one in ALL if one.palette and one.name != "quit"), 16)
 BY_KEY = [
     one for one in ALL if one.where in ("app", "servers", "tools") and one.keys and one.name != "quit"
 ]
@@ -102,7 +105,7 @@ async def test_every_slash_command_runs_its_action(part: int, watch: Watch) -> N
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        for action in [one for one in ALL if one.slash and one.name != "quit"][part::PARTS]:
+        for action in BY_SLASH[part::PARTS]:
             seen = watch(face, action)
             await pilot.press("slash", *action.slash, "enter")
             await pilot.pause()
@@ -117,7 +120,7 @@ async def test_every_row_of_the_palette_runs_its_action(part: int, watch: Watch)
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        for action in [one for one in ALL if one.palette and one.name != "quit"][part::PARTS]:
+        for action in BY_PALETTE[part::PARTS]:
             seen = watch(face, action)
             await pilot.press("ctrl+p")
             line = face.app.screen.query_one(Input)

@@ -23,7 +23,7 @@ from omni_tui.face.results.view import ResultView
 from omni_tui.face.results.wrap import breaks
 from omni_tui.face.screens.tool import ToolScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import (
     CallTool,
     CancelCall,

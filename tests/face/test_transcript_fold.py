@@ -8,7 +8,7 @@ import pytest
 from omni_tui.face.transcript.fold import AnyItem, CallItem, Fold, RetryItem, TextItem, UserItem
 from omni_tui.face.transcript.item_lines import draw_item
 from omni_tui.protocol import AnyEvent, SafeText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.events import (
     Answer,
     AnswerDelta,

@@ -13,8 +13,8 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, TokenRenewed
 from omni_tui.servers.dispatched_call import CallContext, DispatchedCall
 from omni_tui.servers.server_request_responder import ServerRequestResponder
-from omni_tui.servers.server_request_types import RequestTimeouts
 from omni_tui.servers.tap import Tap, current_call
+from omni_tui.servers.timeouts import RequestTimeouts
 
 DISPATCH = Dispatch("c1", 1, "s", "t", b"{}")
 ASKS = {"resultType": "input_required", "requestState": "s-1"}

@@ -22,7 +22,6 @@ from omni_tui.config.model_settings import ModelSpec
 from omni_tui.demo.tools import TOOLS
 from omni_tui.models import make_model, tiny, tiny_server
 from omni_tui.models._tiny_process import TinyProcess
-from omni_tui.models._tiny_prompts import aliases, cut, numbers, spans, wanted
 from omni_tui.models.base import (
     Message,
     ModelError,
@@ -37,7 +36,7 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.builtin_tool_specs import FIND_TOOLS
 from omni_tui.models.message_history import tool_message
-from omni_tui.models.tiny import INSTALL, LABEL, TinyModel
+from omni_tui.models.tiny import INSTALL, LABEL, TinyModel, aliases, cut, numbers, spans, wanted
 
 FAKE = Path(__file__).with_name("data") / "fake_xllamacpp.py"
 DEMO = tuple(ToolSpec(f"demo__{each['name']}", each["description"], each["inputSchema"]) for each in TOOLS)

@@ -8,7 +8,7 @@ from omni_tui.face.commands.request import request
 from omni_tui.face.messages import SelectServer, ShowServerLog
 from omni_tui.protocol.commands import ReconnectServer, RefreshServer, RemoveServer
 from omni_tui.protocol.events import CommandDone
-from omni_tui.protocol.server_management import DisableServer, EnableServer
+from omni_tui.protocol.server_settings import DisableServer, EnableServer
 
 if TYPE_CHECKING:
     from omni_tui.face.shell import Shell

@@ -28,12 +28,12 @@ _FORMATS = {
     ),
 }
 _LONGEST = 2_000
-"""Characters of a value that are held against a format."""
+"""Characters of a value that are checked against a format."""
 MAX_PROBLEMS = 50
 
 
 def limit_problems(field: Field, values: JsonText) -> list[tuple[str, str]]:
-    """Return what in an object's values breaks a limit: JSON Pointer and words, at most `MAX_PROBLEMS`."""
+    """Return the values of an object that break a limit: JSON Pointer and reason, a few at most."""
     try:
         value = parse(values)
     except NotJson:
@@ -55,13 +55,13 @@ def _of(field: Field, value: Json) -> Iterator[str]:
         yield from _between(field, "minLength", "maxLength", len(value), "character")
         known = _FORMATS.get(str(field.schema.get("format")))
         if known is not None and not known[0].fullmatch(value[:_LONGEST]):
-            yield f"{known[1]} is wanted"
+            yield f"it must be {known[1]}"
     elif isinstance(value, list) and field.kind == "array":
         yield from _between(field, "minItems", "maxItems", len(value), "item")
         if field.schema.get("uniqueItems") is True and len({ascii_json(item) for item in value}) < len(
             value
         ):
-            yield "the same stands there twice"
+            yield "no item may be there twice"
     elif isinstance(value, JsonNumber) and field.kind in ("number", "integer"):
         yield from _range(field, value)
 
@@ -69,9 +69,9 @@ def _of(field: Field, value: Json) -> Iterator[str]:
 def _between(field: Field, low: str, high: str, size: int, unit: str) -> Iterator[str]:
     least, most = _decimal(field.schema.get(low)), _decimal(field.schema.get(high))
     if least is not None and size < least:
-        yield f"at least {least} {unit}s are wanted, not {size}"
+        yield f"it needs at least {least} {unit}s, not {size}"
     if most is not None and size > most:
-        yield f"at most {most} {unit}s are wanted, not {size}"
+        yield f"it may have at most {most} {unit}s, not {size}"
 
 
 def _range(field: Field, value: JsonNumber) -> Iterator[str]:
@@ -80,9 +80,9 @@ def _range(field: Field, value: JsonNumber) -> Iterator[str]:
     if number is None:
         return
     if least is not None and number < least:
-        yield f"at least {least} is wanted"
+        yield f"it must be at least {least}"
     if most is not None and number > most:
-        yield f"at most {most} is wanted"
+        yield f"it must be at most {most}"
 
 
 def _decimal(value: Json | None) -> Decimal | None:
@@ -95,7 +95,7 @@ def _decimal(value: Json | None) -> Decimal | None:
 
 
 def engine_check(port: Port, server: str, tool: str) -> ArgumentsCheck:
-    """Return a check of a tool's arguments by the engine."""
+    """Return a check of a tool's arguments that asks the engine."""
 
     async def check(arguments: JsonText) -> list[tuple[str, str]] | None:
         command = CheckArguments(server=server, tool=tool, arguments_json=arguments)
@@ -111,7 +111,7 @@ def engine_check(port: Port, server: str, tool: str) -> ArgumentsCheck:
 
 
 def limits_check(field: Field) -> ArgumentsCheck:
-    """Return a check against the limits that a question's schema names; the engine has the last word."""
+    """Return a check against the limits of an elicitation's schema; the engine checks again."""
 
     async def check(values: JsonText) -> list[tuple[str, str]]:
         return limit_problems(field, values)

@@ -51,7 +51,7 @@ _LINE_ENDS = re.compile("[\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
 class Invalid(Enum):
-    """The one value that says: something is there, but it is no JSON value."""
+    """A value that is not JSON."""
 
     INVALID = "invalid"
 
@@ -61,7 +61,7 @@ INVALID: Final = Invalid.INVALID
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one node. `blocks`: no JSON can be made of the form until it is mended."""
+    """What is wrong with one node. `blocks`: the form makes no JSON until it is corrected."""
 
     node: Node
     what: str
@@ -69,7 +69,7 @@ class FieldProblem:
 
 
 def is_editable(text: str) -> bool:
-    """Whether a text can be edited as it is: every character shows, and no line end would be lost."""
+    """Return whether a text can be edited as it is: all of it is visible, and no line end would be lost."""
     return not count_hidden(text) and not _LINE_ENDS.search(text)
 
 
@@ -91,21 +91,21 @@ class Node(ABC):
 
     @property
     def level(self) -> int:
-        """How deep it stands; the fields of the tool itself are at 0."""
+        """Its depth; the fields of the schema itself are at 0."""
         return -1 if self.parent is None else self.parent.level + 1
 
     @property
     def as_json(self) -> bool:
-        """Whether it is typed as JSON rather than in a control of its own kind."""
+        """Whether it is typed as JSON instead of in its own control."""
         return self.state == "raw" or self.field.kind == "raw"
 
     @property
     def touched(self) -> bool:
-        """Whether there is a value that was not merely preset from the schema's default."""
+        """Whether it has a value other than one preset from the schema's default."""
         return self.state != "unset" and not self.preset
 
     def load(self, value: Json) -> None:
-        """Take a value over exactly."""
+        """Hold a value exactly."""
         self.clear()
         if value is None and self.field.nullable:
             self.state = "null"
@@ -114,17 +114,17 @@ class Node(ABC):
         self.open = self.open or self.state in ("set", "raw")
 
     def clear(self) -> None:
-        """Forget the value."""
+        """Remove the value."""
         self.state, self.text, self.choice = "unset", "", -1
         self.preset = self.left_out = False
 
-    def leave_out(self) -> None:
-        """Have no value although the schema requires one: loaded arguments came without it."""
+    def unset(self) -> None:
+        """Have no value although the schema requires one, because loaded arguments have none."""
         self.clear()
         self.left_out = True
 
     def write(self, text: str) -> None:
-        """Take what was typed into its control."""
+        """Hold what was typed into its control."""
         self.text, self.preset = text, False
         if self.as_json:
             self.state = "raw" if text.strip() else "unset"
@@ -136,7 +136,7 @@ class Node(ABC):
             self.state, self.text = "raw", string_literal(text)
 
     def specials(self) -> tuple[State, ...]:
-        """Return the states that are chosen rather than typed, in the order `cycle` goes through them."""
+        """Return the states that are chosen instead of typed, in the order of `cycle`."""
         made: list[State] = ["unset"]
         if self.field.kind in ("text", "mixed") or (
             self.field.kind in ("object", "map", "array") and not self.field.required
@@ -147,30 +147,30 @@ class Node(ABC):
         return tuple(made)
 
     def cycle(self) -> None:
-        """Go to the next state that is chosen rather than typed; what was typed is dropped."""
+        """Go to the next of `specials`; what was typed is dropped."""
         states = self.specials()
         after = states.index(self.state) + 1 if self.state in states else 0
         self.clear()
         self.state = states[after % len(states)]
 
-    def read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
-        """Return the value to send. Adds what is wrong to `troubles`."""
+    def read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid:
+        """Return the value to send, and add what is wrong to `problems`."""
         if self.state == "null":
             return None
         if self.state == "raw":
             try:
                 return parse(self.text)
             except NotJson as error:
-                troubles.append(FieldProblem(self, f"not JSON: {error}", blocks=True))
+                problems.append(FieldProblem(self, f"not JSON: {error}", blocks=True))
                 return INVALID
-        return self._read(troubles)
+        return self._read(problems)
 
     def children(self) -> Iterator[Node]:
-        """Yield the nodes directly below it, in the order they are shown."""
+        """Yield the nodes below it, in the order they are shown."""
         yield from ()
 
     def child_at(self, step: str) -> Node | None:
-        """Return the node below it with that name or index, None if there is none."""
+        """Return the node below it with that name or index."""
         return None
 
     @abstractmethod
@@ -178,13 +178,13 @@ class Node(ABC):
         """Hold a value; False where its control cannot without changing it."""
 
     @abstractmethod
-    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid: ...
+    def _read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid: ...
 
-    def _missing(self, troubles: list[FieldProblem]) -> Absent | Invalid:
+    def _missing(self, problems: list[FieldProblem]) -> Absent | Invalid:
         if not self.field.required:
             return ABSENT
         in_list = isinstance(self.parent, ArrayNode)
-        troubles.append(FieldProblem(self, "needs a value", blocks=in_list))
+        problems.append(FieldProblem(self, "needs a value", blocks=in_list))
         return INVALID if in_list else ABSENT
 
 
@@ -217,15 +217,15 @@ class LeafNode(Node):
         return False
 
     def pick(self, choice: int) -> None:
-        """Take one of the field's choices by its place."""
+        """Hold one of the field's choices, by its index."""
         self.clear()
         self.state, self.choice = "set", choice
 
-    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
+    def _read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid:
         if self.state == "empty":
             return ""
         if self.state == "unset":
-            return self._missing(troubles)
+            return self._missing(problems)
         if self.choice >= 0:
             return self.field.choices[self.choice].value
         if self.field.kind == "text":
@@ -234,19 +234,19 @@ class LeafNode(Node):
             try:
                 return read_value(self.text, self.field.takes)
             except NotJson as error:
-                what = f"not JSON: {error}; to send it as a text, put it in quotes"
-                troubles.append(FieldProblem(self, what, blocks=True))
+                what = f"not JSON: {error}; put it in quotes to send it as text"
+                problems.append(FieldProblem(self, what, blocks=True))
                 return INVALID
-        return self._number(self.text.strip(), troubles)
+        return self._number(self.text.strip(), problems)
 
-    def _number(self, text: str, troubles: list[FieldProblem]) -> Json | Invalid:
+    def _number(self, text: str, problems: list[FieldProblem]) -> Json | Invalid:
         if not _NUMBER.fullmatch(text):
-            troubles.append(
+            problems.append(
                 FieldProblem(self, "not a number; write it like -12 or 0.5 or 2e9", blocks=True)
             )
             return INVALID
         if self.field.kind == "integer" and _FRACTION.search(text):
-            troubles.append(FieldProblem(self, "a whole number is wanted"))
+            problems.append(FieldProblem(self, "it must be a whole number"))
         return JsonNumber(text)
 
 
@@ -271,17 +271,17 @@ class ObjectNode(Node):
             yield self.extra
 
     def child_at(self, step: str) -> Node | None:
-        """Return the node of a property; an unnamed one lives in `extra`."""
+        """Return the node of a property; properties without a field are in `extra`."""
         return self.child(step) if step in self.field.by_name else self.extra
 
     @property
     def touched(self) -> bool:
-        """Whether anything in it was filled in, or it was said to be empty or null."""
+        """Whether anything in it was filled in, or it was set to empty or null."""
         below = [*self._children.values(), *([self.extra] if self.extra else [])]
         return self.state in ("empty", "null", "raw") or any(node.touched for node in below)
 
     def clear(self) -> None:
-        """Forget every value below."""
+        """Remove every value below."""
         super().clear()
         self._children.clear()
         if self.extra is not None and not self.field.open:
@@ -298,49 +298,49 @@ class ObjectNode(Node):
             if field.name in value:
                 self.child(field.name).load(value[field.name])
             else:
-                self.child(field.name).leave_out()
+                self.child(field.name).unset()
         if rest:
             self.extra = self.extra or LeafNode(extra_field(self.field), self)
             self.extra.load(rest)
         self.state = "set" if value else "empty"
         return True
 
-    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
+    def _read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid:
         if not self.touched and (self.left_out or not self.field.required):
-            return self._missing(troubles)
+            return self._missing(problems)
         made: dict[str, Json] = {}
         broken = False
         for field in self.field.fields:
             if field.name not in self._children and not field.required:
                 continue
-            value = self.child(field.name).read(troubles)
+            value = self.child(field.name).read(problems)
             if isinstance(value, Invalid):
                 broken = True
             elif not isinstance(value, Absent):
                 made[field.name] = value
-        broken = not self._add_extra(made, troubles) or broken
+        broken = not self._add_extra(made, problems) or broken
         return INVALID if broken else made
 
-    def _add_extra(self, made: dict[str, Json], troubles: list[FieldProblem]) -> bool:
-        value = self.extra.read(troubles) if self.extra is not None else ABSENT
+    def _add_extra(self, made: dict[str, Json], problems: list[FieldProblem]) -> bool:
+        value = self.extra.read(problems) if self.extra is not None else ABSENT
         if self.extra is None or isinstance(value, Absent):
             return True
         if isinstance(value, Invalid):
             return False
         if not isinstance(value, dict):
-            troubles.append(FieldProblem(self.extra, 'an object is wanted, like {"name": 1}', blocks=True))
+            problems.append(FieldProblem(self.extra, 'it must be an object, like {"name": 1}', blocks=True))
             return False
         twice = next((name for name in value if name in self.field.by_name), None)
         if twice is not None:
             what = f"{string_literal(twice[:80])} has a field of its own"
-            troubles.append(FieldProblem(self.extra, what, blocks=True))
+            problems.append(FieldProblem(self.extra, what, blocks=True))
             return False
         made.update(value)
         return True
 
 
 class ArrayNode(Node):
-    """A list whose items all have the same shape."""
+    """A list whose items have the same field."""
 
     def __init__(self, field: Field, parent: Node | None = None) -> None:
         self.items: list[Node] = []
@@ -356,12 +356,12 @@ class ArrayNode(Node):
         return self.items[index] if index < len(self.items) else None
 
     def clear(self) -> None:
-        """Forget the items."""
+        """Remove the items."""
         super().clear()
         self.items.clear()
 
     def add(self, after: Node | None = None) -> Node | None:
-        """Add an item at the end, or after another; None if the list is as long as the form can hold."""
+        """Add an item at the end, or after another; None if the list has `MAX_ITEMS`."""
         if len(self.items) >= MAX_ITEMS:
             return None
         if self.state != "set":
@@ -372,7 +372,7 @@ class ArrayNode(Node):
         return node
 
     def remove(self, node: Node) -> None:
-        """Take an item out. A list with none left is not sent unless it is required."""
+        """Remove an item. An empty list is not sent unless it is required."""
         self.items.remove(node)
         if not self.items:
             self.state = "unset"
@@ -387,13 +387,13 @@ class ArrayNode(Node):
         self.state = "set" if value else "empty"
         return True
 
-    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
+    def _read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid:
         if not self.items and self.state != "empty" and (self.left_out or not self.field.required):
-            return self._missing(troubles)
+            return self._missing(problems)
         made: list[Json] = []
         broken = False
         for node in self.items:
-            value = node.read(troubles)
+            value = node.read(problems)
             if isinstance(value, (Absent, Invalid)):
                 broken = True
             else:
@@ -402,7 +402,7 @@ class ArrayNode(Node):
 
 
 class MapNode(ArrayNode):
-    """An object whose names one makes up: its items are pairs of a key and a value."""
+    """An object with keys of your own: its items are pairs of a key and a value."""
 
     def child_at(self, step: str) -> Node | None:
         """Return the node of the value with that key."""
@@ -418,20 +418,20 @@ class MapNode(ArrayNode):
         self.state = "set" if value else "empty"
         return True
 
-    def _read(self, troubles: list[FieldProblem]) -> Json | Absent | Invalid:
+    def _read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid:
         if not self.items and self.state != "empty" and (self.left_out or not self.field.required):
-            return self._missing(troubles)
+            return self._missing(problems)
         made: dict[str, Json] = {}
         broken = False
         for node in self.items:
-            pair = node.read(troubles)
+            pair = node.read(problems)
             if not isinstance(pair, dict) or not {"key", "value"} <= pair.keys():
                 broken = True
                 continue
             key = pair["key"]
             if not isinstance(key, str) or key in made:
-                what = "a key is a text" if not isinstance(key, str) else "this key stands there twice"
-                troubles.append(FieldProblem(node, what, blocks=True))
+                what = "a key must be text" if not isinstance(key, str) else "this key is there twice"
+                problems.append(FieldProblem(node, what, blocks=True))
                 broken = True
                 continue
             made[key] = pair["value"]
@@ -448,18 +448,18 @@ def make_node(field: Field, parent: Node | None = None) -> Node:
 
 
 def extra_field(owner: Field) -> Field:
-    """Return the field in which properties without a field of their own are typed."""
-    about: Json = "properties the form has no field for, as a JSON object"
+    """Return the field for properties that the schema does not name."""
+    about: Json = "properties without a field, as a JSON object"
     return Field("", {"description": about, "type": "object"}, {}, level=owner.level + 1)
 
 
 def same_json(one: Json, other: Json) -> bool:
-    """Whether two values are the same JSON (`true` is not `1`, and `1` is not `1.0`)."""
+    """Return whether two values are the same JSON (`true` is not `1`, and `1` is not `1.0`)."""
     return type(one) is type(other) and one == other
 
 
 class FormModel:
-    """The whole form of one tool."""
+    """The whole form of a schema."""
 
     def __init__(self, schema_json: str) -> None:
         self.field = read_schema(schema_json)
@@ -467,18 +467,18 @@ class FormModel:
 
     @property
     def plain(self) -> bool:
-        """Whether there is a form at all; if not, `field.why_raw` says why and JSON is typed."""
+        """Whether there is a form; if not, JSON is typed and `field.why_raw` says why."""
         return isinstance(self.root, ObjectNode) and self.root.state != "raw"
 
     def load(self, value: Json) -> None:
-        """Take arguments over exactly."""
+        """Hold arguments exactly."""
         self.root.load(value)
 
     def prefill(self) -> None:
-        """Begin with every default the schema names, those of optional fields too, if they fit.
+        """Fill in every default of the schema that fits, those of optional fields too.
 
-        For forms a server asks to have filled in, where the specification wants it so (MCP
-        2025-11-25, elicitation, default values). A tool's optional arguments stay unsent instead.
+        For elicitations only (MCP 2025-11-25, elicitation, default values); a tool's optional arguments
+        stay unsent.
         """
         root = self.root
         if not isinstance(root, ObjectNode):
@@ -489,27 +489,27 @@ class FormModel:
             node = root.child(field.name)
             node.load(field.default)
             if node.state == "raw" and field.kind != "raw":
-                node.clear()  # a default of another type than it asks for
+                node.clear()  # the default has another type than the field
 
     def arguments(self) -> tuple[dict[str, Json] | None, list[FieldProblem]]:
-        """Return the arguments as filled in (None while no JSON can be made) and what is wrong."""
-        troubles: list[FieldProblem] = []
-        value = self.root.read(troubles)
-        if isinstance(value, Absent) and not troubles:
-            return {}, troubles
+        """Return the arguments (None while they make no JSON) and what is wrong."""
+        problems: list[FieldProblem] = []
+        value = self.root.read(problems)
+        if isinstance(value, Absent) and not problems:
+            return {}, problems
         if isinstance(value, dict):
-            return value, troubles
-        if not troubles:
-            troubles.append(FieldProblem(self.root, "the arguments must be a JSON object", blocks=True))
-        return None, troubles
+            return value, problems
+        if not problems:
+            problems.append(FieldProblem(self.root, "the arguments must be a JSON object", blocks=True))
+        return None, problems
 
     def arguments_json(self) -> JsonText | None:
-        """Return the exact arguments in ASCII JSON, None while no JSON can be made."""
+        """Return the exact arguments in ASCII JSON, None while they make no JSON."""
         value, _ = self.arguments()
         return None if value is None else ascii_json(value)
 
     def find(self, pointer: str) -> Node:
-        """Return the node a JSON Pointer leads to, or the last one on the way that the form has."""
+        """Return the node of a JSON Pointer (RFC 6901), or the last one on the way that exists."""
         here = self.root
         for step in pointer.split("/")[1:64]:
             below = here.child_at(step.replace("~1", "/").replace("~0", "~"))
@@ -521,7 +521,7 @@ class FormModel:
 
 @dataclass(slots=True)
 class FormDraft:
-    """A form as it was left: its values, and the text of its JSON view where that was in front."""
+    """A form as it was left: its values, whether the JSON view was open, and its text."""
 
     model: FormModel
     raw: bool | None = None

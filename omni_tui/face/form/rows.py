@@ -32,7 +32,7 @@ _ABOUT_LINES = 2
 
 
 class ValueEdited(Message):
-    """The value of a row changed. `shape`: rows have come or gone, the form must be laid out again."""
+    """The value of a row changed. `shape`: rows were added or removed, the form must be laid out again."""
 
     def __init__(self, node: Node, *, shape: bool = False) -> None:
         super().__init__()
@@ -66,12 +66,12 @@ class FieldRow(Widget):
 
     @property
     def items(self) -> ArrayNode | None:
-        """The list this row is an item of, None if it is none."""
+        """The list this row is an item of, None if it is not."""
         return self.node.parent if isinstance(self.node.parent, ArrayNode) else None
 
     @property
     def name_shown(self) -> str:
-        """The label: the property's name, or the item's number in its list."""
+        """The property's name, or the item's number in its list."""
         if self.items is not None:
             return str(self.items.items.index(self.node) + 1)
         if isinstance(self.node.parent, ObjectNode) and self.node.parent.extra is self.node:
@@ -79,21 +79,21 @@ class FieldRow(Widget):
         return self.node.field.label
 
     def control_height(self) -> int:
-        """How many lines the control takes."""
+        """Return how many lines the control takes."""
         return 1
 
     def gap(self) -> int:
-        """How many lines stay free below it."""
+        """Return how many lines stay free below it."""
         return 0 if self.screen.has_class("-low") else 1
 
     def show(self, problem: str) -> None:
-        """Say what is wrong below the control, or (with "") that nothing is."""
+        """Show what is wrong below the control, "" for nothing."""
         if problem != self.problem:
             self.problem = problem
             self.fit()
 
     def fit(self) -> None:
-        """Take the height that label, control and description need."""
+        """Set the height that label, control and description need."""
         if not self.is_attached:
             return
         width = max(self.size.width - LABEL_CELLS - 3, 20)
@@ -103,7 +103,7 @@ class FieldRow(Widget):
         self.refresh()
 
     def render(self) -> Content:
-        """Draw everything but the control."""
+        """Draw everything except the control."""
         name = self._heading().truncate(LABEL_CELLS - 1, ellipsis=True)
         start = name.pad_right(LABEL_CELLS - name.cell_length)
         below = [Content(" " * (LABEL_CELLS + 1)) + line for line in self._about]
@@ -138,7 +138,7 @@ class FieldRow(Widget):
         return max(LABEL_CELLS - 4 - 2 * self._indent, 4)
 
     def _named_in_full(self, parts: list[str]) -> Content:
-        """Return what is said below the control; first the whole name where it was cut."""
+        """Return the line below the control; it begins with the whole name if that was cut."""
         said = Content.styled(" · ".join(part for part in parts if part), "$text-3")
         if Content(self.name_shown).cell_length <= self._room:
             return said
@@ -146,7 +146,7 @@ class FieldRow(Widget):
         return Content.assemble(name, (" · ", "$text-3"), said) if said.plain else name
 
     def on_resize(self) -> None:
-        """Wrap the description anew."""
+        """Wrap the description again."""
         self.fit()
 
     def on_descendant_focus(self) -> None:
@@ -158,7 +158,7 @@ class FieldRow(Widget):
         self.refresh()
 
     def action_remove_item(self) -> None:
-        """Take this item out of its list."""
+        """Remove this item from its list."""
         if (items := self.items) is not None:
             items.remove(self.node)
             self.post_message(ValueEdited(items, shape=True))
@@ -178,7 +178,7 @@ class LeafRow(FieldRow):
         self._tall = False
 
     def compose(self) -> ComposeResult:
-        """Give it the control its value needs now."""
+        """Mount the control that the value needs now."""
         yield self._control()
 
     def _control(self) -> Widget:
@@ -199,7 +199,7 @@ class LeafRow(FieldRow):
         return line
 
     def control_height(self) -> int:
-        """How many lines the control takes."""
+        """Return how many lines the control takes."""
         if not self._tall:
             return 1
         box = self.query(TextBox).first() if self.query(TextBox) else None
@@ -219,7 +219,7 @@ class LeafRow(FieldRow):
         return "not sent · default " + safe_line(value_words(default), limit=40)
 
     async def rebuild(self) -> None:
-        """Draw the control anew from its node, keeping the focus."""
+        """Make the control again from its node, and keep the focus."""
         focused = self.has_focus_within
         async with self.batch():
             await self.remove_children()
@@ -232,7 +232,7 @@ class LeafRow(FieldRow):
         self.fit()
 
     async def action_special(self) -> None:
-        """Go through what is chosen rather than typed: not sent, empty, null."""
+        """Step through not sent, empty and null."""
         self.node.cycle()
         await self.rebuild()
         self.post_message(ValueEdited(self.node))
@@ -256,24 +256,24 @@ class LeafRow(FieldRow):
             box.placeholder = Content(self._empty_words())
 
     async def on_input_changed(self, event: Input.Changed) -> None:
-        """Take what was typed."""
+        """Hold what was typed."""
         event.stop()
         await self._typed(event.value)
 
     async def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Take what was typed."""
+        """Hold what was typed."""
         event.stop()
         await self._typed(event.text_area.text)
 
     async def on_more_lines_needed(self, event: MoreLinesNeeded) -> None:
-        """Go on with several lines."""
+        """Continue in a control with several lines."""
         event.stop()
         self.node.write(event.text)
         await self.rebuild()
         self.post_message(ValueEdited(self.node))
 
     def on_choice_picked(self, event: ChoicePicked) -> None:
-        """Take a choice."""
+        """Hold a choice."""
         event.stop()
         if isinstance(self.node, LeafNode) and event.choice >= 0:
             self.node.pick(event.choice)
@@ -283,13 +283,13 @@ class LeafRow(FieldRow):
         self.post_message(ValueEdited(self.node))
 
     def on_text_box_resized(self, event: TextBox.Resized) -> None:
-        """Make room for a control that grew."""
+        """Fit the row to the control."""
         event.stop()
         self.fit()
 
 
 def clip(said: Content, width: int, most: int) -> list[Content]:
-    """Return a text as at most `most` lines; "…" says that there is more."""
+    """Return a text as at most `most` lines; "…" stands for the rest."""
     if not said.plain or width < 2:
         return []
     lines = said.wrap(width)
@@ -300,11 +300,11 @@ def clip(said: Content, width: int, most: int) -> list[Content]:
 
 
 MAX_CHOICES_SHOWN = 12
-"""With more values than this, a list with a row for each item is shown instead."""
+"""With more values than this, each item of the list has a row instead."""
 
 
 class CheckboxBar(Widget, can_focus=True):
-    """Boxes to tick: arrows go through them, space ticks. Each has a row if one is too short for all."""
+    """Boxes to tick: arrows step through them, space ticks. Each has a row if one row is too short."""
 
     DEFAULT_CSS = """
     CheckboxBar { width: 1fr; height: 1; }
@@ -321,7 +321,7 @@ class CheckboxBar(Widget, can_focus=True):
     ticked: reactive[frozenset[int]] = reactive(frozenset())
 
     class Ticked(Message):
-        """Another set of ticks: the places of the values."""
+        """Another set of ticks: the indexes of the values."""
 
         def __init__(self, ticked: frozenset[int]) -> None:
             super().__init__()
@@ -337,7 +337,7 @@ class CheckboxBar(Widget, can_focus=True):
 
     @property
     def rows(self) -> int:
-        """How many rows it takes at its width."""
+        """How many rows it takes at this width."""
         return 1 if self._fits else len(self._labels)
 
     @property
@@ -362,21 +362,21 @@ class CheckboxBar(Widget, can_focus=True):
         self.at = (self.at + by) % len(self._labels)
 
     def action_tick(self) -> None:
-        """Tick the box, or take its tick away."""
+        """Tick or untick the box."""
         self.ticked ^= {self.at}
         self.post_message(self.Ticked(self.ticked))
 
     def watch_has_focus(self, _has_focus: bool) -> None:
-        """Show where one is."""
+        """Underline the current box."""
         super().watch_has_focus(_has_focus)
         self.refresh()
 
     def on_resize(self) -> None:
-        """Tell the row how many rows it takes."""
+        """Tell the row."""
         self.post_message(self.Resized())
 
     def on_click(self, event: events.Click) -> None:
-        """Tick what was clicked on."""
+        """Tick what was clicked."""
         number, right = event.y, 0
         if self._fits:
             for number, label in enumerate(self._labels):  # noqa: B007
@@ -391,7 +391,7 @@ class CheckboxBar(Widget, can_focus=True):
 
 
 class CheckboxRow(FieldRow):
-    """A list of some of its item's choices."""
+    """A list of some of a few choices, as boxes to tick."""
 
     def __init__(self, node: ArrayNode) -> None:
         super().__init__(node)
@@ -404,7 +404,7 @@ class CheckboxRow(FieldRow):
         )
 
     def control_height(self) -> int:
-        """As many rows as the boxes take."""
+        """Return as many rows as the boxes take."""
         bars = self.query(CheckboxBar)
         rows = bars.first().rows if bars else 1
         for bar in bars:
@@ -419,7 +419,7 @@ class CheckboxRow(FieldRow):
         return self._named_in_full([said, field.about])
 
     def on_checkbox_bar_ticked(self, event: CheckboxBar.Ticked) -> None:
-        """Take the choice; none at all is not sent, unless it is required."""
+        """Hold the choice; an empty one is not sent unless the list is required."""
         event.stop()
         choices = self._list.field.item.choices
         self._list.load([choices[number].value for number in sorted(event.ticked)])
@@ -429,13 +429,13 @@ class CheckboxRow(FieldRow):
         self.post_message(ValueEdited(self._list))
 
     def on_checkbox_bar_resized(self, event: CheckboxBar.Resized) -> None:
-        """Take the height they need."""
+        """Fit the row to the boxes."""
         event.stop()
         self.fit()
 
 
 def fits_checkboxes(node: Node) -> bool:
-    """Return whether a list is some of a few values, each once and in their order, and nothing else."""
+    """Return whether a list is a choice of a few values, each at most once and in their order."""
     if not isinstance(node, ArrayNode) or node.as_json or node.state == "null":
         return False
     item = node.field.item
@@ -446,12 +446,12 @@ def fits_checkboxes(node: Node) -> bool:
 
 
 def checked_places(node: ArrayNode) -> frozenset[int]:
-    """Return the places of the values that a list holds."""
+    """Return the indexes of the choices that a list holds."""
     return frozenset(child.choice for child in node.items if isinstance(child, LeafNode))
 
 
 class GroupRow(FieldRow, can_focus=True):
-    """The head of an object or a list: opens and closes it, adds and removes items."""
+    """The heading of an object or a list: opens and closes it, adds and removes items."""
 
     DEFAULT_CSS = """
     GroupRow:focus { background: $cursor; }
@@ -466,11 +466,11 @@ class GroupRow(FieldRow, can_focus=True):
     ]
 
     def control_height(self) -> int:
-        """One line: what it holds."""
+        """Return one line: what it holds."""
         return 1
 
     def gap(self) -> int:
-        """Nothing between the head and what it holds."""
+        """Return no gap between the heading and what it holds."""
         return 0 if self.node.open and self._can_open() else super().gap()
 
     def _said(self) -> Content:
@@ -510,11 +510,11 @@ class GroupRow(FieldRow, can_focus=True):
             return Content.styled(f" {node.field.hint}", "$text-3")
         else:
             said = " not sent"
-        adds = "  + adds one" if self.has_focus and isinstance(node, ArrayNode) else ""
+        adds = "  + adds an item" if self.has_focus and isinstance(node, ArrayNode) else ""
         return Content.assemble((said, "$text-2"), hint, (adds, "$mine"))
 
     def action_unfold(self, wanted: bool | None = None) -> None:
-        """Open or close it; an empty list gets its first item instead."""
+        """Open or close it; add a first item to an empty list."""
         if not self._can_open() and wanted is not False:
             self.action_add_below()
             return
@@ -533,20 +533,20 @@ class GroupRow(FieldRow, can_focus=True):
             self.post_message(ValueEdited(self.node, shape=True))
 
     def action_special(self) -> None:
-        """Go through what is chosen rather than typed: not sent, empty, null."""
+        """Step through not sent, empty and null."""
         self.node.cycle()
         self.post_message(ValueEdited(self.node, shape=True))
 
     def on_focus(self) -> None:
-        """Show what can be done here."""
+        """Show the key that adds an item."""
         self.refresh()
 
     def on_blur(self) -> None:
-        """Hide what can be done here."""
+        """Hide the key that adds an item."""
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
-        """Open or close; a click beside the name of a list adds an item."""
+        """Open or close it; a click beside the name of a list adds an item."""
         if isinstance(self.node, ArrayNode) and event.x > LABEL_CELLS:
             self.action_add_below()
         else:
@@ -554,7 +554,7 @@ class GroupRow(FieldRow, can_focus=True):
 
 
 class MoreRow(Widget, can_focus=True):
-    """Stands for the fields that are not mounted yet; reaching it brings the next ones."""
+    """The place of the fields that are not mounted yet; focusing it mounts the next ones."""
 
     DEFAULT_CSS = """
     MoreRow { height: 1; width: 1fr; color: $text-3; }
@@ -566,20 +566,20 @@ class MoreRow(Widget, can_focus=True):
     ]
 
     class Reached(Message):
-        """Bring the next fields."""
+        """Mount the next fields."""
 
     left = 0
 
     def render(self) -> Content:
-        """Say how many fields there are below."""
+        """Draw how many fields are left."""
         return Content(f" … {self.left:,} more fields")
 
     def action_reach(self) -> None:
-        """Bring the next fields."""
+        """Mount the next fields."""
         self.post_message(self.Reached())
 
     def on_focus(self) -> None:
-        """Bring the next fields."""
+        """Mount the next fields."""
         self.action_reach()
 
 

@@ -27,7 +27,7 @@ MAX_REFS = 16
 
 
 def flatten(schema: Json, root: Json) -> tuple[Schema | None, str]:
-    """Follow references and single-entry `allOf` until the schema stands on its own."""
+    """Follow references and single-entry `allOf`. Returns the schema, or None and why it cannot be read."""
     if isinstance(schema, bool):
         return {}, ""
     for _ in range(MAX_REFS):
@@ -47,7 +47,7 @@ def flatten(schema: Json, root: Json) -> tuple[Schema | None, str]:
         if isinstance(target, bool):
             target = {}
         if not isinstance(target, dict):
-            return None, "its schema refers to something that is not there"
+            return None, "its schema refers to something that does not exist"
         schema = {**target, **{key: value for key, value in schema.items() if key != word}}
     return None, "its schema refers to itself"
 
@@ -69,14 +69,14 @@ def _resolve(reference: str, root: Json) -> Json | None:
 
 
 def is_null(schema: Json) -> bool:
-    """Whether a schema admits `null` and nothing else."""
+    """Return whether a schema allows `null` and nothing else."""
     if not isinstance(schema, dict):
         return False
     return schema.get("type") == "null" or ("const" in schema and schema["const"] is None)
 
 
 def types_of(schema: Schema) -> list[str]:
-    """Return the JSON types a schema names, or the one its keywords imply; none where it takes any."""
+    """Return the JSON types a schema names, or the one its keywords imply; [] for any."""
     said = schema.get("type")
     if isinstance(said, str | list):
         kinds = [
@@ -121,7 +121,7 @@ def type_of(value: Json) -> str:
 
 
 def types_taken(schema: Json, root: Json, depth: int = 0) -> frozenset[str]:
-    """Return the types that a schema takes, as far as its `type`, constants and unions tell."""
+    """Return the types that a schema takes, by its `type`, constants and unions."""
     flat, _ = flatten(schema, root)
     if flat is None or depth > _DEEPEST:
         return ANYTHING
@@ -140,11 +140,10 @@ def types_taken(schema: Json, root: Json, depth: int = 0) -> frozenset[str]:
 
 
 def read_value(text: str, takes: frozenset[str]) -> Json:
-    """Return the value that a text stands for where several types are taken, a text among them.
+    """Read a text where several types are taken, one of them text.
 
-    It is read as JSON if that is one of the types (a text in quotes is one, so `"5"` is a text where
-    5 is a number), and else taken as it is. Raises `NotJson` for what begins like the list or the
-    object that is taken, and is none.
+    It is read as JSON if that gives one of the types (`"5"` in quotes is a text, 5 a number), and else
+    taken as it is. Raises `NotJson` for a broken list or object where one is taken.
     """
     bare = text.strip()
     opens = {"[": "array", "{": "object"}.get(bare[:1], "")
@@ -160,13 +159,13 @@ def read_value(text: str, takes: frozenset[str]) -> Json:
 
 
 def has_type(value: Json, takes: frozenset[str]) -> bool:
-    """Whether a value is of one of the types; a whole number is a number too."""
+    """Return whether a value has one of the types; an integer is a number too."""
     kind = type_of(value)
     return kind in takes or (kind == "integer" and "number" in takes)
 
 
 def is_plain_text(value: str, takes: frozenset[str]) -> bool:
-    """Whether a text may stand as it is, and is not read as something else."""
+    """Return whether a text is read as itself and not as another type."""
     try:
         return read_value(value, takes) == value
     except NotJson:
@@ -176,7 +175,7 @@ def is_plain_text(value: str, takes: frozenset[str]) -> bool:
 FieldKind = Literal[
     "text", "number", "integer", "boolean", "choice", "mixed", "object", "map", "array", "raw"
 ]
-"""`mixed` takes a text, or something else as JSON; `map` is an object whose names one makes up."""
+"""`mixed` takes a text, or something else as JSON; `map` is an object with keys of your own."""
 
 MAX_LEVELS = 8
 """Objects and lists nested deeper than this are typed as JSON."""
@@ -198,7 +197,7 @@ _SIMPLE: dict[str, FieldKind] = {
 
 
 class Absent(Enum):
-    """The one value that says: nothing here (JSON's own `null` is a value)."""
+    """No value (JSON's own `null` is one)."""
 
     ABSENT = "absent"
 
@@ -208,7 +207,7 @@ ABSENT: Final = Absent.ABSENT
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of the values a field may take, and how it is called."""
+    """One of the values a field may take, and its label."""
 
     value: Json
     label: SafeText
@@ -216,7 +215,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Field:
-    """What one property asks for. `name` is exact; `label`, `title` and `about` are safe to show."""
+    """What one property takes. `name` is exact; `label` and `about` are safe to show."""
 
     name: str
     schema: Schema
@@ -228,21 +227,21 @@ class Field:
     why_raw: str = ""
     choices: tuple[Choice, ...] = ()
     takes: frozenset[str] = frozenset()
-    """The JSON types that it takes, where there are several."""
+    """The JSON types it takes, where there are several."""
 
     @cached_property
     def label(self) -> SafeText:
-        """The name as it can be shown."""
+        """The name, safe and short."""
         return safe_line(self.name, limit=80) if self.name else SafeText('""')
 
     @cached_property
     def full_label(self) -> SafeText:
-        """The whole name, where there is room for more than a label."""
+        """The name, safe and long."""
         return safe_line(self.name, limit=_TEXT_LIMIT)
 
     @cached_property
     def about(self) -> SafeText:
-        """What the server says about it: the description, else a title that says more than the name."""
+        """The server's description, else a title that says more than the name."""
         said = self.schema.get("description")
         if not isinstance(said, str) or not said.strip():
             said = self.schema.get("title")
@@ -297,7 +296,7 @@ class Field:
 
     @cached_property
     def open(self) -> bool:
-        """Whether the schema itself invites properties it does not name (or names too many of)."""
+        """Whether the schema allows properties it does not name, or names too many."""
         more = self.schema.get("additionalProperties")
         properties = self.schema.get("properties")
         return (
@@ -309,7 +308,7 @@ class Field:
 
     @cached_property
     def item(self) -> Field:
-        """What each item of a list must be; of a map, a key and its value."""
+        """The field of each item of a list; of a map, a key with its value."""
         if self.kind == "map":
             value = self.schema.get("additionalProperties", {})
             pair: Schema = {"key": {"type": "string"}, "value": {} if value is True else value}
@@ -321,9 +320,9 @@ class Field:
 
 
 def read_schema(text: str) -> Field:
-    """Return the field of a whole tool: an object, or a `raw` field that says in `why_raw` why not.
+    """Return the field of a whole schema: an object, or a `raw` field with the reason in `why_raw`.
 
-    Never raises: a schema that cannot be read leaves the person the raw JSON view.
+    Never raises: without a readable schema the values are typed as JSON.
     """
     try:
         document = parse(text) if text.strip() else {}
@@ -379,7 +378,7 @@ class _Reader:
             return self._choice(flat, [_choice(flat["const"])], nullable)
         values = flat.get("enum")
         if isinstance(values, list):
-            titles = flat.get("enumNames")  # how titles were given before `oneOf`
+            titles = flat.get("enumNames")  # the older form of titles, before `oneOf`
             if not isinstance(titles, list) or len(titles) != len(values):
                 titles = [None] * len(values)
             named = [_choice(value, title) for value, title in zip(values, titles, strict=True)]
@@ -402,7 +401,7 @@ class _Reader:
         return self._raw(flat, "", nullable)
 
     def _several(self, flat: Schema, takes: frozenset[str], why: str, nullable: bool) -> Field:
-        """Return a field that takes values of several types: a text box where a text is among them."""
+        """Return a field that takes several types: `mixed` if text is one of them, else `raw`."""
         nullable = nullable or (NULL in takes and takes != ANYTHING)
         if "string" not in takes or not self.level:
             return self._raw(flat, why, nullable, takes)
@@ -436,7 +435,7 @@ class _Reader:
 
 
 def _choices_of(branches: list[Json], root: Json) -> list[Choice] | None:
-    """Return the choices of a `oneOf` made of constants only, None if it is anything else."""
+    """Return the choices of a `oneOf` made of constants only, None for anything else."""
     choices: list[Choice] = []
     for branch in branches[: MAX_CHOICES + 1]:
         if is_null(branch):
@@ -456,7 +455,7 @@ def _choice(value: Json, title: Json = None) -> Choice:
 
 
 def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:
-    """Say the type beside values that look alike (`1` and `"1"`), and the value where titles do."""
+    """Add the type to values that look alike (`1` and `"1"`), and the value to equal titles."""
     for say in (_type_words, pretty_short):
         looks = Counter(choice.label for choice in choices)
         choices = [
@@ -507,7 +506,7 @@ def _whole(value: Json) -> int | None:
 
 
 def _same_words(title: str, name: str) -> bool:
-    """Whether a generated title ("Repo Path") only repeats the name (`repo_path`)."""
+    """Return whether a generated title ("Repo Path") only repeats the name (`repo_path`)."""
 
     def bare(text: str) -> str:
         return "".join(c for c in text[:200].lower() if c.isalnum())

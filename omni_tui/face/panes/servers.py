@@ -312,7 +312,8 @@ class ServersPane(Pane):
             from omni_tui.face.screens.trust import TrustServerScreen
 
             shell = shell_of(self)
-            shell.show(TrustServerScreen(self.chosen.name, shell.clock, shell.stillness))
+            name = self.chosen.name
+            shell.show(TrustServerScreen(name, shell.port, shell.clock, shell.stillness))
 
     def action_server_edit(self) -> None:
         """Open the form with the chosen server's settings."""

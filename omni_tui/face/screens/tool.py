@@ -35,7 +35,7 @@ from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
 
@@ -256,7 +256,7 @@ class ToolScreen(FormScreen[None]):
         if arguments is None or (form.problems and self._insisted != arguments):
             self._insisted = arguments
             self._go(result=False)
-            form.insist()
+            form.show_problems()
             again = " · F9 again sends it" if arguments is not None else ""
             self._hint(f"✗ correct what is marked{again}", "$fail")
             return

@@ -16,7 +16,7 @@ from omni_tui.face.transcript.item_types import CallItem, PhaseItem, PlanItem, T
 from omni_tui.face.transcript.sub_agents import SubAgent
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import events as ev
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTask, PlanTaskChanged
 from omni_tui.security.text import safe, safe_line
 

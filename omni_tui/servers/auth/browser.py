@@ -20,18 +20,18 @@ from omni_tui.servers.auth.urls import authorize_problem
 
 
 def browser_available() -> bool:
-    """Whether a browser with a window of its own could be opened here (not over ssh, not on a console)."""
+    """Return whether a browser window can be opened here (not over ssh, not on a console)."""
     if platform.system() in ("Darwin", "Windows"):
         return "SSH_CONNECTION" not in os.environ
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def open_page(url: str) -> str:
-    """Open an address that may be opened; returns what stands in the way, or ""."""
+    """Open the address of a sign-in page; return why that failed, "" if it did not."""
     if problem := authorize_problem(url):
         return problem
     if not browser_available():
-        return "there is no browser with a window on this machine; copy the address instead"
+        return "no browser window can be opened on this machine; copy the address instead"
     try:
         opened = webbrowser.open(url)
     except (webbrowser.Error, OSError):
@@ -52,12 +52,12 @@ _PAGE = (
 
 
 class RedirectMismatch(Exception):
-    """A redirect that does not belong to the sign-in that waits; the text says why."""
+    """A redirect that does not belong to the waiting sign-in; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """What an authorisation server sent back: a code, or an error (RFC 6749, section 4.1.2)."""
+    """The answer of an authorisation server: a code, or an error (RFC 6749, section 4.1.2)."""
 
     code: str = field(default="", repr=False)
     state: str = field(default="", repr=False)
@@ -66,7 +66,7 @@ class Redirect:
 
 
 def read_redirect(url: str, state: str) -> Redirect:
-    """Return what a redirect says, if it has the state of this sign-in. Raises `RedirectMismatch`."""
+    """Return the content of a redirect with the state of this sign-in. Raises `RedirectMismatch`."""
     try:
         query = parse_qs(urlsplit(url.strip()).query, max_num_fields=20)
     except ValueError:
@@ -82,10 +82,10 @@ def read_redirect(url: str, state: str) -> Redirect:
 
 
 class CallbackServer:
-    """Listens on 127.0.0.1 until it is closed. `take` gets the path and query of a request to `PATH`;
+    """Listens on 127.0.0.1 until it is closed, or has taken one redirect.
 
-    what it raises as `RedirectMismatch` is refused, and the listening goes on. After the first that is
-    taken, it closes.
+    `take` gets the path and query of a request to `PATH`. If it raises `RedirectMismatch`, the request
+    is refused and the server keeps listening.
     """
 
     def __init__(self, take: Callable[[str], None]) -> None:

@@ -32,9 +32,9 @@ def _correct(spec: ServerSpec) -> str:
 
 
 def checked_url(spec: ServerSpec) -> httpx2.URL:
-    """Return the URL of a spec, or raise `ConnectionFailed` if it may or can not be asked.
+    """Return the URL of a spec. Raises `ConnectionFailed` if it must not or cannot be used.
 
-    Credentials go over plain HTTP to this machine only: anybody on the way could read them.
+    Credentials go over plain HTTP to this machine only: others could read them on the way.
     """
     try:
         url = httpx2.URL(spec.url)
@@ -50,9 +50,7 @@ def checked_url(spec: ServerSpec) -> httpx2.URL:
         and url.scheme == "http"
         and not is_loopback(url.host)
     ):
-        what = (
-            f"credentials would cross the network in the clear to {shown_url(spec.url)}; nothing was sent"
-        )
+        what = f"credentials would be sent unencrypted to {shown_url(spec.url)}; nothing was sent"
         raise ConnectionFailed(
             ConnectionFailure(what, "Use https, or remove the credentials.", lasting=True)
         )
@@ -60,11 +58,11 @@ def checked_url(spec: ServerSpec) -> httpx2.URL:
 
 
 class WebTransport(ClientListener):
-    """The part of a transport that listens to its HTTP client.
+    """What the transports behind a URL share: they listen to their HTTP client.
 
-    `on_lost` is called when no connection to the host can be made any more; a request that breaks in the
-    middle fails alone. `auth` signs every request. `on_odd` gets words for what came and was no message.
-    `hide` takes our secrets out of the server's words.
+    `on_lost` is called when the host cannot be reached any more; a request that breaks fails alone.
+    `auth` signs every request. `on_odd` gets words for invalid messages. `hide` takes our secrets out
+    of the server's words.
     """
 
     web = True
@@ -90,13 +88,13 @@ class WebTransport(ClientListener):
         self.invalid_messages = 0
 
     def failed(self, error: httpx2.TransportError) -> None:
-        """Take note of a request that broke."""
+        """Note a request that broke."""
         self._error = error
         if isinstance(error, NOT_SENT):
             self._on_lost()
 
     def answered(self, response: httpx2.Response) -> None:
-        """Take note of the head of an answer to a POST."""
+        """Note the head of an answer to a POST."""
         self._error = None
         self._status, self._words = response.status_code, ""
         self.met = True
@@ -104,18 +102,18 @@ class WebTransport(ClientListener):
             opening.status, opening.words = response.status_code, ""
 
     def refused(self, words: str) -> None:
-        """Take note of the words of an error response."""
+        """Note the words of an error response."""
         words = self._words = self._hide(words)
         if (opening := current_call()) is not None:
             opening.words = words
 
     def odd(self, what: str) -> None:
-        """Count something that was no message, and write it into the server's log."""
+        """Count an invalid message, and write it into the server's log."""
         self.invalid_messages += 1
         if self.invalid_messages <= _MOST_NOTED:
             self._on_odd(what)
         if self.invalid_messages == _MOST_NOTED:
-            self._on_odd("more of this kind is counted, and not written down")
+            self._on_odd("more of this kind is counted, and not written here")
 
     def why_failed(self) -> ConnectionFailure | None:
         """Return why the last request failed or was refused, None if it was not."""
@@ -132,7 +130,7 @@ ABSENT = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_AL
 class HttpTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
-    Entering raises `TroubleError` for a URL that may not be asked.
+    Entering raises `ConnectionFailed` for a URL that must not be used.
     """
 
     _stack: AsyncExitStack
@@ -155,9 +153,9 @@ class HttpTransport(WebTransport):
 
     @property
     def absent(self) -> bool:
-        """Whether the last answer to a POST was one of those after which the older SSE is tried.
+        """Whether the last answer to a POST means that the older SSE should be tried.
 
-        400, 404 and 405: the specification's section on backwards compatibility of its transports.
+        400, 404 and 405: MCP, basic/transports, backwards compatibility.
         """
         return self._error is None and self._status in ABSENT
 
@@ -166,5 +164,5 @@ class HttpTransport(WebTransport):
         return "mcp-session-id" in request.headers
 
     def failure(self) -> ConnectionFailure | None:
-        """Return why the connection could not be made or was lost, as far as HTTP tells."""
+        """Return why connecting failed or the connection was lost, as far as HTTP says."""
         return self.why_failed()

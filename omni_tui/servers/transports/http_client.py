@@ -31,9 +31,9 @@ from omni_tui.servers.transports.http_failures import TlsExpected, speaks_tls
 from omni_tui.servers.transports.response_bodies import checked_response, is_event_stream
 
 LONGEST = 300.0
-"""Most seconds between two streams."""
+"""Longest pause between two streams, in seconds."""
 STEADY = 60.0
-"""Seconds after which a stream that ended counts as one that had been of use."""
+"""A stream that lasted so many seconds counts as useful."""
 
 _TOLD = b"data:"
 
@@ -41,10 +41,9 @@ _TOLD = b"data:"
 class StreamBackoff:
     """Growing pauses between the streams for a server's own messages.
 
-    The SDK (2.3.0) opens such a stream again every second for as long as the server ends it in an orderly
-    way, and without any pause if the server says `retry: 0`. A stream that brought a message, or stood
-    for a minute, sets the pause back. The first `free` streams without a message cost nothing; no pause is
-    longer than `longest` seconds.
+    The SDK (2.3.0) opens an orderly ended stream again every second, and at once if the server says
+    `retry: 0`. A stream that brought a message, or lasted a minute, resets the pause. The first `free`
+    streams without a message need no pause; no pause is longer than `longest` seconds.
     """
 
     def __init__(
@@ -61,26 +60,26 @@ class StreamBackoff:
 
     @property
     def seconds(self) -> float:
-        """Seconds to wait before the next stream is opened, besides those that the SDK waits."""
+        """Seconds to wait before the next stream, besides the SDK's own."""
         counted = self._fruitless - self._free
         return min(self._longest, 2.0 ** min(counted - 1, 20)) if counted > 0 else 0.0
 
     def watched(self, stream: httpx2.AsyncByteStream) -> httpx2.AsyncByteStream:
-        """Return the body of a new stream, which notes whether it is of use."""
+        """Return the body of a new stream; it notes whether the stream is useful."""
         self._fruitless += 1
         return _Watched(stream, self)
 
     def told(self) -> None:
-        """Note that the stream is of use."""
+        """Note that the stream is useful."""
         self._fruitless = 0
 
     def now(self) -> float:
-        """Return the time by the clock."""
+        """Return the time of the clock."""
         return self._clock()
 
 
 class _Watched(httpx2.AsyncByteStream):
-    """A stream that tells when something stands behind `data:` in it."""
+    """A stream that notices the first `data:` with content."""
 
     def __init__(self, inner: httpx2.AsyncByteStream, pauses: StreamBackoff) -> None:
         self._inner = inner
@@ -106,13 +105,13 @@ class _Watched(httpx2.AsyncByteStream):
 
 
 TIMEOUT = httpx2.Timeout(30.0, connect=10.0, read=None, pool=None)
-"""Reading has no limit here: calls, listings and connecting have their own, which progress extends."""
+"""Without a limit for reading: calls, listings and connecting have their own, which progress extends."""
 
-FAREWELL = httpx2.Timeout(1.5)
-"""For ending a session on the server."""
+CLOSE_TIMEOUT = httpx2.Timeout(1.5)
+"""For ending a session at the server."""
 
-PACKED = "gzip, deflate"
-"""How answers may be packed: in the ways that are unpacked piece by piece."""
+ACCEPTED_ENCODINGS = "gzip, deflate"
+"""The encodings that are unpacked piece by piece."""
 
 NOT_SENT = (
     httpx2.ConnectError,
@@ -158,18 +157,18 @@ class ClientListener(ABC):
 class HttpClient(httpx2.AsyncClient):
     """An HTTP client that answers a failed POST with a JSON-RPC error, so that only this request fails."""
 
-    def __init__(self, ears: ClientListener, **options: Any) -> None:
+    def __init__(self, listener: ClientListener, **options: Any) -> None:
         super().__init__(**options)
-        self._ears = ears
+        self._listener = listener
         self._pauses = StreamBackoff()
         self._resumptions = StreamBackoff(free=5, longest=2.0)
         self._tls: bool | None = None
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request; see `httpx2.AsyncClient.send`."""
-        if request.method == "DELETE":  # a farewell: the server may be the reason for leaving
-            request.extensions["timeout"] = FAREWELL.as_dict()
-        # A stream inside of a call is the rest of its answer, and is asked for when the server says.
+        if request.method == "DELETE":  # ends the session; the server may be stuck
+            request.extensions["timeout"] = CLOSE_TIMEOUT.as_dict()
+        # Within a call, a GET resumes its answer at the time that the server says.
         pauses = self._pauses if current_call() is None else self._resumptions
         if request.method == "GET" and pauses.seconds:
             await asyncio.sleep(pauses.seconds)
@@ -181,23 +180,23 @@ class HttpClient(httpx2.AsyncClient):
             opening = current_call()
             if opening is not None and isinstance(error, NOT_SENT):
                 opening.unsent = True
-            self._ears.failed(error)
+            self._listener.failed(error)
             if request.method != "POST":
                 raise error
             body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": "Connection closed"}}
             return httpx2.Response(HTTPStatus.BAD_GATEWAY, json=body, request=request)
-        if self._ears.reads_events or response.status_code >= HTTPStatus.BAD_REQUEST:
+        if self._listener.reads_events or response.status_code >= HTTPStatus.BAD_REQUEST:
             return response
         if request.method == "POST":
-            return checked_response(request, response, self._ears.odd)
+            return checked_response(request, response, self._listener.odd)
         if request.method == "GET" and is_event_stream(response):
-            response = checked_response(request, response, self._ears.odd)
+            response = checked_response(request, response, self._listener.odd)
             response.stream = pauses.watched(cast(httpx2.AsyncByteStream, response.stream))
         return response
 
     async def _answer(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send a request; of an error response the beginning is read, and its words are passed on."""
-        if request.method == "DELETE":  # nobody reads the answer to a farewell, however long it is
+        """Send a request; read the beginning of an error response and report its words."""
+        if request.method == "DELETE":  # nobody reads this answer
             response = await super().send(request, **{**options, "stream": True})
             await response.aclose()
             headers = {"content-type": response.headers.get("content-type", "")}
@@ -206,46 +205,46 @@ class HttpClient(httpx2.AsyncClient):
         if response.status_code < HTTPStatus.BAD_REQUEST:
             return response
         response = await read_refusal(response)
-        if request.method == "POST" or self._ears.reads_events:
-            self._ears.refused(response_words(response))
+        if request.method == "POST" or self._listener.reads_events:
+            self._listener.refused(response_words(response))
         if request.method == "POST" and response.status_code in STATUSES:
-            response = self._unless_lost(request, response)
+            response = self._normalised_loss(request, response)
         return with_id(response)
 
     async def _met_tls(self, request: httpx2.Request, error: httpx2.TransportError) -> bool:
-        """Whether a request in the clear broke because the port speaks TLS. Asked once, of nobody known."""
+        """Whether a plain request broke because the port speaks TLS; tested once, before any answer."""
         broke = isinstance(error, httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError)
         url = request.url
-        if self._ears.met or not broke or url.scheme != "http" or shown_proxy(str(url)):
+        if self._listener.met or not broke or url.scheme != "http" or shown_proxy(str(url)):
             return False
         if self._tls is None:
             self._tls = await speaks_tls(url.host, url.port or 80)
         return self._tls
 
-    def _unless_lost(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
-        """Return the answer, or the one form of it that says that our session is unknown."""
-        if not self._ears.in_session(request):
+    def _normalised_loss(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+        """Return the answer, in one standard form if it says that our session is lost."""
+        if not self._listener.in_session(request):
             return response
         if not means_session_lost(response.status_code, response.content):
             return response
-        self._ears.forgotten = True
+        self._listener.forgotten = True
         if (opening := current_call()) is not None:
             opening.forgotten = True
         return httpx2.Response(HTTPStatus.NOT_FOUND, json=NORMAL, request=request)
 
 
 def open_client(
-    spec: ServerSpec, url: httpx2.URL, ears: ClientListener, *, auth: httpx2.Auth | None
+    spec: ServerSpec, url: httpx2.URL, listener: ClientListener, *, auth: httpx2.Auth | None
 ) -> httpx2.AsyncClient:
-    """Return the client for a server behind a checked `url`; to be entered and left by the caller.
+    """Return the client for a server behind a checked `url`; the caller enters and leaves it.
 
-    Its sockets are those of the URL's origin; cookies, headers and `auth` are its own. Raises
-    `ConnectionFailed` for a proxy that cannot be used.
+    Clients of one origin share sockets; cookies, headers and `auth` are their own. Raises
+    `ConnectionFailed` for a proxy or certificates that cannot be used.
     """
 
     async def heard(response: httpx2.Response) -> None:
         if response.request.method == "POST":
-            ears.answered(response)
+            listener.answered(response)
 
     try:
         sockets = lease(url)
@@ -256,8 +255,8 @@ def open_client(
         todo = "Correct it, or unset it, and start again."
         raise ConnectionFailed(ConnectionFailure(str(error), todo, lasting=True)) from None
     return HttpClient(
-        ears,
-        headers={"Accept-Encoding": PACKED, **spec.headers},
+        listener,
+        headers={"Accept-Encoding": ACCEPTED_ENCODINGS, **spec.headers},
         timeout=TIMEOUT,
         follow_redirects=False,
         trust_env=False,

@@ -27,13 +27,13 @@ from mcp_types import (
 from pydantic import ValidationError
 
 _SHOWN = 1000
-"""Most characters of an odd answer that are repeated."""
+"""How many characters of an odd answer are quoted."""
 _OPEN = 4096
 NO_CODE = 0
-"""The code of an error for which the server gave none that is a number."""
+"""The code of an error without a numeric code of the server."""
 
 _WITHOUT_RESULT = frozenset({"ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
-"""Requests whose result is empty: whatever stands in its place means the same."""
+"""Requests whose result is empty, so that any value means the same."""
 _WORDS_OF_ERROR = ("message", "msg", "error", "detail", "details", "reason", "description", "title")
 
 
@@ -42,9 +42,9 @@ class InvalidMessage(Exception):
 
 
 class MalformedResponse(JSONRPCError):
-    """An answer that JSON-RPC does not know, as the error that its request gets.
+    """The error that a request gets whose answer is malformed.
 
-    `answered`: the server said what became of the request. False if its answer could not be read at all, so
+    `answered`: the server said what happened to the request. False if its answer could not be read, so
     that the request may have been carried out.
     """
 
@@ -52,13 +52,13 @@ class MalformedResponse(JSONRPCError):
 
 
 class OpenRequests:
-    """The requests of ours that wait for an answer, by id, with their methods."""
+    """Our requests that wait for an answer, by id, with their methods."""
 
     def __init__(self) -> None:
         self._methods: dict[RequestId, str] = {}
 
     def asked(self, request: JSONRPCRequest) -> None:
-        """Note that a request goes out."""
+        """Note that a request is sent."""
         self._methods[coerce_request_id(request.id)] = request.method
         if len(self._methods) > _OPEN:
             del self._methods[next(iter(self._methods))]
@@ -69,7 +69,7 @@ class OpenRequests:
             self._methods.pop(coerce_request_id(request), None)
 
     def method(self, request: object) -> str:
-        """Return the method of an open request, "" if there is none of that id."""
+        """Return the method of an open request, "" if no request has that id."""
         if isinstance(request, bool) or not isinstance(request, int | str):
             return ""
         return self._methods.get(coerce_request_id(request), "")
@@ -111,7 +111,7 @@ def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMess
 
 
 def unreadable_response(key: RequestId, why: str) -> MalformedResponse:
-    """Return what a request gets whose answer cannot be read."""
+    """Return the error for a request whose answer cannot be read."""
     what = f"its answer could not be read: {why}; it has probably been carried out"
     error = ErrorData(code=PARSE_ERROR, message=what)
     return MalformedResponse(jsonrpc="2.0", id=key, error=error, answered=False)
@@ -120,12 +120,12 @@ def unreadable_response(key: RequestId, why: str) -> MalformedResponse:
 def malformed_response(
     key: RequestId | None, what: str, code: int = NO_CODE, data: Any = None
 ) -> MalformedResponse:
-    """Return the error for an answer of an odd form."""
+    """Return the error for a malformed answer."""
     return MalformedResponse(jsonrpc="2.0", id=key, error=ErrorData(code=code, message=what, data=data))
 
 
 def error_words(error: ErrorData, words: Callable[[str], str] = str, *, with_code: bool = True) -> str:
-    """Return what an error says, with the beginning of its data; `words` makes the server's text safe."""
+    """Return an error's text with the beginning of its data; `words` makes that safe to show."""
     text = error.message
     data = error.data
     if data not in (None, "", [], {}) and data != text:
@@ -147,7 +147,7 @@ def _asking(body: Mapping[str, Any], key: RequestId | None) -> JSONRPCMessage:
 
 
 def _empty_error(body: Mapping[str, Any]) -> bool:
-    """Whether the error says nothing beside a result, as where a language writes out every field."""
+    """Whether an error is empty beside a result, as from languages that write every field."""
     error = body["error"]
     empty = not error or (isinstance(error, Mapping) and not any(error.values()))
     return empty and isinstance(body.get("result"), dict)
@@ -184,7 +184,7 @@ def _id(value: Any) -> RequestId | None:
 
 
 def _whole(value: Any) -> int | None:
-    """Return a code as a number, also one that is written as text."""
+    """Return a code as a number, also if it is written as text."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -208,7 +208,7 @@ def _repeated(value: Any) -> str:
 
 
 def _compact(value: Any) -> str:
-    """Return a value as JSON, bounded."""
+    """Return a value as JSON, cut to size."""
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (ValueError, TypeError, RecursionError):
@@ -216,11 +216,13 @@ def _compact(value: Any) -> str:
     return text if len(text) <= 4 * _SHOWN else text[: 4 * _SHOWN] + "…"
 
 
+# -32000, -32001 and -32700: codes that many servers give to errors of theirs, and the SDK (2.3.0) to its
+# own about a closed connection, a time-out and an unreadable answer.
 AMBIGUOUS = (CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR)
 
 
 def as_server_error(error: ErrorData) -> ErrorData:
-    """Return an error that surely came from the server, so that nobody takes it for one of the SDK's."""
+    """Return a server's error without an ambiguous code, which moves into its text."""
     if error.code not in AMBIGUOUS:
         return error
     return ErrorData(code=NO_CODE, message=f"{error.message} (error {error.code})", data=error.data)

@@ -1,8 +1,4 @@
-"""A server inside of this process: an `MCPServer` of a plugin or a test, without bytes in between.
-
-It shares the engine's loop, so it must not block; everything else (the tap, the owner, the words of
-a failure) is as with any other server.
-"""
+"""A server inside this process: an `MCPServer` of a plugin or a test. It must not block the loop."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 class MemoryTransport:
     """Async context manager that runs the server of a spec in a task and yields the two streams.
 
-    Entering raises `ConnectionFailed` if what the spec holds is no server.
+    Entering raises `ConnectionFailed` if the spec holds no server.
     """
 
     web = False
@@ -56,5 +52,5 @@ class MemoryTransport:
             await inner.__aexit__(kind, error, trace)
 
     def failure(self) -> ConnectionFailure | None:
-        """Return None: there is nothing between us that could fail."""
+        """Return None: nothing in between can fail."""
         return None

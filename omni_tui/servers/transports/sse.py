@@ -47,17 +47,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _GRACE = 2.0
-"""Seconds for the acknowledgement of a request that is answered already, as it often is."""
+"""Seconds for the acknowledgement of a request that is answered already."""
 
 NOTICE_TIMEOUT = 10.0
-"""Seconds that posting what wants no answer may take."""
+"""Seconds for posting a message that gets no answer."""
 
 _LONGEST_REFUSAL = 64 * 1024
 _HEADERS = {"content-type": "application/json"}
 
 
 class PostWriter:
-    """The stream of our messages to `endpoint`; `inward` takes the errors of requests that failed."""
+    """The stream of our messages to `endpoint`, each one a POST; the answer comes as an event.
+
+    A request is posted in a task of its own, since some servers hold the response until the tool is
+    done. If it fails, that request alone gets an error, through `inward`.
+    """
 
     def __init__(
         self,
@@ -83,20 +87,20 @@ class PostWriter:
             name = f"post {message.method}"
             self._unanswered.add(message.id)
             self.requests.asked(message)
-            # A task takes over the context of its maker, by which the tap knows the call.
+            # The task inherits the context, by which the tap knows the call.
             task = asyncio.create_task(self._request(message.id, body), name=name)
             self._posts[message.id] = task
             task.add_done_callback(lambda done: self._done(message.id, done))
             return
         if isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
             self.answered(cancelled_request_id_from_params(message.params))
-        # Not in a task: `initialized` must be there before the requests that follow it.
+        # Not in a task: `initialized` must arrive before the requests that follow it.
         with contextlib.suppress(TimeoutError, httpx2.HTTPError):
             async with asyncio.timeout(NOTICE_TIMEOUT):
                 await self._post(body)
 
     def answered(self, request: RequestId | None) -> None:
-        """Note that a request needs its POST no longer: it is answered, or given up."""
+        """Note that a request is answered or given up, so that its POST may end."""
         if request is None:
             return
         self._unanswered.discard(request)
@@ -106,19 +110,19 @@ class PostWriter:
             asyncio.get_running_loop().call_later(_GRACE, task.cancel)
 
     def sole_open_request(self) -> RequestId | None:
-        """Return the one request that waits for an answer, None if there are more or none.
+        """Return the only request that waits for an answer, None if there are more or none.
 
-        An error whose sender could not tell which request it is about can be about no other.
+        An error without an id can belong to no other.
         """
         return next(iter(self._unanswered)) if len(self._unanswered) == 1 else None
 
     def close(self) -> None:
-        """Take no more messages. Posts under way go on: whether they arrived is not known."""
+        """Take no more messages. Posts under way continue: they may have arrived."""
         self._closed = True
         self._inward.close()
 
     async def aclose(self) -> None:
-        """Take no more messages and give up the posts under way."""
+        """Take no more messages and cancel the posts under way."""
         self.close()
         posts = list(self._posts.values())
         for task in posts:
@@ -152,7 +156,7 @@ class PostWriter:
                 await self._inward.send(SessionMessage(answer))
 
     async def _post(self, body: bytes) -> types.ErrorData | None:
-        """Post bytes; return why the server did not take them, None if it did."""
+        """Post bytes; return the server's refusal, None if it accepted."""
         async with stream_within_origin(
             self._client, "POST", self._endpoint, content=body, headers=_HEADERS
         ) as response:
@@ -164,7 +168,7 @@ class PostWriter:
 
 
 async def _beginning(response: httpx2.Response) -> bytes:
-    """Read a body as far as it may matter; an acknowledgement is a word or nothing."""
+    """Read at most 64 KiB of a body; an acknowledgement is a word or nothing."""
     text = bytearray()
     async for chunk in response.aiter_bytes():
         text += chunk
@@ -174,7 +178,7 @@ async def _beginning(response: httpx2.Response) -> bytes:
 
 
 def _refusal(status: int, text: bytes) -> types.ErrorData:
-    """Return the error for a status; the codes are those of the SDK over streamable HTTP."""
+    """Return the error for a status, with the SDK's codes for streamable HTTP."""
     with contextlib.suppress(InvalidMessage):
         message = parse(text)
         if isinstance(message, types.JSONRPCError):
@@ -183,10 +187,10 @@ def _refusal(status: int, text: bytes) -> types.ErrorData:
 
 
 MAX_EVENT = MAX_LINE
-"""Longest event in bytes, as long as a line over stdio: it is parsed on the loop."""
+"""Longest event in bytes, as over stdio: it is parsed on the loop."""
 
 _LONGEST_ENDPOINT = 4096
-_DOORS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+_REFUSED_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _ENDED = ConnectionFailure("it ended the event stream", "It is tried again.")
 _ENDED_EARLY = ConnectionFailure(
     "it ended the event stream before it named an endpoint", "It is tried again."
@@ -196,7 +200,7 @@ _ENDED_EARLY = ConnectionFailure(
 class SseTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
-    Entering waits for the `endpoint` event and raises `ConnectionFailed` if there is none to be had.
+    Entering waits for the `endpoint` event and raises `ConnectionFailed` if it does not come.
     `on_lost` is also called when the event stream ends.
     """
 
@@ -248,7 +252,7 @@ class SseTransport(WebTransport):
         return await self._stack.__aexit__(kind, error, trace)
 
     def failure(self) -> ConnectionFailure | None:
-        """Return why the connection could not be made or ended."""
+        """Return why connecting failed or the connection ended."""
         if self._fault is not None:
             return self._fault
         return explain_failure(self._error, self._spec.url) if self._error is not None else None
@@ -269,7 +273,7 @@ class SseTransport(WebTransport):
         endpoint: asyncio.Future[httpx2.URL],
         inward: MemoryObjectSendStream[SessionMessage | Exception],
     ) -> None:
-        """Read the events until the stream ends; what went wrong is noted, and nothing is raised."""
+        """Read the events until the stream ends; note what went wrong, and raise nothing."""
         try:
             await self._read(client, url, endpoint, inward)
             self._fault = _ENDED if endpoint.done() else _ENDED_EARLY
@@ -282,7 +286,7 @@ class SseTransport(WebTransport):
             self._error = error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             _log.debug("an event of %s came after the end", self._spec.name)
-        except Exception as error:  # a mistake here must end in words on the server's row
+        except Exception as error:  # a mistake of ours must end in words on the server's row
             _log.exception("reading the events of %s failed", self._spec.name)
             what = f"its events could not be read: {type(error).__name__}"
             self._fault = ConnectionFailure(what, "See the log file.")
@@ -318,7 +322,7 @@ class SseTransport(WebTransport):
             what = f"redirects to {shown_url(str(location))}, which was not followed"
             raise ConnectionFailed(ConnectionFailure(what, "Use that address if it is the server meant."))
         if status >= HTTPStatus.BAD_REQUEST:
-            self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _DOORS
+            self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _REFUSED_STATUSES
             raise ConnectionFailed(explain_status(status, self._spec, self._words))
         if kind != "text/event-stream":
             what = f"no event stream at {shown_url(self._spec.url)}: the answer is {kind or 'untyped'}"
@@ -342,15 +346,12 @@ class SseTransport(WebTransport):
             await inward.send(SessionMessage(message))
 
     def in_session(self, request: httpx2.Request) -> bool:
-        """Return whether a request names a session: the endpoint's address does."""
+        """Return whether a request names a session, as the endpoint's address does."""
         return request.method == "POST"
 
 
 def _endpoint(base: httpx2.URL, data: str) -> httpx2.URL:
-    """Return where to post, or raise `ConnectionFailed`:
-
-    messages and credentials stay with their origin.
-    """
+    """Return where to post. Raises `ConnectionFailed` for another origin than the event stream's."""
     try:
         if len(data) > _LONGEST_ENDPOINT or not data.isprintable():
             raise ValueError
