@@ -12,15 +12,12 @@ class Clock(Protocol):
 
     def time(self) -> float:
         """Return Unix time: for ages and hours on the screen."""
-        ...
 
     def monotonic(self) -> float:
         """Return time that never goes back: for arming, bursts and double presses."""
-        ...
 
     def arrived(self, stamp: float) -> float:
         """Return when an event with Textual's time `stamp` came, in seconds of `monotonic`."""
-        ...
 
 
 class SystemClock:

@@ -29,8 +29,7 @@ from omni_tui.protocol.prompts_and_resources import (
 from omni_tui.security.identifiers import identifier
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
-    from omni_tui.face.prompts_resources.index import PromptResourceIndex
+    pass
 
 
 class ArgumentsScreen(FormScreen[None]):
@@ -53,16 +52,6 @@ class ArgumentsScreen(FormScreen[None]):
         self._about = about
         self.form = form
         self._trouble = Content("")
-
-    @property
-    def index(self) -> PromptResourceIndex:
-        """The prompts and resources of all servers."""
-        return shell_of(self).overview.prompts_resources
-
-    @property
-    def port(self) -> Port:
-        """The way to the engine."""
-        return shell_of(self).port
 
     def compose(self) -> ComposeResult:
         """Yield head, form, suggestions, the part below, keys."""
@@ -167,7 +156,7 @@ class PromptScreen(ArgumentsScreen):
         """Get a prompt without arguments at once."""
         super().on_mount()
         if self.form is not None:
-            self.form.completes = self.index.completes(self._prompt.server)
+            self.form.completes = shell_of(self).overview.prompts_resources.completes(self._prompt.server)
         else:
             self.action_run()
 
@@ -196,7 +185,7 @@ class PromptScreen(ArgumentsScreen):
         self.say("asking the server …", "$text-2")
         command = GetPrompt(server=self._prompt.server, name=self._prompt.name, arguments_json=values)
         try:
-            reply = await self.port.ask(command)
+            reply = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self.view.show(())
             self.say(f"✗ {error_text(error)}", "$fail")
@@ -246,7 +235,7 @@ class TemplateScreen(ArgumentsScreen):
         """Suggest values only if the server does."""
         super().on_mount()
         if self.form is not None:
-            self.form.completes = self.index.completes(self._template.server)
+            self.form.completes = shell_of(self).overview.prompts_resources.completes(self._template.server)
 
     def action_run(self) -> None:
         """Read the resource."""
@@ -264,7 +253,7 @@ class TemplateScreen(ArgumentsScreen):
             server=template.server, uri=template.uri_template, template=True, variables_json=values
         )
         try:
-            opened = await self.port.ask(command)
+            opened = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self.say(f"✗ {error_text(error)}", "$fail")
             return

@@ -32,7 +32,7 @@ from omni_tui.protocol.prompts_and_resources import (
 from omni_tui.security.identifiers import identifier
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 ListKind = Literal["prompts", "resources"]
 SHOWN = 500
@@ -103,10 +103,6 @@ class PromptResourceBrowser(Screen[None]):
     def index(self) -> PromptResourceIndex:
         """The prompts and resources of all servers."""
         return shell_of(self).overview.prompts_resources
-
-    @property
-    def _port(self) -> Port:
-        return shell_of(self).port
 
     @property
     def rows(self) -> PromptResourceRows:
@@ -237,7 +233,7 @@ class PromptResourceBrowser(Screen[None]):
 
         self._say("reading …")
         try:
-            opened = await self._port.ask(OpenResource(server=resource.server, uri=resource.uri))
+            opened = await shell_of(self).port.ask(OpenResource(server=resource.server, uri=resource.uri))
         except REQUEST_ERRORS as error:
             self._say(f"✗ {error_text(error)}")
             return
@@ -253,7 +249,7 @@ class PromptResourceBrowser(Screen[None]):
             return
         on = not self.index.follows(entry.server, entry.uri)
         try:
-            await self._port.ask(SubscribeResource(server=entry.server, uri=entry.uri, on=on))
+            await shell_of(self).port.ask(SubscribeResource(server=entry.server, uri=entry.uri, on=on))
         except REQUEST_ERRORS as error:
             self._say(f"✗ {error_text(error)}")
 

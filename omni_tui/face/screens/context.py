@@ -84,7 +84,7 @@ def window_lines(window: ContextChanged | None, width: int) -> Iterator[Content]
     yield _head(window)
     if window.assumed:
         yield Content.styled(
-            "The size of this model's context window is unknown; this limit is assumed.", "$text-3"
+            "The context window of this model is unknown; this limit is assumed.", "$text-3"
         )
         yield Content.styled('Set "context" for it under [models] in the config to change it.', "$text-3")
     yield Content("")

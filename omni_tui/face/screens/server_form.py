@@ -41,7 +41,7 @@ from omni_tui.protocol.server_settings import (
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 PAUSE_S = 0.2
 """Seconds without a change after which what is typed is checked."""
@@ -74,10 +74,6 @@ class ServerFormScreen(FormScreen[str]):
         self._command = ""
         self._leaving = False
 
-    @property
-    def _port(self) -> Port:
-        return shell_of(self).port
-
     def compose(self) -> ComposeResult:
         """Yield title, fields, a message, keys."""
         words = f"EDIT · {safe(self._server, lines=False)}" if self._server else "NEW SERVER"
@@ -107,7 +103,7 @@ class ServerFormScreen(FormScreen[str]):
     @work(group="server-read", exit_on_error=False)
     async def _read(self) -> None:
         try:
-            reply = await self._port.ask(ReadServer(server=self._server))
+            reply = await shell_of(self).port.ask(ReadServer(server=self._server))
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             self.form_is_ready()
@@ -209,7 +205,7 @@ class ServerFormScreen(FormScreen[str]):
         settings, wrong = read_settings(texts)
         try:
             command = CheckServer(name=texts["name"].strip(), settings=settings, new=not self._server)
-            reply = await self._port.ask(command)
+            reply = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             return False
@@ -252,7 +248,7 @@ class ServerFormScreen(FormScreen[str]):
         )
         self._say("…", "$text-3")
         try:
-            reply = await self._port.ask(command)
+            reply = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             return
@@ -287,7 +283,8 @@ class ServerFormScreen(FormScreen[str]):
         value = row.value.strip() if place == "token" else read_pairs(row.value, sign)[0].get(key, "")
         name = self._texts()["name"].strip() or "server"
         try:
-            reply = await self._port.ask(KeepSecret(server=name, place=place, key=key, value=value))
+            command = KeepSecret(server=name, place=place, key=key, value=value)
+            reply = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             return

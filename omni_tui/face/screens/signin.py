@@ -24,7 +24,7 @@ from omni_tui.protocol.signin import (
 )
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 
 class SignInScreen(ModalScreen[None]):
@@ -141,18 +141,13 @@ class SignInScreen(ModalScreen[None]):
             "again": phase in ("needed", "none"),
         }.get(action, True)
 
-    @property
-    def _port(self) -> Port:
-        port = shell_of(self).port
-        return port
-
     def action_copy_address(self) -> None:
         """Copy the address."""
         self.post_message(CopyText(self._known.url, "the address of the sign-in page"))
 
     def action_open_page(self) -> None:
         """Open the page in a browser, on the engine's machine."""
-        self._port.send(OpenSignInPage(server=self.server))
+        shell_of(self).port.send(OpenSignInPage(server=self.server))
 
     def action_paste(self) -> None:
         """Show the field to paste into."""
@@ -162,12 +157,12 @@ class SignInScreen(ModalScreen[None]):
 
     def action_cancel(self) -> None:
         """Cancel the sign-in."""
-        self._port.send(CancelSignIn(server=self.server))
+        shell_of(self).port.send(CancelSignIn(server=self.server))
         self.dismiss(None)
 
     def action_again(self) -> None:
         """Start again."""
-        self._port.send(SignIn(server=self.server))
+        shell_of(self).port.send(SignIn(server=self.server))
 
     def action_close_screen(self) -> None:
         """Close the field if it is open, else the screen."""
@@ -186,5 +181,5 @@ class SignInScreen(ModalScreen[None]):
     def _pasted(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value.strip():
-            self._port.send(FinishSignIn(server=self.server, url=event.value.strip()))
+            shell_of(self).port.send(FinishSignIn(server=self.server, url=event.value.strip()))
             self._hide_paste()
