@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any
+
+import msgspec
 
 from omni_tui.config.references import is_reference
 from omni_tui.config.server_check import looks_secret
@@ -12,20 +15,7 @@ from omni_tui.protocol import UserError
 from omni_tui.protocol.server_settings import KEPT, ServerSettings
 from omni_tui.security.text import safe_line
 
-_DEFAULTS: dict[str, Any] = {
-    "command": "",
-    "args": [],
-    "env": {},
-    "cwd": "",
-    "url": "",
-    "headers": {},
-    "auth": "none",
-    "token": "",
-    "mode": "auto",
-    "connect_timeout": 30.0,
-    "call_timeout": None,
-    "enabled": True,
-}
+_DEFAULTS: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ServerSettings()))
 """The keys of a form with the values that need not be written."""
 
 _STAY = ("mode", "connect_timeout", "enabled")
@@ -135,18 +125,8 @@ def _former(where: str, value: str | None) -> str:
 
 def values_of_spec(spec: ServerSpec) -> dict[str, Any]:
     """Return settings from how a server is started, where nothing else tells them."""
-    values: dict[str, Any] = {
-        "command": spec.command,
-        "args": list(spec.args),
-        "env": dict(spec.env),
-        "cwd": spec.cwd,
-        "url": spec.url,
-        "headers": dict(spec.headers),
-        "mode": spec.mode,
-        "connect_timeout": spec.connect_timeout,
-        "call_timeout": spec.call_timeout,
-        "enabled": spec.enabled,
-    }
+    given = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name in _DEFAULTS}
+    values = {**given, "args": list(spec.args)}
     return {key: value for key, value in values.items() if value != _DEFAULTS[key]}
 
 
