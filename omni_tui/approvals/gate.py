@@ -217,9 +217,12 @@ class Gate:
             event = CallChanged(call=call, state="cancelled", decider=decider, reason=why, attempt=attempt)
             if not item.written:
                 row = replace(item.row, state="cancelled")
-                await self._journal.commit(
-                    *item.unwritten, event, change=lambda tx: call_table.insert(tx, row)
-                )
+                try:
+                    await self._journal.commit(
+                        *item.unwritten, event, change=lambda tx: call_table.insert(tx, row)
+                    )
+                except CallMoved:  # it is being sent: its grant was used up meanwhile
+                    return False
                 item.row = row
             else:
                 try:
@@ -230,6 +233,25 @@ class Gate:
                     return False
             self._settle(item, Resolution("cancelled", decider, reason))
             return True
+
+    async def withhold(self) -> None:
+        """Withhold the calls that wait for the person, while nobody is there."""
+        async with self._open.lock:
+            for item in self._open:
+                if not self.headless:
+                    return
+                if item.row.state not in PENDING_STATES or not item.waits:
+                    continue
+                reason = "the person left while it waited"
+                event = CallChanged(
+                    call=item.id,
+                    state="withheld",
+                    decider="headless",
+                    reason=safe(reason),
+                    attempt=item.row.attempt,
+                )
+                await self._move(item, "withheld", event, decider="headless")
+                self._settle(item, Resolution("withheld", "headless", reason))
 
     def item(self, call: str) -> PendingCall | None:
         """Return an open call."""

@@ -170,6 +170,9 @@ class Clients:
     def __len__(self) -> int:
         return len(self._clients)
 
+    def __contains__(self, client: object) -> bool:
+        return client in self._clients
+
     @property
     def attended(self) -> bool:
         """Whether a person is at one of them."""

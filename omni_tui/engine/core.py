@@ -45,6 +45,8 @@ from omni_tui.tools import ConcurrencyLimits, SchemaChecker, ToolRoutes, ToolRul
 logger = logging.getLogger(__name__)
 
 POOL = 8
+_SWITCH_S = 1.0
+"""Seconds that the end of the engine waits for a session that is being opened."""
 
 
 class StartFailed(Exception):
@@ -150,6 +152,9 @@ class Engine:
         context = self.context
         closing = [self._close(session) for session in self.sessions.values()]
         await asyncio.gather(*closing, context.registry.stop(), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):  # a session that is being opened now is closed again
+            async with asyncio.timeout(_SWITCH_S), self._switching:
+                pass
         context.tasks.cancel()
         await asyncio.to_thread(context.processes.close)
         await asyncio.to_thread(context.server_logs.close)
@@ -168,7 +173,13 @@ class Engine:
         limits = self.context.models.limits
         async with self._switching:
             session = await self._first_session(options, limits)
-            client = Client(outbox, session.journal.session, limits, headless=options.headless)
+            ident = session.journal.session
+            try:
+                await self._apply_flags(options, session)
+            except BaseException:
+                await self._release(ident)
+                raise
+            client = Client(outbox, ident, limits, headless=options.headless)
             self.context.clients.add(client)
             self._attend(session)
         return client
@@ -182,12 +193,14 @@ class Engine:
         if not len(clients):
             await self.stop()
             return
+        if clients.following(client.session) and (live := self.sessions.get(client.session)) is not None:
+            self._attend(live)  # at once: the switch of another client may take a while
         async with self._switching:
             await self._release(client.session)
 
     def session(self, client: Client) -> LiveSession:
         """Return the session that a client follows. Raises `UserError` once the client has left."""
-        if client.session not in self.sessions:
+        if client not in self.context.clients or client.session not in self.sessions:
             raise UserError("this client has left")
         return self.sessions[client.session]
 
@@ -196,10 +209,12 @@ class Engine:
 
         A session that cannot be opened changes nothing.
         """
-        if session == client.session:
-            raise StartFailed("that session is open already")
         async with self._switching:
             former = client.session
+            if client not in self.context.clients:
+                raise StartFailed("this client has left")
+            if session == former:
+                raise StartFailed("that session is open already")
             mode = self._stricter_mode(self.sessions[former])
             opened = await self._opened(
                 session or new_session_id(),
@@ -208,9 +223,14 @@ class Engine:
                 new=not session,
                 attended=not client.headless,
             )
+            try:
+                ready = opened.ready()
+            except BaseException:
+                await self._release(opened.journal.session)
+                raise
             client.follow(opened.journal.session)
             self._attend(opened)
-            client.tell(opened.ready())
+            client.tell(ready)
             client.tell(self.context.models.spending(opened.budget))
             for notice in opened.notices:
                 client.tell(notice)
@@ -241,7 +261,6 @@ class Engine:
                 )
         else:
             session = await self._opened(new_session_id(), settings, limits, new=True, attended=attended)
-        await self._apply_flags(options, session)
         return session
 
     async def _opened(
@@ -254,6 +273,7 @@ class Engine:
         attended: bool,
     ) -> LiveSession:
         """Return a session, open already or opened now. Raises `StartFailed`; then nothing has changed."""
+        self._check_running()
         if session in self.sessions:
             return self.sessions[session]
         feed = SessionFeed(self.context, session, limits)
@@ -278,6 +298,11 @@ class Engine:
             live.notices.append(
                 _warning(f"{damaged} saved events of this session cannot be read and are left out")
             )
+        try:
+            self._check_running()
+        except StartFailed:
+            await self._close(live)
+            raise
         self.sessions[session] = live
         return live
 
@@ -293,6 +318,10 @@ class Engine:
         if options.model and settings.model != config.model.name:
             await session.set_model(config.model.name)
         if options.mode and settings.mode != config.agent.mode:
+            if options.headless and session.attended and self.loosens(session, config.agent.mode):
+                raise StartFailed(
+                    f"a person follows that session, so only they can set {config.agent.mode} mode"
+                )
             await session.set_mode(config.agent.mode, COVERS[config.agent.mode])
 
     def _stricter_mode(self, former: LiveSession) -> Mode:
@@ -300,6 +329,11 @@ class Engine:
         configured, now = self.context.loaded.config.agent.mode, former.settings.mode
         base = self.context.base_decisions()
         return now if SEVERITY[base[now]] > SEVERITY[base[configured]] else configured
+
+    def loosens(self, session: LiveSession, mode: Mode) -> bool:
+        """Return whether a session would ask less in another mode."""
+        base = self.context.base_decisions()
+        return SEVERITY[base[mode]] < SEVERITY[base[session.settings.mode]]
 
     def _attend(self, session: LiveSession) -> None:
         followers = self.context.clients.following(session.journal.session)
@@ -315,6 +349,10 @@ class Engine:
             return
         await self._close(live)
         self.sessions.pop(session, None)
+
+    def _check_running(self) -> None:
+        if self._stopping:
+            raise StartFailed("the engine is ending")
 
     async def _close(self, session: LiveSession) -> None:
         try:

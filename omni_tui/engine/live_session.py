@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -69,6 +70,7 @@ class LiveSession:
     ) -> None:
         self._context = context
         self._model: Model | None = None
+        self._closing: asyncio.Future[None] | None = None
         self.journal = journal
         self.feed = feed
         self.settings = settings
@@ -173,9 +175,23 @@ class LiveSession:
         self.calls.take_up([row for row in waiting if row.call in running], running)
 
     def attend(self, attended: bool) -> None:
-        """Take note whether a person follows the session; without one, what would ask is withheld."""
+        """Take note whether a person follows the session; without one, what would ask is withheld.
+
+        That holds for what waits already: its followers would wait for nobody.
+        """
+        left = self.attended and not attended
         self.attended = attended
         self.gate.headless = self.plans.headless = not attended
+        if left:
+            self._context.tasks.spawn(self._left(), "what waited for a person")
+
+    async def _left(self) -> None:
+        """End what waits for the person, who has left. Stops as soon as one is there again."""
+        await self.gate.withhold()
+        if not self.attended:
+            await self.plans.withdraw_all()
+        if not self.attended:
+            await self.server_requests.cancel_all("nobody is there to answer", "headless")
 
     async def listed(self, server: str) -> None:
         """A server's tools are known now: go on with what waited for that."""
@@ -204,11 +220,22 @@ class LiveSession:
         )
 
     async def close(self) -> None:
-        """Park what runs, and close the journal. It is clean if nothing is left open."""
+        """Park what runs, and close the journal. It is clean if nothing is left open.
+
+        May be called again, also meanwhile. Raises `JournalBroken` if the end could not be written; the
+        session is closed then too.
+        """
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         self.feed.close()
-        await self.server_requests.close()
-        await self.runner.park()
-        await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
+        try:
+            await self.server_requests.close()
+        finally:
+            await self.runner.park()
+            await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
 
     # --- settings -------------------------------------------------------------------------------
 

@@ -112,6 +112,11 @@ class PendingPlans:
         """Withdraw a plan that is not decided yet: the turn was stopped."""
         await self._withdraw(plan, "stop")
 
+    async def withdraw_all(self) -> None:
+        """Withdraw what waits: the person has left."""
+        for item in self._pending:
+            await self._withdraw(item.id, "headless")
+
     async def _withdraw(self, plan: str, decider: str) -> None:
         async with self._pending.lock:
             if self._pending.get(plan) is not None:

@@ -282,6 +282,13 @@ class PendingServerRequests:
         ]
         await asyncio.gather(*ends)
 
+    async def cancel_all(self, reason: str, decider: str) -> None:
+        """Close all requests undecided, with a reason; others may follow."""
+        async with self._open.lock:
+            for one in self._open:
+                if one.waits:
+                    await self._end(one, ServerRequestAnswer("cancel", reason=reason), decider)
+
 
 # --- the card ---------------------------------------------------------------------------------
 

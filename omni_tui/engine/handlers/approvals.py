@@ -40,11 +40,6 @@ class ApprovalHandlers(Handlers):
             OpenServerRequestPage: self._open_page,
         }
 
-    def _check_person(self) -> None:
-        """Raise `UserError` for a client without a person, which may follow a session that has one."""
-        if self._client.headless:
-            raise UserError("this client has no person to decide; decide in the app")
-
     # --- calls ----------------------------------------------------------------------------------
 
     async def _decide_call(self, command: DecideCall) -> AnyEvent:
@@ -67,6 +62,7 @@ class ApprovalHandlers(Handlers):
         return CommandDone()
 
     async def _edit_call(self, command: EditCall) -> AnyEvent:
+        self._check_person()
         session = self._session
         row = session.gate.row(command.call)
         if row is None:
@@ -98,6 +94,7 @@ class ApprovalHandlers(Handlers):
         return CommandDone()
 
     async def _edit_plan(self, command: EditPlan) -> AnyEvent:
+        self._check_person()
         await self._session.plans.edit(command.plan, command.digest, command.plan_json)
         return CommandDone()
 
@@ -157,6 +154,7 @@ class ApprovalHandlers(Handlers):
         return dict(value)
 
     async def _edit_request(self, command: EditServerRequest) -> AnyEvent:
+        self._check_person()
         self._session.server_requests.waiting(command.ask, command.digest)
         try:
             body = json.loads(command.content_json)
@@ -168,6 +166,7 @@ class ApprovalHandlers(Handlers):
         return CommandDone()
 
     async def _open_page(self, command: OpenServerRequestPage) -> AnyEvent:
+        self._check_person()
         one = self._session.server_requests.waiting(command.ask, command.digest)
         if one.ask.kind != "url" or one.judgement.refused:
             raise UserError(one.judgement.refused or "it does not ask to visit a page")

@@ -8,6 +8,7 @@ from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.engine.handlers.prompts_and_resources import subscriptions_event
+from omni_tui.protocol import UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import ConfigProblems, ReplayDone
 
@@ -53,10 +54,14 @@ class ArrivalHandlers(Handlers):
 async def caught_up(engine: Engine, client: Client) -> None:
     """Return when a client has its whole session; a client that does not ask for it gets it unasked.
 
-    Nothing is begun for a client that would not show it.
+    Nothing is begun for a client that would not show it. Raises `UserError` if it follows another session
+    by then.
     """
+    session = client.session
     while not await client.outbox.told(_ASKS_WITHIN_S):
         await replay(engine, client, 0, 0)
+    if client.session != session:
+        raise UserError("another session was opened meanwhile; nothing was sent")
 
 
 async def replay(engine: Engine, client: Client, after: int, request: int) -> None:
@@ -72,5 +77,7 @@ async def replay(engine: Engine, client: Client, after: int, request: int) -> No
             for event in page:
                 outbox.replayed(event)
             after = page[-1].seq if page else outbox.skipped
+        if client.session != session.journal.session:
+            return
         outbox.end_replay(after)
         outbox.replayed(ReplayDone(request=request, head=after))

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
 from omni_tui.engine.live_session import LiveSession
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -33,6 +33,11 @@ class Handlers:
     @property
     def _session(self) -> LiveSession:
         return self._engine.session(self._client)
+
+    def _check_person(self) -> None:
+        """Raise `UserError` for a client without a person, which may follow a session that has one."""
+        if self._client.headless:
+            raise UserError("this client has no person to decide; decide in the app")
 
     async def _in_pool(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Do blocking work in the engine's pool."""

@@ -46,6 +46,7 @@ class CallHandlers(Handlers):
         return CommandDone()
 
     async def _settle(self, command: c.SettleCall) -> AnyEvent:
+        self._check_person()
         state: CallState = "succeeded" if command.happened else "cancelled"
         words = "you say it happened" if command.happened else "you say it did not happen"
         event = CallChanged(call=command.call, state=state, decider="user", reason=safe(words))

@@ -138,6 +138,7 @@ class ServerSettingsHandlers(Handlers):
         return await self._edit(m.EditServer(name=command.name, settings=settings, new=True, save=save))
 
     async def _edit(self, command: m.EditServer) -> AnyEvent:
+        self._check_person()
         async with self._context.unsaved.lock:
             engine, name = self._context, command.name
             if command.new and name in engine.registry.names():
@@ -182,6 +183,7 @@ class ServerSettingsHandlers(Handlers):
         engine.registry.get(spec.name).log.note("its settings were changed by you")
 
     async def _enable(self, command: m.EnableServer) -> AnyEvent:
+        self._check_person()
         spec = self._spec(command.server)
         if not spec.allowed:
             raise UserError(f"{spec.name} is not allowed to start yet; allow it first")

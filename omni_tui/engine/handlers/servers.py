@@ -53,6 +53,7 @@ class ServerHandlers(Handlers):
         return CommandDone()
 
     async def _allow(self, command: c.AllowServer) -> AnyEvent:
+        self._check_person()
         name = command.server
         spec = self._context.connection(name).spec
         if command.digest and command.digest != await asyncio.to_thread(fingerprint, spec):
@@ -131,6 +132,7 @@ class ServerHandlers(Handlers):
         return CommandDone()
 
     async def _finish_sign_in(self, command: FinishSignIn) -> AnyEvent:
+        self._check_person()
         self._context.connection(command.server)
         self._context.registry.sign_ins.finish(command.server, command.url)
         return CommandDone()
@@ -141,6 +143,7 @@ class ServerHandlers(Handlers):
         return CommandDone(text=safe("the sign-in was cancelled"))
 
     async def _open_sign_in_page(self, command: OpenSignInPage) -> AnyEvent:
+        self._check_person()
         self._context.connection(command.server)
         await self._context.registry.sign_ins.open_page(command.server)
         return CommandDone(text=safe("opened in your browser"))

@@ -73,9 +73,12 @@ class SessionHandlers(Handlers):
         return CommandDone()
 
     async def _set_mode(self, command: c.SetMode) -> AnyEvent:
+        session = self._session
+        if self._client.headless and session.attended and self._engine.loosens(session, command.mode):
+            raise UserError(f"a person follows this session, so only they can set {command.mode} mode")
         words = COVERS[command.mode]
-        await self._session.set_mode(command.mode, words)
-        runs = self._session.runner.mode
+        await session.set_mode(command.mode, words)
+        runs = session.runner.mode
         if runs is not None and runs != command.mode:
             words += f"; what was sent before stays in {runs} mode, and gets no freer by this change"
         return CommandDone(text=safe(words))
