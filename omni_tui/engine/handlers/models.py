@@ -49,8 +49,9 @@ class ModelHandlers(Handlers):
         if not math.isfinite(command.value) or command.value < 0:
             raise UserError("a budget is a number from 0; 0 is no limit")
         kind = float if command.key.endswith("_cost") else int
-        limits = msgspec.structs.replace(self._session.budget.limits, **{command.key: kind(command.value)})
-        self._session.budget.limits = self._client.limits = limits
+        changed, budget = {command.key: kind(command.value)}, self._session.budget
+        budget.limits = msgspec.structs.replace(budget.limits, **changed)
+        self._client.limits = msgspec.structs.replace(self._client.limits, **changed)
         self._session.feed.tell_spending()
         limit = f"{command.value:g}" if command.value else "no limit"
         return CommandDone(text=safe(f"{command.key} is {limit} until you leave; {GO_ON} to go on"))
