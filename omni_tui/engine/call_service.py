@@ -50,6 +50,8 @@ class ActiveCall:
     id: str
     item: PendingCall | None = None
     task: asyncio.Task[CallOutcome] | None = None
+    cancelled: bool = False
+    """Whether somebody cancelled it: no other call takes its place then."""
 
 
 class CallService:
@@ -126,14 +128,14 @@ class CallService:
     ) -> CallOutcome:
         """Try the next servers of the route for a call that surely did not run, each as a new call."""
         pair = first
-        while outcome.state == "failed" and outcome.did_not_run:
+        while outcome.state == "failed" and outcome.did_not_run and not active.cancelled:
             try:
                 proposed = await self.proposals.next_in_route(
                     origin, first, pair, arguments, outcome.reason
                 )
             except BadArguments as error:
                 return replace(outcome, text=f"{outcome.text}. {error}")
-            if proposed is None:
+            if proposed is None or active.cancelled:
                 return outcome
             pair = (proposed.subject.server, proposed.subject.tool)
             # From now on, cancelling the call cancels the one that stands in for it.
@@ -262,6 +264,7 @@ class CallService:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
+            active.cancelled = True
             self._gate.halt(active.id)
             if not task.cancelled():
                 await self.cancel(active.id, decider="stop", reason="the turn was stopped")
@@ -279,7 +282,8 @@ class CallService:
         """Cancel one call at any point of its way. Return False if it is over."""
         active = self._active.get(call)
         task = active.task if active is not None else None
-        call = active.id if active is not None else call
+        if active is not None:
+            call, active.cancelled = active.id, True
         if task is not None and self._server_tasks.stop(call, decider=decider, reason=reason):
             await asyncio.wait([task], timeout=5)
             return True
