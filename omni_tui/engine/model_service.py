@@ -10,7 +10,7 @@ from omni_tui.config.model_settings import ModelSpec, provider_of
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
 from omni_tui.models import TINY_NAMES, make_model
 from omni_tui.models.base import Model
-from omni_tui.models.budget import Budget, BudgetLimits
+from omni_tui.models.budget import Budget, BudgetLimits, Forecast
 from omni_tui.models.model_chain import ModelBreakers, ModelChain
 from omni_tui.models.model_discovery import LOCAL_BASES, ModelSuggestion, look_around, suggest_all
 from omni_tui.models.model_facts import FREE
@@ -40,6 +40,7 @@ class ModelService:
         self.days = DailyUsageFile(folder)
         self.breakers = ModelBreakers(self._changed)
         self.limits = BudgetLimits(**loaded.config.budget.model_dump())
+        self._reserved: dict[object, Forecast] = {}
 
     # --- models ---------------------------------------------------------------------------------
 
@@ -127,6 +128,10 @@ class ModelService:
         )
 
     # --- cost -----------------------------------------------------------------------------------
+
+    def budget(self, limits: BudgetLimits) -> Budget:
+        """Return the budgets of a session that is opened."""
+        return Budget(limits, self.days, self._reserved)
 
     def spending(self, budget: Budget) -> Spending:
         """Return what a session and the day have used, with the limits."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from omni_tui.engine.context import EngineContext
-from omni_tui.models.budget import Budget, BudgetLimits
+from omni_tui.models.budget import BudgetLimits
 from omni_tui.observability.tool_stats import ToolStats
 from omni_tui.protocol import AnyEvent, Event
 from omni_tui.protocol.events import JournalFailed, JournalHead, UsageChanged
@@ -22,7 +22,7 @@ class SessionFeed:
     def __init__(self, context: EngineContext, session: str, limits: BudgetLimits) -> None:
         self._context = context
         self.session = session
-        self.budget = Budget(limits, context.models.days)
+        self.budget = context.models.budget(limits)
         self.stats = ToolStats()
         self._head = 0
         self._head_due = False

@@ -102,12 +102,18 @@ class BudgetExceeded(Exception):
 
 
 class Budget:
-    """The budgets of one session. Call `count` once for each usage, when it is on disk."""
+    """The budgets of one session. Call `count` once for each usage, when it is on disk.
 
-    def __init__(self, limits: BudgetLimits, day: DailyUsage) -> None:
+    `reserved`: what all sessions that share the day have reserved.
+    """
+
+    def __init__(
+        self, limits: BudgetLimits, day: DailyUsage, reserved: dict[object, Forecast] | None = None
+    ) -> None:
         self.limits = limits
         self.session = UsageTotal()
         self._day = day
+        self._reserved = {} if reserved is None else reserved
         self._turns: dict[str, UsageTotal] = {}
         self._held: dict[int, tuple[str, Forecast]] = {}
         self._next = 0
@@ -137,11 +143,13 @@ class Budget:
             self._check(span, turn, model, wanted)
         self._next += 1
         self._held[self._next] = (turn, wanted)
+        self._reserved[self, self._next] = wanted
         return self._next
 
     def free(self, hold: int) -> None:
         """Release a reservation: the request was counted, or never sent."""
         self._held.pop(hold, None)
+        self._reserved.pop((self, hold), None)
 
     def _check(self, span: Span, turn: str, model: str, wanted: Forecast) -> None:
         tokens, money = self.limits.of(span)
@@ -149,6 +157,8 @@ class Budget:
             return
         used = {"turn": self.turn(turn), "session": self.session, "day": self.today()}[span]
         held = [each for of, each in self._held.values() if span != "turn" or of == turn]
+        if span == "day":
+            held = list(self._reserved.values())
         would = used.tokens + sum(each.input + each.output for each in held) + wanted.input + wanted.output
         if tokens and would > tokens:
             raise BudgetExceeded(

@@ -56,6 +56,17 @@ def test_money_is_held_the_same_way(span: str) -> None:
         one.hold("t", "m", Forecast(1, 1, 0.021))
 
 
+def test_sessions_that_share_a_day_do_not_pass_its_budget_together() -> None:
+    today, reserved = Today(), dict[object, Forecast]()
+    one, other = (Budget(BudgetLimits(day_tokens=1_000), today, reserved) for _ in range(2))
+    held = one.hold("t", "m", Forecast(500, 200))
+    with pytest.raises(BudgetExceeded, match="day's budget"):
+        other.hold("t", "m", Forecast(300, 100))
+    one.free(held)
+    other.free(other.hold("t", "m", Forecast(300, 100)))
+    assert not reserved
+
+
 def test_another_turn_has_a_budget_of_its_own() -> None:
     one = budget(turn_tokens=100)
     one.count("t1", Usage(input=100))
