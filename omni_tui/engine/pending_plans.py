@@ -54,6 +54,8 @@ class PendingPlans:
         """Begin a turn without plans, unless this very turn is continued."""
         if self.progress.turn != turn:
             self.progress = PlanState(turn)
+            for item in self._pending:  # of a turn that is over
+                self._pending.remove(item.id)
 
     def remember(self, events: Sequence[AnyEvent]) -> None:
         """Apply events that are on disk now."""
