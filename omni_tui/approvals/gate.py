@@ -7,6 +7,7 @@ to `dispatching` and yields the exact bytes to send. Everything unknown is refus
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -250,8 +251,9 @@ class Gate:
                     reason=safe(reason),
                     attempt=item.row.attempt,
                 )
-                await self._move(item, "withheld", event, decider="headless")
-                self._settle(item, Resolution("withheld", "headless", reason))
+                with contextlib.suppress(UserError):  # it is being refused at this moment
+                    await self._move(item, "withheld", event, decider="headless")
+                    self._settle(item, Resolution("withheld", "headless", reason))
 
     def item(self, call: str) -> PendingCall | None:
         """Return an open call."""

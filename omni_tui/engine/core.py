@@ -347,8 +347,10 @@ class Engine:
         if self.context.clients.following(session):
             self._attend(live)
             return
-        await self._close(live)
-        self.sessions.pop(session, None)
+        try:
+            await self._close(live)
+        finally:
+            self.sessions.pop(session, None)
 
     def _check_running(self) -> None:
         if self._stopping:

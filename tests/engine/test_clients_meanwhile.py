@@ -15,11 +15,12 @@ from omni_tui.engine.clients import EventBuffer
 from omni_tui.engine.live_session import open_live_session
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
+from omni_tui.models.budget import BudgetExceeded, Forecast
 from omni_tui.protocol import AnyEvent, JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.models import SetBudget
-from omni_tui.protocol.plan import EditPlan, PlanDecided, PlanProposed
+from omni_tui.protocol.plan import DecidePlan, EditPlan, PlanDecided, PlanProposed
 from omni_tui.protocol.server_requests import (
     EditServerRequest,
     OpenServerRequestPage,
@@ -314,6 +315,27 @@ async def test_a_plan_that_waits_for_a_person_who_leaves_is_withdrawn(tmp_path: 
         assert "nobody is there" in ended.reason
         (decided,) = a.of(PlanDecided)
         assert (decided.verdict, decided.decider) == ("withdrawn", "headless")
+
+
+async def test_a_plan_of_a_turn_that_is_over_takes_no_verdict(tmp_path: Path) -> None:
+    async with stage(tmp_path, Players(plan([task("a", "one")])), Box()) as a:
+        await a.ask(c.SendMessage(text="go"))
+        shown = await a.until(PlanProposed)
+        plans = a.session.plans
+        plans.begin("another turn")
+        verdict = DecidePlan(plan=shown.plan, digest=shown.digest, verdict="approve")
+        assert isinstance(await a.ask(verdict), e.CommandFailed)
+        assert a.of(PlanDecided) == []
+
+
+async def test_sessions_share_what_the_day_has_left(tmp_path: Path) -> None:
+    async with two(tmp_path, [], []) as (a, b):
+        await b.ask(SetBudget(key="day_tokens", value=1_000))
+        held = a.session.budget.hold("t", "m", Forecast(500, 200))
+        with pytest.raises(BudgetExceeded):
+            b.session.budget.hold("t", "m", Forecast(300, 100))
+        a.session.budget.free(held)
+        b.session.budget.free(b.session.budget.hold("t", "m", Forecast(300, 100)))
 
 
 async def test_a_clients_limits_take_nothing_from_a_session_it_shares(tmp_path: Path) -> None:
