@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from omni_tui.config.references import UnresolvedReference, resolve
+from omni_tui.config.spec import ToolCallingSetting
 
 if TYPE_CHECKING:
     from omni_tui.config.sections import Config
-
-ToolCallingSetting = Literal["auto", "native", "text", "none"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from types import ModuleType
 
-from omni_tui.loading import without_collections
+from omni_tui.heavy_import import without_collections
 from omni_tui.models import _litellm_patches as patches
 
 logger = logging.getLogger(__name__)
