@@ -29,11 +29,11 @@ from omni_tui.config.sections import (
 )
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.server_environment import proxy_passwords
-from omni_tui.config.server_program import is_unencrypted
 from omni_tui.config.servers import configured_servers, demo_spec
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
+from omni_tui.security.urls import is_unencrypted
 
 _TRUE = {"1", "true", "yes", "on"}
 _NO_KEY = "use https, or take the key away"

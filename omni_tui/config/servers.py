@@ -19,9 +19,10 @@ from omni_tui.config.references import (
 )
 from omni_tui.config.sections import Config, ServerSection
 from omni_tui.config.server_environment import check_inherit
-from omni_tui.config.server_program import FIRST_START, is_package_runner, is_unencrypted
+from omni_tui.config.server_program import FIRST_START, is_package_runner
 from omni_tui.config.spec import OAuthSpec, ServerSource, ServerSpec
 from omni_tui.security.redaction import secrets_in_arguments
+from omni_tui.security.urls import is_unencrypted
 
 
 def oauth_spec(section: ServerSection, environ: Mapping[str, str]) -> OAuthSpec | None:
