@@ -49,7 +49,7 @@ async def test_connecting_by_hand_begins_without_the_former_reason(tmp_path: Pat
     async with connected(tmp_path, fault("exits")) as servers:
         await servers.reach("exits", "failed")
         count = len(servers.events)
-        await servers.registry.reconnect("exits")
+        await servers.registry.get("exits").reconnect()
         begun = next(
             event for event in servers.events[count:] if getattr(event, "state", "") == "connecting"
         )

@@ -56,7 +56,7 @@ class ServerHandlers(Handlers):
             raise UserError(f"what {name} starts has changed since it was shown; look at it again")
         await self._context.catalogue.allow(spec)
         self._engine.sessions.server_allowed(name)
-        await self._context.registry.allow(name)
+        await self._context.registry.get(name).allow()
         return CommandDone()
 
     async def _launch(self, command: c.ReadLaunch) -> AnyEvent:
@@ -87,7 +87,7 @@ class ServerHandlers(Handlers):
             self._context.redactor.add(secret)
         self._context.registry.add(spec)
         self._engine.sessions.server_allowed(spec.name)
-        await self._context.registry.reconnect(spec.name)
+        await self._context.registry.get(spec.name).reconnect()
         where = "to your config file" if command.save else "for this session"
         return CommandDone(text=safe(f"{spec.name} was added {where}"))
 
