@@ -52,7 +52,7 @@ async def test_server_is_started_again_three_times_then_only_by_hand(
         await servers.until(lambda: servers.states("exits").count("failed") == 4)
         last = servers.last("exits")
         assert last.next_try is None
-        assert "by hand" in last.todo
+        assert "reconnect it to try again" in last.todo
         await servers.registry.get("exits").reconnect()
         await servers.until(lambda: servers.states("exits").count("failed") == 5)
         assert servers.last("exits").next_try is not None
