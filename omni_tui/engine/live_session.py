@@ -10,7 +10,7 @@ from functools import partial
 
 from omni_tui import __version__
 from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import Gate, Subject, since
+from omni_tui.approvals import Gate, Subject
 from omni_tui.config.server_display import display_target
 from omni_tui.engine.call_dispatcher import CallDispatcher
 from omni_tui.engine.call_service import CallService
@@ -314,16 +314,6 @@ class LiveSession:
             self._context.registry.get(server)
         except KeyError:
             return None
-        seen = tool.first_seen
-        words = {
-            "unchanged": f"unchanged since {since(seen)}",
-            "new": "new on this server",
-            "changed": f"changed since {since(seen)}",
-        }
-        if tool.server_trust == "changed":
-            trust = "how it is started, or what it says about its use, has changed"
-        else:
-            trust = words[tool.trust]
         return Subject(
             server=server,
             tool=name,
@@ -336,7 +326,7 @@ class LiveSession:
             description=tool.definition.description,
             target=tool.target,
             transport=tool.transport,
-            trust_words=trust,
+            first_seen=tool.first_seen,
         )
 
     def _place(self, server: str) -> tuple[str, str]:

@@ -52,8 +52,7 @@ class CallHandlers(Handlers):
         session = self._session
         if command.verdict == "defer":
             return CommandDone()
-        row = session.gate.row(command.call)
-        orphan = row is not None and session.calls.restored(command.call)
+        orphan = session.calls.restored(command.call)
         await session.gate.decide(
             command.call,
             command.digest,
