@@ -134,7 +134,7 @@ class LiveSession:
             subject=self.subject,
             turns=self.turns,
         )
-        self.asks = PendingServerRequests(
+        self.server_requests = PendingServerRequests(
             journal,
             Sampler(lambda: config.sampling, lambda: self.settings.model, context.models.make, self.budget),
             digest=digest,
@@ -188,11 +188,11 @@ class LiveSession:
                 todo=safe(f"{GO_ON} to continue it"),
             )
             await self.journal.commit(ended)
-        await self.asks.settle(events)
+        await self.server_requests.close_left_open(events)
         stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
         left = [row for row in waiting if row.call not in running]
         await self.calls.restore(left, stand_ins)
-        self.calls.take_up([row for row in waiting if row.call in running], running)
+        self.calls.follow_tasks([row for row in waiting if row.call in running], running)
 
     def attend(self, attended: bool) -> None:
         """Take note whether a person follows the session; without one, what would ask is withheld."""
@@ -228,7 +228,7 @@ class LiveSession:
     async def close(self) -> None:
         """Park what runs, and close the journal. It is clean if nothing is left open."""
         self.feed.close()
-        await self.asks.close()
+        await self.server_requests.close()
         await self.runner.park()
         await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
 

@@ -21,7 +21,7 @@ class OpenSessions(dict[str, LiveSession]):
         """Journal that a call continues with answers, in its own session. Raises `DispatchRefused`."""
         for session in self.values():
             if session.gate.is_open(dispatch):
-                return await session.gate.dispatches.goes_on(dispatch, number, methods)
+                return await session.gate.dispatches.next_round(dispatch, number, methods)
         raise DispatchRefused(f"the call {dispatch.call} is over")
 
     async def server_request(self, request: ServerRequest) -> ServerRequestAnswer:
@@ -29,7 +29,7 @@ class OpenSessions(dict[str, LiveSession]):
         session = self._session_of(request)
         if session is None:
             return ServerRequestAnswer("cancel", reason="nobody is there to answer")
-        return await session.asks.ask(request)
+        return await session.server_requests.open(request)
 
     def _session_of(self, request: ServerRequest) -> LiveSession | None:
         """Return the session in which a server request is answered, None if nobody is there.

@@ -62,7 +62,7 @@ class CallHandlers(Handlers):
         if command.stop and command.verdict == "reject":
             await session.runner.stop()
         elif orphan and not session.runner.running and session.runner.unfinished:
-            await session.runner.go_on()
+            await session.runner.continue_turn()
         return CommandDone()
 
     async def _edit(self, command: c.EditCall) -> AnyEvent:

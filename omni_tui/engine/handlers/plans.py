@@ -26,7 +26,7 @@ class PlanHandlers(Handlers):
         runner = session.runner
         if not runner.running and runner.unfinished:
             # It waited since before a restart: the verdict is the word to go on.
-            await runner.go_on()
+            await runner.continue_turn()
         return CommandDone()
 
     async def _edit(self, command: EditPlan) -> AnyEvent:

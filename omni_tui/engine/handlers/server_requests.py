@@ -34,30 +34,32 @@ class ServerRequestHandlers(Handlers):
         }
 
     @property
-    def _asks(self) -> PendingServerRequests:
-        return self._session.asks
+    def _requests(self) -> PendingServerRequests:
+        return self._session.server_requests
 
     async def _answer(self, command: AnswerServerRequest) -> AnyEvent:
-        asks = self._asks
-        one = asks.waiting(command.ask, command.digest)
+        requests = self._requests
+        one = requests.waiting(command.ask, command.digest)
         if command.action != "accept":
-            await asks.turn_down(command.ask, command.digest, ServerRequestAnswer(command.action))
-        elif one.ask.kind == "sampling":
-            await asks.go_on(command.ask, command.digest)
-        elif one.ask.kind == "url":
+            await requests.decline(command.ask, command.digest, ServerRequestAnswer(command.action))
+        elif one.request.kind == "sampling":
+            await requests.proceed(command.ask, command.digest)
+        elif one.request.kind == "url":
             opened = await self._agree(one, command)
             return CommandDone(text=safe(opened))
         else:
             content = await self._content(one, command.content_json)
-            await asks.accept(command.ask, command.digest, ServerRequestAnswer("accept", content=content))
+            await requests.accept(
+                command.ask, command.digest, ServerRequestAnswer("accept", content=content)
+            )
         return CommandDone()
 
     async def _agree(self, one: PendingServerRequest, command: AnswerServerRequest) -> str:
         """Agree to a page, which is opened where that is possible; else the person does it."""
         if one.judgement.refused:
             raise UserError(one.judgement.refused)
-        url = str(one.ask.body.get("url", ""))
-        await self._asks.accept(command.ask, command.digest, ServerRequestAnswer("accept"))
+        url = str(one.request.body.get("url", ""))
+        await self._requests.accept(command.ask, command.digest, ServerRequestAnswer("accept"))
         problem = await asyncio.to_thread(open_page, url)
         return problem or "opened in your browser"
 
@@ -71,7 +73,7 @@ class ServerRequestHandlers(Handlers):
             value = parse_arguments(text)
         except BadArguments as error:
             raise UserError(str(error)) from None
-        schema = one.ask.body
+        schema = one.request.body
         key = "ask/" + hashlib.sha256(exact_json(schema).encode()).hexdigest()
         try:
             wrong = await self._context.schemas.check(key, schema, value, size=len(text))
@@ -86,21 +88,21 @@ class ServerRequestHandlers(Handlers):
         return dict(value)
 
     async def _edit(self, command: EditServerRequest) -> AnyEvent:
-        self._asks.waiting(command.ask, command.digest)
+        self._requests.waiting(command.ask, command.digest)
         try:
             body = json.loads(command.content_json)
         except (ValueError, RecursionError) as error:
             raise UserError(f"it is no JSON: {error}") from None
         if not isinstance(body, dict):
             raise UserError("it must be a JSON object")
-        await self._asks.edit(command.ask, command.digest, body)
+        await self._requests.edit(command.ask, command.digest, body)
         return CommandDone()
 
     async def _open(self, command: OpenServerRequestPage) -> AnyEvent:
-        one = self._asks.waiting(command.ask, command.digest)
-        if one.ask.kind != "url" or one.judgement.refused:
+        one = self._requests.waiting(command.ask, command.digest)
+        if one.request.kind != "url" or one.judgement.refused:
             raise UserError(one.judgement.refused or "it asks for no page to be visited")
-        if problem := await asyncio.to_thread(open_page, str(one.ask.body.get("url", ""))):
+        if problem := await asyncio.to_thread(open_page, str(one.request.body.get("url", ""))):
             raise UserError(problem)
         return CommandDone(text=safe("opened in your browser; the question waits still"))
 
