@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
-from omni_tui.approvals import Gate, GrantRefused, PendingCall, Resolution, Subject
+from omni_tui.approvals import Gate, GrantRefused, PendingCall, Resolution
 from omni_tui.engine.call_dispatcher import CallDispatcher, CallWithdrawn
 from omni_tui.engine.call_proposals import CallProposalFactory, ProposedCall, ServerGone, new_call_id
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, call_table, task_table
 from omni_tui.models.attachments import images_in
@@ -28,12 +29,9 @@ from omni_tui.tools import (
     BadArguments,
     CallBecameTask,
     CallOutcome,
-    Catalogue,
     OrderPlace,
-    SchemaChecker,
     StoredResult,
     TaskTracker,
-    ToolRoutes,
     model_text,
 )
 from omni_tui.tools.tool_names import ToolKey
@@ -60,24 +58,20 @@ class CallService:
     def __init__(
         self,
         *,
+        context: EngineContext,
         journal: Journal,
         gate: Gate,
         dispatcher: CallDispatcher,
         tasks: TaskTracker,
-        catalogue: Catalogue,
-        schemas: SchemaChecker,
-        routes: ToolRoutes,
-        subject: Callable[[str, str], Subject | None],
         turns: TurnModes,
     ) -> None:
+        self._context = context
         self._journal = journal
         self._gate = gate
         self._dispatcher = dispatcher
         self._server_tasks = tasks
-        self._catalogue = catalogue
-        self._subject = subject
-        self.proposals = CallProposalFactory(catalogue, schemas, routes, subject)
         self._turns = turns
+        self.proposals = CallProposalFactory(context)
         self._entry = asyncio.Lock()
         self._active: dict[str, ActiveCall] = {}
         """By the id of the call, and by the ids of those that stand in for it."""
@@ -233,9 +227,9 @@ class CallService:
             return
         shown, row = item.card.subject, item.row
         if not shown.transport:  # it was shown before its server was connected
-            shown = self._subject(row.server, row.tool) or shown
+            shown = self._context.subject(row.server, row.tool) or shown
         if "changed" in (shown.server_trust, shown.tool_trust) or shown.tool_trust == "new":
-            await self._catalogue.accept(row.server, row.tool, row.def_hash)
+            await self._context.catalogue.accept(row.server, row.tool, row.def_hash)
 
     async def _abandon(self, call: str, reason: str) -> None:
         try:
@@ -319,7 +313,7 @@ class CallService:
         `fallbacks`: for each call that stands in for another one, the words that say so.
         """
         for row in rows:
-            subject = self._subject(row.server, row.tool)
+            subject = self._context.subject(row.server, row.tool)
             mode = self._turns.mode(row.turn)
             item = await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[row.made_by] = item

@@ -16,11 +16,12 @@ from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Client, Clients, EventBuffer
 from omni_tui.engine.context import EngineContext, UnsavedSettings
 from omni_tui.engine.files import FileOpener, sweep_opened
-from omni_tui.engine.live_session import LiveSession, OpenSessions, SessionSettings, open_live_session
+from omni_tui.engine.live_session import LiveSession, OpenSessions, open_live_session
 from omni_tui.engine.model_service import ModelService
 from omni_tui.engine.server_stores import RedactedCredentials
 from omni_tui.engine.servers import EngineServers
 from omni_tui.engine.session_feed import SessionFeed
+from omni_tui.engine.turn_modes import SessionSettings
 from omni_tui.memory import (
     Credentials,
     Journal,

@@ -5,26 +5,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from omni_tui import __version__
-from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import Gate, Subject, since
-from omni_tui.config.server_display import display_target
+from omni_tui.agents import ChatPolicy
+from omni_tui.approvals import Gate
 from omni_tui.engine.call_dispatcher import CallDispatcher
 from omni_tui.engine.call_service import CallService
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.pending_server_requests import PendingServerRequests
-from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.sampler import Sampler
 from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.startup_wait import StartupWait
-from omni_tui.engine.turn_modes import TurnModes
+from omni_tui.engine.turn_modes import SessionSettings, TurnModes
 from omni_tui.engine.turn_runner import TurnRunner
 from omni_tui.memory import CallRow, Journal, SavedTask, call_table, task_table
-from omni_tui.models.base import Model, ToolSpec
+from omni_tui.models.base import Model
 from omni_tui.models.budget import GO_ON
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import SystemChanged
@@ -48,18 +46,8 @@ from omni_tui.servers.base import DispatchRefused
 from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 from omni_tui.servers.task_types import AnswerInputs
 from omni_tui.tools import TaskTracker, ToolExecutor
-from omni_tui.tools.tool_names import model_name
 
 _READ = 2_000
-
-
-@dataclass(slots=True)
-class SessionSettings:
-    """What a session is set to; kept in its journal. `system` is None where the config's words hold."""
-
-    mode: Mode
-    model: str
-    system: str | None = None
 
 
 class LiveSession:
@@ -90,13 +78,13 @@ class LiveSession:
         self.notices: list[Notice] = []
         self._fold(events)
         self.budget = feed.budget
-        self.turns = TurnModes(self._mode)
+        self.turns = TurnModes(settings)
         self.startup_wait = StartupWait(context.registry, context.catalogue)
         config, digest = context.loaded.config, context.vault.digest
         self.gate = Gate(
             journal,
             base=context.base_decisions(),
-            lookup=self.subject,
+            lookup=context.subject,
             digest=digest,
             now=self._mode,
             headless=not attended,
@@ -120,32 +108,18 @@ class LiveSession:
             inputs=self._task_inputs,
         )
         self.calls = CallService(
+            context=context,
             journal=journal,
             gate=self.gate,
-            dispatcher=CallDispatcher(
-                gate=self.gate,
-                executor=executor,
-                rules=context.rules,
-                limits=context.limits,
-                cache=context.cache,
-                routes=context.routes,
-                tool=context.catalogue.get,
-                allowed=context.registry.is_allowed,
-                timeout=context.registry.call_timeout,
-                live=feed.live,
-            ),
+            dispatcher=CallDispatcher(context, self.gate, executor, feed),
             tasks=self.tasks,
-            catalogue=context.catalogue,
-            schemas=context.schemas,
-            routes=context.routes,
-            subject=self.subject,
             turns=self.turns,
         )
         self.server_requests = PendingServerRequests(
             journal,
             Sampler(config.sampling, self._model_name, context.models.make, self.budget),
             digest=digest,
-            place=self._place,
+            place=context.place,
             clock=time.monotonic,
         )
         conversation = conversation_from(events)
@@ -161,19 +135,16 @@ class LiveSession:
             headless=not attended,
         )
         self.runner = TurnRunner(
+            context=context,
+            feed=feed,
             journal=journal,
             calls=self.calls,
             conversation=conversation,
             model=self.model,
-            settings=self._mode_and_model,
+            settings=settings,
             turns=self.turns,
-            tool_specs=self._tool_specs,
-            policy=self.policy,
-            live=feed.live,
             plans=self.plans,
-            plan_policy=self.plan_policy,
             startup_wait=self.startup_wait,
-            pool=context.pool,
         )
 
     async def resume(self, events: list[AnyEvent]) -> None:
@@ -266,39 +237,8 @@ class LiveSession:
         await self.journal.commit(event)
 
     def policy(self) -> ChatPolicy:
-        """Return the limits and the prompt of a turn, with this session's own prompt where it has one."""
-        context, agent, tools = (
-            self._context,
-            self._context.loaded.config.agent,
-            self._context.loaded.config.tools,
-        )
-        instructions = {
-            name: text
-            for name in context.registry.names()
-            # Of a changed server nothing is said that nobody has looked at yet.
-            if (text := context.registry.get(name).instructions) and context.catalogue.is_known_server(name)
-        }
-        own = self.settings.system
-        return ChatPolicy(
-            max_steps=agent.max_steps,
-            system_prompt=agent.system_prompt if own is None else own,
-            result_limit=tools.result_limit,
-            instructions=instructions,
-            offered=tools.offered,
-            pinned=tuple(model_name(*pair.split("/", 1)) for pair in tools.pinned),
-            budget=self.budget,
-        )
-
-    def plan_policy(self) -> PlanPolicy:
-        """Return how plans are handled, from the config."""
-        agent, policy = self._context.loaded.config.agent, self._context.loaded.config.policy
-        return PlanPolicy(
-            plan=policy.plan,
-            calls=policy.of_plans,
-            parallel=agent.parallel,
-            max_requests=agent.max_requests,
-            max_minutes=agent.max_minutes,
-        )
+        """Return the limits and the prompt of a turn."""
+        return self._context.chat_policy(self.settings.system, self.budget)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -308,17 +248,11 @@ class LiveSession:
     def _model_name(self) -> str:
         return self.settings.model
 
-    def _mode_and_model(self) -> tuple[Mode, str]:
-        return self.settings.mode, self.settings.model
-
     def _call_waits(self) -> bool:
         return bool(self.gate.pending())
 
     def _is_listed(self, server: str) -> bool:
         return server in self._context.catalogue.servers()
-
-    def _tool_specs(self) -> tuple[ToolSpec, ...]:
-        return self._context.catalogue.specs(self._context.routes.offered)
 
     def _task_inputs(self, dispatch: Dispatch) -> AnswerInputs:
         """Return what answers the input requests of a call that runs as a task."""
@@ -326,48 +260,6 @@ class LiveSession:
 
     async def _commit(self, *events: AnyEvent) -> None:
         await self.runner.commit(*events)
-
-    def subject(self, server: str, name: str) -> Subject | None:
-        """Return what the gate needs of a tool, None if it is not there now."""
-        tool = self._context.catalogue.get(server, name)
-        if tool is None:
-            return None
-        try:
-            self._context.registry.get(server)
-        except KeyError:
-            return None
-        seen = tool.first_seen
-        words = {
-            "unchanged": f"unchanged since {since(seen)}",
-            "new": "new on this server",
-            "changed": f"changed since {since(seen)}",
-        }
-        if tool.server_trust == "changed":
-            trust = "how it is started, or what it says about its use, has changed"
-        else:
-            trust = words[tool.trust]
-        return Subject(
-            server=server,
-            tool=name,
-            server_fp=tool.server_fp,
-            def_hash=tool.def_hash,
-            server_trust=tool.server_trust,
-            tool_trust=tool.trust,
-            risk=tool.risk,
-            title=tool.definition.title,
-            description=tool.definition.description,
-            target=tool.target,
-            transport=tool.transport,
-            trust_words=trust,
-        )
-
-    def _place(self, server: str) -> tuple[str, str]:
-        """Return where a server is and how it is reached, for showing."""
-        try:
-            spec = self._context.registry.get(server).spec
-        except KeyError:
-            return "", ""
-        return display_target(spec), spec.transport
 
     def _fold(self, events: Sequence[AnyEvent]) -> None:
         for event in events:

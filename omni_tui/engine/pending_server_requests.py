@@ -22,7 +22,7 @@ from omni_tui.approvals.server_request_review import (
     review_server_request,
     sampling_messages,
 )
-from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.sampler import Sampler
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
 from omni_tui.protocol import AnyEvent, JsonText, SafeText, UserError

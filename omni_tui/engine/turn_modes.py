@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from omni_tui.protocol import Mode
@@ -14,6 +13,15 @@ class _Sent:
     number: int
 
 
+@dataclass(slots=True)
+class SessionSettings:
+    """What a session is set to; kept in its journal. `system` is None where the config's words hold."""
+
+    mode: Mode
+    model: str
+    system: str | None = None
+
+
 class TurnModes:
     """The modes of the turns of one session.
 
@@ -21,8 +29,8 @@ class TurnModes:
     therefore depends on when the message of its turn was sent. `now` returns the mode of this moment.
     """
 
-    def __init__(self, now: Callable[[], Mode]) -> None:
-        self._now = now
+    def __init__(self, settings: SessionSettings) -> None:
+        self._settings = settings
         self._sent: dict[str, _Sent] = {}
         self._number = 0
         self._allowed: dict[str, int] = {}
@@ -34,7 +42,7 @@ class TurnModes:
     def mode(self, turn: str) -> Mode:
         """Return the mode of a turn; the present one for what belongs to no turn."""
         found = self._sent.get(turn)
-        return self._now() if found is None else found.mode
+        return self._settings.mode if found is None else found.mode
 
     def allowed(self, server: str) -> None:
         """Note that the person allowed, added, changed or enabled a server now."""

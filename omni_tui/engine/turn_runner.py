@@ -7,20 +7,21 @@ import logging
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import msgspec
 
-from omni_tui.agents import ChatPolicy, PlanPolicy, ToolOutcome, run_orchestrated, run_turn
+from omni_tui.agents import ToolOutcome, run_orchestrated, run_turn
 from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.agents.turn_limits import autonomous
 from omni_tui.engine.call_service import CallService
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.context_store import ContextStore
 from omni_tui.engine.conversation import Conversation, title_of
 from omni_tui.engine.pending_plans import PendingPlans
+from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.startup_wait import StartupWait
-from omni_tui.engine.turn_modes import TurnModes
+from omni_tui.engine.turn_modes import SessionSettings, TurnModes
 from omni_tui.memory import Journal, JournalBroken, call_table
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.budget import GO_ON
@@ -70,39 +71,34 @@ class TurnRunner:
     def __init__(
         self,
         *,
+        context: EngineContext,
+        feed: SessionFeed,
         journal: Journal,
         calls: CallService,
         conversation: Conversation,
         model: Callable[[], Model],
-        settings: Callable[[], tuple[Mode, str]],
+        settings: SessionSettings,
         turns: TurnModes,
-        tool_specs: Callable[[], tuple[ToolSpec, ...]],
-        policy: Callable[[], ChatPolicy],
-        live: Callable[[Event], None],
         plans: PendingPlans,
-        plan_policy: Callable[[], PlanPolicy],
         startup_wait: StartupWait,
-        pool: Executor | None = None,
     ) -> None:
-        self.memo = ContextStore(journal, conversation.summaries, pool)
+        self.memo = ContextStore(journal, conversation.summaries, context.pool)
+        self._context = context
+        self._feed = feed
         self._journal = journal
         self._calls = calls
         self._conversation = conversation
         self._model = model
         self._settings = settings
         self._turns = turns
-        self._tool_specs = tool_specs
-        self._policy = policy
-        self._live = live
         self._plans = plans
-        self._plan_policy = plan_policy
         self._startup_wait = startup_wait
         self._missing: tuple[str, ...] = ()
         self._queue: deque[str] = deque()
         self._pending: dict[str, _QueuedMessage] = {}
         self._resuming: set[str] = set()
         self._turn = ""
-        self._runs_under: tuple[Mode, str] = settings()
+        self._runs_under: tuple[Mode, str] = settings.mode, settings.model
         self._task: asyncio.Task[None] | None = None
         self._parked = False
 
@@ -139,7 +135,7 @@ class TurnRunner:
         turn = "t-" + uuid.uuid4().hex[:12]
         message = Message(role="user", text=told or text, images=images)
         shown = safe(text, limit=MAX_MESSAGE)
-        mode, model = self._settings()
+        mode, model = self._settings.mode, self._settings.model
         self._turns.sent(turn, mode)
         events: list[AnyEvent] = [
             UserMessage(
@@ -186,7 +182,7 @@ class TurnRunner:
         self._turns.sent(turn, self._turns.mode(turn))
         self._queue.appendleft(turn)
         for behind, text in self._conversation.queued.items():
-            mode, model = self._turns.mode(behind), self._settings()[1]
+            mode, model = self._turns.mode(behind), self._settings.model
             self._queue.append(behind)
             self._pending[behind] = _QueuedMessage(Message(role="user", text=text), mode, model)
         self._conversation.queued = {}
@@ -253,22 +249,22 @@ class TurnRunner:
             self._conversation.untold = ""
         # The mode of the message counts; a later change can only tighten it.
         mode = self._turns.mode(turn)
-        self._runs_under = mode, self._settings()[1]
+        self._runs_under = mode, self._settings.model
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
         # In one commit: a turn that has begun has its message.
         told = () if message is None else (self.model_message(turn, message),)
         await self.commit(*told, started)
         if not await self._tools_are_there(turn):
             return
-        policy = self._policy()
+        policy = self._context.chat_policy(self._settings.system, self._feed.budget)
         if mode == "orchestrator":
             self._plans.begin(turn)
             ended = await run_orchestrated(
-                self, self._plans, model, turn=turn, policy=policy, limits=self._plan_policy()
+                self, self._plans, model, turn=turn, policy=policy, limits=self._context.plan_policy()
             )
         elif mode == "auto":
             began = asyncio.get_running_loop().time()
-            async with autonomous(policy, self._plan_policy(), self._plans.waits) as policy:
+            async with autonomous(policy, self._context.plan_policy(), self._plans.waits) as policy:
                 ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
             if not self._parked:
                 await self._report(turn, asyncio.get_running_loop().time() - began)
@@ -284,7 +280,7 @@ class TurnRunner:
 
         def tell(servers: tuple[str, ...], until: float) -> None:
             names = tuple(safe_line(name) for name in servers)
-            self._live(AwaitingTools(turn=turn, servers=names, until=until))
+            self._feed.live(AwaitingTools(turn=turn, servers=names, until=until))
 
         try:
             await self._startup_wait.over(tell)
@@ -319,7 +315,7 @@ class TurnRunner:
     def tools(self) -> tuple[ToolSpec, ...]:
         """Return the tools that the model may call now."""
         self._missing = self._startup_wait.missing()
-        return self._tool_specs()
+        return self._context.catalogue.specs(self._context.routes.offered)
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry one call through the gate. A parked turn never gets an answer."""
@@ -353,7 +349,7 @@ class TurnRunner:
         """Show an event that is not journalled."""
         if not self._parked:
             self.memo.note(event)
-            self._live(event)
+            self._feed.live(event)
 
     def window(self, agent: str) -> Window:
         """Return the context window of an agent's conversation."""

@@ -9,7 +9,7 @@ import pytest
 
 from omni_tui.agents import run_turn
 from omni_tui.config.sections import SamplingSection
-from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.sampler import Sampler
 from omni_tui.models.base import FinishReason, ModelError, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import arguments_of
 from omni_tui.protocol import commands as c
