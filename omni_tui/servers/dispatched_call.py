@@ -31,7 +31,7 @@ from omni_tui.servers.server_request_responder import ServerRequestResponder, re
 from omni_tui.servers.tap import InFlightCall, Tap
 from omni_tui.servers.task_client import augmentation, raise_if_task
 from omni_tui.servers.timeouts import HARD_CAP_S, PausableTimeout, RequestTimeouts
-from omni_tui.servers.transports.factory import Transport
+from omni_tui.servers.transports.base import Transport
 
 if TYPE_CHECKING:
     from mcp.client.client import Client

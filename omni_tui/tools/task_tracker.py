@@ -137,9 +137,9 @@ class TaskTracker:
         follow = TaskPoller(
             task,
             terms,
-            verbs=lambda: self._verbs(run),
+            client=lambda: self._verbs(run),
             answer=self._inputs(dispatch),
-            told=lambda now, away: self._tell(run, now, away),
+            report=lambda now, away: self._tell(run, now, away),
         )
         began = time.perf_counter() - max(0.0, time.time() - saved.began)
         run = _Run(dispatch, saved, server_fp, follow, began)

@@ -310,7 +310,7 @@ async def test_continue_goes_on_after_a_limit_and_says_when_there_is_nothing(tmp
         await running.connected()
         refused = await running.ask(c.ContinueRun())
         assert isinstance(refused, e.CommandFailed)
-        assert "nothing to go on with" in refused.what
+        assert "nothing to continue" in refused.what
         await running.ask(c.SendMessage(text="add"))
         first = await running.until(e.TurnEnded)
         assert (first.status, first.limit) == ("limit", "steps")

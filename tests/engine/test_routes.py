@@ -70,7 +70,7 @@ async def test_the_next_server_stands_in_for_a_call_that_did_not_run(tmp_path: P
         assert "fast › write_note" in proposed.fallback
         (answer,) = told(model)
         assert "written" in answer
-        assert "fast could not be asked" in answer
+        assert "fast could not be reached" in answer
         assert "slow" in answer
 
 
@@ -102,7 +102,7 @@ async def test_a_server_that_is_gone_is_stood_in_for(tmp_path: Path) -> None:
         assert slow == ["write_note"]
         (row,) = await rows(running)
         assert (row.server, row.state) == ("slow", "succeeded")
-        assert "fast could not be asked" in told(model, 2)[-1]
+        assert "fast could not be reached" in told(model, 2)[-1]
 
 
 async def test_the_stand_in_is_asked_about_and_the_card_says_for_what(tmp_path: Path) -> None:

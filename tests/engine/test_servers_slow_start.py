@@ -36,7 +36,7 @@ async def test_a_server_that_is_tried_again_says_how_the_last_try_ended(tmp_path
             await servers.until(lambda name=name: len(connecting(servers, name)) > 1)  # type: ignore[misc]
             told = connecting(servers, name)
             assert told[0].reason == ""
-            assert told[1].reason == f"{why}; being tried again"
+            assert told[1].reason == f"{why}; trying again"
 
 
 def connecting(servers: Harness, name: str) -> list[ServerChanged]:

@@ -23,6 +23,7 @@ from omni_tui.servers import Processes
 from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransport, TransportChoice
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.transports import factory
+from omni_tui.servers.transports.base import TransportContext
 from tests.engine.faults.events import streaming
 from tests.engine.faults.harness import connected, fault
 from tests.engine.faults.web import serving
@@ -289,9 +290,7 @@ class _Signs(httpx2.Auth):
 async def test_every_request_is_signed(tmp_path: Path, kind: str) -> None:
     with serving() if kind == "http" else streaming() as web:
         processes = Processes(tmp_path, "test-engine")
-        needs = factory.TransportContext(
-            processes, ServerLogBuffer(lambda: None), lambda: None, auth=_Signs()
-        )
+        needs = TransportContext(processes, ServerLogBuffer(lambda: None), lambda: None, auth=_Signs())
         async with factory.make(kind, auto(web.url), needs) as (read, write):
             ping = JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")
             await write.send(SessionMessage(ping))

@@ -183,7 +183,7 @@ async def test_words_of_a_server_are_not_told_to_the_model_as_ours(
     ("tool", "words"),
     [
         ("forgets", "does not know the task any more"),
-        ("renames", "another task than the one that was asked for"),
+        ("renames", "another task than the requested one"),
         ("strange", "its status '\\x1bmeditating' is not known"),
         ("no_result", "gives no result"),
         ("no_id", "a task that cannot be followed: it has no usable id"),
@@ -263,7 +263,7 @@ async def test_nothing_unsafe_of_a_task_leaves_the_engine(tmp_path: Path) -> Non
     [
         ("never", "cancelled", "cancelled by you; the server confirms it"),
         ("done_on_cancel", "succeeded", ""),
-        ("stubborn", "uncertain", "cancelled by you; the server took note, but did not say"),
+        ("stubborn", "uncertain", "cancelled by you; the server accepted that, but did not say"),
     ],
 )
 async def test_cancelling_ends_as_the_server_says(

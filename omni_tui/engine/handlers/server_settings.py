@@ -295,20 +295,7 @@ def _store(name: str, value: str) -> None:
         raise UserError(f"the keyring of this machine keeps nothing; {way_out}")
 
 
-_DEFAULTS: dict[str, Any] = {
-    "command": "",
-    "args": [],
-    "env": {},
-    "cwd": "",
-    "url": "",
-    "headers": {},
-    "auth": "none",
-    "token": "",
-    "mode": "auto",
-    "connect_timeout": 30.0,
-    "call_timeout": None,
-    "enabled": True,
-}
+_DEFAULTS: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ServerSettings()))
 """The keys of a form with their default values, which are not written."""
 
 _STAY = ("mode", "connect_timeout", "enabled")
@@ -419,18 +406,12 @@ def _former(where: str, value: str | None) -> str:
 
 def values_of_spec(spec: ServerSpec) -> dict[str, Any]:
     """Return settings from a spec, for a server that no file describes."""
-    values: dict[str, Any] = {
-        "command": spec.command,
-        "args": list(spec.args),
-        "env": dict(spec.env),
-        "cwd": spec.cwd,
-        "url": spec.url,
-        "headers": dict(spec.headers),
-        "mode": spec.mode,
-        "connect_timeout": spec.connect_timeout,
-        "call_timeout": spec.call_timeout,
-        "enabled": spec.enabled,
+    given = {
+        field.name: getattr(spec, field.name)
+        for field in dataclasses.fields(spec)
+        if field.name in _DEFAULTS
     }
+    values = {**given, "args": list(spec.args)}
     return {key: value for key, value in values.items() if value != _DEFAULTS[key]}
 
 

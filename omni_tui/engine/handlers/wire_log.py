@@ -17,7 +17,7 @@ from omni_tui.protocol import wire_log as m
 from omni_tui.protocol.events import CommandDone, FileSaved
 from omni_tui.protocol.wire_log import WireRead, WireText
 from omni_tui.security.text import safe
-from omni_tui.servers.wire_log import LoggedFrame, WireLog, body, frame_text, wire_frame
+from omni_tui.servers.wire_log import LoggedFrame, WireLog, frame_record, frame_text, wire_frame
 
 _PAGE = 200
 _PAGE_BYTES = 150_000
@@ -85,7 +85,7 @@ def _write(
     folder: Path, server: str, frames: list[LoggedFrame], redact: Callable[[Any], Any]
 ) -> tuple[Path, int]:
     """Write frames as JSON lines to a new private file. Raises `UserError`."""
-    lines = [json.dumps(body(each, redact), ensure_ascii=True) for each in frames]
+    lines = [json.dumps(frame_record(each, redact), ensure_ascii=True) for each in frames]
     data = ("\n".join(lines) + "\n").encode()
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", server)[:40] or "server"
     stamp = time.strftime("%Y%m%d-%H%M%S")
