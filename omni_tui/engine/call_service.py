@@ -333,7 +333,7 @@ class CallService:
 
     def restored(self, call: str) -> bool:
         """Whether a call was restored and its agent does not wait for it yet."""
-        return any(item.id == call for item in self._restored.values())
+        return any(item.id == call and item.waits for item in self._restored.values())
 
 
 _WORDS: dict[CallState, str] = {

@@ -58,8 +58,7 @@ class PendingPlans:
     def remember(self, events: Sequence[AnyEvent]) -> None:
         """Apply events that are on disk now."""
         for event in events:
-            if getattr(event, "turn", "") == self.progress.turn:
-                self.progress.apply(event)
+            self.progress.apply(event)
             if isinstance(event, PlanProposed):
                 self._shown(event)
             elif isinstance(event, PlanDecided) and (item := self._pending.get(event.plan)) is not None:

@@ -52,8 +52,7 @@ class ApprovalHandlers(Handlers):
         if command.verdict == "defer":
             return CommandDone()
         self._check_person()
-        row = session.gate.row(command.call)
-        orphan = row is not None and session.calls.restored(command.call)
+        orphan = session.calls.restored(command.call)
         await session.gate.decide(
             command.call,
             command.digest,
