@@ -106,11 +106,7 @@ class EngineContext:
     def subject(self, server: str, name: str) -> Subject | None:
         """Return what the gate needs of a tool, None if it is not there now."""
         tool = self.catalogue.get(server, name)
-        if tool is None:
-            return None
-        try:
-            self.registry.get(server)
-        except KeyError:
+        if tool is None or server not in self.registry.names():
             return None
         return Subject(
             server=server,

@@ -80,12 +80,12 @@ class LiveSession:
         self.budget = feed.budget
         self.turns = TurnModes(settings)
         self.startup_wait = StartupWait(context.registry, context.catalogue)
-        config, digest = context.loaded.config, context.vault.digest
+        config = context.loaded.config
         self.gate = Gate(
             journal,
             base=context.base_decisions(),
             lookup=context.subject,
-            digest=digest,
+            digest=context.vault.digest,
             now=self._mode,
             headless=not attended,
         )
@@ -116,22 +116,19 @@ class LiveSession:
             turns=self.turns,
         )
         self.server_requests = PendingServerRequests(
+            context,
             journal,
             Sampler(config.sampling, self._model_name, context.models.make, self.budget),
-            digest=digest,
-            place=context.place,
-            clock=time.monotonic,
         )
         conversation = conversation_from(events)
         for turn, mode in conversation.modes.items():
             self.turns.sent(turn, mode)
         self.plans = PendingPlans(
+            context=context,
+            gate=self.gate,
+            startup_wait=self.startup_wait,
             progress=conversation.progress,
             commit=self._commit,
-            catalogue=context.catalogue,
-            digest=digest,
-            waits=self._call_waits,
-            connecting=self.startup_wait.waits,
             headless=not attended,
         )
         self.runner = TurnRunner(
@@ -247,9 +244,6 @@ class LiveSession:
 
     def _model_name(self) -> str:
         return self.settings.model
-
-    def _call_waits(self) -> bool:
-        return bool(self.gate.pending())
 
     def _is_listed(self, server: str) -> bool:
         return server in self._context.catalogue.servers()

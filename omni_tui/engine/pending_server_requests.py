@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from omni_tui.approvals.cards import CARD_LIMIT
@@ -22,6 +23,7 @@ from omni_tui.approvals.server_request_review import (
     review_server_request,
     sampling_messages,
 )
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.sampler import Sampler
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
@@ -77,20 +79,10 @@ class PendingServerRequest(Pending[ServerRequestAnswer]):
 class PendingServerRequests:
     """The open server requests of one session."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        sampler: Sampler,
-        *,
-        digest: Callable[[bytes], str],
-        place: Callable[[str], tuple[str, str]],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, context: EngineContext, journal: Journal, sampler: Sampler) -> None:
+        self._context = context
         self._journal = journal
         self._sampler = sampler
-        self._digest = digest
-        self._place = place
-        self._clock = clock
         self._open: PendingItems[PendingServerRequest] = PendingItems("server request")
         self._times: dict[str, deque[float]] = {}
         self._closed = False
@@ -127,7 +119,7 @@ class PendingServerRequests:
         if sum(one.request.server == server for one in self._open) >= PER_SERVER:
             return f"{PER_SERVER} questions of this server wait already"
         times = self._times.setdefault(server, deque())
-        now = self._clock()
+        now = time.monotonic()
         while times and now - times[0] > 60:
             times.popleft()
         if len(times) >= PER_MINUTE:
@@ -231,8 +223,9 @@ class PendingServerRequests:
 
     async def _show(self, one: PendingServerRequest) -> None:
         exact = exact_json(one.body)
-        one.digest = self._digest(f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}".encode())
-        target, transport = self._place(one.request.server)
+        shown = f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}"
+        one.digest = self._context.vault.digest(shown.encode())
+        target, transport = self._context.place(one.request.server)
         await self._journal.commit(_card(one, self._sampler, exact, target, transport))
 
     async def _end(self, one: PendingServerRequest, reply: ServerRequestAnswer, decider: str) -> None:
