@@ -173,7 +173,7 @@ def move(
     allowed, `ValueError` for unknown or incomplete fields.
     """
     if unknown := fields.keys() - _FIELDS:
-        raise ValueError(f"a call has no {', '.join(sorted(unknown))} that can change")
+        raise ValueError(f"{', '.join(sorted(unknown))} of a call cannot change")
     if ("args" in fields) != ("args_hash" in fields):
         raise ValueError("arguments and their hash change together")
     found = tx.execute("SELECT state, attempt FROM calls WHERE call = ?", (call,)).fetchone()
