@@ -117,7 +117,7 @@ class PendingPlans:
                 turn = self.progress.turn
                 await self._commit(PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider))
 
-    def left_behind(self) -> list[AnyEvent]:
+    def withdrawal_of_open(self) -> list[AnyEvent]:
         """Return the events that close a pending plan of a turn that is not continued."""
         record = self.progress.open
         if record is None:
