@@ -373,7 +373,7 @@ async def test_a_part_is_saved_decoded_where_the_person_said_and_nowhere_else(tm
         assert stat.S_IMODE((here / "mine.dat").stat().st_mode) == 0o600
         again = await engine.ask(c.SaveResult(call=call, path=str(here)))
         assert isinstance(again, e.CommandFailed)
-        assert "already exists" in again.what
+        assert "exists already" in again.what
 
 
 @pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "a\0b", "/no/such/folder/x"])

@@ -190,7 +190,7 @@ async def test_a_large_resource_is_read_in_pages_and_saved_as_it_came(tmp_path: 
         assert path.read_text().startswith("first \x1b]52")
         again = await running.ask(o.SaveResourcePart(id=read.id, path=str(path)))
         assert isinstance(again, e.CommandFailed)
-        assert "already exists" in again.what
+        assert "exists already" in again.what
 
 
 async def test_binary_content_is_described_and_saved_decoded(tmp_path: Path) -> None:
