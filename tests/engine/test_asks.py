@@ -396,7 +396,7 @@ async def test_waiting_for_the_person_is_not_waiting_for_the_server(tmp_path: Pa
         plain = await call(running, "plain")
         await running.until(e.CallFinished, lambda event: event.call == plain)
         connection = running.engine.context.registry.get("s")
-        waits = connection._session._waits  # type: ignore[union-attr]
+        waits = connection._session._timeouts  # type: ignore[union-attr]
         assert waits._asking == 1
         assert all(one._limit is not None and one._limit.when() is None for one in waits._running)
         await answer(running, ask, "accept", {"name": "x"})

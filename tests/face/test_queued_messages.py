@@ -94,7 +94,7 @@ async def test_esc_brings_queued_messages_back_as_they_were_typed() -> None:
         await pilot.press(*"half a")
         await pilot.press("escape")
         await until(pilot, lambda: pane.draft == f"{typed}\n\nfurther\n\nhalf a")
-        assert "not told to the model" in screen_text(face.app)
+        assert "not sent to the model" in screen_text(face.app)
         assert screen_text(face.app).count("the model was not told this") == 2
 
 
