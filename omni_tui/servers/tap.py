@@ -58,15 +58,14 @@ def canonical(arguments: Any) -> bytes:
 
 
 class InFlightCall:
-    """One dispatch while its call runs, and what became of its frame.
+    """One dispatch while its call runs, and what happened to its frame.
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
-    both as they came. The HTTP transport adds `status` (of the response to this very request), `words`
-    (of an error response, or why an answer cannot be read) and `unsent` (no connection could be made, so
-    surely nothing was sent), the sign-in `renewed` (its token was refused, and there is another one), and
-    `forgotten` says that the server refused it because it does not know our session. `rounds`: how
-    often the server has asked for input and the
-    same call was let through again, with the answers.
+    both as they came. `rounds`: how often the server asked for input and the same call was let through
+    again, with the answers. The HTTP transport adds `status` (of the response to this request), `words`
+    (of an error response, or why an answer cannot be read), `unsent` (no connection could be made, so
+    surely nothing was sent) and `forgotten` (the server does not know our session). The sign-in adds
+    `renewed` (the token was refused, and there is a new one).
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -327,7 +326,7 @@ def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) 
 
 
 def _take_out(message: JSONRPCMessage, secrets: ServerRedactor) -> None:
-    """Take secrets out of a message, in place."""
+    """Remove secrets from a message, in place."""
     if isinstance(message, JSONRPCError):
         error = message.error
         error.message, error.data = secrets.hide(error.message), secrets.redact_in(error.data)

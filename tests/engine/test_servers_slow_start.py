@@ -12,7 +12,7 @@ import pytest
 from omni_tui.config.load import load_config
 from omni_tui.config.server_program import FIRST_START, is_package_runner
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.known_transports_file import KnownTransportsFile
+from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import ServerChanged
 from tests.engine.faults.harness import SERVER, Harness, connected, fault

@@ -18,7 +18,7 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.known_transports_file import MAX_AGE, KnownTransportsFile
+from omni_tui.engine.server_stores import MAX_AGE, KnownTransportsFile
 from omni_tui.servers import Processes
 from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransport, TransportChoice
 from omni_tui.servers.log_buffer import ServerLogBuffer
@@ -183,7 +183,7 @@ def test_the_file_is_private_holds_no_address_and_forgets_in_time(
     changed = auto("https://host.example/mcp?key=other")
     assert memory.recall(changed) is None
     now = time.time()
-    monkeypatch.setattr("omni_tui.engine.known_transports_file.time.time", lambda: now + MAX_AGE + 1)
+    monkeypatch.setattr("omni_tui.engine.server_stores.time.time", lambda: now + MAX_AGE + 1)
     assert memory.recall(spec) is None
     memory.forget(spec)
     assert json.loads(file.read_text())["servers"] == {}

@@ -294,7 +294,7 @@ async def test_stopping_a_turn_cancels_its_task_and_tells_the_model(tmp_path: Pa
         assert (told.decider, "confirms" in told.reason) == ("stop", True)
         await running.ask(c.SendMessage(text="and now?"))
         await running.count(e.TurnEnded, 2)
-        words = "Cancelled: the run was stopped; the server confirms it. What it had done by then is done."
+        words = "Cancelled: the turn was stopped; the server confirms it. What it had done by then is done."
         assert told_to(model, 1) == [("cancelled", words)]
 
 
