@@ -184,7 +184,7 @@ async def test_a_refusal_of_the_engine_leaves_what_was_typed() -> None:
         await until(pilot, lambda: "was changed meanwhile" in text_of(face))
         assert row(face, "command").value == "mcp-server-gitx"
         await pilot.press("escape")
-        await until(pilot, lambda: "esc once more" in text_of(face))
+        await until(pilot, lambda: "esc again" in text_of(face))
         await pilot.press("escape")
         await until(pilot, lambda: face.app.screen is face.app.main)
 
