@@ -15,10 +15,10 @@ from textual.style import Style
 from textual.visual import RenderOptions
 from wcwidth import iter_graphemes
 
-from omni_tui.face.cells import MAX_GRAPHEME, breaks, cells, fitting, graphemes
+from omni_tui.face.cells import MAX_GRAPHEME, breaks, cells, fit, fitting, graphemes
+from omni_tui.face.lines import Span, copied_text
+from omni_tui.face.lines import wrap as transcript_wrap
 from omni_tui.face.results.wrap import breaks as result_breaks
-from omni_tui.face.transcript.lines import Span, copied_text, fit
-from omni_tui.face.transcript.lines import wrap as transcript_wrap
 from omni_tui.face.widgets.lines_view import fold, wrap, wrap_rows
 from tests.lengths import examples
 

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from omni_tui.face.cells import fit
+from omni_tui.face.lines import Line, Span, copied_text, single_span, wrap
 from omni_tui.face.transcript.call_summary import arguments_line, duration, first_rows, pretty, size_of
 from omni_tui.face.transcript.heights import Heights
-from omni_tui.face.transcript.lines import Line, Span, copied_text, fit, single_span, wrap
 from omni_tui.security.text import count_hidden
 from tests.lengths import examples
 

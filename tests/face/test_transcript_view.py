@@ -9,10 +9,10 @@ import pytest
 from rich.cells import cell_len
 from textual.events import MouseScrollUp
 
+from omni_tui.face.lines import Line
 from omni_tui.face.transcript import TranscriptView
 from omni_tui.face.transcript.fold import CallItem
 from omni_tui.face.transcript.item_lines import draw_item
-from omni_tui.face.transcript.lines import Line
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import (
     Answer,

@@ -6,6 +6,8 @@ import json
 
 from rich.cells import cell_len
 
+from omni_tui.face.cells import fit, pad
+from omni_tui.face.lines import Line, Span, single_span, wrap
 from omni_tui.face.transcript.call_summary import (
     arguments_line,
     arguments_of,
@@ -17,7 +19,6 @@ from omni_tui.face.transcript.call_summary import (
 )
 from omni_tui.face.transcript.code import highlight
 from omni_tui.face.transcript.fold import CallItem
-from omni_tui.face.transcript.lines import CONTINUES_TEXT, Line, Span, fit, pad, single_span, wrap
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 
@@ -118,9 +119,9 @@ def _head(item: CallItem, width: int, now: float) -> list[Line]:
         lines += wrap([Span(name, "call-name"), Span(marks, "dim")], width, first=(mark,), rest=(inset,))
     if arguments:
         text = arguments_line(item.arguments, width - 2)
-        lines.append(Line((inset, Span(text, "arguments")), 2, CONTINUES_TEXT, target="fold"))
+        lines.append(Line((inset, Span(text, "arguments")), 2, " ", target="fold"))
     if state:
-        lines.append(Line((inset, Span(fit(state, width - 2), role)), 2, CONTINUES_TEXT, target="fold"))
+        lines.append(Line((inset, Span(fit(state, width - 2), role)), 2, " ", target="fold"))
     return [line._replace(target="fold") for line in lines]
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from rich.cells import cell_len
 
-from omni_tui.face.transcript.lines import fit
+from omni_tui.face.cells import fit
 from omni_tui.protocol.events import ContentPart
 from omni_tui.security.text import safe, safe_line
 

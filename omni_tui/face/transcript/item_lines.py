@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from omni_tui.face.lines import BLANK, Line, Span, Spans, copied_text, single_span, wrap
 from omni_tui.face.transcript.call_lines import draw_call, has_body
 from omni_tui.face.transcript.fold import (
     AnyItem,
@@ -16,7 +17,6 @@ from omni_tui.face.transcript.fold import (
     TextItem,
     UserItem,
 )
-from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, copied_text, single_span, wrap
 from omni_tui.face.transcript.markdown import markdown
 from omni_tui.face.transcript.plan_lines import draw_tree
 from omni_tui.face.transcript.request_lines import draw_request

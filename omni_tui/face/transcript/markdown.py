@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.cells import cell_len
 
+from omni_tui.face.lines import BLANK, Line, Span, Spans, single_span, wrap
 from omni_tui.face.transcript.code import highlight
-from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, single_span, wrap
 from omni_tui.face.transcript.tables import table
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
 
-from omni_tui.face.transcript.lines import Line, Span, wrap
+from omni_tui.face.lines import Line, Span, wrap
 from omni_tui.face.transcript.select import SelectableView, overlay
 
 BLOCK_LINES = 40

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
+from omni_tui.face.cells import fit
+from omni_tui.face.lines import Line, Span, Spans, single_span, wrap
 from omni_tui.face.transcript.call_summary import duration
 from omni_tui.face.transcript.item_types import PhaseItem, PlanItem, TaskItem, TreeItem
-from omni_tui.face.transcript.lines import Line, Span, Spans, fit, single_span, wrap
 from omni_tui.face.transcript.sub_agents import Drawer
 from omni_tui.security.text import safe_line
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from omni_tui.face.cells import fit
+from omni_tui.face.lines import Line, Span, single_span, wrap
 from omni_tui.face.overview import server_request_key
 from omni_tui.face.transcript.item_types import CallItem, ServerRequestItem
-from omni_tui.face.transcript.lines import Line, Span, fit, single_span, wrap
 from omni_tui.protocol.events import CallRound
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.security.identifiers import identifier

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from omni_tui.face.transcript.lines import BLANK, Line, Span, wrap
+from omni_tui.face.lines import BLANK, Line, Span, wrap
 from omni_tui.face.transcript.markdown import markdown
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from omni_tui.face.lines import Line, Span, Spans
 from omni_tui.face.transcript.item_types import AnyItem, CallItem, TextItem
-from omni_tui.face.transcript.lines import Line, Span, Spans
 
 if TYPE_CHECKING:
     from omni_tui.face.transcript.fold import Fold

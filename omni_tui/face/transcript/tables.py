@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from omni_tui.face.transcript.lines import Line, Span, Spans, wrap
+from omni_tui.face.lines import Line, Span, Spans, wrap
 
 _MIN_COLUMN = 8
 _BETWEEN = 2

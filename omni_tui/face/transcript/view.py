@@ -13,6 +13,7 @@ from textual.timer import Timer
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
+from omni_tui.face.lines import Line, copied_text
 from omni_tui.face.messages import CopyText
 from omni_tui.face.transcript.call_summary import result_text, size_of
 from omni_tui.face.transcript.fold import (
@@ -26,7 +27,6 @@ from omni_tui.face.transcript.fold import (
     UserItem,
 )
 from omni_tui.face.transcript.item_lines import MEASURE, draw_item, estimate_rows
-from omni_tui.face.transcript.lines import Line, copied_text
 from omni_tui.face.transcript.markdown import code_blocks, warm_up
 from omni_tui.face.transcript.messages import OpenResult
 from omni_tui.face.transcript.plan_fold import toggle
