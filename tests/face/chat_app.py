@@ -10,6 +10,7 @@ from typing import Any
 from textual.app import App, ComposeResult
 
 from omni_tui.face.messages import CopyText, RunAction
+from omni_tui.face.overview import Overview
 from omni_tui.face.panes.chat import ChatPane
 from omni_tui.face.screens.reader import ReaderScreen
 from omni_tui.face.themes import built_in_dir, load_themes
@@ -49,6 +50,8 @@ class ChatApp(App[None]):
         super().__init__()
         self.port = FakePort()
         self.clock = FakeClock(NOW)
+        self.overview = Overview()
+        self.keymap: dict[str, str] = {}
         self.script = list(events)
         self.copied: list[tuple[str, str]] = []
         self.ran: list[tuple[str, str]] = []

@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from omni_tui.face.clock import Stillness
 from omni_tui.face.messages import CopyText, OpenTool
+from omni_tui.face.overview import Overview
 from omni_tui.face.port import CommandError
 from omni_tui.face.themes import DEFAULT_THEME, built_in_dir, load_themes
 from omni_tui.protocol import AnyCommand, AnyEvent, SafeText
@@ -66,6 +67,9 @@ class ToolApp(App[None]):
         self.copied: list[str] = []
         self.clock = FakeClock(1_794_060_120.0)
         self.stillness = Stillness(self.clock)
+        self.overview = Overview()
+        self.keymap: dict[str, str] = {}
+        self.private_dir = ""
         for theme in load_themes([built_in_dir()])[0]:
             self.register_theme(theme)
         self.theme = DEFAULT_THEME

@@ -11,6 +11,7 @@ from omni_tui.face.approval.request_forms import RequestForms
 from omni_tui.face.approval.server_request_card import PendingRequestItem
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import AnyCommand, JsonText, LinkClosed
 from omni_tui.protocol.commands import DecideCall, EditCall, Verdict
 from omni_tui.protocol.events import ApprovalRequested
@@ -89,7 +90,7 @@ class Decider(RequestForms, Pane):
         except CommandError as refused:
             pane.queue.deciding.pop(call, None)
             pane.queue.ended = {}
-            pane.app.failed(refused.failure)  # type: ignore[attr-defined]
+            shell_of(pane).failed(refused.failure)
         except (TimeoutError, LinkClosed) as error:
             pane.queue.deciding.pop(call, None)
             pane.queue.ended = {}

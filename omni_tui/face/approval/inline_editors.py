@@ -21,6 +21,7 @@ from omni_tui.face.approval.plan_card import PendingPlanItem
 from omni_tui.face.approval.server_request_card import PendingRequestItem
 from omni_tui.face.editor import EditedFile
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.undo import UNDO
 from omni_tui.protocol import JsonText, LinkClosed
 from omni_tui.protocol.commands import CheckArguments
@@ -163,7 +164,7 @@ class ArgumentsEditor(Vertical):
     def action_external(self) -> None:
         """Edit the text in the person's own editor."""
         command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
-        file = EditedFile(self.area.text, getattr(self.app, "private_dir", ""))
+        file = EditedFile(self.area.text, shell_of(self).private_dir)
         try:
             with self.app.suspend():
                 status = subprocess.run([*command, str(file.path)], check=False).returncode

@@ -18,10 +18,10 @@ from omni_tui.face.approval.decide import ANSWERED, Decider, VerdictOrCancel
 from omni_tui.face.approval.decision_keys import allowed_actions, key_lines
 from omni_tui.face.approval.pending_items import PendingItem, copy_text, is_form, why_blocked
 from omni_tui.face.approval.queue import PendingQueue, QueueRows
-from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
 from omni_tui.face.overview import plan_key, server_request_key
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import wrap
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
@@ -56,9 +56,9 @@ class ApprovalsPane(Decider):
 
     def compose(self) -> ComposeResult:
         """Title, queue, card. The line for words and the editor are made when they are needed."""
-        clock: Clock = self.app.clock  # type: ignore[attr-defined]
+        clock = shell_of(self).clock
         self.clock = clock
-        self.stillness: Stillness = self.app.stillness  # type: ignore[attr-defined]
+        self.stillness = shell_of(self).stillness
         self.arming = Arming(clock, self.stillness)
         yield PaneTitle(self.TITLE)
         yield QueueRows(self.queue, clock)
@@ -345,5 +345,5 @@ class ApprovalsPane(Decider):
         ]
 
     def _key(self, name: str) -> str:
-        keymap: dict[str, str] = self.app.keymap  # type: ignore[attr-defined]
+        keymap = shell_of(self).keymap
         return show_key(keymap.get(name) or actions.get(name).keys)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.containers import Vertical
 from textual.reactive import reactive
 
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import AnyEvent
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Pane(Vertical):
     @property
     def port(self) -> Port:
         """The way to the engine; the app holds it."""
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account. Cheap: mark what changed, draw on the next frame."""

@@ -14,6 +14,7 @@ from omni_tui.face.clock import Clock
 from omni_tui.face.messages import RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.signin import SignInActions, sign_in_lines
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
@@ -170,7 +171,7 @@ class ServersPane(SignInActions, Pane):
 
     def on_mount(self) -> None:
         """Count the seconds to the next try while there is one."""
-        self._rows.clock = self.app.clock  # type: ignore[attr-defined]
+        self._rows.clock = shell_of(self).clock
         self._ticker = self.set_interval(1.0, self._tick, pause=True)
         self._redraw()
 
@@ -246,7 +247,7 @@ class ServersPane(SignInActions, Pane):
         details = self.query_one("#server-details", Static)
         details.set_class(server is None, "-none")
         if server is not None:
-            details.update(_details(server, self.sign_in, self.app.clock.time()))  # type: ignore[attr-defined]
+            details.update(_details(server, self.sign_in, shell_of(self).clock.time()))
         self.refresh_bindings()
 
     @on(RowList.Chosen)
@@ -310,7 +311,8 @@ class ServersPane(SignInActions, Pane):
             from omni_tui.face.screens.trust import TrustServerScreen
 
             app = self.app
-            screen = TrustServerScreen(self.chosen.name, app.clock, app.stillness)  # type: ignore[attr-defined]
+            shell = shell_of(self)
+            screen = TrustServerScreen(self.chosen.name, shell.clock, shell.stillness)
             app.push_screen(screen)
 
     def action_server_edit(self) -> None:

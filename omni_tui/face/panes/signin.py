@@ -10,6 +10,7 @@ from textual.content import Content
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import CopyText
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol.signin import CancelSignIn, OpenSignInPage, SignIn, SignInChanged, SignOut
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class SignInActions:
                 self.port.send(SignOut(server=name))
 
         detail = "Its tokens are forgotten here and, where it can be told, there; it is disconnected."
-        self.app.confirm(f"Sign out of {name}?", detail, "sign out", answered)  # type: ignore[attr-defined]
+        shell_of(self.app).confirm(f"Sign out of {name}?", detail, "sign out", answered)
 
 
 def sign_in_lines(known: SignInChanged | None) -> list[Content]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,6 +12,7 @@ from textual.widgets import Static
 from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.prompts_resources.fields import FieldsForm, Suggested
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ class ArgumentsScreen(FormScreen[None]):
     @property
     def index(self) -> PromptResourceIndex:
         """What is on offer."""
-        return cast("PromptResourceIndex", self.app.overview.offers)  # type: ignore[attr-defined]
+        return shell_of(self).overview.offers
 
     @property
     def port(self) -> Port:
         """The way to the engine."""
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     def compose(self) -> ComposeResult:
         """Head, form, suggestions, what the screen adds, keys."""

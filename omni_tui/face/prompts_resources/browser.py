@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,6 +16,7 @@ from omni_tui.face.prompts_resources.index import PromptOrResource, PromptResour
 from omni_tui.face.prompts_resources.prompt import PromptScreen
 from omni_tui.face.prompts_resources.template import TemplateScreen
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.prompts_and_resources import (
@@ -102,11 +103,11 @@ class PromptResourceBrowser(Screen[None]):
     @property
     def index(self) -> PromptResourceIndex:
         """What is on offer."""
-        return cast("PromptResourceIndex", self.app.overview.offers)  # type: ignore[attr-defined]
+        return shell_of(self).overview.offers
 
     @property
     def _port(self) -> Port:
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     @property
     def rows(self) -> PromptResourceRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from textual import events, work
 from textual.binding import Binding
@@ -18,11 +18,12 @@ from omni_tui.face.form.controls import TakeSuggestion, TextLine
 from omni_tui.face.form.field_rows import FieldRow
 from omni_tui.face.form.nodes import Node
 from omni_tui.face.results.errors import REQUEST_ERRORS
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.prompts_and_resources import CompleteArgument, Completions
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 SUGGEST_DELAY_S = 0.12
 """Seconds without a key before the server is asked."""
@@ -106,7 +107,7 @@ class FieldsForm(ArgumentsForm):
             others_json=JsonText(others),
         )  # fmt: skip
         try:
-            reply = await cast("Port", self.app.port).ask(command, timeout=5)  # type: ignore[attr-defined]
+            reply = await shell_of(self).port.ask(command, timeout=5)
         except REQUEST_ERRORS:
             return None
         if not isinstance(reply, Completions) or line.value != value or self._line is not line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from omni_tui.face.messages import AttachResource
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.screens.reader import PAGE, ReaderScreen
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import AnyCommand, AnyEvent
 from omni_tui.protocol.events import TextPage
 from omni_tui.protocol.media import PartOf
@@ -50,7 +51,7 @@ class ResourceScreen(ReaderScreen):
     @property
     def index(self) -> PromptResourceIndex:
         """What is on offer."""
-        return cast("PromptResourceIndex", self.app.overview.offers)  # type: ignore[attr-defined]
+        return shell_of(self).overview.offers
 
     def on_mount(self) -> None:
         """Reading it makes it known."""

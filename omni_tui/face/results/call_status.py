@@ -16,6 +16,7 @@ from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.keys import show_key
 from omni_tui.face.results.history import PastCall
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.events import CallProgress, ConfirmNeeded
 
@@ -46,7 +47,7 @@ class StateLine(Widget):
 
     @property
     def _now(self) -> float:
-        clock: Clock = self.app.clock  # type: ignore[attr-defined]
+        clock = shell_of(self).clock
         return clock.monotonic()
 
     def on_mount(self) -> None:
@@ -128,7 +129,7 @@ class StateLine(Widget):
         if self._as_task:
             line += Content.styled(f"  {self._as_task}", "$text-2")
         if self._waits:
-            keymap: dict[str, str] = getattr(self.app, "keymap", {})
+            keymap = shell_of(self).keymap
             key = show_key(keymap.get("show_approvals") or actions.get("show_approvals").keys)
             line += Content.assemble(
                 ("  ◌ the server asks something of you: ", "$waiting"),

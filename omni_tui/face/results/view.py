@@ -21,11 +21,12 @@ from omni_tui.face.results.long_text_view import NO_PART, LongTextView, Look
 from omni_tui.face.results.part_pages import STRUCTURED, WHOLE, JsonLayoutError, PartPages, indent_json
 from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.results.tabs import TabLine
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol.commands import SaveResult
 from omni_tui.protocol.events import CallFinished, ContentPart, FileSaved
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 ResultTab = Literal["text", "JSON", "structured", "raw"]
 TABS: tuple[ResultTab, ...] = ("text", "JSON", "structured", "raw")
@@ -165,7 +166,7 @@ class ResultView(Vertical):
     def _pages_of(self, part: int) -> PartPages:
         if part not in self._pages:
             call = self._finished.call if self._finished is not None else ""
-            self._pages[part] = PartPages(cast("Port", self.app.port), call, part)  # type: ignore[attr-defined]
+            self._pages[part] = PartPages(shell_of(self).port, call, part)
         return self._pages[part]
 
     # --- lines, as they come into sight
@@ -292,7 +293,7 @@ class ResultView(Vertical):
     async def _ask_where(self, call: str, part: int, what: str, mime: str) -> None:
         suffix = _SUFFIX.get(mime, ".txt")
         if any(one.index == part and is_binary(one) for one in self._blocks):
-            suffix = await suffix_of(cast("Port", self.app.port), call, part) or ".bin"  # type: ignore[attr-defined]
+            suffix = await suffix_of(shell_of(self).port, call, part) or ".bin"
         if self._finished is None or self._finished.call != call:
             return
         if bars := self.query(SaveBar):
@@ -330,7 +331,7 @@ class ResultView(Vertical):
         if part is None or finished is None:
             return
         self._opened = part.index
-        said, level = await open_part(cast("Port", self.app.port), finished.call, part.index)  # type: ignore[attr-defined]
+        said, level = await open_part(shell_of(self).port, finished.call, part.index)
         many = f"part {part.index + 1} of {len(finished.parts)}" if len(finished.parts) > 1 else ""
         self.app.notify(said, title=many, severity=level, timeout=8, markup=False)
 
@@ -346,7 +347,7 @@ class ResultView(Vertical):
 
     @work(group="save", exclusive=True, exit_on_error=False)
     async def _save(self, event: SaveBar.Save) -> None:
-        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
+        port = shell_of(self).port
         call = self._finished.call if self._finished is not None else ""
         command = SaveResult(call=call, path=event.path, part=event.part, overwrite=event.overwrite)
         try:

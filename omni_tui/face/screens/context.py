@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -11,12 +11,13 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.context.window_lines import window_lines
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.context import ContextChanged
 
 if TYPE_CHECKING:
-    from omni_tui.face.overview import Overview
+    pass
 
 
 class ContextScreen(Screen[None]):
@@ -50,7 +51,7 @@ class ContextScreen(Screen[None]):
             self._show()
 
     def _show(self) -> None:
-        told = cast("Overview", self.app.overview).window  # type: ignore[attr-defined]
+        told = shell_of(self).overview.window
         self.query_one(LinesView).show(window_lines(told, self.size.width))
 
     def action_system(self) -> None:

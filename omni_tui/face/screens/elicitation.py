@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -21,6 +21,7 @@ from omni_tui.face.form.nodes import ArrayNode, Node
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.server_requests import (
     AnswerServerRequest,
@@ -31,7 +32,6 @@ from omni_tui.protocol.server_requests import (
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
     from omni_tui.protocol import AnyEvent
 
 _DECLINE_AGAIN = "F12 again declines: the server is told no, and what was typed is gone"
@@ -216,7 +216,7 @@ class ElicitationScreen(FormScreen[None]):
     async def _answer(self, action: ServerRequestAction, values: JsonText) -> None:
         self._sending = True
         self._say("sending …", "$text-3")
-        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
+        port = shell_of(self).port
         event = self.item.event
         answer = AnswerServerRequest(ask=event.ask, digest=event.digest, action=action, content_json=values)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import events, work
 from textual.app import ComposeResult
@@ -28,6 +28,7 @@ from omni_tui.face.approval.plan_card import PendingPlanItem
 from omni_tui.face.approval.server_request_card import PendingRequestItem
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.protocol import LinkClosed
@@ -37,7 +38,6 @@ from omni_tui.protocol.plan import PlanDecided, PlanProposed
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
     from omni_tui.protocol import AnyEvent
 
 PAGE = 60_000
@@ -128,7 +128,7 @@ class FullViewScreen(Screen[FullViewOutcome]):
         if self._busy or self.complete:
             return
         self._busy = True
-        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
+        port = shell_of(self).port
         try:
             page = await port.ask(ReadArguments(call=self.item.call, offset=self._read, limit=PAGE))
         except CommandError as refused:

@@ -15,13 +15,14 @@ from textual.widgets import Static
 
 from omni_tui.face import actions
 from omni_tui.face.panes.base import Pane
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.footer import FooterBar, KeyHint, PaneTab
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.status import StatusBar
 from omni_tui.face.widgets.title import PaneTitle
 
 if TYPE_CHECKING:
-    from omni_tui.face.overview import Overview
+    pass
 
 PaneName = Literal["servers", "tools", "chat", "approvals"]
 PANES: tuple[PaneName, ...] = ("servers", "tools", "chat", "approvals")
@@ -159,7 +160,7 @@ class MainScreen(Screen[None]):
             self.update_bars()
 
     def _update_bars(self) -> None:
-        overview = cast("Overview", self.app.overview)  # type: ignore[attr-defined]
+        overview = shell_of(self).overview
         self.query_one(StatusBar).show(overview)
         counts = {
             "servers": len(overview.servers),
@@ -180,12 +181,12 @@ class MainScreen(Screen[None]):
         self.query_one(FooterBar).show(tabs, self._hints(), folded=self.folded)
 
     def _key_of(self, name: str) -> str:
-        keymap = cast("dict[str, str]", self.app.keymap)  # type: ignore[attr-defined]
+        keymap = shell_of(self).keymap
         return keymap.get(name) or actions.get(name).keys
 
     def _hints(self) -> tuple[KeyHint, ...]:
         """Return the keys that work here and now: the pane's own, then those from anywhere."""
-        overview = cast("Overview", self.app.overview)  # type: ignore[attr-defined]
+        overview = shell_of(self).overview
         own: dict[str, KeyHint] = {}
         for active in self.active_bindings.values():
             binding = active.binding

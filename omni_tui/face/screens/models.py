@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -12,12 +12,13 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.models import FindModels, ModelChoice, ModelsFound
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 
 class ModelRows(RowList):
@@ -69,7 +70,7 @@ class ModelsScreen(Screen[str]):
         rows, foot = self.query_one(ModelRows), self.query_one("#screen-foot", Static)
         foot.update(Content.styled("looking on this machine …", "$text-3"))
         try:
-            reply = await cast("Port", self.app.port).ask(FindModels())  # type: ignore[attr-defined]
+            reply = await shell_of(self).port.ask(FindModels())
         except CommandError as refused:
             foot.update(Content.styled(refused.failure.what, "$fail"))
         except (TimeoutError, LinkClosed):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,6 +16,7 @@ from omni_tui.face.port import CommandError
 from omni_tui.face.results.binary_parts import open_part, suffix_of
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.results.save_bar import SaveBar
+from omni_tui.face.shell import shell_of
 from omni_tui.face.transcript.paged_text_view import PagedTextView
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import ReadResult, SaveResult
@@ -93,7 +94,7 @@ class ReaderScreen(Screen[None]):
     @property
     def port(self) -> Port:
         """The way to the engine."""
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     # --- pages
 

@@ -25,6 +25,7 @@ from omni_tui.face.form.server_fields import (
 )
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol.events import Problem
 from omni_tui.protocol.server_management import CheckServer, EditServer, KeepSecret, ReadServer
 from omni_tui.protocol.server_settings import KEPT, SecretPlace, ServerSettings
@@ -32,7 +33,6 @@ from omni_tui.protocol.wire import ServerChecked, ServerRead
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:
-    from omni_tui.face.overview import Overview
     from omni_tui.face.port import Port
 
 PAUSE_S = 0.2
@@ -68,7 +68,7 @@ class ServerFormScreen(FormScreen[str]):
 
     @property
     def _port(self) -> Port:
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     def compose(self) -> ComposeResult:
         """Title, fields, what there is to say, keys."""
@@ -86,7 +86,7 @@ class ServerFormScreen(FormScreen[str]):
         if self._server:
             self._read()
         else:
-            ready = cast("Overview", self.app.overview).ready  # type: ignore[attr-defined]
+            ready = shell_of(self).overview.ready
             if ready is not None and ready.demo:
                 self._unsaved = "the demo leaves your config file alone"
             self._fill(ServerSettings())
@@ -134,7 +134,7 @@ class ServerFormScreen(FormScreen[str]):
 
     def _not_allowed(self) -> str:
         """Return why a server nobody consented to is not changed here: saving it would start it."""
-        servers = cast("Overview", self.app.overview).servers  # type: ignore[attr-defined]
+        servers = shell_of(self).overview.servers
         server = servers.get(self._server)
         if server is None or server.state != "not_allowed":
             return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from omni_tui.face.messages import CopyText
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.commands import ReadServerLog
@@ -20,7 +21,7 @@ from omni_tui.protocol.events import ServerLogRead
 from omni_tui.security.text import safe
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 
 class ServerLogScreen(Screen[None]):
@@ -53,7 +54,7 @@ class ServerLogScreen(Screen[None]):
     @work(group="log", exclusive=True, exit_on_error=False)
     async def action_read(self) -> None:
         """Ask the engine for the newest lines."""
-        view, port = self.query_one(LinesView), cast("Port", self.app.port)  # type: ignore[attr-defined]
+        view, port = self.query_one(LinesView), shell_of(self).port
         try:
             reply = await port.ask(ReadServerLog(server=self._server))
         except CommandError as refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -13,13 +13,14 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.commands import ListSessions
 from omni_tui.protocol.events import SessionInfo, SessionsListed
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 
 class SessionRows(RowList):
@@ -61,7 +62,7 @@ class SessionsScreen(Screen[str]):
     async def _read(self) -> None:
         rows, foot = self.query_one(SessionRows), self.query_one("#screen-foot", Static)
         try:
-            reply = await cast("Port", self.app.port).ask(ListSessions())  # type: ignore[attr-defined]
+            reply = await shell_of(self).port.ask(ListSessions())
         except CommandError as refused:
             foot.update(Content.styled(refused.failure.what, "$fail"))
         except (TimeoutError, LinkClosed):

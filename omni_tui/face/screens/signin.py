@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.signin import (
     CancelSignIn,
@@ -140,7 +141,7 @@ class SignInScreen(ModalScreen[None]):
 
     @property
     def _port(self) -> Port:
-        port: Port = self.app.port  # type: ignore[attr-defined]
+        port = shell_of(self).port
         return port
 
     def action_copy_address(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead, ToolExecutions
@@ -21,8 +22,7 @@ from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
-    from omni_tui.face.overview import Overview
-    from omni_tui.face.port import Port
+    pass
 
 _NAME = 34
 _NARROW = 100
@@ -64,12 +64,12 @@ class StatsScreen(Screen[None]):
             self._renew()
 
     def _show(self) -> None:
-        spent = cast("Overview", self.app.overview).spending_summary()  # type: ignore[attr-defined]
+        spent = shell_of(self).overview.spending_summary()
         self.query_one(LinesView).show(stats_lines(self._stats, spent, self.size.width))
 
     @work(exclusive=True, exit_on_error=False, group="stats")
     async def _renew(self, *, clear: bool = False) -> None:
-        port = cast("Port", self.app.port)  # type: ignore[attr-defined]
+        port = shell_of(self).port
         try:
             if clear and isinstance(done := await port.ask(ClearCache()), CommandDone):
                 self.notify(f"{done.text}.", markup=False)

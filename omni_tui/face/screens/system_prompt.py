@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -13,6 +13,7 @@ from textual.widgets import Static, TextArea
 
 from omni_tui.face.form.controls import TextBox
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol.context import ReadSystem, SetSystem, SystemText
 
@@ -67,7 +68,7 @@ class SystemPromptScreen(Screen[None]):
 
     @property
     def _port(self) -> Port:
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     @property
     def _changed(self) -> bool:

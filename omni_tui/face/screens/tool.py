@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -29,6 +29,7 @@ from omni_tui.face.results.tool_description import (
 )
 from omni_tui.face.results.view import ResultView
 from omni_tui.face.screens.tool_footer import key_hints
+from omni_tui.face.shell import shell_of
 from omni_tui.face.task_status import format_task_status
 from omni_tui.face.widgets.footer import FooterBar
 from omni_tui.face.widgets.rows import RowList
@@ -78,11 +79,11 @@ class ToolScreen(FormScreen[None]):
 
     @property
     def _port(self) -> Port:
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     @property
     def _clock(self) -> Clock:
-        return cast("Clock", self.app.clock)  # type: ignore[attr-defined]
+        return shell_of(self).clock
 
     @property
     def _form(self) -> ArgumentsForm | None:
@@ -291,7 +292,7 @@ class ToolScreen(FormScreen[None]):
         self._show_call()
 
     async def _confirm(self, question: ConfirmNeeded, arguments: JsonText) -> None:
-        bar = ConfirmBar(question, arguments, self._clock, self.app.stillness)  # type: ignore[attr-defined]
+        bar = ConfirmBar(question, arguments, self._clock, shell_of(self).stillness)
         await self.query_one("#tool-left").mount(bar, before="#tool-run")
         self._go(result=False)
 

@@ -25,6 +25,7 @@ from omni_tui.face.approval.values import (
 from omni_tui.face.approval.visible import visible, visible_identifier
 from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView, wrap
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
@@ -77,7 +78,7 @@ class TrustServerScreen(Screen[None]):
 
     @property
     def _port(self) -> Port:
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     @work(group="consent", exclusive=True, exit_on_error=False)
     async def _ask(self) -> None:

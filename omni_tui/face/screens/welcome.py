@@ -17,12 +17,13 @@ from textual.widgets.option_list import Option
 
 from omni_tui.face.messages import InsertText, RunAction
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import AddServer, ImportServers
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 WelcomePage = Literal["start", "add", "import"]
 _CHOICES = (
@@ -97,7 +98,7 @@ class WelcomeScreen(Screen[None]):
         if event.option_id in ("add", "import"):
             self.show(cast("WelcomePage", event.option_id))
         elif event.option_id == "demo":
-            self.app.wants_demo = True  # type: ignore[attr-defined]
+            shell_of(self).wants_demo = True
             self.app.exit()
         else:
             self.dismiss(None)
@@ -161,7 +162,7 @@ class WelcomeScreen(Screen[None]):
     async def _send(self, command: AnyCommand) -> None:
         self._say("…")
         try:
-            reply = await cast("Port", self.app.port).ask(command)  # type: ignore[attr-defined]
+            reply = await shell_of(self).port.ask(command)
         except CommandError as refused:
             failure = refused.failure
             self._say(" · ".join(filter(None, (failure.what, failure.why, failure.todo))), "$fail")

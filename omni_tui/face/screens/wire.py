@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from itertools import islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol.events import FileSaved
@@ -107,7 +108,7 @@ class WireLogScreen(Screen[None]):
 
     @property
     def _port(self) -> Port:
-        return cast("Port", self.app.port)  # type: ignore[attr-defined]
+        return shell_of(self).port
 
     @property
     def _rows(self) -> FrameRows:
