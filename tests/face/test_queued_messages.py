@@ -95,7 +95,7 @@ async def test_esc_brings_queued_messages_back_as_they_were_typed() -> None:
         await pilot.press("escape")
         await until(pilot, lambda: pane.draft == f"{typed}\n\nfurther\n\nhalf a")
         assert "not told to the model" in screen_text(face.app)
-        assert screen_text(face.app).count("the model was not told this") == 2
+        assert screen_text(face.app).count("not sent to the model") == 2
 
 
 async def test_a_message_that_a_model_was_told_does_not_come_back() -> None:
@@ -133,7 +133,7 @@ async def test_behind_a_parked_turn_no_key_is_promised_that_does_nothing(how: st
         face.link.emit(TurnStarted(turn="t1", mode="chat", model=SafeText("m")))
         await until(pilot, lambda: "esc takes it back" in screen_text(face.app))
         face.link.emit(TurnEnded(turn="t1", status="parked"), TurnEnded(turn="t2", status="stopped"))
-        await until(pilot, lambda: "was not told this" in screen_text(face.app))
+        await until(pilot, lambda: "not sent to the model" in screen_text(face.app))
         await until(pilot, lambda: chat(face).composer.prompt.text == "second")
 
 

@@ -12,10 +12,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from omni_tui.face import actions
+from omni_tui.face.formats import format_duration
 from omni_tui.face.panes.resend import ResendActions
 from omni_tui.face.port import CommandError
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.call_summary import duration
 from omni_tui.face.widgets.banners import AgentBanner
 from omni_tui.face.widgets.composer import Composer
 from omni_tui.face.widgets.message_input import MessageInput
@@ -163,7 +163,7 @@ class ChatPane(ResendActions):
             words = _awaits_words(fold.awaits.servers, left, self._key_of("send_now"))
             self.composer.show_state(words, "$running")
         elif fold.turn and not self.screen.has_class("-engine-stopped"):
-            passed = duration(max(0, int(view.now() - fold.since)))
+            passed = format_duration(max(0, int(view.now() - fold.since)))
             self.composer.show_state(f"… working {passed} · esc stops", "$running")
         else:
             self.composer.show_state("", "")
@@ -180,7 +180,7 @@ class ChatPane(ResendActions):
 
     def _show_lane(self) -> None:
         """Say whose lane is shown, while one is shown alone."""
-        task, heads = self.transcript.alone, self.query(AgentBanner)
+        task, heads = self.transcript.zoomed_task, self.query(AgentBanner)
         if task is None:
             if heads:
                 heads.remove()

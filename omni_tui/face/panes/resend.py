@@ -11,8 +11,9 @@ from textual import on
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.panes.base import Pane
-from omni_tui.face.transcript.fold import CallItem, Fold, TaskItem, UserItem
-from omni_tui.face.transcript.messages import EditAndResend
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_types import CallItem, TaskItem, UserItem
+from omni_tui.face.transcript.view import EditAndResend
 from omni_tui.face.widgets.banners import EditBanner
 from omni_tui.protocol.commands import BranchSession
 from omni_tui.protocol.prompts_and_resources import Attachment
@@ -146,5 +147,5 @@ def _calls_after(fold: Fold, item: UserItem) -> Iterator[CallItem]:
     for other in fold.items[at + 1 :]:
         if isinstance(other, CallItem):
             yield other
-        elif isinstance(other, TaskItem) and other.lane is not None:
-            yield from (call for call in other.lane.fold.items if isinstance(call, CallItem))
+        elif isinstance(other, TaskItem) and other.sub_agent is not None:
+            yield from (call for call in other.sub_agent.fold.items if isinstance(call, CallItem))

@@ -7,7 +7,7 @@ import time
 from textual.content import Content
 from textual.widgets import Static
 
-from omni_tui.face.transcript.fold import TaskItem, UserItem
+from omni_tui.face.transcript.item_types import TaskItem, UserItem
 from omni_tui.security.text import safe_line
 
 
@@ -57,7 +57,7 @@ class AgentBanner(Static):
 
     def show(self, task: TaskItem) -> None:
         """Say whose lane it is."""
-        path = safe_line(task.lane.agent, limit=80) if task.lane is not None else ""
+        path = safe_line(task.sub_agent.agent, limit=80) if task.sub_agent is not None else ""
         name = f"{task.task} {task.title}".strip()
         rest = " · ".join(part for part in (task.state, path if path != name else "") if part)
         said = f"{name}\n{rest}"

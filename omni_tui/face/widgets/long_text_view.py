@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
@@ -22,7 +23,7 @@ _MAX_JOINED = 4_000
 _MAX_COLOURED = 2_000
 """Longer lines of JSON have one colour."""
 _FAR = 1 << 30
-_MARGIN: Spans = (Span(" "),)
+_ROLES = "text key value mark head dim fail wait match"
 _JSON_TOKEN = re.compile(
     r'(?P<key>"(?:[^"\\]|\\.)*"(?=\s*:))'
     r'|(?P<text>"(?:[^"\\]|\\.)*"?)'
@@ -49,9 +50,7 @@ class LongTextView(SelectableView):
 
     FOLLOWS = False
     ROLES = "lines"
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"lines--{role}" for role in ("text", "key", "value", "mark", "head", "dim", "fail", "wait", "match")
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{role}" for role in _ROLES.split()}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", "up", show=False),
         Binding("down,j", "scroll_down", "down", show=False),
@@ -63,6 +62,7 @@ class LongTextView(SelectableView):
     DEFAULT_CSS = """
     LongTextView {
         height: 1fr;
+        padding: 0 0 0 1;
         color: $text-1;
         & > .lines--key, & > .lines--head { color: $text-2; }
         & > .lines--value { color: $running; }
@@ -99,15 +99,20 @@ class LongTextView(SelectableView):
         """Add lines of safe text at the end. With `continues` the first one continues the last line."""
         continues = continues and bool(self._blocks)
         lines = text.split("\n")
+        if self._blocks:
+            self.redraw(len(self._blocks) - 1)
         if continues:
             last = self._blocks[-1]
             if len(last.text) - last.text.rfind("\n") <= _MAX_JOINED:
-                last.text += lines.pop(0)
+                last.text += lines.pop(0) + ("\n" if lines == [""] else "")
                 continues = False
-                self.redraw(len(self._blocks) - 1)
+                lines = [] if lines == [""] else lines
         for start in range(0, len(lines), _BLOCK_LINES):
-            block = "\n".join(lines[start : start + _BLOCK_LINES])
-            self._blocks.append(TextBlock(block, look, part, continues and start == 0))
+            block = lines[start : start + _BLOCK_LINES]
+            if block == [""] and start:
+                self._blocks[-1].text += "\n"
+            else:
+                self._blocks.append(TextBlock("\n".join(block), look, part, continues and start == 0))
         self.grow(len(self._blocks))
         self.settle()
         self.refresh()
@@ -177,18 +182,25 @@ class LongTextView(SelectableView):
         """Wrap one block."""
         block = self._blocks[index]
         if block.look == "json":
-            spans = [span for line in block.text.split("\n") for span in (Span("\n"), *_json_spans(line))][1:]
+            spans = [span for line in block.text.split("\n") for span in (Span("\n"), *_json_spans(line))][
+                1:
+            ]
         else:
-            spans = [Span(block.text, block.look)]
-        lines = wrap(spans, width, first=_MARGIN, rest=_MARGIN)
+            spans = [Span(text, block.look)]
+        rows = wrap(spans, max(1, width - 1))
         if block.continues:
-            lines[0] = lines[0]._replace(glue="")
-        return lines
+            rows[0] = rows[0]._replace(glue="")
+        return rows
 
     def guess_rows(self, index: int, width: int) -> int:
         """Guess the rows of one block."""
         room = max(1, width - 1)
-        return sum(1 + len(line) // room for line in self._blocks[index].text.split("\n"))
+        return sum(1 + len(line) // room for line in self._drawn_text(index).split("\n"))
+
+    def _drawn_text(self, index: int) -> str:
+        """Return the text of a block; a line end at the end of all text makes no row."""
+        text = self._blocks[index].text
+        return text.removesuffix("\n") if index == len(self._blocks) - 1 else text
 
     def decorate(self, strip: Strip, row: Line, index: int, inner: int) -> Strip:
         """Add the match of a search."""
@@ -200,7 +212,7 @@ class LongTextView(SelectableView):
 
     # --- asking for more
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         """Ask for more if a larger window needs it."""
         self.settle()
         self._look_ahead()
