@@ -147,14 +147,13 @@ def trace(times: int = 4) -> Found:
 
 
 async def _approve(folder: Path, tracer: Tracer) -> None:
-    from omni_tui.face.app import OmniApp
-    from omni_tui.face.options import FaceOptions
+    from omni_tui.face.app import FaceOptions, OmniApp
     from omni_tui.models.base import ToolCall
-    from omni_tui.models.scripted import ScriptedModel, reply
     from omni_tui.protocol import commands as c
     from omni_tui.protocol import events as e
     from tests.engine.rig import rig
     from tests.face.test_shell import screen_text
+    from tests.scripted_model import ScriptedModel, reply
 
     call = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
     model = ScriptedModel([reply("", call)], [reply("done")])

@@ -1,8 +1,12 @@
-"""How much the tests try: little where somebody waits for them, all of it with `OMNI_TUI_LONG=1`."""
+"""How much the tests try: some of it where somebody waits for them, all of it with `OMNI_TUI_LONG=1`."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 LONG = os.environ.get("OMNI_TUI_LONG", "") not in ("", "0")
 
@@ -15,3 +19,12 @@ def times(short: int, long: int) -> int:
 def examples(long: int) -> int:
     """Return how many examples Hypothesis tries where it is to try more or fewer than by default."""
     return times(max(20, long // 5), long)
+
+
+def some(values: Iterable[_T], count: int) -> list[_T]:
+    """Return `count` of the cases of a test, the first and the last among them, and all in a long run."""
+    cases = list(values)
+    if LONG or count >= len(cases):
+        return cases
+    last = len(cases) - 1
+    return [cases[at * last // max(1, count - 1)] for at in range(count)]

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
-from omni_tui.face.app import OmniApp
-from omni_tui.face.options import FaceOptions
+from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.links import start_engine
 from omni_tui.protocol import LaunchOptions, Link
 
@@ -128,7 +127,8 @@ async def take(name: str) -> None:
             await shot.until(lambda: sum(app.overview.tools.values()) > 0)
             await run(shot)
             svg = app.export_screenshot(title="Omni TUI")
-        await app.link.close()
+        if app.link is not None:
+            await app.link.close()
     (FOLDER / f"{name}.svg").write_text(_anywhere(svg, state), encoding="utf-8")
 
 

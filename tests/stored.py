@@ -202,8 +202,6 @@ def sessions_of(state: Path, vault: Vault) -> Any:
 
 def actions_now() -> dict[str, str]:
     """Return the name of every action that a configuration can give a key, with its slash command."""
-    from omni_tui.face.panes import approvals, chat, servers, tools  # noqa: F401 - they add their actions
-
     return {action.name: action.slash for action in actions.all_actions()}
 
 

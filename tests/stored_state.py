@@ -31,7 +31,7 @@ from omni_tui.approvals.pins import Pins, definition_hash
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
-from omni_tui.face.saved_theme import save_theme
+from omni_tui.face.themes import save_theme
 from omni_tui.memory import (
     Credentials,
     Journal,
@@ -48,7 +48,6 @@ from omni_tui.memory import (
 from omni_tui.memory.call_table import CallRow
 from omni_tui.models.base import Message, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.quirks import ModelQuirks
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent, JsonText, SafeText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -61,6 +60,7 @@ from omni_tui.servers.connect_strategy import KnownTransport
 from tests import stored
 from tests.engine.orchestra import Box, Players, plan, put, stage, task
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 from tests.stored_frames import commands, events, shapes, tag
 
 PLACE = Path("/tmp/omni")
@@ -132,7 +132,7 @@ class Sessions:
 
     def note(self, name: str, running: Rig) -> str:
         """Remember the session that is open."""
-        self.made[name] = session = running.engine.session.journal.session
+        self.made[name] = session = running.session.journal.session
         return session
 
 

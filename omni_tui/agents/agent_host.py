@@ -9,6 +9,7 @@ import msgspec
 from omni_tui.models.base import Image, Message, ToolCall, ToolSpec
 from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event
+from omni_tui.protocol.values import CallOrigin
 
 
 class ToolOutcome(msgspec.Struct, frozen=True):
@@ -46,7 +47,7 @@ class AgentHost(Protocol):
         """Return the tools on offer now."""
         ...
 
-    async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+    async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry one call through the gate; takes as long as the person takes.
 
         Never raises but `CancelledError`. Called again for a call that was made before a restart,

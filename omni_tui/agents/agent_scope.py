@@ -9,6 +9,7 @@ from omni_tui.models.base import Message, ToolCall, ToolSpec
 from omni_tui.models.message_history import steps_since_user
 from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event
+from omni_tui.protocol.values import CallOrigin
 
 
 class AgentScope:
@@ -44,7 +45,7 @@ class AgentScope:
         allotted = self._allotted()
         return tuple(tool for tool in self._host.tools() if tool.name in allotted)
 
-    async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+    async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry a call of an allotted tool through the gate, under the path of this agent.
 
         A further attempt at a task counts its steps on from the former one, so that a step of an
@@ -54,7 +55,8 @@ class AgentScope:
             return ToolOutcome("This tool is not allotted to this task. Nothing was sent.", "denied")
         history = self._history()
         before = sum(message.role == "assistant" for message in history) - steps_since_user(history)
-        return await self._host.call(turn, before + step, call, self._agent)
+        origin = CallOrigin(origin.turn, self._agent, before + origin.step, origin.id)
+        return await self._host.call(origin, call)
 
     async def commit(self, *events: AnyEvent) -> None:
         """Journal events."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from omni_tui.agents.turn_writer import TurnStopped
+from omni_tui.models.base import Purpose
 from omni_tui.models.budget import Budget
 from omni_tui.models.message_history import RESULT_LIMIT
 from omni_tui.resilience.retry import RetryPolicy
@@ -23,7 +24,8 @@ class ChatPolicy:
 
     `max_calls`: calls of one answer that are carried out; of the rest the model is told.
 
-    For the agents of a plan: `system` is a whole system prompt in the place of ours, `spoken` whether
+    For the agents of a plan: `system` is a whole system prompt in the place of ours, `purpose` what the
+    answers are for, `spoken` whether
     the text of an answer is told as one, `scope` what a call of a tool that is not on offer is told,
     `admit` is asked before each request and raises `TurnStopped` where there may be no more.
 
@@ -45,6 +47,7 @@ class ChatPolicy:
     max_rejections: int = 5
     stop_grace_s: float = 5.0
     system: str = ""
+    purpose: Purpose = "answer"
     spoken: bool = True
     scope: str = ""
     admit: Callable[[], None] | None = None

@@ -142,7 +142,7 @@ class _OrchestratedTurn:
             lambda: (*self._host.history(), *progress.lanes.get(PLANNER_PATH, ())),
         )
         system = planner_system(self._plans.offer(), self._policy.system_prompt)
-        policy = replace(self._policy, system=system, spoken=False, admit=self._meter.admit)
+        policy = replace(self._policy, system=system, purpose="plan", spoken=False, admit=self._meter.admit)
         asker = ModelClient(
             TurnWriter(lane, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None
         )
@@ -301,7 +301,10 @@ class _OrchestratedTurn:
         request = report_request(tasks, self._progress.lanes)
         lane = AgentScope(self._host, "root", lambda: (*self._host.history(), request))
         policy = replace(
-            self._policy, system=reporter_system(self._policy.system_prompt), admit=self._meter.admit
+            self._policy,
+            system=reporter_system(self._policy.system_prompt),
+            purpose="report",
+            admit=self._meter.admit,
         )
         asker = ModelClient(TurnWriter(lane, self._turn), self._model, policy, lambda _calls: None)
         self._asker = asker

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-import msgspec
-
 from omni_tui.agents.plan import Plan, PlannedTask, plan_of
 from omni_tui.models.base import Message
+from omni_tui.models.message_history import decode_message
 from omni_tui.protocol.events import Event, ModelMessage
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged, PlanTaskState
 
@@ -124,7 +123,7 @@ class PlanState:
     def apply(self, event: Event) -> None:
         """Take in an event of the turn; events that say nothing of plans are passed over."""
         if isinstance(event, ModelMessage) and event.agent != "root":
-            message = msgspec.json.decode(event.body_json, type=Message)
+            message = decode_message(event.body_json)
             self.lanes.setdefault(event.agent, []).append(message)
             if event.agent == PLANNER_PATH:
                 self._planner(message)

@@ -13,8 +13,8 @@ from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import Model, ModelError, ModelReply
 from omni_tui.models.budget import GO_ON
 from omni_tui.models.message_history import last_calls, steps_since_user, unanswered
+from omni_tui.protocol.conversation import StepTaken
 from omni_tui.protocol.events import TurnEnded, TurnLimit, TurnStatus
-from omni_tui.protocol.run_report import StepTaken
 from omni_tui.security.text import safe
 
 logger = logging.getLogger(__name__)

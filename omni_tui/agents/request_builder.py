@@ -62,7 +62,7 @@ class RequestBuilder:
             await self._summarise(model, fitted.missing)
             fitted = window.fit(model, self._system, offered)
         self._writer.host.live(self._told(model, fitted, len(offered), len(tools)))
-        return window.request(self._system, offered)
+        return window.request(self._system, offered, self._policy.purpose)
 
     def overflowed(self, model: Model, window: int | None = None) -> None:
         """Take note that the provider refused the last request as too long, and what it says it takes."""

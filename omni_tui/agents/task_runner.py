@@ -16,9 +16,7 @@ from omni_tui.agents.plan_prompts import SUMMARY_LIMIT, worker_goal, worker_retr
 from omni_tui.agents.plan_state import OVER, PlanRecord, PlanState, TaskRecord
 from omni_tui.agents.react import run_turn
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
-from omni_tui.models.base import Message, Model
-from omni_tui.models.message_history import read_result
-from omni_tui.models.prompt_markers import FAILED
+from omni_tui.models.base import TASK_FAILED, Message, Model
 from omni_tui.protocol.events import TurnEnded
 from omni_tui.protocol.plan import PlanTaskChanged, PlanTaskState
 from omni_tui.security.text import safe
@@ -145,6 +143,7 @@ class TaskRunner:
                 around.policy.system_prompt,
                 around.policy.instructions,
             ),
+            purpose="task",
             scope=_SCOPE,
             admit=around.meter.admit,
         )
@@ -205,8 +204,8 @@ class TaskRunner:
         if ended.status != "done":
             return "failed", text, ended.reason
         plain = text.lstrip("*_#> \n")
-        if plain.upper().startswith(FAILED):
-            reason = " ".join(plain[len(FAILED) :].strip("*_ \n").split())
+        if plain.upper().startswith(TASK_FAILED):
+            reason = " ".join(plain[len(TASK_FAILED) :].strip("*_ \n").split())
             return "failed", text, reason[:_REASON] or "its agent gave no reason"
         if not text or text.endswith(CUT_NOTE.strip()):
             return "failed", text, "its last answer was cut off"
@@ -225,7 +224,7 @@ class TaskRunner:
             if message.role == "user":
                 break
             if message.role == "tool":
-                found.append(read_result(message.text)[0])
+                found.append(message.status)
         return found[::-1]
 
 

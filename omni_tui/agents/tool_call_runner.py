@@ -10,8 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from omni_tui.agents.agent_host import ToolOutcome
 from omni_tui.agents.builtin_tools import BuiltinTools
 from omni_tui.agents.chat import ChatPolicy
@@ -20,6 +18,7 @@ from omni_tui.models.base import ToolCall, ToolSpec
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, BUILTIN_TOOLS
 from omni_tui.models.message_history import arguments_of, missing_result, tool_message
 from omni_tui.protocol.events import AnyEvent
+from omni_tui.protocol.values import CallOrigin
 
 logger = logging.getLogger(__name__)
 
@@ -119,8 +118,8 @@ class ToolCallRunner:
     async def _carry(self, step: int, call: ToolCall) -> ToolOutcome:
         if call.name in BUILTIN_TOOL_NAMES:
             return await self._meta.call(call)
-        writer = self._writer
-        return await writer.host.call(writer.turn, step, call, writer.agent)
+        origin = CallOrigin(self._writer.turn, self._writer.agent, step, call.id)
+        return await self._writer.host.call(origin, call)
 
     async def _withdraw(self, running: dict[asyncio.Task[ToolOutcome], ToolCall]) -> None:
         """Cancel what runs, and keep the outcomes that came all the same."""
@@ -152,9 +151,8 @@ class ToolCallRunner:
             limit=self._policy.result_limit,
             note=outcome.note + (self._count(call, outcome) if counted else ""),
             ref=outcome.call,
+            images=outcome.images,
         )
-        if outcome.images:
-            message = msgspec.structs.replace(message, images=outcome.images)
         self.waiting.pop(call.id, None)
         await self._writer.commit(self._writer.message(message), last=last)
 

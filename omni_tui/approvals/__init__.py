@@ -2,7 +2,7 @@
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant, GrantRefused
-from omni_tui.approvals.pending_calls import Resolution, UserError
+from omni_tui.approvals.pending import PendingCall, Resolution
 from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, since
 from omni_tui.approvals.policy import COVERS, Assessment, Decision, DecisionFacts, assess
 from omni_tui.approvals.risk import classify
@@ -17,10 +17,10 @@ __all__ = [
     "Gate",
     "Grant",
     "GrantRefused",
+    "PendingCall",
     "Pins",
     "Resolution",
     "Subject",
-    "UserError",
     "assess",
     "classify",
     "definition_hash",

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import replace
 
 from omni_tui.approvals.grants import Grant, GrantRefused
-from omni_tui.approvals.pending_calls import PendingCall
-from omni_tui.memory import GrantSpent, Journal, Transaction, call_table
+from omni_tui.approvals.pending import PendingCall
+from omni_tui.memory import CallMoved, GrantSpent, Journal, Transaction, call_table
 from omni_tui.protocol.events import CallChanged, CallRound
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import Dispatch
@@ -57,7 +57,7 @@ class Dispatches:
             arguments = await self._journal.commit(
                 *item.unwritten, event, change=lambda tx: _consume(tx, item, grant)
             )
-        except GrantSpent as error:
+        except (GrantSpent, CallMoved) as error:
             raise GrantRefused(str(error)) from None
         if arguments is None:
             raise GrantRefused("the journal gave no arguments")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from omni_tui.approvals.cards import CardContent, request_approval
-from omni_tui.approvals.pending_calls import PendingCall, UserError
+from omni_tui.approvals.pending import PendingCall
 from omni_tui.approvals.subject import Subject, has_changed
 from omni_tui.memory import CallRow, Journal, Transaction, call_table
-from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
+from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol.calls import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallState
 from omni_tui.security.text import safe
 

@@ -7,7 +7,6 @@ row to `dispatching` and yields the exact bytes to send. Everything unknown fail
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -18,12 +17,12 @@ from omni_tui.approvals import further_attempts
 from omni_tui.approvals.cards import CardContent, call_proposed, request_approval
 from omni_tui.approvals.dispatches import Dispatches
 from omni_tui.approvals.grants import Grant, GrantRefused, Mint
-from omni_tui.approvals.pending_calls import PENDING_STATES, PendingCall, Resolution, UserError
+from omni_tui.approvals.pending import PENDING_STATES, PendingCall, PendingItems, Resolution
 from omni_tui.approvals.policy import Assessment, Decision, assess
 from omni_tui.approvals.subject import CallProposal, Subject, decision_facts, has_changed
 from omni_tui.memory import CallMoved, CallRow, Journal, Transaction, call_table
-from omni_tui.protocol import AnyEvent, Mode
-from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
+from omni_tui.protocol import AnyEvent, Mode, UserError
+from omni_tui.protocol.calls import AttemptFailed, AttemptRefused
 from omni_tui.protocol.events import CallChanged, CallFinished, CallState
 from omni_tui.security.text import safe
 from omni_tui.servers.base import Dispatch
@@ -53,12 +52,10 @@ class Gate:
         self._lookup = lookup
         self._digest = digest
         self._now = now
-        self._headless = headless
+        self.headless = headless
         self._mint = Mint(clock)
-        self._open: dict[str, PendingCall] = {}
-        self._resolved: dict[str, Resolution] = {}
+        self._open: PendingItems[PendingCall] = PendingItems("call")
         self.dispatches = Dispatches(journal)
-        self._verdicts = asyncio.Lock()
 
     # --- proposals ------------------------------------------------------------------------------
 
@@ -67,27 +64,32 @@ class Gate:
         now = mode if self._now is None else self._now()
         return assess(self._base, decision_facts(proposal, subject, mode, now))
 
-    async def propose(self, proposal: CallProposal, subject: Subject, mode: Mode) -> Resolution | None:
-        """Journal a proposal. Return how it ended, or None if it waits for the person now.
-
-        Then `resolution` waits for the verdict, and `withdraw` ends the wait.
-        """
+    async def propose(self, proposal: CallProposal, subject: Subject, mode: Mode) -> PendingCall:
+        """Journal a proposal. Return it, decided by the policy or waiting for the person."""
         assessment = self.assess(proposal, subject, mode)
-        opened = self._opened(proposal, subject, assessment, mode)
-        self._open[proposal.call] = opened
+        item = self._item(proposal, subject, assessment, mode)
+        self._open.add(item)
         if assessment.decision == "allow":
-            self._allow(opened, assessment)
-            return Resolution("approved", assessment.decider)
-        if assessment.decision == "deny":
-            return await self._refuse(opened, "denied", assessment.decider, assessment.why[0])
-        if self._headless:
+            # Written together with `dispatching`, so that one flush serves both.
+            decider = assessment.decider
+            item.row = replace(item.row, state="approved", decider=decider)
+            item.written = False
+            approved = CallChanged(call=item.id, state="approved", decider=decider)
+            item.unwritten = (call_proposed(item.card, item.row, item.digest), approved)
+            self._settle(item, Resolution("approved", decider))
+        elif assessment.decision == "deny":
+            await self._refuse(item, "denied", assessment.decider, assessment.why[0])
+        elif self.headless:
             reason = "; ".join(assessment.why) or "it needs an approval"
-            return await self._refuse(opened, "withheld", "headless", reason)
-        events = (call_proposed(opened.card, opened.row, opened.digest), self._request(opened))
-        await self._journal.commit(*events, change=lambda tx: call_table.insert(tx, opened.row))
-        return None
+            await self._refuse(item, "withheld", "headless", reason)
+        else:
+            events = (call_proposed(item.card, item.row, item.digest), self._request(item))
+            await self._journal.commit(*events, change=lambda tx: call_table.insert(tx, item.row))
+        return item
 
-    async def restore(self, row: CallRow, subject: Subject | None, mode: Mode, fallback: str = "") -> None:
+    async def restore(
+        self, row: CallRow, subject: Subject | None, mode: Mode, fallback: str = ""
+    ) -> PendingCall:
         """Put a call that was pending when the app ended back into the queue, unarmed.
 
         If its server is not connected yet, `reconsider` completes the card when it is.
@@ -101,15 +103,16 @@ class Gate:
             )
         else:
             assessment = _after_restart(self.assess(proposal, subject, mode))
-        opened = self._opened(proposal, subject, assessment, mode, row=row)
-        opened.card = replace(opened.card, restored=True, fallback=fallback)
-        self._open[row.call] = opened
-        await self._journal.commit(self._request(opened))
+        item = self._item(proposal, subject, assessment, mode, row=row)
+        item.card = replace(item.card, restored=True, fallback=fallback)
+        self._open.add(item)
+        await self._journal.commit(self._request(item))
+        return item
 
     async def reconsider(self, server: str) -> None:
         """A server's tools are known now: show anew what waited for that."""
-        async with self._verdicts:
-            for item in list(self._open.values()):
+        async with self._open.lock:
+            for item in self._open:
                 incomplete = item.card.restored and not item.card.subject.transport
                 subject = self._lookup(server, item.row.tool)
                 if item.row.server != server or not incomplete or subject is None:
@@ -125,7 +128,7 @@ class Gate:
                 )
                 await self._journal.commit(self._request(item))
 
-    def _opened(
+    def _item(
         self,
         proposal: CallProposal,
         subject: Subject,
@@ -143,43 +146,31 @@ class Gate:
             fallback=proposal.fallback,
             mode=assessment.mode,
         )
-        waiter: asyncio.Future[Resolution] = asyncio.get_running_loop().create_future()
-        return PendingCall(
-            row=row, card=card, digest=self._shown(row), waiter=waiter, proposal=proposal, mode=mode
-        )
+        return PendingCall(row, card, self._shown(row), proposal, mode)
 
-    def _allow(self, opened: PendingCall, assessment: Assessment) -> None:
-        """Approve at once. Written together with `dispatching`, so that one flush serves both."""
-        opened.row = replace(opened.row, state="approved", decider=assessment.decider)
-        opened.written = False
-        opened.unwritten = (
-            call_proposed(opened.card, opened.row, opened.digest),
-            CallChanged(call=opened.row.call, state="approved", decider=assessment.decider),
-        )
-
-    async def _refuse(self, opened: PendingCall, state: CallState, decider: str, reason: str) -> Resolution:
-        row = replace(opened.row, state=state, decider=decider)
+    async def _refuse(self, item: PendingCall, state: CallState, decider: str, reason: str) -> None:
+        row = replace(item.row, state=state, decider=decider)
         await self._journal.commit(
-            call_proposed(opened.card, row, opened.digest),
+            call_proposed(item.card, row, item.digest),
             CallChanged(call=row.call, state=state, decider=decider, reason=safe(reason, limit=1000)),
             change=lambda tx: call_table.insert(tx, row),
         )
-        self._open.pop(row.call, None)
-        return Resolution(state, decider, reason)
+        item.row = row
+        self._settle(item, Resolution(state, decider, reason))
 
     # --- the person -----------------------------------------------------------------------------
 
     def pending(self) -> list[str]:
         """Return the calls that wait for the person, oldest first."""
-        return [call for call, item in self._open.items() if item.row.state in PENDING_STATES]
+        return [item.id for item in self._open if item.row.state in PENDING_STATES]
 
     async def decide(self, call: str, digest: str, *, approve: bool, feedback: str = "") -> Resolution:
         """Carry out the person's verdict on exactly what was shown. Raises `UserError`.
 
         The decision is on disk before anybody acts on it.
         """
-        async with self._verdicts:
-            item = self._waiting(call, digest)
+        async with self._open.lock:
+            item = self._open.waiting(call, digest)
             if approve:
                 await self._still_as_shown(item)
             state: CallState = "approved" if approve else "rejected"
@@ -192,8 +183,8 @@ class Gate:
 
     async def edit(self, call: str, digest: str, arguments: bytes) -> None:
         """Replace the arguments of a waiting call. It keeps waiting, under a new digest."""
-        async with self._verdicts:
-            item = self._waiting(call, digest)
+        async with self._open.lock:
+            item = self._open.waiting(call, digest)
             row = replace(item.row, args=arguments, args_hash=self._digest(arguments))
             card = replace(item.card, edited=True, restored=False)
             await self._journal.commit(
@@ -215,42 +206,32 @@ class Gate:
 
     async def withdraw(self, call: str, *, decider: str, reason: str) -> bool:
         """End a call that was not sent yet (the turn was stopped). False if it was too late."""
-        async with self._verdicts:
-            return await self._withdraw(call, decider, reason)
-
-    async def _withdraw(self, call: str, decider: str, reason: str) -> bool:
-        item = self._open.get(call)
-        if item is None or item.row.state not in (*PENDING_STATES, "approved"):
-            return False
-        self._mint.revoke(call)
-        why, attempt = safe(reason, limit=1000), item.row.attempt
-        event = CallChanged(call=call, state="cancelled", decider=decider, reason=why, attempt=attempt)
-        if not item.written:
-            row = replace(item.row, state="cancelled")
-            await self._journal.commit(*item.unwritten, event, change=lambda tx: call_table.insert(tx, row))
-        else:
-            try:
-                await self._move(
-                    item, "cancelled", event, decider=decider, expect=(*PENDING_STATES, "approved")
-                )
-            except UserError:
+        async with self._open.lock:
+            item = self._open.get(call)
+            if item is None or item.row.state not in (*PENDING_STATES, "approved"):
                 return False
-        self._settle(item, Resolution("cancelled", decider, reason))
-        self._open.pop(call, None)
-        return True
+            self._mint.revoke(call)
+            why, attempt = safe(reason, limit=1000), item.row.attempt
+            event = CallChanged(call=call, state="cancelled", decider=decider, reason=why, attempt=attempt)
+            if not item.written:
+                row = replace(item.row, state="cancelled")
+                await self._journal.commit(
+                    *item.unwritten, event, change=lambda tx: call_table.insert(tx, row)
+                )
+                item.row = row
+            else:
+                try:
+                    await self._move(
+                        item, "cancelled", event, decider=decider, expect=(*PENDING_STATES, "approved")
+                    )
+                except UserError:
+                    return False
+            self._settle(item, Resolution("cancelled", decider, reason))
+            return True
 
-    async def resolution(self, call: str) -> Resolution:
-        """Return the verdict on a call, once there is one. Raises `UserError` if it was never asked."""
-        if (resolved := self._resolved.get(call)) is not None:
-            return resolved
-        item = self._open.get(call)
-        if item is None:
-            raise UserError("this call is over")
-        return await asyncio.shield(item.waiter)
-
-    def withdrawn(self, call: str) -> bool:
-        """Whether a call was cancelled before anything of it was sent."""
-        return (resolved := self._resolved.get(call)) is not None and resolved.state == "cancelled"
+    def item(self, call: str) -> PendingCall | None:
+        """Return an open call."""
+        return self._open.get(call)
 
     def row(self, call: str) -> CallRow | None:
         """Return what is known of an open call."""
@@ -265,7 +246,7 @@ class Gate:
         It then waits for the person (headless it is withheld): see `resolution`. What a person approved
         stays approved.
         """
-        async with self._verdicts:
+        async with self._open.lock:
             item = self._open.get(call)
             return item is None or not await self._tightened(item)
 
@@ -282,9 +263,8 @@ class Gate:
         if assessment.decision == "deny":
             state: CallState = "denied"
         else:
-            state = "withheld" if self._headless else "held" if assessment.held else "pending"
-        item.waiter = asyncio.get_running_loop().create_future()
-        self._resolved.pop(row.call, None)
+            state = "withheld" if self.headless else "held" if assessment.held else "pending"
+        item.reopen()
         item.card = replace(item.card, why=assessment.why, held=assessment.held, mode=assessment.mode)
         reason = "; ".join(assessment.why)
         decider = (
@@ -364,7 +344,7 @@ class Gate:
         where
         there is to be no further attempt; the call is then as it was.
         """
-        async with self._verdicts:
+        async with self._open.lock:
             item = self._open.get(dispatch.call)
             if (
                 item is None
@@ -376,13 +356,12 @@ class Gate:
             if subject is None:
                 raise UserError("the server is gone, or no longer has this tool")
             await further_attempts.start_next_attempt(
-                self._journal, item, subject, failed, shown=self._shown, headless=self._headless
+                self._journal, item, subject, failed, shown=self._shown, headless=self.headless
             )
             self.dispatches.close(dispatch)
             if item.row.state == "approved":
                 return not await self._tightened(item)
-            self._resolved.pop(dispatch.call, None)
-            item.waiter = asyncio.get_running_loop().create_future()
+            item.reopen()
             if item.row.state == "withheld":
                 self._settle(item, Resolution("withheld", "headless", further_attempts.CHANGED))
             return False
@@ -398,7 +377,7 @@ class Gate:
             event,
             change=lambda tx: further_attempts.record_cached(tx, item.row, result, new=not item.written),
         )
-        self._open.pop(call, None)
+        self._open.remove(call)
 
     async def finish(self, dispatch: Dispatch, event: AnyEvent, state: CallState, result: bytes) -> None:
         """Journal the end of a call, with its whole result, and forget it."""
@@ -412,17 +391,9 @@ class Gate:
         try:
             await self._journal.commit(event, change=change)
         finally:
-            self._open.pop(dispatch.call, None)
+            self._open.remove(dispatch.call)
 
     # --- inside ---------------------------------------------------------------------------------
-
-    def _waiting(self, call: str, digest: str) -> PendingCall:
-        item = self._open.get(call)
-        if item is None or item.row.state not in PENDING_STATES:
-            raise UserError("this call does not wait for a decision any more")
-        if item.digest != digest:
-            raise UserError("this call changed after it was shown; look at it again")
-        return item
 
     def _as_approved(self, call: str) -> PendingCall:
         item = self._open.get(call)
@@ -480,11 +451,9 @@ class Gate:
         item.row = replace(item.row, state=state, decider=decider)
 
     def _settle(self, item: PendingCall, resolution: Resolution) -> None:
-        self._resolved[item.row.call] = resolution
-        if not item.waiter.done():
-            item.waiter.set_result(resolution)
+        item.settle(resolution)
         if resolution.state != "approved":
-            self._open.pop(item.row.call, None)
+            self._open.remove(item.id)
 
     def _shown(self, row: CallRow) -> str:
         """The digest a verdict must name: server, definition and arguments, as they are shown."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from omni_tui.approvals.policy import DecisionFacts, Origin, Trust
 from omni_tui.memory import CallRow
 from omni_tui.protocol import Mode
-from omni_tui.protocol.events import CallState, Risk
+from omni_tui.protocol.values import CallOrigin, CallState, Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,7 @@ class CallProposal:
     tool: str
     arguments: bytes
     origin: Origin
-    turn: str = ""
-    step: int = 0
-    agent: str = "root"
-    provider_call_id: str = ""
+    made_by: CallOrigin = field(default_factory=CallOrigin)
     confirmed: bool = False
     unchecked: str = ""
     fallback: str = ""
@@ -81,19 +78,16 @@ class CallProposal:
             tool=row.tool,
             arguments=row.args,
             origin="hand" if row.origin == "hand" else "agent",
-            turn=row.turn,
-            step=row.step,
-            agent=row.agent,
-            provider_call_id=row.provider_call_id,
+            made_by=row.made_by,
         )
 
     def row(self, subject: Subject, state: CallState, args_hash: str) -> CallRow:
         """Return the first attempt of the call, for the journal."""
         return CallRow(
             call=self.call,
-            turn=self.turn,
-            step=self.step,
-            agent=self.agent,
+            turn=self.made_by.turn,
+            step=self.made_by.step,
+            agent=self.made_by.agent,
             origin=self.origin,
             server=self.server,
             tool=self.tool,
@@ -102,7 +96,7 @@ class CallProposal:
             args=self.arguments,
             args_hash=args_hash,
             state=state,
-            provider_call_id=self.provider_call_id,
+            provider_call_id=self.made_by.id,
             created=time.time(),
         )
 
@@ -117,7 +111,7 @@ def decision_facts(proposal: CallProposal, subject: Subject, mode: Mode, now: Mo
         tool_trust=subject.tool_trust,
         confirmed=proposal.confirmed,
         unchecked=proposal.unchecked,
-        unplanned=bool(proposal.fallback) and proposal.agent != "root",
+        unplanned=bool(proposal.fallback) and proposal.made_by.agent != "root",
         now=now,
         loosened=proposal.loosened,
     )

@@ -9,9 +9,8 @@ import sys
 
 import msgspec
 
-from omni_tui.cli.demo import temporary_state
-from omni_tui.cli.errors import CliError, ExitStatus
-from omni_tui.cli.options import launch_options
+from omni_tui.cli.options import launch_options, temporary_state
+from omni_tui.cli.output import CliError, ExitStatus
 from omni_tui.config.paths import find_paths
 from omni_tui.links import EngineProcess, spawn_engine
 from omni_tui.protocol import LaunchOptions, Link
@@ -44,8 +43,7 @@ def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
     try:
         if _processors() > 1:  # it connects while textual loads; on one processor they would only compete
             engines.start()
-        from omni_tui.face.app import OmniApp
-        from omni_tui.face.options import FaceOptions
+        from omni_tui.face.app import FaceOptions, OmniApp
 
         face = OmniApp(
             engines.connect,

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from omni_tui.cli.errors import CliError, ExitStatus
-from omni_tui.cli.output import print_note
+from omni_tui.cli.output import CliError, ExitStatus, print_note
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""`config check`, `config path` and `config show`: the configuration, read without an engine."""
+"""The mistakes in `[keys]`: the engine does not know the app's keys, so they are judged here."""
 
 from __future__ import annotations
 
@@ -8,14 +8,32 @@ import json
 import os
 from typing import Any
 
-from omni_tui.cli.errors import ExitStatus
-from omni_tui.cli.key_table import key_problems
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import print_json, print_note, print_result, table
+from omni_tui.cli.output import ExitStatus, print_json, print_note, print_result, table
 from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.config.paths import Paths
+from omni_tui.config.problems import SettingLocations, problem
 from omni_tui.config.server_display import display_target
 from omni_tui.protocol.events import Problem
+
+
+def key_problems(loaded: LoadedConfig) -> tuple[Problem, ...]:
+    """Return what the app would not take of `[keys]`, each with its place."""
+    table = loaded.config.keys
+    if not table:
+        return ()
+    # Imported for the actions that panes add; half a second that nobody without [keys] pays.
+    import omni_tui.face.app  # noqa: F401
+    from omni_tui.face.keys import check_keys
+
+    places = SettingLocations(loaded.origins or {})
+    _, wrong = check_keys({name: value for name, value in table.items() if isinstance(value, str)})
+    return tuple(
+        problem(
+            places.of(("keys", each.name)), f"keys.{each.name}: {each.why}", "correct it, or take it out"
+        )
+        for each in wrong
+    )
 
 
 def config(arguments: argparse.Namespace) -> int:

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from omni_tui import __version__
-from omni_tui.cli.errors import ExitStatus
-from omni_tui.cli.key_table import key_problems
+from omni_tui.cli.configuration import key_problems
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import print_json, print_result
+from omni_tui.cli.output import ExitStatus, print_json, print_result
 from omni_tui.config.load import LoadedConfig, load_config
-from omni_tui.config.secret_settings import secret_references
 
 LITELLM_VERSION = "1.106.2"
 """The one version that is known to be good; two releases of that year were poisoned."""
@@ -182,7 +180,7 @@ def _configuration(loaded: LoadedConfig) -> Iterable[Finding]:
 
 def _references(loaded: LoadedConfig) -> Iterable[Finding]:
     """Say of each reference that leads to nothing where it stands, and why."""
-    found = list(secret_references(loaded.config, os.environ))
+    found = list(loaded.config.references(os.environ))
     for where, why in found:
         if why:
             yield Finding(f"reference in {where}", "bad", why)

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from omni_tui.cli.demo import temporary_state
-from omni_tui.cli.errors import CliError, ExitStatus
+from omni_tui.cli.options import temporary_state
+from omni_tui.cli.output import CliError, ExitStatus
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link, LinkClosed, Reply
 from omni_tui.protocol.commands import Hello, Replay
 from omni_tui.protocol.events import (

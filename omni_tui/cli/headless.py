@@ -12,12 +12,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from omni_tui.cli.engine_client import EngineClient, open_client
-from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import is_terminal, print_json, print_note, print_result, table
+from omni_tui.cli.output import (
+    CliError,
+    ExitStatus,
+    is_terminal,
+    print_json,
+    print_note,
+    print_result,
+    table,
+)
 from omni_tui.cli.tool_arguments import read_arguments
 from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, CheckArguments, DescribeTool, ReadResult
 from omni_tui.protocol.events import (
     ArgumentsChecked,

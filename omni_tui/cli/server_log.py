@@ -10,9 +10,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import print_json, print_note, print_result
+from omni_tui.cli.output import CliError, ExitStatus, print_json, print_note, print_result
 from omni_tui.config.load import load_config
 from omni_tui.memory import LogEntry, ServerLogs, UnsafePlace, Vault, VaultRefused
 from omni_tui.memory.server_logs import FOLDER

@@ -8,9 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omni_tui.cli.errors import CliError, ExitStatus
 from omni_tui.cli.options import launch_options
-from omni_tui.cli.output import print_json, print_note, print_result, table
+from omni_tui.cli.output import CliError, ExitStatus, print_json, print_note, print_result, table
 from omni_tui.cli.printers import JsonPrinter, TextPrinter
 from omni_tui.config.paths import find_paths
 from omni_tui.memory import (

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omni_tui.cli.errors import CliError, ExitStatus
+from omni_tui.cli.output import CliError, ExitStatus
 
 _ANY = {"string", "integer", "number", "boolean", "array", "object", "null"}
 _WANTED = {

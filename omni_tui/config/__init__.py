@@ -1,4 +1,4 @@
-"""The configuration: strict, layered, explained. Importing the room loads no part of it.
+"""The configuration: strict, layered, with explained errors. Importing this package loads none of it.
 
-`light` (standard library only) serves the face; everything else belongs to the engine's side.
+`ui_settings` (standard library only) is for the face; everything else is for the engine.
 """

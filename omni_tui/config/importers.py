@@ -1,30 +1,339 @@
-"""Read the server lists of other hosts: Claude Desktop, Cursor, VS Code, and those who write alike.
+"""One server of another host's file, put into our own settings as that host would read it.
 
-The usual form is `{"mcpServers": {NAME: {"command", "args", "env"} or {"url", "headers"}}}`; `foreign`
-knows how an entry may look. One that cannot be used is listed with the reason and takes no other
-along. What another host approved by itself is never taken over.
+What the hosts write differs, what they mean mostly does not. An entry is refused (`EntryError`) only
+where its meaning is unclear, or where it relies on what this program does not do; what has no meaning
+here is named in `left`.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 import re
+import shlex
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from omni_tui.config.foreign_entry import EntryError, ForeignEntry, read_entry
 from omni_tui.config.layers import LARGEST_FILE
 from omni_tui.config.problems import problem
+from omni_tui.config.references import names_a_secret
 from omni_tui.config.sections import Config, ServerSection
 from omni_tui.config.servers import server_spec
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.protocol.events import Problem
 from omni_tui.security.files import open_regular
+
+_TYPES = {
+    "stdio": "stdio",
+    "local": "stdio",
+    "command": "stdio",
+    "http": "http",
+    "remote": "http",
+    "streamable-http": "http",
+    "streamable_http": "http",
+    "streamablehttp": "http",
+    "http-stream": "http",
+    "sse": "sse",
+}
+_KIND = ("type", "transport", "transport_type", "transportType")
+_ADDRESSES = ("url", "serverUrl", "httpUrl", "uri")
+_ENV = ("env", "environment", "envs")
+_CWD = ("cwd", "workingDirectory", "working_directory")
+_ON = ("enabled", "isActive", "isEnabled", "active")
+_OFF = ("disabled", "isDisabled")
+_HEADERS = ("headers", "http_headers")
+_START = ("connect_timeout", "connectTimeout", "startup_timeout", "startup_timeout_sec", "initTimeout")
+_CALL = ("call_timeout", "callTimeout", "tool_timeout", "tool_timeout_sec", "requestTimeout")
+_BOTH = ("timeout", "timeout_ms", "timeoutMs", "timeout_sec")
+_WORDS = {"name", "description", "envFile", "command", "cmd", "args", "arguments"}
+_KNOWN = {
+    *_WORDS, *_KIND, *_ADDRESSES, *_ENV, *_CWD, *_ON, *_OFF, *_HEADERS, *_START, *_CALL, *_BOTH,
+    "requestInit", "requestOptions",
+}  # fmt: skip
+_SWITCHED = {"true": True, "1": True, "yes": True, "on": True}
+_SWITCHED |= {"false": False, "0": False, "no": False, "off": False}
+_SECONDS_TO = 3_600.0
+"""A time-out up to this number is in seconds, as Cline, Roo and Goose write it; above, in milliseconds."""
+_LONGEST = 86_400.0
+_USUAL_START = 30.0
+
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}|(?<!\$)\{env:(\w+)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BARE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_PROJECT_FOLDERS = {".vscode", ".cursor", ".gemini", ".kiro", ".roo"}
+
+
+class EntryError(Exception):
+    """A file or an entry that cannot be used as it is; the text says why."""
+
+
+@dataclass(slots=True)
+class ForeignEntry:
+    """An entry in the shape of our own settings.
+
+    `left` names what it says and is not used here, `said` what was read in another way than it is
+    written, `unmet` why it cannot be started as it is ("" if it can). `secrets` are values that were
+    filled in and must not be seen.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    unmet: str = ""
+    secrets: set[str] = field(default_factory=set)
+
+
+def read_entry(written: Any, file: FilePath, environ: Mapping[str, str]) -> ForeignEntry:
+    """Read one entry of a file of servers. Raises `EntryError`."""
+    if not isinstance(written, dict):
+        raise EntryError("is no table")
+    return _Reader(_unfolded(written), file, environ).read()
+
+
+def _unfolded(written: dict[str, Any]) -> dict[str, Any]:
+    """Bring what some hosts nest to the top: `transport: {type, url}`, `command: {path, args}`."""
+    entry = {key: value for key, value in written.items() if value is not None}
+    nested = entry.get("transport")
+    if isinstance(nested, dict):
+        entry = {**{key: value for key, value in entry.items() if key != "transport"}, **nested}
+    command = entry.get("command")
+    if isinstance(command, dict):
+        rest = {key: value for key, value in command.items() if key not in ("path", "command")}
+        entry = {**entry, **rest, "command": command.get("path") or command.get("command") or ""}
+    return entry
+
+
+class _Reader:
+    def __init__(self, entry: dict[str, Any], file: FilePath, environ: Mapping[str, str]) -> None:
+        self._entry = entry
+        self._file = file
+        self._environ = environ
+        self._made = ForeignEntry()
+        self._missing: dict[str, None] = {}
+
+    def read(self) -> ForeignEntry:
+        made, entry = self._made, self._entry
+        kind = self._kind()
+        address = self._first(_ADDRESSES)
+        command = entry.get("command") or entry.get("cmd")
+        if kind in ("http", "sse"):
+            command = None
+        elif kind == "stdio" and command:
+            address = None
+        if address and not command:
+            self._web(address, kind)
+        else:
+            if address:
+                made.values["url"] = self._fill(_text("url", address), "url")
+            self._program(command)
+        self._switch()
+        self._times()
+        made.left = sorted(str(key) for key in entry if key not in _KNOWN)
+        if entry.get("envFile"):
+            self._hold(
+                "it takes variables from a file (envFile), which is not read here; give them in `env`"
+            )
+        if self._missing:
+            names = ", ".join(self._missing)
+            one = len(self._missing) == 1
+            self._hold(
+                f"the environment variable{'' if one else 's'} {names} {'is' if one else 'are'} not set; "
+                f"set {'it' if one else 'them'} and start again"
+            )
+        return made
+
+    def _hold(self, why: str) -> None:
+        self._made.unmet = self._made.unmet or why
+
+    def _first(self, keys: Iterable[str]) -> Any:
+        return next((self._entry[key] for key in keys if self._entry.get(key)), None)
+
+    def _kind(self) -> str:
+        wanted = str(self._first(_KIND) or "").strip().lower()
+        if wanted and wanted not in _TYPES:
+            raise EntryError(f"asks for the transport {wanted!r}, which is not known here")
+        return _TYPES.get(wanted, "")
+
+    # --- how it is reached -----------------------------------------------------------------------
+
+    def _web(self, address: Any, kind: str) -> None:
+        values = self._made.values
+        values["url"] = self._fill(_text("url", address), "url")
+        if kind == "sse":
+            values["transport"] = "sse"
+        headers = self._first(_HEADERS)
+        for key in ("requestInit", "requestOptions"):
+            inside = self._entry.get(key)
+            headers = headers or (inside.get("headers") if isinstance(inside, dict) else None)
+        if headers:
+            values["headers"] = self._named("headers", headers)
+
+    def _program(self, command: Any) -> None:
+        values = self._made.values
+        words = self._words("command", command) if isinstance(command, list) else []
+        args = self._words("args", self._first(("args", "arguments")) or [])
+        if command and not isinstance(command, list):
+            words = self._split(_text("command", command), args)
+        if words:
+            values["command"] = self._fill(words[0], "command")
+        if words[1:] or args:
+            values["args"] = [self._fill(word, "args") for word in (*words[1:], *args)]
+        if env := self._first(_ENV):
+            values["env"] = self._named("env", env)
+        if cwd := self._first(_CWD):
+            values["cwd"] = self._fill(_text("cwd", cwd), "cwd")
+
+    def _split(self, command: str, args: list[str]) -> list[str]:
+        """Return the words of a command line that stands where only a program should."""
+        command = command.strip()
+        if " " not in command or FilePath(os.path.expanduser(command)).exists() or shutil.which(command):
+            return [command]
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            return [command]
+        if len(words) > 1:
+            self._made.said.append("`command` holds a whole command line and is read as one")
+        return words
+
+    def _words(self, key: str, value: Any) -> list[str]:
+        if isinstance(value, str):
+            try:
+                return shlex.split(value)
+            except ValueError as error:
+                raise EntryError(f"its {key} cannot be split into words: {error}") from None
+        if not isinstance(value, list):
+            raise EntryError(f"its {key} must be a list of texts")
+        return [_text(key, each) for each in value if each is not None]
+
+    def _named(self, key: str, value: Any) -> dict[str, str]:
+        """Return variables or headers, also from a list of them; their references stay references."""
+        if isinstance(value, list):
+            value = dict(_pair(key, each) for each in value)
+        if not isinstance(value, dict):
+            raise EntryError(f"its {key} must be a table of texts")
+        made: dict[str, str] = {}
+        for name, each in value.items():
+            if each is not None:
+                made[str(name)] = self._reference(_text(f"{key}.{name}", each), bare=key == "env")
+        return made
+
+    # --- variables -------------------------------------------------------------------------------
+
+    def _fill(self, text: str, key: str) -> str:
+        """Return a text with its variables filled in, and the home folder for `~`."""
+
+        def filled(found: re.Match[str]) -> str:
+            name, default = self._variable(found)
+            if name is None:
+                return default if default is not None else found[0]
+            value = self._environ.get(name) or default
+            if value is None:
+                self._missing[name] = None
+                return found[0]
+            if names_a_secret(name) and name in self._environ:
+                self._made.secrets.add(value)
+            return value
+
+        text = _VARIABLE.sub(filled, text)
+        return os.path.expanduser(text) if key != "url" and re.match(r"~(/|$)", text) else text
+
+    def _reference(self, text: str, *, bare: bool) -> str:
+        """Return a text with its variables as references of ours."""
+
+        def written(found: re.Match[str]) -> str:
+            name, default = self._variable(found)
+            if name is None:
+                return default if default is not None else found[0]
+            return default if default is not None and not self._environ.get(name) else f"${{{name}}}"
+
+        alone = _BARE.fullmatch(text) if bare else None
+        if alone is not None and self._environ.get(alone[1]):
+            return f"${{{alone[1]}}}"
+        return _VARIABLE.sub(written, text)
+
+    def _variable(self, found: re.Match[str]) -> tuple[str | None, str | None]:
+        """Return the name of an environment variable and its default; else None and what it stands for."""
+        body = found[2] or found[1].removeprefix("env:")
+        name, sign, default = body.partition(":-")
+        if _NAME.fullmatch(name) and body not in ("workspaceFolder", "userHome", "workspaceRoot"):
+            return name, default if sign else None
+        if body == "userHome":
+            return None, os.path.expanduser("~")
+        if body in ("/", "pathSeparator"):
+            return None, os.sep
+        if body in ("workspaceFolder", "workspaceRoot") and self._file.parent.name in _PROJECT_FOLDERS:
+            return None, str(self._file.parent.parent.resolve())
+        if not body.startswith("keyring:"):
+            self._hold(f"it relies on {found[0]}, which only its own host fills in; put the value there")
+        return None, None
+
+    # --- switches and times ----------------------------------------------------------------------
+
+    def _switch(self) -> None:
+        """Read whether it is switched off; what is neither yes nor no counts as off."""
+        for keys, when in ((_ON, False), (_OFF, True)):
+            for key in keys:
+                if key not in self._entry:
+                    continue
+                value = _SWITCHED.get(str(self._entry[key]).strip().lower())
+                if value is None:
+                    self._made.said.append(f"`{key}` is neither true nor false, so it is switched off")
+                if value is None or value is when:
+                    self._made.values["enabled"] = False
+
+    def _times(self) -> None:
+        values = self._made.values
+        both = self._seconds(_BOTH)
+        start, call = self._seconds(_START) or both, self._seconds(_CALL) or both
+        if start is not None:
+            values["connect_timeout"] = start if start != both else max(start, _USUAL_START)
+        if call is not None:
+            values["call_timeout"] = call
+
+    def _seconds(self, keys: Iterable[str]) -> float | None:
+        for key in keys:
+            value = self._entry.get(key)
+            if value is None or value == 0:
+                continue
+            try:
+                number = float(value) if isinstance(value, int | float | str) else math.nan
+            except ValueError:
+                number = math.nan
+            if isinstance(value, bool) or not 0 < number < math.inf:
+                self._made.said.append(f"`{key}` is no time and is not used")
+                continue
+            thousandths = key.lower().endswith("ms") or (number > _SECONDS_TO and "sec" not in key)
+            return min(number / 1000 if thousandths else number, _LONGEST)
+        return None
+
+
+def _pair(key: str, each: Any) -> tuple[str, Any]:
+    if isinstance(each, dict) and isinstance(each.get("name"), str):
+        return each["name"], each.get("value")
+    name, sign, value = each.partition("=") if isinstance(each, str) else ("", "", "")
+    if not sign:
+        raise EntryError(f"its {key} must be a table of texts")
+    return name, value
+
+
+def _text(key: str, value: Any) -> str:
+    """Return numbers and truth values as other hosts pass them on: as text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    if not isinstance(value, str):
+        raise EntryError(f"its {key} must be text")
+    return value
+
 
 _TABLES = ("mcpServers", "servers", "context_servers", "mcp.servers", "mcpServers.servers")
 _JSONC = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.DOTALL)

@@ -15,10 +15,19 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from omni_tui.config.problems import dotted, explain, problem, remove_key, syntax_problem
+from omni_tui.config.problems import (
+    COMMAND_LINE,
+    ENVIRONMENT,
+    KeyPath,
+    TomlPositions,
+    dotted,
+    explain,
+    location_text,
+    problem,
+    remove_key,
+    syntax_problem,
+)
 from omni_tui.config.sections import STRICTNESS, Config
-from omni_tui.config.setting_locations import COMMAND_LINE, ENVIRONMENT, location_text
-from omni_tui.config.toml_positions import KeyPath, TomlPositions
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
 from omni_tui.security.files import open_regular

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
-from omni_tui.config.addresses import is_unencrypted
 from omni_tui.config.importers import import_servers
 from omni_tui.config.layers import (
     Layer,
@@ -18,16 +17,21 @@ from omni_tui.config.layers import (
 )
 from omni_tui.config.model_settings import ModelSpec, model_spec, provider_of, resolved_keys
 from omni_tui.config.paths import Paths, find_paths
-from omni_tui.config.problems import problem
+from omni_tui.config.problems import KeyPath, SettingLocations, problem
 from omni_tui.config.references import UnresolvedReference, resolve
-from omni_tui.config.sections import ASK_FOR_EVERYTHING, OFFLINE, STRICTNESS, Config, PolicySection
+from omni_tui.config.sections import (
+    ASK_FOR_EVERYTHING,
+    OFFLINE,
+    STRICTNESS,
+    Config,
+    PolicySection,
+    unknown_servers,
+)
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.server_environment import proxy_passwords
+from omni_tui.config.server_program import is_unencrypted
 from omni_tui.config.servers import configured_servers, demo_spec
-from omni_tui.config.setting_locations import SettingLocations
 from omni_tui.config.spec import ServerSpec
-from omni_tui.config.toml_positions import KeyPath
-from omni_tui.config.tools_section import unknown_servers
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
 

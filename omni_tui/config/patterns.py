@@ -1,4 +1,4 @@
-"""Patterns of the configuration: `SERVER/TOOL`, each half a name or a glob of `*` and `?`, by case."""
+"""Match the patterns of the configuration: `SERVER/TOOL`, each half a case-sensitive name or glob."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def _glob(pattern: str) -> re.Pattern[str]:
 
 
 def matches_glob(pattern: str, name: str) -> bool:
-    """Whether a name is one of those that a glob of `*` and `?` stands for."""
+    """Whether a name matches a glob of `*` and `?`."""
     return _glob(pattern).fullmatch(name) is not None
 
 
 def matches_tool(pattern: str, server: str, tool: str) -> bool:
-    """Whether a pattern `server/tool` names a tool. The halves are matched apart; nothing is joined."""
+    """Whether a pattern `server/tool` matches a tool. Each half is matched separately."""
     of_server, _, of_tool = pattern.partition("/")
     return matches_glob(of_server, server) and matches_glob(of_tool, tool)

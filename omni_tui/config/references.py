@@ -1,9 +1,9 @@
-"""References to values that must not stand in a file.
+"""References to secrets, which must not be in a config file.
 
-`${VAR}` and `${env:VAR}` are of the environment; `${keyring:service/name}` of the system's keyring,
-where `${keyring:name}` is of the service "omni-tui", and `keyring:service/name` says the same as a whole
-value. They count where a secret may stand (`config.secrets`), and nowhere else. Nothing but these forms
-is expanded: no commands, no defaults, no `~`, no `%VAR%`; and what one leads to is not expanded again.
+`${VAR}` and `${env:VAR}` read the environment; `${keyring:service/name}` reads the system keyring,
+`${keyring:name}` its service "omni-tui"; `keyring:service/name` is allowed as a whole value. References
+work only in secret settings (`Config.secret_settings`). Nothing else is expanded: no commands, defaults,
+`~` or `%VAR%`; and a value is not expanded again.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 SERVICE = "omni-tui"
-"""Where the keyring is looked into for a name without a service. The vault's own key has a name with a
-space in it, so no reference leads there."""
+"""The keyring service of a name without one. The vault's own key has a space in its name: no reference
+reaches it."""
 
 _VARIABLE = r"(?:env:)?(?P<variable>[A-Za-z_][A-Za-z0-9_]*)"
 _ENTRY = r"keyring:(?:(?P<service>[^/\s{}]+)/)?(?P<name>[^\s{}]*[^\s{}/])"
@@ -29,34 +29,34 @@ _SECRET_NAME = re.compile(
 
 
 class UnresolvedReference(Exception):
-    """A reference that leads to nothing; the text says which, why, and what to do."""
+    """A reference does not resolve; the text says which, why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedValue:
-    """The value to use, and whether anything in it came from a reference."""
+    """The value, and whether any part of it came from a reference."""
 
     value: str
     secret: bool
 
 
 def has_reference(value: str) -> bool:
-    """Tell whether any part of the value is a reference."""
+    """Whether any part of the value is a reference."""
     return bool(_ANY.search(value) or _KEYRING.fullmatch(value))
 
 
 def is_reference(value: str) -> bool:
-    """Tell whether the whole value is one reference."""
+    """Whether the whole value is one reference."""
     return bool(_ANY.fullmatch(value) or _KEYRING.fullmatch(value))
 
 
 def names_a_secret(name: str) -> bool:
-    """Tell whether an environment variable or header of this name commonly holds a secret."""
+    """Whether an environment variable or header of this name usually holds a secret."""
     return bool(_SECRET_NAME.search(name))
 
 
 def resolve(value: str, environ: Mapping[str, str]) -> ResolvedValue:
-    """Replace every reference by what it stands for. Raises `UnresolvedReference`."""
+    """Replace every reference by its value. Raises `UnresolvedReference`."""
     stored = _KEYRING.fullmatch(value)
     if stored:
         return ResolvedValue(_from_keyring(stored[1], stored[2]), secret=True)

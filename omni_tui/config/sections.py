@@ -1,11 +1,13 @@
 """The shape of a config file. Every section refuses keys it does not know.
 
-A missing key means its default. Times are seconds. What a *reference* is, `references` says.
+A missing key means its default. Times are seconds. For a *reference*, see `config.references`. A *pattern*
+is `SERVER/TOOL`; each half is a name or a glob of `*` and `?`, matched whole and by case.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,9 +16,106 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from omni_tui.config.model_settings import ToolCallingSetting
-from omni_tui.config.references import is_reference
+from omni_tui.config.patterns import matches_glob
+from omni_tui.config.references import UnresolvedReference, has_reference, is_reference, resolve
 from omni_tui.config.spec import GrantType, IdpToken, LogLevel
-from omni_tui.config.tools_section import Seconds, TaskSeconds, ToolsSection
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
+
+
+def _pattern(value: str) -> str:
+    server, slash, tool = value.partition("/")
+    if not (server and slash and tool):
+        raise PydanticCustomError(
+            "pattern", "must be SERVER/TOOL; * and ? stand for anything, as in files/*"
+        )
+    return value
+
+
+def _tool(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("pattern", "must be the name of a tool, or a pattern of names")
+    return value
+
+
+def _route(servers: list[str]) -> list[str]:
+    if len(servers) < 2 or len(set(servers)) != len(servers) or not all(servers):
+        raise PydanticCustomError(
+            "pattern", "must name two servers or more, each once, the first choice first"
+        )
+    return servers
+
+
+def _pin(value: str) -> str:
+    server, slash, tool = value.partition("/")
+    if not (server and slash and tool):
+        raise PydanticCustomError("pin", 'must be "server/tool"')
+    return value
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+ToolName = Annotated[str, AfterValidator(_tool)]
+Route = Annotated[list[str], AfterValidator(_route)]
+
+
+class Section(BaseModel):
+    """Base of all sections: an unknown key is an error, and values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class LimitSection(Section):
+    """`[tools.limits]` for one pattern.
+
+    `timeout`: seconds without an answer or progress. `concurrency`: the most calls of all matching tools at
+    the same time.
+    """
+
+    timeout: Seconds | None = None
+    concurrency: int | None = Field(default=None, ge=1, le=1000)
+
+
+class ToolsSection(Section):
+    """`[tools]`: limits of calls, and the tools of a request.
+
+    `result_limit`: the characters of one result that a model gets. With more than `offered` tools, a
+    request carries the best matches; `pinned` tools are always among them. `call_timeout`: how long a
+    server may be silent, also for a task; `task_timeout`: the whole time of a task. `concurrency`: calls at
+    the same time; `server_concurrency`: those of one server. `limits` overrides this for single tools; the
+    longest matching pattern counts. `retry`: how often a call may be repeated after a failure without
+    effect. `routes`: by a tool's name, the servers that can answer, in order. Results of read-only and
+    `cacheable` tools are kept for `cache_ttl` seconds (0: never).
+    """
+
+    call_timeout: Seconds = 120.0
+    task_timeout: TaskSeconds = 86_400.0
+    result_limit: int = Field(default=16_000, ge=500, le=1_000_000)
+    offered: int = Field(default=40, ge=1, le=126)
+    pinned: list[Annotated[str, AfterValidator(_pin)]] = Field(default=[], max_length=100)
+    concurrency: int = Field(default=16, ge=1, le=1000)
+    server_concurrency: int = Field(default=4, ge=1, le=1000)
+    limits: dict[Pattern, LimitSection] = {}
+    retry: dict[Pattern, Annotated[int, Field(ge=0, le=10)]] = {}
+    routes: dict[ToolName, Route] = {}
+    cacheable: list[Pattern] = []
+    cache_ttl: float = Field(default=300.0, ge=0, le=86_400)
+
+
+def unknown_servers(section: ToolsSection, servers: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield the key and the name or glob of each setting that matches no configured server."""
+    patterns = [
+        *(("tools.pinned", pattern) for pattern in section.pinned),
+        *(("tools.limits", pattern) for pattern in section.limits),
+        *(("tools.retry", pattern) for pattern in section.retry),
+        *(("tools.cacheable", pattern) for pattern in section.cacheable),
+    ]
+    named = [(where, pattern.partition("/")[0]) for where, pattern in patterns]
+    named += [("tools.routes", server) for route in section.routes.values() for server in route]
+    for where, server in dict.fromkeys(named):
+        if not any(matches_glob(server, name) for name in servers):
+            yield where, server
+
 
 PolicyDecision = Literal["allow", "ask", "deny"]
 AgentMode = Literal["chat", "auto", "orchestrator"]
@@ -56,20 +155,12 @@ Reference = Annotated[str, AfterValidator(_reference)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
-class Section(BaseModel):
-    """Base of all sections: unknown keys are mistakes, values are not bent into shape."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 class ModelTable(Section):
-    """`[models."NAME"]`: what is set for one model; a key that is missing is as `[model]` has it.
+    """`[models."NAME"]`: the settings of one model; missing keys are those of `[model]`.
 
-    `timeout` is how long a silence is borne, before the first word and between two. `tools` says how
-    tools are offered: "native" in the provider's own way, "text" as words and one JSON action, "none"
-    not at all; "auto" finds out. `images`: whether it takes pictures, where that is not known. Prices
-    are US dollars for a million tokens, where they are not known. `context` is its window in tokens,
-    where it is not known or should not be used whole.
+    `timeout`: how long the model may be silent. `tools`: the tool-calling mode: "native", "text" (one JSON
+    action in the answer), "none", or "auto" to find out. `images`: whether it takes images. Prices are US
+    dollars per million tokens. `context`: the context window in tokens, if unknown or to limit it.
     """
 
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -86,10 +177,10 @@ class ModelTable(Section):
 
 
 class ModelSection(ModelTable):
-    """`[model]`: which language model answers, by LiteLLM's names; "offline" is the built-in rules.
+    """`[model]`: the language model, by LiteLLM's name; "offline" is the built-in rules.
 
-    `fallbacks` are asked in their order when it cannot answer. Of the rest, temperature, max_tokens,
-    top_p and timeout count for every model; key and api_base for those of the same provider.
+    `fallbacks` are asked in order when it cannot answer. temperature, max_tokens, top_p and timeout hold
+    for every model; key and api_base for those of the same provider.
     """
 
     name: str = Field(default=OFFLINE, min_length=1)
@@ -97,10 +188,9 @@ class ModelSection(ModelTable):
 
 
 class BudgetSection(Section):
-    """`[budget]`: tokens and US dollars that may be used in a turn, a session, a day; 0 is no limit.
+    """`[budget]`: the most tokens and US dollars of a turn, a session, a day; 0 is no limit.
 
-    A request that would pass one of them is not sent. A day is one of this machine's calendar, over
-    all sessions.
+    A request that would exceed one is not sent. A day is a local calendar day, over all sessions.
     """
 
     turn_tokens: int = Field(default=0, ge=0)
@@ -112,11 +202,10 @@ class BudgetSection(Section):
 
 
 class AgentSection(Section):
-    """`[agent]`: how the agent works. `max_steps` bounds the model requests of one turn.
+    """`[agent]`: how the agent works. `max_steps`: the most model requests of one turn.
 
-    `roots` are the folders that servers are told of when they ask where they may work. For plans of the
-    orchestrator: `parallel` tasks at once, `max_requests` of all its agents together, `max_minutes` of
-    work (waiting for the person does not count).
+    `roots`: the folders that servers get as MCP roots. For plans of the orchestrator: `parallel` tasks at
+    the same time, `max_requests` of all its agents, `max_minutes` of work (without waiting for the person).
     """
 
     mode: AgentMode = "chat"
@@ -128,13 +217,16 @@ class AgentSection(Section):
     roots: list[Folder] = Field(default=[], max_length=50)
 
 
-class OAuthSection(Section):
-    """`[servers.NAME.oauth]`: how to sign in, where the server's own directions are not enough.
+OAUTH_SECRETS = ("client_secret", "private_key", "idp_client_secret", "idp_token")
 
-    `issuer` names the authorisation server that may be asked; without it, the MCP server's metadata
-    does. Without a `client_id` the client registers itself, or is its `client_metadata_url`.
-    `callback_port` 0 takes any free port. With `grant = "cross_app"` the identity provider of a company
-    (`idp_*`) vouches for the person; `idp_token` is the person's token there, of the kind `idp_token_type`.
+
+class OAuthSection(Section):
+    """`[servers.NAME.oauth]`: how to sign in, if the server's metadata is not enough.
+
+    `issuer` is the authorisation server to use; by default the MCP server's metadata names it. Without a
+    `client_id` the client registers itself or uses its `client_metadata_url`. `callback_port` 0 is any free
+    port. With `grant = "cross_app"` a company's identity provider (`idp_*`) signs the person in;
+    `idp_token` is the person's token there, of type `idp_token_type`.
     """
 
     grant: GrantType = "authorization_code"
@@ -151,6 +243,12 @@ class OAuthSection(Section):
     idp_client_secret: Reference = ""
     idp_token: Reference = ""
     idp_token_type: IdpToken = "id_token"
+
+    def secrets(self) -> Iterator[tuple[str, str]]:
+        """Yield the name and value of each secret that is set."""
+        for name in OAUTH_SECRETS:
+            if value := getattr(self, name):
+                yield name, value
 
     @model_validator(mode="after")
     def _fits_together(self) -> OAuthSection:
@@ -193,10 +291,10 @@ class OAuthSection(Section):
 
 
 class ServerSection(Section):
-    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url` to talk to.
+    """`[servers.NAME]`: one MCP server, either a `command` to run or a `url`.
 
-    `inherit` names further variables of the environment that its program gets (see `config.inherit`).
-    With `tasks = false` it is not told that it may answer a call with a task.
+    `inherit` names more environment variables for its program (see `config.server_environment`). With
+    `tasks = false` the server is not offered to answer calls with tasks.
     """
 
     command: str = ""
@@ -219,6 +317,14 @@ class ServerSection(Section):
     log_level: LogLevel = "info"
     sampling: bool = True
     enabled: bool = True
+
+    def secret_settings(self) -> Iterator[tuple[str, str]]:
+        """Yield the key and value of each setting in which a reference counts."""
+        yield from ((f"env.{name}", value) for name, value in self.env.items())
+        yield from ((f"headers.{name}", value) for name, value in self.headers.items())
+        if self.token:
+            yield "token", self.token
+        yield from ((f"oauth.{name}", value) for name, value in self.oauth.secrets())
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> ServerSection:
@@ -244,8 +350,8 @@ class ServerSection(Section):
 class PolicySection(Section):
     """`[policy]`: what each mode does with a call: "allow", "ask" or "deny".
 
-    `orchestrator` is for the calls of a plan's agents; unless given, it is what `auto` is. `plan`:
-    whether a plan of the orchestrator waits for the person before anything of it is done.
+    `orchestrator` is for the calls of a plan's agents, by default that of `auto`. `plan`: whether a plan
+    waits for the person before it is carried out.
     """
 
     chat: PolicyDecision = "ask"
@@ -255,11 +361,11 @@ class PolicySection(Section):
 
     @property
     def of_plans(self) -> PolicyDecision:
-        """What is done with a call of a plan's agent."""
+        """The decision for calls of a plan's agents."""
         return self.auto if self.orchestrator is None else self.orchestrator
 
     def decisions(self) -> dict[str, PolicyDecision]:
-        """Return every decision by its key, with what is not given as it works out."""
+        """Return every decision by its key, defaults filled in."""
         return {
             "chat": self.chat,
             "auto": self.auto,
@@ -275,11 +381,10 @@ class UiSection(Section):
 
 
 class SamplingSection(Section):
-    """`[sampling]`: answers of the model that servers ask for; each is asked about first.
+    """`[sampling]`: model answers that servers ask for; the person approves each request.
 
-    `model` answers (the session's own, unless given). `max_tokens` bounds one answer, `session_tokens`
-    all of a session, what is sent and what is answered. With `review` an answer is shown before the
-    server gets it.
+    `model` answers, by default the session's. `max_tokens` limits one answer, `session_tokens` the input
+    and output of a session. With `review` the answer is shown before the server gets it.
     """
 
     enabled: bool = True
@@ -290,7 +395,7 @@ class SamplingSection(Section):
 
 
 class MemorySection(Section):
-    """`[memory]`: where sessions are kept; this version knows one place."""
+    """`[memory]`: where sessions are stored; there is one kind of store."""
 
     store: Literal["sqlite"] = "sqlite"
 
@@ -309,6 +414,28 @@ class Config(Section):
     tools: ToolsSection = ToolsSection()
     sampling: SamplingSection = SamplingSection()
     memory: MemorySection = MemorySection()
+
+    def secret_settings(self) -> Iterator[tuple[str, str]]:
+        """Yield the key and value of each setting in which a reference counts; empty ones are left out."""
+        if self.model.key:
+            yield "model.key", self.model.key
+        for name, server in self.servers.items():
+            for key, value in server.secret_settings():
+                yield f"servers.{name}.{key}", value
+
+    def references(self, environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield the key of each setting with a reference, and why it does not resolve ("" if it does).
+
+        `LLM_API_KEY` replaces the model's key, so the setting is not needed then.
+        """
+        for key, value in self.secret_settings():
+            if has_reference(value) and not (key == "model.key" and environ.get("LLM_API_KEY")):
+                try:
+                    resolve(value, environ)
+                except UnresolvedReference as error:
+                    yield key, str(error)
+                else:
+                    yield key, ""
 
 
 ASK_FOR_EVERYTHING = PolicySection(chat="ask", auto="ask", orchestrator="ask")

@@ -11,9 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from omni_tui.config.problems import explain, problem
-from omni_tui.config.references import UnresolvedReference, has_reference, names_a_secret, resolve
-from omni_tui.config.secret_settings import OAUTH_SECRETS
-from omni_tui.config.sections import Config
+from omni_tui.config.references import (
+    UnresolvedReference,
+    has_reference,
+    names_a_secret,
+    resolve,
+)
+from omni_tui.config.sections import OAUTH_SECRETS, Config
 from omni_tui.config.servers import name_problem, server_spec
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.protocol.events import Problem

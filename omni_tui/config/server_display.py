@@ -7,8 +7,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from omni_tui.config.references import names_a_secret
 from omni_tui.config.spec import ServerSpec
-from omni_tui.security import argument_secrets
-from omni_tui.security.redaction import MASK
+from omni_tui.security.redaction import MASK, redacted_arguments, secrets_in_arguments
 
 _SCHEMES = ("bearer", "basic", "token")
 
@@ -21,7 +20,7 @@ def server_secrets(spec: ServerSpec) -> list[str]:
             scheme, _, rest = value.partition(" ")
             found += [value, rest] if scheme.lower() in _SCHEMES else [value]
     found += spec.oauth.secrets() if spec.oauth else ()
-    found += [*argument_secrets.secrets_in_arguments(spec.args), *spec.secrets]
+    found += [*secrets_in_arguments(spec.args), *spec.secrets]
     found += _in_address(spec.url)
     found += sorted(spec.secrets)
     return [value for value in dict.fromkeys(found) if value]
@@ -29,7 +28,7 @@ def server_secrets(spec: ServerSpec) -> list[str]:
 
 def display_command(spec: ServerSpec) -> str:
     """Return the command line of a server without the secrets in it, quoted as for a shell."""
-    return shlex.join([spec.command, *argument_secrets.redacted_arguments(spec.args, spec.secrets)])
+    return shlex.join([spec.command, *redacted_arguments(spec.args, spec.secrets)])
 
 
 def display_target(spec: ServerSpec) -> str:

@@ -1,4 +1,4 @@
-"""From the settings of servers to what is started: every reference resolved, every doubt in words."""
+"""Turn the settings of servers into specs: every reference resolved, every problem in words."""
 
 from __future__ import annotations
 
@@ -10,16 +10,51 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from urllib.parse import urlsplit
 
-from omni_tui.config.addresses import is_unencrypted
 from omni_tui.config.layers import Layer
-from omni_tui.config.oauth import oauth_spec
-from omni_tui.config.package_runners import FIRST_START, is_package_runner
-from omni_tui.config.references import UnresolvedReference, has_reference, names_a_secret, resolve
-from omni_tui.config.secret_settings import server_secret_settings
+from omni_tui.config.references import (
+    UnresolvedReference,
+    has_reference,
+    names_a_secret,
+    resolve,
+)
 from omni_tui.config.sections import Config, ServerSection
 from omni_tui.config.server_environment import check_inherit
-from omni_tui.config.spec import ServerSource, ServerSpec
-from omni_tui.security.argument_secrets import secrets_in_arguments
+from omni_tui.config.server_program import FIRST_START, is_package_runner, is_unencrypted
+from omni_tui.config.spec import OAuthSpec, ServerSource, ServerSpec
+from omni_tui.security.redaction import secrets_in_arguments
+
+
+def oauth_spec(section: ServerSection, environ: Mapping[str, str]) -> OAuthSpec | None:
+    """Return how to sign in to a server, None if it is not by OAuth. Raises `UnresolvedReference`."""
+    if section.auth != "oauth":
+        return None
+    if any(name.lower() == "authorization" for name in section.headers):
+        raise UnresolvedReference(
+            'an Authorization header and auth = "oauth" cannot both be used; take one out'
+        )
+    oauth = section.oauth
+    secrets = {name: _secret(name, value, environ) for name, value in oauth.secrets()}
+    return OAuthSpec(
+        grant=oauth.grant,
+        client_id=oauth.client_id,
+        scopes=tuple(oauth.scopes),
+        client_metadata_url=oauth.client_metadata_url,
+        issuer=oauth.issuer,
+        callback_port=oauth.callback_port,
+        idp_issuer=oauth.idp_issuer,
+        idp_token_endpoint=oauth.idp_token_endpoint,
+        idp_client_id=oauth.idp_client_id,
+        idp_token_type=oauth.idp_token_type,
+        **secrets,
+    )
+
+
+def _secret(name: str, reference: str, environ: Mapping[str, str]) -> str:
+    try:
+        return resolve(reference, environ).value
+    except UnresolvedReference as error:
+        raise UnresolvedReference(f"{name}: {error}") from None
+
 
 LONGEST_NAME = 64
 DEMO_NAME = "demo"
@@ -132,7 +167,7 @@ def _refuse(name: str, section: ServerSection, source: ServerSource) -> None:
     """Raise `UnresolvedReference` for what is no mistake of form, and yet must not be started."""
     if problem := name_problem(name):
         raise UnresolvedReference(problem)
-    if source == "project" and any(has_reference(value) for _, value in server_secret_settings(section)):
+    if source == "project" and any(has_reference(value) for _, value in section.secret_settings()):
         raise UnresolvedReference(
             "a project's file may not take values from your environment or keyring; "
             "copy the server to your own config to give them"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
-from omni_tui.approvals import Gate, UserError
+from omni_tui.approvals import Gate, PendingCall
 from omni_tui.memory import CallRow
 from omni_tui.protocol import Event
-from omni_tui.protocol.attempts import AttemptScheduled
+from omni_tui.protocol.calls import AttemptScheduled
 from omni_tui.protocol.events import CallFinished, CallProgress
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.security.text import safe
 from omni_tui.tools import (
     CallOutcome,
@@ -26,6 +27,8 @@ from omni_tui.tools import (
     retry_limits,
 )
 from omni_tui.tools.call_retries import RetryBackoff
+
+_HELD = CallOutcome("held", "It waits for an approval.")
 
 
 class CallWithdrawn(Exception):
@@ -57,52 +60,49 @@ class CallDispatcher:
         self._allowed = allowed
         self._timeout = timeout
         self._live = live
-        self._lanes = WriteOrder()
+        self._order = WriteOrder()
         self._room = ConcurrencyLimits(rules)
         self.backoff = RetryBackoff()
 
-    def place(self, key: Hashable, server: str, tool: str) -> OrderPlace:
-        """Take a call's place among those of its answer (`key`). It must be left in the end."""
-        return self._lanes.take(key, writes=self._cache.writes(server, tool))
+    def place(self, origin: CallOrigin, server: str, tool: str) -> OrderPlace:
+        """Take a call's place among those of its answer to its server. It must be left in the end."""
+        key = (origin.turn, origin.step, origin.agent, server)
+        return self._order.take(key, writes=self._cache.writes(server, tool))
 
-    async def send(self, call: str, place: OrderPlace | None) -> CallOutcome:
+    async def send(self, item: PendingCall, place: OrderPlace | None) -> CallOutcome:
         """Carry out an approved call when it is its turn. Raises what `Gate.grant` and the executor raise.
 
         Raises `CallWithdrawn` if it is cancelled before that.
         """
-        row = self._gate.row(call)
-        if row is None:
-            raise UserError("this call is over")
+        row = item.row
         try:
             if place is not None:
                 await place.turn.wait()
-            if not await asyncio.shield(self._gate.still_allowed(call)):
-                return CallOutcome("held", "It waits for an approval.")
+            if not await asyncio.shield(self._gate.still_allowed(row.call)):
+                return _HELD
             if (found := await self._from_cache(row)) is not None:
                 return found
             async with self._room.of(row.server, row.tool):
-                if not await asyncio.shield(self._gate.still_allowed(call)):
-                    return CallOutcome("held", "It waits for an approval.")
-                return await self._out(row)
+                if not await asyncio.shield(self._gate.still_allowed(row.call)):
+                    return _HELD
+                return await self._executor.execute(
+                    self._gate.grant(row.call),
+                    timeout=self._rules.timeout(row.server, row.tool) or self._timeout(row.server),
+                    on_progress=self._progress(row.call),
+                    retries=self._retries(row),
+                )
         except asyncio.CancelledError:
-            if self._gate.withdrawn(call):
+            if item.cancelled:
                 raise CallWithdrawn from None
             raise
 
-    async def _out(self, row: CallRow) -> CallOutcome:
+    def _retries(self, row: CallRow) -> CallRetries:
         tool = self._tool(row.server, row.tool)
         elsewhere = row.origin == "agent" and self._routes.after(row.server, row.tool) is not None
         unsent, cut = retry_limits(
             self._rules, tool, row.origin, allowed=self._allowed(row.server), elsewhere=elsewhere
         )
-        timeout = self._rules.timeout(row.server, row.tool) or self._timeout(row.server)
-        grant = self._gate.grant(row.call)
-        return await self._executor.execute(
-            grant,
-            timeout=timeout,
-            on_progress=self._progress(row.call),
-            repeats=CallRetries(unsent, cut, self._ahead(row.call), self.backoff),
-        )
+        return CallRetries(unsent, cut, self._ahead(row.call), self.backoff)
 
     async def _from_cache(self, row: CallRow) -> CallOutcome | None:
         found = self._cache.find(row)

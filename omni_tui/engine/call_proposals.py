@@ -6,14 +6,17 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from omni_tui.approvals import CallProposal, Subject, UserError
+from omni_tui.approvals import CallProposal, Subject
 from omni_tui.models.base import ToolCall
+from omni_tui.protocol import UserError
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.tools import (
     BadArguments,
     BadSchema,
     Catalogue,
     SchemaChecker,
     Tool,
+    ToolRoutes,
     canonical,
     parse_arguments,
 )
@@ -26,8 +29,8 @@ def new_call_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ManualCall:
-    """A call by hand that is ready: what is to be called with what, and what the gate knows of the tool."""
+class ProposedCall:
+    """A call that is ready for the gate: what is to be called with what, and what is known of the tool."""
 
     proposal: CallProposal
     subject: Subject
@@ -42,27 +45,25 @@ class ServerGone(UserError):
 
 
 class CallProposalFactory:
-    """Makes proposals of calls. `known` gives the tool of a name that was offered and may be gone."""
+    """Makes proposals of calls. `subject` returns what the gate needs of a tool that is there."""
 
     def __init__(
         self,
         catalogue: Catalogue,
         schemas: SchemaChecker,
+        routes: ToolRoutes,
         subject: Callable[[str, str], Subject | None],
-        known: Callable[[str], ToolKey | None],
     ) -> None:
         self._catalogue = catalogue
         self._schemas = schemas
+        self._routes = routes
         self._subject = subject
-        self._known = known
 
-    async def of_agent(
-        self, number: str, turn: str, step: int, call: ToolCall, agent: str
-    ) -> tuple[CallProposal, Subject]:
+    async def of_agent(self, number: str, origin: CallOrigin, call: ToolCall) -> ProposedCall:
         """Return what a model's call proposes. Raises `BadArguments`, `UserError`, `ServerGone`."""
         tool = self._catalogue.find(call.name)
         if tool is None:
-            if (pair := self._known(call.name)) is not None:
+            if (pair := self._routes.known(call.name)) is not None:
                 raise ServerGone(pair)
             near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
             raise UserError(f"there is no tool named {call.name}. Nearest: {near}")
@@ -77,13 +78,38 @@ class CallProposalFactory:
             tool=tool.name,
             arguments=canonical(value),
             origin="agent",
-            turn=turn,
-            step=step,
-            agent=agent,
-            provider_call_id=call.id,
+            made_by=origin,
             unchecked=unchecked,
         )
-        return proposal, subject
+        return ProposedCall(proposal, subject)
+
+    async def next_in_route(
+        self, origin: CallOrigin, first: ToolKey, last: ToolKey, arguments: str, reason: str
+    ) -> ProposedCall | None:
+        """Return the call at the server behind `last` in the route of `first`, None if there is none.
+
+        `reason`: why the call at `last` did not run. Raises `BadArguments`, with words for the model.
+        """
+        tool = self._routes.after(*last)
+        subject = self._subject(tool.server, tool.name) if tool is not None else None
+        if tool is None or subject is None:
+            return None
+        try:
+            unchecked = await self.check(tool, parse_arguments(arguments), len(arguments))
+        except BadArguments as error:
+            words = f"{tool.server} was not asked instead: for its tool of that name, {error}"
+            raise BadArguments(words) from None
+        proposal = CallProposal(
+            call=new_call_id(),
+            server=tool.server,
+            tool=tool.name,
+            arguments=arguments.encode(),
+            origin="agent",
+            made_by=origin,
+            unchecked=unchecked,
+            fallback=f"it stands in for {first[0]} › {first[1]}, which did not run: {reason}",
+        )
+        return ProposedCall(proposal, subject)
 
     async def check(self, tool: Tool, value: dict[str, object], size: int) -> str:
         """Check arguments against the tool's schema; return why that was not possible, or "".
@@ -103,11 +129,11 @@ class CallProposalFactory:
 
     def by_hand(
         self, tool: Tool, value: dict[str, object], *, confirmed: bool, unchecked: str = ""
-    ) -> ManualCall:
-        """Make ready a call by hand whose arguments have been checked. Raises `UserError`."""
+    ) -> ProposedCall:
+        """Prepare a call by hand whose arguments have been checked. Raises `UserError`."""
         subject = self._subject(tool.server, tool.name)
         if subject is None:
-            raise UserError(f"{tool.server} is not connected")
+            raise ServerGone((tool.server, tool.name))
         proposal = CallProposal(
             call=new_call_id(),
             server=tool.server,
@@ -117,4 +143,4 @@ class CallProposalFactory:
             confirmed=confirmed,
             unchecked=unchecked,
         )
-        return ManualCall(proposal, subject)
+        return ProposedCall(proposal, subject)

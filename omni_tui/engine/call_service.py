@@ -1,4 +1,4 @@
-"""The call desk: takes calls from the agent and from the person, through the gate to the executor.
+"""The calls of one session: from the agent and from the person, through the gate to their outcome.
 
 Every call that enters leaves with exactly one outcome, whatever happens in between.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
-from omni_tui.approvals import CallProposal, Gate, GrantRefused, Resolution, Subject, UserError
+from omni_tui.approvals import Gate, GrantRefused, PendingCall, Resolution, Subject
 from omni_tui.engine.call_dispatcher import CallDispatcher, CallWithdrawn
-from omni_tui.engine.call_proposals import CallProposalFactory, ManualCall, ServerGone, new_call_id
-from omni_tui.engine.route_fallback import IntendedCall, RouteFallback
+from omni_tui.engine.call_proposals import CallProposalFactory, ProposedCall, ServerGone, new_call_id
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, call_table, task_table
-from omni_tui.models.base import Image, ToolCall
-from omni_tui.models.images import images_in
-from omni_tui.protocol import SafeText
+from omni_tui.models.attachments import images_in
+from omni_tui.models.base import ToolCall
+from omni_tui.protocol import SafeText, UserError
 from omni_tui.protocol.events import CallState
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.security.text import safe
 from omni_tui.tools import (
     MAY_BE_HALF_DONE,
@@ -40,8 +40,18 @@ from omni_tui.tools.tool_names import ToolKey
 
 logger = logging.getLogger(__name__)
 
-_IMAGE = "[image, "
-"""What `model_text` says of a picture begins so."""
+
+@dataclass(slots=True, eq=False)
+class ActiveCall:
+    """A call that has no outcome yet, and the task that carries it out.
+
+    `id` and `item` (None before the gate has it) are those of the call that stands in for it, once
+    another one does.
+    """
+
+    id: str
+    item: PendingCall | None = None
+    task: asyncio.Task[CallOutcome] | None = None
 
 
 class CallService:
@@ -63,110 +73,99 @@ class CallService:
         self._journal = journal
         self._gate = gate
         self._sending = sending
-        self._at_servers = tasks
+        self._server_tasks = tasks
         self._catalogue = catalogue
         self._subject = subject
-        self.proposals = CallProposalFactory(catalogue, schemas, subject, routes.known)
+        self.proposals = CallProposalFactory(catalogue, schemas, routes, subject)
         self._turns = turns
-        self._tasks: dict[str, asyncio.Task[CallOutcome]] = {}
         self._entry = asyncio.Lock()
-        self._restored: dict[tuple[str, str, int, str], CallRow] = {}
-        self._fallbacks = RouteFallback(routes, subject, self.proposals.check, new_call_id)
-        self._stand_ins: dict[str, str] = {}
-        self._taken_up: dict[tuple[str, str, int, str], tuple[str, asyncio.Task[CallOutcome]]] = {}
+        self._active: dict[str, ActiveCall] = {}
+        """By the id of the call, and by the ids of those that stand in for it."""
+        self._restored: dict[CallOrigin, PendingCall] = {}
+        """Calls that waited for the person when the app ended, until their agent asks for them."""
+        self._followed: dict[CallOrigin, ActiveCall] = {}
+        """Calls that ran as tasks at their servers when the app ended."""
 
     # --- from the agent -------------------------------------------------------------------------
 
-    async def by_agent(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+    async def by_agent(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry one call of a model through to its outcome. Raises only `CancelledError`.
 
         Calls that come together enter the queue in the order in which they come.
         """
-        number = new_call_id()
-        outcome = await self._tracked(number, self._from_agent(number, turn, step, call, agent))
-        images = await self._images(turn, step, call, agent) if _IMAGE in outcome.text else ()
-        return ToolOutcome(outcome.text, outcome.state, call=outcome.call, note=outcome.note, images=images)
-
-    async def _images(self, turn: str, step: int, call: ToolCall, agent: str) -> tuple[Image, ...]:
-        """Return the pictures of a call's kept result."""
-        row = await self._journal.run(lambda tx: call_table.find(tx, turn, step, call.id, agent))
-        if row is None or row.state != "succeeded":
-            return ()
-        data = await self._journal.run(lambda tx: call_table.get_result(tx, row.call, row.attempt))
-        return images_in(StoredResult.load(data).content) if data else ()
-
-    async def _from_agent(
-        self, number: str, turn: str, step: int, call: ToolCall, agent: str
-    ) -> CallOutcome:
-        if (taken_up := self._taken_up.get((turn, agent, step, call.id))) is not None:
-            return await self._await_task(*taken_up)
-        async with self._entry:
-            restored = self._restored.pop((turn, agent, step, call.id), None)
-            if restored is None:
-                if (earlier := await self._earlier(turn, step, call, agent)) is not None:
-                    return earlier
-                try:
-                    proposal, subject = await self.proposals.of_agent(number, turn, step, call, agent)
-                except ServerGone as gone:
-                    outcome = CallOutcome("failed", f"Error: {gone}", str(gone), did_not_run=True)
-                    return await self._elsewhere(outcome, number, "", (turn, step, call, agent), gone.pair)
-                except (BadArguments, UserError) as error:
-                    return CallOutcome("failed", f"Error: {error}", str(error))
-                entered = await self._enter(proposal, subject)
-            row = restored or proposal
-            place = self._sending.place((turn, step, agent, row.server), row.server, row.tool)
-        try:
-            if restored is not None:
-                outcome = await self._go_on(restored, number, place)
-            else:
-                outcome = await self._through(proposal, subject, entered, place)
-        finally:
-            place.leave()
-        pair = (row.server, row.tool)
-        return await self._elsewhere(outcome, number, row.call, (turn, step, call, agent), pair)
-
-    async def _elsewhere(
-        self,
-        outcome: CallOutcome,
-        number: str,
-        sent: str,
-        origin: tuple[str, int, ToolCall, str],
-        pair: ToolKey,
-    ) -> CallOutcome:
-        """Take a call that did not run to the next server of its route, if it has one."""
-        if not outcome.did_not_run:
-            return outcome
-        turn, step, call, agent = origin
-        row = await self._journal.run(lambda tx: call_table.load(tx, sent)) if sent else None
-        arguments = row.args.decode() if row is not None else call.arguments
-        wanted = IntendedCall(pair, arguments, turn, step, agent, call.id)
-        return await self._fallbacks.go_on(
-            outcome, wanted, lambda proposal, subject: self._stand_in(number, proposal, subject)
+        active = self._followed.get(origin)
+        if active is None:
+            item = self._restored.pop(origin, None)
+            active = ActiveCall(item.id if item is not None else new_call_id(), item)
+            self._start(active, self._from_agent(active, origin, call))
+        outcome = await self._outcome(active)
+        return ToolOutcome(
+            outcome.text, outcome.state, call=outcome.call, note=outcome.note, images=outcome.images
         )
 
-    async def _stand_in(self, number: str, proposal: CallProposal, subject: Subject) -> CallOutcome:
-        """Carry out a call in the place of another; who cancels that one cancels this one."""
-        self._stand_ins[number] = proposal.call
-        self._tasks[proposal.call] = self._tasks[number]
-        key = (proposal.turn, proposal.step, proposal.agent, proposal.server)
-        place = self._sending.place(key, proposal.server, proposal.tool)
+    async def _from_agent(self, active: ActiveCall, origin: CallOrigin, call: ToolCall) -> CallOutcome:
+        async with self._entry:
+            if active.item is None:
+                if (earlier := await self._earlier(origin)) is not None:
+                    return earlier
+                try:
+                    proposed = await self.proposals.of_agent(active.id, origin, call)
+                except ServerGone as gone:
+                    outcome = CallOutcome("failed", f"Error: {gone}", str(gone), did_not_run=True)
+                    return await self._elsewhere(outcome, active, origin, gone.pair, call.arguments)
+                except (BadArguments, UserError) as error:
+                    return CallOutcome("failed", f"Error: {error}", str(error))
+                item = await self._enter(active, proposed)
+            else:
+                item = active.item
+            row = item.row
+            place = self._sending.place(origin, row.server, row.tool)
         try:
-            entered = await self._enter(proposal, subject)
-            return await self._through(proposal, subject, entered, place)
+            outcome = await self._carry(item, place)
         finally:
             place.leave()
-            self._stand_ins.pop(number, None)
-            self._tasks.pop(proposal.call, None)
+        arguments = item.row.args.decode()
+        return await self._elsewhere(outcome, active, origin, (row.server, row.tool), arguments)
 
-    async def _earlier(self, turn: str, step: int, call: ToolCall, agent: str) -> CallOutcome | None:
+    async def _elsewhere(
+        self, outcome: CallOutcome, active: ActiveCall, origin: CallOrigin, first: ToolKey, arguments: str
+    ) -> CallOutcome:
+        """Take a call that surely did not run to the next servers of its route, each as a new call."""
+        pair = first
+        while outcome.state == "failed" and outcome.did_not_run:
+            try:
+                proposed = await self.proposals.next_in_route(
+                    origin, first, pair, arguments, outcome.reason
+                )
+            except BadArguments as error:
+                return replace(outcome, text=f"{outcome.text}. {error}")
+            if proposed is None:
+                return outcome
+            pair = (proposed.subject.server, proposed.subject.tool)
+            # Who cancels the call from now on cancels the one that stands in for it.
+            active.id, active.item = proposed.proposal.call, None
+            self._active[active.id] = active
+            place = self._sending.place(origin, *pair)
+            try:
+                outcome = await self._carry(await self._enter(active, proposed), place)
+            finally:
+                place.leave()
+        if pair == first:
+            return outcome
+        told = f"\n[Omni TUI: {first[0]} could not be asked; this is what became of the call at {pair[0]}.]"
+        return replace(outcome, note=outcome.note + told)
+
+    async def _earlier(self, origin: CallOrigin) -> CallOutcome | None:
         """Return what became of this very call before a restart, if it was made then."""
-        row = await self._journal.run(lambda tx: call_table.find(tx, turn, step, call.id, agent))
+        row = await self._journal.run(lambda tx: call_table.find(tx, origin))
         if row is None:
             return None
         data = await self._journal.run(lambda tx: call_table.get_result(tx, row.call, row.attempt))
         if data:
+            result = StoredResult.load(data)
+            images = images_in(result.content) if row.state == "succeeded" else ()
             state: CallState = "succeeded" if row.state == "cached" else row.state
-            return CallOutcome(state, model_text(StoredResult.load(data).raw()), call=row.call)
+            return CallOutcome(state, model_text(result.raw()), call=row.call, images=images)
         if row.state == "cancelled" and await self._journal.run(
             lambda tx: task_table.load(tx, row.call, row.attempt) is not None
         ):
@@ -175,92 +174,68 @@ class CallService:
 
     # --- from the person ------------------------------------------------------------------------
 
-    def question(self, hand: ManualCall) -> tuple[SafeText, ...]:
+    def question(self, hand: ProposedCall) -> tuple[SafeText, ...]:
         """Return why a call by hand must be confirmed first; empty if it may go."""
         assessment = self._gate.assess(hand.proposal, hand.subject, self._turns.mode(""))
         return tuple(safe(why) for why in assessment.why) if assessment.decision == "ask" else ()
 
-    def start_by_hand(self, hand: ManualCall) -> str:
+    def start_by_hand(self, hand: ProposedCall) -> str:
         """Start a call by hand, once, and return its id; its events tell the rest."""
-        call = hand.proposal.call
-        self._spawn(call, self._by_hand(hand.proposal, hand.subject))
-        return call
+        active = ActiveCall(hand.proposal.call)
+        self._start(active, self._by_hand(active, hand))
+        return active.id
+
+    async def _by_hand(self, active: ActiveCall, hand: ProposedCall) -> CallOutcome:
+        return await self._carry(await self._enter(active, hand), None)
 
     # --- the way through ------------------------------------------------------------------------
 
-    async def _by_hand(self, proposal: CallProposal, subject: Subject) -> CallOutcome:
-        entered = await self._enter(proposal, subject)
-        return await self._through(proposal, subject, entered)
-
-    async def _enter(self, proposal: CallProposal, subject: Subject) -> Resolution | None:
-        """Put a proposal before the gate. One that was cancelled on its way in does not stay there."""
-        turn = proposal.turn
+    async def _enter(self, active: ActiveCall, proposed: ProposedCall) -> PendingCall:
+        """Put a call before the gate. One that is cancelled on its way in does not stay there."""
+        proposal = proposed.proposal
+        turn = proposal.made_by.turn
         proposal = replace(proposal, loosened=self._turns.loosened(turn, proposal.server))
         try:
-            return await self._gate.propose(proposal, subject, self._turns.mode(turn))
+            active.item = await self._gate.propose(proposal, proposed.subject, self._turns.mode(turn))
         except asyncio.CancelledError:
+            active.item = self._gate.item(proposal.call)
             await asyncio.shield(self._abandon(proposal.call, "cancelled"))
             raise
+        return active.item
 
-    async def _through(
-        self,
-        proposal: CallProposal,
-        subject: Subject,
-        entered: Resolution | None,
-        place: OrderPlace | None = None,
-    ) -> CallOutcome:
-        resolution = entered or await self._gate.resolution(proposal.call)
-        await self._accept(proposal.call, subject, resolution)
-        return await self._after(proposal.call, proposal.server, resolution, place)
+    async def _carry(self, item: PendingCall, place: OrderPlace | None) -> CallOutcome:
+        """Wait for the decision on a call, send it if it is approved, and return its outcome.
 
-    async def _accept(self, call: str, subject: Subject, resolution: Resolution) -> None:
-        """Who approves a call of a tool that is new or has changed has accepted it as it was shown."""
-        review = "changed" in (subject.server_trust, subject.tool_trust) or subject.tool_trust == "new"
-        row = self._gate.row(call)
-        if resolution.state == "approved" and review and "user" in resolution.decider and row is not None:
-            await self._catalogue.accept(subject.server, subject.tool, row.def_hash)
-
-    async def _go_on(self, row: CallRow, number: str, place: OrderPlace) -> CallOutcome:
-        """Wait for the verdict on a call that was pending before a restart, then carry it out."""
-        self._tasks[row.call], self._stand_ins[number] = self._tasks[number], row.call
-        try:
-            resolution = await self._gate.resolution(row.call)
-            if (subject := self._subject(row.server, row.tool)) is not None:
-                await self._accept(row.call, subject, resolution)
-            return await self._after(row.call, row.server, resolution, place)
-        finally:
-            self._tasks.pop(row.call, None)
-            self._stand_ins.pop(number, None)
-
-    async def _after(
-        self, call: str, server: str, resolution: Resolution, place: OrderPlace | None
-    ) -> CallOutcome:
-        while resolution.state == "approved":
-            outcome = await self._sent(call, place)
+        A call that is held again on its way waits for another decision.
+        """
+        while True:
+            resolution = await item.verdict()
+            await self._accept(item, resolution)
+            if resolution.state != "approved":
+                return CallOutcome(resolution.state, _refusal(resolution), resolution.reason)
+            try:
+                outcome = await self._sending.send(item, place)
+            except CallBecameTask as begun:  # its place is free again: a task may take days
+                return await self._server_tasks.follow(begun)
+            except CallWithdrawn:
+                return CallOutcome("cancelled", _WORDS["cancelled"])
+            except (UserError, GrantRefused, JournalBroken) as error:
+                logger.warning("call %s was not sent: %s", item.id, error)
+                await self._abandon(item.id, str(error))
+                unsent = not isinstance(error, JournalBroken)
+                return CallOutcome("failed", f"Nothing was sent: {error}", str(error), did_not_run=unsent)
             if outcome.state != "held":
                 return outcome
-            resolution = await self._gate.resolution(call)
-            row = self._gate.row(call)
-            if row is not None and (subject := self._subject(server, row.tool)) is not None:
-                await self._accept(call, subject, resolution)
-        return CallOutcome(resolution.state, _refusal(resolution), resolution.reason)
 
-    async def _sent(self, call: str, place: OrderPlace | None) -> CallOutcome:
-        try:
-            return await self._sending.send(call, place)
-        except CallBecameTask as begun:  # its place is free again: a task may take days
-            return await self._at_servers.follow(begun)
-        except CallWithdrawn:
-            return CallOutcome("cancelled", _WORDS["cancelled"])
-        except (UserError, GrantRefused, JournalBroken) as error:
-            logger.warning("call %s was not sent: %s", call, error)
-            await self._abandon(call, str(error))
-            return CallOutcome(
-                "failed",
-                f"Nothing was sent: {error}",
-                str(error),
-                did_not_run=not isinstance(error, JournalBroken),
-            )
+    async def _accept(self, item: PendingCall, resolution: Resolution) -> None:
+        """Accept a new or changed tool as it was shown: the person has approved a call of it."""
+        if resolution.state != "approved" or "user" not in resolution.decider:
+            return
+        shown, row = item.card.subject, item.row
+        if not shown.transport:  # it was shown before its server was connected
+            shown = self._subject(row.server, row.tool) or shown
+        if "changed" in (shown.server_trust, shown.tool_trust) or shown.tool_trust == "new":
+            await self._catalogue.accept(row.server, row.tool, row.def_hash)
 
     async def _abandon(self, call: str, reason: str) -> None:
         try:
@@ -270,34 +245,36 @@ class CallService:
 
     # --- tasks ----------------------------------------------------------------------------------
 
-    def _spawn(self, call: str, work: Coroutine[Any, Any, CallOutcome]) -> asyncio.Task[CallOutcome]:
-        task = asyncio.create_task(work, name=f"call {call}")
-        self._tasks[call] = task
+    def _start(self, active: ActiveCall, work: Coroutine[Any, Any, CallOutcome]) -> None:
+        """Carry out a call in a task that `cancel` finds."""
+        call = active.id
+        self._active[call] = active
+        active.task = asyncio.create_task(work, name=f"call {call}")
 
         def done(finished: asyncio.Task[CallOutcome]) -> None:
-            self._tasks.pop(call, None)
+            self._active = {key: each for key, each in self._active.items() if each is not active}
             if not finished.cancelled() and (error := finished.exception()) is not None:
                 logger.error("call %s broke", call, exc_info=error)
 
-        task.add_done_callback(done)
-        return task
+        active.task.add_done_callback(done)
 
-    async def _tracked(self, call: str, work: Coroutine[Any, Any, CallOutcome]) -> CallOutcome:
-        """Run the way through as a task that `cancel` can find.
+    async def _outcome(self, active: ActiveCall) -> CallOutcome:
+        """Wait for the outcome of a call.
 
         Cancelling us cancels the call, and says which it was: never sent, or cut off on its way.
         """
-        task = self._spawn(call, work)
+        task = active.task
+        assert task is not None
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            on_its_way = self._stand_ins.get(call, call)
-            self._gate.halt(call, on_its_way)
+            self._gate.halt(active.id)
             if not task.cancelled():
-                await self.cancel(call, decider="stop", reason="the run was stopped")
+                await self.cancel(active.id, decider="stop", reason="the run was stopped")
             if task.done() and not task.cancelled() and task.exception() is None:
                 return task.result()
-            state: CallState = "cancelled" if self._gate.withdrawn(on_its_way) else "uncertain"
+            unsent = active.item is not None and active.item.cancelled
+            state: CallState = "cancelled" if unsent else "uncertain"
             return CallOutcome(state, _WORDS[state])
         except JournalBroken as error:
             return CallOutcome("failed", f"Nothing was sent: {error}", str(error))
@@ -306,9 +283,10 @@ class CallService:
 
     async def cancel(self, call: str, *, decider: str = "user", reason: str = "cancelled") -> bool:
         """Cancel one call, wherever it is on its way. False if it is not here (any more)."""
-        call = self._stand_ins.get(call, call)
-        task = self._tasks.get(call)
-        if task is not None and self._at_servers.stop(call, decider=decider, reason=reason):
+        active = self._active.get(call)
+        task = active.task if active is not None else None
+        call = active.id if active is not None else call
+        if task is not None and self._server_tasks.stop(call, decider=decider, reason=reason):
             await asyncio.wait([task], timeout=5)
             return True
         withdrawn, row = False, self._gate.row(call)
@@ -324,17 +302,14 @@ class CallService:
 
     async def close(self) -> None:
         """End what runs. What waits for the person stays pending in the journal; tasks go on."""
-        self._at_servers.park()
-        tasks = [
-            task
-            for call, task in self._tasks.items()
-            if (row := self._gate.row(call)) is not None and row.state == "dispatching"
-        ]
-        waiting = [task for task in self._tasks.values() if task not in tasks]
-        for task in (*tasks, *waiting):
+        self._server_tasks.park()
+        calls = list(dict.fromkeys(self._active.values()))
+        calls.sort(key=lambda each: each.item is None or each.item.row.state != "dispatching")
+        tasks = [each.task for each in calls if each.task is not None]
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=2)
+        if tasks:
+            await asyncio.wait(tasks, timeout=2)
 
     # --- after a restart ------------------------------------------------------------------------
 
@@ -346,33 +321,25 @@ class CallService:
         for row in rows:
             subject = self._subject(row.server, row.tool)
             mode = self._turns.mode(row.turn)
-            await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
-            self._restored[(row.turn, row.agent, row.step, row.provider_call_id)] = row
+            item = await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
+            self._restored[row.made_by] = item
 
     async def leave_restored(self) -> None:
         """Take back what came back after a restart: its turn is not gone on with."""
-        rows, self._restored = list(self._restored.values()), {}
-        for row in rows:
-            await self._gate.withdraw(row.call, decider="stop", reason="its turn was not gone on with")
+        items, self._restored = list(self._restored.values()), {}
+        for item in items:
+            await self._gate.withdraw(item.id, decider="stop", reason="its turn was not gone on with")
 
     def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
         """Go on asking after the calls that ran as tasks when the app ended."""
         for row in rows:
-            task = self._spawn(row.call, self._at_servers.take_up(row, running[row.call]))
-            self._taken_up[(row.turn, row.agent, row.step, row.provider_call_id)] = (row.call, task)
-
-    async def _await_task(self, call: str, task: asyncio.Task[CallOutcome]) -> CallOutcome:
-        """Wait for a call from before a restart. Who stops waiting for it cancels it, as with any call."""
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if not self._at_servers.stop(call, decider="stop", reason="the run was stopped"):
-                raise
-            return await task
+            active = ActiveCall(row.call)
+            self._start(active, self._server_tasks.take_up(row, running[row.call]))
+            self._followed[row.made_by] = active
 
     def restored(self, call: str) -> bool:
         """Whether a call came back after a restart and nobody waits for it yet."""
-        return any(row.call == call for row in self._restored.values())
+        return any(item.id == call for item in self._restored.values())
 
 
 _WORDS: dict[CallState, str] = {

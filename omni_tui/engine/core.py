@@ -1,34 +1,28 @@
-"""The engine: owns every server, every task and the session; takes commands, gives events."""
+"""The engine: the servers of a person, the clients that use them, and their sessions."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import gc
 import logging
 import time
 import uuid
-from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-import msgspec
-
-from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import COVERS, Decision, Pins
+from omni_tui.approvals import COVERS, Pins
 from omni_tui.approvals.policy import SEVERITY
 from omni_tui.config.load import LoadedConfig
-from omni_tui.config.sections import SamplingSection
-from omni_tui.engine.fanout import EventBroadcaster
-from omni_tui.engine.file_opener import sweep_opened
-from omni_tui.engine.known_transports_file import KnownTransportsFile
-from omni_tui.engine.live_session import LiveSession, SessionSettings
+from omni_tui.engine.clients import Client, Clients, EventBuffer
+from omni_tui.engine.context import BackgroundTasks, EngineContext, UnsavedSettings
+from omni_tui.engine.file_opener import FileOpener, sweep_opened
+from omni_tui.engine.live_session import LiveSession, SessionSettings, open_live_session
 from omni_tui.engine.model_service import ModelService
+from omni_tui.engine.open_sessions import OpenSessions
 from omni_tui.engine.pool import MeteredPool
-from omni_tui.engine.prompt_resource_cache import LABEL, PromptResourceCache
 from omni_tui.engine.redacted_credentials import RedactedCredentials
+from omni_tui.engine.servers import EngineServers
+from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.startup_wait import StartupWait
-from omni_tui.engine.welcome import engine_ready
 from omni_tui.memory import (
     Credentials,
     Journal,
@@ -41,461 +35,307 @@ from omni_tui.memory import (
     new_session_id,
     session_path,
 )
-from omni_tui.models.base import Model
-from omni_tui.models.budget import Budget
-from omni_tui.observability.tool_stats import ToolStats
-from omni_tui.protocol import AnyEvent, Event, LaunchOptions, Mode
-from omni_tui.protocol.events import (
-    JournalFailed,
-    JournalHead,
-    Notice,
-    ServerChanged,
-    ServerRemoved,
-    ToolsListed,
-    UsageChanged,
-)
-from omni_tui.protocol.prompts_and_resources import ResourceUpdated
+from omni_tui.models.budget import BudgetLimits
+from omni_tui.protocol import LaunchOptions, Mode
+from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
-from omni_tui.security.text import safe, safe_line
-from omni_tui.servers import (
-    Connection,
-    Dispatch,
-    Processes,
-    PromptsAndResources,
-    ServerRegistry,
-    ToolDefinition,
-    sweep_leases,
-)
-from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
-from omni_tui.tools import Catalogue, ResultCache, SchemaChecker, ToolRoutes, ToolRules
-from omni_tui.tools.tool_names import model_name
+from omni_tui.security.text import safe
+from omni_tui.servers import Processes, sweep_leases
+from omni_tui.tools import SchemaChecker, ToolRoutes, ToolRules
 
 logger = logging.getLogger(__name__)
 
 POOL = 8
-_HEAD_S = 0.5
-"""How long after something was written the faces are told how far the journal has come."""
 
 
 class StartFailed(Exception):
-    """The engine cannot start; the text says what, why and what to do."""
+    """The engine or a session cannot start; the text says what, why and what to do."""
+
+
+async def open_engine(
+    options: LaunchOptions,
+    loaded: LoadedConfig,
+    environ: Mapping[str, str],
+    redactor: Redactor | None = None,
+) -> Engine:
+    """Open the state folder and return an engine that knows its servers and has started none of them.
+
+    Attach a client, then call `start_servers`. Raises `StartFailed`.
+    """
+    state = loaded.paths.state_dir
+    loop = asyncio.get_running_loop()
+    pool = MeteredPool(POOL, thread_name_prefix="omni-pool")
+    first_start = not (state / "sessions").exists()
+    try:
+        vault = await loop.run_in_executor(pool, Vault.open, state)
+        trust = await loop.run_in_executor(pool, TrustStore, state / "trust.json", vault)
+    except OSError as error:
+        raise StartFailed(f"the state folder {state} cannot be used: {error.strerror or error}") from error
+    except Exception as error:
+        logger.exception("the key store or the state folder cannot be opened")
+        raise StartFailed(f"the state folder {state} cannot be opened: {error}") from error
+    await loop.run_in_executor(pool, sweep_leases, state)
+    await loop.run_in_executor(pool, sweep_opened, state)
+    clients, tasks, sessions = Clients(), BackgroundTasks(), OpenSessions()
+    models = ModelService(loaded, environ, clients.tell)
+    await loop.run_in_executor(pool, models.days.flush)
+    redactor, rules = redactor or Redactor(loaded.secrets), ToolRules(loaded.config.tools)
+    processes = Processes(state, uuid.uuid4().hex)
+    logs = ServerLogs(state, vault, redactor.redact)
+    servers = EngineServers(
+        pins=Pins(trust),
+        rules=rules,
+        store=RedactedCredentials(Credentials(state / "credentials.json", vault), redactor),
+        known_transports=state / "ways.json",
+        processes=processes,
+        logs=logs,
+        pool=pool,
+        tasks=tasks,
+        clients=clients,
+        sessions=sessions,
+    )
+    context = EngineContext(
+        options=options,
+        loaded=loaded,
+        environ=environ,
+        pool=pool,
+        vault=vault,
+        redactor=redactor,
+        tasks=tasks,
+        clients=clients,
+        models=models,
+        processes=processes,
+        server_logs=logs,
+        registry=servers.registry,
+        catalogue=servers.catalogue,
+        rules=rules,
+        routes=ToolRoutes(rules, servers.catalogue.get),
+        schemas=SchemaChecker(pool),
+        cache=servers.cache,
+        prompts_and_resources=servers.prompts_and_resources,
+        startup_wait=StartupWait(servers.registry, servers.catalogue),
+        unsaved=UnsavedSettings(),
+        opener=FileOpener(state, environ),
+    )
+    for spec in loaded.servers:
+        await servers.add(spec)
+    return Engine(context, servers, sessions, notices=_odd_things(context, trust, first_start=first_start))
 
 
 class Engine:
-    """One engine of one person: servers, catalogue, and a live session."""
+    """One engine: its clients, and the sessions they follow. Made by `open_engine`."""
 
-    def __init__(self, options: LaunchOptions, loaded: LoadedConfig, environ: Mapping[str, str]) -> None:
-        self.options = options
-        self.loaded = loaded
-        self.headless = options.headless
-        self.log_path = str(loaded.paths.log_dir / "engine.log")
-        self.pool = MeteredPool(POOL, thread_name_prefix="omni-pool")
-        self.executions = ToolStats()
-        self.schemas = SchemaChecker(self.pool)
-        self.rules = ToolRules(loaded.config.tools)
-        self.fanout = EventBroadcaster()
-        self.shelf = PromptResourceCache()
-        self.environ = environ
-        self.redactor = Redactor(loaded.secrets)
-        self.models = ModelService(loaded, environ, self.live)
-        self.vault: Vault
-        self.catalogue: Catalogue
-        self.cache: ResultCache
-        self.routes: ToolRoutes
-        self.registry: ServerRegistry
-        self.server_logs: ServerLogs
-        self.gathering: StartupWait
-        self.session: LiveSession
-        self.processes: Processes
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._server_trust: dict[str, str] = {}
+    def __init__(
+        self, context: EngineContext, servers: EngineServers, sessions: OpenSessions, notices: list[Notice]
+    ) -> None:
+        self.context = context
+        self.servers = servers
+        self.sessions = sessions
+        self.notices = notices
+        self._switching = asyncio.Lock()
         self._stopping = False
-        self._frozen = False
-        self._first_start = False
-        self._head: AnyEvent | None = None
-        self._head_due = False
-        self.notices: list[Notice] = []
 
     # --- lifecycle ------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Open the vault, the session and the registry; servers then connect by themselves.
-
-        Raises `StartFailed`.
-        """
-        state = self.loaded.paths.state_dir
-        loop = asyncio.get_running_loop()
-        self._first_start = not (state / "sessions").exists()
-        try:
-            self.vault = await loop.run_in_executor(self.pool, Vault.open, state)
-            store = await loop.run_in_executor(self.pool, TrustStore, state / "trust.json", self.vault)
-        except OSError as error:
-            raise StartFailed(
-                f"the state folder {state} cannot be used: {error.strerror or error}"
-            ) from error
-        except Exception as error:
-            logger.exception("the key store or the state folder cannot be opened")
-            raise StartFailed(f"the state folder {state} cannot be opened: {error}") from error
-        await loop.run_in_executor(self.pool, sweep_leases, state)
-        await loop.run_in_executor(self.pool, sweep_opened, state)
-        await loop.run_in_executor(self.pool, self.models.days.flush)
-        self.catalogue = Catalogue(Pins(store), self.pool, self._on_listed)
-        self.routes = ToolRoutes(self.rules, self.catalogue.get)
-        self.cache = ResultCache(self.rules, self.catalogue.get, self.allowed)
-        engine_id = uuid.uuid4().hex
-        self.processes = Processes(state, engine_id)
-        self.server_logs = ServerLogs(state, self.vault, self.redactor.redact)
-        self.registry = ServerRegistry(
-            authority=self._authority,
-            processes=self.processes,
-            on_event=self._on_server_event,
-            on_tools=self._on_tools,
-            on_gone=self._on_gone,
-            memory=KnownTransportsFile(state / "ways.json"),
-            store=RedactedCredentials(Credentials(state / "credentials.json", self.vault), self.redactor),
-            on_offers=self._on_offers,
-            on_updated=self._on_updated,
-            asker=None if self.headless else self._ask,
-            on_round=self._on_round,
-            on_log=self.server_logs.add,
-        )
-        self.gathering = StartupWait(self.registry, self.catalogue)
-        self.session = await self._resume_or_begin()
-        await self._flags_win()
-        for spec in self.loaded.servers:
-            allowed = spec.allowed or await self.catalogue.allowed(spec)
-            self.registry.add(dataclasses.replace(spec, allowed=allowed))
-        if self.options.connect == "all":
-            await self.registry.start(self.options.only)
-        self._say_what_is_odd(store)
+    async def start_servers(self) -> None:
+        """Let the configured servers connect; does not wait for them."""
+        options = self.context.options
+        if options.connect == "all":
+            await self.context.registry.start(options.only)
 
     async def stop(self) -> None:
-        """Park what runs, end every server within 5 s, close the journal."""
+        """Park what runs, end every server within 5 s, close the journals."""
         if self._stopping:
             return
         self._stopping = True
-        await asyncio.gather(self._close_session(), self.registry.stop(), return_exceptions=True)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.to_thread(self.processes.close)
-        await asyncio.to_thread(self.server_logs.close)
-        await asyncio.to_thread(self.models.days.flush)
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        context = self.context
+        closing = [self._close(session) for session in self.sessions.values()]
+        await asyncio.gather(*closing, context.registry.stop(), return_exceptions=True)
+        context.tasks.cancel()
+        await asyncio.to_thread(context.processes.close)
+        await asyncio.to_thread(context.server_logs.close)
+        await asyncio.to_thread(context.models.days.flush)
+        context.pool.shutdown(wait=False, cancel_futures=True)
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Own a task until it ends; what it raises goes to the log."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
+    # --- clients --------------------------------------------------------------------------------
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("task %s broke", task.get_name(), exc_info=error)
+    async def attach(self, outbox: EventBuffer, options: LaunchOptions | None = None) -> Client:
+        """Attach a client, with the session that its options name; by default those of the launch.
+
+        Of the options, `resume`, `again`, `mode`, `model` and `headless` belong to a client.
+        Raises `StartFailed`.
+        """
+        options = options or self.context.options
+        limits = self.context.models.limits
+        async with self._switching:
+            session = await self._first_session(options, limits)
+            client = Client(outbox, session.journal.session, limits, headless=options.headless)
+            self.context.clients.add(client)
+            self._attend(session)
+        return client
+
+    async def leave(self, client: Client) -> None:
+        """Detach a client and end what belonged to it alone; the engine ends with its last client."""
+        clients = self.context.clients
+        if not clients.remove(client):
+            return
+        client.outbox.close()
+        if not len(clients):
+            await self.stop()
+            return
+        async with self._switching:
+            await self._release(client.session)
+
+    def session(self, client: Client) -> LiveSession:
+        """Return the session that a client follows."""
+        return self.sessions[client.session]
+
+    async def switch(self, client: Client, session: str = "") -> None:
+        """Have a client follow another session, a new one for "". Raises `StartFailed`.
+
+        A session that cannot be opened changes nothing.
+        """
+        if session == client.session:
+            raise StartFailed("that session is open already")
+        async with self._switching:
+            former, said = client.session, len(self.notices)
+            mode = self._stricter_mode(self.sessions[former])
+            opened = await self._opened(
+                session or new_session_id(),
+                SessionSettings(mode, self.context.loaded.config.model.name),
+                client.limits,
+                new=not session,
+                attended=not client.headless,
+            )
+            client.follow(opened.journal.session)
+            self._attend(opened)
+            client.tell(opened.ready())
+            client.tell(self.context.models.spending(opened.budget))
+            for notice in self.notices[said:]:
+                client.tell(notice)
+            await self._release(former)
 
     # --- sessions -------------------------------------------------------------------------------
 
-    def _first_session(self) -> tuple[str, bool]:
-        """Return the session to begin with, and whether it is a new one."""
-        resume = self.options.resume
+    async def _first_session(self, options: LaunchOptions, limits: BudgetLimits) -> LiveSession:
+        """Open a client's first session. One that was found, not named, must not stand in the way."""
+        resume, config = options.resume, self.context.loaded.config
+        settings = SessionSettings(config.agent.mode, config.model.name)
+        found = last_unclean(self.context.loaded.paths.state_dir) if resume == "auto" else None
+        if found in self.sessions:
+            found = None
+        attended = not options.headless
         if resume not in ("auto", "new"):
-            return resume, False
-        found = last_unclean(self.loaded.paths.state_dir) if resume == "auto" else None
-        return (found, False) if found else (new_session_id(), True)
+            session = await self._opened(resume, settings, limits, attended=attended)
+        elif found is not None:
+            try:
+                session = await self._opened(found, settings, limits, attended=attended)
+            except StartFailed as error:
+                logger.exception("session %s is passed over", found)
+                self.notices.append(
+                    _warning("the last session could not be opened; this is a new one", str(error))
+                )
+                session = await self._opened(
+                    new_session_id(), settings, limits, new=True, attended=attended
+                )
+        else:
+            session = await self._opened(new_session_id(), settings, limits, new=True, attended=attended)
+        await self._apply_flags(options, session)
+        return session
 
-    async def _resume_or_begin(self) -> LiveSession:
-        """Open the first session; one that was only found, not named, must not stand in the way."""
-        session, new = self._first_session()
+    async def _opened(
+        self,
+        session: str,
+        settings: SessionSettings,
+        limits: BudgetLimits,
+        *,
+        new: bool = False,
+        attended: bool,
+    ) -> LiveSession:
+        """Return a session, open already or opened now. Raises `StartFailed`; then nothing has changed."""
+        if session in self.sessions:
+            return self.sessions[session]
+        feed = SessionFeed(self.context, session, limits)
         try:
-            return await self._open_session(session, new=new)
-        except StartFailed as error:
-            if self.options.resume != "auto":
-                raise
-            logger.exception("session %s is passed over", session)
-            self._notify("the last session could not be opened; this is a new one", str(error))
-            return await self._open_session(new_session_id(), new=True)
-
-    async def _open_session(self, session: str, *, new: bool = False) -> LiveSession:
-        return await self._live_session(await self._open_journal(session, new=new))
-
-    async def _open_journal(self, session: str, *, new: bool) -> Journal:
-        """Open a session's journal, or begin one. Raises `StartFailed`; then nothing has changed."""
-        try:
-            path = session_path(self.loaded.paths.state_dir, session)
+            path = session_path(self.context.loaded.paths.state_dir, session)
             if not new and not await asyncio.to_thread(path.exists):
                 raise StartFailed(
                     f"there is no such session: {session}; `omni-tui sessions list` shows those there are"
                 )
-            return await Journal.open(path, session, self.vault, self._committed, self._journal_failed)
+            journal = await Journal.open(path, session, self.context.vault, feed.committed, feed.failed)
         except (JournalBusy, JournalBroken, ValueError, OSError) as error:
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
-
-    def _stricter_mode(self) -> Mode:
-        """Return the mode of a new session: the configured one, unless the person has tightened it here."""
-        configured, now = self.loaded.config.agent.mode, self.session.settings.mode
-        base = self.base_decisions()
-        return now if SEVERITY[base[now]] > SEVERITY[base[configured]] else configured
-
-    async def _live_session(self, journal: Journal, mode: Mode | None = None) -> LiveSession:
-        """Return the live session of a journal; a new one begins in `mode`, else as configured.
-
-        Raises `StartFailed`; the journal is closed then.
-        """
-        config = self.loaded.config
         try:
-            live = LiveSession(self, journal, SessionSettings(mode or config.agent.mode, config.model.name))
-            await live.start()
+            live = await open_live_session(self.context, journal, feed, settings, attended=attended)
         except (JournalBroken, ValueError, OSError) as error:
             with contextlib.suppress(JournalBroken):
                 await journal.close(clean=False)
-            raise StartFailed(f"the session {journal.session} cannot be opened: {error}") from error
-        self._say_what_is_lost(journal)
+            raise StartFailed(f"the session {session} cannot be opened: {error}") from error
+        if journal.damage:
+            self.notices.append(_warning(f"{journal.damage}."))
+        if damaged := journal.damaged:
+            self.notices.append(
+                _warning(f"{damaged} saved events of this session cannot be read and are left out")
+            )
+        self.sessions[session] = live
         return live
 
-    async def _flags_win(self) -> None:
-        """Set the session that is resumed at the start to what the command line says, and journal it.
+    async def _apply_flags(self, options: LaunchOptions, session: LiveSession) -> None:
+        """Set a resumed session to what the command line says, and journal it.
 
         The config has the flags, judged already. What a face shows is what the journal tells: a mode
         that held and was not written there would be another than the one on the screen.
         """
-        config, settings = self.loaded.config, self.session.settings
-        if self.options.again:
+        config, settings = self.context.loaded.config, session.settings
+        if options.again:
             return
-        if self.options.model and settings.model != config.model.name:
-            await self.session.set_model(config.model.name)
-        if self.options.mode and settings.mode != config.agent.mode:
-            await self.session.set_mode(config.agent.mode, COVERS[config.agent.mode])
+        if options.model and settings.model != config.model.name:
+            await session.set_model(config.model.name)
+        if options.mode and settings.mode != config.agent.mode:
+            await session.set_mode(config.agent.mode, COVERS[config.agent.mode])
 
-    async def _close_session(self) -> None:
+    def _stricter_mode(self, former: LiveSession) -> Mode:
+        """Return the mode of a new session: the configured one, unless the person has tightened it here."""
+        configured, now = self.context.loaded.config.agent.mode, former.settings.mode
+        base = self.context.base_decisions()
+        return now if SEVERITY[base[now]] > SEVERITY[base[configured]] else configured
+
+    def _attend(self, session: LiveSession) -> None:
+        followers = self.context.clients.following(session.journal.session)
+        session.attend(any(not client.headless for client in followers))
+
+    async def _release(self, session: str) -> None:
+        """Close a session that no client follows any more."""
+        live = self.sessions.get(session)
+        if live is None:
+            return
+        if self.context.clients.following(session):
+            self._attend(live)
+            return
+        await self._close(live)
+        self.sessions.pop(session, None)
+
+    async def _close(self, session: LiveSession) -> None:
         try:
-            await self.session.close()
+            await session.close()
         except JournalBroken:
-            logger.exception("the journal could not be closed")
+            logger.exception("the journal of %s could not be closed", session.journal.session)
 
-    async def switch_session(self, session: str = "") -> None:
-        """Close the session and open another (a new one for ""). Raises `StartFailed`.
 
-        One that cannot be opened is refused before anything of the former has ended. If it breaks while
-        it is read, the former is opened again: there always is a session.
-        """
-        former, said, mode = self.session.journal.session, len(self.notices), self._stricter_mode()
-        if session == former:
-            raise StartFailed("that session is open already")
-        journal = await self._open_journal(session or new_session_id(), new=not session)
-        await self._close_session()
-        self.fanout.another_session()
-        try:
-            self.session = await self._live_session(journal, mode)
-        except StartFailed:
-            self.session = await self._open_session(former)
-            raise
-        finally:
-            self.live(engine_ready(self))
-            self.live(self.models.spending(self.session.budget))
-            for notice in self.notices[said:]:
-                self.live(notice)
+def _warning(what: str, why: str = "") -> Notice:
+    return Notice(level="warning", what=safe(what, limit=1000), why=safe(why, limit=1000), ts=time.time())
 
-    # --- what a session needs (Surroundings) ----------------------------------------------------
 
-    def base_decisions(self) -> dict[Mode, Decision]:
-        """What each mode does when nothing else decides, from the config."""
-        policy = self.loaded.config.policy
-        return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.of_plans}
-
-    def policy(self) -> ChatPolicy:
-        """Limits and prompt of a turn."""
-        agent, tools = self.loaded.config.agent, self.loaded.config.tools
-        instructions = {
-            name: text
-            for name in self.registry.names()
-            # Of a changed server nothing is said that nobody has looked at yet.
-            if (text := self.registry.get(name).instructions) and self.catalogue.is_known_server(name)
-        }
-        return ChatPolicy(
-            max_steps=agent.max_steps,
-            system_prompt=agent.system_prompt,
-            result_limit=tools.result_limit,
-            instructions=instructions,
-            offered=tools.offered,
-            pinned=tuple(model_name(*pair.split("/", 1)) for pair in tools.pinned),
-            budget=self.session.budget,
-        )
-
-    def plan_policy(self) -> PlanPolicy:
-        """How plans are handled, from the config."""
-        agent = self.loaded.config.agent
-        return PlanPolicy(
-            plan=self.loaded.config.policy.plan,
-            calls=self.loaded.config.policy.of_plans,
-            parallel=agent.parallel,
-            max_requests=agent.max_requests,
-            max_minutes=agent.max_minutes,
-        )
-
-    def connection(self, server: str) -> Connection:
-        """Return a server's connection. Raises `KeyError`."""
-        return self.registry.get(server)
-
-    def make_model(
-        self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
-    ) -> Model:
-        """Return the model of a name, with its settings where no others are given."""
-        return self.models.make(name, max_tokens=max_tokens, temperature=temperature)
-
-    def chain(self, model: Model) -> Model:
-        """Return a model with its fallbacks behind it."""
-        return self.models.chain(model, lambda name: self.make_model(name))
-
-    def budget(self) -> Budget:
-        """Return the budgets of a new session."""
-        return self.models.budget()
-
-    def sampling(self) -> SamplingSection:
-        """What servers may have the model answer, from the config."""
-        return self.loaded.config.sampling
-
-    def digest(self, data: bytes) -> str:
-        """Keyed digest of this installation."""
-        return self.vault.digest(data)
-
-    def allowed(self, server: str) -> bool:
-        """Whether the person allowed a server to start."""
-        try:
-            return self.registry.get(server).spec.allowed
-        except KeyError:
-            return False
-
-    def call_timeout(self, server: str) -> float:
-        """Seconds without progress after which a call is given up."""
-        try:
-            return self.registry.get(server).spec.call_timeout
-        except KeyError:
-            return 120.0
-
-    def live(self, event: Event) -> None:
-        """Tell the faces something that is true for the moment."""
-        session = self.session.journal.session if hasattr(self, "session") else ""
-        self.fanout.publish(
-            msgspec.structs.replace(event, ts=event.ts or time.time(), session=event.session or session)
-        )
-
-    # --- callbacks ------------------------------------------------------------------------------
-
-    def _committed(self, events: Sequence[AnyEvent]) -> None:
-        self.executions.take(events)
-        used = False
-        for event in events:
-            self.fanout.publish(event)
-            if event.public:
-                self._head = event
-                self._tell_head_soon()
-            if isinstance(event, UsageChanged) and hasattr(self, "session"):
-                self.session.budget.count(event.turn, event.usage)
-                used = True
-        if used:
-            # At once: who listens to the end of a turn only must have heard it.
-            self.live(self.models.spending(self.session.budget))
-            self.spawn(self._spent(), "the day's usage")
-
-    def _tell_head_soon(self) -> None:
-        """Say how far the journal has come, so that a face that missed something can ask for it."""
-        if not self._head_due:
-            self._head_due = True
-            asyncio.get_running_loop().call_later(_HEAD_S, self._tell_head)
-
-    def _tell_head(self) -> None:
-        self._head_due = False
-        if self._head is not None and not self._stopping:
-            self.live(JournalHead(head=self._head.seq, session=self._head.session))
-
-    async def _spent(self) -> None:
-        """Bring what was used to the day's file, and tell the faces."""
-        await asyncio.get_running_loop().run_in_executor(self.pool, self.models.days.flush)
-        self.live(self.models.spending(self.session.budget))
-
-    def _journal_failed(self, why: str) -> None:
-        self.live(JournalFailed(what=safe(why, limit=1000)))
-
-    def _authority(self, dispatch: Dispatch) -> bool:
-        return self.session.gate.is_open(dispatch)
-
-    async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
-        self.cache.clear(ask.server)  # what hangs on an answer is no other call's result
-        return await self.session.asks.ask(ask)
-
-    async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
-        await self.session.gate.dispatches.goes_on(dispatch, number, asked)
-
-    def _on_server_event(self, event: Event) -> None:
-        if isinstance(event, ServerChanged):
-            event = self.with_trust(event)
-        elif isinstance(event, ServerRemoved):
-            self.catalogue.remove(event.name)
-        self.live(event)
-
-    def with_trust(self, event: ServerChanged) -> ServerChanged:
-        """Return a server's state with what is known of its trust."""
-        trust = self._server_trust.get(event.name, "unchanged")
-        return msgspec.structs.replace(event, trust=trust)
-
-    def _on_tools(self, server: str, definitions: list[ToolDefinition]) -> None:
-        self.spawn(self._listed(server, definitions), f"tools of {server}")
-
-    async def _listed(self, server: str, definitions: list[ToolDefinition]) -> None:
-        connection = self.registry.get(server)
-        await self.catalogue.update(connection.spec, definitions, connection.instructions)
-        self.cache.listed(server, self.catalogue.hashes(server))
-
-    def _on_listed(self, page: ToolsListed) -> None:
-        if page.last and not self._frozen:
-            # The SDK's modules are there to stay: a full collection would walk them for 50 ms.
-            self._frozen = True
-            gc.freeze()
-        self.live(page)
-        if page.last:
-            self.spawn(self.session.listed(page.server), f"waiting calls of {page.server}")
-        trust = self.catalogue.server_trust(page.server)
-        if page.last and trust != self._server_trust.get(page.server, "unchanged"):
-            self._server_trust[page.server] = trust
-            for event in self.registry.snapshot():
-                if event.name == page.server:
-                    self.live(self.with_trust(event))
-
-    def _on_gone(self, server: str) -> None:
-        self.catalogue.remove(server)
-        self.cache.clear(server)  # it may come back started anew, or for another account
-        for page in self.shelf.remove(server):
-            self.live(page)
-
-    def _on_offers(self, server: str, offers: PromptsAndResources) -> None:
-        for page in self.shelf.update(server, offers):
-            self.live(page)
-
-    def _on_updated(self, server: str, uri: str) -> None:
-        listed = self.shelf.resource(server, uri)
-        label = safe_line(listed.name if listed is not None else uri, limit=LABEL)
-        self.live(ResourceUpdated(server=server, uri=uri, label=label))
-
-    def _notify(self, what: str, why: str = "") -> None:
-        """Keep what every face should be told when it arrives."""
-        self.notices.append(
-            Notice(level="warning", what=safe(what, limit=1000), why=safe(why, limit=1000), ts=time.time())
-        )
-
-    def _say_what_is_odd(self, store: TrustStore) -> None:
-        # Said once, at the first start; the app shows it in its empty conversation and `doctor` says it
-        # always. The demo's folder is thrown away.
-        if self.headless and self.vault.warning and self._first_start and not self.options.demo:
-            self._notify(self.vault.warning)
-        if self.vault.missing:
-            self._notify(self.vault.missing)
-        if store.problem:
-            self._notify(store.problem)
-        for note in self.loaded.notes:
-            self._notify(f"{note.where}: {note.what}")
-
-    def _say_what_is_lost(self, journal: Journal) -> None:
-        if journal.damage:
-            self._notify(f"{journal.damage}.")
-        if damaged := journal.damaged:
-            self._notify(f"{damaged} saved events of this session cannot be read and are left out")
+def _odd_things(context: EngineContext, trust: TrustStore, *, first_start: bool) -> list[Notice]:
+    """Return what every client should be told of the state folder and the config when it arrives."""
+    options, vault = context.options, context.vault
+    notices = []
+    # Once, at the first start; the app shows it in its empty conversation and `doctor` always does. The
+    # demo's folder is thrown away.
+    if options.headless and vault.warning and first_start and not options.demo:
+        notices.append(_warning(vault.warning))
+    if vault.missing:
+        notices.append(_warning(vault.missing))
+    if trust.problem:
+        notices.append(_warning(trust.problem))
+    return notices + [_warning(f"{note.where}: {note.what}") for note in context.loaded.notes]

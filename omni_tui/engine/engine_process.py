@@ -16,13 +16,14 @@ from typing import Any
 
 import msgspec
 
+from omni_tui.engine.clients import Client, EventBuffer
 from omni_tui.engine.command_router import CommandRouter
-from omni_tui.engine.core import Engine, StartFailed
-from omni_tui.engine.fanout import EventBuffer
+from omni_tui.engine.core import Engine, StartFailed, open_engine
 from omni_tui.links.serve import frame_of, read_commands
 from omni_tui.observability.logs import set_up_logs
 from omni_tui.protocol import MAX_FRAME, LaunchOptions
 from omni_tui.protocol.events import Notice
+from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ async def _serve(channel: socket.socket, options: LaunchOptions) -> int:
     pump = asyncio.create_task(_pump(outbox, writer))
     code = 0
     try:
-        engine = await _start(options)
+        engine, client = await _start(options, outbox)
     except StartFailed as error:
         logger.exception("the engine did not start")
         outbox.offer(Notice(level="error", what=safe("the engine did not start"), why=safe(str(error))))
@@ -57,11 +58,10 @@ async def _serve(channel: socket.socket, options: LaunchOptions) -> int:
         watch = ExitWatchdog(engine)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, reader.feed_eof)
-        engine.fanout.attach(outbox)
-        commands = CommandRouter(engine)
-        await read_commands(reader, lambda command: commands.handle(command, outbox), outbox)
+        commands = CommandRouter(engine, client)
+        await read_commands(reader, commands.handle, outbox)
         watch.leaving()
-        await engine.stop()
+        await commands.leave()
         watch.left()
     outbox.close()
     with contextlib.suppress(TimeoutError, ConnectionError):
@@ -70,17 +70,19 @@ async def _serve(channel: socket.socket, options: LaunchOptions) -> int:
     return code
 
 
-async def _start(options: LaunchOptions) -> Engine:
+async def _start(options: LaunchOptions, outbox: EventBuffer) -> tuple[Engine, Client]:
     loaded = await asyncio.to_thread(_load, options)
-    engine = Engine(options, loaded, dict(os.environ))
+    redactor = Redactor(loaded.secrets)
     try:
-        set_up_logs(loaded.paths.log_dir, debug=loaded.debug, redact=engine.redactor.redact)
+        set_up_logs(loaded.paths.log_dir, debug=loaded.debug, redact=redactor.redact)
     except OSError as error:
         raise StartFailed(
             f"the log folder {loaded.paths.log_dir} cannot be used: {error.strerror}"
         ) from error
-    await engine.start()
-    return engine
+    engine = await open_engine(options, loaded, dict(os.environ), redactor)
+    client = await engine.attach(outbox)
+    await engine.start_servers()
+    return engine, client
 
 
 def _load(options: LaunchOptions) -> Any:
@@ -128,5 +130,5 @@ class ExitWatchdog:
             if os.getppid() != parent:
                 break
         if not self._left.wait(LEAVE_S - 1.5):
-            self._engine.processes.kill_all(deadline=1.0)
+            self._engine.context.processes.kill_all(deadline=1.0)
             os._exit(1)

@@ -6,6 +6,7 @@ and with a short list of the environment's variables: no key of ours reaches it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import platform
@@ -53,6 +54,8 @@ class FileOpener:
         self._root = state_dir / FOLDER
         self._environ = environ
         self._running: list[subprocess.Popen[bytes]] = []
+        self.lock = asyncio.Lock()
+        """Held while one file is opened: one at a time."""
 
     def put(self, data: bytes, suffix: str) -> Path:
         """Write a new file of this person alone, under a name of ours. Raises `OSError`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from omni_tui.approvals import UserError
+from omni_tui.protocol import UserError
 from omni_tui.tools.media_types import file_suffix
 
 

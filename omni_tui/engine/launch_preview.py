@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omni_tui.approvals import UserError, fingerprint
+from omni_tui.approvals import fingerprint
 from omni_tui.config.server_program import program_of, program_warnings
 from omni_tui.config.spec import ServerSpec
-from omni_tui.protocol.consent import LaunchRead
+from omni_tui.protocol import UserError
+from omni_tui.protocol.server_settings import LaunchRead
 from omni_tui.security.text import exact_json, safe
 
 _LONGEST = 100_000

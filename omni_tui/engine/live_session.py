@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
+from omni_tui import __version__
 from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import Decision, Gate, Subject, since
-from omni_tui.config.sections import SamplingSection
+from omni_tui.approvals import Gate, Subject, since
 from omni_tui.config.server_display import display_target
 from omni_tui.engine.call_dispatcher import CallDispatcher
 from omni_tui.engine.call_service import CallService
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.pending_server_requests import PendingServerRequests
-from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.sampling import Sampler
-from omni_tui.engine.startup_wait import StartupWait
+from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.engine.turn_runner import TurnRunner
 from omni_tui.memory import CallRow, Journal, SavedTask, call_table, task_table
 from omni_tui.models.base import Model
-from omni_tui.models.budget import GO_ON, Budget
-from omni_tui.observability.tool_stats import ToolStats
-from omni_tui.protocol import AnyEvent, Event, Mode
+from omni_tui.models.budget import GO_ON
+from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import SystemChanged
 from omni_tui.protocol.events import (
     CallChanged,
     CallProposed,
     CallState,
+    EngineReady,
     ModeChanged,
     ModelChanged,
     SessionOpened,
@@ -42,84 +41,12 @@ from omni_tui.protocol.events import (
     UserMessage,
 )
 from omni_tui.security.text import safe, safe_line
-from omni_tui.servers import Connection
-from omni_tui.tools import (
-    Catalogue,
-    ResultCache,
-    SchemaChecker,
-    TaskTracker,
-    ToolExecutor,
-    ToolRoutes,
-    ToolRules,
-)
-
-logger = logging.getLogger(__name__)
+from omni_tui.servers import Dispatch
+from omni_tui.servers.task_types import AnswerInputs
+from omni_tui.tools import TaskTracker, ToolExecutor
+from omni_tui.tools.tool_names import model_name
 
 _READ = 2_000
-
-
-class EngineContext(Protocol):
-    """What a session needs of its engine."""
-
-    pool: MeteredPool
-    catalogue: Catalogue
-    schemas: SchemaChecker
-    rules: ToolRules
-    cache: ResultCache
-    routes: ToolRoutes
-    gathering: StartupWait
-    executions: ToolStats
-    headless: bool
-
-    def base_decisions(self) -> dict[Mode, Decision]:
-        """What each mode does when nothing else decides."""
-        ...
-
-    def policy(self) -> ChatPolicy:
-        """Limits and prompt of a turn."""
-        ...
-
-    def plan_policy(self) -> PlanPolicy:
-        """How plans are handled."""
-        ...
-
-    def connection(self, server: str) -> Connection:
-        """Return a server's connection. Raises `KeyError`."""
-        ...
-
-    def make_model(
-        self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
-    ) -> Model:
-        """Return the model of a name, with these limits in the place of the config's."""
-        ...
-
-    def chain(self, model: Model) -> Model:
-        """Return a model with its fallbacks behind it."""
-        ...
-
-    def budget(self) -> Budget:
-        """Return the budgets of a new session."""
-        ...
-
-    def sampling(self) -> SamplingSection:
-        """What servers may have the model answer."""
-        ...
-
-    def digest(self, data: bytes) -> str:
-        """Keyed digest of this installation."""
-        ...
-
-    def live(self, event: Event) -> None:
-        """Tell the faces something that is true for the moment."""
-        ...
-
-    def allowed(self, server: str) -> bool:
-        """Whether the person allowed a server."""
-        ...
-
-    def call_timeout(self, server: str) -> float:
-        """Seconds without progress after which a call is given up."""
-        ...
 
 
 @dataclass(slots=True)
@@ -132,107 +59,120 @@ class SessionSettings:
 
 
 class LiveSession:
-    """Gate, calls and turns over one journal."""
+    """Gate, calls and turns over one journal. Made by `open_live_session`.
 
-    def __init__(self, around: EngineContext, journal: Journal, settings: SessionSettings) -> None:
-        self._around = around
-        self.journal = journal
-        self.settings = settings
+    `attended` tells whether a person follows it, `used` when a client last sent it a command, in
+    seconds of the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        context: EngineContext,
+        journal: Journal,
+        feed: SessionFeed,
+        events: list[AnyEvent],
+        settings: SessionSettings,
+        *,
+        attended: bool,
+    ) -> None:
+        self._context = context
         self._model: Model | None = None
-        self.turns = TurnModes(lambda: self.settings.mode)
-        self.budget = around.budget()
+        self.journal = journal
+        self.feed = feed
+        self.settings = settings
+        self.attended = attended
+        self.used = time.monotonic()
+        self.resumed = bool(events)
+        self._fold(events)
+        self.budget = feed.budget
+        self.turns = TurnModes(self._mode)
+        config, digest = context.loaded.config, context.vault.digest
         self.gate = Gate(
             journal,
-            base=around.base_decisions(),
+            base=context.base_decisions(),
             lookup=self.subject,
-            digest=around.digest,
-            now=lambda: self.settings.mode,
-            headless=around.headless,
+            digest=digest,
+            now=self._mode,
+            headless=not attended,
         )
         executor = ToolExecutor(
             self.gate,
-            around.schemas,
-            around.pool,
-            around.connection,
-            around.catalogue.get,
-            around.cache,
-            around.gathering.back,
-        )
-        sending = CallDispatcher(
-            gate=self.gate,
-            executor=executor,
-            rules=around.rules,
-            cache=around.cache,
-            routes=around.routes,
-            tool=around.catalogue.get,
-            allowed=around.allowed,
-            timeout=around.call_timeout,
-            live=around.live,
+            context.schemas,
+            context.pool,
+            context.registry.get,
+            context.catalogue.get,
+            context.cache,
+            context.startup_wait.back,
         )
         self.tasks = TaskTracker(
             journal,
             self.gate,
             executor,
-            around.connection,
-            around.live,
-            listed=lambda server: server in around.catalogue.servers(),
-            inputs=lambda dispatch: (
-                lambda requests: around.connection(dispatch.server).answer_inputs(requests, dispatch.call)
-            ),
+            context.registry.get,
+            feed.live,
+            listed=lambda server: server in context.catalogue.servers(),
+            inputs=self._task_inputs,
         )
         self.desk = CallService(
             journal=journal,
             gate=self.gate,
-            sending=sending,
+            sending=CallDispatcher(
+                gate=self.gate,
+                executor=executor,
+                rules=context.rules,
+                cache=context.cache,
+                routes=context.routes,
+                tool=context.catalogue.get,
+                allowed=context.registry.is_allowed,
+                timeout=context.registry.call_timeout,
+                live=feed.live,
+            ),
             tasks=self.tasks,
-            catalogue=around.catalogue,
-            schemas=around.schemas,
-            routes=around.routes,
+            catalogue=context.catalogue,
+            schemas=context.schemas,
+            routes=context.routes,
             subject=self.subject,
             turns=self.turns,
         )
-        sampler = Sampler(around.sampling, lambda: self.settings.model, around.make_model, self.budget)
         self.asks = PendingServerRequests(
-            journal, sampler, digest=around.digest, place=self._place, clock=time.monotonic
+            journal,
+            Sampler(lambda: config.sampling, lambda: self.settings.model, context.models.make, self.budget),
+            digest=digest,
+            place=self._place,
+            clock=time.monotonic,
         )
-        self.runner: TurnRunner
-        self.plans: PendingPlans
-        self.resumed = False
-
-    async def start(self) -> None:
-        """Read the journal, settle what a crash left open, and be ready for turns."""
-        events = await self._whole()
-        self._around.executions.begin(events)
-        self._fold(events)
-        waiting, running = await self._settle()
         conversation = conversation_from(events)
         for turn, mode in conversation.modes.items():
             self.turns.sent(turn, mode)
         self.plans = PendingPlans(
             progress=conversation.progress,
-            commit=lambda *told: self.runner.commit(*told),
-            catalogue=self._around.catalogue,
-            digest=self._around.digest,
+            commit=self._commit,
+            catalogue=context.catalogue,
+            digest=digest,
             waits=lambda: bool(self.gate.pending()),
-            connecting=self._around.gathering.going_on,
-            headless=self._around.headless,
+            connecting=context.startup_wait.going_on,
+            headless=not attended,
         )
         self.runner = TurnRunner(
-            journal=self.journal,
+            journal=journal,
             desk=self.desk,
             conversation=conversation,
             model=self.model,
             settings=lambda: (self.settings.mode, self.settings.model),
             turns=self.turns,
-            tool_specs=lambda: self._around.catalogue.specs(self._around.routes.offered),
+            tool_specs=lambda: context.catalogue.specs(context.routes.offered),
             policy=self.policy,
-            live=self._around.live,
+            live=feed.live,
             plans=self.plans,
-            plan_policy=self._around.plan_policy,
-            gathering=self._around.gathering,
-            pool=self._around.pool,
+            plan_policy=self.plan_policy,
+            gathering=context.startup_wait,
+            pool=context.pool,
         )
-        self.resumed = bool(events)
+
+    async def resume(self, events: list[AnyEvent]) -> None:
+        """Settle what a crash left open, and take up the calls that wait. Call it once, at the start."""
+        waiting, running = await self._settle()
+        unfinished = self.runner.unfinished
         if not events:
             opened = SessionOpened(
                 title=safe("new session"),
@@ -240,9 +180,9 @@ class LiveSession:
                 model=safe_line(self.settings.model),
             )
             await self.journal.commit(opened)
-        elif conversation.unfinished and not _parked(events):
+        elif unfinished and not _parked(events):
             ended = TurnEnded(
-                turn=conversation.unfinished,
+                turn=unfinished,
                 status="parked",
                 reason=safe("the app ended while this ran"),
                 todo=safe(f"{GO_ON} to go on with it"),
@@ -254,13 +194,40 @@ class LiveSession:
         await self.desk.restore(left, stand_ins)
         self.desk.take_up([row for row in waiting if row.call in running], running)
 
+    def attend(self, attended: bool) -> None:
+        """Take note whether a person follows the session; without one, what would ask is withheld."""
+        self.attended = attended
+        self.gate.headless = self.plans.headless = not attended
+
     async def listed(self, server: str) -> None:
         """A server's tools are known now: go on with what waited for that."""
         self.tasks.back(server)
         await self.gate.reconsider(server)
 
+    def ready(self) -> EngineReady:
+        """Say who the engine is, and which session this is."""
+        context, paths, model = self._context, self._context.loaded.paths, self.model()
+        return EngineReady(
+            version=__version__,
+            pid=os.getpid(),
+            session=self.journal.session,
+            ts=time.time(),
+            head=self.journal.head,
+            log_path=str(paths.log_dir / "engine.log"),
+            state_dir=str(paths.state_dir),
+            config_path=str(paths.config_file),
+            first_run=context.loaded.first_run and not context.registry.names(),
+            encryption=safe_line(context.vault.kind),
+            mode=self.settings.mode,
+            model=safe_line(model.name),
+            model_label=safe_line(model.label),
+            resumed=self.resumed,
+            demo=context.options.demo,
+        )
+
     async def close(self) -> None:
         """Park what runs, and close the journal. It is clean if nothing is left open."""
+        self.feed.close()
         await self.asks.close()
         await self.runner.park()
         await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
@@ -270,12 +237,12 @@ class LiveSession:
     def model(self) -> Model:
         """Return the model that answers now; made at first need."""
         if self._model is None:
-            self._model = self._around.chain(self._around.make_model(self.settings.model))
+            self._model = self._context.models.with_fallbacks(self.settings.model)
         return self._model
 
     async def set_model(self, name: str) -> None:
         """Use another model from the next message on. Raises what `make_model` raises."""
-        model = self._around.chain(self._around.make_model(name))
+        model = self._context.models.with_fallbacks(name)
         self._model, self.settings.model = model, name
         await self.journal.commit(ModelChanged(name=safe_line(model.name), label=safe_line(model.label)))
 
@@ -292,20 +259,59 @@ class LiveSession:
         await self.journal.commit(event)
 
     def policy(self) -> ChatPolicy:
-        """Limits and prompt of a turn, with this session's own words where it has some."""
-        policy = self._around.policy()
+        """Return the limits and the prompt of a turn, with this session's own prompt where it has one."""
+        context, agent, tools = (
+            self._context,
+            self._context.loaded.config.agent,
+            self._context.loaded.config.tools,
+        )
+        instructions = {
+            name: text
+            for name in context.registry.names()
+            # Of a changed server nothing is said that nobody has looked at yet.
+            if (text := context.registry.get(name).instructions) and context.catalogue.is_known_server(name)
+        }
         own = self.settings.system
-        return policy if own is None else dataclasses.replace(policy, system_prompt=own)
+        return ChatPolicy(
+            max_steps=agent.max_steps,
+            system_prompt=agent.system_prompt if own is None else own,
+            result_limit=tools.result_limit,
+            instructions=instructions,
+            offered=tools.offered,
+            pinned=tuple(model_name(*pair.split("/", 1)) for pair in tools.pinned),
+            budget=self.budget,
+        )
+
+    def plan_policy(self) -> PlanPolicy:
+        """Return how plans are handled, from the config."""
+        agent, policy = self._context.loaded.config.agent, self._context.loaded.config.policy
+        return PlanPolicy(
+            plan=policy.plan,
+            calls=policy.of_plans,
+            parallel=agent.parallel,
+            max_requests=agent.max_requests,
+            max_minutes=agent.max_minutes,
+        )
 
     # --- inside ---------------------------------------------------------------------------------
 
+    def _mode(self) -> Mode:
+        return self.settings.mode
+
+    def _task_inputs(self, dispatch: Dispatch) -> AnswerInputs:
+        """Return what answers the input requests of a call that runs as a task."""
+        return partial(self._context.registry.get(dispatch.server).answer_inputs, call=dispatch.call)
+
+    async def _commit(self, *events: AnyEvent) -> None:
+        await self.runner.commit(*events)
+
     def subject(self, server: str, name: str) -> Subject | None:
         """Return what the gate needs of a tool, None if it is not there now."""
-        tool = self._around.catalogue.get(server, name)
+        tool = self._context.catalogue.get(server, name)
         if tool is None:
             return None
         try:
-            connection = self._around.connection(server)
+            connection = self._context.registry.get(server)
         except KeyError:
             return None
         seen = tool.first_seen
@@ -337,16 +343,10 @@ class LiveSession:
     def _place(self, server: str) -> tuple[str, str]:
         """Return where a server is and how it is reached, for showing."""
         try:
-            spec = self._around.connection(server).spec
+            spec = self._context.registry.get(server).spec
         except KeyError:
             return "", ""
         return display_target(spec), spec.transport
-
-    async def _whole(self) -> list[AnyEvent]:
-        events: list[AnyEvent] = []
-        while page := await self.journal.read(events[-1].seq if events else 0, _READ):
-            events += page
-        return events
 
     def _fold(self, events: Sequence[AnyEvent]) -> None:
         for event in events:
@@ -359,7 +359,7 @@ class LiveSession:
             elif isinstance(event, SessionOpened):
                 self.settings.model = event.model
             elif isinstance(event, UsageChanged):
-                self.budget.remember(event.turn, event.usage)
+                self.feed.budget.remember(event.turn, event.usage)
 
     async def _settle(self) -> tuple[list[CallRow], dict[str, SavedTask]]:
         """Mark what a crash cut off, say so, and return the calls that wait, for the person or for a task.
@@ -372,6 +372,27 @@ class LiveSession:
         await self.journal.commit(*cut, change=call_table.mark_after_crash)
         still: list[CallRow] = await self.journal.run(call_table.open_calls)
         return [row for row in still if row.state in ("pending", "held", "dispatching")], running
+
+
+async def open_live_session(
+    context: EngineContext,
+    journal: Journal,
+    feed: SessionFeed,
+    settings: SessionSettings,
+    *,
+    attended: bool,
+) -> LiveSession:
+    """Read a journal and return its session, ready for turns; a new one gets these settings.
+
+    Raises what reading and writing the journal raises.
+    """
+    events: list[AnyEvent] = []
+    while page := await journal.read(events[-1].seq if events else 0, _READ):
+        events += page
+    feed.stats.begin(events)
+    session = LiveSession(context, journal, feed, events, settings, attended=attended)
+    await session.resume(events)
+    return session
 
 
 def _cut(row: CallRow) -> CallChanged | None:

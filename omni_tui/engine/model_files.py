@@ -66,17 +66,17 @@ class ModelQuirksFile:
             newest = sorted(known.text.items(), key=lambda pair: pair[1])[-MOST:]
             self._write(_QuirksFile(1, dict(newest), known.known))
 
-    def habits(self, model: str) -> ModelQuirks:
+    def quirks(self, model: str) -> ModelQuirks:
         """Return what was learned of a model within the last 30 days."""
         with self._lock:
             known = self._read().known.get(_digest(model), _Known())
         return known.habits if 0 <= self._clock() - known.seen < TEXT_FOR_S else ModelQuirks()
 
-    def learn(self, model: str, habits: ModelQuirks) -> None:
+    def learn(self, model: str, quirks: ModelQuirks) -> None:
         """Keep it; a file that cannot be written is a line in the log."""
         with self._lock:
             ways = self._read()
-            ways.known[_digest(model)] = _Known(habits, self._clock())
+            ways.known[_digest(model)] = _Known(quirks, self._clock())
             newest = sorted(ways.known.items(), key=lambda pair: pair[1].seen)[-MOST:]
             self._write(_QuirksFile(1, ways.text, dict(newest)))
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
-
-import msgspec
 
 from omni_tui.config.load import LoadedConfig
 from omni_tui.config.model_settings import ModelSpec, provider_of
@@ -27,14 +24,6 @@ from omni_tui.resilience.breaker import CircuitBreaker
 from omni_tui.security.text import safe, safe_line
 
 _OFFLINE = "offline"
-
-
-class ModelFactory(Protocol):
-    """Makes a model by name."""
-
-    def __call__(self, name: str) -> Model:
-        """Return it."""
-        ...
 
 
 class ModelService:
@@ -70,9 +59,10 @@ class ModelService:
             on_refused=self._refuses_tool,
         )
 
-    def chain(self, model: Model, make: ModelFactory) -> ModelChain:
-        """Return a model with those that stand in for it behind it."""
-        return ModelChain(model, self._loaded.config.model.fallbacks, make, self.breakers)
+    def with_fallbacks(self, name: str) -> ModelChain:
+        """Return the model of a name, with those that answer when it fails. Raises what `make` raises."""
+        fallbacks = self._loaded.config.model.fallbacks
+        return ModelChain(self.make(name), fallbacks, self.make, self.breakers)
 
     def _placed(self, spec: ModelSpec) -> ModelSpec:
         """Give a model of a local provider its usual address on this machine, where none is set."""
@@ -137,16 +127,6 @@ class ModelService:
         )
 
     # --- what it costs --------------------------------------------------------------------------
-
-    def budget(self) -> Budget:
-        """Return the budgets of a new session."""
-        return Budget(self.limits, self.days)
-
-    def set_limit(self, budget: Budget, key: str, value: float) -> None:
-        """Change one limit until the engine ends."""
-        kind = float if key.endswith("_cost") else int
-        self.limits = msgspec.structs.replace(self.limits, **{key: kind(value)})
-        budget.limits = self.limits
 
     def spending(self, budget: Budget) -> Spending:
         """Say what was used."""

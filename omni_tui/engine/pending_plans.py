@@ -9,10 +9,10 @@ import msgspec
 
 from omni_tui.agents.plan import PlannableTool, PlannableTools
 from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_plan
-from omni_tui.agents.plan_state import PlanRecord, PlanState
-from omni_tui.approvals import UserError
-from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.plan import PlanDecided
+from omni_tui.agents.plan_state import PlanState
+from omni_tui.approvals.pending import Pending, PendingItems
+from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol.plan import PlanDecided, PlanProposed
 from omni_tui.security.text import safe
 from omni_tui.tools import Catalogue
 
@@ -45,9 +45,10 @@ class PendingPlans:
         self._digest = digest
         self._waits = waits
         self._connecting = connecting
-        self._headless = headless
-        self._verdicts = asyncio.Lock()
-        self._news = asyncio.Event()
+        self.headless = headless
+        self._pending: PendingItems[Pending[PlanDecided]] = PendingItems("plan")
+        if (record := progress.open) is not None:
+            self._pending.add(Pending(record.event.plan, record.event.digest))
 
     def begin(self, turn: str) -> None:
         """Begin with nothing planned, unless this very turn is gone on with."""
@@ -59,8 +60,18 @@ class PendingPlans:
         for event in events:
             if getattr(event, "turn", "") == self.progress.turn:
                 self.progress.apply(event)
-            if isinstance(event, PlanDecided):
-                self._news.set()
+            if isinstance(event, PlanProposed):
+                self._shown(event)
+            elif isinstance(event, PlanDecided) and (item := self._pending.get(event.plan)) is not None:
+                item.settle(event)
+                self._pending.remove(event.plan)
+
+    def _shown(self, event: PlanProposed) -> None:
+        """Note a plan that waits, or another one in its place."""
+        if (item := self._pending.get(event.plan)) is not None:
+            item.digest = event.digest
+        else:
+            self._pending.add(Pending(event.plan, event.digest))
 
     # --- for the orchestrator -------------------------------------------------------------------
 
@@ -92,21 +103,19 @@ class PendingPlans:
 
     async def decided(self, plan: str) -> None:
         """Return when there is a verdict on a plan. Without a face nobody can give one."""
-        if self._headless:
+        if self.headless:
             await self._withdraw(plan, "headless")
-        while (open_ := self.progress.open) is not None and open_.event.plan == plan:
-            self._news.clear()
-            await self._news.wait()
+        if (item := self._pending.get(plan)) is not None:
+            await item.verdict()
 
     async def withdraw(self, plan: str) -> None:
         """End the wait for a verdict, if there is none yet: the turn was stopped."""
         await self._withdraw(plan, "stop")
 
     async def _withdraw(self, plan: str, decider: str) -> None:
-        async with self._verdicts:
-            record = self.progress.open
-            if record is not None and record.event.plan == plan:
-                turn = record.event.turn
+        async with self._pending.lock:
+            if self._pending.get(plan) is not None:
+                turn = self.progress.turn
                 await self._commit(PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider))
 
     def left_behind(self) -> list[AnyEvent]:
@@ -121,14 +130,14 @@ class PendingPlans:
 
     async def decide(self, plan: str, digest: str, *, approve: bool, feedback: str) -> None:
         """Carry out the person's verdict on exactly the plan that was shown. Raises `UserError`."""
-        async with self._verdicts:
-            record = self._waiting(plan, digest)
+        async with self._pending.lock:
+            self._pending.waiting(plan, digest)
             words = feedback.strip()[:_MAX_FEEDBACK]
             shown = safe(words, limit=_MAX_FEEDBACK)
             await self._commit(
                 PlanDecided(
                     plan=plan,
-                    turn=record.event.turn,
+                    turn=self.progress.turn,
                     verdict="approved" if approve else "rejected",
                     decider="user",
                     feedback=shown,
@@ -141,8 +150,8 @@ class PendingPlans:
 
         Raises `UserError` for what is no plan, with all that is wrong with it.
         """
-        async with self._verdicts:
-            record = self._waiting(plan, digest)
+        async with self._pending.lock:
+            self._pending.waiting(plan, digest)
             progress = self.progress
             phases, tasks = progress.numbered()
             scope = PlanConstraints(self.offer(), frozenset(progress.done()), phases, tasks)
@@ -152,7 +161,7 @@ class PendingPlans:
                 raise UserError(f"this is not a plan that can be carried out: {error}") from None
             text = edited.to_json()
             event = msgspec.structs.replace(
-                record.event,
+                progress.plans[plan].event,
                 seq=0,
                 ts=0.0,
                 digest=self.digest(plan, text),
@@ -162,11 +171,3 @@ class PendingPlans:
                 edited=True,
             )
             await self._commit(event)
-
-    def _waiting(self, plan: str, digest: str) -> PlanRecord:
-        record = self.progress.open
-        if record is None or record.event.plan != plan:
-            raise UserError("this plan does not wait for a decision any more")
-        if record.event.digest != digest:
-            raise UserError("this plan changed after it was shown; look at it again")
-        return record

@@ -11,10 +11,9 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from omni_tui.approvals import UserError
+from omni_tui.approvals.pending import Pending, PendingItems
 from omni_tui.approvals.server_request_review import (
     InvalidServerRequest,
     ServerRequestReview,
@@ -25,7 +24,7 @@ from omni_tui.engine.sampling import Sampler
 from omni_tui.engine.server_request_card import answer_text, server_request_event
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.events import UsageChanged
 from omni_tui.protocol.server_requests import (
     ServerRequestClosed,
@@ -48,22 +47,21 @@ _OUTCOMES: dict[str, ServerRequestOutcome] = {
 }
 
 
-@dataclass(slots=True, eq=False)
-class PendingServerRequest:
-    """A question that waits. `body` is what is shown now: the request, or (stage review) an answer."""
+class PendingServerRequest(Pending[ServerRequestAnswer]):
+    """A server request that waits for the person."""
 
-    id: str
-    ask: ServerRequest
-    judgement: ServerRequestReview
-    body: dict[str, Any]
-    waiter: asyncio.Future[ServerRequestAnswer]
-    stage: ServerRequestStage = "asked"
-    edited: bool = False
-    trouble: str = ""
-    """What went wrong with the model; the request waits again."""
-    digest: str = ""
-    answer: ServerRequestAnswer | None = None
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
+    def __init__(self, ask: ServerRequest) -> None:
+        super().__init__("a-" + uuid.uuid4().hex[:12])
+        self.ask = ask
+        self.judgement: ServerRequestReview = review_server_request(ask)
+        self.body = ask.body
+        """What is shown now: the request, or (stage review) the answer of the model."""
+        self.stage: ServerRequestStage = "asked"
+        self.edited = False
+        self.trouble = ""
+        """What went wrong with the model; the request waits again."""
+        self.answer: ServerRequestAnswer | None = None
+        self.task: asyncio.Task[None] | None = None
 
 
 class PendingServerRequests:
@@ -83,9 +81,8 @@ class PendingServerRequests:
         self._digest = digest
         self._place = place
         self._clock = clock
-        self._open: dict[str, PendingServerRequest] = {}
+        self._open: PendingItems[PendingServerRequest] = PendingItems("server request")
         self._times: dict[str, deque[float]] = {}
-        self._turn = asyncio.Lock()
         self._closed = False
 
     # --- from the servers -----------------------------------------------------------------------
@@ -95,28 +92,29 @@ class PendingServerRequests:
         if refusal := self._too_many(ask.server):
             logger.warning("%s asks too much: %s", ask.server, refusal)
             return ServerRequestAnswer("cancel", reason=refusal)
-        waiter: asyncio.Future[ServerRequestAnswer] = asyncio.get_running_loop().create_future()
-        one = PendingServerRequest(
-            "a-" + uuid.uuid4().hex[:12], ask, review_server_request(ask), ask.body, waiter
-        )
-        self._open[one.id] = one
+        one = PendingServerRequest(ask)
+        self._open.add(one)
         try:
             await self._show(one)
-            return await waiter
+            return await one.verdict()
         except JournalBroken:
             logger.exception("a question of %s could not be written down", ask.server)
             return ServerRequestAnswer("cancel", reason="it could not be written to disk")
         except asyncio.CancelledError:
             over = "nobody waits for the answer any more: what it was asked for has ended"
-            await asyncio.shield(self._withdraw(one, "", over))
+            if one.waits:
+                one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it any more
+                await asyncio.shield(self._withdraw(one, over))
             raise
         finally:
-            self._forget(one)
+            self._open.remove(one.id)
+            if one.task is not None:
+                one.task.cancel()
 
     def _too_many(self, server: str) -> str:
         if self._closed:
             return "the session is over"
-        if sum(1 for one in self._open.values() if one.ask.server == server) >= PER_SERVER:
+        if sum(one.ask.server == server for one in self._open) >= PER_SERVER:
             return f"{PER_SERVER} questions of this server wait already"
         times = self._times.setdefault(server, deque())
         now = self._clock()
@@ -130,23 +128,18 @@ class PendingServerRequests:
     # --- from the person ------------------------------------------------------------------------
 
     def waiting(self, ask: str, digest: str) -> PendingServerRequest:
-        """Return an open question as it was shown. Raises `UserError`."""
-        one = self._open.get(ask)
-        if one is None or one.waiter.done():
-            raise UserError("this question does not wait any more")
-        if one.digest != digest:
-            raise UserError("this question changed after it was shown; look at it again")
-        return one
+        """Return an open server request as it was shown. Raises `UserError`."""
+        return self._open.waiting(ask, digest)
 
     async def turn_down(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
         """Decline a question, or leave it undecided. Raises `UserError`."""
-        async with self._turn:
+        async with self._open.lock:
             one = self.waiting(ask, digest)
             await self._end(one, reply, "user")
 
     async def accept(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
         """Accept a form or a page with an answer that was judged already. Raises `UserError`."""
-        async with self._turn:
+        async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
                 raise UserError(one.judgement.refused)
@@ -154,7 +147,7 @@ class PendingServerRequests:
 
     async def edit(self, ask: str, digest: str, body: dict[str, Any]) -> None:
         """Put other messages, or another answer, in the place of what is shown. Raises `UserError`."""
-        async with self._turn:
+        async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.ask.kind != "sampling" or one.stage == "answering":
                 raise UserError("there is nothing to edit in it now")
@@ -178,7 +171,7 @@ class PendingServerRequests:
 
     async def go_on(self, ask: str, digest: str) -> None:
         """Accept what is shown of a sampling request: let the model answer, or send its answer."""
-        async with self._turn:
+        async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
                 raise UserError(one.judgement.refused)
@@ -208,9 +201,9 @@ class PendingServerRequests:
             await self._back(one, f"something went wrong inside Omni TUI ({type(error).__name__})")
             return
         answer = ServerRequestAnswer("accept", text=sampled.text, model=sampled.model, stop=sampled.stop)
-        async with self._turn:
+        async with self._open.lock:
             await self._journal.commit(UsageChanged(turn=one.id, usage=sampled.usage))
-            if one.waiter.done():
+            if not one.waits:
                 return
             if not self._sampler.review:
                 await self._end(one, answer, "user")
@@ -219,8 +212,8 @@ class PendingServerRequests:
             await self._show(one)
 
     async def _back(self, one: PendingServerRequest, trouble: str) -> None:
-        async with self._turn:
-            if not one.waiter.done():
+        async with self._open.lock:
+            if one.waits:
                 one.stage, one.trouble = "asked", trouble
                 await self._show(one)
 
@@ -241,25 +234,15 @@ class PendingServerRequests:
             answer=answer_text(reply),
         )
         await self._journal.commit(event)
-        if not one.waiter.done():
-            one.waiter.set_result(reply)
+        one.settle(reply)
 
-    async def _withdraw(self, one: PendingServerRequest, decider: str, reason: str) -> None:
-        async with self._turn:
-            if one.waiter.done() and not one.waiter.cancelled():
-                return
-            event = ServerRequestClosed(
-                ask=one.id, outcome="withdrawn", decider=decider, reason=safe(reason)
-            )
+    async def _withdraw(self, one: PendingServerRequest, reason: str) -> None:
+        async with self._open.lock:
+            event = ServerRequestClosed(ask=one.id, outcome="withdrawn", decider="", reason=safe(reason))
             try:
                 await self._journal.commit(event)
             except JournalBroken:
                 logger.exception("a withdrawn question could not be written down")
-
-    def _forget(self, one: PendingServerRequest) -> None:
-        self._open.pop(one.id, None)
-        if one.task is not None:
-            one.task.cancel()
 
     # --- the session ----------------------------------------------------------------------------
 
@@ -284,7 +267,7 @@ class PendingServerRequests:
         self._closed = True
         ends: list[Coroutine[Any, Any, None]] = [
             self._end(one, ServerRequestAnswer("cancel", reason="the session was left"), "stop")
-            for one in list(self._open.values())
-            if not one.waiter.done()
+            for one in self._open
+            if one.waits
         ]
         await asyncio.gather(*ends)

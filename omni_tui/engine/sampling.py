@@ -90,7 +90,7 @@ class Sampler:
         Raises `InvalidServerRequest` for a request that cannot be worked with or that the budget does not
         cover, `ModelError` where the model fails.
         """
-        request = ModelRequest(sampling_messages(body))
+        request = ModelRequest(sampling_messages(body), purpose="sampling")
         wanted = min(requested_tokens(body), self._settings().max_tokens)
         sent = self._make(self.name).count(request)
         left = self._settings().session_tokens - self.spent - sent

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from omni_tui.approvals import UserError
 from omni_tui.config.references import is_reference
 from omni_tui.config.server_check import looks_secret
 from omni_tui.config.spec import ServerSpec
+from omni_tui.protocol import UserError
 from omni_tui.protocol.server_settings import KEPT, ServerSettings
 from omni_tui.security.text import safe_line
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from omni_tui.memory import Journal, call_table
+from omni_tui.protocol.conversation import ReportedCall, RunReport
 from omni_tui.protocol.events import Usage
-from omni_tui.protocol.run_report import ReportedCall, RunReport
 from omni_tui.security.identifiers import identifier
 
 MOST = 200

@@ -25,6 +25,7 @@ from omni_tui.engine.turn_report import turn_report
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.budget import GO_ON
+from omni_tui.models.message_history import decode_message
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
 from omni_tui.protocol.events import (
@@ -39,6 +40,7 @@ from omni_tui.protocol.events import (
     UserMessage,
 )
 from omni_tui.protocol.prompts_and_resources import AttachedResource
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.security.text import exact_json, safe, safe_line
 
 logger = logging.getLogger(__name__)
@@ -317,9 +319,9 @@ class TurnRunner:
         self._missing = self._gathering.missing()
         return self._tool_specs()
 
-    async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
+    async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         """Carry one call through the gate; a parked turn never gets an answer."""
-        outcome = await self._desk.by_agent(turn, step, call, agent)
+        outcome = await self._desk.by_agent(origin, call)
         await self._not_parked()
         return outcome
 
@@ -377,7 +379,7 @@ class TurnRunner:
     def _remember(self, events: tuple[AnyEvent, ...]) -> None:
         for event in events:
             if isinstance(event, ModelMessage) and event.agent == "root":
-                self._conversation.messages.append(msgspec.json.decode(event.body_json, type=Message))
+                self._conversation.messages.append(decode_message(event.body_json))
                 self._conversation.steps[event.turn] += event.role == "assistant"
             elif isinstance(event, UsageChanged):
                 self._conversation.spent(event)

@@ -1,11 +1,12 @@
-"""The app: panes over a link to an engine. It holds what they share and survives the engine's death."""
+"""The app: panes over a link to an engine. It owns what they share and survives the engine's death."""
 
 from __future__ import annotations
 
 import gc
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from inspect import isawaitable
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,24 +14,32 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face import actions, crash_log
 from omni_tui.face.clock import Clock, Stillness, SystemClock
-from omni_tui.face.event_pump import EventPump, FacePort
+from omni_tui.face.event_pump import EventPump
 from omni_tui.face.garbage_collector import GarbageCollector
-from omni_tui.face.input_order import EngineGone
+from omni_tui.face.input_order import EngineGone, OrderedInputApp
 from omni_tui.face.keys import check_keys
-from omni_tui.face.message_handlers import MessageHandlers
-from omni_tui.face.options import FaceOptions
+from omni_tui.face.messages import (
+    AttachResource,
+    CopyText,
+    FocusCall,
+    InsertText,
+    OpenTool,
+    RunAction,
+    SelectServer,
+    ShowServerLog,
+)
 from omni_tui.face.output_filter import SafeOutputFilter
 from omni_tui.face.overview import Overview
-from omni_tui.face.port import CommandError
-from omni_tui.face.screens.main import MainScreen
-from omni_tui.face.themes import ThemeError, built_in_dir, fallback_variables, load_theme, load_themes
-from omni_tui.face.toasts import MAX_TOASTS, ToastMessage
-from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed
-from omni_tui.protocol.events import CommandFailed, EngineReady, JournalFailed, Notice
+from omni_tui.face.port import CommandError, LinkPort
+from omni_tui.face.screens.main import MainScreen, PaneName
+from omni_tui.face.shell import MAX_TOASTS, EventListener, Level, Result, ToastMessage
+from omni_tui.face.themes import ThemeChoice, fallback_variables
+from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, SafeText
+from omni_tui.protocol.events import CommandDone, CommandFailed, EngineReady, JournalFailed, Notice
 from omni_tui.protocol.prompts_and_resources import ResourceUpdated
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
@@ -40,37 +49,33 @@ if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.notifications import SeverityLevel
 
-    from omni_tui.face.port import Port
+    from omni_tui.face.transcript.view import OpenResult
 
 Connect = Callable[[], Awaitable[Link]]
 _log = logging.getLogger(__name__)
 _STYLES = Path(__file__).parent / "styles"
-_LIVE = ("connecting", "active", "idle", "degraded", "needs_sign_in")
+_UP = ("connecting", "active", "idle", "degraded", "needs_sign_in")
 """States of a server that its engine keeps up."""
-_LEVELS = {"info": "information", "warning": "warning", "error": "error"}
 
 
-class _NoLink:
-    """A link before there is one: what is sent is kept and goes out when the engine is there."""
+class FaceOptions(msgspec.Struct, frozen=True):
+    """Options of one start of the face. Empty means: not given.
 
-    def __init__(self) -> None:
-        self.kept: list[AnyCommand] = []
+    Paths are absolute. `theme` (from the command line) goes before the config file's, that before
+    the one saved in `state_dir`. `config_path` is read for `[ui]` and `[keys]` only.
+    """
 
-    def send(self, command: AnyCommand) -> None:
-        self.kept.append(command)
-
-    def events(self) -> Any:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        return
+    theme: str = ""
+    config_path: str = ""
+    state_dir: str = ""
+    themes_dir: str = ""
 
 
-class OmniApp(MessageHandlers):
+class OmniApp(OrderedInputApp):
     """The face.
 
-    `link` is a link, or a function that makes one: then the first frame is there before the engine.
-    `wants_demo` says, after it has left, that the person chose the demo: whoever started it does.
+    `link` is a link, or a function that makes one: then the first frame does not wait for the engine.
+    `wants_demo` tells, after it has left, that the person chose the demo.
     `restart` makes another link after the first has closed unasked; without it a function given as
     `link` is used. The app closes its link when it has left the screen.
     """
@@ -93,98 +98,54 @@ class OmniApp(MessageHandlers):
         self.stillness = Stillness(self.clock)
         self.overview = Overview()
         self.wants_demo = False
-        self._keymap_user: dict[str, str] = {}
-        self.told: deque[ToastMessage] = deque(maxlen=MAX_TOASTS)
+        self.last_interrupt = float("-inf")
+        self.keymap: dict[str, str] = {}
+        self.toasts: deque[ToastMessage] = deque(maxlen=MAX_TOASTS)
         super().__init__()
         self._filters.append(SafeOutputFilter())
-        self.link: Link = _NoLink() if callable(link) else link
+        self.link: Link | None = None if callable(link) else link
         self._connect = link if callable(link) else None
         self._restart = restart or self._connect
         self.pump = EventPump(self)
-        self._own_port = FacePort(self.link, self)
-        self.port: Port = self._own_port
+        self.port = LinkPort(self.link, self)
         self._engine_gone = False
         self._greeted = False
-        self._complaints: list[str] = []
+        self._furnished = False
+        self._early_actions: list[tuple[str, str]] = []
+        """Actions, with their arguments, that were started before all panes were there."""
+        self._window_title = ""
         self._collector = GarbageCollector(monotonic())
-        self._apply_settings()
+        self._startup_problems = self._apply_settings()
 
     # --- before the first frame
 
-    def _apply_settings(self) -> None:
-        """Theme and keys: command line, config file, what was remembered."""
+    def _apply_settings(self) -> list[str]:
+        """Set theme and keys from command line, config file and saved state; return what is wrong."""
         from omni_tui.config.ui_settings import UiSettings, read_ui
-        from omni_tui.face.saved_theme import load_saved_theme
 
         settings = read_ui(self.options.config_path) if self.options.config_path else UiSettings()
-        keymap, problems = check_keys(settings.keys)
-        self._complaints += [str(problem) for problem in problems]
-        self._keymap_user = keymap
-        if keymap:
-            self.set_keymap(keymap)
-        wanted = self.options.theme or settings.theme or load_saved_theme(self.options.state_dir)
-        self._first_theme(wanted or "omni-dark")
+        self.keymap, problems = check_keys(settings.keys)
+        if self.keymap:
+            self.set_keymap(self.keymap)
+        self.themes = ThemeChoice(self, self.options.themes_dir, self.options.state_dir)
+        wrong = self.themes.begin(self.options.theme or settings.theme)
         # Textual would read all styles with its own theme's colours first, and again with these.
         self.stylesheet.set_variables(self.get_css_variables())
         self._styled_for = self.theme
+        return [*map(str, problems), *wrong]
 
     def refresh_css(self, animate: bool = True) -> None:
-        """Style everything anew, except for the theme that it begins with."""
+        """Style everything again, except for the theme that the app starts with."""
         first, self._styled_for = self._styled_for, ""
         if first != self.theme:
             super().refresh_css(animate=animate)
-
-    def _first_theme(self, name: str) -> None:
-        """Load one theme; the others can wait until somebody asks for them."""
-        for folder in (self._user_themes, built_in_dir()):
-            path = folder / f"{name}.toml"
-            if folder != Path() and Path(name).name == name and path.is_file():
-                try:
-                    theme = load_theme(path)
-                except ThemeError as bad:
-                    self._complaints.append(str(bad))
-                else:
-                    self.register_theme(theme)
-                    self.theme = theme.name
-                    return
-        self._load_all_themes()
-        if name not in self.theme_names:
-            self._complaints.append(f"There is no theme {name}; the themes: {', '.join(self.theme_names)}.")
-            name = "omni-dark"
-        self.theme = name
-
-    @property
-    def _user_themes(self) -> Path:
-        return Path(self.options.themes_dir) if self.options.themes_dir else Path()
-
-    @property
-    def theme_names(self) -> list[str]:
-        """Names of all themes that can be used."""
-        self._load_all_themes()
-        return self._theme_names
-
-    _theme_names: list[str] = []
-
-    def _load_all_themes(self) -> None:
-        if self._theme_names:
-            return
-        folders = [built_in_dir(), *([self._user_themes] if self.options.themes_dir else [])]
-        loaded, failed = load_themes(folders)
-        for theme in loaded:
-            if theme.name != self.theme:
-                self.register_theme(theme)
-        self._theme_names = [theme.name for theme in loaded]
-        for bad in failed:
-            self.say(
-                f"A theme could not be used. {bad}", level="warning", timeout=10.0
-            ) if self.is_running else (self._complaints.append(str(bad)))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Give every role of ours a colour, whatever the theme."""
         return fallback_variables()
 
     def get_driver_class(self) -> type[Driver]:
-        """Use our own driver where Textual would use the one of a Unix terminal."""
+        """Use our own driver in place of Textual's for a Unix terminal."""
         chosen = super().get_driver_class()
         if chosen.__module__ != "textual.drivers.linux_driver":
             return chosen
@@ -193,99 +154,261 @@ class OmniApp(MessageHandlers):
         return TerminalDriver
 
     def get_default_screen(self) -> Screen[Any]:
-        """Begin on the main screen."""
+        """Start with the main screen."""
         return MainScreen()
+
+    @property
+    def main(self) -> MainScreen:
+        """The main screen, whatever lies over it."""
+        return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
 
     # --- life
 
     def on_mount(self) -> None:
-        """The first frame comes first; the engine after it."""
-        self._follow_the_screen()
+        """Draw the first frame, then start the engine."""
+        for signal in (self.screen_change_signal, self.theme_changed_signal, self.app_resume_signal):
+            signal.subscribe(self, lambda _what: self.stillness.disturb(), immediate=True)
         self.app_resume_signal.subscribe(self, self._resumed)
         self.call_after_refresh(self._begin)
 
     def _resumed(self, _app: App[Any]) -> None:
-        """Back from the background or from an editor: draw it all. (Nothing is armed: see below.)"""
+        """Draw everything after the app was in the background."""
         self.refresh(layout=True)
 
     def on_app_focus(self) -> None:
-        """The terminal got the focus back: whatever could be approved has to be looked at again."""
+        """The terminal got the focus back: what could be approved has to be looked at again."""
         self.stillness.disturb()
 
     def on_resize(self) -> None:
-        """Another size: nothing on the screen stands where it stood, even before it is laid out anew."""
+        """Another size moves everything on the screen, even before it is laid out again."""
         self.stillness.disturb()
 
-    def _follow_the_screen(self) -> None:
-        """Whatever opens, closes or changes the look of everything starts the quiet time again."""
-        for signal in (self.screen_change_signal, self.theme_changed_signal, self.app_resume_signal):
-            signal.subscribe(self, lambda _what: self.stillness.disturb(), immediate=True)
-
     def _fatal_error(self) -> None:
-        """Say one sentence; Textual would print a traceback with the values of variables in it."""
+        """Print one sentence; Textual would print a traceback with the values of variables in it."""
         from rich.segment import Segments
 
         words = crash_log.crash_message(crash_log.log_crash(self.options.state_dir))
         self._exit_renderables.append(Segments(self.console.render(words, self.console.options)))
         self._close_messages_no_wait()
 
-    def _look_at_terminal(self) -> None:
+    def _check_terminal(self) -> None:
         self._collector.tick(monotonic())
         if not self.is_headless and crash_log.terminal_is_gone():
             self.exit()
 
     async def _begin(self) -> None:
-        self.set_interval(1.0, self._look_at_terminal, name="terminal")
+        self.set_interval(1.0, self._check_terminal, name="terminal")
         await self.main.furnish()
-        if not gc.isenabled():  # see `cli.dispatch`; what is loaded by now stays
+        self._furnished = True
+        if not gc.isenabled():  # the command line switched it off; what is loaded by now stays
             gc.freeze()
             gc.enable()
             self._collector.begin()
-        for complaint in self._complaints:
-            self.say(complaint, level="warning", timeout=12.0)
-        self._complaints.clear()
+        early, self._early_actions = self._early_actions, []
+        for name, argument in early:
+            self.run_named(name, argument)
+        for problem in self._startup_problems:
+            self.say(problem, level="warning", timeout=12.0)
+        self._startup_problems = []
         self.run_worker(self._live(), group="engine", exclusive=True, exit_on_error=False)
 
     async def _live(self) -> None:
         """Connect if need be, then pump events until the engine is gone."""
-        if isinstance(self.link, _NoLink) or self._engine_gone:
+        if self.link is None or self._engine_gone:
             connect = self._restart if self._engine_gone else self._connect
             if connect is None:
                 return
-            before = self.link
+            if self._engine_gone:
+                self.port = LinkPort(None, self)
             try:
                 self.link = await connect()
             except Exception as error:
                 _log.exception("the engine did not start")
-                if isinstance(before, _NoLink):
-                    before.kept.clear()
                 why = safe_line(str(error) or type(error).__name__)
-                self._own_port.fail(LinkClosed(why))
+                self.port.fail(LinkClosed(why))
                 self.stopped(why)
                 return
-            port = FacePort(self.link, self)
-            if isinstance(before, _NoLink):
-                port.take_over(self._own_port, before.kept)
-            self._own_port = self.port = port
-            self._set_gone("")
-        await self.pump.run(self.link, self.port)  # type: ignore[arg-type]
+            self.port.connect(self.link)
+            self._show_engine_state("")
+        await self.pump.run(self.link, self.port)
 
     async def run_async(self, **options: Any) -> None:
-        """Run until the person leaves; then, with the terminal given back, say goodbye to the engine."""
+        """Run until the person leaves; then, with the terminal restored, close the link."""
         try:
             return await super().run_async(**options)
         finally:
-            await self.link.close()
+            if self.link is not None:
+                await self.link.close()
 
-    def action_restart(self) -> None:
-        """Start the engine again."""
+    def restart_engine(self) -> None:
+        """Start the engine again if it has stopped."""
         if self._engine_gone and self._restart is not None:
-            self.query_one_stopped().update(Content("Starting the engine again …"))
+            self._stopped_bar.update(Content("Starting the engine again …"))
             self.run_worker(self._live(), group="engine", exclusive=True, exit_on_error=False)
 
+    def leave(self, *, for_demo: bool = False) -> None:
+        """Leave the app; with `for_demo` the demo starts next."""
+        self.wants_demo = for_demo
+        self.exit()
+
+    def suspend_to_shell(self) -> None:
+        """Give the shell its terminal back until `fg`."""
+        from omni_tui.face.driver import has_job_control
+
+        if self.is_headless or self.is_web or not has_job_control():
+            self.say(
+                "There is no shell behind this terminal that could bring Omni TUI back, so it stays.",
+                level="warning",
+            )
+        else:
+            self.action_suspend_process()
+
+    # --- actions
+
+    def action_run(self, name: str) -> None:
+        """Run an action by its key."""
+        self.run_named(name)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """`restart` is there only when there is something to start."""
-        return self._engine_gone if action == "restart" else True
+        """Offer `restart` only while the engine is gone."""
+        return self._engine_gone if parameters == ("restart",) else True
+
+    def run_named(self, name: str, argument: str = "") -> None:
+        """Run an action of the registry; as soon as all panes are there."""
+        if not self._furnished:
+            self._early_actions.append((name, argument))
+            return
+        try:
+            action = actions.get(name)
+        except KeyError:
+            self.say(f"There is no command {name}.", level="warning")
+            return
+        if action.run is not None:
+            action.run(self, argument)
+        elif action.where != "app":
+            self.go("chat" if action.where == "composer" else action.where)
+            done = getattr(self.main.widget_of(action.where), f"action_{name}")()
+            if isawaitable(done):  # some of Textual's own actions are coroutines
+                self.in_background(_finish(done), "action")
+
+    def on_run_action(self, message: RunAction) -> None:
+        """Run a slash command, or an action that a pane asks for."""
+        message.stop()
+        self.run_named(message.name, message.argument.strip())
+
+    def selected_text(self) -> str:
+        """Return what is selected with the mouse or in a field."""
+        field = self.focused
+        chosen = field.selected_text if isinstance(field, Input | TextArea) else ""
+        return self.screen.get_selected_text() or chosen
+
+    # --- screens and panes
+
+    def go(self, name: PaneName) -> None:
+        """Close every other screen and give the keys to a pane."""
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, MainScreen):
+            self.pop_screen()
+        self.main.focus_pane(name)
+
+    def show(self, screen: Screen[Result], then: Callable[[Result | None], None] | None = None) -> None:
+        """Open a screen; `then` gets its result."""
+        self.push_screen(screen, then)
+
+    def in_background(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        """Run a coroutine as a worker of the app."""
+        self.run_worker(work, group=group, exit_on_error=False)
+
+    def confirm(self, question: str, detail: str, yes: str, then: Callable[[bool | None], None]) -> None:
+        """Ask a yes-or-no question; `then` gets the answer."""
+        from omni_tui.face.screens.confirm import ConfirmScreen
+
+        self.push_screen(ConfirmScreen(safe_line(question), safe_line(detail, limit=600), yes), then)
+
+    def show_help(self) -> None:
+        """Show every key of the current pane and of the app."""
+        from omni_tui.face.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            current = self.main.current
+            self.push_screen(HelpScreen(current, self.main.pane(current).HELP, self.keymap))
+
+    def open_palette(self, text: str = "") -> None:
+        """Open the command palette with `text` typed into it."""
+        from textual.command import CommandPalette
+
+        from omni_tui.face.palette import providers
+
+        if not isinstance(self.screen, CommandPalette):
+            for problem in self.themes.load():
+                self.say(problem, level="warning", timeout=10.0)
+            self.push_screen(CommandPalette(providers=providers(), placeholder="find a command …"))
+            if text:
+                self.call_after_refresh(self._type_into_palette, text)
+
+    def _type_into_palette(self, text: str) -> None:
+        for line in self.screen.query(Input):
+            line.value = text
+            line.cursor_position = len(text)
+
+    def on_open_tool(self, message: OpenTool) -> None:
+        """Open a tool's form."""
+        from omni_tui.face.screens.tool import ToolScreen
+
+        message.stop()
+        history = self.main.tools.history
+        self.push_screen(ToolScreen(message.server, message.tool, message.arguments_json, history=history))
+
+    def on_focus_call(self, message: FocusCall) -> None:
+        """Show a call: in the approvals if it is pending, else in the chat."""
+        message.stop()
+        if message.call in self.overview.pending:
+            self.go("approvals")
+            self.main.approvals.focus_call(message.call)
+        else:
+            self.go("chat")
+            self.main.chat.focus_call(message.call)
+
+    def on_show_server_log(self, message: ShowServerLog) -> None:
+        """Show what a server wrote."""
+        from omni_tui.face.screens.server_log import ServerLogScreen
+
+        message.stop()
+        self.push_screen(ServerLogScreen(message.server))
+
+    def on_select_server(self, message: SelectServer) -> None:
+        """Put the cursor of the servers on one of them."""
+        message.stop()
+        self.main.servers.select_server(message.server)
+
+    def on_insert_text(self, message: InsertText) -> None:
+        """Put text into the composer."""
+        message.stop()
+        self.main.chat.insert_text(message.text)
+
+    def on_attach_resource(self, message: AttachResource) -> None:
+        """Attach a resource to the message that is being written, and go there."""
+        message.stop()
+        self.go("chat")
+        self.main.chat.attach(message.server, message.uri, message.label)
+
+    def on_open_result(self, message: OpenResult) -> None:
+        """Show the whole result of a call."""
+        from omni_tui.face.screens.reader import ReaderScreen
+
+        message.stop()
+        self.push_screen(ReaderScreen(message.call, title=message.title, parts=message.parts))
+
+    # --- notifications
+
+    def say(self, what: str, *, level: Level = "information", timeout: float = 5.0) -> None:
+        """Show one line for `timeout` seconds."""
+        self.notify(safe_line(what, limit=600), severity=level, timeout=timeout, markup=False)
+
+    def failed(self, failure: CommandFailed) -> None:
+        """Show why a command failed and what to do."""
+        lines = (failure.what, failure.why, failure.todo)
+        text = "\n".join(safe_line(line, limit=400) for line in lines if line)
+        self.notify(text, severity="error", timeout=10.0, markup=False)
 
     def notify(
         self,
@@ -298,75 +421,94 @@ class OmniApp(MessageHandlers):
     ) -> None:
         """Show a toast, and keep its words for `/messages`."""
         words = "\n".join(filter(None, (title, message)))
-        self.told.append(ToastMessage(self.clock.time(), severity, words))
+        self.toasts.append(ToastMessage(self.clock.time(), severity, words))
         super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
-    # --- what the pump tells
+    def on_copy_text(self, message: CopyText) -> None:
+        """Copy, and show where the copy went."""
+        message.stop()
+        self.in_background(self._copy(message.text, message.what), "copy")
+
+    async def _copy(self, text: str, what: str) -> None:
+        from omni_tui.face import clipboard
+
+        name = SafeText(what[:1].upper() + what[1:])
+        sent = clipboard.terminal_accepts(text) and not self.is_headless
+        if sent:
+            self.copy_to_clipboard(text)
+        tool = await clipboard.copy_locally(text)
+        if tool:
+            self.say(f"{name} is copied (with {tool}).", timeout=3.0)
+        elif sent:
+            self.say(f"{name} is copied (through the terminal).", timeout=3.0)
+        else:
+            try:
+                self.say(f"{name} is {clipboard.copy_to_file(text, self.private_dir).how}.", timeout=10.0)
+            except OSError as error:
+                self.say(f"{name} could not be copied: {error.strerror}.", level="error")
+
+    # --- events from the pump
 
     def deliver(self, event: AnyEvent) -> None:
         """Fold one event into everything that shows something of it."""
-        known = len(self.overview.offers.changed)
+        unread = len(self.overview.offers.changed)
         self.overview.apply(event)
-        event_is_news = len(self.overview.offers.changed) > known
-        for taker in self._takers():
+        is_unread = len(self.overview.offers.changed) > unread
+        for listener in self._listeners():
             try:
-                taker.apply(event)
+                listener.apply(event)
             except Exception:
-                _log.exception("%s could not take %s", type(taker).__name__, type(event).__name__)
+                _log.exception("%s could not take %s", type(listener).__name__, type(event).__name__)
         match event:
             case JournalFailed(what=what):
                 self.notify(what, title="Not saved", severity="error", markup=False, timeout=30)
-            case Notice(level="error" as level, what=what, why=why, todo=todo):
-                # Warnings stand in the conversation; a toast over what is being read is for errors.
-                text = "\n".join(
-                    safe_line(line, limit=400, joined=True) for line in (what, why, todo) if line
-                )
-                self.notify(text, severity=_LEVELS[level], timeout=8.0, markup=False)  # type: ignore[arg-type]
+            case Notice(level="error", what=what, why=why, todo=todo):
+                # The transcript shows warnings; a toast that covers what is being read is for errors.
+                lines = (safe_line(line, limit=400, joined=True) for line in (what, why, todo) if line)
+                self.notify("\n".join(lines), severity="error", timeout=8.0, markup=False)
             case EngineReady():
                 self._greet(event)
-            case ResourceUpdated() if event_is_news:
+            case ResourceUpdated() if is_unread:
                 self.say(f"{identifier(event.server)} › {event.label} has changed.")
             case _:
                 pass
 
-    def _takers(self) -> list[Any]:
+    def _listeners(self) -> list[EventListener]:
         """Return the panes and those open screens that follow events."""
-        screens = [screen for screen in self.screen_stack[1:] if hasattr(screen, "apply")]
+        screens = [screen for screen in self.screen_stack[1:] if isinstance(screen, EventListener)]
         return [*self.main.panes, *screens]
 
     def _greet(self, ready: EngineReady) -> None:
-        """Show the first page once, if there is nothing yet and nobody is writing."""
+        """Show the welcome page once, at a first run, unless the person is writing."""
         if ready.first_run and not self._greeted and self.screen is self.main:
             self._greeted = True
-            if not getattr(self.main.pane("chat"), "draft", ""):
-                self.action_welcome()
+            if not self.main.chat.draft:
+                self.run_named("welcome")
 
     def flushed(self) -> None:
-        """A batch is through: the bars, the terminal's title."""
-        self._collector.stir(monotonic())
+        """Redraw the bars and the terminal's title after a batch of events."""
+        self._collector.note_activity(monotonic())
         if self.is_running and self.screen_stack:
             self.main.update_bars()
             self._name_terminal()
-
-    _named = ""
 
     def _name_terminal(self) -> None:
         waiting = len(self.overview.pending)
         parts = ("omni", self.overview.title, f"{waiting} to approve" if waiting else "")
         name = safe_line(" · ".join(part for part in parts if part), limit=80, joined=True)
-        if name != self._named:
-            self._named = name
+        if name != self._window_title:
+            self._window_title = name
             if self._driver is not None and not self.is_headless and not self.is_web:
                 self._driver.write(f"\x1b]2;{name}\x07")
 
     def clear_session(self) -> None:
-        """Another session is about to be replayed."""
+        """Make room for another session, which is replayed next."""
         self.overview.clear_session()
         for pane in self.main.panes:
             pane.clear_session()
 
     def change_session(self, command: AnyCommand, failed: Callable[[str], None] | None = None) -> None:
-        """Ask the engine for another session and take it in when it is there."""
+        """Send a command that opens another session, and show that session; `failed` gets why not."""
         work = self._change_session(command, failed)
         self.run_worker(work, group="session", exclusive=True, exit_on_error=False)
 
@@ -375,35 +517,31 @@ class OmniApp(MessageHandlers):
         try:
             reply = await self.port.ask(command)
         except CommandError as refused:
+            failure = refused.failure
             if failed is None:
-                self.failed(refused.failure)
+                self.failed(failure)
             else:
-                told = refused.failure
-                failed(" · ".join(filter(None, (told.what, told.why, told.todo))))
+                failed(" · ".join(filter(None, (failure.what, failure.why, failure.todo))))
         except (TimeoutError, LinkClosed):
             if failed is None:
                 self.say("The engine did not answer; the session is as it was.", level="error")
             else:
                 failed("the engine did not answer; the session is as it was")
         else:
-            session = getattr(reply, "id", "")
+            session = reply.id if isinstance(reply, CommandDone) else ""
             if self.pump.session == before and session != before:
-                self.pump.switch(session, self.port)  # type: ignore[arg-type]
-
-    def failed(self, failure: CommandFailed) -> None:
-        """A command came to nothing."""
-        super().failed(failure)
+                self.pump.switch(session, self.port)
 
     # --- the engine is gone
 
     def stopped(self, why: str) -> None:
-        """Say so in a bar that stays, and how to go on."""
-        if self._engine_gone:
-            return
-        log = self.overview.ready.log_path if self.overview.ready is not None else ""
-        self._set_gone(why or "it ended", log)
+        """Show in a bar that the engine is gone, and how to restart it."""
+        if not self._engine_gone:
+            log = self.overview.ready.log_path if self.overview.ready is not None else ""
+            self._show_engine_state(why or "it ended", log)
 
-    def _set_gone(self, why: str, log: str = "") -> None:
+    def _show_engine_state(self, why: str, log: str = "") -> None:
+        """Show that the engine is gone and why; "" that it is there."""
         self._engine_gone = bool(why)
         if not self.is_running or not self.screen_stack:
             return
@@ -412,7 +550,7 @@ class OmniApp(MessageHandlers):
             text = f"The engine stopped: {safe_line(why, limit=300)}"
             text += f" · log: {safe_line(log)}" if log else ""
             text += " · press ctrl+r to start it again" if self._restart is not None else " · ctrl+q leaves"
-            self.query_one_stopped().update(Content(text))
+            self._stopped_bar.update(Content(text))
             self.overview.engine_stopped()
             for pane in self.main.panes:
                 pane.engine_stopped()
@@ -422,9 +560,9 @@ class OmniApp(MessageHandlers):
         self.main.update_bars()
 
     def _servers_ended(self) -> None:
-        """No server outlives its engine: no row may say otherwise."""
+        """Show every server as ended: none outlives its engine."""
         for server in list(self.overview.servers.values()):
-            if server.state in _LIVE:
+            if server.state in _UP:
                 self.deliver(
                     msgspec.structs.replace(
                         server,
@@ -436,30 +574,22 @@ class OmniApp(MessageHandlers):
                     )
                 )
 
-    def query_one_stopped(self) -> Static:
-        """Return the bar."""
+    @property
+    def _stopped_bar(self) -> Static:
         return self.main.query_one("#stopped", Static)
 
-    # --- what the verbs need
-
-    @property
-    def keymap(self) -> dict[str, str]:
-        """Keys the person changed: action name to keys."""
-        return self._keymap_user
+    # --- settings
 
     @property
     def private_dir(self) -> str:
-        """The state folder."""
+        """The state folder, "" if there is none."""
         return self.options.state_dir if Path(self.options.state_dir or "/nowhere").is_dir() else ""
 
     def change_theme(self, name: str) -> None:
         """Use a theme and remember it."""
-        from omni_tui.face.saved_theme import save_theme
+        for problem in self.themes.change(name):
+            self.say(problem, level="warning", timeout=10.0)
 
-        if name not in self.theme_names:
-            self.say(
-                f"There is no theme {name}. The themes: {', '.join(self.theme_names)}.", level="warning"
-            )
-            return
-        self.theme = name
-        save_theme(self.options.state_dir, name)
+
+async def _finish(action: Awaitable[object]) -> None:
+    await action

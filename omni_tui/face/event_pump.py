@@ -1,15 +1,14 @@
-"""From the link to the panes: in small batches, so that keys stay live through ten thousand events."""
+"""Brings events from the link to the app, in small batches: keys stay live during ten thousand events."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from time import perf_counter
-from typing import Protocol
 
 from omni_tui import __version__
-from omni_tui.face.port import LinkPort
-from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, ProtocolError, Reply
+from omni_tui.face.port import EventReceiver, LinkPort
+from omni_tui.protocol import AnyEvent, Link, LinkClosed, Reply
 from omni_tui.protocol.commands import Hello, Replay
 from omni_tui.protocol.events import (
     CommandFailed,
@@ -21,62 +20,13 @@ from omni_tui.protocol.events import (
 )
 
 BATCH_S = 0.008
-"""Longest time in seconds that events are folded before keys and paints get their turn."""
+"""Longest time in seconds that events are handled before keys and paints get their turn."""
 
 _log = logging.getLogger(__name__)
 
 
-class EventReceiver(Protocol):
-    """Whom the pump serves."""
-
-    def deliver(self, event: AnyEvent) -> None:
-        """Fold one event into every pane."""
-        ...
-
-    def flushed(self) -> None:
-        """A batch is through: redraw what changed."""
-        ...
-
-    def failed(self, failure: CommandFailed) -> None:
-        """A command nobody waits for went wrong."""
-        ...
-
-    def clear_session(self) -> None:
-        """Another session is about to be replayed."""
-        ...
-
-    def stopped(self, why: str) -> None:
-        """The engine is gone."""
-        ...
-
-
-class FacePort(LinkPort):
-    """A port whose `send` never raises: a dead link is told once, by the bar at the bottom."""
-
-    def __init__(self, link: Link, host: EventReceiver) -> None:
-        super().__init__(link)
-        self._host = host
-
-    def send(self, command: AnyCommand) -> None:
-        """Send a command without waiting for its reply."""
-        try:
-            super().send(command)
-        except LinkClosed as error:
-            self._host.stopped(str(error))
-        except ProtocolError as error:
-            from omni_tui.security.text import safe_line
-
-            self._host.failed(
-                CommandFailed(
-                    what=safe_line("That was too long to send to the engine."),
-                    why=safe_line(str(error)),
-                    todo=safe_line("Put it into a file and name the file instead."),
-                )
-            )
-
-
 class EventPump:
-    """Reads one link until it closes. `cursor` and `session` survive a restart of the engine."""
+    """Reads one link until it closes. `cursor` and `session` outlive a restart of the engine."""
 
     def __init__(self, host: EventReceiver) -> None:
         self._host = host
@@ -89,7 +39,7 @@ class EventPump:
         self._flush_due = False
 
     async def run(self, link: Link, port: LinkPort) -> None:
-        """Say hello, then hand on events until the engine is gone. Never raises `LinkClosed`."""
+        """Send `Hello`, then deliver events until the engine is gone. Never raises `LinkClosed`."""
         try:
             self._awaiting_start = False
             self._greeted, self._catching_up = False, True
@@ -110,12 +60,12 @@ class EventPump:
             self._host.stopped(f"the face could not read what it said ({type(error).__name__})")
 
     def switch(self, session: str, port: LinkPort) -> None:
-        """Make room for another session and ask for the whole of it."""
+        """Clear the face for another session and request all its events."""
         self._begin(session)
         self._awaiting_start = True
-        self._ask_again(port, 0)
+        self._request_events(port, 0)
 
-    def _ask_again(self, port: LinkPort, after: int) -> None:
+    def _request_events(self, port: LinkPort, after: int) -> None:
         self._catching_up = True
         port.send(Replay(after=after))
 
@@ -124,7 +74,7 @@ class EventPump:
         self._host.clear_session()
 
     def _flush_soon(self) -> None:
-        """Redraw when this coroutine next waits: after a batch, or when nothing more has come."""
+        """Redraw when this coroutine waits next: after a batch, or when no more events are here."""
         if not self._flush_due:
             self._flush_due = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -135,35 +85,35 @@ class EventPump:
 
     def _take(self, event: AnyEvent, port: LinkPort) -> None:
         if isinstance(event, Reply):
-            if not port.settle(event) and isinstance(event, CommandFailed):
+            if not port.take_reply(event) and isinstance(event, CommandFailed):
                 self._host.failed(event)
             if not isinstance(event, ReplayDone):
                 return
             self._catching_up = False
         elif isinstance(event, EventsDropped):
-            self._ask_again(port, min(event.after, self.cursor))
+            self._request_events(port, min(event.after, self.cursor))
             return
         elif isinstance(event, JournalHead):
-            self._look_for_gaps(event, port)
+            self._check_for_gaps(event, port)
             return
         elif event.seq > 0 and not self._in_order(event, port):
             return
         elif isinstance(event, EngineReady):
-            self._meet(event, port)
+            self._on_ready(event, port)
         self._host.deliver(event)
 
-    def _meet(self, ready: EngineReady, port: LinkPort) -> None:
-        """The engine says which session there is: ask for it, unless it comes by itself after `Hello`."""
+    def _on_ready(self, ready: EngineReady, port: LinkPort) -> None:
+        """Request the session that the engine has open, unless it comes unasked after `Hello`."""
         if ready.session and ready.session != self.session:
             if self.session:
                 self.switch(ready.session, port)
             self.session = ready.session
-        elif self._greeted:  # the session was opened again: something of it may be new
-            self._ask_again(port, self.cursor)
+        elif self._greeted:  # the session was opened again and may have new events
+            self._request_events(port, self.cursor)
         self._greeted = True
 
-    def _look_for_gaps(self, head: JournalHead, port: LinkPort) -> None:
-        """Ask again for what was written and never arrived; so this face is deaf to nothing for long."""
+    def _check_for_gaps(self, head: JournalHead, port: LinkPort) -> None:
+        """Request again what was journalled and never arrived."""
         stands, self._cursor_before = self.cursor == self._cursor_before, self.cursor
         if not self.session or (self._catching_up and not stands):
             return
@@ -171,10 +121,10 @@ class EventPump:
             self.switch(head.session, port)
         elif head.head > self.cursor:
             _log.warning("asking again: %d is written, %d has arrived", head.head, self.cursor)
-            self._ask_again(port, self.cursor)
+            self._request_events(port, self.cursor)
 
     def _in_order(self, event: AnyEvent, port: LinkPort) -> bool:
-        """False for a journalled event that was seen before, or that another one must precede."""
+        """Return False for a journalled event that was seen before or came too early."""
         if event.session and event.session != self.session:
             if self.session and not isinstance(event, SessionOpened):
                 self.switch(event.session, port)

@@ -21,21 +21,21 @@ class GarbageCollector:
     """Decides when a full collection takes place. Times are in seconds of any one clock."""
 
     def __init__(self, now: float) -> None:
-        self._last = self._stirred = now
+        self._last = self._active = now
 
     def begin(self) -> None:
         """From now on there are full collections only by `tick`."""
         young, middle, _ = gc.get_threshold()
         gc.set_threshold(young, middle, _NEVER)
 
-    def stir(self, now: float) -> None:
+    def note_activity(self, now: float) -> None:
         """Something happened just now."""
-        self._stirred = now
+        self._active = now
 
     def tick(self, now: float) -> bool:
         """Collect if it is time; returns whether it was."""
         since = now - self._last
-        if since < MIN_INTERVAL_S or (now - self._stirred < QUIET_S and since < MAX_INTERVAL_S):
+        if since < MIN_INTERVAL_S or (now - self._active < QUIET_S and since < MAX_INTERVAL_S):
             return False
         self._last = now
         gc.collect()

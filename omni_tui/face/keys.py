@@ -1,4 +1,4 @@
-"""The user's `[keys]` table: which key does what, with a reason for everything that is refused."""
+"""Keys: the `[keys]` table of the config, checked, and how keys are written on the screen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMES = {
 
 
 class KeyProblem(msgspec.Struct, frozen=True):
-    """One line of `[keys]` that was not taken."""
+    """One line of `[keys]` that cannot be used."""
 
     name: str
     why: str
@@ -45,7 +45,7 @@ class KeyProblem(msgspec.Struct, frozen=True):
 
 
 def check_keys(table: Mapping[str, str]) -> tuple[dict[str, str], list[KeyProblem]]:
-    """Return the keymap for `App.set_keymap`, and what was wrong with the rest."""
+    """Return the keymap for `App.set_keymap`, and what is wrong with the other lines."""
     known = {action.name for action in actions.all_actions()}
     keymap: dict[str, str] = {}
     problems: list[KeyProblem] = []
@@ -60,7 +60,7 @@ def check_keys(table: Mapping[str, str]) -> tuple[dict[str, str], list[KeyProble
 
 
 def is_key(text: str) -> bool:
-    """Whether this names a key, with or without modifiers: `A`, `f5`, `ctrl+x`, `alt+enter`, `slash`."""
+    """Return whether this names a key, with or without modifiers: `A`, `f5`, `ctrl+x`, `alt+enter`."""
     plus = text == "+" or text.endswith("++")
     *modifiers, last = text.removesuffix("+").split("+") if plus else text.split("+")
     if plus:
@@ -76,7 +76,7 @@ def _named_keys() -> frozenset[str]:
 
 
 def may_approve(key: str) -> bool:
-    """True unless the key is one that is pressed by habit: Enter, Space, arrows, an unshifted letter."""
+    """Return False for keys that are pressed by habit: Enter, Space, arrows, unshifted letters."""
     if key in _NEVER:
         return False
     if len(key) == 1:
@@ -85,13 +85,18 @@ def may_approve(key: str) -> bool:
 
 
 def show_key(key: str) -> str:
-    """Return a key as a person would write it: `^p`, `F2`, `esc`."""
+    """Return the first of some keys as a person writes it: `^p`, `F2`, `esc`."""
     first = key.split(",")[0].strip()
     *modifiers, last = first.split("+") if first != "+" else [first]
     last = _NAMES.get(last, last.upper() if last[:1] == "f" and last[1:].isdigit() else last)
     if modifiers == ["ctrl"]:
         return f"^{last}"
     return "+".join([*modifiers, last])
+
+
+def key_of(name: str, keymap: Mapping[str, str]) -> str:
+    """Return the first key of an action under a keymap, as a person writes it."""
+    return show_key(actions.get(name).keys_now(keymap))
 
 
 def _refusal(name: str, keys: list[str], known: set[str]) -> str:

@@ -9,6 +9,7 @@ from omni_tui.face.plan_progress import PlanProgress
 from omni_tui.face.prompts_resources.index import PromptResourceIndex
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import ContextChanged
+from omni_tui.protocol.conversation import StepTaken
 from omni_tui.protocol.events import (
     ApprovalRequested,
     AwaitingTools,
@@ -31,7 +32,6 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.protocol.models import ModelFellBack, Spending
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
-from omni_tui.protocol.run_report import StepTaken
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
 
-from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, Reply
+from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, ProtocolError, Reply
 from omni_tui.protocol.events import CommandFailed
 
 
@@ -24,7 +23,7 @@ class Port(Protocol):
     """What panes and screens use; tests give them a scripted one."""
 
     def send(self, command: AnyCommand) -> None:
-        """Send and forget; failures come back as a toast."""
+        """Send without waiting for the reply; failures are shown as a toast. Never raises."""
         ...
 
     async def ask(self, command: AnyCommand, *, timeout: float = 30.0) -> Any:
@@ -32,36 +31,75 @@ class Port(Protocol):
         ...
 
 
-class LinkPort:
-    """A `Port` over a link. The app feeds it every reply that arrives."""
+class EventReceiver(Protocol):
+    """What the port and the event pump report to: the app."""
 
-    def __init__(self, link: Link) -> None:
+    def deliver(self, event: AnyEvent) -> None:
+        """Fold one event into every pane."""
+        ...
+
+    def flushed(self) -> None:
+        """Redraw what a batch of events changed."""
+        ...
+
+    def failed(self, failure: CommandFailed) -> None:
+        """Show why a command failed that nobody waits for."""
+        ...
+
+    def clear_session(self) -> None:
+        """Make room for another session, which is replayed next."""
+        ...
+
+    def stopped(self, why: str) -> None:
+        """Show that the engine is gone."""
+        ...
+
+
+class LinkPort:
+    """A `Port` over a link. The event pump feeds it every reply that arrives.
+
+    Without a link yet, commands are kept and sent by `connect`.
+    """
+
+    def __init__(self, link: Link | None, host: EventReceiver) -> None:
         self._link = link
+        self._host = host
+        self._kept: list[AnyCommand] = []
         self._last = 0
         self._waiting: dict[int, asyncio.Future[AnyEvent]] = {}
         self._gone: Exception | None = None
 
-    def take_over(self, former: LinkPort, kept: Iterable[AnyCommand]) -> None:
-        """Send what was kept while there was no link; whoever asked gets the reply from here."""
-        self._last, self._waiting = former._last, former._waiting
+    def connect(self, link: Link) -> None:
+        """Use this link, and send what was kept for it."""
+        self._link = link
+        kept, self._kept = self._kept, []
         for command in kept:
-            self._link.send(command)
+            link.send(command)
 
     def send(self, command: AnyCommand) -> None:
-        """Send a command without waiting for its reply. Raises `LinkClosed`."""
-        self._look()
-        self._last += 1
-        self._link.send(msgspec.structs.replace(command, request=self._last))
+        """Send a command without waiting for its reply."""
+        try:
+            self._number(command)
+        except LinkClosed as error:
+            self._host.stopped(str(error))
+        except ProtocolError as error:
+            from omni_tui.security.text import safe_line
+
+            self._host.failed(
+                CommandFailed(
+                    what=safe_line("That was too long to send to the engine."),
+                    why=safe_line(str(error)),
+                    todo=safe_line("Put it into a file and name the file instead."),
+                )
+            )
 
     async def ask(self, command: AnyCommand, *, timeout: float = 30.0) -> AnyEvent:
         """Send a command and return its reply."""
-        self._look()
-        self._last += 1
-        number = self._last
         future: asyncio.Future[AnyEvent] = asyncio.get_running_loop().create_future()
+        number = self._last + 1
         self._waiting[number] = future
         try:
-            self._link.send(msgspec.structs.replace(command, request=number))
+            self._number(command)
             async with asyncio.timeout(timeout):
                 reply = await future
         finally:
@@ -70,8 +108,19 @@ class LinkPort:
             raise CommandError(reply)
         return reply
 
-    def settle(self, reply: Reply) -> bool:
-        """Hand a reply to whoever asked. False if nobody waits for it (any more)."""
+    def _number(self, command: AnyCommand) -> None:
+        """Send a command under the next number. Raises `LinkClosed` and `ProtocolError`."""
+        if self._gone is not None:  # a stopped engine's pipe may still take bytes
+            raise LinkClosed(str(self._gone) or "the engine has stopped")
+        self._last += 1
+        command = msgspec.structs.replace(command, request=self._last)
+        if self._link is None:
+            self._kept.append(command)
+        else:
+            self._link.send(command)
+
+    def take_reply(self, reply: Reply) -> bool:
+        """Give a reply to the caller that waits for it; False if none does."""
         future = self._waiting.get(reply.request)
         if future is None or future.done():
             return False
@@ -79,13 +128,9 @@ class LinkPort:
         return True
 
     def fail(self, error: Exception) -> None:
-        """The link closed: everybody who waits gets the error, and so does who asks from now on."""
+        """Refuse everything from now on: callers that wait get the error, and so do later ones."""
         self._gone = error
+        self._kept.clear()
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(error)
-
-    def _look(self) -> None:
-        """Refuse at once what nobody would answer: a stopped engine's end may still take bytes."""
-        if self._gone is not None:
-            raise LinkClosed(str(self._gone) or "the engine has stopped")

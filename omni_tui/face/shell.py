@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 if TYPE_CHECKING:
     from textual.dom import DOMNode
+    from textual.message import Message
+    from textual.screen import Screen
 
     from omni_tui.face.clock import Clock, Stillness
     from omni_tui.face.overview import Overview
     from omni_tui.face.port import Port
-    from omni_tui.face.screens.main import MainScreen
+    from omni_tui.face.screens.main import MainScreen, PaneName
+    from omni_tui.protocol import AnyCommand, AnyEvent
     from omni_tui.protocol.events import CommandFailed
 
-_Result = TypeVar("_Result")
+Result = TypeVar("Result")
 Level = Literal["information", "warning", "error"]
+MAX_TOASTS = 200
+"""How many notifications are kept for `/messages`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToastMessage:
+    """One notification: Unix time in seconds, how grave, and its words."""
+
+    at: float
+    severity: Level
+    words: str
+
+
+@runtime_checkable
+class EventListener(Protocol):
+    """A pane or an open screen that follows the engine's events."""
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event into account. Cheap: note what changed, draw with the next frame."""
+        ...
 
 
 class Shell(Protocol):
-    """The app's interface. `OmniApp` has all of it, tests make smaller ones."""
+    """The app's interface. `OmniApp` has all of it; tests make smaller ones."""
 
-    port: Port
     clock: Clock
     stillness: Stillness
     overview: Overview
-    wants_demo: bool
-    """Whether the person chose the demo; whoever started the app starts that next."""
+    last_interrupt: float
+    """When ctrl+c was pressed last, in seconds of `clock.monotonic`."""
+
+    @property
+    def port(self) -> Port:
+        """The way to the engine."""
+        ...
 
     @property
     def main(self) -> MainScreen:
         """The main screen, whatever lies over it."""
+        ...
+
+    @property
+    def screen(self) -> Screen[Any]:
+        """The screen on top."""
         ...
 
     @property
@@ -43,6 +76,11 @@ class Shell(Protocol):
         """A folder that only this person can read, "" if there is none."""
         ...
 
+    @property
+    def toasts(self) -> Sequence[ToastMessage]:
+        """The notifications of this start, oldest first."""
+        ...
+
     def say(self, what: str, *, level: Level = "information", timeout: float = 5.0) -> None:
         """Show one line for `timeout` seconds."""
         ...
@@ -53,6 +91,54 @@ class Shell(Protocol):
 
     def confirm(self, question: str, detail: str, yes: str, then: Callable[[bool | None], None]) -> None:
         """Ask a yes-or-no question; `then` gets the answer."""
+        ...
+
+    def go(self, name: PaneName) -> None:
+        """Close every other screen and give the keys to a pane."""
+        ...
+
+    def show(self, screen: Screen[Result], then: Callable[[Result | None], None] | None = None) -> None:
+        """Open a screen; `then` gets its result."""
+        ...
+
+    def in_background(self, work: Coroutine[Any, Any, None], group: str) -> None:
+        """Run a coroutine as a worker of the app."""
+        ...
+
+    def post_message(self, message: Message) -> bool:
+        """Send one of `face.messages` to the app."""
+        ...
+
+    def show_help(self) -> None:
+        """Show every key of the current pane and of the app."""
+        ...
+
+    def open_palette(self, text: str = "") -> None:
+        """Open the command palette with `text` typed into it."""
+        ...
+
+    def change_theme(self, name: str) -> None:
+        """Use a theme and remember it."""
+        ...
+
+    def change_session(self, command: AnyCommand, failed: Callable[[str], None] | None = None) -> None:
+        """Send a command that opens another session, and show that session; `failed` gets why not."""
+        ...
+
+    def selected_text(self) -> str:
+        """Return what is selected with the mouse or in a field."""
+        ...
+
+    def restart_engine(self) -> None:
+        """Start the engine again if it has stopped."""
+        ...
+
+    def suspend_to_shell(self) -> None:
+        """Give the shell its terminal back until `fg`."""
+        ...
+
+    def leave(self, *, for_demo: bool = False) -> None:
+        """Leave the app; with `for_demo` the demo starts next."""
         ...
 
 

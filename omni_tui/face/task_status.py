@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 
 _STATUS = {"input_required": "waits for input"}
 

@@ -1,5 +1,6 @@
-"""Themes are TOML files, the built-in ones too; one loader reads them all.
+"""Themes: reading them, choosing one, and remembering it between starts.
 
+They are TOML files, the built-in ones too; one loader reads them all.
 A file has the fields of `textual.theme.Theme` at the top and any variables under `[variables]`.
 The roles this program adds (`$waiting`, `$text-1`, …) fall back on the base colours, so that a
 theme of a dozen lines is a whole one.
@@ -7,18 +8,26 @@ theme of a dozen lines is a whole one.
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import tempfile
 import tomllib
 from collections.abc import Iterable
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
+from textual.app import App
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from omni_tui.security.files import open_regular
 
 DEFAULT_THEME = "omni-dark"
+_SAVED = "face.json"
+"""The file of the state folder that keeps the theme between starts."""
 _LARGEST = 100_000
 _COLOURS = (
     "primary", "secondary", "warning", "error", "success", "accent", "foreground", "background",
@@ -54,6 +63,64 @@ _ROLES: dict[str, tuple[str, ...]] = {
 _FADED = {"text-2": 0.65, "text-3": 0.4}
 _DEFAULTS = {"foreground": "#e0e0e0", "background": "#121212"}
 _DEFAULTS_LIGHT = {"foreground": "#1e1e1e", "background": "#efefef"}
+
+_log = logging.getLogger(__name__)
+
+
+class ThemeChoice:
+    """The themes of an app. Only the first is read at the start, the others when they are needed."""
+
+    def __init__(self, app: App[Any], folder: str, state_dir: str) -> None:
+        self._app = app
+        self._folders = [built_in_dir(), *([Path(folder)] if folder else [])]
+        self._state_dir = state_dir
+        self.names: list[str] = []
+        """The names of all themes that can be used, after `load`."""
+
+    def begin(self, wanted: str) -> list[str]:
+        """Use the wanted theme, else the saved one, else ours; return what is wrong."""
+        name = wanted or load_saved_theme(self._state_dir) or DEFAULT_THEME
+        problems: list[str] = []
+        for folder in reversed(self._folders):
+            path = folder / f"{name}.toml"
+            if Path(name).name == name and path.is_file():
+                try:
+                    theme = load_theme(path)
+                except ThemeError as bad:
+                    problems.append(str(bad))
+                else:
+                    self._app.register_theme(theme)
+                    self._app.theme = theme.name
+                    return problems
+        problems += self.load()
+        if name not in self.names:
+            problems.append(self._unknown(name))
+            name = DEFAULT_THEME
+        self._app.theme = name
+        return problems
+
+    def load(self) -> list[str]:
+        """Read all themes if that was not done yet; return what is wrong with those that cannot be used."""
+        if self.names:
+            return []
+        loaded, failed = load_themes(self._folders)
+        for theme in loaded:
+            if theme.name != self._app.theme:
+                self._app.register_theme(theme)
+        self.names = [theme.name for theme in loaded]
+        return [f"A theme could not be used. {bad}" for bad in failed]
+
+    def change(self, name: str) -> list[str]:
+        """Use a theme and save the choice; return what is wrong."""
+        problems = self.load()
+        if name in self.names:
+            self._app.theme = name
+            save_theme(self._state_dir, name)
+            return problems
+        return [*problems, self._unknown(name)]
+
+    def _unknown(self, name: str) -> str:
+        return f"There is no theme {name}. The themes: {', '.join(self.names)}."
 
 
 class ThemeError(Exception):
@@ -167,3 +234,34 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "is not UTF-8 text"
     return f"is not TOML: {error}"
+
+
+def load_saved_theme(state_dir: str) -> str:
+    """Return the saved theme, "" if there is none. Never raises."""
+    if not state_dir:
+        return ""
+    try:
+        value = json.loads((Path(state_dir) / _SAVED).read_bytes()).get("theme", "")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def save_theme(state_dir: str, theme: str) -> bool:
+    """Save the theme's name, whole or not at all. Returns False, with a line in the log, if that failed."""
+    if not state_dir:
+        return False
+    folder = Path(state_dir)
+    temporary = ""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=_SAVED)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump({"theme": theme}, file)
+        os.replace(temporary, folder / _SAVED)
+    except OSError as error:
+        _log.warning("the theme could not be saved: %s", error)
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        return False
+    return True

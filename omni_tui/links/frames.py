@@ -7,8 +7,12 @@ import asyncio
 from omni_tui.protocol import MAX_FRAME, ProtocolError
 
 
+class FrameTooLong(ProtocolError):
+    """A frame above `MAX_FRAME`: the stream cannot be read on from there."""
+
+
 async def read_frame(reader: asyncio.StreamReader) -> bytes:
-    """Return the next frame, or b"" at the end. Raises `ProtocolError` for an over-long one.
+    """Return the next frame, or b"" at the end. Raises `FrameTooLong`.
 
     The reader must have been made with `limit=MAX_FRAME`; asyncio's own default of 64 KiB would
     lose a long line.
@@ -18,6 +22,6 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes:
     except asyncio.IncompleteReadError:
         return b""
     except asyncio.LimitOverrunError as error:
-        raise ProtocolError(f"a frame is longer than {MAX_FRAME} bytes") from error
+        raise FrameTooLong(f"a frame is longer than {MAX_FRAME} bytes") from error
     except ConnectionError:
         return b""

@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from omni_tui.protocol import AnyCommand, AnyEvent, LinkClosed, decode_command, decode_event, encode
 
 
-class LocalEngine(Protocol):
-    """What a local link needs of an engine."""
-
-    async def stop(self) -> None:
-        """End everything."""
-        ...
-
-
 class EventSource(Protocol):
-    """Where the engine puts events for this face."""
+    """Where the engine puts events for this client."""
 
     def drain(self) -> AsyncIterator[list[AnyEvent]]:
         """Yield batches of events."""
         ...
 
-    def close(self) -> None:
-        """End the iterator."""
+
+class EngineEnd(Protocol):
+    """The engine's end of a link (`omni_tui.engine.command_router.CommandRouter`)."""
+
+    @property
+    def outbox(self) -> EventSource:
+        """The events on their way to the client."""
+        ...
+
+    async def handle(self, command: AnyCommand) -> None:
+        """Carry out a command."""
+        ...
+
+    async def leave(self) -> None:
+        """Detach the client; the engine ends with its last one."""
         ...
 
 
 class LocalLink:
     """A `Link` to an engine object. Everything still passes the codec, so that nothing else can."""
 
-    def __init__(
-        self, engine: LocalEngine, box: EventSource, handle: Callable[[AnyCommand], Awaitable[None]]
-    ) -> None:
-        self.engine = engine
-        self._box = box
-        self._handle = handle
+    def __init__(self, engine_end: EngineEnd) -> None:
+        self._engine_end = engine_end
         self._closed = False
         self._tasks: set[asyncio.Future[None]] = set()
 
@@ -45,19 +46,18 @@ class LocalLink:
         """Hand a command over; never blocks."""
         if self._closed:
             raise LinkClosed("the engine has stopped")
-        task = asyncio.ensure_future(self._handle(decode_command(encode(command))))
+        task = asyncio.ensure_future(self._engine_end.handle(decode_command(encode(command))))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def events(self) -> AsyncIterator[AnyEvent]:
         """Yield events until closed."""
-        async for batch in self._box.drain():
+        async for batch in self._engine_end.outbox.drain():
             for event in batch:
                 yield decode_event(encode(event))
 
     async def close(self) -> None:
-        """Stop the engine."""
+        """Leave the engine, which ends with its last client."""
         if not self._closed:
             self._closed = True
-            await self.engine.stop()
-            self._box.close()
+            await self._engine_end.leave()

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from omni_tui.links.frames import read_frame
+from omni_tui.links.frames import FrameTooLong, read_frame
 from omni_tui.protocol import AnyCommand, AnyEvent, ProtocolError, decode_command, encode
 from omni_tui.protocol.commands import Goodbye
 from omni_tui.protocol.events import CommandFailed, Notice, Reply
@@ -50,7 +50,7 @@ async def read_commands(reader: asyncio.StreamReader, handle: CommandCallback, b
         except ProtocolError as error:
             logger.warning("a bad frame: %s", error)
             box.offer(CommandFailed(what=safe(f"the engine did not understand: {error}", limit=500)))
-            if "longer" in str(error):
+            if isinstance(error, FrameTooLong):
                 break
             continue
         if isinstance(command, Goodbye):

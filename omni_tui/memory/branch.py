@@ -1,7 +1,7 @@
-"""A session that goes another way from one of its messages on: what came before is copied, nothing changed.
+"""A branch of a session: a copy of everything before one of its messages. The session stays unchanged.
 
-The copy has the events before the message, with their times, and the calls and results they tell of.
-What was still open there has its end in the other session, and is closed in this one.
+The copy has the events before the message, with their times, calls and results. What was still open then
+is closed in the copy; its end is in the other session.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _OVER: frozenset[CallState] = frozenset(
     ("succeeded", "failed", "result_rejected", "rejected", "denied", "withheld", "expired", "cancelled",
      "uncertain", "cached")
 )  # fmt: skip
-_WHY = "it was still open where this session was branched off; the other one tells how it went on"
+_WHY = "it was still open when this session was branched off; the other session has its end"
 
 
 @dataclass(slots=True)
 class Branch:
-    """What a branch begins with, and the message it begins at: as it was shown, and as the model got it."""
+    """The content of a branch, and the message it begins at: as shown and as the model got it."""
 
     message: UserMessage
     told: ModelMessage | None = None
@@ -44,13 +44,13 @@ class Branch:
 
 
 class NoSuchMessage(Exception):
-    """The session has no message of that turn that could be read."""
+    """The session has no readable message of that turn."""
 
 
 def branch_before(tx: Transaction, turn: str) -> Branch:
-    """Return what came before the message that began a turn. Raises `NoSuchMessage`.
+    """Return everything before the message that began a turn, except unreadable events.
 
-    What cannot be read any more is left out, as it is when the session is opened.
+    Raises `NoSuchMessage`.
     """
     before: list[AnyEvent] = []
     since: list[AnyEvent] = []
@@ -73,26 +73,26 @@ def branch_before(tx: Transaction, turn: str) -> Branch:
                 ends.append(event)
         elif begun := _begins(event, turn):
             told = event if isinstance(event, ModelMessage) else None
-        elif not isinstance(event, UserMessage):  # said while another turn was still being worked on
+        elif not isinstance(event, UserMessage):  # sent while another turn was running
             since.append(event)
     if message is None:
         raise NoSuchMessage(f"this session has no message {turn[:40]}")
     events = [*before, *since] if begun else before
     known = {event.call for event in events if isinstance(event, CallProposed)}
-    # How a call ended that was still running is true here too.
+    # The end of a call that was still running holds here too.
     events += [event for event in ends if getattr(event, "call", "") in known]
     return _with_calls(tx, Branch(message, told, events))
 
 
 def _begins(event: AnyEvent, turn: str) -> bool:
-    """Whether the model is told the message of a turn here, or the message was dropped here untold."""
+    """Whether the model gets the message of a turn with this event, or the message was dropped here."""
     if isinstance(event, ModelMessage):
         return event.turn == turn and event.role == "user"
     return isinstance(event, TurnEnded) and event.turn == turn
 
 
 def _open_turn(events: list[AnyEvent]) -> str:
-    """Return the turn that was still being worked on, "" if none was."""
+    """Return the turn that was still running, "" if none was."""
     turn = ""
     for event in events:
         if isinstance(event, TurnStarted):
@@ -129,7 +129,7 @@ def _with_calls(tx: Transaction, branch: Branch) -> Branch:
 
 
 def copy_branch_calls(tx: Transaction, branch: Branch) -> None:
-    """Put the calls and results of a branch into a session that has none of them yet."""
+    """Write the calls and results of a branch into its new session."""
     for row in branch.rows:
         call_table.adopt(tx, row)
     for call, attempt, data in branch.results:

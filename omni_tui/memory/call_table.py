@@ -1,9 +1,9 @@
-"""The table of calls: the authority of the gate. What it says about a call is what is true.
+"""The table of calls, the authority of the gate.
 
-A call reaches `dispatching` in one way only: `consume` compares everything its grant is bound to and
-uses the grant up in the same statement. Nothing leaves a final state, and a state found after a crash
-becomes `uncertain` (was dispatching) or `pending` (was only approved). A dispatching call that runs as a
-task at its server stays what it is: the server can be asked.
+A call reaches `dispatching` only through `consume`, which compares everything that its grant is bound to
+and uses the grant up in the same statement. Nothing leaves a final state. After a crash, `dispatching`
+becomes `uncertain` and `approved` becomes `pending`; a dispatching call that runs as a task keeps its
+state, since its server can be asked.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from omni_tui.memory import task_table
 from omni_tui.memory.crypto import SealBroken
 from omni_tui.memory.sqlite import Transaction, Value
 from omni_tui.memory.writer import OPEN_STATES
-from omni_tui.protocol.events import CallState
+from omni_tui.protocol.values import CallOrigin, CallState
 
 logger = logging.getLogger(__name__)
 
 FIRST: frozenset[CallState] = frozenset(
     ("pending", "held", "approved", "rejected", "denied", "withheld", "expired", "cancelled", "failed")
 )
-"""States in which a call may enter the table: nothing was sent for it."""
+"""States in which a call may enter the table: nothing was sent."""
 
 _NOT_SENT: frozenset[CallState] = FIRST
 _SENT: frozenset[CallState] = frozenset(
@@ -39,21 +39,21 @@ MOVES: dict[CallState, frozenset[CallState]] = {
     "uncertain": _SENT - {"uncertain"},
     "failed": frozenset(("approved",)),
 }
-"""What `move` allows. From `dispatching` and `failed` to `approved` only as a further attempt.
-`dispatching` is no target: that is for `consume`. What is `cached` was approved, and never sent."""
+"""The moves of `move`. `dispatching` and `failed` become `approved` only as a further attempt. Only
+`consume` leads to `dispatching`. A `cached` call was approved and never sent."""
 
 
 class CallMoved(Exception):
-    """The call is not in the state that was expected: somebody was first."""
+    """The call is not in the expected state: another change was first."""
 
 
 class GrantSpent(Exception):
-    """The grant does not fit the call: used, altered, withdrawn, or of another attempt."""
+    """The grant does not fit the call: it was used, changed, withdrawn, or is for another attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallRow:
-    """One call. `args` is the exact canonical JSON to be sent, in bytes; `created` is Unix seconds."""
+    """One call. `args` is the exact canonical JSON to send; `created` is in Unix seconds."""
 
     call: str
     turn: str
@@ -73,9 +73,14 @@ class CallRow:
     provider_call_id: str = ""
     created: float = 0.0
 
+    @property
+    def made_by(self) -> CallOrigin:
+        """Which call of a model it is."""
+        return CallOrigin(self.turn, self.agent, self.step, self.provider_call_id)
+
 
 class CallFields(TypedDict, total=False):
-    """What may change of a call with its state."""
+    """The fields of a call that may change with its state."""
 
     args: bytes
     args_hash: str
@@ -94,9 +99,9 @@ _FIELDS = frozenset(CallFields.__annotations__)
 
 
 def insert(tx: Transaction, row: CallRow) -> None:
-    """Enter a call of which nothing was sent.
+    """Add a call for which nothing was sent.
 
-    Raises `ValueError` for a state that a call cannot begin in, `CallMoved` if it is there already.
+    Raises `ValueError` for a state that a call cannot begin in, `CallMoved` if it exists.
     """
     if row.state not in FIRST:
         raise ValueError(f"a call cannot begin as {row.state}")
@@ -104,9 +109,9 @@ def insert(tx: Transaction, row: CallRow) -> None:
 
 
 def adopt(tx: Transaction, row: CallRow) -> None:
-    """Enter a call that is over, from another session. Raises `ValueError` for one that is not."""
+    """Add a finished call of another session. Raises `ValueError` for one that is not finished."""
     if row.state in OPEN_STATES:
-        raise ValueError(f"a call that is {row.state} cannot be taken over")
+        raise ValueError(f"a call that is {row.state} cannot be copied")
     _insert(tx, row)
 
 
@@ -134,7 +139,7 @@ def _insert(tx: Transaction, row: CallRow) -> None:
     try:
         tx.execute(f"INSERT INTO calls ({_COLUMNS}) VALUES ({marks})", values)
     except sqlite3.IntegrityError:
-        raise CallMoved(f"call {row.call} is there already") from None
+        raise CallMoved(f"call {row.call} exists already") from None
 
 
 def load(tx: Transaction, call: str) -> CallRow | None:
@@ -143,17 +148,12 @@ def load(tx: Transaction, call: str) -> CallRow | None:
     return _row(tx, found) if found else None
 
 
-def find(
-    tx: Transaction, turn: str, step: int, provider_call_id: str, agent: str = "root"
-) -> CallRow | None:
-    """Return the last call that an agent made under this id in this step of its part of a turn.
-
-    Raises `SealBroken` if its arguments are damaged.
-    """
+def find(tx: Transaction, origin: CallOrigin) -> CallRow | None:
+    """Return the last call of an origin. Raises `SealBroken` if its arguments are damaged."""
     found = tx.execute(
         f"SELECT {_COLUMNS} FROM calls WHERE turn = ? AND step = ? AND provider_call_id = ? "
         "AND agent = ? ORDER BY rowid DESC LIMIT 1",
-        (turn, step, provider_call_id, agent),
+        (origin.turn, origin.step, origin.id, origin.agent),
     ).fetchone()
     return _row(tx, found) if found else None
 
@@ -167,13 +167,13 @@ def of_turn(tx: Transaction, turn: str) -> list[tuple[str, str, str, str]]:
 def move(
     tx: Transaction, call: str, to: CallState, *, expect: Iterable[CallState], **fields: Unpack[CallFields]
 ) -> None:
-    """Take a call from one of the states `expect` to another, changing `fields` with it.
+    """Move a call from one of the states `expect` to another, and change `fields` with it.
 
-    New arguments need their new hash. Raises `CallMoved` if the call is in another state or may not
-    go there, `ValueError` for fields that make no sense.
+    New arguments need their new hash. Raises `CallMoved` if the call is in another state or the move is not
+    allowed, `ValueError` for unknown or incomplete fields.
     """
     if unknown := fields.keys() - _FIELDS:
-        raise ValueError(f"a call has no {', '.join(sorted(unknown))} that could change")
+        raise ValueError(f"{', '.join(sorted(unknown))} of a call cannot change")
     if ("args" in fields) != ("args_hash" in fields):
         raise ValueError("arguments and their hash change together")
     found = tx.execute("SELECT state, attempt FROM calls WHERE call = ?", (call,)).fetchone()
@@ -195,9 +195,9 @@ def move(
 def consume(
     tx: Transaction, call: str, attempt: int, nonce: str, server_fp: str, def_hash: str, args_hash: str
 ) -> bytes:
-    """Use a grant up: take the call from `approved` to `dispatching` and return the bytes to send.
+    """Use up a grant: move the call from `approved` to `dispatching` and return the bytes to send.
 
-    One statement compares all that the grant is bound to; it can succeed once. Raises `GrantSpent`.
+    One statement compares everything the grant is bound to; it succeeds once. Raises `GrantSpent`.
     """
     done = tx.execute(
         "UPDATE calls SET state = 'dispatching', nonce = '' WHERE call = ? AND state = 'approved' "
@@ -220,9 +220,9 @@ def consume(
 
 
 def open_calls(tx: Transaction) -> list[CallRow]:
-    """Return the calls that are not over, oldest first.
+    """Return the unfinished calls, oldest first, except those with damaged arguments.
 
-    One whose arguments are damaged is left out: nobody could decide on it. `mark_after_crash` ends it.
+    Nobody could decide on those; `mark_after_crash` ends them.
     """
     rows = []
     for found in _open(tx):
@@ -234,10 +234,10 @@ def open_calls(tx: Transaction) -> list[CallRow]:
 
 
 def mark_after_crash(tx: Transaction) -> list[CallRow]:
-    """Settle what a crash left: dispatching becomes uncertain, approved goes back to pending.
+    """After a crash, move dispatching calls to uncertain and approved ones to pending.
 
-    A call that runs as a task goes on. One whose arguments are damaged fails if nothing was sent.
-    Returns the changed calls as they are now; damaged arguments are empty.
+    A call that runs as a task continues. One with damaged arguments fails if nothing was sent. Returns the
+    changed calls as they are now; damaged arguments are empty.
     """
     changed = []
     running = task_table.running(tx)
@@ -263,7 +263,7 @@ def mark_after_crash(tx: Transaction) -> list[CallRow]:
 
 
 def put_result(tx: Transaction, call: str, attempt: int, data: bytes) -> None:
-    """Keep the whole result of an attempt. There is one; a second raises `CallMoved`."""
+    """Store the whole result of an attempt. A second one raises `CallMoved`."""
     try:
         tx.execute(
             "INSERT INTO results (call, attempt, size, data) VALUES (?, ?, ?, ?)",

@@ -1,8 +1,7 @@
-"""What was signed in to: one file of sealed entries, each under the server it is for and its issuer.
+"""The saved sign-ins: one file of sealed entries by server and issuer.
 
-Every entry is sealed on its own with the vault's key and bound to its place; the names of the places
-are keyed digests, so the file tells nobody which servers they are. An entry that was sealed with a
-key that is not here is left alone, for the day the key is back.
+Each entry is sealed with the vault's key and bound to its place. Servers and issuers are keyed digests:
+the file does not tell which servers they are. Entries of a missing key stay in the file.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from omni_tui.memory.private_files import FileLock, private_dir, read_private, w
 logger = logging.getLogger(__name__)
 
 LIMIT = 4 * 1024 * 1024
-"""Longest file that is read, in bytes."""
+"""The largest file to read, in bytes."""
 
 
 class _Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -38,9 +37,9 @@ class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class Credentials:
-    """The credentials of one installation. Calls touch the disk; usable from any thread.
+    """The credentials of one installation. Calls access the disk; usable from any thread.
 
-    A damaged file is kept aside and counts as empty: one signs in again.
+    A damaged file is renamed and counts as empty: the person signs in again.
     """
 
     def __init__(self, path: Path, vault: Vault) -> None:
@@ -48,7 +47,7 @@ class Credentials:
         self._vault = vault
 
     def load(self, server: str) -> bytes | None:
-        """Return what was saved last for a server (its URL), None if nothing that can be read."""
+        """Return the newest readable entry of a server (its URL), None if there is none."""
         place = self._vault.digest(server.encode())
         mine = [entry for entry in self._read().entries if entry.place == place]
         for entry in sorted(mine, key=lambda each: each.saved, reverse=True):
@@ -56,11 +55,11 @@ class Credentials:
                 sealed = base64.b64decode(entry.sealed, validate=True)
                 return self._vault.unseal(sealed, _context(server, entry.issuer))
             except (SealBroken, binascii.Error):
-                logger.warning("a saved sign-in cannot be opened and is passed over", exc_info=True)
+                logger.warning("a saved sign-in cannot be opened and is skipped", exc_info=True)
         return None
 
     def save(self, server: str, issuer: str, data: bytes) -> None:
-        """Save what belongs to a server under an issuer, on disk when this returns. Raises `OSError`."""
+        """Save the entry of a server and issuer; it is on disk when this returns. Raises `OSError`."""
         place, of = self._vault.digest(server.encode()), self._vault.digest(issuer.encode())
         sealed = base64.b64encode(self._vault.seal(data, _context(server, of))).decode()
         entry = _Entry(place=place, issuer=of, saved=time.time(), sealed=sealed)
@@ -72,7 +71,7 @@ class Credentials:
         self._change(change)
 
     def forget(self, server: str) -> None:
-        """Remove everything of a server. Raises `OSError`."""
+        """Remove all entries of a server. Raises `OSError`."""
         place = self._vault.digest(server.encode())
 
         def change(file: _File) -> None:
@@ -81,9 +80,9 @@ class Credentials:
         self._change(change)
 
     def renewal(self, server: str) -> FileLock:
-        """Return the lock for using a server's refresh token, which is good for one use.
+        """Return the lock for a server's refresh token, which can be used once.
 
-        All processes of this installation have the same; it tells nobody which server it is for.
+        All processes of this installation share it; its name does not tell which server it is for.
         """
         private_dir(self._path.parent)
         place = self._vault.digest(f"renewal of {server}".encode())

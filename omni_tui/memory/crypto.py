@@ -1,8 +1,7 @@
-"""The only way bodies reach the disk: AES-256-GCM, bound to the place where they belong.
+"""Encryption of everything that is saved: AES-256-GCM, bound to the place of each body.
 
-A master key comes from the system's keyring, else from a passphrase, else from a 0600 file. Each
-session has a data key of its own, wrapped by the master key; without the wrapped key, what is left
-of a session's file is noise. A sealed body opens only under the context it was sealed for, so bodies
+Each session has its own data key, wrapped by the master key (see `memory.keys`); without the wrapped key a
+session's file cannot be decrypted. A sealed body opens only under the context it was sealed for: it
 cannot be moved between rows, columns or sessions.
 """
 
@@ -28,11 +27,11 @@ _TAG_SIZE = 16
 
 
 class SealBroken(Exception):
-    """A sealed body that was altered, cut, moved, or sealed with a key that is not here."""
+    """A sealed body was changed, cut, moved, or sealed with a missing key."""
 
 
 class VaultRefused(Exception):
-    """The key cannot be had; the text says why and what to do. Nothing is written without a key."""
+    """There is no usable key; the text says why and what to do. Nothing is written without a key."""
 
 
 def _derive(key: bytes, purpose: str) -> bytes:
@@ -51,11 +50,11 @@ class Sealer:
 
     @property
     def id(self) -> str:
-        """A name for the key that tells nothing about it."""
+        """The id of the key, which tells nothing about it."""
         return self._id.hex()
 
     def seal(self, data: bytes, context: str) -> bytes:
-        """Return `data` encrypted, to be opened under the same `context` only. Adds 37 bytes."""
+        """Return `data` encrypted; it opens only under the same `context`. Adds 37 bytes."""
         nonce = os.urandom(_NONCE_SIZE)
         return _FORMAT + self._id + nonce + self._cipher.encrypt(nonce, data, context.encode())
 
@@ -72,23 +71,23 @@ class Sealer:
             raise SealBroken("a saved body was altered, or moved from where it belongs") from None
 
     def digest(self, data: bytes) -> str:
-        """Return the keyed HMAC-SHA-256 of `data` in hex; it tells nothing to whom lacks the key."""
+        """Return the keyed HMAC-SHA-256 of `data` in hex; it tells nothing without the key."""
         return hmac.digest(self._digest_key, data, "sha256").hex()
 
 
 @dataclass(frozen=True, slots=True)
 class FoundKey:
-    """A master key and where it came from: `keyring`, `passphrase` or `key file`."""
+    """A master key and its kind: `keyring`, `passphrase` or `key file`."""
 
     kind: str
     key: bytes
 
 
 class Vault:
-    """The master keys of this installation. New bodies use one; old ones open with any that is here.
+    """The master keys of this installation. One seals new bodies; all open old ones.
 
-    `warning` says what is weak about where the key lies, `missing` which keys that were used before are
-    not here; both "" where there is nothing to say.
+    `warning` says why the key's place is weak, `missing` which keys used before are missing; "" if there is
+    nothing to say.
     """
 
     def __init__(
@@ -103,11 +102,10 @@ class Vault:
 
     @classmethod
     def open(cls, state_dir: Path, environ: Mapping[str, str] | None = None) -> Vault:
-        """Find or make the master key that belongs to `state_dir`; may take seconds, so not on the loop.
+        """Find or make the master key of `state_dir`. May take seconds: do not call it on the loop.
 
-        `environ` (the process's own by default) may hold `OMNI_TUI_PASSPHRASE`. Raises
-        `VaultRefused` for a wrong passphrase, a damaged key file, or a key that is needed and not
-        here; `OSError` for a folder that cannot be used.
+        `environ` (by default this process's) may hold `OMNI_TUI_PASSPHRASE`. Raises `VaultRefused` for a
+        wrong passphrase, a damaged key file or a missing key; `OSError` for an unusable folder.
         """
         from omni_tui.memory.keys import find_keys
 
@@ -118,20 +116,20 @@ class Vault:
 
     @property
     def id(self) -> str:
-        """The name of the key that new bodies are sealed with."""
+        """The id of the key that seals new bodies."""
         return self._current.id
 
     @property
     def ids(self) -> frozenset[str]:
-        """The names of all keys that are here."""
+        """The ids of all keys."""
         return frozenset(self._sealers)
 
     def seal(self, data: bytes, context: str) -> bytes:
-        """Return `data` encrypted, to be opened under the same `context` only."""
+        """Return `data` encrypted; it opens only under the same `context`."""
         return self._current.seal(data, context)
 
     def unseal(self, sealed: bytes, context: str) -> bytes:
-        """Return what was sealed, with whichever key it was. Raises `SealBroken`."""
+        """Return what was sealed with any of the keys. Raises `SealBroken`."""
         return self._sealers.get(sealed[1 : 1 + _ID_SIZE].hex(), self._current).unseal(sealed, context)
 
     def digest(self, data: bytes) -> str:
@@ -139,12 +137,12 @@ class Vault:
         return self._current.digest(data)
 
     def verify(self, data: bytes, digest: str, key_id: str) -> bool:
-        """Whether `digest` is that of `data` under the key of that name, if it is here."""
+        """Whether `digest` is that of `data` under the key of this id; False if the key is missing."""
         sealer = self._sealers.get(key_id)
         return sealer is not None and hmac.compare_digest(sealer.digest(data), digest)
 
     def new_key(self, context: str) -> tuple[Sealer, bytes]:
-        """Make a data key; returns its sealer and the wrapped key to be stored."""
+        """Make a data key; return its sealer and the wrapped key to store."""
         key = os.urandom(KEY_SIZE)
         return Sealer(key), self.seal(key, context)
 

@@ -1,8 +1,8 @@
-"""The journal of a session: what happened, in order, on disk before anybody acts on it.
+"""The journal of a session: its events in order, on disk before anybody acts on them.
 
-Every event is numbered without gaps. `commit` returns when its events are on disk; `post` promises
-that for the next 50 ms. Whoever listens hears of events in order, and only of those that are there.
-If the disk refuses once, nothing is written any more: a gate that cannot write lets nothing pass.
+Events are numbered without gaps. `commit` returns when its events are on disk; `post` writes within 50 ms.
+Listeners get events in order, and only those on disk. After one failed write nothing more is written:
+a gate that cannot write lets nothing pass.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ _T = TypeVar("_T")
 class Journal:
     """One open session. Made by `open`; used from one event loop.
 
-    `head` is the number of the last event on disk, `broken` the words why nothing can be written
-    any more ("" while it can), `damaged` how many saved events were met that are missing or cannot be
-    read, `damage` the words for what opening found broken ("" if nothing was), `recovered` whether the
-    session was not closed the last time.
+    `head`: the number of the last event on disk. `broken`: why nothing can be written any more, "" while it
+    can. `damage`: what opening found damaged, "" if nothing. `recovered`: the session was not closed last
+    time.
     """
 
     def __init__(
         self,
+        path: Path,
         session: str,
+        vault: Vault,
         on_commit: Callable[[Sequence[AnyEvent]], None],
         on_broken: Callable[[str], None] | None,
     ) -> None:
@@ -54,7 +55,7 @@ class Journal:
         self._on_commit = on_commit
         self._on_broken = on_broken
         self._damaged: set[int] = set()
-        self._writer: JournalWriter
+        self._writer = JournalWriter(path, session, vault, asyncio.get_running_loop(), self)
         self._closing: asyncio.Future[object] | None = None
 
     @classmethod
@@ -66,30 +67,27 @@ class Journal:
         on_commit: Callable[[Sequence[AnyEvent]], None],
         on_broken: Callable[[str], None] | None = None,
     ) -> Journal:
-        """Open the session in `path`, or begin it there.
+        """Open the session in `path`, or create it.
 
-        `on_commit` is called in the event loop with the events that have just reached the disk, and
-        `on_broken` with the reason, once, when nothing can be written any more.
-        Raises `JournalBusy` if it is open elsewhere, `JournalBroken` if it cannot be read or
-        written, `OSError` for a folder that cannot be used.
+        Calls `on_commit` in the event loop with the events that just reached the disk, and `on_broken`
+        once, with the reason, when nothing can be written any more. Raises `JournalBusy` if the session is
+        open elsewhere, `JournalBroken` if it cannot be read or written, `OSError` for an unusable folder.
         """
-        journal = cls(session, on_commit, on_broken)
-        loop = asyncio.get_running_loop()
-        writer = JournalWriter(path, session, vault, loop, journal)
-        journal._writer = writer
+        journal = cls(path, session, vault, on_commit, on_broken)
+        writer = journal._writer
         writer.start()
         try:
             opened = await asyncio.shield(writer.opened)
             journal.head, journal.recovered, journal.damage = opened.head, opened.crashed, opened.damage
         except asyncio.CancelledError:
-            # It may open all the same; then it has to be closed again.
-            writer.put(CloseJob(False, loop.create_future()))
+            # It may open after this; then it has to be closed again.
+            writer.put(CloseJob(False, journal._answer()))
             raise
         return journal
 
     @property
     def damaged(self) -> int:
-        """How many saved events were met that are missing or cannot be read."""
+        """How many saved events read so far are missing or unreadable."""
         return len(self._damaged)
 
     # --- writing --------------------------------------------------------------------------------
@@ -99,9 +97,8 @@ class Journal:
     ) -> _T | None:
         """Write events and run `change` in one transaction; both are on disk when this returns.
 
-        Returns what `change` returned. What `change` raises undoes it and its events, and is raised
-        here. What was posted before is on disk too. Cancelling the caller does not take it back.
-        Raises `JournalBroken`.
+        Returns what `change` returned. An exception of `change` undoes it and its events and is raised
+        here. Earlier posts are on disk too. Cancelling the caller does not undo it. Raises `JournalBroken`.
         """
         self._check(events)
         answer = self._answer()
@@ -129,15 +126,14 @@ class Journal:
             raise JournalBroken(self.broken)
         for event in events:
             if not event.journalled:
-                raise TypeError(f"{type(event).__name__} is no event for the journal")
+                raise TypeError(f"{type(event).__name__} is not a journalled event")
 
     # --- reading --------------------------------------------------------------------------------
 
     async def read(self, after: int, limit: int) -> list[AnyEvent]:
-        """Return up to `limit` events with a number greater than `after`, oldest first.
+        """Return up to `limit` events after number `after`, oldest first; fewer means there are no more.
 
-        An event that cannot be read is left out and counted in `damaged`; fewer than `limit` events
-        means that there are no more.
+        Unreadable events are left out and counted in `damaged`.
         """
         return await self.run(lambda tx: self._read(tx, after, limit))
 
@@ -155,10 +151,10 @@ class Journal:
         return events
 
     async def run(self, fn: Callable[[Transaction], _T]) -> _T:
-        """Run `fn` in a transaction of its own, after all that was written before; return its answer.
+        """Run `fn` in its own transaction, after all earlier writes, and return its answer.
 
-        What `fn` changes is on disk when this returns; what it raises undoes that. It runs in the
-        journal's thread and holds up writing for as long as it takes. Raises `JournalBroken`.
+        Its changes are on disk when this returns; an exception undoes them. It runs in the journal's thread
+        and blocks writing meanwhile. Raises `JournalBroken`.
         """
         self._usable()
         answer = self._answer()
@@ -168,9 +164,9 @@ class Journal:
     # --- the end --------------------------------------------------------------------------------
 
     async def close(self, clean: bool) -> None:
-        """Write what is left and close. `clean`: nothing is waiting for the next start.
+        """Write the rest and close. `clean`: nothing waits for the next start. May be called again.
 
-        May be called again. Raises `JournalBroken` if the last writing failed; it is closed then too.
+        Raises `JournalBroken` if the last write failed; the journal is closed then too.
         """
         if self._closing is None:
             self._closing = self._answer()
@@ -180,17 +176,17 @@ class Journal:
     # --- inside ---------------------------------------------------------------------------------
 
     def committed(self, events: Sequence[AnyEvent], head: int, settled: Sequence[JobResult]) -> None:
-        """Take note that events are on disk (called by the writer in the loop's thread)."""
+        """Events are on disk (called by the writer in the loop's thread)."""
         self.head = head
         if events:
             try:
                 self._on_commit(events)
             except Exception:
-                logger.exception("who listens to the journal failed")
+                logger.exception("a listener of the journal failed")
         deliver_results(settled)
 
     def broke(self, why: str) -> None:
-        """Take note that nothing can be written any more (called by the writer in the loop's thread)."""
+        """Nothing can be written any more (called by the writer in the loop's thread)."""
         self.broken = why
         if self._on_broken is not None:
             self._on_broken(why)

@@ -1,7 +1,7 @@
-"""Where the master key lives: the system's keyring, else a passphrase, else a file of mode 0600.
+"""Find the master key: in the system keyring, from a passphrase, or in a file of mode 0600.
 
-`vault.json` beside the sessions remembers which keys were ever used, never the keys. So a wrong
-passphrase is told from a new one, and a key that is missing today is named instead of replaced.
+`vault.json` beside the sessions records which keys were used, never the keys: this tells a wrong
+passphrase from a new one, and a missing key is named instead of replaced.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 
 PASSPHRASE = "OMNI_TUI_PASSPHRASE"
 SCRYPT_N = 2**17
-"""Cost of a passphrase: 128 MiB and some tenths of a second."""
+"""Cost of a passphrase: 128 MiB and some tenths of a second of CPU."""
 
 _SERVICE = "omni-tui"
 _ACCOUNT = "master key"
 _KEYRING_WAIT = 10.0
-# Stores that keep what they are given encrypted and to this user. Not: null, fail, plaintext files.
+# Stores that encrypt and belong to this user. Not: null, fail, plaintext files.
 _GOOD_BACKENDS = frozenset(
     {
         ("keyring.backends.SecretService", "Keyring"),
@@ -49,7 +49,7 @@ _T = TypeVar("_T")
 
 
 class KeyRecord(msgspec.Struct, kw_only=True):
-    """What is remembered of one key. `salt` (hex) and `n` are those of a passphrase."""
+    """The record of one key. `salt` (hex) and `n` are for a passphrase."""
 
     id: str
     kind: str
@@ -58,7 +58,7 @@ class KeyRecord(msgspec.Struct, kw_only=True):
 
 
 class _Record(msgspec.Struct, kw_only=True):
-    """What `vault.json` holds: all keys ever used, and the names of those the last start had."""
+    """The content of `vault.json`: all keys ever used, and the ids of those that the last start had."""
 
     version: int = 1
     keys: list[KeyRecord] = []
@@ -66,11 +66,11 @@ class _Record(msgspec.Struct, kw_only=True):
 
 
 class _NoKeyring(Exception):
-    """Why the keyring cannot be used now."""
+    """The keyring cannot be used; the text says why."""
 
 
 def known_ids(state_dir: Path) -> frozenset[str]:
-    """Return the names of the keys that the last start had. Empty if that is not known."""
+    """Return the ids of the keys that the last start had, none if unknown."""
     try:
         return frozenset(_read(state_dir / "vault.json").here)
     except (OSError, VaultRefused):
@@ -79,10 +79,10 @@ def known_ids(state_dir: Path) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class KeysFound:
-    """The keys that are here, the one to use first, and what must be said about them.
+    """The keys that were found, the one to use first.
 
-    `advice` is about where the key lies (once is enough), `missing` about keys that are not here (at
-    every start). Both "" where there is nothing to say.
+    `advice` is about where the key is stored (shown once), `missing` about keys that are missing (shown at
+    every start); "" if there is nothing to say.
     """
 
     keys: list[FoundKey]
@@ -91,11 +91,11 @@ class KeysFound:
 
 
 def find_keys(state_dir: Path, environ: Mapping[str, str], *, make: bool = True) -> KeysFound:
-    """Find the keys of a state folder, making one if none is here and none was needed before.
+    """Find the keys of a state folder; make one if there is none and none was used before.
 
-    With `make` false nothing is made or written, and `keys` may be empty. Call it under the vault's
-    lock. Raises `VaultRefused` for a wrong passphrase or a damaged key, and if what is saved here needs
-    a key that is not here: a new one would only hide that.
+    Without `make` nothing is made or written, and `keys` may be empty. Call it under the vault's lock.
+    Raises `VaultRefused` for a wrong passphrase, a damaged key, or a missing key that saved data needs: a
+    new one would only hide that.
     """
     records = _read(state_dir / "vault.json").keys
     key_path = state_dir / "vault.key"
@@ -127,14 +127,14 @@ def find_keys(state_dir: Path, environ: Mapping[str, str], *, make: bool = True)
 
 
 def _anything_saved(state_dir: Path) -> bool:
-    """Whether the folder holds something that was sealed with one of its keys."""
+    """Whether the folder has data that was sealed with one of its keys."""
     if any((state_dir / name).exists() for name in ("trust.json", "credentials.json")):
         return True
     return any((state_dir / "sessions").glob("*.db"))
 
 
 def _absent(records: list[KeyRecord], found: list[FoundKey]) -> list[str]:
-    """Return the kinds of the keys that were used here and are not here now."""
+    """Return the kinds of the keys that were used before and are missing now."""
     here = {Sealer(each.key).id for each in found}
     return sorted({each.kind for each in records if each.id not in here})
 
@@ -185,7 +185,7 @@ def _read(path: Path) -> _Record:
     except FileNotFoundError:
         return _Record()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        # The salt of a passphrase stands in it: making a new one would lock every session away.
+        # It holds the salt of the passphrase: a new one would make every session unreadable.
         raise VaultRefused(
             f"{path} is damaged, and without it saved sessions cannot be read; "
             "restore it from a backup, or move it away to start anew"
@@ -230,7 +230,7 @@ def _passphrase_key(passphrase: str, recorded: KeyRecord | None, records: list[K
 
 
 def _file_key(path: Path, *, make: bool) -> bytes:
-    """Return the key in the file, b"" if there is none and none is to be made."""
+    """Return the key in the file, b"" if there is none and `make` is false."""
     try:
         key = read_private(path)
     except FileNotFoundError:
@@ -254,7 +254,7 @@ def _decoded(text: bytes | str, what: str) -> bytes:
 
 
 def _keyring_key(*, make: bool) -> bytes:
-    """Return the key from a keyring that is known to be good; b"" if it has none and none is to be made."""
+    """Return the key in a trusted keyring, b"" if there is none and `make` is false."""
     backend = _good_backend()
     try:
         kept = backend.get_password(_SERVICE, _ACCOUNT)
@@ -262,7 +262,7 @@ def _keyring_key(*, make: bool) -> bytes:
             return b""
         if not kept:
             backend.set_password(_SERVICE, _ACCOUNT, base64.b64encode(os.urandom(KEY_SIZE)).decode())
-            # Read back: another program may have made one at the same moment, and a store may lie.
+            # Read it back: another process may have made one at the same moment, and a store may lie.
             kept = backend.get_password(_SERVICE, _ACCOUNT)
     except Exception as error:
         logger.warning("the keyring failed", exc_info=True)
@@ -288,7 +288,7 @@ def _good_backend() -> KeyringBackend:
 
 
 def _bounded(work: Callable[[], _T]) -> _T:
-    """Run what may wait for a prompt that nobody sees, for ten seconds at most."""
+    """Run `work` for at most ten seconds: it may wait for a prompt that nobody sees."""
     answers: queue.SimpleQueue[_T | BaseException] = queue.SimpleQueue()
 
     def run() -> None:

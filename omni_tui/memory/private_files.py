@@ -1,4 +1,4 @@
-"""Files and folders that belong to this person alone: made so, checked, written whole or not at all."""
+"""Private files and folders (mode 0600 and 0700): created, checked and replaced atomically."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PAUSE = 0.02
 
 
 class UnsafePlace(OSError):
-    """A folder or file that somebody else could have prepared; the text says which and what to do."""
+    """A folder or file that another user could have prepared; the text says which and what to do."""
 
 
 def private_dir(path: Path) -> Path:
-    """Make sure that `path` is a folder of this user that nobody else may enter, and return it.
+    """Make `path` a folder that only this user may enter, and return it.
 
-    A mode that is too wide is repaired. Raises `UnsafePlace` for a symbolic link, a foreign owner
-    or something that is no folder, `OSError` if it cannot be made.
+    Repairs a mode that is too wide. Raises `UnsafePlace` for a symbolic link, another owner or something
+    that is not a folder, `OSError` if it cannot be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -48,10 +48,10 @@ def private_dir(path: Path) -> Path:
 
 
 def open_private(path: Path, flags: int) -> int:
-    """Open a file of this user without following a link, mode 0600, and return its descriptor.
+    """Open a file of this user, mode 0600, without following links, and return its descriptor.
 
-    A mode that is too wide is repaired. Raises `UnsafePlace` if it is a link, somebody else's, or no
-    regular file: a pipe would wait for ever.
+    Repairs a mode that is too wide. Raises `UnsafePlace` for a link, another owner, or something that is
+    not a regular file: a pipe would block.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -87,13 +87,13 @@ def _check_owner(path: Path, found: os.stat_result) -> None:
 
 
 def read_private(path: Path) -> bytes:
-    """Return the contents of a file of this user. Raises `FileNotFoundError`, `UnsafePlace`."""
+    """Return the content of a private file. Raises `FileNotFoundError`, `UnsafePlace`."""
     with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
         return file.read()
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace the file at `path` by `data`, on disk when this returns. A reader sees the old or the new."""
+    """Replace the file at `path` atomically; it is on disk when this returns."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -109,7 +109,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync_dir(path: Path) -> None:
-    """Write a folder's entries to disk, so that a new or renamed file is still there after a power cut."""
+    """Flush a folder's entries to disk, so that a new or renamed file survives a power cut."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -118,14 +118,14 @@ def sync_dir(path: Path) -> None:
 
 
 class FileLock:
-    """A lock that the system takes back when its process dies. May carry a few bytes for others to read."""
+    """A lock that the system releases when its process dies. Its file may hold a few bytes for others."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
 
     def acquire(self, wait: float) -> bool:
-        """Take the lock, trying for `wait` seconds. False if another process, or this one, has it."""
+        """Take the lock within `wait` seconds; return False if another holder has it."""
         deadline = time.monotonic() + wait
         while not self._try():
             if time.monotonic() >= deadline:
@@ -137,7 +137,7 @@ class FileLock:
         fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The former holder may have removed the file between our opening and our lock.
+            # The former holder may have removed the file after it was opened here.
             if os.stat(self._path).st_ino == os.fstat(fd).st_ino:
                 self._fd, fd = fd, -1
                 return True
@@ -149,12 +149,12 @@ class FileLock:
         return False
 
     def write(self, data: bytes) -> None:
-        """Put `data` into the lock's file."""
+        """Write `data` into the lock's file."""
         os.pwrite(self._fd, data, 0)
         os.ftruncate(self._fd, len(data))
 
     def release(self, *, remove: bool = False) -> None:
-        """Give the lock back; with `remove` its file goes away."""
+        """Release the lock; with `remove`, delete its file."""
         if self._fd < 0:
             return
         if remove:

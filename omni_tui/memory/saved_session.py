@@ -1,4 +1,4 @@
-"""Reading the events of a session's file, whole or damaged; nothing in it is changed."""
+"""Read the events of a session's file, whole or damaged, without changing it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from pathlib import Path
 
 from omni_tui.memory.crypto import SealBroken, Vault
 from omni_tui.memory.private_files import FileLock, open_private
-from omni_tui.memory.salvage import readable_copy, rows
+from omni_tui.memory.salvage import readable_copy, rows, wal_state
 from omni_tui.memory.sqlite import JournalBroken, JournalBusy, Transaction, reason
-from omni_tui.memory.wal import wal_state
 from omni_tui.memory.writer import event_count_in_lock
 from omni_tui.protocol import AnyEvent, ProtocolError, decode_event
 
@@ -21,9 +20,9 @@ _MISSING = "it is missing"
 
 
 class SavedSession:
-    """The events of a saved session, read from a copy. Iterate once; then `unread` is known.
+    """The events of a saved session, read from a copy. Iterate once.
 
-    `unread` counts saved events that are missing or cannot be read.
+    Afterwards `unread` is the number of saved events that are missing or unreadable.
     """
 
     def __init__(self, path: Path, session: str, vault: Vault) -> None:
@@ -33,10 +32,10 @@ class SavedSession:
         self.unread = 0
 
     def __iter__(self) -> Iterator[AnyEvent]:
-        """Yield the events that can be read, oldest first.
+        """Yield the readable events, oldest first.
 
-        Raises `JournalBusy` if a living program has the session open, `JournalBroken` if nothing of it
-        can be read, `OSError`.
+        Raises `JournalBusy` if a process has the session open, `JournalBroken` if nothing can be read,
+        `OSError`.
         """
         os.close(open_private(self._path, os.O_RDONLY))
         told = self._path.with_suffix(".lock")
@@ -88,9 +87,9 @@ class SavedSession:
 
 
 def saved_events(tx: Transaction, after: int = 0) -> Iterator[tuple[int, AnyEvent | str]]:
-    """Yield the number of each event after `after`, with the event, or with why it cannot be read.
+    """Yield the number of each event after `after`, with the event or why it cannot be read.
 
-    Events are numbered without gaps, so a number that is not there is one that was lost.
+    Events are numbered without gaps: a missing number is a lost event.
     """
     expected = after + 1
     for row in rows(tx, "events", after):

@@ -1,8 +1,8 @@
-"""What servers wrote in their last starts, sealed on disk, so that it can be read when nothing runs.
+"""The server logs of the last starts, sealed on disk, readable while no server runs.
 
-One file a server, in a folder of this person alone. A file is a row of records: the length in four
-bytes, then a sealed JSON array of entries. Records are appended; a file that grows too long is written anew
-with its later half.
+One file a server, in a private folder. A file is a sequence of records: the length in four bytes, then a
+sealed JSON array of entries. Records are appended; a file that gets too long is rewritten with its later
+half.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _log = logging.getLogger(__name__)
 
 FOLDER = "server-logs"
 LARGEST = 1024 * 1024
-"""Longest file of one server, in bytes."""
+"""The largest file of one server, in bytes."""
 STARTS = 5
-"""How many starts of a server are told of."""
+"""How many starts of a server are shown."""
 _HEAD = 4
 
 
@@ -45,9 +45,9 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ServerLogs:
-    """Reads and writes the logs of servers. Its methods block, but `add`.
+    """Reads and writes server logs. All methods block except `add`.
 
-    `redact` takes secrets out of each line before it is sealed.
+    `redact` removes secrets from each line before it is sealed.
     """
 
     def __init__(self, state_dir: Path, vault: Vault, redact: Callable[[str], str] = str) -> None:
@@ -61,7 +61,7 @@ class ServerLogs:
     # --- writing ------------------------------------------------------------------------------
 
     def add(self, server: str, lines: Iterable[bytes | None]) -> None:
-        """Write lines in the background, in order; None is the beginning of a start."""
+        """Write lines in the background, in order; None marks a start."""
         now = time.time()
         with self._lock:
             if self._writer is None:
@@ -121,7 +121,7 @@ class ServerLogs:
     # --- reading ------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Return the names of all servers that have a log which can be read."""
+        """Return the names of all servers with a readable log."""
         found = set()
         for path in sorted(self._folder.glob("*.log")) if self._folder.is_dir() else ():
             for record in _records(read_private(path)):
@@ -133,8 +133,10 @@ class ServerLogs:
         return sorted(found)
 
     def read(self, server: str, after: float = 0.0) -> tuple[list[LogEntry], int]:
-        """Return the entries of a server's last starts that are later than `after`, and how many
-        records could not be read. Raises `FileNotFoundError` if it has no log.
+        """Return the entries of the last starts after the time `after`, and the number of unreadable
+        records.
+
+        Raises `FileNotFoundError` if the server has no log.
         """
         path = self._path(server)
         entries: list[LogEntry] = []
@@ -149,7 +151,7 @@ class ServerLogs:
         return [entry for entry in entries[first:] if entry.ts > after], broken
 
     def stamp(self, server: str) -> tuple[int, int]:
-        """Return what changes when a server's log grows; (0, 0) if it has none."""
+        """Return a value that changes when a server's log grows; (0, 0) if it has none."""
         try:
             found = os.lstat(self._path(server))
         except FileNotFoundError:
@@ -168,7 +170,7 @@ def _context(path: Path) -> str:
 
 
 def _records(data: bytes) -> Iterator[bytes]:
-    """Yield the sealed records of a file; one that is cut off at the end is left out."""
+    """Yield the sealed records of a file, except one that is cut off at the end."""
     at = 0
     while at + _HEAD <= len(data):
         size = int.from_bytes(data[at : at + _HEAD], "big")

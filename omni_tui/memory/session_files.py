@@ -1,8 +1,8 @@
-"""The folder of saved sessions: naming, finding, listing and deleting them.
+"""The folder of saved sessions: name, find, list and delete them.
 
-While a session is open its lock's file stands beside it and says what a list shows; nobody but its
-owner opens the database then. After a clean end the lock's file is gone. So one that nobody holds
-marks a session that was cut off, or that has something left to decide.
+While a session is open, its lock file holds what a list shows, and only its owner opens the database. A
+clean end removes the lock file. A lock file that no process holds marks a session that was cut off or has
+something left to decide.
 """
 
 from __future__ import annotations
@@ -51,27 +51,22 @@ def new_session_id() -> str:
 
 
 def session_path(state_dir: Path, session: str) -> Path:
-    """Return where a session is saved. Raises `ValueError` if that is no session's id."""
+    """Return the file of a session. Raises `ValueError` if it is not a session id."""
     if not _ID.fullmatch(session):
-        raise ValueError(
-            f"{session[:60]!r} is not the id of a session; `omni-tui sessions list` shows them"
-        )
+        raise ValueError(f"{session[:60]!r} is not a session id; `omni-tui sessions list` shows them")
     return state_dir / "sessions" / f"{session}.db"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionList:
-    """The sessions of a state folder, last used first, and those that cannot be read, with the reason."""
+    """The sessions of a state folder, last used first, and why others cannot be read, by id."""
 
     sessions: list[SessionInfo]
     unreadable: dict[str, str]
 
 
 def list_sessions(state_dir: Path, vault: Vault) -> SessionList:
-    """Return the saved sessions.
-
-    Opens nothing for writing. Takes about a millisecond for each, so not on the event loop.
-    """
+    """Return the saved sessions. Writes nothing. Takes a millisecond for each: not on the event loop."""
     found: list[SessionInfo] = []
     unreadable: dict[str, str] = {}
     for session in _saved(state_dir):
@@ -97,8 +92,8 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 def last_unclean(state_dir: Path) -> str | None:
     """Return the newest session that was cut off or has something open, None if there is none.
 
-    Those that a living process has open are passed over, and so are those that could not be opened:
-    unreadable ones, and ones saved with a key that the last start did not have.
+    Skips sessions that a process has open, unreadable ones, and those with a key that the last start
+    lacked.
     """
     keys = known_ids(state_dir)
     for session in _saved(state_dir, ending=".lock"):
@@ -114,16 +109,16 @@ def last_unclean(state_dir: Path) -> str | None:
             if meta["closed"] != "clean" and (not keys or meta["key_id"] in keys):
                 return session
         except _UNREADABLE as error:
-            logger.info("session %s is not taken up again: %s", session, error)
+            logger.info("session %s is not resumed: %s", session, error)
         finally:
             lock.release()
     return None
 
 
 def delete_session(state_dir: Path, session: str) -> bool:
-    """Destroy a session's key, then its files. False if there is none.
+    """Destroy a session's key, then its files. Return False if there is none.
 
-    Raises `JournalBusy` if it is open, `ValueError` for what is no id.
+    Raises `JournalBusy` if it is open, `ValueError` for an invalid id.
     """
     path = session_path(state_dir, session)
     if not any(path.parent.glob(f"{session}.db*")):
@@ -154,7 +149,7 @@ def _erase(path: Path) -> None:
 
 
 def _saved(state_dir: Path, ending: str = ".db") -> Iterator[str]:
-    """Yield the ids of sessions that have a file of that ending, newest first."""
+    """Yield the ids of sessions with a file of that ending, newest first."""
     try:
         names = sorted(
             (path.stem for path in (state_dir / "sessions").iterdir() if path.suffix == ending),
@@ -207,9 +202,9 @@ def _info_from_file(path: Path, session: str, vault: Vault, *, alone: bool) -> S
 
 
 def _reader(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
-    """Open for reading. `immutable`: it was closed cleanly, so that there is no log to look at.
+    """Open for reading. `immutable`: it was closed cleanly and has no log.
 
-    Raises `PlaceRefused` for what is no file of this user, before SQLite would wait for it.
+    Raises `UnsafePlace` for something that is not a file of this user: SQLite might block on it.
     """
     os.close(open_private(path, os.O_RDONLY))
     options = "mode=ro&immutable=1" if immutable else "mode=ro"

@@ -1,7 +1,7 @@
-"""One session's database: one connection, opened under a lock, every commit on disk when it returns.
+"""One session's database: one connection under a lock; a commit is on disk when it returns.
 
-Two connections to one file in WAL mode can lose data in SQLite before 3.51.3, which most Pythons
-still bring. So there is exactly one, in exclusive mode, and readers go through its thread.
+SQLite before 3.51.3, which most Pythons have, can lose data with two connections to one file in WAL mode.
+Therefore there is exactly one, in exclusive mode, and readers go through its thread.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import Any
 
 from omni_tui.memory.crypto import SealBroken, Sealer, Vault
 from omni_tui.memory.private_files import open_private, private_dir, sync_dir
-from omni_tui.memory.salvage import JournalDamaged, keep_copies, salvage
-from omni_tui.memory.wal import wal_state
+from omni_tui.memory.salvage import JournalDamaged, keep_copies, salvage, wal_state
 
 SCHEMA_VERSION = 2
 
 Value = str | int | float | bytes | None
-"""What a column holds."""
+"""The value of a column."""
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
@@ -46,7 +45,7 @@ CREATE TABLE tasks (call TEXT NOT NULL, attempt INTEGER NOT NULL, body BLOB NOT 
     PRIMARY KEY (call, attempt));
 """,
 }
-"""What takes a file from a version of the schema to the next."""
+"""Statements that migrate a file from a schema version to the next."""
 _REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "the disk or the file is read-only",
@@ -66,7 +65,7 @@ class JournalBusy(Exception):
 
 
 class JournalBroken(Exception):
-    """The session can not be opened, or no longer be written; the text says why and what to do."""
+    """The session cannot be opened or written; the text says why and what to do."""
 
 
 def _code(error: BaseException) -> int:
@@ -74,17 +73,17 @@ def _code(error: BaseException) -> int:
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether after this error nothing may be written any more."""
+    """Whether writing must stop after this error."""
     return isinstance(error, sqlite3.Error) and _code(error) in _REASONS
 
 
 def reason(error: BaseException) -> str:
-    """Say in words why a database failed."""
+    """Return why a database failed, in words."""
     return _REASONS.get(_code(error), str(error))
 
 
 class Transaction:
-    """What may be done inside one transaction. Valid only while the function it is given to runs."""
+    """One transaction. Valid only while the function that gets it runs."""
 
     def __init__(self, connection: sqlite3.Connection, sealer: Sealer, session: str) -> None:
         self._connection = connection
@@ -100,24 +99,23 @@ class Transaction:
         return self._sealer.seal(data, f"{self._session}/{context}")
 
     def open(self, sealed: Value, context: str) -> bytes:
-        """Return what was sealed for this place. Raises `SealBroken`, for what is no sealed body too."""
+        """Return what was sealed for this place. Raises `SealBroken`, also for a missing body."""
         if not isinstance(sealed, bytes):
             raise SealBroken("a saved body is missing")
         return self._sealer.unseal(sealed, f"{self._session}/{context}")
 
 
 class Database:
-    """The open file of one session. Everything but the constructor's caller stays in one thread.
+    """The open file of one session, used from one thread.
 
-    `crashed`: it was not closed the last time. `closed`: how it was closed (`new`, `open` after a
-    crash, `parked`, `clean`). `damage`: what was found broken at opening and what was done about it,
-    "" if nothing was.
+    `closed`: how it was closed last time (`new`, `open` after a crash, `parked`, `clean`). `damage`: what
+    opening found damaged and how it was repaired, "" if nothing.
     """
 
     def __init__(self, path: Path, session: str, vault: Vault) -> None:
-        """Open or create. Raises `JournalBroken`, `OSError`. The caller holds the session's lock.
+        """Open or create it. Raises `JournalBroken`, `OSError`. The caller holds the session's lock.
 
-        A damaged file is replaced by one with all that can be read of it, and kept beside it.
+        A damaged file is kept, and replaced by one with everything that can be read of it.
         """
         self.path = path
         self.damage = ""
@@ -142,7 +140,7 @@ class Database:
         try:
             self._open(session, vault, new=True)
         except BaseException as error:
-            # Nothing was saved in it, and what is left of it would look like a session that was lost.
+            # Nothing was saved in it, and an unfinished file would look like a lost session.
             for end in ("", "-wal", "-shm"):
                 Path(f"{self.path}{end}").unlink(missing_ok=True)
             if isinstance(error, JournalDamaged):
@@ -150,7 +148,7 @@ class Database:
             raise
 
     def _look_before_opening(self) -> None:
-        """Keep copies of what opening would lose. Raises `JournalBroken` for an empty file."""
+        """Copy what opening would lose. Raises `JournalBroken` for an empty file."""
         if self.path.stat().st_size == 0:
             raise JournalBroken(
                 f"the session's file {self.path} is empty: what it held is lost, or nothing was saved in "
@@ -201,14 +199,14 @@ class Database:
 
     @property
     def crashed(self) -> bool:
-        """Whether the program ended without closing the session the last time."""
+        """Whether the session was not closed last time."""
         return self.closed == "open"
 
     def _configure(self) -> None:
         run = self.connection.execute
-        # Exclusive before the first access: no shared-memory file, nobody else gets in.
+        # Exclusive before the first access: no shared-memory file, no second connection.
         run("PRAGMA locking_mode=EXCLUSIVE")
-        # Whoever listed sessions may have left one; it belongs to no connection now.
+        # A list of sessions may have left one; it belongs to no connection now.
         Path(f"{self.path}-shm").unlink(missing_ok=True)
         (mode,) = run("PRAGMA journal_mode=WAL").fetchone()
         if mode != "wal":
@@ -245,11 +243,11 @@ class Database:
         }.items():
             self.set_meta(name, value)
         self.connection.execute("COMMIT")
-        # The key must not stand in the log alone: whoever loses the log would lose all.
+        # The key must not be in the log alone: losing the log would lose everything.
         self.checkpoint(whole=True)
 
     def _migrate(self) -> None:
-        """Bring the file of an older version up to this one, wholly or not at all."""
+        """Migrate the file of an older version, wholly or not at all."""
         version = self._meta("schema")
         if not isinstance(version, int) or version not in _MIGRATIONS:
             return
@@ -287,7 +285,7 @@ class Database:
         return row[0] if row else None
 
     def set_meta(self, name: str, value: Value) -> None:
-        """Write one value of the session itself."""
+        """Write one value about the session."""
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def created(self) -> float:
@@ -300,7 +298,7 @@ class Database:
         return float(found[0]) if found else 0.0
 
     def told(self) -> int:
-        """Return how many events there were when it was closed the last time, 0 if that is not known."""
+        """Return how many events there were when it was closed last time, 0 if unknown."""
         found = self._meta("events")
         return found if isinstance(found, int) else 0
 
@@ -309,15 +307,15 @@ class Database:
         return int(self.connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()[0])
 
     def checkpoint(self, *, whole: bool = False) -> None:
-        """Move what was committed from the log into the file; with `whole` the log is emptied."""
+        """Move commits from the log into the file; with `whole`, empty the log."""
         self.connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if whole else 'PASSIVE'})").close()
 
     def freeze(self) -> None:
-        """Refuse all further writing; reading goes on."""
+        """Refuse all further writes; reads still work."""
         self.connection.execute("PRAGMA query_only=ON").close()
 
     def close(self, state: str) -> None:
-        """Close, recording how (`clean` or `parked`)."""
+        """Close, and record how (`clean` or `parked`)."""
         try:
             self.set_meta("events", self.head())
             self.set_meta("closed", state)
@@ -326,7 +324,7 @@ class Database:
             self.connection.close()
 
     def abandon(self) -> None:
-        """Close without writing anything: the next start finds it as after a crash."""
+        """Close without writing: the next start finds it as after a crash."""
         self.connection.close()
 
 
@@ -338,7 +336,7 @@ def _hopeless(path: Path, what: str) -> str:
 
 
 def erase_key(path: Path) -> None:
-    """Overwrite the wrapped key of a session, after which its bodies open with no key."""
+    """Overwrite the wrapped key of a session: no key opens its bodies afterwards."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=5.0)) as connection:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA secure_delete=ON").close()

@@ -1,7 +1,8 @@
-"""Which call runs as which task at its server, so that a restart can go on asking after it.
+"""The table of tasks: which call runs as which task at its server, so that polling continues after a
+restart.
 
-The id of a task may be as good as a key to its result (SEP-2663, security considerations), so it is
-sealed like the arguments.
+The id of a task may give access to its result (SEP-2663, security considerations): it is sealed like the
+arguments.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 class TaskAlreadySaved(Exception):
-    """This attempt of the call runs as a task already: a call has one task, once."""
+    """This attempt of the call already has a task."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedTask:
-    """A task of a call. `began` is Unix time of our clock, `ttl` and `poll` are seconds if said."""
+    """The task of a call. `began` is in Unix seconds; `ttl` and `poll` are in seconds, None if unknown."""
 
     id: str
     began: float
@@ -32,9 +33,9 @@ class SavedTask:
 
 
 def put(tx: Transaction, call: str, attempt: int, task: SavedTask) -> None:
-    """Keep the task of an attempt.
+    """Store the task of an attempt.
 
-    Raises `TaskAlreadySaved` if there is one, `ValueError` if nothing runs.
+    Raises `TaskAlreadySaved` if there is one, `ValueError` if the attempt is not dispatching.
     """
     found = tx.execute("SELECT state, attempt FROM calls WHERE call = ?", (call,)).fetchone()
     if found is None or tuple(found) != ("dispatching", attempt):
@@ -50,7 +51,7 @@ def put(tx: Transaction, call: str, attempt: int, task: SavedTask) -> None:
 
 
 def load(tx: Transaction, call: str, attempt: int) -> SavedTask | None:
-    """Return the task of an attempt, None if it is none or what was kept is damaged."""
+    """Return the task of an attempt, None if there is none or it is damaged."""
     found = tx.execute("SELECT body FROM tasks WHERE call = ? AND attempt = ?", (call, attempt)).fetchone()
     if found is None:
         return None
@@ -63,7 +64,7 @@ def load(tx: Transaction, call: str, attempt: int) -> SavedTask | None:
 
 
 def running(tx: Transaction) -> dict[str, SavedTask]:
-    """Return the tasks of the calls that are under way, by call; damaged ones are left out."""
+    """Return the tasks of dispatching calls, by call; damaged ones are left out."""
     rows = tx.execute(
         "SELECT calls.call, calls.attempt FROM calls JOIN tasks "
         "ON tasks.call = calls.call AND tasks.attempt = calls.attempt WHERE calls.state = 'dispatching'"

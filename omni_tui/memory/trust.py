@@ -1,9 +1,9 @@
-"""What the person trusts: how servers are started, and what their tools said when first seen.
+"""What the person trusts: how servers are started, and the accepted definitions of their tools.
 
-One JSON file, replaced whole, written under a lock after reading it again, since another omni-tui
-may have written to it. It is signed with the vault's key. If it cannot be read or its signature does
-not fit, it is kept aside and nothing counts as trusted: what is not in the new file is given back
-with an empty fingerprint, which fits nothing, so that each server and tool is asked about again.
+One JSON file, signed with the vault's key, read again and replaced under a lock, since another omni-tui
+may have written it. If it cannot be read or its signature is wrong, it is renamed and nothing is trusted:
+servers and tools that are not in the new file get an empty fingerprint, which matches nothing, so the
+person is asked about each again.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NOWHERE = (0, 0, 0)
 
 
 class PinnedTool(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool's definition when it was accepted. "" as the hash fits no definition. Unix seconds."""
+    """The accepted definition of a tool. An empty hash matches none. Times are Unix seconds."""
 
     def_hash: str
     first_seen: float
 
 
 class ServerTrust(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server was started when it was accepted, and whether it may be started unasked."""
+    """How a server was started when it was accepted, and whether it may be started without asking."""
 
     fingerprint: str
     first_seen: float
@@ -47,7 +47,7 @@ class _Server(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Body(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What is signed. `lost`: an earlier file was lost, so the unknown is not new but not trusted."""
+    """The signed part. `lost`: an earlier file was lost, so unknown servers are untrusted, not new."""
 
     servers: dict[str, _Server] = {}
     lost: bool = False
@@ -59,20 +59,20 @@ class _Signed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """One signed part for each key, so that a key that is missing today loses nothing."""
+    """One signed part for each key: a missing key loses nothing."""
 
     version: int = 1
     keys: dict[str, _Signed] = {}
 
 
 class TrustStore:
-    """The trust of one installation. `problem` says in words what is wrong with the file, "" if nothing.
+    """The trust of one installation. `problem` says what is wrong with the file, "" if nothing.
 
-    Usable from any thread of one process at a time; calls touch the disk.
+    Usable from any thread of one process at a time; calls access the disk.
     """
 
     def __init__(self, path: Path, vault: Vault) -> None:
-        """Read the file, if it is there. Raises `OSError` if its folder cannot be used."""
+        """Read the file if it exists. Raises `OSError` if its folder cannot be used."""
         self.problem = ""
         self._path = path
         self._vault = vault
@@ -83,7 +83,7 @@ class TrustStore:
         self._refresh()
 
     def server(self, name: str) -> ServerTrust | None:
-        """Return what is known of a server, None if it was never seen."""
+        """Return the trust in a server, None if it was never seen."""
         self._refresh()
         known = self._body.servers.get(name)
         if known is None or not known.fingerprint:
@@ -93,7 +93,7 @@ class TrustStore:
         )
 
     def tool(self, server: str, tool: str) -> PinnedTool | None:
-        """Return what is known of a tool, None if it was never seen."""
+        """Return the pin of a tool, None if it was never seen."""
         self._refresh()
         known = self._body.servers.get(server)
         if known is not None and tool in known.tools:
@@ -103,7 +103,7 @@ class TrustStore:
         return None
 
     def pin_server(self, name: str, fingerprint: str) -> None:
-        """Remember how a server is started. A new fingerprint ends the consent to starting it unasked."""
+        """Store how a server is started. A new fingerprint ends the permission to start without asking."""
 
         def change(body: _Body) -> None:
             known = body.servers.setdefault(name, _Server())
@@ -113,9 +113,9 @@ class TrustStore:
         self._change(change)
 
     def pin_tools(self, server: str, hashes: dict[str, str], *, same: bool = False) -> None:
-        """Remember the definitions of a server's tools; those not named stay as they are.
+        """Store the definitions of a server's tools; others stay as they are.
 
-        `same` says that only the way of hashing is another, so that each keeps its date.
+        `same`: only the hash method changed, so each keeps its date.
         """
 
         def change(body: _Body) -> None:
@@ -128,7 +128,7 @@ class TrustStore:
         self._change(change)
 
     def instructions(self, server: str) -> str:
-        """Return the hash of what a server said about its use, "" if that was never seen."""
+        """Return the hash of a server's instructions, "" if they were never seen."""
         self._refresh()
         known = self._body.servers.get(server)
         if known is not None and known.instructions:
@@ -136,7 +136,7 @@ class TrustStore:
         return "lost" if self._body.lost and known is None else ""
 
     def pin_instructions(self, server: str, digest: str) -> None:
-        """Remember what a server says about its use."""
+        """Store the hash of a server's instructions."""
 
         def change(body: _Body) -> None:
             body.servers.setdefault(server, _Server()).instructions = digest
@@ -144,7 +144,7 @@ class TrustStore:
         self._change(change)
 
     def allow(self, server: str, fingerprint: str) -> None:
-        """Remember that the person lets this server be started, exactly as it is now."""
+        """Store that the person allows this server to start, exactly as it is now."""
 
         def change(body: _Body) -> None:
             known = body.servers.setdefault(server, _Server())
@@ -155,7 +155,7 @@ class TrustStore:
         self._change(change)
 
     def forget(self, server: str) -> None:
-        """Forget a server and its tools: it is as if never seen."""
+        """Forget a server and its tools."""
 
         def change(body: _Body) -> None:
             body.servers.pop(server, None)
@@ -165,7 +165,7 @@ class TrustStore:
     # --- the file -------------------------------------------------------------------------------
 
     def _change(self, change: Callable[[_Body], None]) -> None:
-        """Read again, change, write. If the disk refuses, the change holds for this run only."""
+        """Read again, change, write. If the write fails, the change holds for this run only."""
         try:
             with FileLock(self._path.with_suffix(".lock")):
                 self._refresh()
@@ -198,7 +198,7 @@ class TrustStore:
         return (found.st_ino, found.st_mtime_ns, found.st_size)
 
     def _refresh(self) -> None:
-        """Read the file if it is another than the one that was read."""
+        """Read the file if it has changed."""
         stamp = self._stamp()
         if stamp == self._seen:
             return
@@ -227,9 +227,9 @@ class TrustStore:
         return _Body(lost=bool(self._file.keys))
 
     def _lose(self, error: Exception) -> None:
-        """Keep the file aside and trust nothing."""
-        # The damaged file stays in its place until the new one replaces it: a missing file would read
-        # as "nothing was ever seen", which trusts at first sight.
+        """Keep a copy of the file and trust nothing."""
+        # The damaged file stays until the new one replaces it: a missing file would mean "nothing was
+        # ever seen", which trusts at first sight.
         aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
         kept = f"It was kept as {aside.name}."
         try:
@@ -249,4 +249,4 @@ class TrustStore:
 
 
 class _Unsigned(Exception):
-    """The file was changed by somebody who does not have the key."""
+    """The file was changed without the key."""

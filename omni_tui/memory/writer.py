@@ -1,7 +1,7 @@
-"""The thread that owns a session's database: takes work from a queue, commits it in groups.
+"""The thread that owns a session's database: it takes jobs from a queue and commits them in groups.
 
-Urgent work is committed at once, together with everything that queued up meanwhile, so that many
-callers share one flush of the disk. What is only posted waits up to 50 ms for company.
+Urgent jobs are committed at once, with everything in the queue, so that many callers share one flush of
+the disk. Posted events wait up to 50 ms for others.
 """
 
 from __future__ import annotations
@@ -35,17 +35,14 @@ _IDLE_SECONDS = 1.0
 _INFO_SECONDS = 1.0
 _LOCK_WAIT = 0.5
 OPEN_STATES = ("pending", "held", "approved", "dispatching")
-"""Call states after which something is still to come by itself or from the person."""
+"""Call states that are not final."""
 
 JobFuture = asyncio.Future[object]
 
 
 @dataclass(frozen=True, slots=True)
 class AppendJob:
-    """Events, and a change that belongs to them, to be committed as one. `answer`: who waits for it.
-
-    `adopted` events keep the times at which they happened.
-    """
+    """Events and their change, committed together. `adopted` events keep their times."""
 
     events: tuple[AnyEvent, ...]
     change: Callable[[Transaction], object] | None
@@ -55,7 +52,7 @@ class AppendJob:
 
 @dataclass(frozen=True, slots=True)
 class TransactionJob:
-    """A function to be run in a transaction of its own."""
+    """A function to run in its own transaction."""
 
     question: Callable[[Transaction], object]
     answer: JobFuture
@@ -63,7 +60,7 @@ class TransactionJob:
 
 @dataclass(frozen=True, slots=True)
 class CloseJob:
-    """The last thing to do. `clean`: nothing is left open in the session."""
+    """The last job. `clean`: nothing in the session is open."""
 
     clean: bool
     answer: JobFuture
@@ -74,10 +71,7 @@ JournalJob = AppendJob | TransactionJob | CloseJob
 
 @dataclass(frozen=True, slots=True)
 class OpenedJournal:
-    """What opening found: number of the last event, whether the last use ended in a crash, and damage.
-
-    `damage`: words for the person about what is lost or was mended, "" if nothing was.
-    """
+    """What opening found: the last event's number, a crash, and damage ("" if there is none)."""
 
     head: int
     crashed: bool
@@ -86,7 +80,7 @@ class OpenedJournal:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How one job ended: what its caller gets, or the exception it gets."""
+    """How one job ended: the value or the exception for its caller."""
 
     answer: JobFuture | None
     value: object = None
@@ -94,7 +88,7 @@ class JobResult:
 
 
 class JournalListener(Protocol):
-    """Whom the thread tells. Called in the event loop's thread."""
+    """Receives reports of the writer, in the event loop's thread."""
 
     def committed(self, events: Sequence[AnyEvent], head: int, settled: Sequence[JobResult]) -> None:
         """These events are on disk, in this order."""
@@ -104,7 +98,7 @@ class JournalListener(Protocol):
 
 
 class JournalWriter(threading.Thread):
-    """Owns lock, connection and numbering of one session. A daemon: what it acknowledged is on disk."""
+    """Owns the lock, connection and numbering of one session. A daemon: what it acknowledged is on disk."""
 
     def __init__(
         self,
@@ -133,7 +127,7 @@ class JournalWriter(threading.Thread):
         self._expected = 0
         self._dirty = False
         self.opened: asyncio.Future[OpenedJournal] = loop.create_future()
-        """What was found; or `JournalBusy`, `JournalBroken`, `OSError`."""
+        """The result of opening; or `JournalBusy`, `JournalBroken`, `OSError`."""
 
     def put(self, job: JournalJob) -> None:
         """Queue a job."""
@@ -159,7 +153,7 @@ class JournalWriter(threading.Thread):
                 else:
                     self._commit(self._gather(job))
             except Exception as error:
-                # Nothing may end this thread but `CloseJob`: callers would wait for ever.
+                # Only `CloseJob` may end this thread: callers would wait for ever.
                 self._break(error)
         self._close(job)
 
@@ -178,7 +172,7 @@ class JournalWriter(threading.Thread):
         self._tell(force=True)
 
     def _damage(self) -> str:
-        """Say what opening found broken; a log that is gone is known by what was told of it."""
+        """Return what opening found damaged; a lost log shows in the number of events in the lock."""
         parts = [self._database.damage] if self._database.damage else []
         if self._head < self._expected:
             parts.append(
@@ -216,7 +210,7 @@ class JournalWriter(threading.Thread):
         return self._jobs.get()
 
     def _rest(self) -> None:
-        """Use a quiet moment: shorten the log, say what stands in the session."""
+        """While idle, shorten the log and update the session's summary."""
         self._dirty = False
         if not self._broken:
             self._tell(force=True)
@@ -227,7 +221,7 @@ class JournalWriter(threading.Thread):
                 logger.warning("the log of session %s cannot be shortened", self._session, exc_info=True)
 
     def _gather(self, first: AppendJob) -> list[AppendJob]:
-        """Return what is committed together: all that waits, and what comes while nobody waits."""
+        """Return the jobs to commit together: all in the queue, and more while no caller waits."""
         batch = [first]
         urgent = first.answer is not None
         until = time.monotonic() + GROUP_SECONDS
@@ -268,13 +262,13 @@ class JournalWriter(threading.Thread):
         self._head += len(written)
         self._dirty = True
         if self._renamed:
-            # Whoever hears of a title may list the sessions at once. All else may be a second late.
+            # A listener may list the sessions as soon as it gets the title; the rest may be a second late.
             self._tell(force=True)
         self._call(self._listener.committed, written, self._head, settled)
         self._tell()
 
     def _append(self, job: AppendJob, written: list[AnyEvent]) -> JobResult:
-        """Write one job's events and make its change, all or nothing; extends `written`."""
+        """Write one job's events and its change, all or nothing; extends `written`."""
         database = self._database
         before = len(written)
         database.connection.execute("SAVEPOINT job")
@@ -296,7 +290,7 @@ class JournalWriter(threading.Thread):
         return JobResult(job.answer, value)
 
     def _insert(self, event: AnyEvent, seq: int, happened: float) -> AnyEvent:
-        # A clock that is set back must not turn the order around.
+        # A clock that is set back must not reverse the order.
         self._moment = max(self._moment, happened or time.time())
         event = msgspec.structs.replace(event, seq=seq, ts=self._moment, session=self._session)
         tx = self._database.tx
@@ -327,11 +321,11 @@ class JournalWriter(threading.Thread):
             self._call(deliver_results, [JobResult(job.answer, value)])
 
     def _break(self, error: Exception) -> None:
-        """Stop writing for good. What was not acknowledged counts as not done."""
+        """Stop writing for good. What was not acknowledged was not done."""
         logger.error("session %s can no longer be written", self._session, exc_info=error)
         self._broken = (
-            f"the session can no longer be saved: {reason(error)}. So nothing more is sent to servers. "
-            f"Make room or repair {self._path.parent}, then open the session again"
+            f"the session can no longer be saved: {reason(error)}. Nothing more is sent to servers. "
+            f"Free space or repair {self._path.parent}, then open the session again"
         )
         self._undo()
         try:
@@ -355,7 +349,7 @@ class JournalWriter(threading.Thread):
     # --- telling others -------------------------------------------------------------------------
 
     def _tell(self, *, force: bool = False) -> None:
-        """Leave in the lock's file what a list of sessions shows while this one is open."""
+        """Write the session's summary into the lock file, for lists of sessions while this one is open."""
         now = time.monotonic()
         if not force and now - self._told < _INFO_SECONDS:
             return
@@ -373,8 +367,8 @@ class JournalWriter(threading.Thread):
             sealed = self._vault.seal(json.dumps(info).encode(), f"info of {self._session}")
             self._lock.write(f"{os.getpid()}\n{sealed.hex()}\n".encode())
         except (OSError, sqlite3.Error):
-            # Only a list of sessions is out of date by this; those who wait for a commit must hear of it.
-            logger.warning("what stands in session %s cannot be told", self._session, exc_info=True)
+            # Only a list of sessions is out of date; callers of `commit` must still get their answers.
+            logger.warning("the summary of session %s cannot be written", self._session, exc_info=True)
 
     def _call(self, function: Callable[..., None], *args: object) -> None:
         try:
@@ -393,17 +387,16 @@ def read_title(tx: Transaction) -> str:
 
 
 def count_open_calls(tx: Transaction) -> int:
-    """Return how many calls are not over."""
+    """Return how many calls are not in a final state."""
     marks = ", ".join("?" * len(OPEN_STATES))
     found = tx.execute(f"SELECT count(*) FROM calls WHERE state IN ({marks})", OPEN_STATES).fetchone()
     return int(found[0])
 
 
 def read_lock_info(path: Path, session: str, vault: Vault) -> dict[str, Any]:
-    """Return what the owner of a session left in its lock's file for a list of sessions.
+    """Return the summary in a session's lock file: `title`, `created`, `updated`, `events`, `open_calls`.
 
-    That is `title`, `created`, `updated`, `events` and `open_calls`.
-    Raises `OSError`, `SealBroken`, `ValueError`, `IndexError` for a file that says nothing readable.
+    Raises `OSError`, `SealBroken`, `ValueError`, `IndexError` if it cannot be read.
     """
     sealed = bytes.fromhex(read_private(path).split(b"\n")[1].decode())
     told: dict[str, Any] = json.loads(vault.unseal(sealed, f"info of {session}"))
@@ -411,7 +404,7 @@ def read_lock_info(path: Path, session: str, vault: Vault) -> dict[str, Any]:
 
 
 def event_count_in_lock(path: Path, session: str, vault: Vault) -> int:
-    """Return how many events the last owner said there are, 0 if it was closed or nothing is known."""
+    """Return the number of events in a lock file, 0 if the session was closed or it is unknown."""
     try:
         return int(read_lock_info(path, session, vault)["events"])
     except (OSError, SealBroken, ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""Models: what answers. Importing this loads no model library; that happens at the first request."""
+"""Language models. Importing this loads no model library; the first request does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Model, ModelError
 from omni_tui.models.message_history import history_from
-from omni_tui.models.model_discovery import ModelSuggestion, suggest
+from omni_tui.models.model_discovery import ModelSuggestion, suggest_all
 from omni_tui.models.quirks import QuirkStore
 from omni_tui.models.tool_calling_mode import ToolModeModel, ToolModeStore
 
@@ -20,7 +20,7 @@ __all__ = [
     "ToolModeStore",
     "history_from",
     "make_model",
-    "suggest",
+    "suggest_all",
 ]
 
 OFFLINE_NAMES = frozenset({"", "offline", "offline/rules"})
@@ -36,21 +36,21 @@ def make_model(
     known: QuirkStore | None = None,
     on_refused: Callable[[str, str, str], None] | None = None,
 ) -> Model:
-    """Return a model: "" and "offline" are the built-in rules, "tiny" is the small model that can be
-    installed beside the app, others are LiteLLM's names.
+    """Return a model: "" and "offline" are the built-in rules, "tiny" is the optional small local model,
+    any other name is LiteLLM's.
 
-    The key of `spec` wins over what stands in `environ`. What is found out about how it takes tools
-    goes to `memory`; `on_text` is told its name and why. What else it is found to need goes to `known`;
-    `on_refused` is told of each tool that its provider refuses: model, tool, why. Nothing is loaded
-    and nothing is asked over the network here.
+    The key of `spec` wins over `environ`. `memory` stores the tool-calling mode that works, `known` the
+    other quirks. `on_text` gets the model's name and why it switched to text mode; `on_refused` gets the
+    model, the tool and the reason for each tool that the provider refuses. Loads nothing, sends nothing.
     """
     if isinstance(spec, str):
         spec = ModelSpec(spec)
-    if spec.name.strip().lower() in OFFLINE_NAMES:
+    name = spec.name.strip().lower()
+    if name in OFFLINE_NAMES:
         from omni_tui.models.offline import OfflineModel
 
         return OfflineModel()
-    if spec.name.strip().lower() in TINY_NAMES:
+    if name in TINY_NAMES:
         from omni_tui.models.tiny import TinyModel
 
         return TinyModel(
@@ -59,23 +59,10 @@ def make_model(
             patience_s=spec.timeout,
             tools=spec.tools != "none",
         )
-    from omni_tui.models.litellm import FIRST_TOKEN_S, IDLE_S, LiteLLMModel, SamplingParameters
+    from omni_tui.models.litellm import LiteLLMModel
 
     if not spec.spare_key:
         environ = {name: value for name, value in environ.items() if name != "LLM_API_KEY"}
-    model = LiteLLMModel(
-        spec.name.strip(),
-        api_base=spec.api_base,
-        api_key=spec.key,
-        environ=environ,
-        sampling=SamplingParameters(spec.temperature, spec.max_tokens, spec.top_p),
-        context=spec.context,
-        first_token_s=spec.timeout or FIRST_TOKEN_S,
-        idle_s=spec.timeout or IDLE_S,
-        prices=(spec.input_price, spec.output_price),
-        images=spec.images,
-        known=known,
-        on_refused=on_refused,
-    )
+    model = LiteLLMModel(spec, environ=environ, known=known, on_refused=on_refused)
     key = f"{model.name} at {spec.api_base}" if spec.api_base else model.name
     return ToolModeModel(model, spec.tools, memory, key=key, on_text=on_text)

@@ -1,16 +1,208 @@
-"""How a streamed answer of LiteLLM is put together again."""
+"""Put a streamed answer of LiteLLM together: its text, its thoughts and its calls."""
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from omni_tui.models._fragments import CallFragments, as_text
-from omni_tui.models._provider_streams import parts_of
-from omni_tui.models._thinking_tags import ThinkingSplitter, split_thinking
+from omni_tui.models._provider_streams import CallFragments, as_text, parts_of
 from omni_tui.models.base import UNFINISHED, FinishReason, Message, ToolCall, ToolSpec
 from omni_tui.models.message_history import arguments_of
+
+_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
+_PAIRS = (
+    *((f"<{name}>", f"</{name}>") for name in _NAMES),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+)
+_LONGEST = max(len(opening) for opening, _ in _PAIRS)
+_CODE = re.compile(
+    r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)|(`+)(?!`)[^\n]*?(?<!`)\2(?!`)", re.DOTALL | re.MULTILINE
+)
+
+
+class SplitAnswer(NamedTuple):
+    """An answer's text, and the thinking that stood in front of it."""
+
+    thought: str
+    text: str
+
+
+class ThinkingSplitter:
+    """Divides an answer while it comes. What may still be a tag is held back."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._closing = ""
+        self._before = ""
+        self.thought = False
+        """Whether the answer began with a tag."""
+        self._answers = False
+
+    def add(self, text: str) -> SplitAnswer:
+        """Take more text; return what is known of it to be thinking, and answer."""
+        if self._answers:
+            return SplitAnswer("", text)
+        self._held += text
+        thought = ""
+        while True:
+            if self._closing:
+                more, ended = self._think()
+                thought += more
+                if not ended:
+                    return SplitAnswer(thought, "")
+                continue
+            begins = self._begins()
+            if begins == "answer":
+                self._answers = True
+                held, self._held = self._held, ""
+                return SplitAnswer(thought, held)
+            if begins == "":
+                return SplitAnswer(thought, "")
+
+    def rest(self) -> SplitAnswer:
+        """Return what was held back, at the end."""
+        held, self._held = self._held, ""
+        if self._closing:
+            return SplitAnswer(held, "")
+        return SplitAnswer("", held.lstrip() if self.thought else held)
+
+    def _begins(self) -> Literal["thinking", "answer", ""]:
+        """Look at what begins here, "" if it cannot be said yet."""
+        start = self._held.lstrip()
+        for opening, closing in _PAIRS:
+            if start[: len(opening)].lower() == opening.lower():
+                self._held, self._closing, self._before = start[len(opening) :], closing, ""
+                self.thought = True
+                return "thinking"
+        low = start.lower()
+        if len(start) < _LONGEST and any(opening.lower().startswith(low) for opening, _ in _PAIRS):
+            return ""
+        self._held = start if self.thought else self._held
+        return "answer"
+
+    def _think(self) -> tuple[str, bool]:
+        """Return the thinking that is there, and whether it has ended."""
+        at = _closes(self._held, self._closing, self._before)
+        if at >= 0:
+            thought = self._held[:at]
+            self._held, self._closing = self._held[at + len(self._closing) :].lstrip(), ""
+            return thought, True
+        keep = next(
+            (
+                size
+                for size in range(min(len(self._closing) - 1, len(self._held)), 0, -1)
+                if self._closing.lower().startswith(self._held[-size:].lower())
+            ),
+            0,
+        )
+        thought, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        self._before = thought[-1:] or self._before
+        return thought, False
+
+
+def _closes(text: str, closing: str, before: str = "") -> int:
+    """Return where thinking ends, -1 if it does not. A tag that is quoted in backticks ends nothing."""
+    low, tag, at = text.lower(), closing.lower(), -1
+    while (at := low.find(tag, at + 1)) >= 0:
+        if (text[at - 1] if at else before) != "`":
+            return at
+    return -1
+
+
+def split_thinking(text: str, *, whole: bool = True) -> SplitAnswer:
+    """Divide a text that has come to its end; `whole` if its model had ended it.
+
+    Where a tag was opened and never closed, all of a whole answer stands behind it: it is the answer.
+    """
+    thoughts: list[str] = []
+    rest = text
+    while True:
+        start = rest.lstrip()
+        pair = next((pair for pair in _PAIRS if start[: len(pair[0])].lower() == pair[0].lower()), None)
+        if pair is None:
+            break
+        inside = start[len(pair[0]) :]
+        at = _closes(inside, pair[1])
+        if at < 0:
+            if whole and not thoughts:
+                return SplitAnswer("", text)
+            thoughts.append(inside)
+            rest = ""
+            break
+        thoughts.append(inside[:at].strip())
+        rest = inside[at + len(pair[1]) :].lstrip()
+    if thoughts:
+        return SplitAnswer("\n\n".join(each for each in thoughts if each), rest)
+    return _behind_a_lone_closing(text)
+
+
+def _behind_a_lone_closing(text: str) -> SplitAnswer:
+    prose = _CODE.sub(lambda code: " " * len(code[0]), text).lower()
+    for opening, closing in _PAIRS:
+        at = prose.find(closing.lower())
+        if at >= 0 and opening.lower() not in prose[:at]:
+            return SplitAnswer(text[:at].strip(), text[at + len(closing) :].lstrip())
+    return SplitAnswer("", text)
+
+
+DETAILS = "reasoning."
+"""How the kinds of OpenRouter's `reasoning_details` begin."""
+SIGNED_TEXT = "thought_signature"
+"""The kind of a block that holds Gemini's signature of the text of an answer."""
+
+_JOINED = ("text", "summary", "data", "signature")
+
+
+class Thoughts:
+    """The thoughts of one answer: those in the open as text, signed ones as blocks."""
+
+    def __init__(self) -> None:
+        self._open: list[str] = []
+        self._details: list[dict[str, Any]] = []
+        self._signatures: list[str] = []
+
+    def add(self, delta: Any) -> None:
+        """Take what a delta of LiteLLM holds of them. Anthropic's blocks are read elsewhere."""
+        thought = getattr(delta, "reasoning_content", None)
+        if isinstance(thought, str):
+            self._open.append(thought)
+        details = getattr(delta, "reasoning_details", None)
+        for detail in details if isinstance(details, list) else ():
+            if isinstance(detail, dict) and str(detail.get("type", "")).startswith(DETAILS):
+                self._detail(detail)
+        fields = getattr(delta, "provider_specific_fields", None)
+        signed = fields.get("thought_signatures") if isinstance(fields, dict) else None
+        for signature in signed if isinstance(signed, list) else ():
+            if isinstance(signature, str) and signature and signature not in self._signatures:
+                self._signatures.append(signature)
+
+    @property
+    def text(self) -> str:
+        """What was thought in the open."""
+        return "".join(self._open)
+
+    @property
+    def blocks(self) -> tuple[dict[str, Any], ...]:
+        """What was signed."""
+        signed = [{"type": SIGNED_TEXT, "signature": each} for each in self._signatures]
+        return (*self._details, *signed)
+
+    def _detail(self, detail: dict[str, Any]) -> None:
+        """Join the fragments of one detail; another kind or index begins the next."""
+        last = self._details[-1] if self._details else None
+        same = last is not None and all(last.get(key) == detail.get(key) for key in ("type", "index"))
+        if last is None or not same or "index" not in detail:
+            self._details.append(dict(detail))
+            return
+        for key, value in detail.items():
+            if key in _JOINED and isinstance(value, str) and isinstance(last.get(key), str):
+                last[key] += value
+            elif value is not None:
+                last[key] = value
+
 
 _FINISH: dict[str, FinishReason] = {
     "tool_calls": "tool_calls",

@@ -1,4 +1,4 @@
-"""From the worker's thread to the loop that reads: parts of an answer, joined where they are alike."""
+"""A pipe from a worker thread to the reading loop: parts of an answer, joined where they are alike."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from omni_tui.models.base import ModelError, ModelEvent, ModelReply, TextPart, T
 logger = logging.getLogger(__name__)
 
 INTERVAL_S = 1 / 60
-"""Waking the reader costs more than a part is worth; nothing is drawn more often than this."""
+"""The reader is woken at most this often; nothing is drawn more often."""
 
 
 class _Ended:
-    """The worker has nothing more to say."""
+    """Marks the end of the worker's items."""
 
 
 ENDED = _Ended()
@@ -35,10 +35,10 @@ class Pipe:
         self._woken = -INTERVAL_S
         self._reminded = False
         self.asked = False
-        """Whether the provider has been asked: then there is a connection to close."""
+        """Whether the request was sent: then there is a connection to close."""
 
     def put(self, item: ModelEvent | ModelError | _Ended) -> None:
-        """Add an item, from any thread. Text that follows text closely is told a moment later."""
+        """Add an item, from any thread. Text that follows text closely is delivered a moment later."""
         with self._lock:
             self._items.append(item)
             if self._told or (isinstance(item, TextPart | ThoughtPart) and self._later()):
@@ -47,7 +47,7 @@ class Pipe:
         self._wake()
 
     def _later(self) -> bool:
-        """Whether the reader was woken just now, and will be again in time by the loop of who puts."""
+        """Whether the reader was woken just now and the caller's loop will wake it again in time."""
         wait = self._woken + INTERVAL_S - time.monotonic()
         if wait <= 0 or self._reminded:
             return wait > 0
@@ -73,7 +73,7 @@ class Pipe:
             logger.debug("the loop that read this stream is gone")
 
     async def take(self, patience: float) -> list[ModelEvent | ModelError]:
-        """Return what has come. Raises `ModelError` after `patience` seconds of silence."""
+        """Return the items so far. Raises `ModelError` after `patience` seconds without one."""
         try:
             async with asyncio.timeout(patience):
                 await self._ready.wait()

@@ -12,10 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_tui.models._offline_arguments import fill, tool_words
-from omni_tui.models._values import coerce, is_destructive, kind_of, plain
+from omni_tui.models._argument_reader import coerce, fill, is_destructive, kind_of, plain, tool_words
 from omni_tui.models.base import ToolSpec
-from omni_tui.models.ranker import Ranker, ToolMatch, stem, words
+from omni_tui.models.tool_search import Ranker, ToolMatch, stem, words
 
 _CLOSE = 0.9
 _CLOSE_IF_DANGEROUS = 0.6

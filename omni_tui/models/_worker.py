@@ -1,7 +1,7 @@
-"""The thread in which LiteLLM lives, with an event loop of its own.
+"""The thread that runs LiteLLM, with its own event loop.
 
-LiteLLM takes seconds to import, most of a millisecond for each chunk, and for some providers asks
-the server once more, synchronously, after a stream has ended. None of that may hold the engine's loop.
+LiteLLM takes seconds to import, most of a millisecond for each chunk, and sends one more synchronous
+request to some providers after a stream. None of that may block the engine's loop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from types import ModuleType
 
 from omni_tui.loading import without_collections
-from omni_tui.models import _gemini, _openai, _openrouter
+from omni_tui.models import _litellm_patches as patches
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
 
 class WorkerJob:
-    """A coroutine on its way through the worker. `done` is set when nothing of it runs any more."""
+    """A coroutine in the worker. `done` is set when it has ended."""
 
     def __init__(self, worker: LiteLLMWorker, work: Coroutine[object, object, None]) -> None:
         self.done: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -37,14 +37,14 @@ class WorkerJob:
         self._worker.call(self._cancel)
 
     async def ended(self, timeout: float) -> bool:
-        """Wait until it has ended; False if it has not after `timeout` seconds."""
+        """Wait until it has ended; return False if it has not after `timeout` seconds."""
         future = asyncio.wrap_future(self.done)
         await asyncio.wait([future], timeout=timeout)
         return self.done.done()
 
     def _start(self) -> None:
-        # What is called here is called in a copy of its caller's context, which the task gets a copy of.
-        _openai.ours.set(True)
+        # This runs in a copy of the caller's context, and the task gets a copy of that.
+        patches.ours.set(True)
         self._task = asyncio.get_running_loop().create_task(self._work)
         self._task.add_done_callback(self._finish)
 
@@ -76,11 +76,11 @@ class LiteLLMWorker:
         return WorkerJob(self, work)
 
     def call(self, function: object, *args: object) -> None:
-        """Run a function in the worker's loop soon."""
+        """Run a function in the worker's loop."""
         self._loop.call_soon_threadsafe(function, *args)  # type: ignore[arg-type]
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End the thread: what runs is cancelled."""
+        """End the thread and cancel its jobs."""
         if self.alive:
             self.call(self._loop.stop)
             self._thread.join(timeout)
@@ -103,7 +103,7 @@ _worker: LiteLLMWorker | None = None
 
 
 def the_worker() -> LiteLLMWorker:
-    """Return the one worker, started at first need."""
+    """Return the one worker; start it if there is none."""
     global _worker
     with _lock:
         if _worker is None or not _worker.alive:
@@ -116,13 +116,13 @@ _litellm: ModuleType | None = None
 
 
 def ensure_litellm() -> ModuleType:
-    """Import LiteLLM, quietly: no network, nothing printed. Takes seconds: never on the engine's loop."""
+    """Import LiteLLM without network or output. Takes seconds: never call it on the engine's loop."""
     global _litellm
     with _import_lock:
         if _litellm is not None:
             return _litellm
         os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-        # Else it reads a .env of any folder above its own into the environment.
+        # Otherwise it reads a .env of any folder above its own into the environment.
         os.environ["LITELLM_MODE"] = "PRODUCTION"
         os.environ["LITELLM_LOG"] = "ERROR"
         logging.captureWarnings(True)
@@ -131,10 +131,10 @@ def ensure_litellm() -> ModuleType:
 
             from omni_tui.models import _exchange
 
-            _gemini.patch_litellm_gemini()
-            _openai.patch_openai_sdk()
+            patches.patch_litellm_gemini()
+            patches.patch_openai_sdk()
             _exchange.patch_httpx()
-            _openrouter.patch_litellm_openrouter()
+            patches.patch_litellm_openrouter()
         litellm.suppress_debug_info = True
         for name in _LOGGERS:
             its = logging.getLogger(name)
@@ -143,8 +143,3 @@ def ensure_litellm() -> ModuleType:
             its.setLevel(logging.WARNING)
         _litellm = litellm
         return litellm
-
-
-def loaded_litellm() -> ModuleType | None:
-    """Return LiteLLM if it has been imported already; never waits."""
-    return _litellm

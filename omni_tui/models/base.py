@@ -13,6 +13,10 @@ import msgspec
 from omni_tui.protocol.events import Usage
 
 Role = Literal["system", "user", "assistant", "tool"]
+Purpose = Literal["answer", "plan", "task", "report", "summary", "sampling"]
+"""What a request is for: an answer to the person, one of the three steps of a plan, a summary, a server."""
+TASK_FAILED = "FAILED:"
+"""How the answer to a task of a plan begins when the task could not be done."""
 FinishReason = Literal["stop", "tool_calls", "length", "window", "filtered"]
 """`length`: the output limit was reached; `window`: the model's window is full."""
 UNFINISHED: frozenset[FinishReason] = frozenset({"length", "window", "filtered"})
@@ -68,8 +72,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     what it thought in the open; both go back verbatim, but only to `origin`, the place the answer came
     from (`models.origin`). Of a result, `ref` is the id under
     which the journal keeps the whole ("" if it does not), `size` the characters of the whole where
-    the text is only a part of it. Neither is sent. `images` are pictures of a message of the person or
-    of a result; a model that takes none is told that they were left out.
+    the text is only a part of it, `status` how the call ended ("" in messages of old journals, see
+    `message_history.decode_message`). None of these is sent. `images` are pictures of a message of the
+    person or of a result; a model that takes none is told that they were left out.
     """
 
     role: Role
@@ -80,6 +85,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     thinking: tuple[dict[str, Any], ...] = ()
     ref: str = ""
     size: int = 0
+    status: str = ""
     images: tuple[Image, ...] = ()
     reasoning: str = ""
     origin: str = ""
@@ -87,10 +93,11 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
-    """One request: the whole conversation, and the tools on offer."""
+    """One request: the whole conversation, the tools on offer, and what the answer is for."""
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
+    purpose: Purpose = "answer"
 
 
 class TextPart(msgspec.Struct, frozen=True):

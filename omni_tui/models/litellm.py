@@ -1,7 +1,7 @@
-"""Every provider behind LiteLLM, with its traps handled.
+"""A model behind LiteLLM, with the quirks of each provider handled.
 
-Nothing is imported before the first request. LiteLLM runs in a thread of its own (`_worker`); parts
-of the answer come over a pipe. It never retries by itself: `resilience.retry` does that, visibly.
+LiteLLM is imported at the first request and runs in its own thread (`_worker`); parts of the answer come
+through a pipe. It never retries: `resilience.retry` does, visibly.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
 
-from omni_tui.config.model_settings import provider_of
-from omni_tui.models._answer_assembler import AnswerAssembler, StreamEnd, judge
+from omni_tui.config.model_settings import ModelSpec, provider_of
+from omni_tui.models._answer_assembler import AnswerAssembler, StreamEnd, Thoughts, judge
 from omni_tui.models._pipe import ENDED, Pipe
 from omni_tui.models._provider_streams import TokenCounts
 from omni_tui.models._worker import WorkerJob, ensure_litellm, the_worker
@@ -35,19 +34,30 @@ from omni_tui.models.base import (
 from omni_tui.models.budget import EXPECTED_OUTPUT, Forecast
 from omni_tui.models.litellm_messages import IMAGE_TOKENS, MOST_IMAGES, to_litellm
 from omni_tui.models.litellm_tools import LiteLLMTools, family_of
-from omni_tui.models.message_history import estimate
-from omni_tui.models.message_order import in_order, is_strict
+from omni_tui.models.message_history import estimate, in_order, is_strict
 from omni_tui.models.model_discovery import LOCAL_BASES, PROVIDER_KEYS, key_in
-from omni_tui.models.model_facts import FREE, facts_of
+from omni_tui.models.model_facts import FREE, FoundWindow, facts_of, look_up
 from omni_tui.models.origin import origin_of, returned, takes_reasoning
 from omni_tui.models.provider_schema import Family
-from omni_tui.models.quirks import InMemoryQuirks, ModelQuirks, QuirkStore, is_about_order, learned
-from omni_tui.models.refused_tools import RefusedTools, is_about_schemas, refused_tools
-from omni_tui.models.thoughts import Thoughts
-from omni_tui.models.window_lookup import FoundWindow, look_up
+from omni_tui.models.quirks import (
+    InMemoryQuirks,
+    ModelQuirks,
+    QuirkStore,
+    RefusedTools,
+    is_about_order,
+    is_about_schemas,
+    learned,
+    refused_tools,
+)
 from omni_tui.protocol.events import Usage
-from omni_tui.resilience.model_errors import FailedRequest, causes, classify_failure, unreadable_answer
-from omni_tui.resilience.overflow import is_by_the_minute, window_in
+from omni_tui.resilience.model_errors import (
+    FailedRequest,
+    causes,
+    classify_failure,
+    is_by_the_minute,
+    unreadable_answer,
+    window_in,
+)
 
 if TYPE_CHECKING:
     from omni_tui.models._exchange import HttpExchange
@@ -55,113 +65,83 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRST_TOKEN_S = 300.0
-"""Models that think in silence take minutes to begin."""
+"""Reasoning models may take minutes before their first token."""
 IDLE_S = 120.0
 _CLOSE_S = 2.0
 _MARGIN_S = 30.0
 _NO_KEY = "not-needed"
-"""Servers of one's own speak OpenAI's protocol without keys, but its SDK insists on one."""
-_KEYLESS = FREE
+"""Local servers speak OpenAI's protocol without keys, but its SDK requires one."""
 ASSUMED = 131_072
-"""Tokens that a model on the network is taken to have where nobody says: fewer are refused in words."""
+"""Context window of a remote model, in tokens, if unknown: one that has less refuses with an error."""
 ASSUMED_OWN = 32_768
-"""Tokens that a model on the person's own machine is taken to have."""
+"""Context window of a model on this machine, in tokens, if unknown."""
 ASSUMED_OLLAMA = 8_192
-"""Ollama loads models with a small window, and cuts what does not fit without a word."""
+"""Ollama loads models with a small window and silently cuts what does not fit."""
 _OLLAMA = frozenset({"ollama", "ollama_chat"})
 _OLLAMA_ADDRESS = "http://127.0.0.1:11434"
 _LOOKS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingParameters:
-    """Settings of the person's config; None is the provider's own default."""
-
-    temperature: float | None = None
-    max_tokens: int | None = None
-    top_p: float | None = None
-
-
 class LiteLLMModel:
-    """One model, by LiteLLM's name for it."""
+    """One model, by LiteLLM's name for it. A `timeout` in its spec overrides both waiting times."""
 
     def __init__(
         self,
-        name: str,
+        spec: ModelSpec,
         *,
-        api_base: str = "",
-        api_key: str = "",
         environ: Mapping[str, str],
-        sampling: SamplingParameters | None = None,
-        context: int | None = None,
         first_token_s: float = FIRST_TOKEN_S,
         idle_s: float = IDLE_S,
-        prices: tuple[float | None, float | None] = (None, None),
-        images: bool | None = None,
         known: QuirkStore | None = None,
         on_refused: Callable[[str, str, str], None] | None = None,
     ) -> None:
-        self._name = name
-        self._api_base = api_base
-        self._api_key = api_key
+        self._spec = spec
+        self.name = spec.name.strip()
+        self.label = ""
+        self._api_base = spec.api_base
         self._environ = environ
-        self._sampling = sampling or SamplingParameters()
-        self._context = context
-        self._first_token_s = first_token_s
-        self._idle_s = idle_s
-        self._prices = prices
-        self._images = images
+        self._first_token_s = spec.timeout or first_token_s
+        self._idle_s = spec.timeout or idle_s
         self._known = known or InMemoryQuirks()
-        self._key_of_habits = f"{name} at {api_base}" if api_base else name
-        tell = on_refused or (lambda _model, _tool, _words: None)
-        self._aside = RefusedTools(lambda tool, words: tell(name, tool, words))
-        self._here = origin_of(name, provider_of(name), api_base)
+        self._quirks_key = f"{self.name} at {spec.api_base}" if spec.api_base else self.name
+        self._aside = RefusedTools(self.name, on_refused)
+        self._here = origin_of(self.name, provider_of(self.name), spec.api_base)
         self._tools: dict[tuple[Family, bool, int], LiteLLMTools] = {}
         self._found: FoundWindow | None = None
         self._looks_left = _LOOKS
 
-    @property
-    def name(self) -> str:
-        """The name it is chosen by."""
-        return self._name
-
-    @property
-    def label(self) -> str:
-        """An ordinary language model needs none."""
-        return ""
-
     def context_window(self) -> int | None:
-        """Tokens the model takes; None if nobody knows.
+        """The context window in tokens; None if unknown.
 
-        The person's word counts first, then that of the server that runs it, then the smaller of what
-        LiteLLM's table and an earlier refusal say.
+        The config counts first, then the server that runs the model, then the smaller of LiteLLM's table
+        and an earlier refusal.
         """
-        if self._context is not None:
-            return self._context
+        if self._spec.context is not None:
+            return self._spec.context
         if self._found is not None:
             return self._found.tokens
-        told = (facts_of(self._name).window, self._habits.window)
+        told = (facts_of(self.name).window, self._quirks.window)
         return min((tokens for tokens in told if tokens), default=None)
 
     def assumed_window(self) -> int:
-        """Tokens that are reckoned with where nobody knows how many the model takes."""
-        if provider_of(self._name) in _OLLAMA:
+        """The context window, in tokens, to assume where it is unknown."""
+        if provider_of(self.name) in _OLLAMA:
             return ASSUMED_OLLAMA
         return ASSUMED_OWN if self._is_own() else ASSUMED
 
     async def look_up_window(self) -> None:
-        """Ask the person's own server how large the window is, until it is settled. Never raises."""
+        """Ask a server on this machine for the context window, until it is settled. Never raises."""
         settled = self._found is not None and self._found.settled
-        if self._context is not None or settled or not self._looks_left or not self._is_own():
+        if self._spec.context is not None or settled or not self._looks_left or not self._is_own():
             return
-        provider = provider_of(self._name)
-        if provider not in FREE and facts_of(self._name).window:
+        provider = provider_of(self.name)
+        if provider not in FREE and facts_of(self.name).window:
             return
         address = self._api_base or self._usual_address(provider)
         if not address:
             return
-        key = self._api_key if _is_private_way(address) else ""
-        found = await look_up(provider, address, self._name.partition("/")[2] or self._name, key=key)
+        key = self._spec.key if _is_private_way(address) else ""
+        found = await look_up(provider, address, self.name.partition("/")[2] or self.name, key=key)
         if found is None:
             self._looks_left -= 1
         else:
@@ -174,8 +154,8 @@ class LiteLLMModel:
         return self._environ.get(variable, "").strip() or address
 
     @property
-    def _habits(self) -> ModelQuirks:
-        return self._known.habits(self._key_of_habits)
+    def _quirks(self) -> ModelQuirks:
+        return self._known.quirks(self._quirks_key)
 
     def count(self, request: ModelRequest) -> int:
         """Estimate a request's tokens."""
@@ -187,18 +167,18 @@ class LiteLLMModel:
     def forecast(self, request: ModelRequest) -> Forecast:
         """Estimate what a request will use, before it is sent."""
         sent = self.count(request)
-        answer = self._sampling.max_tokens or EXPECTED_OUTPUT
+        answer = self._spec.max_tokens or EXPECTED_OUTPUT
         return Forecast(sent, answer, self._price(sent, answer))
 
     @property
     def takes_images(self) -> bool:
-        """Whether pictures are sent: as the person or LiteLLM's table says; not where neither does."""
-        return bool(facts_of(self._name).images if self._images is None else self._images)
+        """Whether images are sent: as the config or LiteLLM's table says, else not."""
+        return bool(facts_of(self.name).images if self._spec.images is None else self._spec.images)
 
     def _price(self, sent: int, answered: int) -> float | None:
-        """Return US dollars for tokens, None where the price is not known. Models of one's own are free."""
-        known = facts_of(self._name)
-        asked, told = self._prices
+        """Return US dollars for tokens, None if the price is unknown. Models on this machine are free."""
+        known = facts_of(self.name)
+        asked, told = self._spec.input_price, self._spec.output_price
         asked = known.input_price if asked is None else asked / 1e6
         told = known.output_price if told is None else told / 1e6
         if asked is None or told is None:
@@ -206,15 +186,15 @@ class LiteLLMModel:
         return sent * asked + answered * told
 
     def _is_own(self) -> bool:
-        if provider_of(self._name) in FREE:
+        if provider_of(self.name) in FREE:
             return True
         return bool(self._api_base) and _is_loopback(urlsplit(self._api_base).hostname or "")
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Stream one answer. Closing it, or cancelling its reader, closes the provider's connection.
 
-        Where the provider refuses the form of the request and can be served in another, it is asked
-        again at once: without a tool that it does not take, without a system prompt, and so on.
+        If the provider refuses the form of the request, it is sent again at once in another form: without
+        a tool that the provider does not accept, without a system prompt, and so on.
         """
         while True:
             began = False
@@ -231,29 +211,29 @@ class LiteLLMModel:
                 return
 
     def _adapts(self, error: ModelError, sent: ModelRequest) -> bool:
-        """Learn from a refusal. Whether the same request may be taken in another form."""
-        habits = self._habits
+        """Learn from a refusal. Return whether to send the same request in another form."""
+        quirks = self._quirks
         if error.kind == "overflow":
             if error.window is not None and not is_by_the_minute(error.detail):
-                self._learn(msgspec.structs.replace(habits, window=error.window))
+                self._learn(msgspec.structs.replace(quirks, window=error.window))
             return False
-        if (more := learned(habits, error)) is not None:
+        if (more := learned(quirks, error)) is not None:
             self._learn(more)
             return True
         if refused := refused_tools(error, sent.tools):
             self._aside.add(refused, error.what)
             return True
         if is_about_order(error) and any(message.role == "tool" for message in sent.messages):
-            error.kind = "tools"  # Its template has no place for results: as text they are the person's.
+            error.kind = "tools"  # Its template has no role for results; in text mode they are user text.
             return False
-        if sent.tools and not habits.bare_tools and is_about_schemas(error):
-            self._learn(msgspec.structs.replace(habits, bare_tools=True))
+        if sent.tools and not quirks.bare_tools and is_about_schemas(error):
+            self._learn(msgspec.structs.replace(quirks, bare_tools=True))
             return True
         return False
 
-    def _learn(self, habits: ModelQuirks) -> None:
-        logger.info("%s is asked in another form from now on: %s", self._name, habits)
-        self._known.learn(self._key_of_habits, habits)
+    def _learn(self, quirks: ModelQuirks) -> None:
+        logger.info("requests to %s take another form from now on: %s", self.name, quirks)
+        self._known.learn(self._quirks_key, quirks)
 
     async def _once(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         pipe = Pipe(asyncio.get_running_loop())
@@ -279,7 +259,7 @@ class LiteLLMModel:
         except ModelError as error:
             pipe.put(error)
         except Exception as error:
-            logger.info("the request to %s failed", self._name, exc_info=True)
+            logger.info("the request to %s failed", self.name, exc_info=True)
             pipe.put(self._error(error, began=False))
 
     async def _talk(self, request: ModelRequest, pipe: Pipe) -> None:
@@ -303,7 +283,7 @@ class LiteLLMModel:
             failed = self._problem(exchange, collector) or self._error(
                 error, began=collector.began, exchange=exchange
             )
-            logger.info("the request to %s failed: %s", self._name, failed.what, exc_info=True)
+            logger.info("the request to %s failed: %s", self.name, failed.what, exc_info=True)
             failed.usage = self._lost(request, collector, exchange)
             raise failed from error
         finally:
@@ -328,7 +308,7 @@ class LiteLLMModel:
                 chunk = await anext(chunks, None)
             if chunk is None:
                 break
-            # LiteLLM makes up a finish reason where none came; these two hold what really came.
+            # LiteLLM invents a finish reason where none came; these two hold the real one.
             raw = raw or _raw_finish(stream)
             usage = getattr(chunk, "usage", None) or usage
             if not chunk.choices:
@@ -355,7 +335,7 @@ class LiteLLMModel:
         pipe.put(self._priced(reply))
 
     def _kept(self, message: Message, thoughts: Thoughts, request: ModelRequest) -> Message:
-        """Return a message as it is kept: its origin, what was thought, the server's names in its calls."""
+        """Return a message to store: with its origin, its thoughts and the server's argument names."""
         tools = self._tools_for(self._provider(ensure_litellm()))
         calls = tuple(
             msgspec.structs.replace(call, arguments=tools.real(request, call)) for call in message.calls
@@ -371,7 +351,7 @@ class LiteLLMModel:
     def _lost(
         self, request: ModelRequest, collector: AnswerAssembler, exchange: HttpExchange
     ) -> Usage | None:
-        """Return what a request used that broke off: as far as it was told, the rest is estimated."""
+        """Return the usage of a request that was cut off; what the provider did not report is estimated."""
         reader = exchange.reader
         told = reader.told if reader is not None else TokenCounts()
         if not collector.began and told.input is None:
@@ -387,24 +367,25 @@ class LiteLLMModel:
         return msgspec.structs.replace(usage, cost=self._price(usage.input, usage.output))
 
     def _priced(self, reply: ModelReply) -> ModelReply:
-        """Put the price to an answer where LiteLLM could not, or the person knows better."""
+        """Set the cost of an answer if LiteLLM could not, or the config names prices."""
         usage = reply.usage
-        if usage.cost is not None and self._prices == (None, None):
+        priced = (self._spec.input_price, self._spec.output_price) != (None, None)
+        if usage.cost is not None and not priced:
             return reply
         cost = self._price(usage.input, usage.output)
-        if cost is None or (cost == 0.0 and self._prices == (None, None)):
+        if cost is None or (cost == 0.0 and not priced):
             return reply
         return msgspec.structs.replace(reply, usage=msgspec.structs.replace(usage, cost=cost))
 
     def _arguments(self, request: ModelRequest, provider: str) -> dict[str, Any]:
         arguments: dict[str, Any] = {
-            "model": self._name,
+            "model": self.name,
             "messages": self._messages(request, provider),
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_retries": 0,
             "num_retries": 0,
-            # Private, and guarded by a test: otherwise LiteLLM imports its MCP gateway for every tool.
+            # Private, guarded by a test: without it LiteLLM imports its MCP gateway for every tool.
             "_skip_mcp_handler": True,
         }
         if tools := self._tools_for(provider).of(request):
@@ -413,40 +394,42 @@ class LiteLLMModel:
             arguments["api_base"] = self._api_base
         if key := self._key(provider):
             arguments["api_key"] = key
-        for name in ("temperature", "max_tokens", "top_p"):
-            if (value := getattr(self._sampling, name)) is not None:
-                arguments[name] = value
-        return arguments
+        sampling = {
+            "temperature": self._spec.temperature,
+            "max_tokens": self._spec.max_tokens,
+            "top_p": self._spec.top_p,
+        }
+        return arguments | {name: value for name, value in sampling.items() if value is not None}
 
     def _messages(self, request: ModelRequest, provider: str) -> list[dict[str, Any]]:
-        habits = self._habits
-        strict = habits.strict or is_strict(provider, self._api_base)
+        quirks = self._quirks
+        strict = quirks.strict or is_strict(provider, self._api_base)
         tools = self._tools_for(provider)
         return to_litellm(
-            in_order(request.messages, strict=strict, system=not habits.no_system),
+            in_order(request.messages, strict=strict, system=not quirks.no_system),
             provider,
-            self._name,
+            self.name,
             images=self.takes_images,
-            here="" if habits.no_thoughts else self._here,
-            reasoning=habits.reasoning != "drop" and takes_reasoning(provider, self._api_base),
-            fill=habits.reasoning == "fill",
+            here="" if quirks.no_thoughts else self._here,
+            reasoning=quirks.reasoning != "drop" and takes_reasoning(provider, self._api_base),
+            fill=quirks.reasoning == "fill",
             arguments=lambda call: tools.shown(request, call),
         )
 
     def _tools_for(self, provider: str) -> LiteLLMTools:
-        habits = self._habits
-        key = (family_of(provider, self._api_base), habits.bare_tools, habits.description)
+        quirks = self._quirks
+        key = (family_of(provider, self._api_base), quirks.bare_tools, quirks.description)
         if key not in self._tools:
             self._tools[key] = LiteLLMTools(*key)
         return self._tools[key]
 
     def _provider(self, litellm: ModuleType) -> str:
         try:
-            provider = litellm.get_llm_provider(self._name, api_base=self._api_base or None)[1]
+            provider = litellm.get_llm_provider(self.name, api_base=self._api_base or None)[1]
         except Exception as error:
             raise ModelError(
                 "permanent",
-                f"LiteLLM does not know who provides {self._name}",
+                f"LiteLLM does not know the provider of {self.name}",
                 todo="write it as provider/model, for example anthropic/claude-sonnet-4-5, or use offline",
             ) from error
         return str(provider)
@@ -454,11 +437,11 @@ class LiteLLMModel:
     # --- keys -----------------------------------------------------------------------------------
 
     def _key(self, provider: str) -> str:
-        """Return the key to send. Raises `ModelError` if there is none, or it would go out in the clear."""
-        spare = "" if provider in _KEYLESS else self._environ.get("LLM_API_KEY", "").strip()
-        key = self._api_key or key_in(provider, self._environ)[1] or spare
+        """Return the key to send. Raises `ModelError` if there is none or it would be sent unencrypted."""
+        spare = "" if provider in FREE else self._environ.get("LLM_API_KEY", "").strip()
+        key = self._spec.key or key_in(provider, self._environ)[1] or spare
         if key and self._api_base and not _is_private_way(self._api_base):
-            if provider == "openai" and not self._api_key:
+            if provider == "openai" and not self._spec.key:
                 return _NO_KEY
             raise ModelError(
                 "permanent",
@@ -477,11 +460,11 @@ class LiteLLMModel:
     # --- errors ---------------------------------------------------------------------------------
 
     def _problem(self, exchange: HttpExchange, collector: AnswerAssembler) -> ModelError | None:
-        """Return the error that came in place of an answer, or of its rest; None if none did."""
+        """Return the error that came instead of an answer or of its rest, None if there is none."""
         problem = exchange.reader.problem if exchange.reader is not None else None
         if problem is None:
             return None
-        place = _host(self._api_base) if self._api_base else self._name.partition("/")[0]
+        place = _host(self._api_base) if self._api_base else self.name.partition("/")[0]
         if problem.kind == "error":
             failure = self._failure(ValueError(problem.words), exchange, cut=collector.began)
             return self._classified(failure._replace(status=problem.status, said=problem.words))
@@ -490,13 +473,13 @@ class LiteLLMModel:
         )
 
     def _failure(self, error: BaseException, exchange: HttpExchange | None, *, cut: bool) -> FailedRequest:
-        provider = self._name.partition("/")[0]
+        provider = self.name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         status = getattr(error, "status_code", None)
         failure = FailedRequest(
             error=error,
             provider=f"{provider} at {place}" if place else provider,
-            model=self._name,
+            model=self.name,
             where=place,
             key_name=(PROVIDER_KEYS.get(provider) or ("",))[0],
             status=status if isinstance(status, int) else None,
@@ -505,7 +488,7 @@ class LiteLLMModel:
             cut=cut,
         )
         if exchange is not None and exchange.refused:
-            # LiteLLM makes other numbers of some, and drops words and headers.
+            # LiteLLM changes some statuses, and drops the text and the headers.
             return failure._replace(
                 status=exchange.status, headers=exchange.headers, said=exchange.words, cut=False
             )
@@ -514,7 +497,7 @@ class LiteLLMModel:
     def _error(
         self, error: BaseException, *, began: bool, exchange: HttpExchange | None = None
     ) -> ModelError:
-        provider = self._name.partition("/")[0]
+        provider = self.name.partition("/")[0]
         place = _host(self._api_base) if self._api_base else ""
         midway = type(error).__name__ == "MidStreamFallbackError"
         original = getattr(error, "original_exception", None)
@@ -522,7 +505,7 @@ class LiteLLMModel:
             getattr(original, "status_code", None), int
         )
         if midway and not began and refused:
-            # For some providers LiteLLM asks only when it is first read: this is their plain refusal.
+            # For some providers LiteLLM sends the request at the first read: this is their refusal.
             error, midway = cast("Exception", original), False
         timed_out = isinstance(error, TimeoutError)
         if midway and not began:
@@ -552,7 +535,7 @@ class LiteLLMModel:
 
     def _secrets(self) -> tuple[str, ...]:
         names = {name for each in PROVIDER_KEYS.values() for name in each} | {"LLM_API_KEY"}
-        values = [self._api_key, *(self._environ.get(name, "") for name in names)]
+        values = [self._spec.key, *(self._environ.get(name, "") for name in names)]
         return tuple(value.strip() for value in values if value.strip())
 
 
@@ -563,9 +546,9 @@ async def _end(job: WorkerJob, pipe: Pipe) -> None:
     if job.done.done():
         return
     job.cancel()
-    # Before it has asked the provider there is nothing to close, and LiteLLM may be seconds from loaded.
+    # Before the request is sent there is nothing to close, and LiteLLM may still take seconds to load.
     if pipe.asked and not await job.ended(_CLOSE_S):
-        logger.warning("a model's stream did not close within %s s", _CLOSE_S)
+        logger.warning("the stream of a model did not close within %s s", _CLOSE_S)
 
 
 def _put(pipe: Pipe, thought: str, text: str) -> None:
@@ -582,7 +565,7 @@ def _raw_finish(stream: Any) -> str | None:
 
 
 def _end_of(exchange: HttpExchange, raw: str | None, shown: str | None) -> StreamEnd:
-    """Say how a stream ended. Without an end of its own it was cut off, whatever LiteLLM says."""
+    """Return how a stream ended. Without its own end it was cut off, whatever LiteLLM reports."""
     reader = exchange.reader
     if reader is not None and reader.known:
         return StreamEnd(reader.finish, reader.finished, reader.surely_finished)
@@ -594,7 +577,7 @@ def _said(message: Message) -> int:
 
 
 def _usage(stream: Any, message: Message, usage: Any, sent: int, told: TokenCounts) -> Usage:
-    """Return the provider's own numbers; what we had to guess is marked as estimated."""
+    """Return the provider's numbers; usage with an estimated part is marked as estimated."""
     cost = getattr(usage, "cost", None)
     cost = float(cost) if isinstance(cost, int | float) and cost > 0 else None
     if told.input is None and told.output is None:
@@ -631,7 +614,7 @@ def _host(address: str) -> str:
 
 
 def _is_private_way(address: str) -> bool:
-    """Whether a key may go there: encrypted, or not leaving this machine."""
+    """Whether a key may be sent there: encrypted, or to this machine."""
     parts = urlsplit(address)
     return parts.scheme == "https" or _is_loopback(parts.hostname or "")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from omni_tui.models._answer_assembler import DETAILS, SIGNED_TEXT
 from omni_tui.models.base import Message, ToolCall
 from omni_tui.models.origin import returned, unsigned_id
-from omni_tui.models.thoughts import DETAILS, SIGNED_TEXT
 
 MOST_IMAGES = 8
 """Pictures in one request; of more, the newest are sent."""

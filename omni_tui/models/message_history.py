@@ -8,11 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from omni_tui.models.base import Message, ToolCall
+from omni_tui.models.base import Image, Message, ToolCall
+from omni_tui.models.origin import is_elsewhere
 from omni_tui.protocol.events import Event, ModelMessage
 from omni_tui.security.text import count_hidden, encodable
 
@@ -30,6 +32,7 @@ _FRAME = re.compile(
     r'(?P<text>.*)\n</tool_result id="(?P=id)">',
     re.DOTALL,
 )
+_decode = msgspec.json.Decoder(Message).decode
 _MISSING = {
     "uncertain": "interrupted: the outcome is unknown. It may or may not have happened; check with a tool "
     "that only reads, and do not repeat it",
@@ -44,12 +47,19 @@ _MISSING = {
 
 def history_from(events: Iterable[Event], agent: str = "root") -> list[Message]:
     """Fold a journal into the messages of one agent's `ModelMessage` events, in order."""
-    decode = msgspec.json.Decoder(Message).decode
     return [
-        decode(event.body_json)
+        decode_message(event.body_json)
         for event in events
         if isinstance(event, ModelMessage) and event.agent == agent
     ]
+
+
+def decode_message(body: str) -> Message:
+    """Return a message as the journal has it. A result without a status gets the one in its text."""
+    message = _decode(body)
+    if message.role != "tool" or message.status:
+        return message
+    return msgspec.structs.replace(message, status=read_result(message.text)[0])
 
 
 # --- the history ------------------------------------------------------------------------------
@@ -74,7 +84,9 @@ def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
 def missing_result(call: ToolCall, state: str) -> Message:
     """Return the result of a call that never got one, in the host's words."""
     words = _MISSING.get(state, _MISSING["uncertain"])
-    return Message(role="tool", text=host_result(state, words), call_id=call.id, name=call.name)
+    return Message(
+        role="tool", text=host_result(state, words), call_id=call.id, name=call.name, status=state
+    )
 
 
 def steps_since_user(messages: Sequence[Message]) -> int:
@@ -146,13 +158,21 @@ def _without_empty(text: str) -> str:
 
 
 def tool_message(
-    call: ToolCall, text: str, status: str, *, limit: int = RESULT_LIMIT, note: str = "", ref: str = ""
+    call: ToolCall,
+    text: str,
+    status: str,
+    *,
+    limit: int = RESULT_LIMIT,
+    note: str = "",
+    ref: str = "",
+    images: tuple[Image, ...] = (),
 ) -> Message:
     """Return the message that answers a call.
 
     What a server wrote stays as it is, is cut to `limit` characters (head and tail) and framed as data,
     and characters in it that do not show are counted; what the host wrote is told as the host's.
-    `note` is the host's word behind it, `ref` the id under which the journal keeps the whole.
+    `note` is the host's word behind it, `ref` the id under which the journal keeps the whole, `images`
+    are the pictures of the result.
     """
     size = 0
     if status in FROM_SERVER:
@@ -160,12 +180,21 @@ def tool_message(
         size = len(text) if len(text) > limit else 0
     else:
         body = host_result(status, text[:limit])
-    return Message(role="tool", text=body + note, call_id=call.id, name=call.name, ref=ref, size=size)
+    return Message(
+        role="tool",
+        text=body + note,
+        call_id=call.id,
+        name=call.name,
+        ref=ref,
+        size=size,
+        status=status,
+        images=images,
+    )
 
 
 def shrunk(message: Message, limit: int) -> Message:
     """Return a result cut to about `limit` characters, with a pointer to the whole; else the message."""
-    status, text = read_result(message.text)
+    status, text = message.status, result_text(message)
     if len(text) <= limit:
         return message
     call = ToolCall(message.call_id, message.name, "")
@@ -187,8 +216,13 @@ def host_result(status: str, message: str) -> str:
     return json.dumps({"from": "Omni TUI", "status": status, "message": message}, ensure_ascii=False)
 
 
+def result_text(message: Message) -> str:
+    """Return the bare text of a result: without the frame, and without the host's note behind it."""
+    return read_result(message.text)[1]
+
+
 def read_result(text: str) -> tuple[str, str]:
-    """Take a result message apart again: its status and the bare text ("" if it has no status)."""
+    """Return the status and the bare text of a result as a model is told it; "" for a status it lacks."""
     framed = _FRAME.match(text)
     if framed:
         return framed["status"], framed["text"]
@@ -244,3 +278,148 @@ def estimate(messages: Sequence[Message]) -> int:
 
 def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+
+
+class ClosedHistory:
+    """The messages of a history so that any provider takes them.
+
+    Each call has exactly one result, right behind its message and in the order of the calls. Results
+    that nobody asked for, or that came twice, are left out; missing ones are made up from `states`
+    (call id → state of the call), "outcome unknown" where that says nothing, until they come.
+    Arguments that are not a JSON object are sent as `{}`. Assistant messages without text and calls
+    are left out. A message keeps its place for good; only a made-up result is ever replaced.
+    """
+
+    def __init__(self, states: Mapping[str, str] | None = None) -> None:
+        self.messages: list[Message] = []
+        self.rebuilt = 0
+        """How often it had to begin again, because what came was not what went before and more."""
+        self._states = states or {}
+        self._raw: tuple[Message, ...] = ()
+        self._open: dict[str, deque[int]] = {}
+
+    def update(self, history: Sequence[Message]) -> list[int]:
+        """Take the whole history as it is now; return the places that are new or changed, in order."""
+        history = tuple(history)
+        known = len(self._raw)
+        # Compared by identity first, so an unchanged prefix costs next to nothing.
+        if history[:known] != self._raw:
+            known = 0
+            self.messages, self._raw, self._open = [], (), {}
+            self.rebuilt += 1
+        changed: set[int] = set()
+        for message in history[known:]:
+            self._add(message, changed)
+        self._raw = history
+        return sorted(changed)
+
+    def _add(self, message: Message, changed: set[int]) -> None:
+        if message.role == "tool":
+            waiting = self._open.get(message.call_id)
+            if waiting:
+                place = waiting.popleft()
+                self.messages[place] = message
+                changed.add(place)
+            return
+        if message.role == "assistant" and not message.calls and not message.text:
+            return
+        # A call never takes the result of a later one of the same id.
+        for call in message.calls:
+            self._open.pop(call.id, None)
+        changed.add(len(self.messages))
+        self.messages.append(_sendable(message))
+        for call in message.calls:
+            self._open.setdefault(call.id, deque()).append(len(self.messages))
+            changed.add(len(self.messages))
+            self.messages.append(missing_result(call, self._states.get(call.id, "uncertain")))
+
+
+def close_history(messages: Sequence[Message], states: Mapping[str, str] | None = None) -> list[Message]:
+    """Return the messages so that any provider takes them; what that means, `ClosedHistory` says."""
+    closing = ClosedHistory(states)
+    closing.update(messages)
+    return closing.messages
+
+
+def _sendable(message: Message) -> Message:
+    calls = tuple(_plain(call) for call in message.calls)
+    return message if calls == message.calls else msgspec.structs.replace(message, calls=calls)
+
+
+def _plain(call: ToolCall) -> ToolCall:
+    """Return a call with an object for its arguments, the call itself if it has one."""
+    if arguments_of(call) is None:
+        return ToolCall(call.id, call.name, "{}")
+    text = plain_arguments(call.arguments)
+    return call if text == call.arguments else ToolCall(call.id, call.name, text)
+
+
+NO_ANSWER = "(no answer was given here)"
+"""What stands for the answer between a result and the person's next message, where one must stand."""
+BEGIN = "(the conversation begins with the answer below)"
+GO_ON = "Go on."
+
+_ANY_ORDER = frozenset({"anthropic", "azure", "bedrock", "gemini", "vertex_ai", "vertex_ai_beta"})
+
+
+def is_strict(provider: str, address: str = "") -> bool:
+    """Whether a message of the person may not stand right behind a result: so it is where nobody knows."""
+    return is_elsewhere(address) if provider == "openai" else provider not in _ANY_ORDER
+
+
+def in_order(messages: Sequence[Message], *, strict: bool, system: bool = True) -> list[Message]:
+    """Return closed messages so that the roles take turns, nothing of what was said left out.
+
+    Messages of one role side by side become one; the first message is the person's, and so is the last
+    one unless it is a result. With `strict`, an answer stands between a result and the person's next
+    message. Without `system` what the system prompt says stands before the person's first words.
+    """
+    head, rest = _head(messages)
+    out = _alternating(rest, strict=strict)
+    if out and out[0].role != "user":
+        out.insert(0, Message("user", BEGIN))
+    if out and out[-1].role == "assistant":
+        out.append(Message("user", GO_ON))
+    if not head:
+        return out
+    if system:
+        return [*head, *out]
+    prompt = Message("user", head[0].text)
+    return [_joined(prompt, out[0]), *out[1:]] if out and out[0].role == "user" else [prompt, *out]
+
+
+def _alternating(messages: Sequence[Message], *, strict: bool) -> list[Message]:
+    out: list[Message] = []
+    for message in messages:
+        last = out[-1] if out else None
+        if last is not None and _joins(last, message):
+            out[-1] = _joined(last, message)
+            continue
+        if strict and message.role == "user" and last is not None and last.role == "tool":
+            out.append(Message("assistant", NO_ANSWER))
+        out.append(message)
+    return out
+
+
+def _head(messages: Sequence[Message]) -> tuple[list[Message], Sequence[Message]]:
+    """Split off the system prompt; several of them at the beginning are one."""
+    count = next((at for at, each in enumerate(messages) if each.role != "system"), len(messages))
+    if count < 2:
+        return list(messages[:count]), messages[count:]
+    text = "\n\n".join(filter(None, (each.text for each in messages[:count])))
+    return [Message("system", text)], messages[count:]
+
+
+def _joins(before: Message, message: Message) -> bool:
+    if before.role != message.role:
+        return False
+    return message.role == "user" or (message.role == "assistant" and not before.calls)
+
+
+def _joined(one: Message, other: Message) -> Message:
+    text = _together(one.text, other.text)
+    return msgspec.structs.replace(other, text=text, images=one.images + other.images)
+
+
+def _together(one: str, other: str) -> str:
+    return "\n\n".join(filter(None, (one, other)))

@@ -1,7 +1,7 @@
-"""Models in the order in which they are asked, and a breaker for each.
+"""A model and its fallbacks, in order, with a circuit breaker for each.
 
-A `ModelChain` is a `Model` itself: its first. Who asks it goes along it with a `ChainCursor`, which decides
-which errors lead to the next model. The session's model stays what it is.
+A `ModelChain` is itself a `Model`, its first. A `ChainCursor` goes along it for one turn and decides which
+errors lead to the next model. The session's model does not change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class ModelSwitch:
-    """From one model to the next: both names, and why, in words."""
+    """A switch from one model to the next, with the reason in words."""
 
     model: str
     to: str
@@ -27,7 +27,7 @@ class ModelSwitch:
 
 
 class ModelBreakers:
-    """The breakers of all models of a process, by name. `on_change` hears of each that changed."""
+    """The circuit breakers of all models of a process, by name. `on_change` is called for each change."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ModelBreakers:
             self._on_change(name, breaker)
 
     def failed(self, name: str, error: ModelError) -> None:
-        """A model failed for good: what was to be tried again has been."""
+        """A model failed after all retries."""
         breaker = self.of(name)
         lasting = error.kind in _LASTING or error.status == _NOT_FOUND
         breaker.failed(error.what, at_once=lasting or error.kind == "transient", lasting=lasting)
@@ -59,17 +59,19 @@ class ModelBreakers:
             self._on_change(name, breaker)
 
     def reset(self, name: str) -> None:
-        """Begin anew: the person chose this model."""
+        """Close the breaker of a model that the person chose."""
         self.succeeded(name)
 
 
 class ModelChain:
-    """A model and those that stand in for it. The others are made when they are needed."""
+    """A model and its fallbacks, which are made when they are needed."""
 
     def __init__(
         self, first: Model, others: Sequence[str], make: Callable[[str], Model], breakers: ModelBreakers
     ) -> None:
         self.first = first
+        self.name = first.name
+        self.label = first.label
         self.breakers = breakers
         self._others = tuple(dict.fromkeys(name for name in others if name != first.name))
         self._make = make
@@ -79,43 +81,33 @@ class ModelChain:
         return 1 + len(self._others)
 
     def at(self, index: int) -> Model:
-        """Return the model at a place, 0 is the first."""
+        """Return the model at an index."""
         if index not in self._made:
             self._made[index] = self._make(self._others[index - 1])
         return self._made[index]
 
-    @property
-    def name(self) -> str:
-        """The first model's name."""
-        return self.first.name
-
-    @property
-    def label(self) -> str:
-        """What must be said about the first."""
-        return self.first.label
-
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Stream an answer of the first; nobody stands in for it here."""
+        """Stream an answer of the first model, without fallbacks."""
         return self.first.stream(request)
 
     def context_window(self) -> int | None:
-        """Tokens the first takes."""
+        """The context window of the first model, in tokens."""
         return self.first.context_window()
 
     def count(self, request: ModelRequest) -> int:
-        """Estimate a request's tokens, as the first counts."""
+        """Estimate a request's tokens for the first model."""
         return self.first.count(request)
 
 
 class ChainCursor:
-    """One turn's way along a chain: it begins at the first, and never goes back within the turn."""
+    """The position of one turn in a chain: it begins at the first model and never goes back."""
 
     def __init__(self, model: Model) -> None:
         self._chain = model if isinstance(model, ModelChain) else None
         self._model = model if not isinstance(model, ModelChain) else model.first
         self._index = 0
         self.probing = False
-        """Whether the request is one to find out if the model answers again: it is made once only."""
+        """Whether the request is a trial of a half-open breaker, made once only."""
 
     @property
     def model(self) -> Model:
@@ -124,13 +116,13 @@ class ChainCursor:
 
     @property
     def label(self) -> str:
-        """What must be said of its answers: what it is, or in whose place it answers."""
+        """The label of its answers: its own, or which model it replaces."""
         if self._model.label or self._index == 0 or self._chain is None:
             return self._model.label
         return f"{self._model.name}, in the place of {self._chain.name}"
 
     def begin(self) -> ModelSwitch | None:
-        """A request begins. Returns the step if the model is left alone now and another is asked."""
+        """A request begins. Return the switch if this model's breaker is open and another is asked."""
         self.probing = False
         if self._chain is None:
             return None
@@ -152,12 +144,12 @@ class ChainCursor:
             self._chain.breakers.succeeded(self._model.name)
 
     def released(self) -> None:
-        """The request was given up before it was known what becomes of it."""
+        """The request was given up before its outcome was known."""
         if self._chain is not None:
             self._chain.breakers.of(self._model.name).released()
 
     def failed(self, error: ModelError) -> ModelSwitch | None:
-        """The model failed for good. Returns the step to the next, None if it ends here."""
+        """The model failed after all retries. Return the switch to the next, None if there is none."""
         if self._chain is None:
             return None
         if not _concerns_model(error):
@@ -175,7 +167,7 @@ class ChainCursor:
         return ModelSwitch(left.name, self._model.name, error.what, error.todo)
 
     def _go(self, *, from_index: int, beyond: int | None = None) -> bool:
-        """Go to the first model from there on that may be asked, with a window larger than `beyond`."""
+        """Go to the next model whose breaker lets it be asked, with a window larger than `beyond`."""
         chain = self._chain
         if chain is None:
             return False
@@ -192,5 +184,5 @@ class ChainCursor:
 
 
 def _concerns_model(error: ModelError) -> bool:
-    """Whether an error says something about the model, and not about what it was asked."""
+    """Whether an error is about the model, not about the request."""
     return error.kind in _LASTING | {"transient", "cut"} or error.status == _NOT_FOUND

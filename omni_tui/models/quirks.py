@@ -1,27 +1,29 @@
-"""What a model was found to need, beyond what its provider's name tells: learned from its refusals.
+"""What a model turned out to need, learned from its refusals.
 
-A refusal that can be helped by sending the same words in another form is helped once, and what helped is
-kept. Each thing is learned at most once, so nothing goes round in circles.
+If another form of the same request helps, it is sent once more and the quirk is stored. Each quirk is
+learned at most once, so a request cannot loop.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
-from omni_tui.models.base import ModelError
+from omni_tui.models.base import ModelError, ModelRequest, ToolSpec
 
 
 class ModelQuirks(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of one model at one address.
+    """The quirks of one model at one address.
 
-    `window` are the tokens it takes (0: not known), `no_system` whether it refuses a system prompt,
-    `strict` whether it insists on the order of roles, `no_thoughts` whether it refused its own signed
-    thoughts, `bare_tools` whether schemas of tools are only taken in their simplest form, `description`
-    the most characters of a tool's description (0: not known). `reasoning`: "fill" where it wants some
-    of every answer, "drop" where it takes none.
+    `window`: its context window in tokens (0: unknown). `no_system`: it refuses a system prompt.
+    `strict`: it requires alternating roles. `no_thoughts`: it refused its own signed thoughts.
+    `bare_tools`: it accepts only the simplest tool schemas. `description`: the most characters of a
+    tool's description (0: unknown). `reasoning`: "fill" if it requires reasoning in every answer, "drop"
+    if it accepts none.
     """
 
     window: int = 0
@@ -34,30 +36,30 @@ class ModelQuirks(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class QuirkStore(Protocol):
-    """Where the habits of models are kept. Usable from any thread; never raises."""
+    """Stores the quirks of models. Usable from any thread; never raises."""
 
-    def habits(self, model: str) -> ModelQuirks:
-        """Return what is known of a model."""
+    def quirks(self, model: str) -> ModelQuirks:
+        """Return the quirks of a model."""
         ...
 
-    def learn(self, model: str, habits: ModelQuirks) -> None:
-        """Keep what is known of a model now."""
+    def learn(self, model: str, quirks: ModelQuirks) -> None:
+        """Store the quirks of a model."""
         ...
 
 
 class InMemoryQuirks:
-    """Habits that are known until the end of the process."""
+    """Quirks that are kept until the process ends."""
 
     def __init__(self) -> None:
         self._known: dict[str, ModelQuirks] = {}
 
-    def habits(self, model: str) -> ModelQuirks:
-        """Return what was found out since the start."""
+    def quirks(self, model: str) -> ModelQuirks:
+        """Return what was learned since the start."""
         return self._known.get(model, ModelQuirks())
 
-    def learn(self, model: str, habits: ModelQuirks) -> None:
-        """Keep it until the end."""
-        self._known[model] = habits
+    def learn(self, model: str, quirks: ModelQuirks) -> None:
+        """Keep the quirks of a model."""
+        self._known[model] = quirks
 
 
 _SYSTEM = re.compile(
@@ -100,27 +102,95 @@ _DESCRIPTION = re.compile(
 )
 
 
-def learned(habits: ModelQuirks, error: ModelError) -> ModelQuirks | None:
-    """Return the habits with what a refusal teaches; None where it teaches nothing new."""
+def learned(quirks: ModelQuirks, error: ModelError) -> ModelQuirks | None:
+    """Return the quirks with the one that a refusal shows; None if it shows nothing new."""
     words = error.detail
     if error.kind not in ("request", "transient", "permanent") or not words:
         return None
     replace = msgspec.structs.replace
-    if not habits.description and (found := _DESCRIPTION.search(words)):
-        return replace(habits, description=int(found["most"]))
-    if not habits.no_system and _SYSTEM.search(words):
-        return replace(habits, no_system=True)
-    if not habits.reasoning and _NO_REASONING.search(words):
-        return replace(habits, reasoning="drop")
-    if not habits.reasoning and _MORE_REASONING.search(words):
-        return replace(habits, reasoning="fill")
-    if not habits.no_thoughts and _SIGNATURE.search(words):
-        return replace(habits, no_thoughts=True)
-    if not habits.strict and is_about_order(error):
-        return replace(habits, strict=True)
+    if not quirks.description and (found := _DESCRIPTION.search(words)):
+        return replace(quirks, description=int(found["most"]))
+    if not quirks.no_system and _SYSTEM.search(words):
+        return replace(quirks, no_system=True)
+    if not quirks.reasoning and _NO_REASONING.search(words):
+        return replace(quirks, reasoning="drop")
+    if not quirks.reasoning and _MORE_REASONING.search(words):
+        return replace(quirks, reasoning="fill")
+    if not quirks.no_thoughts and _SIGNATURE.search(words):
+        return replace(quirks, no_thoughts=True)
+    if not quirks.strict and is_about_order(error):
+        return replace(quirks, strict=True)
     return None
 
 
 def is_about_order(error: ModelError) -> bool:
-    """Whether a provider refused the order of the messages."""
+    """Whether a refusal is about the order of the messages."""
     return bool(_ORDER.search(error.detail))
+
+
+_PATH = re.compile(
+    r"\b(?:function_?declarations|functionDeclarations|tools)\s*[.\[]\s*(\d+)", re.IGNORECASE
+)
+_DECLARATION = re.compile(r"\bfunction_?declarations\s*[.\[]\s*(\d+)", re.IGNORECASE)
+_IN_MESSAGES = re.compile(
+    r"\b(messages|contents?)\s*[.\[]\s*\d+|content block|thought_?signature|tool_call_id"
+    r"|tool_use\b|tool_result",
+    re.IGNORECASE,
+)
+"""A refusal of the conversation may also name a tool, one that was called."""
+_ABOUT_TOOLS = re.compile(r"tool|function|schema|declaration|parameter", re.IGNORECASE)
+_ABOUT_SCHEMAS = re.compile(
+    r"(tool|function)\w*\b.{0,80}\b(schema|parameters?)\b|\bschema\b.{0,80}\b(tool|function)|input_schema"
+    r"|function_?declarations|json schema is invalid|(pars|convert|compil)\w*.{0,40}\b(grammar|schema)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MOST_NAMED = 3
+
+
+def refused_tools(error: ModelError, tools: Sequence[ToolSpec]) -> list[ToolSpec]:
+    """Return the tools that a refusal is about, found by name or by position."""
+    words = error.detail
+    if error.kind not in ("request", "transient", "permanent") or not _ABOUT_TOOLS.search(words):
+        return []
+    if _IN_MESSAGES.search(words) and not _PATH.search(words):
+        return []
+    named = [tool for tool in tools if re.search(rf"(?<![\w-]){re.escape(tool.name)}(?![\w-])", words)]
+    if 0 < len(named) <= _MOST_NAMED:
+        return named
+    places = {int(at) for at in _DECLARATION.findall(words) or _PATH.findall(words)}
+    return [tools[at] for at in sorted(places) if at < len(tools)]
+
+
+def is_about_schemas(error: ModelError) -> bool:
+    """Whether a refusal is about the schema of a tool it does not name."""
+    return error.kind in ("request", "transient", "permanent") and bool(_ABOUT_SCHEMAS.search(error.detail))
+
+
+class RefusedTools:
+    """The tools that one model refused. A tool whose definition changed is offered again.
+
+    `on_refused` gets the model, the tool and the provider's words.
+    """
+
+    def __init__(self, model: str, on_refused: Callable[[str, str, str], None] | None) -> None:
+        self._model = model
+        self._on_refused = on_refused
+        self._known: set[tuple[str, str]] = set()
+
+    def without(self, request: ModelRequest) -> ModelRequest:
+        """Return the request without the refused tools."""
+        if not self._known:
+            return request
+        kept = tuple(tool for tool in request.tools if _identity(tool) not in self._known)
+        return request if len(kept) == len(request.tools) else msgspec.structs.replace(request, tools=kept)
+
+    def add(self, tools: Sequence[ToolSpec], words: str) -> None:
+        """Leave tools out from now on, and report each."""
+        for tool in tools:
+            self._known.add(_identity(tool))
+            if self._on_refused is not None:
+                self._on_refused(self._model, tool.shown, words)
+
+
+def _identity(tool: ToolSpec) -> tuple[str, str]:
+    return tool.name, json.dumps([tool.description, tool.parameters], sort_keys=True, default=str)

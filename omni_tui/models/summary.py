@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, ModelRequest
-from omni_tui.models.message_history import read_result
+from omni_tui.models.message_history import result_text
 from omni_tui.security.text import strip_invisible
 
 PIECE = 1_200
@@ -65,7 +65,7 @@ def summary_request(dropped: Sequence[Message], before: str, limit: int) -> Mode
     mark = hashlib.sha256(f"{before}\0{text}".encode(errors="surrogatepass")).hexdigest()[:12]
     earlier = f'<summary id="{mark}">\n{before}\n</summary id="{mark}">\n' if before else ""
     body = f'{earlier}<messages id="{mark}">\n{text}\n</messages id="{mark}">'
-    return ModelRequest((Message("system", _ASK), Message("user", body)))
+    return ModelRequest((Message("system", _ASK), Message("user", body)), purpose="summary")
 
 
 def digest(dropped: Sequence[Message], before: str = "") -> str:
@@ -74,8 +74,7 @@ def digest(dropped: Sequence[Message], before: str = "") -> str:
     calls: Counter[str] = Counter()
     for message in dropped:
         if message.role == "tool":
-            status = read_result(message.text)[0] or "done"
-            calls[f"{message.name or 'a tool'} {status}"] += 1
+            calls[f"{message.name or 'a tool'} {message.status or 'done'}"] += 1
     answers = [message.text for message in dropped if message.role == "assistant" and message.text.strip()]
     parts = [_short(before, LONGEST // 3)] if before else []
     if said:
@@ -96,8 +95,8 @@ def clean(text: str) -> str:
 
 def _line(message: Message) -> str:
     if message.role == "tool":
-        status, text = read_result(message.text)
-        return f"RESULT of {message.name} ({status or 'done'}): {_short(text, PIECE // 2)}"
+        text = _short(result_text(message), PIECE // 2)
+        return f"RESULT of {message.name} ({message.status or 'done'}): {text}"
     calls = "".join(f"\nCALL {call.name} {_short(call.arguments, PIECE // 3)}" for call in message.calls)
     who = "PERSON" if message.role == "user" else "ASSISTANT"
     return f"{who}: {_short(message.text, PIECE)}{calls}"

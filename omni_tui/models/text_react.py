@@ -79,7 +79,7 @@ def as_text(request: ModelRequest, *, offer: bool = True) -> ModelRequest:
             messages[0] = msgspec.structs.replace(messages[0], text=f"{messages[0].text}\n\n{how}")
         else:
             messages.insert(0, Message(role="system", text=how))
-    return ModelRequest(tuple(messages))
+    return ModelRequest(tuple(messages), purpose=request.purpose)
 
 
 def _spoken(messages: Sequence[Message]) -> Iterator[Message]:

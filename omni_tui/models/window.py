@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from omni_tui.models.attachments import without_attachments
-from omni_tui.models.base import Message, Model, ModelError, ModelRequest, ToolSpec, WindowFinder
-from omni_tui.models.closed_history import ClosedHistory
-from omni_tui.models.message_history import WINDOW_SHARE, shrunk
+from omni_tui.models.base import Message, Model, ModelError, ModelRequest, Purpose, ToolSpec, WindowFinder
+from omni_tui.models.message_history import WINDOW_SHARE, ClosedHistory, shrunk
 from omni_tui.models.summary import Summary, summary_message
 from omni_tui.models.tool_selection import ToolSelector
 from omni_tui.protocol.context import PartOfContext
@@ -156,7 +155,9 @@ class Window:
             assumed=limit is not None and hard is None,
         )
 
-    def request(self, system: Message, tools: tuple[ToolSpec, ...]) -> ModelRequest:
+    def request(
+        self, system: Message, tools: tuple[ToolSpec, ...], purpose: Purpose = "answer"
+    ) -> ModelRequest:
         """Return the request that `fit` decided on."""
         head = [system]
         apart = self._kept_apart()
@@ -165,7 +166,7 @@ class Window:
         if summary := self.used():
             head.append(summary_message(summary))
         head += [self._sent[place] for place in apart if place not in before]
-        return ModelRequest((*head, *self._sent[self._first :]), tools)
+        return ModelRequest((*head, *self._sent[self._first :]), tools, purpose)
 
     def summarised(self, model: Model, text: str, *, by_model: bool) -> Summary:
         """Keep the summary of everything that is dropped now, cut to what it may have."""

@@ -9,6 +9,7 @@ from omni_tui.protocol.codec import (
     encode_record,
 )
 from omni_tui.protocol.commands import AnyCommand, Command, Mode
+from omni_tui.protocol.errors import UserError
 from omni_tui.protocol.events import AnyEvent, Event, Journalled, Reply
 from omni_tui.protocol.launch_options import LaunchOptions
 from omni_tui.protocol.link import Link, LinkClosed
@@ -29,6 +30,7 @@ __all__ = [
     "ProtocolError",
     "Reply",
     "SafeText",
+    "UserError",
     "decode_command",
     "decode_event",
     "encode",

@@ -1,13 +1,16 @@
-"""A call's way from the proposal over the approval to its result."""
+"""The life of a call: proposed, approved, tried, running as a task, finished.
+
+Source of tasks: MCP extension `io.modelcontextprotocol/tasks` for protocol 2026-07-28 (SEP-2663), and the
+experimental tasks of 2025-11-25.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from omni_tui.protocol.base import Event, Journalled
-from omni_tui.protocol.commands import Mode
 from omni_tui.protocol.text import JsonText, SafeText
-from omni_tui.protocol.values import CallState, ContentPart, Risk
+from omni_tui.protocol.values import CallState, ContentPart, Mode, Risk
 
 
 class CallProposed(Journalled):
@@ -118,3 +121,73 @@ class CallRound(Journalled):
     round: int
     asked: tuple[SafeText, ...] = ()
     attempt: int = 1
+
+
+class AttemptRefused(Journalled):
+    """The server refused an attempt before running it, and a further attempt of the call was made.
+
+    On disk in the transaction that makes the further attempt, so before anything of that is sent. What
+    it waits for stands in the `CallChanged` or `ApprovalRequested` that follows. `status` is that of
+    HTTP (401 or 403). Source: RFC 6750, section 3.1.
+    """
+
+    call: str
+    attempt: int
+    status: int
+    elapsed_ms: float
+    reason: SafeText = SafeText("")
+
+
+class AttemptFailed(Journalled):
+    """An attempt failed in a way that makes repeating it safe, and a further attempt of the call was made.
+
+    On disk in the transaction that makes the further attempt. Either nothing of it ran, or (`cut`) that is
+    not known and the tool may be repeated: it only reads, or the person said so. `of` is the number of
+    attempts there can be.
+    """
+
+    call: str
+    attempt: int
+    of: int
+    cut: bool
+    elapsed_ms: float
+    reason: SafeText = SafeText("")
+
+
+class AttemptScheduled(Event, tag="attempt_ahead"):
+    """A failed call is tried again in `delay_s` seconds, as attempt number `attempt` of `of`."""
+
+    call: str
+    attempt: int
+    of: int
+    delay_s: float
+    reason: SafeText = SafeText("")
+
+
+TaskStatus = Literal["working", "input_required", "completed", "failed", "cancelled"]
+
+
+class CallTask(Journalled):
+    """A call goes on as a task: the server has it, and is asked after it until it ends.
+
+    On disk, with the exact id of the task, before it is asked for the first time. `task` is that id
+    made safe to show; `poll_ms` how often it will be asked, `ttl_s` how long the server promises to
+    know the task (None: no limit is known).
+    """
+
+    call: str
+    task: SafeText
+    status: TaskStatus
+    message: SafeText = SafeText("")
+    poll_ms: int = 0
+    ttl_s: float | None = None
+    attempt: int = 1
+
+
+class TaskProgress(Event):
+    """What the server says of a running task. `away`: it cannot be asked now; the task may go on."""
+
+    call: str
+    status: TaskStatus
+    message: SafeText = SafeText("")
+    away: bool = False

@@ -20,11 +20,20 @@ from omni_tui.protocol.prompts_and_resources import (
     SubscribeResource,
 )
 from omni_tui.protocol.server_requests import AnswerServerRequest, EditServerRequest, OpenServerRequestPage
+from omni_tui.protocol.server_settings import (
+    CheckServer,
+    DisableServer,
+    EditServer,
+    EnableServer,
+    KeepSecret,
+    ReadServer,
+)
 from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
 from omni_tui.protocol.text import JsonText
+from omni_tui.protocol.values import Mode as Mode
+from omni_tui.protocol.wire_log import ReadWire, ReadWireFrame, SaveWire, SetWireLog
 
 Verdict = Literal["approve", "reject", "defer"]
-Mode = Literal["chat", "auto", "orchestrator"]
 
 
 class Hello(Command):
@@ -256,9 +265,6 @@ class Replay(Command):
     after: int
 
 
-# Below `Command`, which these modules need.
-from omni_tui.protocol import server_management  # noqa: E402
-
 AnyCommand = (
     Hello
     | Goodbye
@@ -299,16 +305,16 @@ AnyCommand = (
     | ReadResult
     | SaveResult
     | Replay
-    | server_management.ReadServer
-    | server_management.CheckServer
-    | server_management.EditServer
-    | server_management.EnableServer
-    | server_management.DisableServer
-    | server_management.KeepSecret
-    | server_management.SetWireLog
-    | server_management.ReadWire
-    | server_management.ReadWireFrame
-    | server_management.SaveWire
+    | ReadServer
+    | CheckServer
+    | EditServer
+    | EnableServer
+    | DisableServer
+    | KeepSecret
+    | SetWireLog
+    | ReadWire
+    | ReadWireFrame
+    | SaveWire
     | GetPrompt
     | OpenResource
     | ReadResourcePart

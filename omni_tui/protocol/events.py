@@ -14,22 +14,20 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from omni_tui.protocol import consent, wire
-from omni_tui.protocol.attempts import AttemptFailed as AttemptFailed
-from omni_tui.protocol.attempts import AttemptRefused as AttemptRefused
-from omni_tui.protocol.attempts import AttemptScheduled as AttemptScheduled
 from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
 from omni_tui.protocol.base import Reply as Reply
 from omni_tui.protocol.call_stats import StatsRead
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
 from omni_tui.protocol.calls import ApprovalRequested as ApprovalRequested
+from omni_tui.protocol.calls import AttemptFailed as AttemptFailed
+from omni_tui.protocol.calls import AttemptRefused as AttemptRefused
+from omni_tui.protocol.calls import AttemptScheduled as AttemptScheduled
 from omni_tui.protocol.calls import CallChanged as CallChanged
 from omni_tui.protocol.calls import CallFinished as CallFinished
 from omni_tui.protocol.calls import CallProgress as CallProgress
 from omni_tui.protocol.calls import CallProposed as CallProposed
 from omni_tui.protocol.calls import CallRound as CallRound
-from omni_tui.protocol.commands import Mode
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.context import (
     BuiltinToolCalled,
     ContextChanged,
@@ -42,6 +40,7 @@ from omni_tui.protocol.conversation import AnswerDelta as AnswerDelta
 from omni_tui.protocol.conversation import AwaitingTools as AwaitingTools
 from omni_tui.protocol.conversation import ModelMessage as ModelMessage
 from omni_tui.protocol.conversation import Retrying as Retrying
+from omni_tui.protocol.conversation import RunReport, StepTaken
 from omni_tui.protocol.conversation import Steered as Steered
 from omni_tui.protocol.conversation import Thought as Thought
 from omni_tui.protocol.conversation import ThoughtDelta as ThoughtDelta
@@ -70,12 +69,13 @@ from omni_tui.protocol.replies import ServerLogRead as ServerLogRead
 from omni_tui.protocol.replies import SessionsListed as SessionsListed
 from omni_tui.protocol.replies import TextPage as TextPage
 from omni_tui.protocol.replies import ToolDetails as ToolDetails
-from omni_tui.protocol.run_report import RunReport, StepTaken
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
+from omni_tui.protocol.server_settings import LaunchRead, ServerChecked, ServerRead
 from omni_tui.protocol.signin import SignInChanged
 from omni_tui.protocol.text import SafeText
 from omni_tui.protocol.values import CallState as CallState
 from omni_tui.protocol.values import ContentPart as ContentPart
+from omni_tui.protocol.values import Mode
 from omni_tui.protocol.values import PartKind as PartKind
 from omni_tui.protocol.values import Problem as Problem
 from omni_tui.protocol.values import Risk as Risk
@@ -85,6 +85,7 @@ from omni_tui.protocol.values import ToolSummary as ToolSummary
 from omni_tui.protocol.values import TurnLimit as TurnLimit
 from omni_tui.protocol.values import TurnStatus as TurnStatus
 from omni_tui.protocol.values import Usage as Usage
+from omni_tui.protocol.wire_log import WireRead, WireText
 
 # --- engine and session -----------------------------------------------------------------------
 
@@ -302,11 +303,11 @@ AnyEvent = (
     | ServerLogRead
     | SessionsListed
     | ReplayDone
-    | wire.WireRead
-    | wire.WireText
-    | wire.ServerRead
-    | wire.ServerChecked
-    | consent.LaunchRead
+    | WireRead
+    | WireText
+    | ServerRead
+    | ServerChecked
+    | LaunchRead
     | PromptsAndResourcesListed
     | SubscriptionsChanged
     | ResourceUpdated

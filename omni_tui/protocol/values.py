@@ -8,6 +8,7 @@ import msgspec
 
 from omni_tui.protocol.text import SafeText
 
+Mode = Literal["chat", "auto", "orchestrator"]
 ServerState = Literal[
     "not_allowed", "connecting", "active", "idle", "needs_sign_in", "degraded", "failed", "disabled"
 ]
@@ -32,6 +33,18 @@ TurnStatus = Literal["done", "stopped", "failed", "limit", "parked"]
 TurnLimit = Literal["", "steps", "output", "requests", "time", "budget", "repeats"]
 """A limit of a turn. `requests`, `time` and `budget` are those of all its agents together."""
 PartKind = Literal["text", "image", "audio", "link", "resource", "structured"]
+
+
+class CallOrigin(msgspec.Struct, frozen=True):
+    """Which call of a model it is: the turn, the agent, its step, and the id the provider gave the call.
+
+    Empty for a call by hand.
+    """
+
+    turn: str = ""
+    agent: str = "root"
+    step: int = 0
+    id: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,4 @@
-"""A circuit breaker around a model: after failures it is left alone for a while, then tried by one.
-
-The breaker of a server (`servers.health`) waits in the owner task of its connection; this one is asked
-by requests that come from anywhere, so it keeps the time itself.
-"""
+"""A circuit breaker around a model: after failures, requests wait for a while, then one tries it."""
 
 from __future__ import annotations
 
@@ -13,17 +9,18 @@ from typing import Literal
 BreakerState = Literal["closed", "open", "half_open"]
 
 OPEN_AFTER = 3
-"""Failed requests in a row that open it, if none of them does so by itself."""
+"""Failed requests in a row that open it, if none opens it at once."""
 FIRST_PAUSE_S = 15.0
 LASTING_PAUSE_S = 120.0
-"""The first pause after an error that waiting alone seldom mends: a refused key, no credit."""
+"""The first pause after an error that waiting rarely cures: a refused key, no credit."""
 LONGEST_PAUSE_S = 600.0
 
 
 class CircuitBreaker:
-    """Closed: requests go. Open: none goes. Half open: one goes, and what becomes of it decides.
+    """Closed: requests pass. Open: none passes. Half open: one passes, and its outcome decides.
 
-    Each pause is twice the one before, up to ten minutes. All times are of `clock`, in seconds.
+    Each pause is twice the one before, up to ten minutes. All times are of `clock`, in seconds. Unlike
+    `servers.ReconnectBreaker`, it keeps the time itself, since requests come from anywhere.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +33,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """Its state now. An open one whose pause is over waits for a probe: half open."""
+        """The present state. An open breaker whose pause is over is half open."""
         if self._until is None:
             return "closed"
         return "half_open" if self._probing or self._clock() >= self._until else "open"
@@ -47,9 +44,9 @@ class CircuitBreaker:
         return 0.0 if self._until is None else max(0.0, self._until - self._clock())
 
     def take(self, *, force: bool = False) -> bool:
-        """Ask whether a request may go. True on an open breaker makes it the probe.
+        """Return whether a request may pass. True on an open breaker makes it the probe.
 
-        With `force` it goes as a probe though the pause is not over: nothing else is left to ask.
+        `force` lets it pass before the pause is over, where no other model is left.
         """
         if self._until is None:
             return True
@@ -59,11 +56,11 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> None:
-        """A request was answered."""
+        """Note an answered request."""
         self._failures, self._pause, self._until, self._probing, self.reason = 0, 0.0, None, False, ""
 
     def failed(self, reason: str, *, at_once: bool, lasting: bool = False) -> None:
-        """A request failed for good. `at_once` opens it without waiting for more."""
+        """Note a request that failed for good. `at_once` opens the breaker without waiting for more."""
         self._failures += 1
         if not (at_once or self._probing or self._failures >= OPEN_AFTER):
             return
@@ -73,5 +70,5 @@ class CircuitBreaker:
         self._probing, self.reason = False, reason
 
     def released(self) -> None:
-        """The request was given up by us: it says nothing about the model."""
+        """Note that we gave the request up, which says nothing about the model."""
         self._probing = False

@@ -62,11 +62,6 @@ def marked(name: str) -> str:
     return name if name.isascii() else "".join(_marked(name))
 
 
-def is_plain(name: str) -> bool:
-    """Whether nothing of a name needs to be marked."""
-    return marked(name) == name
-
-
 def _marked(name: str) -> Iterator[str]:
     # The letters of a mark that is there already are no part of the name.
     bare = _MARK.sub(lambda mark: "." * len(mark[0]), name)

@@ -1,4 +1,4 @@
-"""Whether a server is at work: its running calls, and the calm after the last of them."""
+"""Whether a server is active: it runs calls, or did so not long ago."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from omni_tui.servers.health import RECENT
-
-_PAUSE = 0.05
+RECENT_S = 10.0
+"""Seconds after its last call for which a server counts as active."""
+_PAUSE_S = 0.05
 
 
 class Activity:
-    """Counts the calls of one server. `follow` is called a moment after a change, and when calm returns.
+    """Counts the calls of one server. `follow` is called a moment after a change, and when it gets idle.
 
-    A quick call is told of once, and does not wait for that.
+    A quick call leads to one call of `follow`, and does not wait for it.
     """
 
     def __init__(self, follow: Callable[[], None]) -> None:
@@ -29,7 +29,7 @@ class Activity:
     @property
     def busy(self) -> bool:
         """Whether a call runs, or ran not long ago."""
-        return bool(self.calls or (self._last and time.monotonic() - self._last < RECENT))
+        return bool(self.calls or (self._last and time.monotonic() - self._last < RECENT_S))
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
@@ -44,24 +44,24 @@ class Activity:
             self._later()
 
     def begin(self) -> None:
-        """Begin a new life: what ran before does not count."""
+        """Forget the calls before a reconnection."""
         self._last = 0.0
 
     def look(self) -> None:
-        """Follow now, and again when it is calm."""
+        """Call `follow` now, and again when the server gets idle."""
         self._cancel()
         self._follow()
         if not self.calls and self.busy and not self._closed:
-            self._calm = asyncio.get_running_loop().call_later(RECENT, self.look)
+            self._calm = asyncio.get_running_loop().call_later(RECENT_S, self.look)
 
     def close(self) -> None:
-        """Follow nothing any more."""
+        """Stop calling `follow`."""
         self._closed = True
         self._cancel()
 
     def _later(self) -> None:
         if self._soon is None and not self._closed:
-            self._soon = asyncio.get_running_loop().call_later(_PAUSE, self.look)
+            self._soon = asyncio.get_running_loop().call_later(_PAUSE_S, self.look)
 
     def _cancel(self) -> None:
         for timer in (self._calm, self._soon):

@@ -26,10 +26,11 @@ from omni_tui.servers.call_results import (
     result_of,
     session_lost_error,
 )
+from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.server_request_responder import ServerRequestResponder, requested_methods
-from omni_tui.servers.server_request_types import HARD_CAP_S, OnInputRound, PausableTimeout, RequestTimeouts
 from omni_tui.servers.tap import InFlightCall, Tap
 from omni_tui.servers.task_client import augmentation, raise_if_task
+from omni_tui.servers.timeouts import HARD_CAP_S, PausableTimeout, RequestTimeouts
 from omni_tui.servers.transports.factory import Transport
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ class CallContext:
     spec: ServerSpec
     tap: Tap
     transport: Transport
-    gatekeeper: BearerAuth | None
-    answering: ServerRequestResponder
-    waits: RequestTimeouts
-    on_round: OnInputRound
+    bearer_auth: BearerAuth | None
+    responder: ServerRequestResponder
+    timeouts: RequestTimeouts
+    listener: ServerListener
     note_loss: Callable[[], bool]
     stale: Callable[[], None]
     modern: bool = False
@@ -104,7 +105,7 @@ class DispatchedCall:
             if not opening.rounds:
                 raise
         self._line.tap.repeat(opening)
-        await self._line.on_round(self._dispatch, opening.rounds, ())
+        await self._line.listener.input_round(self._dispatch, opening.rounds, ())
         try:
             return await self._frame(opening)
         except TokenRenewed as refused:  # not the gate's to repeat: it would begin with the first frame
@@ -121,11 +122,11 @@ class DispatchedCall:
             raise CallError("the server asks for input and does not say for which", sent=True)
         inputs: dict[str, Any] = {}
         if requests:
-            inputs = await self._line.answering.inputs(requests, self._dispatch.call)
+            inputs = await self._line.responder.inputs(requests, self._dispatch.call)
         else:
             await asyncio.sleep(min(0.05 * 2**opening.rounds, 2.0))
         self._line.tap.again(opening)
-        await self._line.on_round(self._dispatch, number, requested_methods(requests))
+        await self._line.listener.input_round(self._dispatch, number, requested_methods(requests))
         self._given = InputResponses(inputs, state)
 
     async def _frame(self, opening: InFlightCall) -> dict[str, Any]:
@@ -175,7 +176,7 @@ class DispatchedCall:
             if self._report is not None:
                 self._report(progress, total, message)
 
-        async with self._line.waits.limit(self._patience):
+        async with self._line.timeouts.limit(self._patience):
             await self._client.session.send_request(
                 request, types.CallToolResult, progress_callback=progressed
             )
@@ -196,8 +197,8 @@ class DispatchedCall:
         """Return the error for a frame that got no result."""
         line = self._line
         if opening.unsent or not opening.passed:
-            trouble = line.transport.trouble()
-            what = trouble.what if trouble else "the connection is closed"
+            failure = line.transport.failure()
+            what = failure.what if failure else "the connection is closed"
             return CallError(what, sent=opening.rounds > 0)
         if opening.forgotten:
             line.note_loss()
@@ -210,8 +211,8 @@ class DispatchedCall:
             )
         if opening.renewed:
             return TokenRenewed(opening.status)
-        if line.gatekeeper is not None and opening.status in (401, 403):
-            refused = line.gatekeeper.refusal_failure()
+        if line.bearer_auth is not None and opening.status in (401, 403):
+            refused = line.bearer_auth.refusal_failure()
             if refused is not None:
                 return CallError(refused.what, sent=True, answered=True, todo=refused.todo)
         code = opening.refusal.error.code
@@ -219,5 +220,5 @@ class DispatchedCall:
             line.stale()
         refusal = refused_call_error(opening, http=line.transport.web)
         if code == types.URL_ELICITATION_REQUIRED:
-            refusal.todo = line.answering.ask_to_visit(opening.refusal.error, self._dispatch.call)
+            refusal.todo = line.responder.ask_to_visit(opening.refusal.error, self._dispatch.call)
         return refusal

@@ -1,4 +1,8 @@
-"""A server's lists, page by page and entry by entry: what is taken, and what stays out with its reason."""
+"""One page of a server's list, and how its entries are read: tools, prompts, resources, templates.
+
+Optional parts that make no sense (an icon, a title that is no text) are ignored. An entry is left out,
+with a reason, only where its name, its address or its input cannot be known. Does not load the SDK.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,180 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from omni_tui.security.text import safe_line
-from omni_tui.servers.list_entries import UnusableEntry, entry_name
+from omni_tui.servers.base import ToolDefinition
+from omni_tui.servers.prompt_resource_types import (
+    ArgumentDefinition,
+    PromptDefinition,
+    ResourceDefinition,
+    TemplateDefinition,
+)
+from omni_tui.servers.uri_template import BadTemplate, variables_of
+
+MAX_ARGUMENTS = 50
+MAX_ADDRESS = 4_096
+"""Longest name or address, in characters; a cut one could not be sent back."""
+_TITLE, _DESCRIPTION = 200, 1_500
+_SIZE = 2**53
+_JSON_TYPES = {"array", "boolean", "integer", "null", "number", "object", "string"}
+_HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
+_TRUTH = {"true": True, "false": False}
+
+
+class UnusableEntry(Exception):
+    """An entry that cannot be used; the text says why, and is not safe to show as it is."""
+
+
+def entry_name(entry: Any) -> str:
+    """Return a name for notes about an entry, "" if it has none."""
+    if not isinstance(entry, dict):
+        return ""
+    names = (entry.get(key) for key in ("name", "uriTemplate", "uri", "title"))
+    return next((name for name in names if isinstance(name, str) and name), "")
+
+
+def read_tool(server: str, entry: Any) -> ToolDefinition:
+    """Return a tool as its server listed it. Raises `UnusableEntry`."""
+    name = _named(_object(entry), "name")
+    notes = entry.get("annotations")
+    notes = notes if isinstance(notes, dict) else {}
+    execution = entry.get("execution")
+    meta = entry.get("_meta")
+    output = entry.get("outputSchema")
+    return ToolDefinition(
+        server=server,
+        name=name,
+        title=_text(entry.get("title")) or _text(notes.get("title")),
+        description=_text(entry.get("description")),
+        input_schema=_input_schema(entry),
+        output_schema=output if isinstance(output, dict) else None,
+        annotations=_annotations(notes),
+        only_as_task=isinstance(execution, dict) and execution.get("taskSupport") == "required",
+        meta=meta if isinstance(meta, dict) else {},
+    )
+
+
+def read_prompt(entry: Any) -> PromptDefinition:
+    """Return a prompt as its server listed it. Raises `UnusableEntry`."""
+    name = _named(_object(entry), "name")
+    given = entry.get("arguments")
+    if given is None or given == {}:
+        given = []
+    if not isinstance(given, list):
+        raise UnusableEntry(f"its arguments are {_kind(given)}, not a list")
+    arguments: list[ArgumentDefinition] = []
+    for one in given[:MAX_ARGUMENTS]:
+        if not isinstance(one, dict) or not isinstance(one.get("name"), str) or not one["name"]:
+            raise UnusableEntry("one of its arguments has no name")
+        if len(one["name"]) > MAX_ADDRESS:
+            raise UnusableEntry("the name of one of its arguments is too long")
+        required = _truth(one.get("required")) is True
+        arguments.append(ArgumentDefinition(one["name"], _text(one.get("description"))[:_TITLE], required))
+    return PromptDefinition(
+        name=name,
+        title=_text(entry.get("title"))[:_TITLE],
+        description=_text(entry.get("description"))[:_DESCRIPTION],
+        arguments=tuple(arguments),
+    )
+
+
+def read_resource(entry: Any) -> ResourceDefinition:
+    """Return a resource as its server listed it. Raises `UnusableEntry`."""
+    uri = _named(_object(entry), "uri")
+    size = entry.get("size")
+    whole = isinstance(size, int | float) and not isinstance(size, bool) and 0 <= size <= _SIZE
+    return ResourceDefinition(
+        uri=uri,
+        name=(_text(entry.get("name")) or uri)[:_TITLE],
+        title=_text(entry.get("title"))[:_TITLE],
+        description=_text(entry.get("description"))[:_DESCRIPTION],
+        mime=_text(entry.get("mimeType"))[:_TITLE],
+        size=int(size) if whole and size is not None else None,
+    )
+
+
+def read_template(entry: Any) -> TemplateDefinition:
+    """Return a resource template as its server listed it. Raises `UnusableEntry`."""
+    uri = _named(_object(entry), "uriTemplate")
+    try:
+        variables = variables_of(uri)
+    except BadTemplate as error:
+        raise UnusableEntry(str(error)) from None
+    return TemplateDefinition(
+        uri_template=uri,
+        name=(_text(entry.get("name")) or uri)[:_TITLE],
+        title=_text(entry.get("title"))[:_TITLE],
+        description=_text(entry.get("description"))[:_DESCRIPTION],
+        mime=_text(entry.get("mimeType"))[:_TITLE],
+        variables=variables[:MAX_ARGUMENTS],
+    )
+
+
+def _object(entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise UnusableEntry(f"it is {_kind(entry)}, not an object")
+    return entry
+
+
+def _named(entry: dict[str, Any], key: str) -> str:
+    name = entry.get(key)
+    if not isinstance(name, str) or not name:
+        raise UnusableEntry(
+            f"it has no {key}" if name is None or name == "" else f"its {key} is {_kind(name)}"
+        )
+    if len(name) > MAX_ADDRESS:
+        raise UnusableEntry(f"its {key} is longer than {MAX_ADDRESS:,} characters")
+    return name
+
+
+def _input_schema(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return a tool's input schema. A missing one, or `true`, accepts every object."""
+    schema = entry.get("inputSchema")
+    if schema is None or schema is True or schema == []:
+        return {"type": "object"}
+    if not isinstance(schema, dict):
+        raise UnusableEntry(f"its inputSchema is {_kind(schema)}, not an object")
+    wanted = schema.get("type")
+    kinds = [str(kind) for kind in (wanted if isinstance(wanted, list) else [wanted])]
+    if kinds and "object" not in kinds and all(kind in _JSON_TYPES for kind in kinds):
+        raise UnusableEntry(
+            f"its inputSchema asks for {' or '.join(kinds)}; arguments are always an object"
+        )
+    return schema
+
+
+def _annotations(notes: dict[str, Any]) -> dict[str, Any]:
+    """Return the known annotations; a hint that is neither true nor false is dropped."""
+    kept: dict[str, Any] = {}
+    if "title" in notes:
+        kept["title"] = notes["title"] if isinstance(notes["title"], str) else None
+    for hint in _HINTS:
+        if hint in notes:
+            kept[hint] = _truth(notes[hint])
+    return kept
+
+
+def _truth(value: Any) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return _TRUTH.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _kind(value: Any) -> str:
+    """Name the JSON type of a value."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, list):
+        return "a list"
+    return "an object" if isinstance(value, dict) else "a number"
+
 
 T = TypeVar("T")
 
@@ -18,7 +195,7 @@ _MAX_VALUES = 20_000
 _MAX_PAGE_VALUES = 200_000
 _MAX_DEPTH = 64
 _NAMED = 3
-"""How many of the entries that stay out are named on a server's row; its log names all of them."""
+"""How many of the left-out entries are named on a server's row; its log names all."""
 
 LIST_KEYS = {
     "tools/list": "tools",
@@ -51,35 +228,33 @@ class LeftOut:
 class ListPage:
     """One page of a list, as the tap took it off the wire.
 
-    `odd` says why it cannot be read, or why there is no way on from it; `over` counts the entries that
-    are more than are taken.
+    `invalid` says why it or its cursor cannot be read; `over` counts the entries above the limit.
     """
 
     kind: str
     entries: list[Any] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     cursor: str | None = None
-    odd: str = ""
+    invalid: str = ""
     over: int = 0
     arrived: bool = False
 
     def take(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Read an answer into this page; return what the SDK is given in its place.
+        """Read an answer into this page; return the answer that the SDK gets instead.
 
-        Entries nested deeper than 64 levels or of more than 20,000 values stay out, and so does what
-        exceeds 200,000 values in one page. The SDK gets of a tool only what it needs: which
-        arguments are repeated in HTTP headers.
+        Left out are entries of more than 64 levels or 20,000 values, and what exceeds 200,000 values in
+        one page. The SDK gets only what it needs of a tool: which arguments go into HTTP headers.
         """
         self.arrived = True
         following = result.get("nextCursor")
         self.cursor = following if isinstance(following, str) else None
         if following is not None and self.cursor is None:
-            self.odd = "the cursor of its next page is not a text"
+            self.invalid = "the cursor of its next page is not a text"
         listed = result.get(self.kind)
         if listed is not None and not isinstance(listed, list):
-            self.odd = f"its answer has something else than a list under {self.kind}"
+            self.invalid = f"its answer has something else than a list under {self.kind}"
         elif listed is None and self.kind not in result:
-            self.odd = f"its answer has no list under {self.kind}"
+            self.invalid = f"its answer has no list under {self.kind}"
         self._bound(listed if isinstance(listed, list) else [])
         stand_in: dict[str, Any] = {
             self.kind: [_for_sdk(entry) for entry in self.entries if _is_tool(entry)]
@@ -109,7 +284,7 @@ class ListPage:
         self.left_out.append(LeftOut(ENTRY_NAMES[self.kind], name, safe_line(reason, limit=200)))
 
     def read(self, one: Callable[[Any], T]) -> list[T]:
-        """Return what `one` makes of each entry; those that are `UnusableEntry` stay out."""
+        """Return each entry read by `one`; leave out what raises `UnusableEntry`."""
         found: list[T] = []
         for entry in self.entries:
             try:
@@ -120,7 +295,7 @@ class ListPage:
 
 
 def describe_left_out(left_out: list[LeftOut]) -> str:
-    """Say on one line what of a server's lists is not used, "" if nothing."""
+    """Say on one line which entries are not used, "" if all are."""
     if not left_out:
         return ""
     named = "; ".join(str(each) for each in left_out[:_NAMED])
@@ -135,8 +310,8 @@ def _is_tool(entry: Any) -> bool:
 def _for_sdk(entry: dict[str, Any]) -> dict[str, Any]:
     schema = entry.get("inputSchema")
     given = schema if isinstance(schema, dict) else {}
-    odd = ("$schema", "required", "properties", "type")
-    kept = {key: value for key, value in given.items() if key not in odd}
+    dropped = ("$schema", "required", "properties", "type")
+    kept = {key: value for key, value in given.items() if key not in dropped}
     properties = given.get("properties")
     if isinstance(properties, dict):
         kept["properties"] = {name: each for name, each in properties.items() if isinstance(each, dict)}

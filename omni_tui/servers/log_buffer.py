@@ -1,29 +1,30 @@
-"""The last lines that a server wrote to its standard error, and what became of its connection."""
+"""The last lines of a server's log: standard error, logging messages, notes on its connection."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable
 
 from omni_tui.protocol import SafeText
-from omni_tui.security.text import safe_line
+from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.exit_reason import LONGEST, find_exit_reason
 
 MAX_LINES = 5000
 MAX_BYTES = 512 * 1024
 ODD_LINES = 50
-"""How many lines that are no messages are repeated in one life; the others are counted."""
+"""Lines of standard output that are no messages: so many are repeated per start, the rest is counted."""
 _UNSAVED = 500
-"""Most lines that are kept on disk of what comes in one second."""
+"""Most lines of one second that are stored on disk."""
 _LAST = 200
-"""Among how many lines the reason of an end is looked for."""
+"""How many lines are searched for the reason of an exit."""
 MAX_LINE = 2000
-"""Longest line that is kept, in bytes; the rest of a longer one is cut off."""
+"""Longest line, in bytes; longer ones are cut."""
 
 
 class ServerLogBuffer:
-    """A ring of lines, bounded in lines and bytes. What does not fit is dropped, oldest first, and counted.
+    """A ring of lines, limited in lines and bytes; the oldest are dropped and counted.
 
     `on_growth` is called after lines were added.
     """
@@ -44,12 +45,12 @@ class ServerLogBuffer:
         return len(self._lines)
 
     @property
-    def last_words(self) -> SafeText:
-        """What of the server's own words since `begin` says best why it ended, "" if it wrote nothing."""
+    def exit_reason(self) -> SafeText:
+        """The server's own words since `begin` that best say why it exited, "" if it wrote nothing."""
         return safe_line(find_exit_reason([*self._printed, *self._own]), limit=LONGEST, joined=True)
 
     def begin(self) -> None:
-        """Forget the server's last words: another process starts."""
+        """Note that another process starts."""
         self._to_save(None)
         self._partial = b""
         self._own.clear()
@@ -57,7 +58,7 @@ class ServerLogBuffer:
         self._odd = 0
 
     def take_over(self, former: ServerLogBuffer) -> None:
-        """Begin with the lines of another log."""
+        """Start with the lines of another log."""
         self.dropped += former.dropped
         for line in former._lines:
             self._add(line)
@@ -79,19 +80,25 @@ class ServerLogBuffer:
             self._on_growth()
 
     def flush(self) -> None:
-        """Take the beginning of a line that nobody will finish for a line."""
+        """Add the unfinished last line: nothing more will come."""
         if self._partial:
             self.feed(b"\n")
 
     def note(self, text: str) -> None:
-        """Add a line of our own, with the time."""
+        """Add a line of Omni TUI's own, with the time."""
         self._add(f"[{time.strftime('%H:%M:%S')}] {text}".encode("utf-8", "replace"))
         self._on_growth()
 
+    def note_message(self, level: str, logger: str, data: object) -> None:
+        """Add a logging message of the server (MCP, server/utilities/logging), cut to one line."""
+        text = data if isinstance(data, str) else _json(data)
+        where = f" {logger[:60]}:" if logger else ""
+        self.note(f"{level}{where} {safe(text[:2000], limit=1500, lines=False)}")
+
     def odd(self, line: bytes, why: str) -> None:
-        """Note something on standard output that is no message, or an answer of an odd form."""
+        """Note a line of standard output that is no message, or an answer of an odd form."""
         self._odd += 1
-        if not line.lstrip().startswith((b"{", b"[")):  # words, perhaps those that say why it ends
+        if not line.lstrip().startswith((b"{", b"[")):  # perhaps the reason of its exit
             self._printed.append(line[:MAX_LINE])
         if self._odd <= ODD_LINES:
             text = line[:MAX_LINE].decode("utf-8", "replace").strip()
@@ -106,7 +113,7 @@ class ServerLogBuffer:
         ]
 
     def unsaved(self) -> list[bytes | None]:
-        """Return what came since the last time, to be kept; None is a start. A flood is cut short."""
+        """Return what is new since the last call, to be stored; None is a start. A flood is cut short."""
         lines = list(self._unsaved)
         if self._left_out:
             lines.insert(0, f"… {self._left_out:,} lines are left out here".encode())
@@ -125,3 +132,14 @@ class ServerLogBuffer:
         while len(self._lines) > MAX_LINES or self._size > MAX_BYTES:
             self._size -= len(self._lines.popleft())
             self.dropped += 1
+
+
+def _json(data: object) -> str:
+    pieces: list[str] = []
+    size = 0
+    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(data):
+        pieces.append(piece[:2000])
+        size += len(piece)
+        if size > 2000:
+            break
+    return "".join(pieces)

@@ -1,7 +1,7 @@
-"""One life of a connection: from the handshake to the end of the transport.
+"""One connection to a server, from the handshake to the end of the transport.
 
-This module and what it imports load the SDK, which takes a second; `Connection` imports it in a
-thread when the first server starts.
+Importing this module loads the SDK, which takes a second; `Connection` does that in a thread when the
+first server starts.
 """
 
 from __future__ import annotations
@@ -30,20 +30,19 @@ from omni_tui.servers.call_results import (
     ProgressFn,
 )
 from omni_tui.servers.connect_strategy import ConnectOutcome, Era, TransportChoice
-from omni_tui.servers.dispatched_call import CallContext, DispatchedCall
-from omni_tui.servers.health import (
+from omni_tui.servers.connection_failure import (
     ConnectionFailed,
     ConnectionFailure,
     root_cause,
     suggest_log,
     suggest_longer_timeout,
 )
-from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed
+from omni_tui.servers.dispatched_call import CallContext, DispatchedCall
+from omni_tui.servers.heartbeat import Heartbeat, HeartbeatMissed, Ping
+from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.log_buffer import ServerLogBuffer
-from omni_tui.servers.ping import Ping
 from omni_tui.servers.processes import Processes
-from omni_tui.servers.prompt_resource_client import PromptResourceClient, log_line
-from omni_tui.servers.roots import roots_callback, set_log_level
+from omni_tui.servers.prompt_resource_client import PromptResourceClient
 from omni_tui.servers.server_listing import (
     Relister,
     ServerListing,
@@ -52,17 +51,11 @@ from omni_tui.servers.server_listing import (
     list_all,
 )
 from omni_tui.servers.server_redactor import ServerRedactor
-from omni_tui.servers.server_request_responder import ServerRequestResponder
-from omni_tui.servers.server_request_types import (
-    OnInputRound,
-    OnServerRequest,
-    RequestTimeouts,
-    refuse_round,
-)
+from omni_tui.servers.server_request_responder import ServerRequestResponder, roots_callback
 from omni_tui.servers.subscriptions import ResourceSubscriptions
 from omni_tui.servers.tap import Tap
-from omni_tui.servers.task_client import SdkTaskClient as TaskVerbs
-from omni_tui.servers.task_client import TasksExtension, only_as_tasks
+from omni_tui.servers.task_client import SdkTaskClient, TasksExtension, only_as_tasks
+from omni_tui.servers.timeouts import RequestTimeouts
 from omni_tui.servers.transports.factory import TransportContext, make
 from omni_tui.servers.transports.json_rpc import error_words
 from omni_tui.servers.wire_log import WireLog
@@ -74,17 +67,17 @@ if TYPE_CHECKING:
 
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
-_FORGOTTEN = ConnectionFailure(SESSION_LOST.partition(";")[0], "It is reconnected.")
+_SESSION_LOST = ConnectionFailure(SESSION_LOST.partition(";")[0], "It is reconnected.")
 _AT_FAULT = "The server is at fault."
 KNOWN_VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
 _NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 
 
 class McpSession:
-    """A connected server, reached in one `way`.
+    """A connection to a server, from the handshake to the end of the transport.
 
-    `on_offer` gets every listing, also the first, after which calls are possible; `on_beat` the answer
-    of each heartbeat ("" and milliseconds) or the words for a missed one.
+    `on_listing` gets every listing; after the first, calls are possible. `on_heartbeat` gets "" and the
+    milliseconds of each answered heartbeat, or why it was missed.
     """
 
     def __init__(
@@ -94,57 +87,55 @@ class McpSession:
         processes: Processes,
         authority: Callable[[Dispatch], bool],
         log: ServerLogBuffer,
-        on_offer: Callable[[ServerListing], None],
-        on_beat: Callable[[str, float], None],
-        way: TransportChoice,
-        gatekeeper: BearerAuth | None = None,
-        wire: WireLog | None = None,
-        asker: OnServerRequest | None = None,
-        on_round: OnInputRound = refuse_round,
-        followed: dict[str, None] | None = None,
-        on_updated: Callable[[str], None] = lambda _uri: None,
+        on_listing: Callable[[ServerListing], None],
+        on_heartbeat: Callable[[str, float], None],
+        choice: TransportChoice,
+        bearer_auth: BearerAuth | None,
+        wire: WireLog,
+        subscribed: dict[str, None],
+        listener: ServerListener,
     ) -> None:
         self._spec = spec
         self._server_log = log
-        self._on_offer = on_offer
-        self._on_beat = on_beat
-        self.way = way
+        self._on_listing = on_listing
+        self._on_heartbeat = on_heartbeat
+        self.choice = choice
         self._leaving = asyncio.Event()
         self._lost: ConnectionFailure | None = None
         self._client: Client | None = None
         self._connected = False
-        self._listing = asyncio.Lock()
+        self._listing_lock = asyncio.Lock()
         self._relister = Relister(self.relist)
-        self._gatekeeper = gatekeeper
-        if gatekeeper is not None:
-            gatekeeper.on_needed = self.leave
-            gatekeeper.on_resent = lambda: log.note("a request was sent again with a new token")
-        self._waits = RequestTimeouts()
-        self.follower = ResourceSubscriptions(followed if followed is not None else {}, on_updated)
-        secrets = ServerRedactor(spec, (lambda: gatekeeper.sent) if gatekeeper is not None else tuple)
+        self._bearer_auth = bearer_auth
+        if bearer_auth is not None:
+            bearer_auth.on_needed = self.leave
+            bearer_auth.on_resent = lambda: log.note("a request was sent again with a new token")
+        self._timeouts = RequestTimeouts()
+        self.subscriptions = ResourceSubscriptions(spec.name, subscribed, listener)
+        secrets = ServerRedactor(spec, (lambda: bearer_auth.sent) if bearer_auth is not None else tuple)
         self._tap = Tap(spec.name, authority, self.leave, wire, secrets=secrets, on_odd=log.note)
-        self._answering = ServerRequestResponder(
+        self._responder = ServerRequestResponder(
             spec.name,
-            asker,
-            self._waits,
+            listener,
+            self._timeouts,
             call=self._tap.sole_open_call,
             roots=roots_callback(spec.roots),
             samples=spec.sampling,
         )
         self._transport = make(
-            way.transport,
+            choice.transport,
             spec,
-            TransportContext(processes, log, self.leave, auth=gatekeeper, hide=secrets.hide),
+            TransportContext(processes, log, self.leave, auth=bearer_auth, hide=secrets.hide),
         )
         self._tap.direct = not self._transport.web
         self._line = CallContext(
             spec,
             self._tap,
             self._transport,
-            gatekeeper,
-            self._answering,
-            self._waits,
-            on_round,
+            bearer_auth,
+            self._responder,
+            self._timeouts,
+            listener,
             self._note_loss,
             self._relister.changed,
         )
@@ -159,12 +150,12 @@ class McpSession:
 
     @property
     def connected(self) -> bool:
-        """Whether the handshake succeeded, now or at any time in this life."""
+        """Whether the handshake succeeded, even if the connection is over by now."""
         return self._connected
 
     @property
     def era(self) -> Era:
-        """The era of the protocol that was agreed on; valid once connected."""
+        """The era of the agreed protocol version; valid once connected."""
         return "modern" if self.protocol in MODERN_PROTOCOL_VERSIONS else "legacy"
 
     @property
@@ -173,9 +164,9 @@ class McpSession:
         return self._transport.pid
 
     @property
-    def junk(self) -> int:
-        """Lines on the server's standard output that were no messages."""
-        return self._transport.junk
+    def invalid_messages(self) -> int:
+        """How much the server sent that was no message."""
+        return self._transport.invalid_messages
 
     def leave(self) -> None:
         """Have `run` end the connection and return. Harmless when it is over."""
@@ -184,18 +175,18 @@ class McpSession:
     async def run(self, on_connected: Callable[[], None]) -> None:
         """Connect, list, and stay until `leave` or the end of the transport.
 
-        Must run in one task from beginning to end: the SDK's client is entered and left here only.
-        Raises whatever went wrong; `explain` says it in words.
+        Must run in one task: the SDK's client is entered and left here only. Raises whatever went
+        wrong; `explain` puts it into words.
         """
         client = Client(
             self._guarded(),
-            mode="legacy" if self.way.legacy else "auto",
+            mode="legacy" if self.choice.legacy else "auto",
             message_handler=self._on_message,
             client_info=types.Implementation(name="omni-tui", version=__version__),
             cache=None,
-            list_roots_callback=self._answering.roots,
-            elicitation_callback=self._answering.elicitation,
-            sampling_callback=self._answering.sampling,
+            list_roots_callback=self._responder.roots,
+            elicitation_callback=self._responder.elicitation,
+            sampling_callback=self._responder.sampling,
             logging_callback=self._on_log,
             log_level=None if self._spec.log_level == "off" else self._spec.log_level,
             extensions=[TasksExtension()] if self._spec.tasks else None,
@@ -207,7 +198,7 @@ class McpSession:
             await self._serve(client)
 
     async def relist(self) -> None:
-        """List everything again. Raises `CallError` if not connected or if the connection is cut."""
+        """Request all lists again. Raises `CallError` if not connected or the connection is cut."""
         client = self._client
         if client is None:
             raise CallError("not connected", sent=False)
@@ -217,26 +208,22 @@ class McpSession:
             self._note_loss()
             raise CallError("the connection was cut while listing", sent=False) from error
 
-    def verbs(self) -> PromptResourceClient | None:
-        """Return what else can be asked of the server, None while it is not connected."""
-        return (
-            None
-            if self._client is None
-            else PromptResourceClient(self._client, self._on_error, self._waits)
-        )
+    def prompts_and_resources(self) -> PromptResourceClient | None:
+        """Return the client for prompts and resources, None if not connected."""
+        if self._client is None:
+            return None
+        return PromptResourceClient(self._client, self._note_loss, self._timeouts)
 
-    def tasks(self) -> TaskVerbs | None:
-        """Return what can be asked about tasks, None while it is not connected."""
+    def tasks(self) -> SdkTaskClient | None:
+        """Return the client for tasks, None if not connected."""
+        if self._client is None:
+            return None
         modern = self.era == "modern"
-        return (
-            None
-            if self._client is None
-            else TaskVerbs(self._client, lambda _error: self._note_loss(), modern=modern)
-        )
+        return SdkTaskClient(self._client, self._note_loss, modern=modern)
 
     async def answer_inputs(self, requests: dict[str, Any], call: str) -> dict[str, Any]:
-        """Return the answers to what the server asks for a call that it runs by itself, as JSON."""
-        answers = await self._answering.inputs(requests, call)
+        """Return the answers to what a running task asks, as JSON."""
+        answers = await self._responder.inputs(requests, call)
         return {
             key: answer.model_dump(mode="json", by_alias=True, exclude_none=True)
             for key, answer in answers.items()
@@ -249,22 +236,22 @@ class McpSession:
             raise CallError("not connected", sent=False)
         return await DispatchedCall(self._line, client, dispatch, timeout, on_progress).run()
 
-    def _lose(self, trouble: ConnectionFailure) -> None:
-        self._lost = trouble
+    def _lose(self, failure: ConnectionFailure) -> None:
+        self._lost = failure
         self.leave()
 
     def _note_loss(self) -> bool:
-        """Give the connection up if the server forgot us, as after its restart; return whether it did."""
+        """Return whether the server lost our session, as after its restart; if so, end the connection."""
         if self._transport.forgotten:
-            self._lose(_FORGOTTEN)
+            self._lose(_SESSION_LOST)
         return self._transport.forgotten
 
     def explain(self, error: BaseException | None) -> ConnectionFailure:
         """Return why the connection ended, in words; valid once `run` is over."""
         error = root_cause(error) if error is not None else None
         if isinstance(error, ConnectionFailed):
-            return error.trouble
-        if self._gatekeeper is not None and (ended := self._gatekeeper.connection_failure()) is not None:
+            return error.failure
+        if self._bearer_auth is not None and (ended := self._bearer_auth.connection_failure()) is not None:
             return ended
         if self._lost is not None:
             return self._lost
@@ -273,9 +260,9 @@ class McpSession:
             return ConnectionFailure(
                 f"did not answer initialize within {limit}", suggest_longer_timeout(self._spec)
             )
-        trouble = self._no_common_version(error) or self._transport.trouble()
-        if trouble is not None:
-            return trouble
+        failure = self._no_common_version(error) or self._transport.failure()
+        if failure is not None:
+            return failure
         if isinstance(error, MCPError) and error.code != types.CONNECTION_CLOSED:
             return ConnectionFailure(f"refuses to connect: {error_words(error.error, safe_line)}")
         if error is None or isinstance(error, MCPError | asyncio.CancelledError):
@@ -290,7 +277,7 @@ class McpSession:
         )
 
     def _no_common_version(self, error: BaseException | None) -> ConnectionFailure | None:
-        """Say that the server speaks only versions that we do not, None if that is not so."""
+        """Return the failure of a server that speaks none of our versions, else None."""
         theirs = ""
         if isinstance(error, RuntimeError) and not self._connected:
             theirs = self._tap.version or ""
@@ -302,11 +289,11 @@ class McpSession:
         ours = f"Omni TUI speaks {min(KNOWN_VERSIONS)} to {max(KNOWN_VERSIONS)}"
         return ConnectionFailure(f"{what}; {ours}", "Update the server, or Omni TUI.", lasting=True)
 
-    def verdict(self, error: BaseException | None) -> ConnectOutcome:
-        """Return what a failure to connect says of the way; valid once `run` is over."""
+    def outcome(self, error: BaseException | None) -> ConnectOutcome:
+        """Return what a failure to connect says of the transport; valid once `run` is over."""
         error = root_cause(error) if error is not None else None
-        if self._gatekeeper is not None and self._gatekeeper.connection_failure() is not None:
-            return "other"  # it is there, and wants to know who asks
+        if self._bearer_auth is not None and self._bearer_auth.connection_failure() is not None:
+            return "other"  # it is there, and asks for credentials
         if self._transport.absent:
             return "absent"
         if isinstance(error, TimeoutError):
@@ -329,13 +316,13 @@ class McpSession:
         self.version = safe_line(f"{info.name} {info.version}", limit=80) if info else SafeText("")
 
     async def _serve(self, client: Client) -> None:
-        # Listening begins before listing: a change in between would go unnoticed.
+        # Listen before listing, so that no change in between is missed.
         listening = asyncio.create_task(
             follow_list_changes(client, self._relister.changed, self._spec.list_timeout)
         )
         listing = asyncio.create_task(self._list(client))
         leaving = asyncio.create_task(self._leaving.wait())
-        following = asyncio.create_task(self.follower.run(client, self._spec.list_timeout))
+        following = asyncio.create_task(self.subscriptions.run(client, self._spec.list_timeout))
         logging_level = asyncio.create_task(set_log_level(client, self._spec))
         tasks: list[asyncio.Task[None] | asyncio.Task[Literal[True]]] = [listening, listing, leaving]
         tasks += [following, logging_level]
@@ -356,13 +343,13 @@ class McpSession:
             await leaving
         finally:
             self._client = None
-            self._answering.close()
+            self._responder.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch(self, client: Client) -> None:
-        """Ask for a sign of life now and then; give the connection up if there is none."""
+        """Send heartbeats; end the connection when too many are missed."""
         program = not self._transport.web
         sign = Ping(client, self.protocol, modern=self.era == "modern", program=program)
 
@@ -373,52 +360,65 @@ class McpSession:
                 if self._note_loss():
                     return
                 if error.code in _NO_ANSWER or error.message in STAND_INS:
-                    trouble = self._transport.trouble()
-                    raise HeartbeatMissed(trouble.what if trouble else "") from error
+                    failure = self._transport.failure()
+                    raise HeartbeatMissed(failure.what if failure else "") from error
             except (ValidationError, ValueError, RuntimeError) as error:
                 _log.info("%s answered a heartbeat oddly: %s", self._spec.name, error)
 
-        # A program that is stopped may go on, and starting it anew would lose what it holds; a host that
-        # says nothing is reached anew over another socket.
+        # A stopped program may continue, and a restart would lose its state; a silent host is reached again
+        # over another socket.
         await Heartbeat(
             ask,
             lambda: self._tap.quiet,
-            self._on_beat,
+            self._on_heartbeat,
             self._spec.heartbeat,
             endless=program,
         ).run()
         self._lose(ConnectionFailure("did not answer two heartbeats in a row", "It is reconnected."))
 
     async def _list(self, client: Client) -> None:
-        async with self._listing:
-            offer = await list_all(client, self._tap, self._spec.name, self._spec.list_timeout)
-            for left_out in offer.left_out:
+        async with self._listing_lock:
+            listing = await list_all(client, self._tap, self._spec.name, self._spec.list_timeout)
+            for left_out in listing.left_out:
                 self._server_log.note(f"not used: {left_out}")
             if self._note_loss():
                 raise CallError("the connection was cut while listing", sent=False)
             if self._spec.tasks and self.era == "legacy":
-                self._line.only_as_task = only_as_tasks(client, offer.tools)
+                self._line.only_as_task = only_as_tasks(client, listing.tools)
             if not self._leaving.is_set():
                 self._client = client
-                self._on_offer(offer)
+                self._on_listing(listing)
 
     async def _on_message(self, message: object) -> None:
         if is_list_change(message):
             self._relister.changed()
         elif isinstance(message, types.ResourceUpdatedNotification):
-            self.follower.updated(message.params.uri)
+            self.subscriptions.updated(message.params.uri)
         elif isinstance(message, types.ElicitCompleteNotification):
             self._server_log.note("says that a page it asked to be visited is done")
 
     async def _on_log(self, params: types.LoggingMessageNotificationParams) -> None:
-        self._server_log.note(log_line(params))
+        self._server_log.note_message(params.level, params.logger or "", params.data)
 
-    def _on_error(self, _error: MCPError) -> None:
-        self._note_loss()
+
+async def set_log_level(client: Client, spec: ServerSpec) -> None:
+    """Ask for logging messages (handshake versions); a refusal is only logged.
+
+    The stateless version has no such request: there the level goes with every request.
+    """
+    modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
+    if modern or spec.log_level == "off" or client.server_capabilities.logging is None:
+        return
+    request = types.SetLevelRequest(params=types.SetLevelRequestParams(level=spec.log_level))
+    try:
+        async with asyncio.timeout(spec.list_timeout):
+            await client.session.send_request(request, types.EmptyResult)
+    except (TimeoutError, MCPError, ValidationError, RuntimeError, ValueError) as error:
+        _log.info("%s does not take a level for its log: %s", spec.name, error)
 
 
 def invalid_fields(error: ValidationError) -> SafeText:
-    """Say which fields of a message are not as they should be, without a validator's dump."""
+    """Say which fields of a message are invalid, without the validator's own words."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     told: dict[str, None] = {}
     for fault in faults:

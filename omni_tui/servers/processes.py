@@ -3,11 +3,15 @@
 Three nets, each for the failure of the one before: the engine stops its servers itself; a small
 program of its own (`reaper.py`) ends them when the engine is killed; a lease file tells the next
 engine what a dead one may have left behind, should the reaper have been killed too.
+
+Server processes also run with a lower priority, so that a dozen starting interpreters do not slow the
+screen down. It matters only while others want the processors too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -208,3 +212,37 @@ def _engine_lives(line: bytes) -> bool:
     if len(words) != 4 or not _same_boot(line):
         return False
     return words[1].isdigit() and words[2] != b"0" and reaper.start_time(int(words[1])) == int(words[2])
+
+
+NICENESS = 5
+"""By how much a server's priority is lower than the engine's: a third of its share, if they compete."""
+
+YIELD_RETRY_S = 0.13
+"""Seconds after which `yield_session` may be tried again: the system takes one such change in 0.1 s."""
+YIELD_TRIES = 30
+
+
+def yield_process(pid: int) -> None:
+    """Lower the priority of a process group. What cannot be done is left."""
+    with contextlib.suppress(OSError, AttributeError):  # no such call on Windows
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PGRP, pid, min(own + NICENESS, 19))
+
+
+def yield_session(pid: int) -> bool:
+    """Lower the priority of a process's session; False if that is worth another try.
+
+    Linux with automatic task groups (sched(7), "The autogroup feature") shares the processors among
+    sessions, and the niceness of processes counts only within theirs; each server has a session.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/autogroup", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        os.write(descriptor, str(NICENESS).encode())
+    except OSError as error:
+        return error.errno != errno.EAGAIN
+    finally:
+        os.close(descriptor)
+    return True

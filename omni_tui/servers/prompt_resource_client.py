@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,10 +17,8 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
-from omni_tui.security.text import safe
-from omni_tui.servers import uri_template
 from omni_tui.servers.prompt_resource_types import PromptMessages, PromptResourceError, ResourceContent
-from omni_tui.servers.server_request_types import HARD_CAP_S, PausableTimeout, RequestTimeouts
+from omni_tui.servers.timeouts import HARD_CAP_S, PausableTimeout, RequestTimeouts
 from omni_tui.servers.transports.json_rpc import error_words
 
 if TYPE_CHECKING:
@@ -39,17 +36,17 @@ MAX_COMPLETIONS = 100
 
 
 class PromptResourceClient:
-    """The verbs of one life of a connection. `on_error` sees every JSON-RPC error first."""
+    """The verbs of one life of a connection. `on_error` is called after each JSON-RPC error."""
 
     def __init__(
         self,
         client: Client,
-        on_error: Callable[[MCPError], None] = lambda _error: None,
-        waits: RequestTimeouts | None = None,
+        on_error: Callable[[], object] = lambda: None,
+        timeouts: RequestTimeouts | None = None,
     ) -> None:
         self._client = client
         self._on_error = on_error
-        self._waits = waits or RequestTimeouts()
+        self._timeouts = timeouts or RequestTimeouts()
 
     async def get_prompt(self, name: str, arguments: Mapping[str, str], timeout: float) -> PromptMessages:
         """Return a prompt's messages, filled in by the server."""
@@ -105,14 +102,14 @@ class PromptResourceClient:
 
     async def _asked(self, request: Awaitable[T], timeout: float, method: str) -> T:
         try:
-            async with self._waits.limit(PausableTimeout(timeout, HARD_CAP_S)):
+            async with self._timeouts.limit(PausableTimeout(timeout, HARD_CAP_S)):
                 return await request
         except TimeoutError:
             raise PromptResourceError(
                 f"it did not answer {method} within {timeout:g} s", "Try again, or look at its log."
             ) from None
         except MCPError as error:
-            self._on_error(error)
+            self._on_error()
             raise _refusal(error, method) from error
         except ValidationError as error:
             raise PromptResourceError(f"its answer to {method} breaks the specification") from error
@@ -128,17 +125,6 @@ def _refusal(error: MCPError, method: str) -> PromptResourceError:
     if error.code == types.METHOD_NOT_FOUND:
         return PromptResourceError(f"it does not know {method}")
     return PromptResourceError(error_words(error.error)[:4000])
-
-
-def expand_template(template: str, variables: Mapping[str, str]) -> str:
-    """Return the address that a template gives with these variables (RFC 6570).
-
-    Raises `PromptResourceError`.
-    """
-    try:
-        return uri_template.expand(template, variables)
-    except uri_template.BadTemplate as error:
-        raise PromptResourceError(f"the template cannot be used: {error}") from None
 
 
 def block_text(block: types.ContentBlock) -> str:
@@ -166,22 +152,3 @@ def _part(content: types.TextResourceContents | types.BlobResourceContents) -> R
     except (binascii.Error, ValueError):
         raise PromptResourceError("a part of the resource is not base64, as it claims to be") from None
     return ResourceContent(content.uri, mime, blob=blob, size=len(blob))
-
-
-def log_line(params: types.LoggingMessageNotificationParams) -> str:
-    """Return a server's logging message as one line: level, logger, what it says; bounded."""
-    data = params.data
-    text = data if isinstance(data, str) else _json(data)
-    where = f" {params.logger[:60]}:" if params.logger else ""
-    return f"{params.level}{where} {safe(text[:2000], limit=1500, lines=False)}"
-
-
-def _json(data: object) -> str:
-    pieces: list[str] = []
-    size = 0
-    for piece in json.JSONEncoder(ensure_ascii=False).iterencode(data):
-        pieces.append(piece[:2000])
-        size += len(piece)
-        if size > 2000:
-            break
-    return "".join(pieces)

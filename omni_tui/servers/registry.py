@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection
-from typing import TypeVar
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.protocol import Event, SafeText
+from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers.auth import SignIns, SignInStore
-from omni_tui.servers.base import Dispatch, ToolDefinition
+from omni_tui.servers.base import Dispatch
 from omni_tui.servers.connect_strategy import KnownTransportStore
-from omni_tui.servers.connection import Connection
-from omni_tui.servers.connection_context import ConnectionContext
-from omni_tui.servers.health import StartLimiter
+from omni_tui.servers.connection import Connection, ConnectionContext
+from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.processes import Processes
-from omni_tui.servers.prompt_resource_types import PromptsAndResources
-from omni_tui.servers.server_request_types import OnInputRound, OnServerRequest, refuse_round
+from omni_tui.servers.reconnect import StartLimiter
 from omni_tui.servers.wire_log import WireLog
 
-_log = logging.getLogger(__name__)
-_Given = TypeVar("_Given")
-
+CALL_TIMEOUT = 120.0
+"""Seconds for a call to a server that is not there any more."""
 _STOP = 4.0
 _KILL = 0.9
 
@@ -31,16 +26,9 @@ _KILL = 0.9
 class ServerRegistry:
     """The servers of the configuration, by name.
 
-    `authority` is asked by the tap before each `tools/call` frame. `on_event` gets `ServerChanged` and
-    `ServerRemoved`; `on_tools` the whole list of a server's tools after each listing; `on_gone` the name
-    of a server whose tools can no longer be called (it may come back); `on_offers` the rest of what it
-    offers, after each listing too; `on_updated` the address of a followed resource that has changed;
-    `on_log` what was added to a server's log, to be kept (None is a start). All are called on the loop
-    and must not block; what they raise is logged. At most `max_starts` servers start at the same time.
-    `memory` keeps over restarts how each server was reached, `store` what was signed in to. `asker` asks
-    the person what a server wants to know; without one, servers are not told that they may ask.
-    `on_round` writes down that a call goes on with such answers, before it does. To be made and used in a
-    running loop.
+    The tap asks `authority` before each `tools/call` frame. `listener` is called on the loop; what it
+    raises is logged. At most `max_starts` servers start at the same time. `memory` stores how each
+    server was reached, `store` the sign-ins. Make it and use it in a running loop.
     """
 
     def __init__(
@@ -48,39 +36,24 @@ class ServerRegistry:
         *,
         authority: Callable[[Dispatch], bool],
         processes: Processes,
-        on_event: Callable[[Event], None],
-        on_tools: Callable[[str, list[ToolDefinition]], None],
-        on_gone: Callable[[str], None],
-        on_offers: Callable[[str, PromptsAndResources], None] = lambda _server, _offers: None,
-        on_updated: Callable[[str, str], None] = lambda _server, _uri: None,
-        on_log: Callable[[str, list[bytes | None]], None] = lambda _server, _lines: None,
+        listener: ServerListener,
         max_starts: int = 4,
         memory: KnownTransportStore | None = None,
         store: SignInStore | None = None,
-        asker: OnServerRequest | None = None,
-        on_round: OnInputRound = refuse_round,
     ) -> None:
         self._processes = processes
-        self._on_event = _contained(on_event)
-        self._on_gone = _contained(on_gone)
+        self._listener = listener
         loading = asyncio.Lock()
-        self.sign_ins = SignIns(store, self._on_event, self._signed_in, loading=loading)
+        self.sign_ins = SignIns(store, listener, self._signed_in, loading=loading)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._around = ConnectionContext(
+        self._context = ConnectionContext(
             authority=authority,
             processes=processes,
-            gate=StartLimiter(max_starts),
+            starts=StartLimiter(max_starts),
             loading=loading,
             sign_ins=self.sign_ins,
-            on_event=self._on_event,
-            on_tools=lambda name, tools: _guarded(on_tools, name, tools),
-            on_gone=self._on_gone,
+            listener=listener,
             memory=memory,
-            on_offers=lambda name, offers: _guarded(on_offers, name, offers),
-            on_updated=lambda name, uri: _guarded(on_updated, name, uri),
-            on_log=lambda name, lines: _guarded(on_log, name, lines),
-            asker=asker,
-            on_round=on_round,
         )
         self._connections: dict[str, Connection] = {}
         self._changing = asyncio.Lock()
@@ -90,7 +63,7 @@ class ServerRegistry:
         """Add a server; it connects at once if `start` was called and it may. `ValueError`: name taken."""
         if spec.name in self._connections:
             raise ValueError(f"there is already a server called {spec.name!r}")
-        connection = self._connections[spec.name] = Connection(spec, self._around)
+        connection = self._connections[spec.name] = Connection(spec, self._context)
         connection.announce()
         if self._started:
             connection.start()
@@ -139,7 +112,7 @@ class ServerRegistry:
             former = self.get(spec.name)
             await former.stop()
             former.close()
-            connection = self._connections[spec.name] = Connection(spec, self._around)
+            connection = self._connections[spec.name] = Connection(spec, self._context)
             connection.log.take_over(former.log)
             connection.wire.switch(former.wire.on)
             connection.announce()
@@ -154,7 +127,7 @@ class ServerRegistry:
             await connection.stop()
             connection.close()
             del self._connections[name]
-        self._on_event(ServerRemoved(name=name))
+        notify(self._listener.server_changed, ServerRemoved(name=name))
 
     async def sign_out(self, name: str) -> str:
         """Disconnect a server and forget its sign-in; returns what was done. Raises `KeyError`."""
@@ -188,21 +161,14 @@ class ServerRegistry:
         """Return a server. Raises `KeyError`."""
         return self._connections[name]
 
+    def is_allowed(self, name: str) -> bool:
+        """Return whether the person allowed a server to start."""
+        return name in self._connections and self._connections[name].spec.allowed
+
+    def call_timeout(self, name: str) -> float:
+        """Return the seconds without progress after which a call is given up."""
+        return self._connections[name].spec.call_timeout if name in self._connections else CALL_TIMEOUT
+
     def names(self) -> list[str]:
         """Return the names of all servers, in the order they were added."""
         return list(self._connections)
-
-
-def _contained(callback: Callable[[_Given], None]) -> Callable[[_Given], None]:
-    def call(given: _Given) -> None:
-        _guarded(callback, given)
-
-    return call
-
-
-def _guarded(callback: Callable[..., None], *given: object) -> None:
-    """Call somebody else's code from a connection's owner: a mistake there must not end the connection."""
-    try:
-        callback(*given)
-    except Exception:
-        _log.exception("a listener of the servers failed")

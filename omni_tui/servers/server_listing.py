@@ -1,14 +1,13 @@
-"""What a server offers: its tools, prompts and resources; again when they change."""
+"""What a server offers (tools, prompts, resources, templates), listed page by page and again on changes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import mcp_types as types
 from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
@@ -17,11 +16,22 @@ from mcp.shared.inbound import find_invalid_x_mcp_header
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from omni_tui.resilience.backoff import Backoff
+from omni_tui.security.text import safe_line
 from omni_tui.servers.base import ToolDefinition
-from omni_tui.servers.list_entries import UnusableEntry, read_tool
-from omni_tui.servers.list_page import MAX_TOOLS, LeftOut, describe_left_out
-from omni_tui.servers.paginator import Paginator
-from omni_tui.servers.prompt_resource_lists import list_prompts_and_resources
+from omni_tui.servers.list_page import (
+    MAX_ENTRIES,
+    MAX_PAGES,
+    MAX_TOOLS,
+    LeftOut,
+    ListPage,
+    UnusableEntry,
+    describe_left_out,
+    read_prompt,
+    read_resource,
+    read_template,
+    read_tool,
+)
 from omni_tui.servers.prompt_resource_types import PromptsAndResources
 from omni_tui.servers.transports.json_rpc import error_words
 
@@ -30,93 +40,255 @@ if TYPE_CHECKING:
 
     from omni_tui.servers.tap import Tap
 
-_log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-_DEBOUNCE = 0.2
-_RELIST_PAUSE = 2.0
-"""Seconds between two listings that a server asked for; sooner only after a quiet time."""
-_LISTEN_FIRST, _LISTEN_LAST = 1.0, 60.0
-_LISTEN_STEADY = 60.0
-"""Seconds after which a stream of changes that ended counts as one that had been of use."""
+_log = logging.getLogger(__name__)
+FetchPage = Callable[[types.PaginatedRequestParams | None], Awaitable[Any]]
+_INVALID = (ValidationError, RuntimeError, ValueError)
+"""What the SDK raises for an answer that breaks the specification."""
+
+_DEBOUNCE_S = 0.2
+_RELIST_PAUSE_S = 2.0
+"""Pause between two listings that a server asked for."""
+_STEADY_S = 60.0
+"""A stream of changes that lasted this long is opened again at once."""
 
 
 @dataclass(slots=True)
 class ServerListing:
-    """What one listing of a server brought. `latency_ms` is the time of the first request.
+    """One listing of a server. `latency_ms` is the time of the first request.
 
-    `trouble` says in words what was wrong with the listing of the tools, `left_out` which entries of
-    its lists are not used, `notes` what else there is to say of a listing that is usable.
+    `failure` says why the tools could not be listed, `left_out` which entries are not used, `notes` what
+    else the person should know.
     """
 
     tools: list[ToolDefinition] = field(default_factory=list)
     others: PromptsAndResources = field(default_factory=PromptsAndResources)
     latency_ms: float | None = None
-    trouble: str = ""
+    failure: str = ""
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def note(self) -> str:
-        """What is to be said of a listing that is usable."""
+        """The notes and what was left out, on one line."""
         return "; ".join([*self.notes, *filter(None, [describe_left_out(self.left_out)])])
 
 
-async def list_all(client: Client, tap: Tap, server: str, timeout: float) -> ServerListing:
-    """List what the server says it offers; each kind is asked for once (and once per further page).
+class Paginator(Generic[T]):
+    """Reads the list `kind` page by page, each entry by `read`; `words` names the entries ("tools").
 
-    Tools that cannot be listed are `trouble` in the offer; prompts and resources that cannot are
-    counted as none, with a note. Raises `MCPError` only if the connection or its session is gone.
+    `found` grows with each page and stays if a later one fails. `invalid` is why a page could not be
+    read, `note` why there may be more entries than were found.
     """
-    advertised = client.server_capabilities
-    offer = ServerListing()
-    others = asyncio.ensure_future(list_prompts_and_resources(client, tap, timeout))
+
+    def __init__(
+        self,
+        tap: Tap,
+        kind: str,
+        limit: int,
+        words: str,
+        read: Callable[[Any], T],
+        name_of: Callable[[T], str],
+    ) -> None:
+        self.found: list[T] = []
+        self.left_out: list[LeftOut] = []
+        self.first_ms: float | None = None
+        self.note = ""
+        self.invalid = ""
+        self.words = words
+        self._tap = tap
+        self._kind = kind
+        self._limit = limit
+        self._read = read
+        self._name_of = name_of
+        self._known: dict[str, T] = {}
+
+    async def run(self, fetch: FetchPage) -> None:
+        """Fetch page after page. Raises what `fetch` raises."""
+        seen: set[str] = set()
+        cursor: str | None = None
+        for _ in range(MAX_PAGES):
+            page = await self._page(fetch, cursor)
+            if page is None:
+                return
+            fresh = self._add(page, first=cursor is None)
+            self.invalid = page.invalid
+            if page.invalid and self.found:
+                self.note = f"its list of {self.words} is not whole: {page.invalid}"
+            if self.note or page.cursor is None:
+                return
+            if page.cursor in seen:
+                # "" may be a cursor, or what some servers write after their last page.
+                if page.cursor or fresh:
+                    self.note = (
+                        f"its list of {self.words} stopped at {len(self.found)}: "
+                        "it gave the same cursor twice"
+                    )
+                return
+            seen.add(page.cursor)
+            cursor = page.cursor
+            if len(self.found) >= self._limit:
+                break
+        self.note = self._more
+
+    @property
+    def _more(self) -> str:
+        return f"has more {self.words} than the {len(self.found)} that are taken"
+
+    @property
+    def unusable(self) -> str:
+        """Why nothing could be listed, "" if something could or the list is empty."""
+        return (
+            f"its {self.words} cannot be listed: {self.invalid}" if self.invalid and not self.found else ""
+        )
+
+    async def _page(self, fetch: FetchPage, cursor: str | None) -> ListPage | None:
+        """Return the next page, None if the cursor "" turns out to be none."""
+        begun = time.perf_counter()
+        with self._tap.listing(self._kind) as page:
+            try:
+                await fetch(None if cursor is None else types.PaginatedRequestParams(cursor=cursor))
+            except MCPError as error:
+                if cursor == "" and error.code == types.INVALID_PARAMS:
+                    return None
+                raise
+            except _INVALID:
+                if not page.arrived:
+                    raise
+        if self.first_ms is None:
+            self.first_ms = (time.perf_counter() - begun) * 1000
+        return page
+
+    def _add(self, page: ListPage, *, first: bool) -> bool:
+        """Take a page's entries; return whether one of them is new."""
+        fresh = False
+        for entry in page.read(self._read):
+            name = self._name_of(entry)
+            if name in self._known:
+                if self._known[name] != entry:
+                    page.leave_out({"name": name}, "another one of this name came before it")
+            elif len(self.found) < self._limit:
+                self._known[name] = entry
+                self.found.append(entry)
+                fresh = True
+            else:
+                page.over += 1
+        if fresh or first:  # else it is probably a page that came before
+            self.left_out += page.left_out
+        if page.over:
+            self.note = self._more
+        return fresh
+
+
+async def list_all(client: Client, tap: Tap, server: str, timeout: float) -> ServerListing:
+    """List what the server says it offers. `timeout` in seconds is for each kind of entry.
+
+    Tools that cannot be listed are the listing's `failure`; prompts and resources that cannot count as
+    none, with a note. Raises `MCPError` only if the connection or its session is gone.
+    """
+    listing = ServerListing()
+    listing_others = asyncio.ensure_future(_list_prompts_and_resources(client, tap, timeout))
     try:
-        if advertised.tools:
-            await _list_tools(client, tap, server, timeout, offer)
-        rest = await others
-        offer.others = rest.offers
-        offer.left_out += rest.left_out
-        offer.notes += rest.notes
+        if client.server_capabilities.tools:
+            await _list_tools(client, tap, server, timeout, listing)
+        others = await listing_others
+        listing.others = others.others
+        listing.left_out += others.left_out
+        listing.notes += others.notes
     finally:
-        others.cancel()
-    return offer
+        listing_others.cancel()
+    return listing
 
 
-async def _list_tools(client: Client, tap: Tap, server: str, timeout: float, offer: ServerListing) -> None:
+async def _list_tools(
+    client: Client, tap: Tap, server: str, timeout: float, listing: ServerListing
+) -> None:
     modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
 
-    def one(entry: Any) -> ToolDefinition:
+    def read(entry: Any) -> ToolDefinition:
         definition = read_tool(server, entry)
         # 2026-07-28: a tool whose x-mcp-header marks are wrong must not be used.
         if modern and (reason := find_invalid_x_mcp_header(definition.input_schema)) is not None:
             raise UnusableEntry(reason)
         return definition
 
-    walk = Paginator(tap, "tools", MAX_TOOLS, "tools", one, lambda each: each.name)
+    pages = Paginator(tap, "tools", MAX_TOOLS, "tools", read, lambda tool: tool.name)
     try:
         async with asyncio.timeout(timeout):
-            await walk.run(lambda params: client.session.list_tools(params=params))
+            await pages.run(lambda params: client.session.list_tools(params=params))
     except TimeoutError:
-        offer.trouble = f"did not answer tools/list within {timeout:g} s"
+        listing.failure = f"did not answer tools/list within {timeout:g} s"
     except MCPError as error:
         if error.code == types.CONNECTION_CLOSED:
             raise
-        offer.trouble = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
-    except (ValidationError, RuntimeError, ValueError) as error:
+        listing.failure = f"refuses to list its tools: {error_words(error.error, with_code=False)}"
+    except _INVALID as error:
         _log.info("the tool list of %s breaks the specification: %s", server, error)
-        offer.trouble = "its list of tools breaks the specification"
+        listing.failure = "its list of tools breaks the specification"
     else:
-        offer.trouble = f"its tools cannot be listed: {walk.odd}" if walk.odd and not walk.found else ""
-    if offer.trouble and walk.found:
-        offer.trouble += f"; only the first {len(walk.found)} of its tools are known"
-    offer.tools = walk.found
-    offer.latency_ms = walk.first_ms
-    offer.left_out += walk.left_out
-    offer.notes += filter(None, [walk.note])
+        listing.failure = pages.unusable
+    if listing.failure and pages.found:
+        listing.failure += f"; only the first {len(pages.found)} of its tools are known"
+    listing.tools = pages.found
+    listing.latency_ms = pages.first_ms
+    listing.left_out += pages.left_out
+    listing.notes += filter(None, [pages.note])
+
+
+async def _list_prompts_and_resources(client: Client, tap: Tap, timeout: float) -> ServerListing:
+    """Return a listing without tools."""
+    can, session = client.server_capabilities, client.session
+    prompts = Paginator(tap, "prompts", MAX_ENTRIES, "prompts", read_prompt, lambda each: each.name)
+    resources = Paginator(tap, "resources", MAX_ENTRIES, "resources", read_resource, lambda each: each.uri)
+    templates = Paginator(
+        tap, "resourceTemplates", MAX_ENTRIES, "templates", read_template, lambda each: each.uri_template
+    )
+    listing = ServerListing()
+
+    async def fill(pages: Paginator[Any], fetch: FetchPage, capability: object) -> None:
+        note = "" if capability is None else await _run(pages, fetch, timeout)
+        listing.left_out += pages.left_out
+        listing.notes += filter(None, [note or pages.note])
+
+    await asyncio.gather(
+        fill(prompts, lambda params: session.list_prompts(params=params), can.prompts),
+        fill(resources, lambda params: session.list_resources(params=params), can.resources),
+        fill(templates, lambda params: session.list_resource_templates(params=params), can.resources),
+    )
+    modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
+    listing.others = PromptsAndResources(
+        prompts=tuple(prompts.found),
+        resources=tuple(resources.found),
+        templates=tuple(templates.found),
+        subscribable=bool(can.resources and (modern or can.resources.subscribe)),
+        completes=can.completions is not None,
+    )
+    return listing
+
+
+async def _run(pages: Paginator[Any], fetch: FetchPage, timeout: float) -> str:
+    """Read a list; return why that failed or stopped early, "" if it did not."""
+    words = pages.words
+    try:
+        async with asyncio.timeout(timeout):
+            await pages.run(fetch)
+    except TimeoutError:
+        return f"did not list its {words} within {timeout:g} s"
+    except MCPError as error:
+        _log.info("%s could not be listed: %s", words, error)
+        # Many servers have resources and do not know templates; a cut connection is reported elsewhere.
+        if error.code in (types.METHOD_NOT_FOUND, types.CONNECTION_CLOSED):
+            return ""
+        return f"refuses to list its {words}: {safe_line(error.message, limit=200)}"
+    except _INVALID as error:
+        _log.info("%s could not be listed: %s", words, error)
+        return f"its list of {words} breaks the specification"
+    return pages.unusable
 
 
 def is_list_change(message: object) -> bool:
-    """Return whether a message of the server says that one of its lists changed (handshake versions)."""
+    """Return whether a notification says that one of the lists changed (handshake versions)."""
     return isinstance(
         message,
         types.ToolListChangedNotification
@@ -126,7 +298,7 @@ def is_list_change(message: object) -> bool:
 
 
 class Relister:
-    """Lists again when told that something changed: soon, once for a burst, and not without end."""
+    """Lists again after changes: soon, once for a burst, and at most every two seconds."""
 
     def __init__(self, relist: Callable[[], Awaitable[None]]) -> None:
         self._relist = relist
@@ -137,28 +309,28 @@ class Relister:
         self._changed.set()
 
     async def run(self) -> None:
-        """Follow the changes until cancelled, or until listing raises."""
+        """List after each change, until cancelled or until listing raises."""
         while True:
             await self._changed.wait()
-            await asyncio.sleep(_DEBOUNCE)
+            await asyncio.sleep(_DEBOUNCE_S)
             self._changed.clear()
             await self._relist()
-            await asyncio.sleep(_RELIST_PAUSE)
+            await asyncio.sleep(_RELIST_PAUSE_S)
 
 
 async def follow_list_changes(client: Client, changed: Callable[[], None], timeout: float) -> None:
-    """Follow a modern server's change events and open the stream again whenever it ends; until cancelled.
+    """Listen to a modern server's changes until cancelled, opening the stream again when it ends.
 
-    Returns at once where there is nothing to follow. After an interruption everything may have
-    changed, so `changed` is called too.
+    Returns at once if the server reports no changes. After an interruption anything may have changed,
+    so `changed` is called too.
     """
-    offered = client.server_capabilities
-    tools = bool(offered.tools and offered.tools.list_changed)
-    prompts = bool(offered.prompts and offered.prompts.list_changed)
-    resources = bool(offered.resources and offered.resources.list_changed)
+    can = client.server_capabilities
+    tools = bool(can.tools and can.tools.list_changed)
+    prompts = bool(can.prompts and can.prompts.list_changed)
+    resources = bool(can.resources and can.resources.list_changed)
     if client.protocol_version not in MODERN_PROTOCOL_VERSIONS or not (tools or prompts or resources):
         return
-    delay = _LISTEN_FIRST
+    backoff = Backoff(1.0, 60.0)
     first = True
     while True:
         begun, told = time.monotonic(), False
@@ -182,8 +354,7 @@ async def follow_list_changes(client: Client, changed: Callable[[], None], timeo
             if error.code in (types.METHOD_NOT_FOUND, types.CONNECTION_CLOSED):
                 return
             _log.info("a stream of change events was refused: %s", error)
-        # A server that ends each stream at once would otherwise be listed anew every second.
-        if told or time.monotonic() - begun >= _LISTEN_STEADY:
-            delay = _LISTEN_FIRST
-        await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-        delay = min(_LISTEN_LAST, delay * 2)
+        # Else a server that ends each stream at once would be listed every second.
+        if told or time.monotonic() - begun >= _STEADY_S:
+            backoff.reset()
+        await asyncio.sleep(backoff.next_delay())

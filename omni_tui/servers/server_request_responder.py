@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import mcp_types as types
 from mcp.client.session import ClientRequestContext, ElicitationFnT, ListRootsFnT, SamplingFnT
-from pydantic import TypeAdapter, ValidationError
+from pydantic import FileUrl, TypeAdapter, ValidationError
 
 from omni_tui.servers.base import CallError
+from omni_tui.servers.listener import ServerListener
 from omni_tui.servers.server_request_types import (
-    OnServerRequest,
-    RequestTimeouts,
     ServerRequest,
     ServerRequestAnswer,
 )
+from omni_tui.servers.timeouts import RequestTimeouts
 
 _log = logging.getLogger(__name__)
 
@@ -36,21 +37,21 @@ _Answer = types.ElicitResult | types.CreateMessageResult | types.ListRootsResult
 
 
 class ServerRequestResponder:
-    """Asks the person on a server's behalf. Without an `asker` nothing is advertised to the server."""
+    """Answers server requests through the listener. If it answers none, the server is told so."""
 
     def __init__(
         self,
         server: str,
-        asker: OnServerRequest | None,
-        waits: RequestTimeouts,
+        listener: ServerListener,
+        timeouts: RequestTimeouts,
         *,
         call: Callable[[], str],
         roots: ListRootsFnT | None,
         samples: bool = True,
     ) -> None:
         self._server = server
-        self._asker = asker
-        self._waits = waits
+        self._listener = listener
+        self._timeouts = timeouts
         self._call = call
         self.roots = roots
         self._samples = samples
@@ -59,12 +60,12 @@ class ServerRequestResponder:
     @property
     def elicitation(self) -> ElicitationFnT | None:
         """The SDK's callback, None if nobody can be asked."""
-        return self._elicit if self._asker is not None else None
+        return self._elicit if self._listener.answers_requests else None
 
     @property
     def sampling(self) -> SamplingFnT | None:
         """The SDK's callback, None if nobody can be asked or it is switched off."""
-        return self._sample if self._asker is not None and self._samples else None
+        return self._sample if self._listener.answers_requests and self._samples else None
 
     async def _elicit(
         self, context: ClientRequestContext, params: types.ElicitRequestParams
@@ -83,7 +84,7 @@ class ServerRequestResponder:
         has no answer for: the call ends there.
         """
         parsed = _parsed(requests)
-        if self._asker is None and not all(
+        if not self._listener.answers_requests and not all(
             isinstance(one, types.ListRootsRequest) for one in parsed.values()
         ):
             what = (
@@ -150,10 +151,10 @@ class ServerRequestResponder:
         return await self.roots(context)
 
     async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
-        if self._asker is None:
+        if not self._listener.answers_requests:
             return ServerRequestAnswer("cancel", reason="nobody is there to be asked")
-        with self._waits.asking():
-            return await self._asker(ask)
+        with self._timeouts.asking():
+            return await self._listener.server_request(ask)
 
     # --- pages that a server wants visited before the call is made again --------------------------
 
@@ -166,11 +167,11 @@ class ServerRequestResponder:
             asked = types.ElicitationRequiredErrorData.model_validate(error.data).elicitations
         except ValidationError:
             return ""
-        if self._asker is None or not asked:
+        if not self._listener.answers_requests or not asked:
             return ""
         for page in asked[:MAX_PAGES]:
             ask = ServerRequest(self._server, "url", page.message, {"url": page.url}, call, waits=False)
-            task = asyncio.ensure_future(self._asker(ask))
+            task = asyncio.create_task(self._listener.server_request(ask))
             self._pages.add(task)
             task.add_done_callback(self._pages.discard)
         return "It wants a page visited first: see the approvals, then call it again."
@@ -179,6 +180,22 @@ class ServerRequestResponder:
         """Withdraw what is still asked: the connection is over."""
         for task in list(self._pages):
             task.cancel()
+
+
+def roots_callback(folders: Sequence[str]) -> ListRootsFnT | None:
+    """Return the SDK's callback for `roots/list` with these folders, None for none: not advertised then.
+
+    The SDK calls it in both eras: for a request of the server, and when a prompt or a resource needs
+    input.
+    """
+    if not folders:
+        return None
+    roots = [types.Root(uri=FileUrl(Path(path).as_uri()), name=Path(path).name or path) for path in folders]
+
+    async def answer(context: ClientRequestContext) -> types.ListRootsResult:
+        return types.ListRootsResult(roots=roots)
+
+    return answer
 
 
 def requested_methods(requests: object) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
-"""Following resources: subscriptions that outlive a reconnection, in the way each protocol era has."""
+"""Resource subscriptions that outlive a reconnection, as each era of the protocol has them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import mcp_types as types
@@ -13,6 +12,8 @@ from mcp.client.subscriptions import ListenNotSupportedError, ResourceUpdated, S
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from omni_tui.resilience.backoff import Backoff
+from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.prompt_resource_client import PromptResourceClient
 from omni_tui.servers.prompt_resource_types import PromptResourceError
 
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 MAX_SUBSCRIPTIONS = 100
-PAUSE = 0.5
-"""Seconds between two tellings of changes; a resource that changes more often is told of once."""
-_FIRST, _LAST = 1.0, 60.0
+PAUSE_S = 0.5
+"""Seconds between two reports of changes; several changes of a resource in it are reported once."""
 
 
 class ResourceSubscriptions:
-    """The resources of one connection that are followed, in one life of it.
+    """The subscribed resources of one server.
 
-    `wanted` belongs to the connection and survives this life. `on_updated` gets an address of
-    `wanted` that has changed, at most once per `PAUSE` each.
+    `wanted` outlives this connection. Changes are reported to the listener, each resource at most once
+    per `PAUSE_S`.
     """
 
-    def __init__(self, wanted: dict[str, None], on_updated: Callable[[str], None]) -> None:
+    def __init__(self, server: str, wanted: dict[str, None], listener: ServerListener) -> None:
+        self._server = server
         self._wanted = wanted
-        self._on_updated = on_updated
+        self._listener = listener
         self._client: Client | None = None
         self._changed = asyncio.Event()
         self._settling: list[asyncio.Future[None]] = []
@@ -46,13 +47,13 @@ class ResourceSubscriptions:
         self._refused = ""
 
     async def run(self, client: Client, timeout: float) -> None:
-        """Subscribe to what is wanted, and keep at it until cancelled."""
+        """Keep the wanted subscriptions until cancelled."""
         self._client = client
         try:
             if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
                 await self._stream(client, timeout)
             else:
-                await self._again(PromptResourceClient(client), timeout)
+                await self._subscribe_again(PromptResourceClient(client), timeout)
                 await asyncio.Event().wait()
         finally:
             self._client = None
@@ -61,12 +62,12 @@ class ResourceSubscriptions:
             self._settle()
 
     async def change(self, uri: str, on: bool, timeout: float) -> None:
-        """Follow a resource, or no more. Raises `PromptResourceError` if the server does not have it."""
+        """Subscribe to a resource or unsubscribe. Raises `PromptResourceError` if the server refuses."""
         client = self._client
         if client is None:
             raise PromptResourceError("it is not connected", "Reconnect it, then try again.")
         if on and uri not in self._wanted and len(self._wanted) >= MAX_SUBSCRIPTIONS:
-            raise PromptResourceError(f"{MAX_SUBSCRIPTIONS} of its resources are followed already")
+            raise PromptResourceError(f"{MAX_SUBSCRIPTIONS} of its resources are subscribed already")
         if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             await PromptResourceClient(client).subscribe(uri, on, timeout)
             self._want(uri, on)
@@ -92,30 +93,30 @@ class ResourceSubscriptions:
             self._wanted.pop(uri, None)
 
     def updated(self, uri: str) -> None:
-        """Note that the server says a resource has changed; it may also be a part of a followed one."""
+        """Note that a resource has changed, which may be a part of a subscribed one."""
         above = (one for one in self._wanted if uri.startswith(one))
         found = uri if uri in self._wanted else next(above, "")
         if found:
             self._news[found] = None
             if self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(PAUSE, self._tell)
+                self._timer = asyncio.get_running_loop().call_later(PAUSE_S, self._tell)
 
     def _tell(self) -> None:
         self._timer = None
         news, self._news = list(self._news), {}
         for uri in news:
             if uri in self._wanted:
-                self._on_updated(uri)
+                notify(self._listener.resource_updated, self._server, uri)
 
     # --- handshake versions
 
-    async def _again(self, verbs: PromptResourceClient, timeout: float) -> None:
-        """Subscribe anew after a reconnection; what changed meanwhile is not known, so all may have."""
+    async def _subscribe_again(self, client: PromptResourceClient, timeout: float) -> None:
+        """Subscribe again after a reconnection; report all as changed, since any may have."""
         for uri in list(self._wanted):
             try:
-                await verbs.subscribe(uri, on=True, timeout=timeout)
+                await client.subscribe(uri, on=True, timeout=timeout)
             except PromptResourceError as error:
-                _log.info("a resource is followed no more: %s", error)
+                _log.info("a resource could not be subscribed again: %s", error)
                 self._wanted.pop(uri, None)
             else:
                 self.updated(uri)
@@ -123,8 +124,8 @@ class ResourceSubscriptions:
     # --- the stateless version
 
     async def _stream(self, client: Client, timeout: float) -> None:
-        """Hold a stream open for what is wanted; another one whenever that changes or the stream ends."""
-        delay, first = _FIRST, True
+        """Keep a stream open for what is wanted; open another when that changes or the stream ends."""
+        backoff, first = Backoff(1.0, 60.0), True
         while True:
             self._changed.clear()
             if not self._wanted:
@@ -141,12 +142,12 @@ class ResourceSubscriptions:
                     task.cancel()
                 await asyncio.gather(reading, waiting, return_exceptions=True)
             if self._changed.is_set():
-                delay, first = _FIRST, True
+                backoff.reset()
+                first = True
                 continue
             self._settle()
             first = False
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
-            delay = min(_LAST, delay * 2)
+            await asyncio.sleep(backoff.next_delay())
 
     async def _listen(self, client: Client, uris: Iterable[str], timeout: float, first: bool) -> None:
         try:
@@ -168,7 +169,7 @@ class ResourceSubscriptions:
             self._failed("it does not tell of changes" if unknown else error.message[:1000])
 
     def _failed(self, why: str) -> None:
-        _log.info("following resources failed: %s", why)
+        _log.info("subscribing to resources failed: %s", why)
         self._honored, self._refused = frozenset(), why
 
     def _settle(self) -> None:

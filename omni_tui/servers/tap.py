@@ -32,8 +32,7 @@ from mcp_types import (
 from omni_tui.servers.base import Dispatch, DispatchRefused
 from omni_tui.servers.list_page import LIST_KEYS, ListPage
 from omni_tui.servers.server_redactor import ServerRedactor
-from omni_tui.servers.transports.error_codes import as_server_error
-from omni_tui.servers.transports.json_rpc import MalformedResponse
+from omni_tui.servers.transports.json_rpc import MalformedResponse, as_server_error
 from omni_tui.servers.wire_log import LoggedFrame, WireLog
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.shared.exceptions import MCPError
 from pydantic import TypeAdapter, ValidationError
 
-from omni_tui.protocol.call_tasks import TaskStatus
+from omni_tui.protocol.calls import TaskStatus
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.base import CallError, Dispatch, ToolDefinition
 from omni_tui.servers.call_results import STAND_INS, result_of
@@ -171,12 +171,12 @@ def _encodes(name: str) -> bool:
 
 
 class SdkTaskClient:
-    """What can be asked about tasks over one life of a connection; see `TaskVerbs`.
+    """A `TaskClient` over one connection.
 
-    `lost` looks at each JSON-RPC error first and says whether it means that the connection is lost.
+    `lost` is called after each JSON-RPC error and returns whether the connection is lost.
     """
 
-    def __init__(self, client: Client, lost: Callable[[MCPError], bool], *, modern: bool) -> None:
+    def __init__(self, client: Client, lost: Callable[[], bool], *, modern: bool) -> None:
         self._client = client
         self._lost = lost
         self._modern = modern
@@ -233,7 +233,7 @@ class SdkTaskClient:
         return send(request, _raw)
 
     def _is_away(self, error: MCPError) -> bool:
-        return self._lost(error) or error.code == types.CONNECTION_CLOSED or error.message in STAND_INS
+        return self._lost() or error.code == types.CONNECTION_CLOSED or error.message in STAND_INS
 
     def _sort(self, error: MCPError) -> Exception:
         if self._is_away(error):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from omni_tui.protocol.call_tasks import TaskStatus
+from omni_tui.protocol.calls import TaskStatus
 from omni_tui.servers.base import CallError, RawResult
 
 AnswerInputs = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from omni_tui.protocol import SafeText
-from omni_tui.protocol.wire import WireFrame, WireKind
+from omni_tui.protocol.wire_log import WireFrame, WireKind
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:

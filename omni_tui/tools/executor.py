@@ -13,15 +13,16 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from omni_tui.approvals.gate import Gate
 from omni_tui.approvals.grants import Grant
-from omni_tui.approvals.pending_calls import UserError
 from omni_tui.memory import JournalBroken
-from omni_tui.protocol import AnyEvent
-from omni_tui.protocol.attempts import AttemptFailed, AttemptRefused
-from omni_tui.protocol.events import CallChanged, CallFinished, CallState
+from omni_tui.models.attachments import images_in
+from omni_tui.models.base import Image
+from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol.calls import AttemptFailed, AttemptRefused
+from omni_tui.protocol.events import CallChanged, CallFinished, CallState, ContentPart
 from omni_tui.security.text import safe
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, RawResult, TokenRenewed
 from omni_tui.servers.task_types import ServerTask, TaskStarted
@@ -67,6 +68,8 @@ class CallOutcome:
     """Whether the tool surely did not run, where the call failed."""
     note: str = ""
     """The host's word about it for the model."""
+    images: tuple[Image, ...] = ()
+    """The pictures of a result, for a model that takes them."""
 
 
 class CallBecameTask(Exception):
@@ -92,8 +95,8 @@ class ToolExecutor:
         pool: Pool,
         connection: Callable[[str], ToolConnection],
         tool: Callable[[str, str], Tool | None],
-        cache: ResultCache | None = None,
-        back: Callable[[str, str], Awaitable[None]] | None = None,
+        cache: ResultCache,
+        back: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._gate = gate
         self._schemas = schemas
@@ -109,55 +112,46 @@ class ToolExecutor:
         *,
         timeout: float,
         on_progress: ProgressCallback | None = None,
-        repeats: CallRetries | None = None,
+        retries: CallRetries,
     ) -> CallOutcome:
         """Redeem a grant, send its call, and journal how it ended. Raises `GrantRefused`.
 
         Raises `CallBecameTask` where the call goes on as a task: it has not ended then. "held" is no end:
-        the tool changed between two attempts, and the call waits for the person anew. `repeats` says
-        what further attempts there may be.
-        Cancelling this task cancels the call at the server; what it did by then is unknown, and is
+        the tool changed between two attempts, and the call waits for the person again.
+
+        Cancelling this task cancels the call at the server. What it did by then is unknown, and is
         journalled as such before the cancellation goes on.
         """
-        repeats = repeats or CallRetries()
         while True:
             dispatch = await self._gate.redeem(grant)
             started = time.perf_counter()
+            mark = self._cache.began(self._gate.row(dispatch.call))
             try:
-                return await self._attempt(dispatch, timeout, on_progress, started)
-            except CallError as error:
-                ended = await self._after(dispatch, error, started, repeats)
-            if ended is not None:
+                result = await self._connection(dispatch.server).call_tool(
+                    dispatch, timeout=timeout, on_progress=on_progress
+                )
+            except KeyError:
+                error = CallError("the server is gone", sent=False)
+            except CallError as raised:
+                error = raised
+            except TaskStarted as began:
+                raise CallBecameTask(dispatch, began.task) from None
+            except DispatchRefused as refused:
+                logger.error("the tap refused %s › %s: %s", dispatch.server, dispatch.tool, refused)
+                unsent = CallError(str(refused), sent=False)
+                return await asyncio.shield(self._failed(dispatch, unsent, started))
+            except asyncio.CancelledError:
+                await asyncio.shield(self._cut(dispatch, "it was cancelled while it ran"))
+                raise
+            except Exception:
+                logger.exception("a call of %s › %s broke", dispatch.server, dispatch.tool)
+                await self._cut(dispatch, "something went wrong inside Omni TUI; the log has the details")
+                return _unknown("an internal error")
+            else:
+                return await asyncio.shield(self._answered(dispatch, result, started, mark))
+            if (ended := await self._after(dispatch, error, started, retries)) is not None:
                 return ended
             grant = self._gate.grant(dispatch.call)
-
-    async def _attempt(
-        self, dispatch: Dispatch, timeout: float, on_progress: ProgressCallback | None, started: float
-    ) -> CallOutcome:
-        """Send one attempt and journal how it ended. Raises `CallError`, which is not journalled."""
-        cache = self._cache
-        mark = cache.began(self._gate.row(dispatch.call)) if cache is not None else None
-        try:
-            result = await self._connection(dispatch.server).call_tool(
-                dispatch, timeout=timeout, on_progress=on_progress
-            )
-        except KeyError:
-            raise CallError("the server is gone", sent=False) from None
-        except CallError:
-            raise
-        except TaskStarted as started_as:
-            raise CallBecameTask(dispatch, started_as.task) from None
-        except DispatchRefused as error:
-            logger.error("the tap refused %s › %s: %s", dispatch.server, dispatch.tool, error)
-            return await asyncio.shield(self._failed(dispatch, CallError(str(error), sent=False), started))
-        except asyncio.CancelledError:
-            await asyncio.shield(self._cut(dispatch, "it was cancelled while it ran"))
-            raise
-        except Exception:
-            logger.exception("a call of %s › %s broke", dispatch.server, dispatch.tool)
-            await self._cut(dispatch, "something went wrong inside Omni TUI; the log has the details")
-            return _unknown("an internal error")
-        return await asyncio.shield(self._answered(dispatch, result, started, mark))
 
     async def settle(self, dispatch: Dispatch, end: RawResult | CallError, began: float) -> CallOutcome:
         """Journal how a call ended that went on after it was sent. `began` is of `time.perf_counter`."""
@@ -166,20 +160,19 @@ class ToolExecutor:
         return await self._answered(dispatch, end, began)
 
     async def _after(
-        self, dispatch: Dispatch, error: CallError, started: float, repeats: CallRetries
+        self, dispatch: Dispatch, error: CallError, started: float, retries: CallRetries
     ) -> CallOutcome | None:
         """Have a further attempt made after a pause, or return how the call stands if there is none."""
         token = isinstance(error, TokenRenewed)
-        most = 0 if token else repeats.after(error)
+        most = 0 if token else retries.after(error)
         if not (token or most):
             return await asyncio.shield(self._failed(dispatch, error, started))
         elapsed = (time.perf_counter() - started) * 1000
-        of = dispatch.attempt + most - repeats.made
+        of = dispatch.attempt + most - retries.made
         if most:
             try:
-                await repeats.wait(dispatch.attempt, most, error.what)
-                if self._back is not None:
-                    await self._back(dispatch.server, dispatch.tool)
+                await retries.wait(dispatch.attempt, most, error.what)
+                await self._back(dispatch.server, dispatch.tool)
             except asyncio.CancelledError:
                 await asyncio.shield(self._stopped(dispatch, error))
                 raise
@@ -252,10 +245,10 @@ class ToolExecutor:
     ) -> CallOutcome:
         elapsed = (time.perf_counter() - started) * 1000
         if _is_small(result):
-            stored, parts, text = _digest_result(result)
+            stored, parts, text, images = _digest_result(result)
         else:
             loop = asyncio.get_running_loop()
-            stored, parts, text = await loop.run_in_executor(self._pool, _digest_result, result)
+            stored, parts, text, images = await loop.run_in_executor(self._pool, _digest_result, result)
         state: EndState = "failed" if result.is_error else "succeeded"
         reason = "" if result.is_error else await self._check(dispatch, result, len(stored))
         if reason:
@@ -271,9 +264,10 @@ class ToolExecutor:
         )
         if (broken := await self._finish(dispatch, event, state, stored)) is not None:
             return _unwritten(f"it ended as {state}", broken, ran=True)
-        if state == "succeeded" and self._cache is not None:
-            self._cache.keep(mark, stored, parts, text)
-        return CallOutcome(state, text, reason, dispatch.call)
+        if state != "succeeded":
+            return CallOutcome(state, text, reason, dispatch.call)
+        self._cache.keep(mark, stored, parts, text)
+        return CallOutcome(state, text, reason, dispatch.call, images=images)
 
     async def _check(self, dispatch: Dispatch, result: RawResult, size: int) -> str:
         """Say why a result breaks the schema its own server gave, "" if it does not."""
@@ -333,8 +327,7 @@ class ToolExecutor:
             logger.error("the end of call %s (%s) could not be written: %s", dispatch.call, state, error)
             return error
         finally:
-            if self._cache is not None:
-                self._cache.touched(dispatch.server, dispatch.tool)
+            self._cache.touched(dispatch.server, dispatch.tool)
         return None
 
 
@@ -360,5 +353,7 @@ def _is_small(result: RawResult) -> bool:
     return all(len(str(block.get("text", ""))) <= SMALL and "data" not in block for block in result.content)
 
 
-def _digest_result(result: RawResult) -> tuple[bytes, tuple[Any, ...], str]:
-    return encode_result(result), previews(result), model_text(result)
+def _digest_result(
+    result: RawResult,
+) -> tuple[bytes, tuple[ContentPart, ...], str, tuple[Image, ...]]:
+    return encode_result(result), previews(result), model_text(result), images_in(result.content)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from omni_tui.config.patterns import matches_glob, matches_tool
 
 if TYPE_CHECKING:
-    from omni_tui.config.tools_section import LimitSection, ToolsSection
+    from omni_tui.config.sections import LimitSection, ToolsSection
 
 
 def _exactness(pattern: str) -> tuple[int, str]:

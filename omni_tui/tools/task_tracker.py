@@ -16,7 +16,7 @@ from omni_tui.approvals.pins import fingerprint
 from omni_tui.config.spec import ServerSpec
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, task_table
 from omni_tui.protocol import Event
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.events import CallChanged
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import CallError, Connection, Dispatch, RawResult

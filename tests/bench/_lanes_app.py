@@ -13,8 +13,7 @@ import itertools
 from textual.content import Content
 from textual.widgets import Static
 
-from omni_tui.face.app import OmniApp
-from omni_tui.face.options import FaceOptions
+from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.face.transcript import TranscriptView
 from omni_tui.face.transcript.item_types import TaskItem
 from omni_tui.protocol import SafeText

@@ -12,8 +12,7 @@ import sys
 from textual.content import Content
 from textual.widgets import Static
 
-from omni_tui.face.app import OmniApp
-from omni_tui.face.options import FaceOptions
+from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.links import spawn_engine
 from omni_tui.protocol import AnyEvent, JsonText, LaunchOptions, Link
 from omni_tui.protocol.commands import CallTool, SendMessage

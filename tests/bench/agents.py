@@ -21,9 +21,9 @@ from omni_tui.agents.agent_scope import AgentScope
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message, ModelEvent, ModelReply, ModelRequest, TextPart
 from omni_tui.models.message_history import estimate
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import events as e
 from tests.engine.orchestra import Box, Stage, stage
+from tests.scripted_model import reply
 
 CHUNK = "four words of text "
 BUDGET_MS = 250
@@ -90,13 +90,13 @@ async def bare(model: Streamer, agents: int) -> None:
 
 async def ours(running: Stage, model: Streamer, agents: int, turn: str) -> None:
     """Run that many agents of a plan."""
-    runner = running.engine.session.runner
-    running.engine.session.plans.begin(turn)
-    policy = replace(running.engine.policy(), system="You carry out a task.")
+    runner = running.session.runner
+    running.session.plans.begin(turn)
+    policy = replace(running.session.policy(), system="You carry out a task.")
 
     async def one(number: int) -> None:
         path = f"root/p1/t{number}"
-        lane = AgentScope(runner, path, lambda: running.engine.session.plans.progress.lanes.get(path, ()))
+        lane = AgentScope(runner, path, lambda: running.session.plans.progress.lanes.get(path, ()))
         await runner.commit(TurnWriter(lane, turn, path).message(Message(role="user", text="go")))
         ended = await run_turn(lane, model, turn=turn, policy=policy, agent=path)
         assert ended.status == "done", ended

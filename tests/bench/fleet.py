@@ -32,13 +32,13 @@ print(asyncio.run(longest_gap(asyncio.to_thread(sys.stdin.read))))
 
 async def loop_gap(folder: Path) -> tuple[float, float]:
     """Return the longest gap of a loop that runs the fleet, and of one that does nothing, in ms."""
-    from omni_tui.servers import health
-    from omni_tui.servers.connection_context import load_session
+    from omni_tui.servers import reconnect
+    from omni_tui.servers.connection import load_session
     from tests.bench.servers import longest_gap
     from tests.chaos.fleet import SEED, rounds
     from tests.chaos.test_fleet import leaving_nothing, round_of_chaos
 
-    health._FIRST_DELAY = 0.01  # as in the test: a server that was killed is tried again at once
+    reconnect.FIRST_DELAY_S = 0.01  # as in the test: a server that was killed is tried again at once
     await load_session(asyncio.Lock())
     chance = random.Random(SEED)
 

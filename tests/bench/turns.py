@@ -33,17 +33,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import ModelEvent, ModelRequest, TextPart
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.message_history import estimate
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.bench._chunk_double import word
 from tests.bench.calls import flush
 from tests.bench.context import talk
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import reply
 
 TURN_MS = 3.0
 """Own milliseconds a turn may take on top of LiteLLM, and the flushes that are needed, see `FLUSHES`."""
@@ -92,7 +93,7 @@ class Asked(LiteLLMModel):
     """The real model, which keeps what it gave to LiteLLM. `answer` is what the double is to stream."""
 
     def __init__(self, base: str) -> None:
-        super().__init__("openai/gpt-4o", api_base=base, api_key="sk-bench-0123456789", environ={})
+        super().__init__(ModelSpec("openai/gpt-4o", api_base=base, key="sk-bench-0123456789"), environ={})
         self._base = base
         self.answer = (1, 0)
         self.last: dict[str, Any] = {}
@@ -163,7 +164,7 @@ async def compare(running: Rig, model: Asked, answer: tuple[int, int], clock: Cl
 
 async def talked(running: Rig, size: int) -> None:
     """Let a conversation of about that many messages stand in the journal."""
-    runner = running.engine.session.runner
+    runner = running.session.runner
     messages = talk(size) if size else []
     await runner.commit(*(runner.model_message("t-before", message) for message in messages))
 

@@ -23,8 +23,7 @@ from typing import Any
 
 from textual.content import Content
 
-from omni_tui.face.app import OmniApp
-from omni_tui.face.options import FaceOptions
+from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.face.port import CommandError
 from omni_tui.links import spawn_engine
 from omni_tui.protocol import AnyCommand, AnyEvent, JsonText, LaunchOptions, Link

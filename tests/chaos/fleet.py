@@ -15,8 +15,10 @@ from pathlib import Path
 
 SERVER = str(Path(__file__).parents[1] / "engine" / "faults" / "server.py")
 SECONDS = float(os.environ.get("OMNI_TUI_CHAOS_SECONDS", "0"))
-ROUNDS = int(os.environ.get("OMNI_TUI_FLEET_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("OMNI_TUI_FLEET_ROUNDS", "2"))
 SEED = int(os.environ.get("OMNI_TUI_FLEET_SEED", "20260728"))
+GONE_WITHIN_S = 5.0 if SECONDS else 30.0
+"""How long anything may outlive its engine: five seconds, which can be held to where nothing else runs."""
 LIMIT_S = 90 + 2 * SECONDS + 20 * ROUNDS
 """How long a test of it may take."""
 HEALTHY = 30

@@ -19,11 +19,11 @@ from omni_tui.links import ProcessLink, spawn_engine
 from omni_tui.protocol import LaunchOptions, LinkClosed
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from tests.chaos.fleet import GONE_WITHIN_S
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 T = TypeVar("T")
-LIMIT_S = 5.0
 
 
 class Face:
@@ -93,10 +93,10 @@ def servers_of(state: Path) -> list[int]:
 
 
 async def none_left(state: Path, since: float, engine_pid: int = 0) -> None:
-    """Wait until no server (and not that engine) lives; fails 5 s after `since` (plus the poll)."""
+    """Wait until no server (and not that engine) lives; fails `GONE_WITHIN_S` after `since`."""
     tick = asyncio.get_running_loop()
     while servers_of(state) or (engine_pid and _lives(engine_pid)):
-        assert time.monotonic() - since < LIMIT_S, "a server outlived its engine"
+        assert time.monotonic() - since < GONE_WITHIN_S, "a server outlived its engine"
         waited = tick.create_future()
         tick.call_later(0.05, waited.set_result, None)
         await waited

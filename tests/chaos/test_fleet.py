@@ -54,18 +54,18 @@ class Fleet(Harness):
         for name, mode in BAD.items():
             self.registry.add(misbehaving(name, mode))
 
-    def _on_event(self, event: Event) -> None:
+    def server_changed(self, event: Event) -> None:
         if isinstance(event, ServerChanged):
             before = self.now.get(event.name)
             self.now[event.name] = event
             if event.state == "failed" and (before is None or before.state != "failed"):
                 self.failed[event.name] += 1
-        super()._on_event(event)
+        super().server_changed(event)
 
-    def _on_tools(self, name: str, tools: list[ToolDefinition]) -> None:
-        self.listed[name] += 1
-        self.pids.add(self.registry.get(name).pid or 0)
-        super()._on_tools(name, tools)
+    def tools_listed(self, server: str, tools: list[ToolDefinition]) -> None:
+        self.listed[server] += 1
+        self.pids.add(self.registry.get(server).pid or 0)
+        super().tools_listed(server, tools)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds, or say which healthy servers are not well."""
@@ -170,7 +170,7 @@ async def leaving_nothing(folder: Path) -> AsyncIterator[Fleet]:
 async def test_healthy_servers_notice_nothing_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omni_tui.servers.health._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("omni_tui.servers.reconnect.FIRST_DELAY_S", 0.01)
     chance = random.Random(SEED)
     async with leaving_nothing(tmp_path) as fleet:
         able = fleet.good + [name for name in fleet.bad if name.startswith(("junk", "flood", "liar"))]

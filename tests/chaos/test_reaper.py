@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from omni_tui.servers import reaper, sweep_leases
+from tests.chaos.fleet import GONE_WITHIN_S
 from tests.engine.faults.harness import connected, fault
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
@@ -67,8 +68,8 @@ def test_nothing_lives_five_seconds_after_the_engine_was_killed(tmp_path: Path) 
     assert len(_alive(own)) == len(own) > len(MODES)
     process.kill()
     process.wait()
-    assert _within(5, lambda: not _alive(own)), f"still there: {_alive(own)}"
-    assert _within(2, lambda: not _alive([reaper_pid])), "the reaper must not outlive its work"
+    assert _within(GONE_WITHIN_S, lambda: not _alive(own)), f"still there: {_alive(own)}"
+    assert _within(GONE_WITHIN_S, lambda: not _alive([reaper_pid])), "the reaper must not outlive its work"
 
 
 def test_polite_signals_do_not_stop_the_reaper(tmp_path: Path) -> None:
@@ -77,7 +78,7 @@ def test_polite_signals_do_not_stop_the_reaper(tmp_path: Path) -> None:
         os.kill(reaper_pid, number)
     process.kill()
     process.wait()
-    assert _within(5, lambda: not _alive(own)), f"still there: {_alive(own)}"
+    assert _within(GONE_WITHIN_S, lambda: not _alive(own)), f"still there: {_alive(own)}"
 
 
 def test_next_engine_ends_what_is_left_if_the_reaper_was_killed_too(tmp_path: Path) -> None:

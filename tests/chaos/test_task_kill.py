@@ -14,7 +14,7 @@ from omni_tui.links import spawn_engine
 from omni_tui.protocol import JsonText, LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from tests.chaos.test_engine_kill import Face
 from tests.wire.conftest import free_port
 from tests.wire.test_tasks import requests, serving, web

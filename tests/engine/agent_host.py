@@ -12,9 +12,10 @@ import msgspec
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.models.base import Message, ToolCall, ToolSpec
 from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import ScriptedModel
 from omni_tui.protocol.events import AnyEvent, Event, ModelMessage, TurnEnded
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.resilience import RetryPolicy
+from tests.scripted_model import ScriptedModel
 
 E = TypeVar("E", bound=Event)
 Work = Callable[[ToolCall], Awaitable[ToolOutcome]]
@@ -52,8 +53,8 @@ class FakeHost:
     def tools(self) -> tuple[ToolSpec, ...]:
         return self.specs
 
-    async def call(self, turn: str, step: int, call: ToolCall, agent: str = "root") -> ToolOutcome:
-        self.calls.append((step, call))
+    async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
+        self.calls.append((origin.step, call))
         try:
             if self._work is not None:
                 return await self._work(call)

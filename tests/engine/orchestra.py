@@ -16,21 +16,20 @@ from mcp.server.mcpserver import MCPServer
 
 from omni_tui.config.load import load_config
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.command_router import CommandRouter
-from omni_tui.engine.core import Engine
-from omni_tui.engine.fanout import EventBuffer
-from omni_tui.links.local import LocalLink
+from omni_tui.engine.clients import EventBuffer
+from omni_tui.engine.core import open_engine
 from omni_tui.models.base import ModelEvent, ModelReply, ModelRequest, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import estimate
-from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
-from omni_tui.models.scripted import Item, reply
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
-from tests.engine.rig import Rig
+from tests.engine.rig import Rig, use_model
+from tests.scripted_model import Item, reply
 
 Turn = Sequence[Item]
+PLANNER, WORKER, REPORTER = "plan", "task", "report"
+"""The purposes of requests by the agents of a plan."""
 
 
 def task(ident: str, goal: str, *after: str, tools: Sequence[str] = ("box/put",)) -> dict[str, Any]:
@@ -74,8 +73,7 @@ class Players:
         self.report: Turn = [reply("All of it was done.")]
 
     def role(self, request: ModelRequest) -> str:
-        text = request.messages[0].text
-        return next((role for role in (PLANNER, WORKER, REPORTER) if text.startswith(role)), "")
+        return request.purpose
 
     def of(self, role: str) -> list[ModelRequest]:
         return [request for request in self.requests if self.role(request) == role]
@@ -177,7 +175,7 @@ async def stage(
     box: Box,
     config: str = "",
     mode: str = "orchestrator",
-    at_commit: tuple[int, Callable[[Engine], None]] | None = None,
+    at_commit: tuple[int, Callable[[Rig], None]] | None = None,
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """Run an engine in `folder`. `at_commit` is what happens to it before which commit."""
@@ -189,17 +187,13 @@ async def stage(
     loaded = load_config(launch, environ)
     assert loaded.problems == ()
     inside = ServerSpec(name="box", inside=box.server(), allowed=True)
-    engine = Engine(launch, dataclasses.replace(loaded, servers=(inside,)), environ)
-    engine.make_model = lambda _name, **_limits: model  # type: ignore[method-assign]
-    outbox = EventBuffer()
-    engine.fanout.attach(outbox)
-    await engine.start()
+    engine = await open_engine(launch, dataclasses.replace(loaded, servers=(inside,)), environ)
+    use_model(engine, model)
+    running = Stage(engine, await engine.attach(EventBuffer()))
+    await engine.start_servers()
     if at_commit is not None:
-        _at_commit(engine, *at_commit)
-    handler = CommandRouter(engine)
-    link = LocalLink(engine, outbox, lambda command: handler.handle(command, outbox))
-    running = Stage(engine, link)
-    link.send(c.Hello(client="test", request=0))
+        _at_commit(running, *at_commit)
+    running.link.send(c.Hello(client="test", request=0))
     try:
         await running.connected("box")
         yield running
@@ -207,21 +201,21 @@ async def stage(
         await running.close()
 
 
-def refuse(engine: Engine) -> None:
+def refuse(running: Rig) -> None:
     """Let the disk refuse everything from now on, as one that is full does."""
-    engine.session.journal._writer._break(OSError(28, "No space left on device"))
+    running.session.journal._writer._break(OSError(28, "No space left on device"))
 
 
-def _at_commit(engine: Engine, number: int, happens: Callable[[Engine], None]) -> None:
+def _at_commit(running: Rig, number: int, happens: Callable[[Rig], None]) -> None:
     """Have something happen in the journal's thread, before a commit."""
-    writer = engine.session.journal._writer
+    writer = running.session.journal._writer
     commit = writer._commit
     left = number
 
     def counted(batch: Any) -> None:
         nonlocal left
         if left == 0:
-            happens(engine)
+            happens(running)
         left -= 1
         commit(batch)
 

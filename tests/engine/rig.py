@@ -13,9 +13,10 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from omni_tui.config.load import load_config
+from omni_tui.engine.clients import Client, EventBuffer
 from omni_tui.engine.command_router import CommandRouter
-from omni_tui.engine.core import Engine
-from omni_tui.engine.fanout import EventBuffer
+from omni_tui.engine.core import Engine, open_engine
+from omni_tui.engine.live_session import LiveSession
 from omni_tui.links.local import LocalLink
 from omni_tui.models.base import Model
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions
@@ -34,13 +35,19 @@ args = ["-m", "omni_tui.demo.server", {notes!r}]
 class Rig:
     """A running engine, the face's end of its link, and everything it has said."""
 
-    def __init__(self, engine: Engine, link: LocalLink) -> None:
+    def __init__(self, engine: Engine, client: Client) -> None:
         self.engine = engine
-        self.link = link
+        self.client = client
+        self.link = LocalLink(CommandRouter(engine, client))
         self.seen: list[AnyEvent] = []
         self._news = asyncio.Condition()
         self._request = 0
         self._reader = asyncio.create_task(self._read())
+
+    @property
+    def session(self) -> LiveSession:
+        """The session that this client follows."""
+        return self.engine.session(self.client)
 
     async def _read(self) -> None:
         async for event in self.link.events():
@@ -120,20 +127,21 @@ async def rig(
     file.write_text(text + (config or ""))
     launch = LaunchOptions(config=str(file), state_dir=str(folder / "state"), **options)
     environ = {**os.environ, "OMNI_TUI_PASSPHRASE": ""}
-    engine = Engine(launch, load_config(launch, environ), environ)
+    engine = await open_engine(launch, load_config(launch, environ), environ)
     if model is not None:
-        engine.make_model = lambda _name, **_limits: model  # type: ignore[method-assign]
-    outbox = EventBuffer()
-    engine.fanout.attach(outbox)
-    await engine.start()
-    handler = CommandRouter(engine)
-    link = LocalLink(engine, outbox, lambda command: handler.handle(command, outbox))
-    running = Rig(engine, link)
-    link.send(c.Hello(client="test", request=0))
+        use_model(engine, model)
+    running = Rig(engine, await engine.attach(EventBuffer()))
+    await engine.start_servers()
+    running.link.send(c.Hello(client="test", request=0))
     try:
         yield running
     finally:
         await running.close()
+
+
+def use_model(engine: Engine, model: Any) -> None:
+    """Have a model answer, whatever model is asked for."""
+    engine.context.models.make = lambda _name, **_limits: model  # type: ignore[method-assign]
 
 
 async def turns(until: Callable[[], bool]) -> None:

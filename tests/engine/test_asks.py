@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -22,6 +21,7 @@ from omni_tui.protocol.server_requests import (
     ServerRequestOpened,
 )
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 SERVER = str(Path(__file__).parent / "faults" / "asks.py")
 ERAS = ["legacy", "modern"]
@@ -395,8 +395,8 @@ async def test_waiting_for_the_person_is_not_waiting_for_the_server(tmp_path: Pa
         ask = await asked(running)
         plain = await call(running, "plain")
         await running.until(e.CallFinished, lambda event: event.call == plain)
-        connection = running.engine.registry.get("s")
-        waits = connection._session._waits  # type: ignore[union-attr]
+        connection = running.engine.context.registry.get("s")
+        waits = connection._session._timeouts  # type: ignore[union-attr]
         assert waits._asking == 1
         assert all(one._limit is not None and one._limit.when() is None for one in waits._running)
         await answer(running, ask, "accept", {"name": "x"})
@@ -408,7 +408,7 @@ async def test_after_a_restart_nothing_is_left_open(tmp_path: Path, era: str) ->
     async with rig(tmp_path, demo=False, config=config(era)) as running:
         await call(running, "form")
         ask = await asked(running)
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     async with rig(tmp_path, demo=False, config=config(era), resume=session) as running:
         closed = await running.until(ServerRequestClosed)
         assert closed.ask == ask.ask

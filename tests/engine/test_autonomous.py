@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.run_report import RunReport, StepTaken
+from omni_tui.protocol.conversation import RunReport, StepTaken
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 
 def add(number: int) -> ToolCall:

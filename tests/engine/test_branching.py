@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 from omni_tui.models.base import TextPart, ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 ADD = ToolCall("x1", "demo__add", '{"a": 1, "b": 2}')
 
@@ -29,7 +29,7 @@ async def branched(running: Rig, turn: str, text: str = "") -> list[e.AnyEvent]:
     assert isinstance(done, e.CommandDone), done
     await running.ask(c.Replay(after=0))
     await running.until(e.TurnEnded, lambda event: event.session == done.id, after=seen)
-    journal = running.engine.session.journal
+    journal = running.session.journal
     assert journal.session == done.id
     return await journal.read(0, 1_000)
 
@@ -44,8 +44,8 @@ async def test_another_wording_goes_another_way_and_the_former_session_stays(tmp
         await running.connected()
         await say(running, "add")
         second = await say(running, "and now")
-        former = running.engine.session.journal.session
-        whole = await running.engine.session.journal.read(0, 1_000)
+        former = running.session.journal.session
+        whole = await running.session.journal.read(0, 1_000)
         events = await branched(running, second, "or rather")
         assert texts(events) == ["add", "three", "or rather", "another way"]
         asked = [message.text for message in model.requests[-1].messages if message.role == "user"]
@@ -60,7 +60,7 @@ async def test_another_wording_goes_another_way_and_the_former_session_stays(tmp
         assert isinstance(page, e.TextPage)
         assert "3" in page.text
         await running.ask(c.OpenSession(session=former))
-        again = await running.engine.session.journal.read(0, 1_000)
+        again = await running.session.journal.read(0, 1_000)
         assert texts(again) == texts(whole)
 
 
@@ -101,7 +101,7 @@ async def test_a_message_that_was_dropped_keeps_what_came_before_it(tmp_path: Pa
         await running.ask(c.StopRun())
         await branched(running, dropped.id)
         await running.until(e.TurnEnded, lambda event: event.status == "done")
-        events = await running.engine.session.journal.read(0, 1_000)
+        events = await running.session.journal.read(0, 1_000)
         assert texts(events) == ["one", "fir", "two", "anew"]
         ended = [event.status for event in events if isinstance(event, e.TurnEnded)]
         assert ended == ["stopped", "done"]
@@ -117,7 +117,7 @@ async def test_what_was_open_there_is_closed_here(tmp_path: Path) -> None:
         ends = [event for event in events if isinstance(event, e.CallChanged | e.CallFinished)]
         assert [end.call for end in ends][-1] == call
         assert ends[-1].state in ("succeeded", "uncertain")
-        assert running.engine.session.gate.pending() == []
+        assert running.session.gate.pending() == []
 
 
 async def test_what_cannot_be_branched_is_said(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ async def test_a_steered_turn_that_was_cut_off_goes_on_with_all_that_was_said(tm
         await running.ask(c.SendMessage(text="in French"))
         gate.set()
         await running.until(e.Steered)
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     again = ScriptedModel([reply("", ADD)], [reply("fini")])
     async with rig(tmp_path, model=again, mode="auto", resume=session) as running:
         await running.connected()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import rig
+from tests.scripted_model import ScriptedModel, reply
 
 SLOW = ToolCall("p1", "demo__slow_count", '{"to":100,"delay_s":1}')
 
@@ -50,7 +50,7 @@ async def test_a_server_that_dies_in_a_call_leaves_its_outcome_unknown(tmp_path:
         await running.connected()
         call = await running.by_hand("slow_count", '{"to":100,"delay_s":1}')
         await running.until(e.CallProgress)
-        pid = running.engine.registry.get("demo").pid
+        pid = running.engine.context.registry.get("demo").pid
         assert pid
         os.kill(pid, signal.SIGKILL)
         ended = await running.until(e.CallChanged, lambda event: event.state == "uncertain")
@@ -64,7 +64,7 @@ async def test_a_server_that_dies_in_a_call_leaves_its_outcome_unknown(tmp_path:
 async def test_a_tool_that_breaks_its_own_schema_ran_and_is_not_run_again(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         await running.connected()
-        catalogue = running.engine.catalogue
+        catalogue = running.engine.context.catalogue
         tool = catalogue.get("demo", "weather_report")
         assert tool is not None
         assert tool.definition.output_schema is not None

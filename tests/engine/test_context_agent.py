@@ -10,13 +10,12 @@ from omni_tui.agents import ToolOutcome
 from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.models.base import Message, ModelError, TextPart, ToolCall
 from omni_tui.models.builtin_tool_specs import FIND_TOOLS, READ_RESULT
-from omni_tui.models.closed_history import close_history
-from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.models.message_history import close_history, read_result
 from omni_tui.models.window import Window
 from omni_tui.protocol.context import BuiltinToolCalled, ContextChanged, ContextSummarised
 from omni_tui.protocol.events import Notice, Retrying, Usage, UsageChanged
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, call, play, spec
+from tests.scripted_model import ScriptedModel, reply
 
 LONG = "word " * 400
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from omni_tui.models.base import ModelEvent, ModelRequest, ToolCall
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES
 from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import (
@@ -21,6 +20,7 @@ from omni_tui.protocol.context import (
     SystemText,
 )
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 ALLOW = '\n[policy]\nchat = "allow"\n'
 
@@ -72,7 +72,7 @@ async def test_a_call_by_hand_is_not_the_models_to_read(tmp_path: Path) -> None:
         await running.connected()
         call = await running.by_hand("add", '{"a":1,"b":2}')
         await running.until(e.CallFinished)
-        assert await running.engine.session.runner.stored(call) is None
+        assert await running.session.runner.stored(call) is None
 
 
 async def test_a_summary_survives_a_restart(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_a_summary_survives_a_restart(tmp_path: Path) -> None:
         (event,) = running.of(ContextSummarised)
         assert event.seq > 0
         assert event.by_model
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
         told = running.of(ContextChanged)[-1]
         assert (told.summarised, told.summary) == (event.upto, "They counted.")
     second = ScriptedModel([reply("ok")], window=4_500)
@@ -120,7 +120,7 @@ async def test_the_system_prompt_is_shown_changed_and_kept_for_the_session(tmp_p
         before, after = (request.messages[0].text for request in model.requests)
         assert ("Be brief." in before, "pirate" in before) == (True, False)
         assert ("Be brief." in after, "pirate" in after) == (False, True)
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
         too_long = await running.ask(SetSystem(text="x" * 30_000))
         assert isinstance(too_long, e.CommandFailed)
     async with rig(tmp_path, model=ScriptedModel(), demo=False, config=config, resume=session) as running:
@@ -144,6 +144,6 @@ async def test_of_many_tools_the_configured_number_is_offered_and_pinned_ones_st
         assert len(offered) == 3
         assert offered[-1] in BUILTIN_TOOL_NAMES
         told = running.of(ContextChanged)[0]
-        assert (told.offered, told.tools) == (3, len(running.engine.catalogue.specs()))
-        specs = running.engine.catalogue.specs()
-        assert specs is running.engine.catalogue.specs(), "not made again for each request"
+        assert (told.offered, told.tools) == (3, len(running.engine.context.catalogue.specs()))
+        specs = running.engine.context.catalogue.specs()
+        assert specs is running.engine.context.catalogue.specs(), "not made again for each request"

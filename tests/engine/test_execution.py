@@ -12,12 +12,12 @@ import pytest
 
 from omni_tui.memory import CallRow, call_table
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.tools.call_retries import RetryBackoff
 from tests.engine.rig import Rig, rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 Answer = Callable[[Dispatch, int], Any]
 READ = ToolCall("r", "demo__add", '{"a":1,"b":2}')
@@ -38,7 +38,7 @@ def instead(running: Rig, answer: Answer, server: str = "demo") -> list[str]:
     sent: list[str] = []
 
     async def call_tool(dispatch: Dispatch, **_more: Any) -> RawResult:
-        assert running.engine.session.gate.is_open(dispatch)
+        assert running.session.gate.is_open(dispatch)
         sent.append(dispatch.tool)
         found = answer(dispatch, len(sent))
         found = await found if asyncio.iscoroutine(found) else found
@@ -47,7 +47,7 @@ def instead(running: Rig, answer: Answer, server: str = "demo") -> list[str]:
         assert isinstance(found, RawResult)
         return found
 
-    running.engine.registry.get(server).call_tool = call_tool  # type: ignore[method-assign]
+    running.engine.context.registry.get(server).call_tool = call_tool  # type: ignore[method-assign]
     return sent
 
 
@@ -58,7 +58,7 @@ def at_once(running: Rig) -> list[float]:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    running.engine.session.desk._sending.backoff = RetryBackoff(sleep=sleep, random=lambda: 0.5)
+    running.session.desk._sending.backoff = RetryBackoff(sleep=sleep, random=lambda: 0.5)
     return waits
 
 
@@ -70,7 +70,7 @@ async def go(running: Rig, message: str = "go") -> None:
 
 async def rows(running: Rig) -> list[CallRow]:
     numbers = [event.call for event in running.of(e.CallProposed)]
-    journal = running.engine.session.journal
+    journal = running.session.journal
     found = [await journal.run(partial(call_table.load, call=call)) for call in numbers]
     return [row for row in found if row is not None]
 
@@ -156,7 +156,7 @@ async def test_stopping_sends_nothing_of_what_waits_behind_a_card(tmp_path: Path
         sent = instead(running, lambda _dispatch, _number: text("written"))
         await running.ask(c.SendMessage(text="go"))
         await running.until(e.ApprovalRequested)
-        gate = running.engine.session.gate
+        gate = running.session.gate
         # What the policy lets run is not told before it is sent.
         await turns(lambda: len(gate._open) > behind)
         await running.ask(c.StopRun())
@@ -178,7 +178,7 @@ async def test_a_tool_has_its_own_time(tmp_path: Path) -> None:
             times[dispatch.tool] = timeout
             return text("x")
 
-        running.engine.registry.get("demo").call_tool = call_tool  # type: ignore[method-assign]
+        running.engine.context.registry.get("demo").call_tool = call_tool  # type: ignore[method-assign]
         await go(running)
         assert times == {"add": 7.5, "write_note": 120.0}
 
@@ -244,7 +244,7 @@ async def test_stopped_before_the_next_attempt_the_last_one_is_told_as_it_was(
             waits.set()
             await never.wait()
 
-        running.engine.session.desk._sending.backoff = RetryBackoff(sleep=sleep)
+        running.session.desk._sending.backoff = RetryBackoff(sleep=sleep)
         sent = instead(running, lambda *_: error)
         await running.ask(c.SendMessage(text="go"))
         await waits.wait()
@@ -259,7 +259,7 @@ async def test_a_changed_definition_ends_the_attempts(tmp_path: Path) -> None:
     async with rig(tmp_path, model=model, mode="auto") as running:
         await running.connected()
         at_once(running)
-        tools = running.engine.catalogue._tools["demo"]
+        tools = running.engine.context.catalogue._tools["demo"]
 
         def changes(_dispatch: Dispatch, _number: int) -> CallError:
             from dataclasses import replace
@@ -321,7 +321,7 @@ async def test_a_call_that_is_denied_gets_nothing_from_the_cache(tmp_path: Path)
         await running.connected()
 
         def then_denied(*_: object) -> RawResult:
-            running.engine.session.gate._base["auto"] = "deny"
+            running.session.gate._base["auto"] = "deny"
             return text("three")
 
         instead(running, then_denied)
@@ -361,14 +361,14 @@ async def test_a_further_attempt_waits_until_the_server_is_connected_again(
     model = ScriptedModel([reply("", call)], [reply("done")])
     async with rig(tmp_path, model=model, mode="auto") as running:
         await running.connected()
-        waits, registry = at_once(running), running.engine.registry
+        waits, registry = at_once(running), running.engine.context.registry
         lost = asyncio.Event()
 
         async def answer(_dispatch: Dispatch, number: int) -> Any:
             if number > 1:
                 return text("here")
             await registry.reconnect("demo")
-            assert running.engine.catalogue.get("demo", "add") is None
+            assert running.engine.context.catalogue.get("demo", "add") is None
             lost.set()
             return AWAY
 
@@ -390,8 +390,8 @@ async def test_a_further_attempt_is_not_waited_for_where_the_server_stays_away(t
         at_once(running)
 
         async def answer(_dispatch: Dispatch, _number: int) -> Any:
-            await running.engine.registry.disconnect("demo")
-            await turns(lambda: running.engine.catalogue.get("demo", "add") is None)
+            await running.engine.context.registry.disconnect("demo")
+            await turns(lambda: running.engine.context.catalogue.get("demo", "add") is None)
             return AWAY
 
         sent = instead(running, answer)

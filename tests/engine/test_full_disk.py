@@ -12,10 +12,10 @@ import pytest
 
 from omni_tui.memory import Journal, SavedSession, Vault, list_sessions, session_path
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 
 async def no_room(journal: Journal) -> None:
@@ -32,12 +32,12 @@ async def test_a_disk_that_fills_in_the_middle_of_a_turn_is_said_at_once(tmp_pat
     model = ScriptedModel([reply("x" * 40_000, call), reply("never asked for")])
     async with rig(tmp_path, model=model, mode="auto") as running:
         await running.connected()
-        await no_room(running.engine.session.journal)
+        await no_room(running.session.journal)
         await running.ask(c.SendMessage(text="write a note"))
         failed = await running.until(e.JournalFailed)
         assert "the disk is full" in failed.what
         assert "nothing more is sent to servers" in failed.what
-        await turns(lambda: not running.engine.session.runner.running)
+        await turns(lambda: not running.session.runner.running)
         assert running.of(e.CallFinished) == []
     assert [path for path in (tmp_path / "notes").rglob("*") if path.is_file()] == []
 

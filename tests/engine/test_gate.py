@@ -8,33 +8,33 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.approvals import CallProposal, Grant, GrantRefused, UserError
+from omni_tui.approvals import CallProposal, Grant, GrantRefused
 from omni_tui.memory import call_table
-from omni_tui.models.scripted import ScriptedModel, reply
+from omni_tui.protocol import UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.tools import canonical
+from omni_tui.tools import CallRetries, canonical
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 NOTE = {"name": "a", "text": "x"}
 
 
 async def granted(running: Rig, call: str = "c-test", note: dict[str, str] = NOTE) -> Grant:
     """Bring a call by hand up to its grant."""
-    session = running.engine.session
+    session = running.session
     subject = session.subject("demo", "write_note")
     assert subject is not None
     proposal = CallProposal(
         call=call, server="demo", tool="write_note", arguments=canonical(dict(note)), origin="hand"
     )
-    resolution = await session.gate.propose(proposal, subject, "chat")
-    assert resolution is not None
-    assert resolution.state == "approved"
+    item = await session.gate.propose(proposal, subject, "chat")
+    assert (await item.verdict()).state == "approved"
     return session.gate.grant(call)
 
 
 def executor(running: Rig) -> object:
-    return running.engine.session.desk._sending._executor
+    return running.session.desk._sending._executor
 
 
 def written(folder: Path) -> list[str]:
@@ -42,7 +42,7 @@ def written(folder: Path) -> list[str]:
 
 
 async def execute(running: Rig, grant: object) -> str:
-    outcome = await executor(running).execute(grant, timeout=20)  # type: ignore[attr-defined]
+    outcome = await executor(running).execute(grant, timeout=20, retries=CallRetries())  # type: ignore[attr-defined]
     return str(outcome.state)
 
 
@@ -72,7 +72,7 @@ async def test_invariant_1_the_executor_refuses_what_is_no_live_grant(tmp_path: 
         elif kind == "altered":
             object.__setattr__(grant, "args_hash", "other")
         elif kind == "expired":
-            running.engine.session.gate._mint._clock = lambda: 1e12
+            running.session.gate._mint._clock = lambda: 1e12
         else:
             grant = None
         with pytest.raises(GrantRefused):
@@ -89,25 +89,48 @@ async def test_a_grant_cannot_be_copied_at_all(tmp_path: Path) -> None:
             copy.copy(grant)
 
 
-async def test_the_journal_row_is_the_authority(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "fields"),
+    [
+        ("cancelled", {}),
+        ("approved", {"args": b'{"name":"b","text":"y"}', "args_hash": "of others"}),
+        ("approved", {"def_hash": "of another definition"}),
+        ("approved", {"server_fp": "of another server"}),
+        ("approved", {"attempt": 2}),
+    ],
+)
+async def test_the_journal_row_is_the_authority(
+    tmp_path: Path, state: e.CallState, fields: call_table.CallFields
+) -> None:
     """A grant whose row says something else is refused, whatever memory believes."""
     async with rig(tmp_path) as running:
         await running.connected()
-        session = running.engine.session
-        first = await granted(running)
-        await execute(running, first)
-        item = session.gate._open.get("c-test")
-        assert item is None
+        session = running.session
+        subject = session.subject("demo", "write_note")
+        assert subject is not None
+        proposal = CallProposal(
+            call="c-test", server="demo", tool="write_note", arguments=canonical(dict(NOTE)), origin="agent"
+        )
+        item = await session.gate.propose(proposal, subject, "chat")
+        await session.gate.decide("c-test", item.digest, approve=True)
+        grant = session.gate.grant("c-test")
+        await session.journal.run(
+            lambda tx: call_table.move(tx, "c-test", state, expect=("approved",), **fields)
+        )
+        assert item.row.state == "approved", "memory believes what it did"
+        with pytest.raises(GrantRefused):
+            await execute(running, grant)
+        assert written(tmp_path) == []
         row = await session.journal.run(lambda tx: call_table.load(tx, "c-test"))
         assert row is not None
-        assert row.state == "succeeded"
+        assert row.state == state
 
 
 async def test_invariant_2_dispatching_is_on_disk_before_the_first_byte(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         await running.connected()
-        session = running.engine.session
-        connection = running.engine.registry.get("demo")
+        session = running.session
+        connection = running.engine.context.registry.get("demo")
         send, states = connection.call_tool, []
 
         async def look_first(dispatch, **more):  # type: ignore[no-untyped-def]
@@ -128,14 +151,14 @@ async def test_invariant_1_a_dispatch_the_gate_did_not_open_is_stopped_at_the_wi
         await running.connected()
         forged = Dispatch("c-x", 1, "demo", "write_note", canonical(dict(NOTE)))
         with pytest.raises(DispatchRefused):
-            await running.engine.registry.get("demo").call_tool(forged, timeout=5, on_progress=None)
+            await running.engine.context.registry.get("demo").call_tool(forged, timeout=5, on_progress=None)
         assert written(tmp_path) == []
 
 
 async def test_a_call_by_hand_needs_two_commits(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         await running.connected()
-        journal = running.engine.session.journal
+        journal = running.session.journal
         commit, count = journal.commit, []
 
         async def counted(*events, **more):  # type: ignore[no-untyped-def]
@@ -176,7 +199,7 @@ async def pending(running: Rig, count: int) -> list[e.ApprovalRequested]:
 
 
 def tool_words(running: Rig) -> list[str]:
-    history = running.engine.session.runner.history()
+    history = running.session.runner.history()
     return [message.text for message in history if message.role == "tool"]
 
 
@@ -229,7 +252,7 @@ async def test_edited_arguments_that_break_the_schema_are_not_taken(tmp_path: Pa
         for text in ('{"name":7}', "[]", '{"name":"a","name":"b","text":"c"}'):
             edit = c.EditCall(call=shown.call, digest=shown.digest, arguments_json=text)  # type: ignore[arg-type]
             assert isinstance(await running.ask(edit), e.CommandFailed)
-        row = running.engine.session.gate.row(shown.call)
+        row = running.session.gate.row(shown.call)
         assert row is not None
         assert row.args == canonical({"name": "a", "text": "1"})
 
@@ -240,7 +263,7 @@ async def test_of_many_verdicts_at_once_one_counts(tmp_path: Path) -> None:
         await running.connected()
         await running.ask(c.SendMessage(text="write"))
         shown = (await pending(running, 1))[0]
-        gate = running.engine.session.gate
+        gate = running.session.gate
         verdicts = [gate.decide(shown.call, shown.digest, approve=n % 2 == 0) for n in range(200)]
         results = await asyncio.gather(*verdicts, return_exceptions=True)
         assert sum(not isinstance(result, UserError) for result in results) == 1

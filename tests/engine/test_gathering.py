@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from omni_tui.engine import startup_wait
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.faults.harness import SERVER
 from tests.engine.rig import rig
+from tests.scripted_model import ScriptedModel, reply
 
 
 def silent(name: str = "silent") -> str:
@@ -50,7 +50,7 @@ async def test_esc_ends_the_wait_and_the_turn(tmp_path: Path) -> None:
         ended = await running.until(e.TurnEnded)
         assert (ended.status, ended.reason) == ("stopped", "stopped by you")
         assert model.requests == []
-        assert not running.engine.session.runner.unfinished
+        assert not running.session.runner.unfinished
 
 
 async def test_the_wait_is_told_and_so_is_what_was_missing(

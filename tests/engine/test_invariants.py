@@ -16,12 +16,12 @@ from mcp.client.client import Client
 
 from omni_tui.config.load import load_config
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import LaunchOptions, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.consent import LaunchRead
+from omni_tui.protocol.server_settings import LaunchRead
 from tests.engine.rig import rig
+from tests.scripted_model import ScriptedModel, reply
 
 FAULTS = Path(__file__).parent / "faults" / "server.py"
 UNSAFE = {"Cc", "Cf", "Co", "Cs", "Cn"}
@@ -105,7 +105,7 @@ async def test_invariant_7_one_task_enters_and_leaves_the_client(
     monkeypatch.setattr(Client, "__aexit__", leaving)
     async with rig(tmp_path) as running:
         await running.connected()
-        connection = running.engine.registry.get("demo")
+        connection = running.engine.context.registry.get("demo")
         send = connection.call_tool
 
         async def watched(dispatch, **more):  # type: ignore[no-untyped-def]

@@ -13,10 +13,9 @@ import pytest
 
 from omni_tui.protocol import encode
 from omni_tui.protocol import events as e
-from omni_tui.protocol import server_management as m
+from omni_tui.protocol import server_settings as m
 from omni_tui.protocol.commands import AddServer, ImportServers, ReconnectServer, RemoveServer
-from omni_tui.protocol.server_settings import KEPT, ServerSettings
-from omni_tui.protocol.wire import ServerChecked, ServerRead
+from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from tests.engine.faults.harness import SERVER
 from tests.engine.rig import Rig, rig
 
@@ -88,7 +87,7 @@ async def test_added_and_saved_stands_in_the_file_with_the_rest_as_it_was(tmp_pa
 async def test_an_edit_of_a_running_server_connects_it_with_the_new_settings(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=TINY) as running:
         await idle(running, "tiny")
-        registry = running.engine.registry
+        registry = running.engine.context.registry
         before, place = registry.get("tiny").pid, registry.names()
         form = await read(running, "tiny")
         assert form.settings == tiny(connect_timeout=20)
@@ -116,7 +115,7 @@ async def test_the_persons_edit_starts_it_and_its_changed_tools_are_held(tmp_pat
         seen = len(running.seen)
         await edit(running, "tiny", tiny(args=("-I", "-S", str(other), "good")))
         await running.until(e.ToolsListed, lambda event: bool(event.tools), after=seen)
-        catalogue = running.engine.catalogue
+        catalogue = running.engine.context.catalogue
         assert catalogue.server_trust("tiny") == "unchanged"
         assert {tool.trust for tool in catalogue.all()} == {"changed"}
         assert all(tool.held for tool in catalogue.all())
@@ -147,16 +146,16 @@ async def test_off_and_on_are_written_only_when_the_person_says_so(tmp_path: Pat
         await running.ask(m.EnableServer(server="tiny"))
         await running.ask(m.DisableServer(server="tiny", save=True))
         assert file_of(tmp_path)["servers"]["tiny"]["enabled"] is False
-        assert running.engine.registry.get("tiny").state == "disabled"
+        assert running.engine.context.registry.get("tiny").state == "disabled"
         seen = len(running.seen)
         await running.ask(m.EnableServer(server="tiny", save=True))
         await idle(running, "tiny", seen)
         assert (tmp_path / "config.toml").read_text() == TINY
         seen = len(running.seen)
-        pid = running.engine.registry.get("tiny").pid
+        pid = running.engine.context.registry.get("tiny").pid
         await running.ask(ReconnectServer(server="tiny"))
         await idle(running, "tiny", seen)
-        assert running.engine.registry.get("tiny").pid != pid
+        assert running.engine.context.registry.get("tiny").pid != pid
 
 
 async def test_switched_off_survives_a_restart(tmp_path: Path) -> None:
@@ -177,12 +176,12 @@ async def test_a_projects_server_is_changed_for_the_session_only(tmp_path: Path)
     async with rig(tmp_path, demo=False, config="", project=str(project)) as running:
         form = await read(running, "theirs")
         assert "project" in form.unsaved
-        assert running.engine.registry.get("theirs").state == "not_allowed"
+        assert running.engine.context.registry.get("theirs").state == "not_allowed"
         why = await refused(running, m.EditServer(name="theirs", settings=form.settings, save=True))
         assert "never written" in why
         assert "never written" in await refused(running, m.DisableServer(server="theirs", save=True))
         assert "allow it first" in await refused(running, m.EnableServer(server="theirs"))
-        assert running.engine.registry.get("theirs").pid is None
+        assert running.engine.context.registry.get("theirs").pid is None
         await edit(running, "theirs", form.settings)
         await idle(running, "theirs")
     assert file.read_text() == text
@@ -208,7 +207,7 @@ async def test_an_imported_server_is_changed_for_the_session_only(tmp_path: Path
         assert "another program" in form.unsaved
         await edit(running, "theirs", form.settings)
         await idle(running, "theirs")
-        pid = running.engine.registry.get("theirs").pid
+        pid = running.engine.context.registry.get("theirs").pid
         assert f"X_TOKEN={CANARY}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
         assert (await read(running, "theirs")).settings.env == {"X_TOKEN": KEPT}
         assert all(CANARY.encode() not in encode(event) for event in running.seen)
@@ -264,7 +263,7 @@ async def test_what_is_wrong_is_said_as_config_check_says_it_and_nothing_is_writ
         assert words in {each.where: each.what for each in reply.problems}[where]  # type: ignore[index]
         await refused(running, m.EditServer(name="new", settings=settings, new=True, save=True))
         assert (tmp_path / "config.toml").read_text() == TINY
-        assert running.engine.registry.names() == ["tiny"]
+        assert running.engine.context.registry.names() == ["tiny"]
         assert all(CANARY.encode() not in encode(event) for event in running.seen)
 
 
@@ -294,11 +293,11 @@ async def test_a_secret_goes_into_the_keyring_and_a_reference_comes_back(
         assert done.text == "keyring:omni-tui/a%20b.env.API_KEY"
         await edit(running, "a b", tiny(env={"API_KEY": done.text}), new=True, save=True)
         await idle(running, "a b")
-        pid = running.engine.registry.get("a b").pid
+        pid = running.engine.context.registry.get("a b").pid
         assert CANARY.encode() in Path(f"/proc/{pid}/environ").read_bytes()
         assert CANARY not in (tmp_path / "config.toml").read_text()
         assert all(CANARY.encode() not in encode(event) for event in running.seen)
-        assert CANARY not in running.engine.redactor.redact(f"x {CANARY}")
+        assert CANARY not in running.engine.context.redactor.redact(f"x {CANARY}")
         monkeypatch.setattr(keyring, "get_password", lambda s, n: None)
         why = await refused(running, m.KeepSecret(server="x", place="token", key="", value="v" * 9))
         assert "keeps nothing" in why
@@ -321,8 +320,10 @@ async def test_edits_at_the_same_time_leave_one_server(tmp_path: Path) -> None:
         await idle(running, "tiny")
         edits = [edit(running, "tiny", tiny(env={"N": str(n)})) for n in range(4)]
         await asyncio.gather(*edits, running.ask(ReconnectServer(server="tiny")))
-        await running.until(e.ServerChanged, lambda _: running.engine.registry.get("tiny").state == "idle")
-        assert len(running.engine.processes.groups) == 1
+        await running.until(
+            e.ServerChanged, lambda _: running.engine.context.registry.get("tiny").state == "idle"
+        )
+        assert len(running.engine.context.processes.groups) == 1
 
 
 async def test_settings_that_do_not_show_are_not_put_into_a_form(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from tests.engine.agent_host import FakeHost, assert_one_result_each, call, play
+from tests.scripted_model import ScriptedModel, reply
 
 
 def many(count: int) -> tuple[ToolCall, ...]:

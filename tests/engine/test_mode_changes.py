@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.plan import PlanProposed
+from omni_tui.protocol.values import CallOrigin
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 READ = ToolCall("r", "demo__add", '{"a": 1, "b": 2}')
 SECOND = ToolCall("s", "demo__add", '{"a": 3, "b": 4}')
@@ -81,7 +82,7 @@ async def test_a_call_that_waits_says_its_mode_and_stays_when_the_mode_loosens(t
         done = await running.ask(c.SetMode(mode="auto"))
         assert isinstance(done, e.CommandDone)
         assert "what was sent before stays in chat mode" in done.text
-        assert running.engine.session.gate.pending() == [waiting.call]
+        assert running.session.gate.pending() == [waiting.call]
         await approve(running, waiting)
         # The next call of the same turn is asked about too: its message was sent in chat mode.
         again = await running.until(e.ApprovalRequested, lambda event: event.call != waiting.call)
@@ -124,12 +125,12 @@ async def test_a_call_its_mode_let_pass_is_asked_about_if_the_mode_tightens_befo
     model = ScriptedModel([reply("", slow, WRITE)], [reply("ok")])
     async with rig(tmp_path, model=model, mode="auto") as running:
         await running.connected()
-        session = running.engine.session
+        session = running.session
         place = session.desk._sending.place
         held: list[asyncio.Event] = []
 
-        def behind(key: object, server: str, tool: str) -> object:
-            found = place(key, server, tool)
+        def behind(origin: CallOrigin, server: str, tool: str) -> object:
+            found = place(origin, server, tool)
             if tool == "write_note":
                 found.turn.clear()
                 held.append(found.turn)
@@ -188,11 +189,11 @@ async def test_a_message_left_behind_by_a_restart_keeps_its_mode(tmp_path: Path)
         await running.connected()
         await say(running, "one")
         await running.until(e.TurnStarted)
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     model = ScriptedModel([reply("", WRITE)], [reply("ok")])
     async with rig(tmp_path, model=model, mode="auto", resume=session) as running:
         await running.connected()
-        assert running.engine.session.settings.mode == "auto"
+        assert running.session.settings.mode == "auto"
         await running.ask(c.ContinueRun())
         waiting = await running.until(e.ApprovalRequested)
         assert waiting.mode == "chat"
@@ -229,7 +230,7 @@ async def test_a_restored_card_says_why_it_waits_where_the_mode_allows_it(tmp_pa
         gate.set()
         await running.until(e.ApprovalRequested)
         await running.ask(c.SetMode(mode="auto"))
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     async with rig(tmp_path, resume=session, model=ScriptedModel([reply("ok")])) as running:
         await running.connected()
         shown = await running.until(e.ApprovalRequested, lambda card: bool(card.restored and card.target))
@@ -249,5 +250,5 @@ async def test_a_new_session_is_not_looser_than_the_person_made_this_one(tmp_pat
             await running.ask(c.SetMode(mode=chosen))  # type: ignore[arg-type]
             await running.ask(c.NewSession())
             ready = await running.until(e.EngineReady, lambda event: event.head <= 2)
-            assert running.engine.session.settings.mode == begun
+            assert running.session.settings.mode == begun
             assert ready.mode in (started, begun)

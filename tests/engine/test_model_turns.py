@@ -12,13 +12,13 @@ import pytest
 from omni_tui.agents import ToolOutcome, run_turn
 from omni_tui.config.load import load_config
 from omni_tui.engine import model_service
-from omni_tui.engine.core import Engine
-from omni_tui.engine.model_handlers import ModelHandlers
+from omni_tui.engine.clients import EventBuffer
+from omni_tui.engine.core import open_engine
+from omni_tui.engine.handlers.models import ModelHandlers
 from omni_tui.models import ModelSuggestion
 from omni_tui.models.base import ErrorKind, Message, Model, ModelError, ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import Budget, BudgetLimits, UsageTotal
 from omni_tui.models.model_chain import ModelBreakers, ModelChain
-from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
@@ -34,6 +34,7 @@ from omni_tui.protocol.models import (
 )
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, call
 from tests.engine.rig import rig
+from tests.scripted_model import Item, ScriptedModel, reply
 
 REFUSED = ModelError("auth", "the key was refused", todo="set another", status=401)
 BUSY = ModelError("transient", "overloaded", status=529)
@@ -199,7 +200,7 @@ async def test_the_engine_falls_back_counts_and_says_which_models_there_are(tmp_
     }
     config = '[model]\nname = "x/big"\nfallbacks = ["x/small"]\n[budget]\nsession_tokens = 2000\n'
     async with rig(tmp_path, config=config, model=models["x/big"]) as running:
-        running.engine.make_model = lambda name, **_: models[name]  # type: ignore[method-assign]
+        running.engine.context.models.make = lambda name, **_: models[name]  # type: ignore[method-assign]
         await running.ask(c.SendMessage(text="hello"))
         await running.until(e.TurnEnded)
         assert [event.to for event in running.of(ModelFellBack)] == ["x/small"]
@@ -264,7 +265,7 @@ async def test_a_picture_of_a_tool_reaches_the_model_and_survives_a_restart(tmp_
     (result,) = [message for message in model.requests[1].messages if message.role == "tool"]
     assert [image.mime for image in result.images] == ["image/png"]
     again = ScriptedModel([reply("Still nice.")])
-    async with rig(tmp_path, model=again, resume=running.engine.session.journal.session) as resumed:
+    async with rig(tmp_path, model=again, resume=running.session.journal.session) as resumed:
         await resumed.ask(c.SendMessage(text="and now?"))
         await resumed.until(e.TurnEnded, lambda event: event.turn != ended.turn)
     (kept,) = [message for message in again.requests[0].messages if message.role == "tool"]
@@ -278,14 +279,14 @@ async def test_switching_the_model_in_mid_session_uses_its_own_settings(tmp_path
         '[models."hosted_vllm/three"]\ninput_price = 2\noutput_price = 4\nmax_tokens = 500\n'
     )
     async with rig(tmp_path, config=config, demo=False) as running:
-        session = running.engine.session
+        session = running.session
         assert session.model().context_window() == 9000
         await running.ask(c.SetModel(name="openai/two"))
         two = session.model()
         assert isinstance(two, ModelChain)
         assert isinstance(two.first, ToolModeModel)
-        assert (two.context_window(), two.first.way) == (1234, "text")
-        three = running.engine.make_model("hosted_vllm/three")
+        assert (two.context_window(), two.first.mode) == (1234, "text")
+        three = running.engine.context.models.make("hosted_vllm/three")
         assert isinstance(three, ToolModeModel)
         wanted = three.forecast(ModelRequest((Message(role="user", text="x" * 4_000),)))
         assert wanted.output == 500
@@ -311,10 +312,11 @@ async def test_the_engine_looks_around_only_when_asked_and_never_in_the_demo(
         assert "ollama_chat/qwen3" in [each.name for each in found.models]
         assert looked == [1]
     options = LaunchOptions(state_dir=str(tmp_path / "b"), demo=True)
-    engine = Engine(options, load_config(options, {}), {})
-    await engine.start()
+    engine = await open_engine(options, load_config(options, {}), {})
+    client = await engine.attach(EventBuffer())
+    await engine.start_servers()
     try:
-        shown = await ModelHandlers(engine).table()[FindModels](FindModels())
+        shown = await ModelHandlers(engine, client).table()[FindModels](FindModels())
         assert isinstance(shown, ModelsFound)
         assert [each.name for each in shown.models] == ["offline"]
         assert looked == [1]

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from omni_tui.models.attachments import QuotedResource, with_attachments, without_attachments
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import prompts_and_resources as o
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 SERVER = str(Path(__file__).parent / "faults" / "offers.py")
 

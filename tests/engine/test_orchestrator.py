@@ -12,13 +12,12 @@ from omni_tui.agents.meter import TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.models.message_history import read_result
-from omni_tui.models.prompt_markers import PLANNER, REPORTER, WORKER
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
-from tests.engine.orchestra import Box, Players, plan, put, stage, task
+from tests.engine.orchestra import PLANNER, REPORTER, WORKER, Box, Players, plan, put, stage, task
+from tests.scripted_model import reply
 
 SIX = plan(
     [task("a", "one"), task("b", "two"), task("c", "three")],
@@ -50,7 +49,7 @@ async def test_three_phases_and_six_tasks(tmp_path: Path) -> None:
         (over,) = running.of(p.PlanEnded)
         assert (over.done, over.failed, over.skipped) == (6, 0, 0)
         # The root's conversation holds the message and the report, not the chatter of the agents.
-        history = running.engine.session.runner.history()
+        history = running.session.runner.history()
         assert [(m.role, m.text) for m in history] == [
             ("user", "fill the box"),
             ("assistant", "All of it was done."),
@@ -210,7 +209,7 @@ async def test_a_greeting_needs_no_plan(tmp_path: Path) -> None:
         assert (await running.ended()).status == "done"
         assert [event.text for event in running.of(e.Answer)] == ["Hello!"]
         assert running.of(p.PlanProposed) == []
-        assert [m.text for m in running.engine.session.runner.history()] == ["hi", "Hello!"]
+        assert [m.text for m in running.session.runner.history()] == ["hi", "Hello!"]
 
 
 async def test_a_rejection_with_words_makes_another_plan(tmp_path: Path) -> None:
@@ -286,7 +285,7 @@ async def test_stopping_ends_every_agent_and_every_call_has_one_result(tmp_path:
         assert loop.time() - begun < 3
         assert (ended.status, ended.reason) == ("stopped", "stopped by you")
         assert set(running.states().items()) == {(f"t{at}", "stopped") for at in range(1, 5)}
-        lanes = running.engine.session.plans.progress.lanes
+        lanes = running.session.plans.progress.lanes
         for path in ("root/p1/t1", "root/p1/t2"):
             (result,) = [m for m in lanes[path] if m.role == "tool"]
             assert read_result(result.text)[0] == "uncertain"
@@ -295,7 +294,7 @@ async def test_stopping_ends_every_agent_and_every_call_has_one_result(tmp_path:
             "uncertain",
         ]
         # What was done is known to the conversation, though no model wrote it.
-        last = running.engine.session.runner.history()[-1]
+        last = running.session.runner.history()[-1]
         assert "title of one: stopped" in last.text
         # And to the person: what ran is not to be guessed.
         (told,) = running.of(e.Answer)

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from omni_tui.memory import call_table
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from tests.engine.orchestra import Box, Players, Stage, plan, put, refuse, stage, task
+from tests.lengths import some
+from tests.scripted_model import reply
 
 ALLOW = '[policy]\nplan = "allow"\n[agent]\nparallel = 2\n'
 ASK = "[agent]\nparallel = 2\n"
@@ -77,7 +78,7 @@ async def go_on(folder: Path, box: Box, config: str) -> tuple[e.Event, list[e.Ev
             answer = await running.ask(c.ContinueRun())
             assert isinstance(answer, e.CommandDone), answer
         ended = await approve_all(running)
-        journal = running.engine.session.journal
+        journal = running.session.journal
         rows = await journal.run(lambda tx: call_table.open_calls(tx))
         return ended, list(running.seen), [row.call for row in rows]
 
@@ -117,7 +118,7 @@ async def test_the_whole_without_a_crash(tmp_path: Path, config: str) -> None:
     assert_the_end_is_the_same(ended, events, box)
 
 
-@pytest.mark.parametrize("commits", range(COMMITS))
+@pytest.mark.parametrize("commits", some(range(COMMITS), 12))
 async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> None:
     """Whatever was the last thing on disk: what was sent is not sent again, and the end is the same."""
     box = Box()
@@ -126,7 +127,7 @@ async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> 
         answer = await running.ask(c.SendMessage(text="go"))
         if isinstance(answer, e.CommandDone):
             ended = await approve_all(running, broke)
-        if not running.engine.session.journal.broken:
+        if not running.session.journal.broken:
             # How many commits share a flush differs; this number comes after the end.
             assert_the_end_is_the_same(ended, list(running.seen), box)
             return
@@ -135,7 +136,7 @@ async def test_going_on_after_the_disk_refused(tmp_path: Path, commits: int) -> 
     assert_the_end_is_the_same(ended, events, box)
 
 
-@pytest.mark.parametrize("commits", range(1, 29, 2))
+@pytest.mark.parametrize("commits", some(range(1, 29, 2), 5))
 async def test_going_on_after_leaving(tmp_path: Path, commits: int) -> None:
     """The same when the app is left in the middle, which parks the turn."""
     box = Box()
@@ -173,7 +174,7 @@ async def test_a_verdict_after_a_restart_is_the_word_to_go_on(tmp_path: Path) ->
     async with stage(tmp_path, players(), box, ASK) as running:
         again = await running.waiting()
         assert (again.plan, again.digest) == (shown.plan, shown.digest)
-        assert not running.engine.session.runner.running
+        assert not running.session.runner.running
         ended = await approve_all(running)
         assert_the_end_is_the_same(ended, list(running.seen), box)
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import SetSystem
 from omni_tui.security.text import count_hidden
 from tests.engine.rig import rig
 from tests.engine.test_branching import branched, say
+from tests.scripted_model import ScriptedModel, reply
 
 WRITTEN = [
     "all:\n\tcc x.c",
@@ -52,5 +52,5 @@ async def test_the_systems_words_are_the_persons(tmp_path: Path) -> None:
         await running.ask(SetSystem(text=words))
         await say(running, "hello")
         assert words in model.requests[-1].messages[0].text
-        await running.ask(c.OpenSession(session=running.engine.session.journal.session))
-        assert running.engine.session.settings.system == words
+        await running.ask(c.OpenSession(session=running.session.journal.session))
+        assert running.session.settings.system == words

@@ -13,14 +13,13 @@ from omni_tui.agents import autonomous, orchestrator
 from omni_tui.agents.meter import TurnMeter
 from omni_tui.models.base import ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import BudgetExceeded
-from omni_tui.models.prompt_markers import PLANNER, REPORTER
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from omni_tui.protocol.models import SetBudget
-from tests.engine.orchestra import Box, Players, Stage, Turn, plan, put, stage, task
+from tests.engine.orchestra import PLANNER, REPORTER, Box, Players, Stage, Turn, plan, put, stage, task
 from tests.engine.rig import rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 ALLOW = '[policy]\nplan = "allow"\n'
 SHORT = "[agent]\nmax_minutes = 0.001\n"
@@ -54,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which turns are measured."""
     clock = Clock()
     for module in (autonomous, orchestrator):
-        monkeypatch.setattr(module, "Meter", partial(TurnMeter, clock=clock))
+        monkeypatch.setattr(module, "TurnMeter", partial(TurnMeter, clock=clock))
     return clock
 
 
@@ -127,7 +126,7 @@ async def test_the_time_ends_a_call_that_runs(tmp_path: Path, clock: Clock) -> N
         assert (ended.status, ended.limit, len(model.requests)) == ("limit", "time", 1)
         assert "/continue" in ended.todo
         assert [event.state for event in running.of(e.CallFinished)] == []
-        results = [m for m in running.engine.session.runner.history() if m.role == "tool"]
+        results = [m for m in running.session.runner.history() if m.role == "tool"]
         assert len(results) == 1
 
 
@@ -197,7 +196,7 @@ async def test_a_budget_that_is_used_up_in_a_worker_stops_the_plan_and_is_no_fai
     model = Players(plan([task("a", "one")], [task("b", "two", "a")]), "never asked")
     async with stage(tmp_path, model, Box(), ALLOW) as running:
         await running.ask(SetBudget(key="turn_tokens", value=0))
-        budget = running.engine.session.budget
+        budget = running.session.budget
         hold = budget.hold
         held = 0
 

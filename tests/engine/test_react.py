@@ -22,7 +22,6 @@ from omni_tui.models.base import (
     ToolCall,
 )
 from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.protocol.events import (
     Answer,
     AnswerDelta,
@@ -33,6 +32,7 @@ from omni_tui.protocol.events import (
     UsageChanged,
 )
 from tests.engine.agent_host import FakeHost, assert_one_result_each, call, play, until
+from tests.scripted_model import Item, ScriptedModel, reply
 
 # --- the loop ---------------------------------------------------------------------------------
 

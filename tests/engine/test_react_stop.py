@@ -17,7 +17,6 @@ from omni_tui.models.base import (
     ThoughtPart,
     ToolCall,
 )
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol.events import (
     Answer,
     AnswerDelta,
@@ -27,6 +26,7 @@ from omni_tui.protocol.events import (
 from omni_tui.resilience import RetryPolicy
 from tests.engine.agent_host import FakeHost, assert_one_result_each, call, play, until
 from tests.lengths import examples
+from tests.scripted_model import ScriptedModel, reply
 
 # --- stopping ---------------------------------------------------------------------------------
 

@@ -9,17 +9,17 @@ import pytest
 
 from omni_tui.memory import JournalBroken, call_table
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import rig
 from tests.engine.test_gate import execute, granted, written
+from tests.scripted_model import ScriptedModel, reply
 
 
 async def test_cancelled_while_the_grant_is_used_up_the_call_ends_as_cancelled(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         await running.connected()
-        journal = running.engine.session.journal
+        journal = running.session.journal
         commit, on_disk, go = journal.commit, asyncio.Event(), asyncio.Event()
 
         async def slowly(*events, change=None):  # type: ignore[no-untyped-def]
@@ -41,7 +41,7 @@ async def test_cancelled_while_the_grant_is_used_up_the_call_ends_as_cancelled(t
         assert row is not None
         assert row.state == "cancelled"
         assert written(tmp_path) == []
-        assert running.engine.session.gate.row("c-test") is None
+        assert running.session.gate.row("c-test") is None
         ended = await running.until(e.CallChanged, lambda event: event.state == "cancelled")
         assert "before anything was sent" in ended.reason
 
@@ -50,7 +50,7 @@ async def test_a_sent_call_whose_end_cannot_be_written_is_not_told_as_unsent(tmp
     model = ScriptedModel([reply("", ToolCall("p1", "demo__write_note", '{"name":"a","text":"x"}'))])
     async with rig(tmp_path, model=model, mode="auto") as running:
         await running.connected()
-        session = running.engine.session
+        session = running.session
         commit, outcomes = session.journal.commit, []
         by_agent = session.desk.by_agent
 

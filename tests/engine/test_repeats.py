@@ -9,8 +9,8 @@ import pytest
 
 from omni_tui.agents import ToolOutcome
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from tests.engine.agent_host import ADD, FakeHost, assert_one_result_each, call, play
+from tests.scripted_model import ScriptedModel, reply
 
 
 def equal(count: int, start: int = 0) -> list[ToolCall]:

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
+from omni_tui.protocol.values import CallOrigin
 from omni_tui.servers.base import CallError
 from tests.engine.rig import Rig, rig
 from tests.engine.test_execution import AWAY, CUT, RAN, go, instead, rows, text, told
+from tests.scripted_model import ScriptedModel, reply
 
 CALL = ToolCall("p", "fast__write_note", '{"name":"a","text":"x"}')
 ROUTE = '\n[tools.routes]\n"write_*" = ["fast", "slow", "last"]\n"echo" = ["slow", "fast"]\n'
@@ -47,7 +48,7 @@ async def test_a_tool_with_a_route_is_offered_once_by_the_first_that_is_there(tm
         assert {"fast__write_note", "slow__echo", "fast__add", "slow__add"} <= names
         assert not {"slow__write_note", "fast__echo"} & names
         await running.ask(c.DisconnectServer(server="fast"))
-        running.engine.catalogue.remove("fast")
+        running.engine.context.catalogue.remove("fast")
         await go(running)
         names = {tool.name for tool in model.requests[1].tools}
         assert "slow__write_note" in names
@@ -93,7 +94,7 @@ async def test_a_server_that_is_gone_is_stood_in_for(tmp_path: Path) -> None:
 
         async def then_gone(request: Any) -> Any:
             async for event in stream(request):
-                running.engine.catalogue.remove("fast")
+                running.engine.context.catalogue.remove("fast")
                 yield event
 
         model.stream = then_gone  # type: ignore[method-assign]
@@ -131,7 +132,7 @@ async def test_stopping_while_the_stand_in_waits_leaves_nothing_in_the_queue(tmp
         await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
         await running.ask(c.StopRun())
         await running.until(e.TurnEnded)
-        assert running.engine.session.gate.pending() == []
+        assert running.session.gate.pending() == []
         assert [row.state for row in await rows(running)] == ["failed", "cancelled"]
 
 
@@ -154,7 +155,7 @@ async def test_arguments_that_do_not_fit_the_stand_in_go_nowhere(tmp_path: Path)
     async with routed(tmp_path, model) as running:
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("written"), "slow")
-        tools = running.engine.catalogue._tools["slow"]
+        tools = running.engine.context.catalogue._tools["slow"]
         tool = tools["write_note"]
         schema = {"type": "object", "properties": {"name": {"type": "integer"}}}
         other = replace(tool.definition, input_schema=schema)
@@ -168,8 +169,8 @@ async def test_arguments_that_do_not_fit_the_stand_in_go_nowhere(tmp_path: Path)
 async def test_a_server_outside_the_route_is_never_asked(tmp_path: Path) -> None:
     model = ScriptedModel([reply("", ToolCall("p", "fast__add", '{"a":1,"b":2}'))], [reply("done")])
     async with routed(tmp_path, model) as running:
-        running.engine.session.desk._sending.backoff = replace(
-            running.engine.session.desk._sending.backoff, delays=(0.0,)
+        running.session.desk._sending.backoff = replace(
+            running.session.desk._sending.backoff, delays=(0.0,)
         )
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("x"), "slow")
@@ -182,8 +183,8 @@ async def test_a_stand_in_for_a_call_of_a_plans_agent_is_asked_about(tmp_path: P
     async with routed(tmp_path, ScriptedModel(), "orchestrator") as running:
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("written"), "slow")
-        desk = running.engine.session.desk
-        call = asyncio.ensure_future(desk.by_agent("t-1", 1, CALL, "root/t1"))
+        desk = running.session.desk
+        call = asyncio.ensure_future(desk.by_agent(CallOrigin("t-1", "root/t1", 1, CALL.id), CALL))
         asked = await running.until(e.ApprovalRequested)
         assert asked.server == "slow"
         assert any("the plan does not name this tool" in why for why in asked.why)

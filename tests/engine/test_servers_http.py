@@ -90,7 +90,7 @@ async def test_host_without_a_name_and_url_without_sense(tmp_path: Path) -> None
     ]
     async with connected(tmp_path, *specs) as servers:
         reason = (await servers.reach("name", "failed")).reason
-        assert reason == "there is no host of that name: http://no-such-host.invalid/mcp"
+        assert reason == "no host of that name was found: http://no-such-host.invalid/mcp"
         assert "is not an http or https URL" in (await servers.reach("scheme", "failed")).reason
         assert (await servers.reach("broken", "failed")).reason == "the URL is not valid"
 
@@ -111,7 +111,7 @@ async def test_host_without_a_name_and_url_without_sense(tmp_path: Path) -> None
 async def test_credentials_do_not_cross_the_network_in_the_clear(tmp_path: Path, spec: ServerSpec) -> None:
     async with connected(tmp_path, spec) as servers:
         failed = await servers.reach("w", "failed")
-        assert failed.reason.startswith("credentials would cross the network in the clear")
+        assert failed.reason.startswith("credentials would be sent unencrypted")
         assert "t0ken" not in repr(servers.events)
 
 

@@ -16,8 +16,8 @@ from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCNotification, JSONRPC
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError
 from omni_tui.servers.log_buffer import ODD_LINES, ServerLogBuffer
-from omni_tui.servers.transports.frames import JunkLine, read
-from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests
+from omni_tui.servers.transports.frames import read
+from omni_tui.servers.transports.json_rpc import InvalidMessage, MalformedResponse, OpenRequests
 from omni_tui.servers.transports.pipes import LineReader
 from tests.engine.faults.harness import Harness, connected
 
@@ -80,7 +80,7 @@ async def test_malformed_answer_fails_its_call_at_once_and_is_counted(
         assert not caught.value.did_not_run
         assert (await servers.call("odd", "raw")).content, "the connection goes on"
         good = '"error":{"code":5' in answer  # an error of the right form, beside something else
-        assert servers.registry.get("odd").junk == (0 if good else 1)
+        assert servers.registry.get("odd").invalid_messages == (0 if good else 1)
         assert any("on its standard output" in line for line in servers.registry.log("odd")[0]) is not good
 
 
@@ -124,28 +124,30 @@ OPEN = OpenRequests()
 OPEN.asked(JSONRPCRequest(jsonrpc="2.0", id=3, method="tools/call"))
 
 
-def messages(line: str) -> list[JSONRPCMessage | JunkLine]:
+def messages(line: str) -> list[JSONRPCMessage | InvalidMessage]:
     return read(line.encode(), OPEN)
 
 
 def test_list_of_messages_is_taken_apart_and_its_bad_entries_are_named() -> None:
     found = messages('[{"jsonrpc":"2.0","method":"a"}, 7, {"jsonrpc":"2.0","id":3,"result":{}}]')
-    assert [type(each) for each in found] == [JSONRPCNotification, JunkLine, JSONRPCResponse]
+    assert [type(each) for each in found] == [JSONRPCNotification, InvalidMessage, JSONRPCResponse]
 
 
 def test_repeated_messages_in_debug_lines_are_no_messages() -> None:
     """Only an answer to an open request is looked for behind words."""
     assert [type(each) for each in messages('DEBUG <- {"jsonrpc":"2.0","id":9,"method":"ping"}')] == [
-        JunkLine
+        InvalidMessage
     ]
-    assert [type(each) for each in messages('DEBUG -> {"jsonrpc":"2.0","id":9,"result":{}}')] == [JunkLine]
+    assert [type(each) for each in messages('DEBUG -> {"jsonrpc":"2.0","id":9,"result":{}}')] == [
+        InvalidMessage
+    ]
 
 
 def test_broken_line_of_another_request_is_junk() -> None:
     (found,) = messages('{"jsonrpc":"2.0","id":4,"result":{"a":NaN}}')
-    assert isinstance(found, JunkLine)
+    assert isinstance(found, InvalidMessage)
     (found,) = messages('{"jsonrpc":"2.0","method":"notifications/x","params":{"id":3,"a":NaN}}')
-    assert isinstance(found, JunkLine)
+    assert isinstance(found, InvalidMessage)
 
 
 def test_what_a_request_hears_of_an_odd_answer_is_bounded() -> None:

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-from omni_tui.servers.health import ReconnectBackoff, StartLimiter, root_cause
-from omni_tui.servers.list_entries import read_tool
-from omni_tui.servers.list_page import MAX_TOOLS, ListPage
+from omni_tui.servers.connection_failure import root_cause
+from omni_tui.servers.list_page import MAX_TOOLS, ListPage, read_tool
 from omni_tui.servers.log_buffer import MAX_BYTES, MAX_LINES, ServerLogBuffer
+from omni_tui.servers.reconnect import ReconnectBreaker, StartLimiter
 from omni_tui.servers.server_urls import is_loopback, shown_url
 from omni_tui.servers.tap import canonical
-from omni_tui.servers.transports.frames import MAX_CONTAINERS, JunkLine, encode, parse
+from omni_tui.servers.transports.frames import MAX_CONTAINERS, encode, parse
+from omni_tui.servers.transports.json_rpc import InvalidMessage
 
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -82,7 +83,7 @@ def test_messages_are_read(line: bytes, kind: type[Any]) -> None:
     ],
 )
 def test_junk_is_junk(line: bytes) -> None:
-    with pytest.raises(JunkLine):
+    with pytest.raises(InvalidMessage):
         parse(line)
 
 
@@ -92,7 +93,7 @@ def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
     log.feed(b"o\r\n\n\x1b[31mred")
     assert log.lines() == ["one", "two", ""]
     log.flush()
-    assert log.last_words == "red"
+    assert log.exit_reason == "red"
     log.feed(b"".join(b"%d\n" % number for number in range(MAX_LINES * 3)))
     assert len(log) == MAX_LINES
     assert log.lines()[-1] == str(MAX_LINES * 3 - 1)
@@ -101,32 +102,33 @@ def test_log_keeps_the_last_lines_and_counts_the_others() -> None:
     assert sum(map(len, log.lines())) <= MAX_BYTES
     assert max(map(len, log.lines())) <= 2000
     log.begin()
-    assert log.last_words == ""
+    assert log.exit_reason == ""
 
 
 def test_backoff_doubles_with_jitter_and_starts_over_after_a_steady_time() -> None:
     now = 0.0
-    backoff = ReconnectBackoff(restarts=False, clock=lambda: now)
-    delays = [backoff.next_delay() or 0 for _ in range(12)]
+    breaker = ReconnectBreaker(restarts=False, clock=lambda: now)
+    delays = [breaker.failed(lasting=False) or 0 for _ in range(12)]
     assert all(0.5 * min(60, 2**n) <= delay <= min(60, 2**n) for n, delay in enumerate(delays))
-    backoff.connected()
+    breaker.succeeded()
     now = 1.0
-    assert (backoff.next_delay() or 0) >= 30, "a connection of a second does not count"
-    backoff.connected()
+    assert (breaker.failed(lasting=False) or 0) >= 30, "a connection of a second does not count"
+    breaker.succeeded()
     now = 100.0
-    assert (backoff.next_delay() or 99) <= 1
+    assert (breaker.failed(lasting=False) or 99) <= 1
 
 
 def test_program_is_restarted_three_times_in_five_minutes() -> None:
     now = 0.0
-    backoff = ReconnectBackoff(restarts=True, clock=lambda: now)
-    assert [backoff.next_delay() is None for _ in range(5)] == [False, False, False, True, True]
+    breaker = ReconnectBreaker(restarts=True, clock=lambda: now)
+    delays = [breaker.failed(lasting=False) for _ in range(5)]
+    assert [delay is None for delay in delays] == [False, False, False, True, True]
     now = 301.0
-    assert backoff.next_delay() is not None
+    assert breaker.failed(lasting=False) is not None
     for _ in range(3):
-        backoff.next_delay()
-    backoff.reset()
-    assert backoff.next_delay() is not None
+        breaker.failed(lasting=False)
+    breaker.reset()
+    assert breaker.failed(lasting=False) is not None
 
 
 async def test_start_that_hangs_gives_its_place_away() -> None:
@@ -147,7 +149,7 @@ async def test_start_that_hangs_gives_its_place_away() -> None:
     assert order == ["stuck", "0", "1", "2"]
     hanging.set()
     await stuck
-    await asyncio.wait_for(start("last"), 1)
+    await asyncio.wait_for(start("last"), 60)
 
 
 def test_root_cause_is_found_inside_groups() -> None:
@@ -173,7 +175,7 @@ def test_a_page_is_bounded_entry_by_entry() -> None:
     for odd in ({"tools": "none"}, {}, {"tools": [], "nextCursor": 7}):
         page = ListPage("tools")
         page.take(odd)
-        assert page.odd
+        assert page.invalid
         assert not page.entries
 
 

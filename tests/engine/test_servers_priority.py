@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.servers import priority
+from omni_tui.servers import processes
 
 GROUPS = pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs automatic task groups")
 
@@ -30,27 +30,27 @@ def server() -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.skipif(not hasattr(os, "setpriority"), reason="needs priorities")
 def test_a_process_yields(server: subprocess.Popen[bytes]) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    priority.yield_process(server.pid)
-    assert os.getpriority(os.PRIO_PROCESS, server.pid) == min(own + priority.NICENESS, 19)
+    processes.yield_process(server.pid)
+    assert os.getpriority(os.PRIO_PROCESS, server.pid) == min(own + processes.NICENESS, 19)
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 @GROUPS
 def test_a_session_yields_once_the_system_takes_it(server: subprocess.Popen[bytes]) -> None:
-    for _ in range(priority.TRIES):
-        if priority.yield_session(server.pid):
+    for _ in range(processes.YIELD_TRIES):
+        if processes.yield_session(server.pid):
             break
         with pytest.raises(subprocess.TimeoutExpired):
-            server.wait(priority.AGAIN_S)
+            server.wait(processes.YIELD_RETRY_S)
     words = Path(f"/proc/{server.pid}/autogroup").read_text().split()
-    assert words[-2:] == ["nice", str(priority.NICENESS)]
+    assert words[-2:] == ["nice", str(processes.NICENESS)]
 
 
 def test_a_process_that_is_gone_is_no_trouble() -> None:
     with subprocess.Popen([sys.executable, "-c", ""], start_new_session=True) as process:
         process.wait()
-    priority.yield_process(process.pid)
-    assert priority.yield_session(process.pid)
+    processes.yield_process(process.pid)
+    assert processes.yield_session(process.pid)
 
 
 @pytest.mark.parametrize(("number", "done"), [(errno.EAGAIN, False), (errno.EPERM, True)])
@@ -64,4 +64,4 @@ def test_only_a_system_that_is_busy_is_asked_again(
 
     monkeypatch.setattr(os, "open", lambda *_: duplicate(2))
     monkeypatch.setattr(os, "write", refuse)
-    assert priority.yield_session(1) is done
+    assert processes.yield_session(1) is done

@@ -67,8 +67,8 @@ async def test_kill_all_from_a_thread_while_the_loop_hangs(tmp_path: Path) -> No
         began = time.monotonic()
         thread = threading.Thread(target=lambda: outcome.append(servers.processes.kill_all(5)))
         thread.start()
-        thread.join(5)  # on the loop: it hangs for as long as the thread works
-        assert time.monotonic() - began < 5
+        thread.join(60)  # on the loop: it hangs for as long as the thread works
+        assert time.monotonic() - began < 30
         assert outcome == [True]
         assert not any(_alive(group) for group in groups)
 

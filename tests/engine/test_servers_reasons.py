@@ -49,7 +49,7 @@ async def test_no_tls_to_a_port_with_it(tmp_path: Path, kind: str) -> None:
     with tls(identity(tmp_path)) as web:
         url = f"http://127.0.0.1:{web.port}/mcp"
         why, todo, next_try = await reason(tmp_path, server(url, web=kind))
-        assert why == f"that port speaks TLS, and was asked in the clear: {url}"
+        assert why == f"that port speaks TLS, and the request was not encrypted: {url}"
         assert todo == "Write https:// in its URL."
         assert next_try is None
 

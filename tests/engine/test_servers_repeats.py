@@ -20,7 +20,7 @@ import pytest
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers import CallError
 from omni_tui.servers.transports.frames import MAX_LINE
-from omni_tui.servers.transports.stream_backoff import LONGEST, STEADY, StreamBackoff
+from omni_tui.servers.transports.http_client import LONGEST, STEADY, StreamBackoff
 from tests.engine.faults import repeats
 from tests.engine.faults.harness import Harness, connected
 

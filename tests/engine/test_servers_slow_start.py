@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from omni_tui.config.load import load_config
-from omni_tui.config.package_runners import FIRST_START, is_package_runner
+from omni_tui.config.server_program import FIRST_START, is_package_runner
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.protocol import LaunchOptions
@@ -23,7 +23,7 @@ LATE = "import sys, time; time.sleep(float(sys.argv[1])); exec(open(sys.argv[2])
 
 @pytest.fixture
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("omni_tui.servers.health._FIRST_DELAY", 0.01)
+    monkeypatch.setattr("omni_tui.servers.reconnect.FIRST_DELAY_S", 0.01)
 
 
 @pytest.mark.usefixtures("quick_retries")

@@ -41,7 +41,7 @@ async def test_row_of_a_connected_server(tmp_path: Path) -> None:
 async def test_active_while_calling_and_for_a_while_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("omni_tui.servers.activity.RECENT", 0.2)
+    monkeypatch.setattr("omni_tui.servers.activity.RECENT_S", 0.2)
     async with connected(tmp_path, fault()) as servers:
         await servers.reach("good", "idle")
         await servers.call("good", "echo")

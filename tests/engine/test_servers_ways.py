@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp.client import session
 from mcp.server.mcpserver import MCPServer
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
@@ -91,26 +92,27 @@ async def test_the_era_is_remembered_and_the_probe_left_out(
         assert web.methods().count("initialize") == 2
 
 
-async def test_a_program_that_ignores_the_probe_costs_ten_seconds_once(
-    tmp_path: Path, memory: KnownTransportsFile
+async def test_a_program_that_ignores_the_probe_costs_its_wait_once(
+    tmp_path: Path, memory: KnownTransportsFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "deaf.py"
+    monkeypatch.setattr(session, "DISCOVER_TIMEOUT_SECONDS", 0.3)
+    program, heard = tmp_path / "deaf.py", tmp_path / "heard"
     program.write_text(
         "import json, sys\n"
         "for line in sys.stdin:\n"
         "    m = json.loads(line)\n"
+        "    print(m.get('method'), file=open(sys.argv[1], 'a'))\n"
         "    if m.get('method') == 'initialize':\n"
         "        r = {'protocolVersion': m['params']['protocolVersion'], 'capabilities': {},\n"
         "             'serverInfo': {'name': 'deaf', 'version': '1'}}\n"
         "        print(json.dumps({'jsonrpc': '2.0', 'id': m['id'], 'result': r}), flush=True)\n"
     )
-    spec = ServerSpec(name="deaf", command=sys.executable, args=("-I", "-S", str(program)))
-    begun = time.monotonic()
+    spec = ServerSpec(name="deaf", command=sys.executable, args=("-I", "-S", str(program), str(heard)))
     await once(tmp_path, spec, memory)
-    assert time.monotonic() - begun > 9
-    begun = time.monotonic()
+    assert heard.read_text().split()[:2] == ["server/discover", "initialize"]
+    heard.unlink()
     await once(tmp_path, spec, memory)
-    assert time.monotonic() - begun < 5
+    assert heard.read_text().split()[:1] == ["initialize"]
 
 
 async def test_memory_of_sse_is_dropped_when_the_server_speaks_http_now(

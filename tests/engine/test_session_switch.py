@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 
 import pytest
 
-from omni_tui.engine.core import Engine, StartFailed
+from omni_tui.engine.core import StartFailed
 from omni_tui.engine.live_session import LiveSession
-from omni_tui.face.event_pump import EventPump, FacePort
-from omni_tui.face.port import CommandError
+from omni_tui.face.event_pump import EventPump
+from omni_tui.face.port import CommandError, LinkPort
 from omni_tui.memory import Journal, JournalBroken, new_session_id, session_path
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 
 E = TypeVar("E")
 WRITE = ToolCall("w", "demo__write_note", '{"name": "a", "text": "x"}')
@@ -33,7 +33,7 @@ class Face:
         self.shown: list[AnyEvent] = []
         self.failures: list[e.CommandFailed] = []
         self._news = asyncio.Condition()
-        self.port = FacePort(running.link, self)
+        self.port = LinkPort(running.link, self)
         self.pump = EventPump(self)
 
     def deliver(self, event: AnyEvent) -> None:
@@ -82,16 +82,16 @@ async def facing(folder: Path, **options: Any) -> AsyncIterator[tuple[Rig, Face]
             await asyncio.gather(task, return_exceptions=True)
 
 
-def elsewhere(_engine: Engine) -> str:
+def elsewhere(_running: Rig) -> str:
     return "nonsense"
 
 
-def unknown(_engine: Engine) -> str:
+def unknown(_running: Rig) -> str:
     return new_session_id()
 
 
-def same(engine: Engine) -> str:
-    return engine.session.journal.session
+def same(running: Rig) -> str:
+    return running.session.journal.session
 
 
 @pytest.mark.parametrize(
@@ -99,15 +99,15 @@ def same(engine: Engine) -> str:
     [(elsewhere, "not the id"), (unknown, "no such session"), (same, "open already")],
 )
 async def test_a_refused_session_leaves_everything_as_it_was(
-    tmp_path: Path, session: Callable[[Engine], str], words: str
+    tmp_path: Path, session: Callable[[Rig], str], words: str
 ) -> None:
     model = ScriptedModel([reply("", WRITE)], [reply("written")])
     async with facing(tmp_path, model=model, mode="auto") as (running, face):
-        before = running.engine.session
+        before = running.session
         with pytest.raises(CommandError) as refused:
-            await face.port.ask(c.OpenSession(session=session(running.engine)))
+            await face.port.ask(c.OpenSession(session=session(running)))
         assert words in str(refused.value)
-        assert running.engine.session is before
+        assert running.session is before
         assert len(list((tmp_path / "state" / "sessions").glob("*.db"))) == 1
         turn = await face.say("go")
         await face.until(e.TurnEnded, lambda event: event.turn == turn)
@@ -121,7 +121,7 @@ async def test_a_refusal_does_not_touch_the_turn_that_runs(tmp_path: Path) -> No
         waiting = await face.until(e.ApprovalRequested)
         with pytest.raises(CommandError):
             await face.port.ask(c.OpenSession(session=new_session_id()))
-        assert running.engine.session.gate.pending() == [waiting.call]
+        assert running.session.gate.pending() == [waiting.call]
         await face.port.ask(c.DecideCall(call=waiting.call, digest=waiting.digest, verdict="approve"))
         assert (await face.until(e.TurnEnded)).status == "done"
 
@@ -131,7 +131,7 @@ async def test_a_session_that_another_holds_is_refused_and_nothing_is_lost(tmp_p
     async with facing(tmp_path, model=model) as (running, face):
         engine, held = running.engine, new_session_id()
         path = session_path(tmp_path / "state", held)
-        other = await Journal.open(path, held, engine.vault, lambda _events: None)
+        other = await Journal.open(path, held, engine.context.vault, lambda _events: None)
         try:
             with pytest.raises(CommandError, match="cannot be opened"):
                 await face.port.ask(c.OpenSession(session=held))
@@ -146,19 +146,19 @@ async def test_a_session_that_breaks_while_it_is_read_brings_the_former_back(
 ) -> None:
     model = ScriptedModel([reply("", WRITE)], [reply("written")])
     async with facing(tmp_path, model=model, mode="auto") as (running, face):
-        former = running.engine.session.journal.session
-        start, broke = LiveSession.start, list[LiveSession]()
+        former = running.session.journal.session
+        resume, broke = LiveSession.resume, list[LiveSession]()
 
-        async def once(live: LiveSession) -> None:
+        async def once(live: LiveSession, events: list[AnyEvent]) -> None:
             if not broke:
                 broke.append(live)
                 raise JournalBroken("a page cannot be read")
-            await start(live)
+            await resume(live, events)
 
-        monkeypatch.setattr(LiveSession, "start", once)
+        monkeypatch.setattr(LiveSession, "resume", once)
         with pytest.raises(CommandError, match="a page cannot be read"):
             await face.port.ask(c.NewSession())
-        assert running.engine.session.journal.session == former
+        assert running.session.journal.session == former
         turn = await face.say("go")
         await face.until(e.TurnEnded, lambda event: event.turn == turn)
         assert face.of(e.CallProposed)
@@ -175,7 +175,7 @@ async def test_another_session_is_shown_before_anything_runs_in_it(tmp_path: Pat
         turn = await face.say("two")
         await face.until(e.TurnEnded, lambda event: event.turn == turn)
         assert {event.session for event in face.shown if event.journalled} == {
-            running.engine.session.journal.session
+            running.session.journal.session
         }
 
 
@@ -194,7 +194,7 @@ async def test_a_face_that_never_asks_is_told_before_a_turn_begins(tmp_path: Pat
 async def test_a_face_that_missed_events_asks_for_them(tmp_path: Path) -> None:
     """Whatever made them go missing: the number of the last one tells."""
     async with facing(tmp_path, model=ScriptedModel([reply("hello")])) as (running, face):
-        (outbox,) = running.engine.fanout._outboxes
+        outbox = running.client.outbox
         take, missed = outbox.offer, list[AnyEvent]()
 
         def deaf(event: AnyEvent) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import Mode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol import plan as p
 from tests.engine.rig import Rig, rig, turns
+from tests.scripted_model import ScriptedModel, reply
 
 WRITE = ToolCall("p1", "demo__write_note", '{"name":"a","text":"1"}')
 
@@ -70,7 +70,7 @@ async def test_stopping_takes_a_restored_call_out_of_the_queue(tmp_path: Path) -
         answer = await running.ask(c.ContinueRun())
         assert isinstance(answer, e.CommandDone), answer
         await running.count(e.TurnStarted, 2)
-        desk, gate = running.engine.session.desk, running.engine.session.gate
+        desk, gate = running.session.desk, running.session.gate
         await turns(lambda: not desk._restored)
         await running.ask(c.StopRun())
         await running.until(e.TurnEnded, lambda event: event.status == "stopped")
@@ -99,15 +99,15 @@ async def test_a_session_that_ended_well_is_not_reopened(tmp_path: Path) -> None
     async with rig(tmp_path, model=ScriptedModel([reply("hello")])) as running:
         await running.ask(c.SendMessage(text="hi"))
         await running.until(e.TurnEnded)
-        first = running.engine.session.journal.session
+        first = running.session.journal.session
     async with rig(tmp_path) as running:
-        assert running.engine.session.journal.session != first
+        assert running.session.journal.session != first
         listed = await running.ask(c.ListSessions())
         assert isinstance(listed, e.SessionsListed)
         assert first in [info.id for info in listed.sessions]
         await running.ask(c.OpenSession(session=first))
-        assert running.engine.session.journal.session == first
-        assert [message.text for message in running.engine.session.runner.history()] == ["hi", "hello"]
+        assert running.session.journal.session == first
+        assert [message.text for message in running.session.runner.history()] == ["hi", "hello"]
 
 
 async def test_messages_sent_while_a_turn_runs_are_answered_after_it(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ async def test_messages_sent_while_a_turn_runs_are_answered_after_it(tmp_path: P
         await running.ask(c.SendMessage(text="first"))
         await running.ask(c.SendMessage(text="second"))
         await running.count(e.TurnEnded, 2)
-        texts = [message.text for message in running.engine.session.runner.history()]
+        texts = [message.text for message in running.session.runner.history()]
         assert texts == ["first", "one", "second", "two"]
 
 
@@ -136,7 +136,7 @@ async def test_a_changed_server_is_held_even_in_auto(tmp_path: Path) -> None:
         ended = await running.until(e.TurnEnded)
         assert ended.status == "done"
         assert len(notes(tmp_path)) == 1
-        assert running.engine.catalogue.server_trust("demo") == "unchanged"
+        assert running.engine.context.catalogue.server_trust("demo") == "unchanged"
 
 
 async def test_bad_commands_are_answered_in_words(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ async def test_a_held_call_approved_after_a_restart_accepts_the_change_too(tmp_p
         answer = await running.ask(c.DecideCall(call=whole.call, digest=whole.digest, verdict="approve"))
         assert isinstance(answer, e.CommandDone), answer
         await running.until(e.CallFinished)
-        assert running.engine.catalogue.server_trust("demo") == "unchanged"
+        assert running.engine.context.catalogue.server_trust("demo") == "unchanged"
 
 
 async def left_with_a_call_and_a_message_behind_it(folder: Path) -> None:
@@ -198,7 +198,7 @@ async def left_with_a_call_and_a_message_behind_it(folder: Path) -> None:
 
 async def approve_restored(running: Rig) -> e.AnyEvent:
     await running.connected()
-    await turns(lambda: running.engine.session.gate.pending() != [])
+    await turns(lambda: running.session.gate.pending() != [])
     card = (await asked_again(running)).call
     while True:
         again = [event for event in running.of(e.ApprovalRequested) if event.call == card][-1]
@@ -220,7 +220,7 @@ async def test_a_message_that_waited_behind_a_call_does_not_take_its_place(tmp_p
         assert len(notes(tmp_path)) == 1
         assert model.requests[0].messages[-1].role == "tool"
         assert model.requests[1].messages[-1].text == "and be quick"
-        assert running.engine.session.runner.unfinished == ""
+        assert running.session.runner.unfinished == ""
 
 
 async def test_what_is_said_in_the_place_of_going_on_takes_restored_calls_back(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ async def test_what_is_said_in_the_place_of_going_on_takes_restored_calls_back(t
         again = await asked_again(running)
         await running.ask(c.SendMessage(text="never mind"))
         await running.until(e.TurnEnded, lambda event: event.status == "done")
-        assert running.engine.session.gate.pending() == []
+        assert running.session.gate.pending() == []
         (over,) = [event for event in running.of(e.CallChanged) if event.call == again.call]
         assert over.state == "cancelled"
         texts = [message.text for message in model.requests[0].messages]
@@ -239,8 +239,8 @@ async def test_what_is_said_in_the_place_of_going_on_takes_restored_calls_back(t
         (dropped,) = [event for event in running.of(e.TurnEnded) if event.status == "stopped"]
         assert "was not told" in dropped.reason
     async with rig(tmp_path, model=ScriptedModel()) as running:
-        assert running.engine.session.runner.unfinished == ""
-        assert running.engine.session.gate.pending() == []
+        assert running.session.runner.unfinished == ""
+        assert running.session.gate.pending() == []
     assert notes(tmp_path) == []
 
 
@@ -256,7 +256,7 @@ async def test_stopping_says_of_messages_that_waited_that_they_were_not_told(tmp
         assert ended.status == "stopped"
         assert "was not told" in ended.reason
     async with rig(tmp_path, model=ScriptedModel()) as running:
-        assert running.engine.session.runner.unfinished == ""
+        assert running.session.runner.unfinished == ""
 
 
 def told(running: Rig) -> tuple[str, str]:
@@ -281,10 +281,10 @@ async def test_the_mode_that_holds_after_a_resume_is_the_one_that_is_told(
 ) -> None:
     async with rig(tmp_path) as running:
         await running.ask(c.SetMode(mode="auto" if flag == "chat" else "chat"))
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     async with rig(tmp_path, resume=session, mode=flag) as running:
         await running.until(e.ReplayDone)
-        settings = running.engine.session.settings
+        settings = running.session.settings
         assert settings.mode == flag
         assert told(running) == (settings.mode, settings.model)
 
@@ -292,22 +292,22 @@ async def test_the_mode_that_holds_after_a_resume_is_the_one_that_is_told(
 async def test_a_session_opened_later_keeps_its_own_mode_and_says_it(tmp_path: Path) -> None:
     async with rig(tmp_path) as running:
         await running.ask(c.SetMode(mode="chat"))
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     async with rig(tmp_path, resume="new", mode="auto") as running:
         await running.until(e.ReplayDone)
         assert told(running)[0] == "auto"
         await running.ask(c.OpenSession(session=session))
         await running.ask(c.Replay(after=0))
-        assert running.engine.session.settings.mode == told(running)[0] == "chat"
+        assert running.session.settings.mode == told(running)[0] == "chat"
 
 
 async def test_an_engine_started_again_does_not_go_back_to_the_flag(tmp_path: Path) -> None:
     async with rig(tmp_path, resume="new", mode="auto") as running:
         await running.ask(c.SetMode(mode="chat"))
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     async with rig(tmp_path, resume=session, mode="auto", again=True) as running:
         await running.until(e.ReplayDone)
-        assert running.engine.session.settings.mode == "chat"
+        assert running.session.settings.mode == "chat"
         assert told(running)[0] == "chat"
     async with rig(tmp_path, resume="new", mode="auto", again=True) as running:
-        assert running.engine.session.settings.mode == "auto"
+        assert running.session.settings.mode == "auto"

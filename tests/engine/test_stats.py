@@ -7,12 +7,12 @@ from pathlib import Path
 
 from omni_tui.engine.pool import MeteredPool
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from tests.engine.rig import rig
 from tests.engine.test_execution import ECHO, go, instead, text
+from tests.scripted_model import ScriptedModel, reply
 
 
 async def test_calls_are_counted_and_the_cache_is_emptied_on_request(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ async def test_what_was_counted_is_there_when_the_session_is_opened_again(tmp_pa
         await running.connected()
         await go(running)
         before = await running.ask(ReadStats())
-        session = running.engine.session.journal.session
+        session = running.session.journal.session
     async with rig(tmp_path, model=ScriptedModel(), mode="auto", resume=session) as again:
         after = await again.ask(ReadStats())
         assert isinstance(before, StatsRead)

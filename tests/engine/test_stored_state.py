@@ -18,10 +18,9 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
 from omni_tui.face.keys import check_keys
-from omni_tui.face.saved_theme import load_saved_theme
+from omni_tui.face.themes import load_saved_theme
 from omni_tui.memory import Credentials, ServerLogs, TrustStore, Vault, last_unclean
 from omni_tui.models.base import Message
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import decode_command, decode_event, encode, encode_record
 from omni_tui.protocol import events as e
@@ -30,6 +29,7 @@ from omni_tui.servers.connect_strategy import KnownTransport
 from tests import stored, stored_state
 from tests.engine.orchestra import Box, Players, plan, stage, task
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 from tests.stored_frames import built_in, commands, events, tag, without_added
 
 VERSIONS = stored.versions()
@@ -209,7 +209,7 @@ async def test_a_conversation_goes_on_with_what_was_said(folder: Path, tmp_path:
     model = ScriptedModel([reply("Yes.")])
     async with rig(tmp_path, demo=False, model=model, resume=there.names["chat"]) as running:
         await running.until(e.ReplayDone)
-        assert running.engine.session.settings.mode == "auto"
+        assert running.session.settings.mode == "auto"
         sent = await running.ask(c.SendMessage(text="do you remember?"))
         assert isinstance(sent, e.CommandDone), sent
         await running.until(e.TurnEnded, lambda event: event.turn == sent.id)
@@ -327,7 +327,7 @@ def test_what_is_known_of_models_is_known(folder: Path, tmp_path: Path) -> None:
     ways = ModelQuirksFile(there.state / "models", lambda: stored_state.NOON + 60)
     assert ways.is_text("ollama/small")
     assert not ways.is_text("openai/gpt-4o")
-    assert ways.habits("openai/gpt-4o") == stored_state.HABITS
+    assert ways.quirks("openai/gpt-4o") == stored_state.HABITS
     book = DailyUsageFile(there.state / "models", lambda: stored_state.NOON)
     book.flush()
     assert (book.today().tokens, book.today().cost) == (1000, 0.25)

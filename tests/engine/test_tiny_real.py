@@ -76,4 +76,4 @@ async def test_it_is_among_the_models_with_its_label_and_is_not_chosen_by_itself
         assert tiny.LABEL in there["tiny"].because
         assert not there["tiny"].costs_money
         assert there["offline"].current
-        assert running.engine.session.model().name == "offline"
+        assert running.session.model().name == "offline"

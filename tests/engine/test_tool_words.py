@@ -8,13 +8,13 @@ import msgspec
 
 from omni_tui.agents import ToolOutcome
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.context import BuiltinToolCalled
 from tests.engine.agent_host import FakeHost, call, play, spec
 from tests.engine.rig import rig
 from tests.engine.test_context_agent import KeepingHost
+from tests.scripted_model import ScriptedModel, reply
 
 ZEBRA = msgspec.structs.replace(spec("zoo__feed_zebra"), label="zoo › feed_zebra")
 

@@ -12,7 +12,6 @@ from omni_tui.config.sections import SamplingSection
 from omni_tui.engine.sampling import Sampler
 from omni_tui.models.base import FinishReason, ModelError, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import arguments_of
-from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
 from omni_tui.protocol.events import Answer, Retrying, Usage, UsageChanged
@@ -20,6 +19,7 @@ from omni_tui.protocol.models import Spending
 from omni_tui.resilience import RetryPolicy
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, call, no_sleep
 from tests.engine.rig import rig
+from tests.scripted_model import Item, ScriptedModel, reply
 
 USED = Usage(input=700, output=20)
 
@@ -125,7 +125,7 @@ async def test_what_was_spent_is_told_before_the_turn_ends(
     model = ScriptedModel([reply("hello", usage=USED)])
     async with rig(tmp_path, config='[model]\nname = "x/y"\n', model=model) as running:
         slow = threading.Event()
-        monkeypatch.setattr(running.engine.models.days, "flush", lambda: slow.wait(20))
+        monkeypatch.setattr(running.engine.context.models.days, "flush", lambda: slow.wait(20))
         await running.ask(c.SendMessage(text="hi"))
         await running.until(e.TurnEnded)
         slow.set()

@@ -13,10 +13,10 @@ import pytest
 
 from omni_tui.protocol import MAX_FRAME, encode
 from omni_tui.protocol import events as e
-from omni_tui.protocol import server_management as m
+from omni_tui.protocol import wire_log as m
 from omni_tui.protocol.commands import CallTool, ReconnectServer, RefreshServer
 from omni_tui.protocol.text import JsonText
-from omni_tui.protocol.wire import WireFrame, WireRead, WireText
+from omni_tui.protocol.wire_log import WireFrame, WireRead, WireText
 from tests.engine.faults.harness import SERVER
 from tests.engine.rig import Rig, rig
 from tests.engine.test_manage import edit, idle, tiny

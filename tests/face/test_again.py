@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from omni_tui.face.panes.chat import ChatPane
+from omni_tui.face.panes.chat import ChatPane, EditBanner
 from omni_tui.face.screens.confirm import ConfirmScreen
-from omni_tui.face.widgets.banners import EditBanner
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import BranchSession, Replay, SendMessage, SetMode
 from omni_tui.protocol.events import (
@@ -70,15 +69,15 @@ async def test_another_wording_branches_and_the_face_follows() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         chat = await on_message(face, pilot, 0)
         await pilot.press("E")
-        await until(pilot, lambda: chat.wording is not None and chat.composer.prompt.has_focus)
-        assert "another wording for the message of 14:02: Enter goes another way" in squeezed(face)
+        await until(pilot, lambda: chat.edit_banner is not None and chat.composer.prompt.has_focus)
+        assert "editing your message of 14:02: Enter sends it in a new session" in squeezed(face)
         assert chat.draft == FIRST
         await pilot.press(*" Now", "enter")
         await until(pilot, lambda: bool(face.link.sent(BranchSession)))
         sent = face.link.sent(BranchSession)[0]
         assert (sent.turn, sent.text) == ("t1", f"{FIRST} Now")
         assert face.link.sent(SendMessage) == []
-        await until(pilot, lambda: chat.wording is None)
+        await until(pilot, lambda: chat.edit_banner is None)
         await until(pilot, lambda: any(command.after == 0 for command in face.link.sent(Replay)))
         assert chat.draft == ""
 
@@ -88,7 +87,7 @@ async def test_the_same_words_are_not_sent_as_other_ones() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         chat = await on_message(face, pilot, 1)  # an answer: the message before it is meant
         await pilot.press("E")
-        await until(pilot, lambda: chat.wording is not None and chat.composer.prompt.has_focus)
+        await until(pilot, lambda: chat.edit_banner is not None and chat.composer.prompt.has_focus)
         await pilot.press("enter")
         await until(pilot, lambda: bool(face.link.sent(BranchSession)))
         assert (face.link.sent(BranchSession)[0].turn, face.link.sent(BranchSession)[0].text) == ("t1", "")
@@ -100,10 +99,10 @@ async def test_esc_leaves_it_and_brings_back_what_was_being_written() -> None:
         chat = await on_message(face, pilot, 2)
         chat.draft = "half a thought"
         await pilot.press("E")
-        await until(pilot, lambda: chat.wording is not None and chat.composer.prompt.has_focus)
+        await until(pilot, lambda: chat.edit_banner is not None and chat.composer.prompt.has_focus)
         assert chat.draft == "And now?"
         await pilot.press("!", "escape")
-        await until(pilot, lambda: chat.wording is None)
+        await until(pilot, lambda: chat.edit_banner is None)
         assert chat.draft == "half a thought"
         assert not chat.query(EditBanner)
         await pilot.press("up")
@@ -117,11 +116,11 @@ async def test_a_refusal_keeps_the_words_and_says_why() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         chat = await on_message(face, pilot, 1)
         await pilot.press("E")
-        await until(pilot, lambda: chat.wording is not None and chat.composer.prompt.has_focus)
+        await until(pilot, lambda: chat.edit_banner is not None and chat.composer.prompt.has_focus)
         await pilot.press("?", "enter")
         await until(pilot, lambda: "a turn is running" in drawn(face.app))
         assert chat.draft == f"{FIRST}?"
-        assert chat.wording is not None
+        assert chat.edit_banner is not None
 
 
 @pytest.mark.parametrize("yes", [True, False])
@@ -130,7 +129,7 @@ async def test_calls_that_may_have_changed_something_are_said_and_asked_about(ye
     async with face.app.run_test(size=SIZE) as pilot:
         chat = await on_message(face, pilot, 1)
         await pilot.press("E")
-        await until(pilot, lambda: chat.wording is not None and chat.composer.prompt.has_focus)
+        await until(pilot, lambda: chat.edit_banner is not None and chat.composer.prompt.has_focus)
         await pilot.press("!", "enter")
         await until(pilot, lambda: isinstance(face.app.screen, ConfirmScreen))
         text = drawn(face.app)
@@ -142,7 +141,7 @@ async def test_calls_that_may_have_changed_something_are_said_and_asked_about(ye
             await until(pilot, lambda: bool(face.link.sent(BranchSession)))
         else:
             await until(pilot, lambda: chat.draft.endswith("!"))
-            assert chat.wording is not None
+            assert chat.edit_banner is not None
             assert face.link.sent(BranchSession) == []
 
 
@@ -186,9 +185,9 @@ async def test_what_was_attached_goes_with_the_same_words_only_and_that_is_said(
     async with face.app.run_test(size=(160, 45)) as pilot:
         await on_message(face, pilot, 0)
         await pilot.press("E")
-        await until(pilot, lambda: chat_of(face).wording is not None)
+        await until(pilot, lambda: chat_of(face).edit_banner is not None)
         await pilot.pause()
-        assert "with the same words only" in squeezed(face)
+        assert "only if the text stays the same" in squeezed(face)
 
 
 async def test_a_branch_says_so_in_the_bar_and_in_the_transcript() -> None:
@@ -207,5 +206,5 @@ async def test_orchestrator_is_offered_as_a_mode() -> None:
     face = face_of()
     async with face.app.run_test(size=SIZE) as pilot:
         await face.settle(pilot)
-        face.app.action_mode("orchestrator")
+        face.app.run_named("mode", "orchestrator")
         assert face.link.sent(SetMode)[0].mode == "orchestrator"

@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from omni_tui.face.approval.server_request_card import PendingRequestItem
+from omni_tui.face.approval.pending_request import PendingRequestItem
 from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.approvals import ApprovalsPane
@@ -36,10 +36,11 @@ from omni_tui.protocol.server_requests import (
     ServerRequestOutcome,
 )
 from tests.face.asks import ADDRESS, REQUEST, asked, review
-from tests.face.conftest import Face, until
+from tests.face.conftest import Face, arm, until
 from tests.face.scenario import approval, proposed, ready
 from tests.face.test_approvals_keys import arrive, pane_of
 from tests.face.test_hostile_text import assert_harmless, drawn
+from tests.lengths import some
 
 SIZE = (160, 45)
 KINDS = ["url", "sampling", "review"]
@@ -66,7 +67,7 @@ async def answered(face: Face, pilot: Pilot[None]) -> AnswerServerRequest:
 async def nothing(face: Face, pilot: Pilot[None]) -> None:
     pane = pane_of(face)
     face.clock.advance(0.1)
-    await until(pilot, lambda: not pane.holding)
+    await until(pilot, lambda: not pane.decision.holding)
     await pilot.pause()
     assert face.link.sent(AnswerServerRequest) == []
 
@@ -80,7 +81,7 @@ async def test_questions_stand_among_the_calls_in_order_and_are_counted(size: tu
     async with face.app.run_test(size=size) as pilot:
         await face.settle(pilot)
         pane = pane_of(face)
-        assert pane.queue.calls == ["c1", "ask:a1", "c2"]
+        assert pane.queue.keys == ["c1", "ask:a1", "c2"]
         assert pane.count == len(face.app.overview.pending) == 3
         assert len(face.app.main.pane("chat").transcript.fold.waiting) == 3  # type: ignore[attr-defined]
         top = drawn(face.app).split("\n")[0]
@@ -99,7 +100,7 @@ async def test_another_session_forgets_questions_and_replay_brings_open_ones_onl
     face = Face(ready(), asked(ask="old"), closed, asked())
     async with face.app.run_test(size=SIZE) as pilot:
         await face.settle(pilot)
-        assert pane_of(face).queue.calls == ["ask:a1"]
+        assert pane_of(face).queue.keys == ["ask:a1"]
         face.app.clear_session()
         assert (pane_of(face).count, face.app.overview.pending) == (0, {})
 
@@ -118,10 +119,10 @@ async def test_later_puts_a_question_last_and_tells_no_server() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("D")
-        await until(pilot, lambda: pane.queue.calls == ["c2", "ask:a1"])
+        await until(pilot, lambda: pane.queue.keys == ["c2", "ask:a1"])
         assert face.link.sent(AnswerServerRequest) == []
         face.link.emit(approval("c3"))
-        await until(pilot, lambda: pane.queue.calls == ["c2", "c3", "ask:a1"])
+        await until(pilot, lambda: pane.queue.keys == ["c2", "c3", "ask:a1"])
 
 
 async def test_the_palette_action_goes_to_the_oldest_question() -> None:
@@ -188,7 +189,7 @@ async def test_the_course_of_the_call_is_named() -> None:
     face = Face(ready(), proposed, asked(call="c9"))
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
-        assert "in the course of travel › book" in card(pane)
+        assert "during travel › book" in card(pane)
 
 
 async def test_a_refused_question_can_only_be_declined_and_says_why() -> None:
@@ -235,8 +236,7 @@ async def test_accepting_names_exactly_what_was_painted(kind: str) -> None:
         pane = await arrive(face, pilot, quiet=0.39)
         await pilot.press("A")
         await nothing(face, pilot)
-        face.clock.advance(1.0)
-        await until(pilot, lambda: pane.arming.armed)
+        await arm(face, pilot, pane.arming)
         await pilot.press("A")
         answer = await answered(face, pilot)
     assert (answer.ask, answer.action) == ("a1", "accept")
@@ -270,7 +270,7 @@ async def test_a_question_that_changes_under_the_key_is_not_accepted(kind: str) 
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("A")
-        assert pane.holding
+        assert pane.decision.holding
         face.link.emit(question(kind, **({"digest": "another"} if kind != "review" else {"edited": True})))
         if kind == "review":
             face.link.emit(asked("sampling", {"text": "other"}, stage="review", digest="another"))
@@ -287,12 +287,12 @@ async def test_a_question_that_is_over_while_the_key_is_down_is_not_answered() -
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("A")
-        assert pane.holding
+        assert pane.decision.holding
         face.link.emit(ServerRequestClosed(ask="a1", outcome="withdrawn", decider="server"))
-        await until(pilot, lambda: pane.queue.calls == ["c2"])
+        await until(pilot, lambda: pane.queue.keys == ["c2"])
         await nothing(face, pilot)
         assert pane.rows.selected is None
-        assert "question is withdrawn" in card(pane)
+        assert "request is withdrawn" in card(pane)
 
 
 async def test_a_toast_over_the_card_forbids_accepting() -> None:
@@ -337,10 +337,9 @@ async def test_the_card_follows_a_sampling_to_its_second_stage_unarmed() -> None
         assert not pane.arming.armed
         face.clock.advance(0.1)
         await pilot.press("A")
-        await until(pilot, lambda: not pane.holding)
+        await until(pilot, lambda: not pane.decision.holding)
         assert len(face.link.sent(AnswerServerRequest)) == 1
-        face.clock.advance(1.0)
-        await until(pilot, lambda: pane.arming.armed)
+        await arm(face, pilot, pane.arming)
         await pilot.press("A")
         face.clock.advance(0.1)
         await until(pilot, lambda: len(face.link.sent(AnswerServerRequest)) == 2)
@@ -352,7 +351,7 @@ async def test_a_question_that_was_put_off_is_not_followed() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
         await pilot.press("D")
-        await until(pilot, lambda: pane.queue.calls == ["c2", "ask:a1"])
+        await until(pilot, lambda: pane.queue.keys == ["c2", "ask:a1"])
         face.link.emit(asked("sampling", digest="digest-2"))
         await face.settle(pilot)
         assert pane.rows.selected is None
@@ -381,7 +380,7 @@ async def test_a_refused_answer_leaves_the_question_waiting() -> None:
         await pilot.press("A")
         await answered(face, pilot)
         await until(pilot, lambda: not pane.queue.deciding)
-        assert pane.queue.calls == ["ask:a1"]
+        assert pane.queue.keys == ["ask:a1"]
 
 
 async def test_an_edit_of_the_messages_is_sent_exactly_and_asks_no_tool() -> None:
@@ -481,7 +480,7 @@ HOSTILE = "\x1b]52;c;aGk=\x07\x1b[2J\u202egnp.exe\u2066 [@click=app.quit]x[/] \x
 
 
 @pytest.mark.parametrize("kind", ["form", *KINDS])
-@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=["medium", "narrow"])
+@pytest.mark.parametrize("size", some([(80, 24), (120, 40)], 1), ids=str)
 async def test_hostile_words_reach_no_terminal(kind: str, size: tuple[int, int]) -> None:
     bad = SafeText(HOSTILE * 50)
     schema = {"type": "object", "properties": {HOSTILE: {"type": "string", "description": HOSTILE}}}
@@ -536,7 +535,7 @@ async def test_a_restart_closes_what_was_asked() -> None:
 
 def test_the_item_answers_for_what_it_wraps() -> None:
     item = PendingRequestItem(asked(edited=True), "files › x")
-    assert (item.call, item.digest, item.server, item.edited) == ("ask:a1", "digest-a1", "travel", True)
+    assert (item.key, item.digest, item.server, item.edited) == ("ask:a1", "digest-a1", "travel", True)
 
 
 # --- the conversation, and a call by hand

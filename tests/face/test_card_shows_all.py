@@ -21,10 +21,9 @@ from textual.widget import Widget
 
 from omni_tui.face.approval.argument_lines import key_name
 from omni_tui.face.approval.arming import Arming
-from omni_tui.face.approval.call_card import compose_body
-from omni_tui.face.approval.card import ApprovalCard
+from omni_tui.face.approval.card import ApprovalCard, key_lines
 from omni_tui.face.approval.card_body import CardBody, fit_card
-from omni_tui.face.approval.decision_keys import key_lines
+from omni_tui.face.approval.pending_call import PendingCallItem
 from omni_tui.face.approval.visible import visible_identifier
 from omni_tui.face.themes import fallback_variables
 from omni_tui.face.widgets.lines_view import LinesView
@@ -33,8 +32,9 @@ from omni_tui.protocol.events import ApprovalRequested
 from tests.face.fake import FakeClock
 from tests.face.random_cards import Maker, Table, cells, missing, missing_of_edit, sent
 from tests.face.scenario import approval
+from tests.lengths import times
 
-CARDS = int(os.environ.get("OMNI_TUI_CARDS", "200"))
+CARDS = int(os.environ.get("OMNI_TUI_CARDS") or times(40, 200))
 pytestmark = pytest.mark.timeout(max(120, CARDS))
 SIZES = 8
 """How many sizes are tried; the cards are shared out among them."""
@@ -94,7 +94,7 @@ def not_found(arguments: Table, text: str) -> list[list[str]]:
 
 def check(card: ApprovalCard, arguments: Table) -> bool:
     """Hold what the card says against what it painted; True if it says that all is there."""
-    card.show(call_with(arguments))
+    card.show(PendingCallItem(call_with(arguments)))
     text = painted(card)
     lost, words = not_found(arguments, text), cells(text)
     count = len(arguments)
@@ -136,7 +136,7 @@ async def test_the_whole_view_paints_every_leaf_and_the_exact_text(part: int) ->
         for seed in range(cards):
             arguments = Maker(part * 1_000_000 + seed).arguments()
             item = call_with(arguments)
-            body = compose_body(item, view.room)
+            body = PendingCallItem(item).body(view.room)
             view.show([*body.arguments, *body.verdict, Content(item.arguments_json)])
             text = "\n".join(view.render_line(y).text for y in range(view.count))
             assert not_found(arguments, text) == []
@@ -145,8 +145,8 @@ async def test_the_whole_view_paints_every_leaf_and_the_exact_text(part: int) ->
 
 
 def test_a_card_says_under_which_mode_its_call_waits() -> None:
-    plain = compose_body(approval("c1"), 80)
-    under = compose_body(msgspec.structs.replace(approval("c1"), mode="orchestrator"), 80)
+    plain = PendingCallItem(approval("c1")).body(80)
+    under = PendingCallItem(msgspec.structs.replace(approval("c1"), mode="orchestrator")).body(80)
     assert not any("mode, asked because" in line.plain for line in plain.head)
     assert any("waits in orchestrator mode, asked because" in line.plain for line in under.head)
 
@@ -174,7 +174,7 @@ def test_what_does_not_show_is_marked_wherever_it_stands_on_a_card(odd: str, whe
     }
     item = approval("c1", shown.get(where, {"a": "plain"}))
     changed = changes.get(where, {})
-    body = compose_body(msgspec.structs.replace(item, **changed), 200)
+    body = PendingCallItem(msgspec.structs.replace(item, **changed)).body(200)
     lines = [*body.head, *body.arguments, *body.verdict, *body.origin, *body.says]
     text = "\n".join(line.plain for line in lines)
     assert odd not in text
@@ -182,7 +182,7 @@ def test_what_does_not_show_is_marked_wherever_it_stands_on_a_card(odd: str, whe
     assert code in text or json.dumps(word)[1:-1] in text
     if where in shown:
         assert json.dumps(word)[1:-1] in text, "how it is sent stands there too"
-        assert "sent exactly so" not in text
+        assert "sent exactly as shown" not in text
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_what_does_not_show_is_marked_wherever_it_stands_on_a_card(odd: str, whe
 def test_letters_that_pass_for_others_are_marked_in_names(name: str, shown: str) -> None:
     assert visible_identifier(name) == shown
     item = msgspec.structs.replace(approval("c1"), server=name)
-    assert shown in compose_body(item, 200).head[0].plain
+    assert shown in PendingCallItem(item).body(200).head[0].plain
 
 
 def test_a_line_that_does_not_fit_its_row_makes_no_card_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +230,7 @@ def test_keys_that_could_be_misread_are_quoted(key: str, shown: str) -> None:
 def test_arguments_nested_too_deep_are_shown_as_the_text_that_is_sent() -> None:
     text = '{"a":' + "[" * 400 + "1" + "]" * 400 + "}"
     item = msgspec.structs.replace(approval("c1"), arguments_json=JsonText(text), size=len(text))
-    body = compose_body(item, 60)
+    body = PendingCallItem(item).body(60)
     assert "".join(line.plain for line in body.arguments) == text
     assert "as the text that is sent" in body.verdict[0].plain
 
@@ -244,5 +244,5 @@ def test_no_row_of_a_value_begins_where_names_begin() -> None:
     text = json.dumps(value)
     item = msgspec.structs.replace(approval("c1"), arguments_json=JsonText(text), size=len(text))
     for width in range(24, 120):
-        starts = {line.plain.split(" ")[0] for line in compose_body(item, width).arguments}
+        starts = {line.plain.split(" ")[0] for line in PendingCallItem(item).body(width).arguments}
         assert starts <= {"", *value}

@@ -271,7 +271,7 @@ async def test_a_paste_of_a_megabyte_stays_quick_and_is_never_lost() -> None:
         app.composer.prompt.post_message(events.Paste(big))
         await pilot.pause()
         await pilot.press(*"and more words")
-        assert time.process_time() - begun < 2
+        assert time.process_time() - begun < 10
         assert app.chat.draft == big + "and more words"
         await pilot.press("enter")
         await pilot.pause()

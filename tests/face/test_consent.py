@@ -11,10 +11,11 @@ from textual.pilot import Pilot
 from omni_tui.face.screens.trust import TrustServerScreen, launch_lines
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.commands import AllowServer, ReadLaunch
-from omni_tui.protocol.consent import LaunchRead
 from omni_tui.protocol.events import ServerChanged
+from omni_tui.protocol.server_settings import LaunchRead
 from tests.face import scenario
-from tests.face.conftest import Face, until
+from tests.face.conftest import Face, arm, until
+from tests.lengths import some
 
 THEIRS = {
     "command": "git",
@@ -80,8 +81,7 @@ async def test_a_calm_shifted_key_allows_exactly_what_was_shown() -> None:
         screen = await ask(face, pilot, launch())
         assert face.link.sent(AllowServer) == []
         await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
-        face.clock.advance(1.0)
-        await until(pilot, lambda: screen.arming.armed)
+        await arm(face, pilot, screen.arming)
         await pilot.press("A")
         face.clock.advance(0.1)
         await until(pilot, lambda: bool(face.link.sent(AllowServer)))
@@ -90,7 +90,7 @@ async def test_a_calm_shifted_key_allows_exactly_what_was_shown() -> None:
 
 
 @pytest.mark.parametrize("source", ["project", "imported"])
-@pytest.mark.parametrize("key", ["y", "Y", "enter", "space", "a", "tab", "escape"])
+@pytest.mark.parametrize("key", some(["y", "Y", "enter", "space", "a", "tab", "escape"], 4))
 async def test_no_key_of_habit_allows_a_server(key: str, source: str) -> None:
     face = Face(scenario.ready(), waiting(source=source))
     async with face.app.run_test(size=(120, 40)) as pilot:
@@ -99,7 +99,7 @@ async def test_no_key_of_habit_allows_a_server(key: str, source: str) -> None:
         face.clock.advance(1.0)
         await pilot.press(key)
         face.clock.advance(1.0)
-        await until(pilot, lambda: not screen._decision.holding)
+        await until(pilot, lambda: not screen.decision.holding)
         assert face.link.sent(AllowServer) == []
 
 
@@ -117,7 +117,7 @@ async def test_the_safeguards_of_an_approval_hold(why: str) -> None:
             await pilot.resize_terminal(*Size(110, 39))
         await pilot.press(*("A", "A") if why == "twice in one go" else "A")
         face.clock.advance(1.0)
-        await until(pilot, lambda: not screen._decision.holding)
+        await until(pilot, lambda: not screen.decision.holding)
         assert face.link.sent(AllowServer) == []
 
 
@@ -127,8 +127,7 @@ async def test_what_changed_since_it_was_shown_is_refused_in_words() -> None:
     async with face.app.run_test(size=(120, 40)) as pilot:
         screen = await ask(face, pilot, launch())
         await until(pilot, lambda: screen.arming.painted is not None and screen.arming.painted.whole)
-        face.clock.advance(1.0)
-        await until(pilot, lambda: screen.arming.armed)
+        await arm(face, pilot, screen.arming)
         await pilot.press("A")
         face.clock.advance(0.1)
         await until(pilot, lambda: "has changed" in screen._said)

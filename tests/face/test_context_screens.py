@@ -31,6 +31,7 @@ from omni_tui.protocol.events import CommandDone
 from omni_tui.security.text import safe
 from tests.face.conftest import Face, until
 from tests.face.scenario import ready
+from tests.lengths import some
 
 FULL = ContextChanged(
     turn="t1",
@@ -77,7 +78,7 @@ def rows(face: Face) -> list[str]:
 # --- the window -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", some(SIZES, 1))
 async def test_the_window_is_shown_with_its_parts(size: tuple[int, int]) -> None:
     face = Face(ready(), FULL)
     async with face.app.run_test(size=size) as pilot:
@@ -158,7 +159,7 @@ def prompting(own: str = "Be brief.") -> Face:
     return face
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", some(SIZES, 1))
 async def test_the_system_prompt_is_shown_changed_and_saved(size: tuple[int, int]) -> None:
     face = prompting()
     async with face.app.run_test(size=size) as pilot:

@@ -16,8 +16,7 @@ from textual.widgets import Input, TextArea
 from omni_tui.face.form.arguments_form import BATCH, ArgumentsForm, RawBox
 from omni_tui.face.form.checks import engine_check
 from omni_tui.face.form.controls import ChoiceBar
-from omni_tui.face.form.field_rows import FieldRow
-from omni_tui.face.form.groups import GroupRow
+from omni_tui.face.form.rows import FieldRow, GroupRow
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.commands import CheckArguments
 from omni_tui.protocol.events import ArgumentsChecked, Problem
@@ -102,7 +101,7 @@ async def test_what_is_missing_is_said_once_the_field_was_left() -> None:
         await pilot.pause()
         assert row(form, "repo_path").problem == "needs a value"
         assert row(form, "target").problem == ""
-        assert form.insist()
+        assert form.show_problems()
         assert row(form, "target").problem == "needs a value"
         await pilot.pause()
         assert form.screen.focused is row(form, "repo_path").query_one(Input)
@@ -184,7 +183,7 @@ async def test_a_form_that_is_no_json_yet_does_not_lose_what_was_typed() -> None
         await pilot.pause()
         assert not form.raw
         assert row(form, "n").query_one(Input).value == "x"
-        assert "mend the marked field" in app.seen()
+        assert "correct the marked field" in app.seen()
 
 
 async def test_a_pasted_text_keeps_all_its_lines() -> None:
@@ -341,7 +340,7 @@ async def test_hostile_schemas_are_shown_safely(of: dict[str, Any]) -> None:
         for group in form.query(GroupRow):
             group.action_unfold(True)
         await pilot.pause()
-        form.insist()
+        form.show_problems()
         await pilot.press("tab", "x", "tab", "right", "tab", "ctrl+r")
         await pilot.pause()
         assert_safe(app)

@@ -9,8 +9,7 @@ import pytest
 from omni_tui.face.approval import card as card_module
 from omni_tui.face.approval.card import ApprovalCard
 from omni_tui.face.approval.card_body import CardBody
-from omni_tui.face.approval.pending_items import PendingItem, compose_body
-from omni_tui.face.screens import full_view as whole_module
+from omni_tui.face.approval.pending_call import PendingCallItem
 from omni_tui.face.screens.full_view import FullViewScreen
 from omni_tui.protocol.commands import DecideCall
 from tests.face import scenario
@@ -32,14 +31,15 @@ async def test_a_large_card_is_laid_out_in_a_thread_and_armed_only_once_it_is_pa
 ) -> None:
     go, threads = threading.Event(), []
 
-    def slow(item: PendingItem, width: int) -> CardBody:
+    body = PendingCallItem.body
+
+    def slow(item: PendingCallItem, width: int) -> CardBody:
         if len(item.arguments) > card_module.LARGE:
             threads.append(threading.current_thread())
             assert go.wait(30)
-        return compose_body(item, width)
+        return body(item, width)
 
-    monkeypatch.setattr(card_module, "compose_body", slow)
-    monkeypatch.setattr(whole_module, "compose_body", slow)
+    monkeypatch.setattr(PendingCallItem, "body", slow)
     face = Face(scenario.ready(), approval("c1", {"text": TEXTS[kind][:40_000]}))
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)

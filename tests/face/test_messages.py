@@ -38,7 +38,7 @@ async def test_what_was_said_can_be_read_again_whole() -> None:
     async with face.app.run_test(size=(80, 24)) as pilot:
         await face.settle(pilot)
         face.link.emit(Notice(level="error", what=SafeText(f"{LONG}The end."), why=SafeText("no disk")))
-        await until(pilot, lambda: bool(face.app.told))
+        await until(pilot, lambda: bool(face.app.toasts))
         face.app.go("chat")
         await pilot.press(*"/messages", "enter")
         await until(pilot, lambda: isinstance(face.app.screen, MessagesScreen))

@@ -46,7 +46,7 @@ async def decided(face: Face, pilot: Pilot[None]) -> DecidePlan:
 async def nothing(face: Face, pilot: Pilot[None]) -> None:
     pane = pane_of(face)
     face.clock.advance(0.1)
-    await until(pilot, lambda: not pane.holding)
+    await until(pilot, lambda: not pane.decision.holding)
     await pilot.pause()
     assert face.link.sent(DecidePlan) == []
 
@@ -56,10 +56,10 @@ async def test_a_plan_stands_in_the_queue_with_all_that_it_may_do() -> None:
     async with face.app.run_test(size=TALL) as pilot:
         await face.settle(pilot)
         pane = pane_of(face)
-        assert pane.queue.calls == ["c1", "plan:plan-1"]
+        assert pane.queue.keys == ["c1", "plan:plan-1"]
         assert pane.count == len(face.app.overview.pending) == 2
         await pilot.press("f5", "2")
-        await until(pilot, lambda: pane.shown is not None and pane.shown.call == "plan:plan-1")
+        await until(pilot, lambda: pane.shown is not None and pane.shown.key == "plan:plan-1")
         text = card(pane)
         assert "plan · 3 phases, 6 tasks" in drawn(face.app)
         said = " ".join(text.replace("│", " ").split())
@@ -101,7 +101,7 @@ async def test_a_plan_that_does_not_fit_is_approved_only_at_its_end() -> None:
     face = face_of(plans.plan())
     async with face.app.run_test(size=SMALL) as pilot:
         await arrive(face, pilot)
-        assert "more lines: A opens the whole of it" in card(pane_of(face))
+        assert "more lines: A opens the full view" in card(pane_of(face))
         await pilot.press("A")
         await until(pilot, lambda: isinstance(face.app.screen, FullViewScreen))
         screen = face.app.screen
@@ -155,7 +155,7 @@ async def test_later_and_marking() -> None:
         assert pane.queue.marked == set()
         face.clock.advance(1.0)
         await pilot.press("D")
-        await until(pilot, lambda: pane.queue.calls == ["c1", "plan:plan-1"])
+        await until(pilot, lambda: pane.queue.keys == ["c1", "plan:plan-1"])
         assert face.link.sent(DecidePlan) == []
 
 
@@ -207,7 +207,7 @@ async def test_a_refused_edit_stays_in_the_editor_with_the_engines_words() -> No
         area = await edit(face, pilot)
         area.load_text('{"phases": []}')
         await pilot.press("ctrl+o")
-        trouble = pane.query_one("#edit-trouble", Static)
+        trouble = pane.query_one("#edit-problem", Static)
         await until(pilot, lambda: "phase 1 needs a task" in str(trouble.content))
         assert "box/fly" in str(trouble.content)
         assert area.text == '{"phases": []}'
@@ -228,7 +228,7 @@ async def test_a_plan_replaced_while_the_editor_is_open_keeps_what_was_written()
         assert area.text == '{"mine": 1}'
         face.link.refuse(EditPlan, "this plan changed after it was shown; look at it again")
         await pilot.press("ctrl+o")
-        trouble = pane.query_one("#edit-trouble", Static)
+        trouble = pane.query_one("#edit-problem", Static)
         await until(pilot, lambda: "changed after it was shown" in str(trouble.content))
         assert face.link.sent(EditPlan)[0].digest == "digest-plan"
 

@@ -99,9 +99,10 @@ def test_a_row_of_the_queue_names_the_task_of_its_agent() -> None:
     queue.apply(msgspec.structs.replace(asked, turn=turn, agent="root/p1/t1"))
     queue.apply(msgspec.structs.replace(asked, call="c-root", agent="root"))
     queue.apply(msgspec.structs.replace(asked, call="c-other", agent="root/p9/t9"))
-    assert queue.agent("c-agent").startswith("t1 ")
-    assert queue.agent("c-root") == ""
-    assert queue.agent("c-other") == "root/p9/t9"
+    agents = {key: item.agent for key in queue.keys if (item := queue.get(key))}
+    assert agents["c-agent"].startswith("t1 ")
+    assert agents["c-root"] == ""
+    assert agents["c-other"] == "root/p9/t9"
     drawn = QueueRows(queue, FakeClock(scenario.NOW)).render_row("c-agent", 100, 1).plain
     assert "t1 Search the notes" in drawn
 

@@ -64,7 +64,9 @@ async def test_a_redraw_of_what_has_gone_is_none() -> None:
         soon = NextFrameCall(footer, lambda: drawn.append(1))
         await footer.remove()
         soon.ask()
-        await pilot.pause(0.2)
+        later: list[int] = []
+        NextFrameCall(face.app.main, lambda: later.append(1)).ask()
+        await until(pilot, lambda: bool(later))
         assert drawn == []
 
 

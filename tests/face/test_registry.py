@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, cast
 
+import msgspec
 import pytest
 from textual.command import CommandList
-from textual.dom import DOMNode
 from textual.pilot import Pilot
 from textual.widgets import Input
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
-from omni_tui.face.panes import approvals, chat, servers, tools  # noqa: F401 - they add their actions
 from omni_tui.face.screens.main import PaneName
 from tests.face import scenario
 from tests.face.conftest import Face, until
+from tests.lengths import some
 
 PARTS = 4
 """The actions are tried in so many tests, each in an app of its own."""
 ALL = actions.all_actions()
+BY_SLASH = some((one for one in ALL if one.slash and one.name != "quit"), 24)
+BY_PALETTE = some((one for one in ALL if one.palette and one.name != "quit"), 16)
 BY_KEY = [
-    one for one in ALL if one.target in ("app", "servers", "tools") and one.keys and one.name != "quit"
+    one for one in ALL if one.where in ("app", "servers", "tools") and one.keys and one.name != "quit"
 ]
 
 
 class Seen:
     """Stands before an action and keeps what became of it."""
 
-    def __init__(self, owner: Any, name: str) -> None:
+    def __init__(self, method: Callable[..., Any]) -> None:
         self.calls = 0
         self.lost = 0
-        self._method = getattr(owner, f"action_{name}")
-        setattr(owner, f"action_{name}", self)
+        self._method = method
 
     def __call__(self, *arguments: Any) -> Any:
         self.calls += 1
@@ -55,6 +56,9 @@ class Seen:
         return Awaited()
 
 
+Watch = Callable[[Face, Action], Seen]
+
+
 async def _back(face: Face, pilot: Pilot[None]) -> None:
     """Leave whatever the last action opened."""
     while len(face.app.screen_stack) > 1:
@@ -64,10 +68,27 @@ async def _back(face: Face, pilot: Pilot[None]) -> None:
     await pilot.pause()
 
 
-def _watch(face: Face, action: Action) -> Seen:
-    owner = face.app.owner_of(action)
-    assert owner is not None, f"nothing has an action_{action.name}"
-    return Seen(owner, action.name)
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    def watched(face: Face, action: Action) -> Seen:
+        if action.run is not None:
+            seen = Seen(action.run)
+            changed = msgspec.structs.replace(action, run=seen)
+            monkeypatch.setitem(actions._registry, action.name, changed)
+        else:
+            widget = face.app.main.widget_of(action.where)
+            seen = Seen(getattr(widget, f"action_{action.name}"))
+            monkeypatch.setattr(widget, f"action_{action.name}", seen)
+        return seen
+
+    return watched
+
+
+def _on_offer(face: Face, action: Action) -> bool | None:
+    """Whether its key works now."""
+    if action.run is not None:
+        return face.app.check_action("run", (action.name,))
+    return face.app.main.widget_of(action.where).check_action(action.name, ())
 
 
 async def _happened(pilot: Pilot[None], seen: Seen, action: Action) -> None:
@@ -80,12 +101,12 @@ async def _happened(pilot: Pilot[None], seen: Seen, action: Action) -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_every_slash_command_runs_its_action(part: int) -> None:
+async def test_every_slash_command_runs_its_action(part: int, watch: Watch) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        for action in [one for one in ALL if one.slash and one.name != "quit"][part::PARTS]:
-            seen = _watch(face, action)
+        for action in BY_SLASH[part::PARTS]:
+            seen = watch(face, action)
             await pilot.press("slash", *action.slash, "enter")
             await pilot.pause()
             if not seen.calls and action.argument:  # the first one completed the command
@@ -95,15 +116,15 @@ async def test_every_slash_command_runs_its_action(part: int) -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_every_row_of_the_palette_runs_its_action(part: int) -> None:
+async def test_every_row_of_the_palette_runs_its_action(part: int, watch: Watch) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
-        for action in [one for one in ALL if one.palette and one.name != "quit"][part::PARTS]:
-            seen = _watch(face, action)
+        for action in BY_PALETTE[part::PARTS]:
+            seen = watch(face, action)
             await pilot.press("ctrl+p")
             line = face.app.screen.query_one(Input)
-            line.value = action.description
+            line.value = action.title
             rows = face.app.screen.query_one(CommandList)
             await until(pilot, lambda rows=rows: rows.option_count > 0)  # type: ignore[misc]
             await pilot.press("enter")
@@ -112,17 +133,16 @@ async def test_every_row_of_the_palette_runs_its_action(part: int) -> None:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_every_key_runs_its_action(part: int) -> None:
+async def test_every_key_runs_its_action(part: int, watch: Watch) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
         for action in BY_KEY[part::PARTS]:
-            if action.target != "app":
-                face.app.go(cast("PaneName", action.target))
+            if action.where != "app":
+                face.app.go(cast("PaneName", action.where))
                 await pilot.press("home")
-            seen = _watch(face, action)
-            owner = face.app.owner_of(action)
-            if isinstance(owner, DOMNode) and not owner.check_action(action.name, ()):
+            seen = watch(face, action)
+            if not _on_offer(face, action):
                 continue  # not of the server the cursor is on, or the engine runs
             await pilot.press(action.keys.split(",")[0])
             await _happened(pilot, seen, action)
@@ -138,7 +158,7 @@ async def test_leaving_leaves(way: str) -> None:
             face.app.go("chat")
             await pilot.press(*"/quit", "enter")
         elif way == "palette":
-            await pilot.press("ctrl+p", *"Leave Omni TUI")
+            await pilot.press("ctrl+p", *"Quit Omni TUI")
             await until(pilot, lambda: face.app.screen.query_one(CommandList).option_count > 0)
             await pilot.press("enter")
         else:

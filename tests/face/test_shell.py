@@ -7,14 +7,19 @@ from pathlib import Path
 from time import perf_counter
 
 import pytest
+from textual.command import CommandList
 from textual.events import Key
 
 from omni_tui.face import actions
 from omni_tui.face.app import OmniApp
 from omni_tui.face.messages import CopyText, OpenTool, RunAction, ShowServerLog
+from omni_tui.face.panes.approvals import ApprovalsPane
+from omni_tui.face.panes.base import Pane
+from omni_tui.face.panes.servers import ServersPane
+from omni_tui.face.panes.tools import ToolsPane
 from omni_tui.face.screens.confirm import ConfirmScreen
 from omni_tui.face.screens.help import HelpScreen
-from omni_tui.face.screens.main import PANES
+from omni_tui.face.screens.main import PANES, MainScreen
 from omni_tui.face.screens.server_log import ServerLogScreen
 from omni_tui.face.screens.welcome import WelcomeScreen
 from omni_tui.face.widgets.footer import FooterBar
@@ -43,6 +48,9 @@ from omni_tui.protocol.events import (
 from tests.face import scenario
 from tests.face.conftest import Face, until
 from tests.face.fake import FakeClock, FakeLink
+
+NAMES = {"f2": "servers", "f3": "tools", "f4": "chat", "f5": "approvals"}
+"""The panes by their keys."""
 
 
 def screen_text(app: OmniApp) -> str:
@@ -224,8 +232,13 @@ async def test_the_palette_finds_and_runs_an_action() -> None:
         await pilot.press("ctrl+p")
         await pilot.pause()
         await pilot.press(*"mode auto")
-        await until(pilot, lambda: "mode auto" in screen_text(face.app))
-        await pilot.pause(0.3)
+
+        def found() -> bool:
+            listed = face.app.screen.query_one(CommandList)
+            at = listed.highlighted
+            return at is not None and str(listed.get_option_at_index(at).prompt).startswith("mode auto")
+
+        await until(pilot, found)
         await pilot.press("enter")
         await until(pilot, lambda: bool(face.link.sent(SetMode)))
         assert face.link.sent(SetMode)[0].mode == "auto"
@@ -362,7 +375,7 @@ async def test_a_failed_command_that_nobody_awaits_becomes_a_toast() -> None:
     face.link.refuse(SetMode, "The mode stays [b]chat[/]", "the policy says so", "change the policy")
     async with face.app.run_test(size=(120, 40), notifications=True) as pilot:
         await face.settle(pilot)
-        face.app.action_mode("auto")
+        face.app.run_named("mode", "auto")
         await until(pilot, lambda: "The mode stays [b]chat[/]" in screen_text(face.app))
         assert "change the policy" in screen_text(face.app)
 
@@ -441,7 +454,7 @@ async def test_a_pane_that_chokes_on_an_event_does_not_stop_the_others(
 
 def test_every_action_of_the_app_can_be_done() -> None:
     for action in actions.for_target("app"):
-        assert hasattr(OmniApp, f"action_{action.name}"), action.name
+        assert action.run is not None, action.name
 
 
 async def test_every_action_of_a_pane_can_be_done() -> None:
@@ -450,4 +463,51 @@ async def test_every_action_of_a_pane_can_be_done() -> None:
         await face.settle(pilot)
         for name in PANES:
             for action in actions.for_target(name):
-                assert face.app.owner_of(action) is not None, (name, action.name)
+                assert hasattr(face.app.main.widget_of(name), f"action_{action.name}"), (name, action.name)
+        for action in actions.for_target("composer"):
+            assert hasattr(face.app.main.widget_of("composer"), f"action_{action.name}"), action.name
+
+
+@pytest.mark.parametrize(
+    ("key", "pane"), [("f2", "servers"), ("f3", "tools"), ("f4", "chat"), ("f5", "approvals")]
+)
+async def test_a_pane_key_pressed_before_the_panes_are_there_acts_when_they_are(
+    key: str, pane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = asyncio.Event()
+    furnish = MainScreen.furnish
+
+    async def late(self: MainScreen) -> None:
+        await arrived.wait()
+        await furnish(self)
+
+    monkeypatch.setattr(MainScreen, "furnish", late)
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        face.app.post_message(Key(key, None))
+        await pilot.pause(0.05)
+        arrived.set()
+        await until(pilot, lambda: any(one.has_focus_within for one in face.app.main.query(f"#{pane}")))
+        assert face.app.main.current == pane
+
+
+@pytest.mark.parametrize("key", ["f2", "f3", "f4", "f5"])
+@pytest.mark.parametrize("kind", [ServersPane, ToolsPane, ApprovalsPane])
+async def test_a_pane_key_pressed_while_a_pane_is_made_does_no_harm(
+    key: str, kind: type[Pane], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = kind.compose
+    pressed: list[str] = []
+
+    async def press_then_mount(self: Pane) -> None:
+        pressed.append(key)
+        self.app.run_named(f"show_{NAMES[key]}")  # type: ignore[attr-defined]
+        await self.mount_composed_widgets(list(compose(self)))
+
+    monkeypatch.setattr(kind, "_compose", press_then_mount)
+    face = Face(*scenario.whole())
+    async with face.app.run_test(size=(120, 40)) as pilot:
+        await until(
+            pilot, lambda: any(one.has_focus_within for one in face.app.main.query(f"#{NAMES[key]}"))
+        )
+        assert pressed == [key]

@@ -183,7 +183,7 @@ def test_another_wording(snap_compare: Snap) -> None:
     async def reword(face: Face, pilot: Pilot[None]) -> None:
         face.app.run_named("edit_message")
         chat = face.app.main.pane("chat")
-        await until(pilot, lambda: chat.wording is not None)  # type: ignore[attr-defined]
+        await until(pilot, lambda: chat.edit_banner is not None)  # type: ignore[attr-defined]
 
     events = [*BEFORE_A_PLAN, *plans.running(), *plans.ended()]
     assert take(snap_compare, "120x40", events, "f4", then=reword)

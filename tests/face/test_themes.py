@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 from textual.color import Color
 
-from omni_tui.face.app import OmniApp
-from omni_tui.face.options import FaceOptions
-from omni_tui.face.saved_theme import load_saved_theme, save_theme
-from omni_tui.face.themes import ThemeError, built_in_dir, fallback_variables, load_theme, load_themes
+from omni_tui.face.app import FaceOptions, OmniApp
+from omni_tui.face.themes import (
+    ThemeError,
+    built_in_dir,
+    fallback_variables,
+    load_saved_theme,
+    load_theme,
+    load_themes,
+    save_theme,
+)
 from tests.face import scenario
 from tests.face.conftest import Face
 from tests.face.fake import FakeClock, FakeLink

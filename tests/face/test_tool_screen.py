@@ -22,7 +22,7 @@ from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.results.view import ResultView
 from omni_tui.face.screens.tool import ConfirmBar, ToolScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import (
     CallTool,
     CancelCall,
@@ -44,7 +44,7 @@ from omni_tui.protocol.events import (
     ToolDetails,
 )
 from omni_tui.security.text import safe, safe_line
-from tests.face.tool_app import HOSTILE, ScriptedPort, ToolApp, assert_safe, refused, until
+from tests.face.tool_app import HOSTILE, ScriptedPort, ToolApp, assert_safe, refused, settled, until
 
 SCHEMA = {
     "type": "object",
@@ -235,7 +235,7 @@ async def test_a_destructive_tool_asks_once_more_and_only_a_late_capital_y_sends
         await pilot.press("Y", "enter", "space", "y", "A")
         app.clock.advance(0.39)
         await pilot.press("Y")
-        await pilot.pause(0.1)
+        await settled(pilot)
         assert [c.confirmed for c in app.port.of(CallTool)] == [False]
         app.clock.advance(0.5)
         await pilot.press("Y")
@@ -272,7 +272,7 @@ async def test_a_question_that_is_to_be_seen_again_is_looked_at_first(what: str)
             app.stillness.disturb()
         app.clock.advance(0.1)
         await pilot.press("Y")
-        await pilot.pause(0.1)
+        await settled(pilot)
         assert [c.confirmed for c in app.port.of(CallTool)] == [False]
 
 
@@ -286,7 +286,7 @@ async def test_a_burst_or_a_paste_confirms_nothing() -> None:
         bar.post_message(events.Paste("YYY"))
         for key in "YYY":
             bar.post_message(events.Key(key, key))
-        await pilot.pause(0.1)
+        await settled(pilot)
         assert [c.confirmed for c in app.port.of(CallTool)] == [False]
 
 

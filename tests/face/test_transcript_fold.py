@@ -9,7 +9,7 @@ from omni_tui.face.transcript.fold import Fold
 from omni_tui.face.transcript.item_lines import draw_item
 from omni_tui.face.transcript.item_types import AnyItem, CallItem, RetryItem, TextItem, UserItem
 from omni_tui.protocol import AnyEvent, SafeText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.events import (
     Answer,
     AnswerDelta,
@@ -266,7 +266,7 @@ def test_long_messages_and_thoughts_fold() -> None:
     fold = folded(UserMessage(turn="t", text=long), Thought(turn="t", message="m", text=long))
     user, thought = fold.items
     assert len(text_of(user)) == 13
-    assert text_of(user)[-1] == "▌ … 223 more characters · space unfolds"
+    assert text_of(user)[-1] == "▌ … 223 more characters · space expands"
     assert len(text_of(thought)) == 7
     user.folded = thought.folded = False
     assert len(text_of(user)) == len(text_of(thought)) == 40

@@ -15,9 +15,7 @@ from omni_tui.face.screens.tool import ToolScreen
 from omni_tui.protocol import AnyCommand, SafeText
 from omni_tui.protocol.commands import CallTool, DecideCall, DescribeTool, SendMessage
 from omni_tui.protocol.events import CommandFailed
-from omni_tui.protocol.server_management import ReadServer
-from omni_tui.protocol.server_settings import ServerSettings
-from omni_tui.protocol.wire import ServerRead
+from omni_tui.protocol.server_settings import ReadServer, ServerRead, ServerSettings
 from tests.face import scenario
 from tests.face.conftest import Face, until
 from tests.face.test_tool_screen import details

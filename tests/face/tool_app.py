@@ -97,6 +97,12 @@ async def until(pilot: Pilot[None], condition: Callable[[], object], what: str) 
         await pilot.pause(0.01)
 
 
+async def settled(pilot: Pilot[None]) -> None:
+    """Let the app do all that it has to do for what was pressed: every message and the ones that follow."""
+    for _ in range(3):
+        await pilot.pause()
+
+
 def assert_safe(app: ToolApp) -> None:
     """Nothing on the screen can move the cursor, hide, or turn round."""
     for character in app.seen():

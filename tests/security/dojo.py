@@ -18,7 +18,7 @@ from typing import Any
 
 from omni_tui.models.base import Message, ModelEvent, ModelRequest, ToolCall
 from omni_tui.models.message_history import estimate
-from omni_tui.models.scripted import reply
+from tests.scripted_model import reply
 
 SERVER = Path(__file__).with_name("dojo_server.py")
 _NOT_A_WORD = re.compile(r"(?:\\n|[^a-z0-9])+")

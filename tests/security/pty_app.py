@@ -51,6 +51,7 @@ class PtyApp:
         self._screen = pyte.Screen(self.columns, self.rows)
         self._stream = pyte.ByteStream(self._screen)
         self._fd, terminal = os.openpty()
+        self._terminal = os.ttyname(terminal)
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", self.rows, self.columns, 0, 0))
         environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         for name in ("COLUMNS", "LINES", "TERM_PROGRAM", "TEXTUAL_DRIVER"):
@@ -86,10 +87,18 @@ class PtyApp:
     # --- keys
 
     def press(self, *keys: str) -> None:
-        """Press keys, one after the other, as fast as a hand; what is one string comes in one go."""
+        """Press keys, one after the other, as fast as a hand; what is one string comes in one go.
+
+        The next key comes only after the app has read the one before, however busy the machine is.
+        """
         for key in keys:
             self._write(key.encode())
-            self.pump(BETWEEN_KEYS_S)
+            end = time.monotonic() + PATIENCE_S
+            while self._unread() and time.monotonic() < end:
+                self.pump(0.005)
+            end = time.monotonic() + BETWEEN_KEYS_S
+            while (left := end - time.monotonic()) > 0:
+                self.pump(left)
 
     def click(self, row: int, column: int) -> None:
         """Press and release the left button on a cell (from 0)."""
@@ -98,6 +107,18 @@ class PtyApp:
     def paste(self, text: str) -> None:
         """Paste as a terminal with bracketed paste does."""
         self.press(f"\x1b[200~{text}\x1b[201~")
+
+    def _unread(self) -> int:
+        """Return how many bytes the app has not read yet; 0 if it has left its terminal."""
+        try:
+            terminal = os.open(self._terminal, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:
+            return 0
+        try:
+            count = fcntl.ioctl(terminal, termios.FIONREAD, bytes(4))
+        finally:
+            os.close(terminal)
+        return int.from_bytes(count, sys.byteorder)
 
     def _write(self, data: bytes) -> None:
         # A terminal takes 4 KiB at a time: read on while the app has not taken the rest yet.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lengths import some
 from tests.security.pty_app import ENTER, F4, F5, PtyApp, app, started
 
 PASSPHRASE = {"OMNI_TUI_PASSPHRASE": "a phrase of these tests"}
@@ -52,7 +53,7 @@ def at_the_card(face: PtyApp) -> None:
     face.until("A approve")
 
 
-@pytest.mark.parametrize("before", range(0, len(DRAFT) + 1, 3))
+@pytest.mark.parametrize("before", some(range(0, len(DRAFT) + 1, 3), 3))
 def test_an_approval_that_arrives_between_two_keys_is_left_alone(
     before: int, face: PtyApp, tmp_path: Path
 ) -> None:
@@ -95,7 +96,7 @@ def test_a_coloured_log_is_one_paste(face: PtyApp) -> None:
     face.leave()
 
 
-@pytest.mark.parametrize("paste", ["AAAA", "A", "R", "yes\rA\rR\r"])
+@pytest.mark.parametrize("paste", some(["AAAA", "A", "R", "yes\rA\rR\r"], 2))
 def test_a_paste_into_the_approvals_decides_nothing(paste: str, face: PtyApp, tmp_path: Path) -> None:
     at_the_card(face)
     face.paste(paste)
@@ -105,7 +106,7 @@ def test_a_paste_into_the_approvals_decides_nothing(paste: str, face: PtyApp, tm
     assert written(tmp_path) == []
 
 
-@pytest.mark.parametrize("keys", ["AAAA", "RRRR", "xR", "xA", "Really, do it A", "yes A"])
+@pytest.mark.parametrize("keys", some(["AAAA", "RRRR", "xR", "xA", "Really, do it A", "yes A"], 3))
 def test_keys_in_one_go_decide_nothing(keys: str, face: PtyApp, tmp_path: Path) -> None:
     """An unbracketed paste, a macro, a key held down."""
     at_the_card(face)
@@ -116,7 +117,7 @@ def test_keys_in_one_go_decide_nothing(keys: str, face: PtyApp, tmp_path: Path) 
     assert written(tmp_path) == []
 
 
-@pytest.mark.parametrize("text", ["A note, please", "Really?", "A", "R"])
+@pytest.mark.parametrize("text", some(["A note, please", "Really?", "A", "R"], 2))
 def test_going_to_the_chat_and_writing_at_once_decides_nothing(
     text: str, face: PtyApp, tmp_path: Path
 ) -> None:

@@ -14,7 +14,8 @@ from omni_tui.approvals.server_request_review import (
     sampling_messages,
     secret_fields,
 )
-from omni_tui.servers.server_request_types import PausableTimeout, RequestTimeouts, ServerRequest
+from omni_tui.servers.server_request_types import ServerRequest
+from omni_tui.servers.timeouts import PausableTimeout, RequestTimeouts
 
 
 def form(**fields: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from omni_tui.engine.model_files import DAYS, TEXT_FOR_S, DailyUsageFile, ModelQ
 from omni_tui.models.base import Message, ModelRequest
 from omni_tui.models.budget import Budget, BudgetExceeded, BudgetLimits, Forecast, UsageTotal, forecast
 from omni_tui.models.offline import OfflineModel
-from omni_tui.models.scripted import ScriptedModel
 from omni_tui.protocol.events import Usage
+from tests.scripted_model import ScriptedModel
 
 
 class Today:

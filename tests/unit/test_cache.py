@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from omni_tui.config.tools_section import ToolsSection
+from omni_tui.config.sections import ToolsSection
 from omni_tui.memory import CallRow
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.tools import ResultCache, Tool, ToolRules

@@ -16,6 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from omni_tui.memory import CallMoved, CallRow, GrantSpent, SealBroken, Sealer, Transaction, call_table
 from omni_tui.memory.sqlite import _SCHEMA
 from omni_tui.protocol.events import CallState
+from omni_tui.protocol.values import CallOrigin
 from tests.lengths import examples
 
 STATES: tuple[CallState, ...] = get_args(CallState)
@@ -233,8 +234,8 @@ def test_a_call_comes_back_as_it_was(tx: Transaction) -> None:
     assert call_table.load(tx, "c1") == ROW
     assert call_table.load(tx, "c2") is None
     call_table.insert(tx, replace(ROW, call="c2"))
-    assert call_table.find(tx, "t1", 1, "p1") == replace(ROW, call="c2")
-    assert call_table.find(tx, "t1", 2, "p1") is None
+    assert call_table.find(tx, CallOrigin("t1", step=1, id="p1")) == replace(ROW, call="c2")
+    assert call_table.find(tx, CallOrigin("t1", step=2, id="p1")) is None
 
 
 def test_arguments_and_results_do_not_stand_in_the_clear(tx: Transaction) -> None:

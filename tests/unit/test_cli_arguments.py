@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from omni_tui.cli.errors import CliError
+from omni_tui.cli.output import CliError
 from omni_tui.cli.tool_arguments import read_arguments
 
 

@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from omni_tui.cli.engine_client import EngineClient
-from omni_tui.cli.errors import CliError
-from omni_tui.cli.output import table, text_width
+from omni_tui.cli.output import CliError, table, text_width
 from omni_tui.protocol import AnyEvent, LaunchOptions
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -29,7 +28,7 @@ async def test_everybody_who_waits_is_told_when_the_engine_dies() -> None:
     link.die()
     for task in (asking, waiting):
         with pytest.raises(CliError, match="signal 9"):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, 60)
     with pytest.raises(CliError, match="signal 9"):
         await driver.ask(c.ListSessions())
 
@@ -85,7 +84,7 @@ async def test_connected_waits_for_the_tools_of_servers_and_for_failures() -> No
         await asyncio.sleep(0)
     assert not waiting.done()
     link._queue.put_nowait(msgspec.structs.replace(page, last=True))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 60)
 
 
 # --- output ---------------------------------------------------------------------------------------
@@ -98,7 +97,7 @@ def test_tables_are_aligned_by_what_a_screen_shows() -> None:
 
 
 def test_demo_state_is_the_demos_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from omni_tui.cli.demo import temporary_state
+    from omni_tui.cli.options import temporary_state
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stale = tmp_path / "omni-tui-demo-999999999-abc"

@@ -13,7 +13,7 @@ import pytest
 from omni_tui import links
 from omni_tui.cli import headless
 from omni_tui.cli.command_table import run_command
-from omni_tui.cli.errors import CliError
+from omni_tui.cli.output import CliError
 from omni_tui.cli.parser import parse
 from omni_tui.cli.run import run
 from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link

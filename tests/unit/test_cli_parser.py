@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.cli.errors import CliError
 from omni_tui.cli.options import launch_options
+from omni_tui.cli.output import CliError
 from omni_tui.cli.parser import parse
 from omni_tui.protocol import LaunchOptions
 

@@ -27,7 +27,7 @@ def test_only_the_old_generation_is_left_alone() -> None:
 def test_it_collects_when_it_is_quiet_and_not_too_often() -> None:
     collector = GarbageCollector(0.0)
     assert not collector.tick(MIN_INTERVAL_S - 1)
-    collector.stir(MIN_INTERVAL_S)
+    collector.note_activity(MIN_INTERVAL_S)
     assert not collector.tick(MIN_INTERVAL_S + QUIET_S / 2)
     assert collector.tick(MIN_INTERVAL_S + QUIET_S)
     assert not collector.tick(MIN_INTERVAL_S + QUIET_S + 1)
@@ -35,9 +35,9 @@ def test_it_collects_when_it_is_quiet_and_not_too_often() -> None:
 
 def test_it_does_not_wait_for_ever() -> None:
     collector = GarbageCollector(0.0)
-    collector.stir(MAX_INTERVAL_S - 0.1)
+    collector.note_activity(MAX_INTERVAL_S - 0.1)
     assert not collector.tick(MAX_INTERVAL_S - 0.1)
-    collector.stir(MAX_INTERVAL_S)
+    collector.note_activity(MAX_INTERVAL_S)
     assert collector.tick(MAX_INTERVAL_S)
 
 

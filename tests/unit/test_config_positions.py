@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.config.toml_positions import KeyPath, TomlPositions
+from omni_tui.config.problems import KeyPath, TomlPositions
 
 TEXT = '''\
 top = 1 # a = 2

@@ -11,7 +11,6 @@ import pytest
 
 from omni_tui.__main__ import main
 from omni_tui.config.load import LoadedConfig, load_config
-from omni_tui.config.secret_settings import secret_references, secret_settings
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import LaunchOptions
 
@@ -108,7 +107,7 @@ def test_every_form_works_in_every_place(tmp_path: Path, place: Place, reference
     made = loaded(tmp_path, write(reference), ENVIRON)
     assert made.problems == ()
     assert read(made) == FORMS[reference]
-    assert (where, reference) in list(secret_settings(made.config))
+    assert (where, reference) in list(made.config.secret_settings())
     assert FORMS[reference] in made.secrets  # so that it is taken out of what is shown and logged
 
 
@@ -119,7 +118,7 @@ def test_every_form_works_in_every_place(tmp_path: Path, place: Place, reference
 def test_what_is_missing_is_named(tmp_path: Path, place: Place, reference: str) -> None:
     where, write, _ = place
     made = loaded(tmp_path, write(reference), ENVIRON)
-    missing = {found: why for found, why in secret_references(made.config, ENVIRON) if why}
+    missing = {found: why for found, why in made.config.references(ENVIRON) if why}
     assert set(missing) == {where}
     assert "GONE" in missing[where] or "gone" in missing[where]
 
@@ -137,7 +136,7 @@ def test_nothing_is_expanded_anywhere_else(tmp_path: Path, text: str) -> None:
     made = loaded(tmp_path, text, ENVIRON)
     told = repr((made.config, made.servers))
     assert not [word for word in FORMS.values() if word in told]
-    assert list(secret_references(made.config, ENVIRON)) == []
+    assert list(made.config.references(ENVIRON)) == []
 
 
 @pytest.mark.parametrize(

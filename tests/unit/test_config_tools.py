@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from omni_tui.config.load import LoadedConfig, load_config
-from omni_tui.config.tools_section import ToolsSection, unknown_servers
+from omni_tui.config.sections import ToolsSection, unknown_servers
 from omni_tui.protocol import LaunchOptions
 
 

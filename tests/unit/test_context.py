@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.agents.system_prompt import system_prompt
-from omni_tui.models import history_from, suggest
+from omni_tui.models import history_from, suggest_all
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.closed_history import close_history
 from omni_tui.models.message_history import (
     bound,
+    close_history,
     host_result,
     read_result,
     steps_since_user,
@@ -301,11 +301,10 @@ def test_long_notes_are_bounded() -> None:
 
 
 def test_a_key_is_a_suggestion_that_costs_money_and_its_value_is_not_told() -> None:
-    found = suggest({"OPENAI_API_KEY": "sk-secret", "PATH": "/bin"})
-    assert found is not None
+    (found,) = suggest_all({"OPENAI_API_KEY": "sk-secret", "PATH": "/bin"})
     assert (found.model.partition("/")[0], found.costs_money) == ("openai", True)
     assert "sk-secret" not in str(found)
-    assert suggest({"OPENAI_API_KEY": " "}) is None
+    assert suggest_all({"OPENAI_API_KEY": " "}) == []
 
 
 @pytest.mark.parametrize("module", ["omni_tui.models", "omni_tui.agents", "omni_tui.resilience"])

@@ -24,7 +24,7 @@ from omni_tui.memory import (
     session_path,
 )
 from omni_tui.memory.crypto import FoundKey
-from omni_tui.memory.wal import wal_state
+from omni_tui.memory.salvage import wal_state
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import SessionTitled, UserMessage
 from omni_tui.security.text import safe

@@ -54,7 +54,7 @@ def test_anything_else_in_its_place_is_not_read(
     elif kind == "device":
         file.path.symlink_to("/dev/zero")
     elif kind == "too long":
-        monkeypatch.setattr(editor, "LARGEST", 10)
+        monkeypatch.setattr(editor, "MAX_EDITED_BYTES", 10)
         file.path.write_text("x" * 11)
     with pytest.raises(OSError) as refused:  # noqa: PT011
         file.text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from omni_tui.engine.fanout import EventBuffer
+from omni_tui.engine.clients import EventBuffer
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import AnswerDelta, ReplayDone, SessionTitled
 

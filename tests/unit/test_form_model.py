@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_tui.face.form.exact_json import JsonNumber, NotJson, ascii_json, parse, pretty
-from omni_tui.face.form.model import FormModel
-from omni_tui.face.form.nodes import ArrayNode, LeafNode, MapNode, ObjectNode
+from omni_tui.face.form.model import ArrayNode, FormModel, LeafNode, MapNode, ObjectNode
 from omni_tui.face.form.schema import MAX_CHOICES, MAX_FIELDS, MAX_LEVELS
 from tests.lengths import examples
 
@@ -285,7 +284,7 @@ def test_properties_without_a_field_are_kept_beside_the_others() -> None:
     assert value is None
     assert "a field of its own" in troubles[0].what
     extra.write("[1]")
-    assert "an object is wanted" in form.arguments()[1][0].what
+    assert "it must be an object" in form.arguments()[1][0].what
 
 
 @pytest.mark.parametrize("text", ["a\x1b[31m", "a\r\nb", "a\u2028b", "\u202eabc", "a\x85b"])
@@ -480,7 +479,7 @@ def test_a_map_has_rows_of_keys_and_values() -> None:
     second.child("value").write("2")
     sent, troubles = form.arguments()
     assert sent is None
-    assert troubles[0].what == "this key stands there twice"
+    assert troubles[0].what == "this key is there twice"
     second.child("key").write("B")
     assert form.arguments_json() == '{"env":{"A":1,"B":2}}'
     form.load(parse('{"env": {"x/y": 3, "": 4}}'))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol.events import ServerChanged
-from omni_tui.security.identifiers import identifier, is_plain
+from omni_tui.security.identifiers import identifier, marked
 from omni_tui.security.text import safe_line
-from omni_tui.servers.health import ConnectBreaker, ConnectionFailure, ReconnectBackoff
-from omni_tui.servers.server_row import server_changed_event
+from omni_tui.servers import Processes, ServerRegistry
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ from omni_tui.servers.server_row import server_changed_event
 )
 def test_look_alikes_are_marked(name: str, shown: str) -> None:
     assert identifier(name) == shown
-    assert not is_plain(name)
+    assert marked(name) != name
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_look_alikes_are_marked(name: str, shown: str) -> None:
 )
 def test_names_that_cannot_be_mistaken_stay_as_they_are(name: str) -> None:
     assert identifier(name) == name
-    assert is_plain(name)
+    assert marked(name) == name
 
 
 @given(st.text(max_size=100))
@@ -71,12 +73,12 @@ def test_no_two_names_look_the_same(name: str, other: str) -> None:
         assert "<U+" in identifier(name[:at] + other + name[at + 1 :] + "a")
 
 
-def test_a_servers_row_shows_its_name_marked_and_keeps_it_whole() -> None:
+def test_a_servers_row_shows_its_name_marked_and_keeps_it_whole(tmp_path: Path) -> None:
     spec = ServerSpec(name="f\u0456les", command="x")
-    told: ServerChanged = server_changed_event(
-        spec, "failed", 0.0, ConnectionFailure(""), None, None,
-        ConnectBreaker(ReconnectBackoff(restarts=True)),
-        next_try=None, log_lines=0, calls=0, wire=False,
-    )  # fmt: skip
+    registry = ServerRegistry(
+        authority=lambda _dispatch: False, processes=Processes(tmp_path, "t"), listener=cast(Any, None)
+    )
+    registry.add(spec)
+    told: ServerChanged = registry.snapshot()[0]
     assert told.label == "f\u0456<U+0456>les"
     assert told.name == spec.name

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from omni_tui.config.foreign_entry import _KNOWN
-from omni_tui.config.importers import ImportedServers, import_servers
+from omni_tui.config.importers import _KNOWN, ImportedServers, import_servers
 from omni_tui.config.load import load_config
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.protocol import LaunchOptions

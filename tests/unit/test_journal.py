@@ -83,7 +83,7 @@ async def test_a_full_disk_is_said_and_nothing_is_written_any_more(path: Path) -
     await journal.commit(said("kept"))
     await fill(journal)
     ran: list[str] = []
-    with pytest.raises(JournalBroken, match=r"the disk is full\. So nothing more is sent to servers"):
+    with pytest.raises(JournalBroken, match=r"the disk is full\. Nothing more is sent to servers"):
         await journal.commit(said("x" * 50_000), change=lambda tx: ran.append("before the flush"))
     with pytest.raises(JournalBroken, match="the disk is full"):
         await journal.commit(change=lambda tx: ran.append("after"))

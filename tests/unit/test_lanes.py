@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.config.tools_section import ToolsSection
+from omni_tui.config.sections import ToolsSection
 from omni_tui.tools import ConcurrencyLimits, ToolRules, WriteOrder
 
 Calls = st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans()), max_size=12)

@@ -267,33 +267,33 @@ def test_the_sentence_that_says_why_is_found(written: str, told: str) -> None:
 def test_what_is_told_is_bounded_and_safe() -> None:
     log = ServerLogBuffer()
     log.feed(b"Error: " + b"x" * 5000 + b"\n\x1b]0;owned\x07\n")
-    assert len(log.last_words) <= LONGEST
-    assert log.last_words.startswith("Error: xxx")
+    assert len(log.exit_reason) <= LONGEST
+    assert log.exit_reason.startswith("Error: xxx")
     log.begin()
     log.feed(b"Error: \xe2\x80\xae\x1b[2Jodd\n")
-    assert "\x1b" not in log.last_words
-    assert "\u202e" not in log.last_words
+    assert "\x1b" not in log.exit_reason
+    assert "\u202e" not in log.exit_reason
 
 
 def test_words_of_an_earlier_process_are_not_told() -> None:
     log = ServerLogBuffer()
     log.feed(b"Error: the first\n")
     log.begin()
-    assert log.last_words == ""
+    assert log.exit_reason == ""
     log.note("connected")
-    assert log.last_words == ""
+    assert log.exit_reason == ""
 
 
 def test_reason_on_standard_output_is_told_where_standard_error_says_nothing() -> None:
     log = ServerLogBuffer()
     log.begin()
     log.odd(b"Error: API_KEY is missing", "not a message")
-    assert log.last_words == "Error: API_KEY is missing"
+    assert log.exit_reason == "Error: API_KEY is missing"
     log.feed(b"npm notice a newer version is there\n")
-    assert log.last_words == "Error: API_KEY is missing"
+    assert log.exit_reason == "Error: API_KEY is missing"
     log.odd(b'{"error": "half of a message', "cut off")
-    assert log.last_words == "Error: API_KEY is missing"
+    assert log.exit_reason == "Error: API_KEY is missing"
     log.feed(b"Error: the licence has expired\n")
-    assert log.last_words == "Error: the licence has expired"
+    assert log.exit_reason == "Error: the licence has expired"
     log.begin()
-    assert log.last_words == ""
+    assert log.exit_reason == ""

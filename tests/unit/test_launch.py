@@ -68,14 +68,14 @@ def test_the_fingerprint_follows_the_program_that_really_runs(tmp_path: Path) ->
     [
         (ServerSpec(name="x", command="git", env={"PATH": "bin"}), "PATH decides which programs run"),
         (ServerSpec(name="x", command="git", env={"PATH": "bin"}), "inside the project"),
-        (ServerSpec(name="x", command="git", env={"PATH": "bin"}), "not the one that this name means"),
+        (ServerSpec(name="x", command="git", env={"PATH": "bin"}), "not the one of this name"),
         (ServerSpec(name="x", command="./bin/git"), "relative path"),
-        (ServerSpec(name="x", command="no-such-program-anywhere"), "no such program"),
-        (ServerSpec(name="x", command=sys.executable, args=("server.py",)), "argument 1 names a file"),
-        (ServerSpec(name="x", command="node", args=("--require=server.py",)), "argument 1 names a file"),
-        (ServerSpec(name="x", command="sh", args=("-c", "x")), "code that stands in its arguments"),
-        (ServerSpec(name="x", command="python3", args=("-Ic", "x")), "code that stands in its arguments"),
-        (ServerSpec(name="x", command="node", args=("--eval", "x")), "code that stands in its arguments"),
+        (ServerSpec(name="x", command="no-such-program-anywhere"), "the program is not found"),
+        (ServerSpec(name="x", command=sys.executable, args=("server.py",)), "argument 1 is a file"),
+        (ServerSpec(name="x", command="node", args=("--require=server.py",)), "argument 1 is a file"),
+        (ServerSpec(name="x", command="sh", args=("-c", "x")), "code from its arguments"),
+        (ServerSpec(name="x", command="python3", args=("-Ic", "x")), "code from its arguments"),
+        (ServerSpec(name="x", command="node", args=("--eval", "x")), "code from its arguments"),
         *(
             (ServerSpec(name="x", command="sh", env={name: "x"}), f"{name} can make it load")
             for name in (
@@ -84,10 +84,10 @@ def test_the_fingerprint_follows_the_program_that_really_runs(tmp_path: Path) ->
                 "JAVA_TOOL_OPTIONS", "npm_config_registry",
             )
         ),
-        (ServerSpec(name="x", command="sh", env={"HTTPS_PROXY": "http://x"}), "where its connections go"),
+        (ServerSpec(name="x", command="sh", env={"HTTPS_PROXY": "http://x"}), "where it connects to"),
         (ServerSpec(name="x", command="sh", env={"HOME": "/x"}), "which settings files"),
         (ServerSpec(name="x", url="http://mcp.example/"), "unencrypted"),
-        (ServerSpec(name="x", url="https://exаmple.com/"), "mistaken for others"),
+        (ServerSpec(name="x", url="https://exаmple.com/"), "letters that look like others"),
     ],
 )  # fmt: skip
 def test_what_is_odd_is_said(
@@ -140,10 +140,10 @@ def test_no_way_back_shows_a_program_of_the_system_in_the_place_of_the_projects(
 @pytest.mark.parametrize("command", ["/proc/self/cwd/tool", "/proc/self/cwd/../tool", "/dev/fd/3"])
 def test_a_path_that_means_another_file_to_each_process_is_said(tmp_path: Path, command: str) -> None:
     said = program_warnings(ServerSpec(name="x", command=command, cwd=str(tmp_path)), [])
-    assert any("another file for each process" in words for words in said)
+    assert any("a different file for each process" in words for words in said)
 
 
 def test_modules_of_the_projects_folder_are_said(tmp_path: Path) -> None:
     spec = ServerSpec(name="x", command="python3", args=("-m", "server"), cwd=str(tmp_path))
-    assert any("takes modules" in words for words in program_warnings(spec, [tmp_path]))
-    assert not any("takes modules" in words for words in program_warnings(spec, [tmp_path / "other"]))
+    assert any("loads modules" in words for words in program_warnings(spec, [tmp_path]))
+    assert not any("loads modules" in words for words in program_warnings(spec, [tmp_path / "other"]))

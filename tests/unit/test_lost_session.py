@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from omni_tui.servers.transports.session_loss import NORMAL, means_session_lost
+from omni_tui.servers.transports.error_responses import NORMAL, means_session_lost
 
 
 def _error(code: int, message: str) -> bytes:

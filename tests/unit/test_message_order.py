@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.closed_history import close_history
-from omni_tui.models.message_order import GO_ON, NO_ANSWER, in_order, is_strict
+from omni_tui.models.message_history import GO_ON, NO_ANSWER, close_history, in_order, is_strict
 
 WORDS = st.sampled_from(["one", "two", "three"])
 ENTRIES = st.one_of(

@@ -6,8 +6,8 @@ import pytest
 
 from omni_tui.models.base import ErrorKind, ModelError
 from omni_tui.models.model_chain import ChainCursor, ModelBreakers, ModelChain
-from omni_tui.models.scripted import ScriptedModel
 from omni_tui.resilience.breaker import FIRST_PAUSE_S, LASTING_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
+from tests.scripted_model import ScriptedModel
 
 
 class Clock:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.models.base import Message, ToolCall, ToolSpec
-from omni_tui.models.bm25 import BM25Index, query_of
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, FIND_TOOLS
 from omni_tui.models.message_history import tool_message
+from omni_tui.models.tool_search import BM25Index, query_of
 from omni_tui.models.tool_selection import MOST, ToolSelector, found_names, said, used_names
 from omni_tui.tools.tool_names import model_name
 

@@ -18,10 +18,9 @@ from omni_tui.agents.plan_prompts import (
     worker_retry,
 )
 from omni_tui.agents.plan_state import TaskRecord
-from omni_tui.models.base import Message, ModelReply, ModelRequest, ToolSpec
+from omni_tui.models.base import TASK_FAILED, Message, ModelReply, ModelRequest, Purpose, ToolSpec
 from omni_tui.models.message_history import tool_message
 from omni_tui.models.offline import OfflineModel
-from omni_tui.models.prompt_markers import FAILED, WORKER
 from tests.unit.test_offline_model import DEMO
 
 OFFER = {
@@ -30,8 +29,10 @@ OFFER = {
 SYSTEM = planner_system(OFFER, "")
 
 
-async def said(system: str, *messages: Message, tools: tuple[ToolSpec, ...] = ()) -> Message:
-    request = ModelRequest((Message(role="system", text=system), *messages), tools)
+async def said(
+    purpose: Purpose, *messages: Message, system: str = SYSTEM, tools: tuple[ToolSpec, ...] = ()
+) -> Message:
+    request = ModelRequest((Message(role="system", text=system), *messages), tools, purpose)
     last = [event async for event in OfflineModel().stream(request)][-1]
     assert isinstance(last, ModelReply)
     return last.message
@@ -42,7 +43,7 @@ def user(text: str) -> Message:
 
 
 async def planned(text: str) -> Any:
-    draft = await said(SYSTEM, user(text))
+    draft = await said("plan", user(text))
     return read_draft(draft.text, PlanConstraints(OFFER))
 
 
@@ -76,41 +77,41 @@ async def test_what_is_not_understood_is_said(text: str) -> None:
 
 
 async def test_no_tools_are_no_plan() -> None:
-    draft = await said(planner_system({}, ""), user("add 1 and 2"))
+    draft = await said("plan", user("add 1 and 2"), system=planner_system({}, ""))
     assert isinstance(found := read_draft(draft.text, PlanConstraints({})), DirectAnswer)
     assert "no tools are connected" in found.text
 
 
 async def test_the_rules_do_not_pretend_to_plan_anew() -> None:
-    first = await said(SYSTEM, user("add 1 and 2"))
+    first = await said("plan", user("add 1 and 2"))
     for message in (rejection("use another tool"), correction(["wrong"])):
-        again = await said(SYSTEM, user("add 1 and 2"), first, message)
+        again = await said("plan", user("add 1 and 2"), first, message)
         assert "cannot plan anew" in json.loads(again.text)["answer"]
     plan = read_draft(first.text, PlanConstraints(OFFER))
     assert isinstance(plan, Plan)
     record = TaskRecord(plan.tasks[0], "failed", 2, reason="no luck")
     asked = failure(plan, {"t1": record}, ["t1"], {})
-    on = await said(SYSTEM, user("add 1 and 2"), first, asked)
+    on = await said("plan", user("add 1 and 2"), first, asked)
     assert "no other way" in json.loads(on.text)["go_on"]
 
 
 async def test_a_task_that_fails_says_so_once() -> None:
     goal = user("fail")
-    call = await said(WORKER, goal, tools=DEMO)
+    call = await said("task", goal, tools=DEMO)
     result = tool_message(call.calls[0], "because it was asked to", "failed")
-    over = await said(WORKER, goal, call, result, tools=DEMO)
-    assert over.text.startswith(FAILED)
-    again = await said(WORKER, goal, call, result, over, worker_retry("it was asked to"), tools=DEMO)
-    assert again.text.startswith(f"{FAILED} it was asked to")
+    over = await said("task", goal, call, result, tools=DEMO)
+    assert over.text.startswith(TASK_FAILED)
+    again = await said("task", goal, call, result, over, worker_retry("it was asked to"), tools=DEMO)
+    assert again.text.startswith(f"{TASK_FAILED} it was asked to")
     assert not again.calls
-    unclear = await said(WORKER, user("paint the sky"), tools=DEMO)
-    assert unclear.text.startswith(FAILED)
+    unclear = await said("task", user("paint the sky"), tools=DEMO)
+    assert unclear.text.startswith(TASK_FAILED)
 
 
 async def test_a_task_that_succeeds_quotes_its_result() -> None:
     goal = user("add 1 and 2")
-    call = await said(WORKER, goal, tools=DEMO)
-    over = await said(WORKER, goal, call, tool_message(call.calls[0], "3", "succeeded"), tools=DEMO)
+    call = await said("task", goal, tools=DEMO)
+    over = await said("task", goal, call, tool_message(call.calls[0], "3", "succeeded"), tools=DEMO)
     assert over.text.startswith("`add` answered")
 
 
@@ -125,8 +126,8 @@ async def test_the_report_closes_what_was_cut() -> None:
         {"title": "two", "state": "failed", "reason": "no luck"},
     ]
     text = "Records of all tasks, as JSON:\n" + json.dumps(records)
-    report = (await said(reporter_system(""), user("go"), user(text))).text
+    report = (await said("report", user("go"), user(text), system=reporter_system(""))).text
     assert report.startswith("1 of 2 tasks were done.")
     assert "{\n````\n\n**two**: failed\n\nno luck" in report
-    broken = (await said(reporter_system(""), user("nothing"))).text
+    broken = (await said("report", user("nothing"), system=reporter_system(""))).text
     assert "cannot be read" in broken

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omni_tui.models._answer_assembler import Thoughts
 from omni_tui.models.base import Message, ToolCall
 from omni_tui.models.litellm_messages import to_litellm
 from omni_tui.models.origin import is_same_family, origin_of, takes_reasoning
-from omni_tui.models.thoughts import Thoughts
 
 SIGNED = ({"type": "thinking", "thinking": "hm", "signature": "SIG"},)
 DETAILS = ({"type": "reasoning.encrypted", "data": "ENC", "index": 0},)

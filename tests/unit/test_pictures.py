@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from omni_tui.models.attachments import LARGEST, MOST, image_from, images_in
 from omni_tui.models.base import Image, Message, ToolCall
-from omni_tui.models.images import LARGEST, MOST, image_from, images_in
 from omni_tui.models.litellm_messages import MOST_IMAGES, to_litellm
 
 PNG = b"\x89PNG\r\n\x1a\n rest"

@@ -10,7 +10,7 @@ import pytest
 from omni_tui.models import _pipe
 from omni_tui.models._pipe import ENDED, Pipe
 from omni_tui.models.base import ModelError, TextPart, ThoughtPart
-from omni_tui.models.scripted import reply
+from tests.scripted_model import reply
 
 LONG_S = 3_600.0
 

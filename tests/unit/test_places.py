@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from omni_tui.cli.key_table import key_problems
+from omni_tui.cli.configuration import key_problems
 from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.face.keys import is_key
 from omni_tui.protocol import LaunchOptions

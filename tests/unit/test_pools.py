@@ -13,8 +13,8 @@ from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers import connection_pools
 from omni_tui.servers.auth.fetcher import Fetcher
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy
+from omni_tui.servers.connection_failure import ConnectionFailed
 from omni_tui.servers.connection_pools import ProxyUnusable, lease, proxy_for
-from omni_tui.servers.health import ConnectionFailed
 from omni_tui.servers.transports.http_client import ClientListener, open_client
 
 
@@ -69,6 +69,12 @@ class Deaf(ClientListener):
         raise error
 
     def answered(self, response: httpx2.Response) -> None:
+        return None
+
+    def refused(self, words: str) -> None:
+        return None
+
+    def odd(self, what: str) -> None:
         return None
 
 

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omni_tui.models.base import ModelRequest, ToolCall, ToolSpec
-from omni_tui.models.litellm_tools import LiteLLMTools, family_of
-from omni_tui.models.property_names import TAKEN, PropertyNames
+from omni_tui.models.litellm_tools import TAKEN, LiteLLMTools, PropertyNames, family_of
 from omni_tui.models.provider_schema import Family, bare, for_provider
 from tests.lengths import examples
 

@@ -13,8 +13,8 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.base import CallError, Dispatch, DispatchRefused, TokenRenewed
 from omni_tui.servers.dispatched_call import CallContext, DispatchedCall
 from omni_tui.servers.server_request_responder import ServerRequestResponder
-from omni_tui.servers.server_request_types import RequestTimeouts
 from omni_tui.servers.tap import Tap, current_call
+from omni_tui.servers.timeouts import RequestTimeouts
 
 DISPATCH = Dispatch("c1", 1, "s", "t", b"{}")
 ASKS = {"resultType": "input_required", "requestState": "s-1"}
@@ -52,17 +52,21 @@ async def run(*answers: Any) -> tuple[Server, list[int], Any]:
     """Carry a call through these answers; return the server, the rounds written down, and the result."""
     rounds: list[int] = []
 
-    async def on_round(dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
-        assert len(server.frames) >= number  # before the next frame, after the one that asked
-        rounds.append(number)
+    class Listener:
+        answers_requests = False
 
+        async def input_round(self, dispatch: Dispatch, number: int, methods: tuple[str, ...]) -> None:
+            assert len(server.frames) >= number  # before the next frame, after the one that asked
+            rounds.append(number)
+
+    listener = cast(Any, Listener())
     tap = Tap("s", lambda _dispatch: True)
     server = Server(tap, *answers)
-    transport: Any = type("Transport", (), {"trouble": lambda _self: None, "web": True})()
+    transport: Any = type("Transport", (), {"failure": lambda _self: None, "web": True})()
     waits = RequestTimeouts()
-    answering = ServerRequestResponder("s", None, waits, call=tap.sole_open_call, roots=None)
+    answering = ServerRequestResponder("s", listener, waits, call=tap.sole_open_call, roots=None)
     line = CallContext(
-        ServerSpec(name="s", url="https://x.example"), tap, transport, None, answering, waits, on_round,
+        ServerSpec(name="s", url="https://x.example"), tap, transport, None, answering, waits, listener,
         lambda: False, lambda: None, modern=True,
     )  # fmt: skip
     result: Any

@@ -12,8 +12,7 @@ from omni_tui.config.server_display import display_command, display_target
 from omni_tui.config.server_display import server_secrets as of_server
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import LaunchOptions
-from omni_tui.security.argument_secrets import redacted_arguments, secrets_in_arguments
-from omni_tui.security.redaction import MASK
+from omni_tui.security.redaction import MASK, redacted_arguments, secrets_in_arguments
 
 TOKEN = "s3cr3t-v4lue-0f-mine"
 GITHUB = "ghp_" + "a1B2" * 9

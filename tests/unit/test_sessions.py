@@ -134,9 +134,9 @@ def test_ids_are_uuids_of_version_seven_that_sort_by_time() -> None:
     ],
 )
 def test_what_is_no_id_never_becomes_a_path(state: Path, session: str) -> None:
-    with pytest.raises(ValueError, match="not the id of a session"):
+    with pytest.raises(ValueError, match="not a session id"):
         session_path(state, session)
-    with pytest.raises(ValueError, match="not the id of a session"):
+    with pytest.raises(ValueError, match="not a session id"):
         delete_session(state, session)
 
 

@@ -11,8 +11,7 @@ import httpx2
 import pytest
 
 from omni_tui.memory import Credentials, Vault
-from omni_tui.servers.auth.browser import open_page
-from omni_tui.servers.auth.callback_server import RedirectMismatch, read_redirect
+from omni_tui.servers.auth.browser import RedirectMismatch, open_page, read_redirect
 from omni_tui.servers.auth.fetcher import Fetcher
 from omni_tui.servers.auth.sign_in_records import SignInRecord
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy, authorize_problem, is_public
@@ -115,7 +114,7 @@ async def test_a_name_that_leads_into_a_private_network_gets_nothing() -> None:
         assert host == "login.example"
         assert "not on the open internet" in what
     host, what = await _asked(UrlPolicy(FAR), [], "https://login.example/token")
-    assert what == "there is no host called login.example"
+    assert what == "no host called login.example was found"
 
 
 async def test_a_name_is_looked_up_once_and_asked_by_its_own_name() -> None:

@@ -23,10 +23,10 @@ from omni_tui.models.base import (
     ToolSpec,
 )
 from omni_tui.models.message_history import tool_message
-from omni_tui.models.scripted import Item, ScriptedModel, reply
 from omni_tui.models.text_react import MALFORMED, ActionBuffer, as_text, parse
 from omni_tui.models.tool_calling_mode import InMemoryToolModes, ToolModeModel, leaked
 from omni_tui.protocol.events import Usage
+from tests.scripted_model import Item, ScriptedModel, reply
 
 ADD = ToolSpec("demo__add", "Add numbers", {"type": "object", "properties": {"a": {"type": "number"}}})
 ACTION = '```json\n{"action": "demo__add", "action_input": {"a": 1}}\n```'
@@ -202,7 +202,7 @@ async def test_a_provider_that_refuses_tools_is_asked_in_text_at_once() -> None:
     assert inner.requests[0].tools == (ADD,)
     assert inner.requests[1].tools == ()
     assert told == ["its provider says that it takes no tools"]
-    assert model.way == "text"
+    assert model.mode == "text"
     await collect(model)
     assert inner.requests[2].tools == ()
     assert inner.closed == 3
@@ -238,7 +238,7 @@ async def test_a_leak_in_the_middle_of_an_answer_is_a_cut_and_then_text() -> Non
     with pytest.raises(ModelError) as error:
         await collect(model)
     assert error.value.kind == "cut"
-    assert model.way == "text"
+    assert model.mode == "text"
 
 
 @pytest.mark.parametrize(

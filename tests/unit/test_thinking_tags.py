@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.models._answer_assembler import AnswerAssembler
-from omni_tui.models._thinking_tags import ThinkingSplitter, split_thinking
+from omni_tui.models._answer_assembler import AnswerAssembler, ThinkingSplitter, split_thinking
 
 
 def streamed(text: str, size: int) -> tuple[str, str]:

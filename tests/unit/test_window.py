@@ -13,21 +13,22 @@ from hypothesis import strategies as st
 from omni_tui.agents.request_builder import RequestBuilder
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
-from omni_tui.models.closed_history import ClosedHistory, close_history
 from omni_tui.models.message_history import (
     FROM_SERVER,
+    ClosedHistory,
     arguments_of,
+    close_history,
     estimate,
     missing_result,
     read_result,
     shrunk,
     tool_message,
 )
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.models.summary import LONGEST, digest, summary_message, summary_request
 from omni_tui.models.window import ContextWindowExceeded, FittedRequest, Window
 from tests.engine.agent_host import QUICK, FakeHost, spec
 from tests.lengths import examples
+from tests.scripted_model import ScriptedModel, reply
 
 SYSTEM = Message(role="system", text="You work in Omni TUI. " * 10)
 

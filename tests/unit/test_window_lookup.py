@@ -12,13 +12,14 @@ import pytest
 
 from omni_tui.agents.request_builder import RequestBuilder
 from omni_tui.agents.turn_writer import TurnWriter
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Message
 from omni_tui.models.litellm import ASSUMED, ASSUMED_OLLAMA, ASSUMED_OWN, LiteLLMModel
+from omni_tui.models.model_facts import FoundWindow, look_up
 from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.models.window import Window
-from omni_tui.models.window_lookup import FoundWindow, look_up
 from omni_tui.protocol.context import ContextChanged
-from omni_tui.resilience.overflow import window_in
+from omni_tui.resilience.model_errors import window_in
 from tests.engine.agent_host import QUICK, FakeHost
 
 Pages = dict[str, Any]
@@ -141,7 +142,7 @@ async def test_a_silent_server_costs_its_time_once_for_each_of_a_few_requests() 
         assert await look_up("openai", f"http://127.0.0.1:{server.port}", "m", timeout_s=0.01) is None
         silence.set()
         await server.answered.wait()
-    model = LiteLLMModel("openai/m", api_base="http://127.0.0.1:9", environ={})
+    model = LiteLLMModel(ModelSpec("openai/m", api_base="http://127.0.0.1:9"), environ={})
     for _ in range(9):
         await model.look_up_window()
     assert model.context_window() is None
@@ -149,7 +150,7 @@ async def test_a_silent_server_costs_its_time_once_for_each_of_a_few_requests() 
 
 def test_what_is_assumed_depends_on_whose_machine_it_is() -> None:
     def made(name: str, base: str = "") -> int:
-        return LiteLLMModel(name, api_base=base, environ={}).assumed_window()
+        return LiteLLMModel(ModelSpec(name, api_base=base), environ={}).assumed_window()
 
     assert made("openrouter/new/model") == ASSUMED
     assert made("openai/x", "http://127.0.0.1:1/v1") == made("hosted_vllm/x") == ASSUMED_OWN
@@ -161,7 +162,9 @@ def long_history() -> list[Message]:
 
 
 async def test_an_assumed_window_prunes_says_so_and_forbids_nothing() -> None:
-    model = ToolModeModel(LiteLLMModel("ollama_chat/x", api_base="http://127.0.0.1:9", environ={}))
+    model = ToolModeModel(
+        LiteLLMModel(ModelSpec("ollama_chat/x", api_base="http://127.0.0.1:9"), environ={})
+    )
     window = Window()
     window.update(model, [*long_history(), Message("user", "go on")])
     fitted = window.fit(model, Message("system", "s"), ())
@@ -175,14 +178,14 @@ async def test_an_assumed_window_prunes_says_so_and_forbids_nothing() -> None:
 async def test_the_agent_asks_before_it_decides_what_to_leave_out() -> None:
     async with serve(VLLM) as server:
         base = f"http://127.0.0.1:{server.port}/v1"
-        model = ToolModeModel(LiteLLMModel("hosted_vllm/m", api_base=base, environ={}))
+        model = ToolModeModel(LiteLLMModel(ModelSpec("hosted_vllm/m", api_base=base), environ={}))
         host = FakeHost()
         await RequestBuilder(TurnWriter(host, "t"), QUICK).request(model, ())
         (told,) = host.seen(ContextChanged)
         assert (told.window, told.assumed) == (40_960, False)
         await RequestBuilder(TurnWriter(host, "t"), QUICK).request(model, ())
         assert len(server.asked) == 1, "what is settled is not asked again"
-    set_by_hand = LiteLLMModel("hosted_vllm/m", api_base=base, environ={}, context=5_000)
+    set_by_hand = LiteLLMModel(ModelSpec("hosted_vllm/m", api_base=base, context=5_000), environ={})
     await set_by_hand.look_up_window()
     assert set_by_hand.context_window() == 5_000
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.litellm import LiteLLMModel
 from tests.wire.litellm_fixtures import DONE, KEY, chunk, event, typed
 
@@ -272,10 +273,11 @@ class Double:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     judge: Callable[[dict[str, Any]], str] | None = None
 
-    def model(self, named: str = "", **settings: Any) -> LiteLLMModel:
+    def model(self, named: str = "", *, images: bool | None = None, **settings: Any) -> LiteLLMModel:
         """Return the real model over this double, by another name that speaks the same format."""
         base = f"http://127.0.0.1:{self.port}" + ("/v1" if self.format == "openai" else "")
-        return LiteLLMModel(named or NAMES[self.format], api_base=base, api_key=KEY, environ={}, **settings)
+        spec = ModelSpec(named or NAMES[self.format], api_base=base, key=KEY, images=images)
+        return LiteLLMModel(spec, environ={}, **settings)
 
     def sent(self, number: int = -1) -> list[Sent]:
         """Return the messages of a request."""

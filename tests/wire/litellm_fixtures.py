@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from llmock.pytest_plugin import LLMock
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models import ModelError
 from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import (
@@ -71,9 +72,8 @@ def warm() -> Iterator[None]:
 
 
 def model(provider: str, llmock: LLMock, **settings: Any) -> LiteLLMModel:
-    return LiteLLMModel(
-        PROVIDERS[provider], api_base=llmock.base_url(provider), api_key=KEY, environ={}, **settings
-    )
+    base = llmock.base_url(provider)
+    return LiteLLMModel(ModelSpec(PROVIDERS[provider], api_base=base, key=KEY, **settings), environ={})
 
 
 async def collect(model: LiteLLMModel, request: ModelRequest = ASK) -> list[ModelEvent]:

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 from omni_tui.models.base import ToolCall
-from omni_tui.models.scripted import reply
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import encode_record
 from omni_tui.protocol import events as e
 from tests.engine.orchestra import Players, plan, task
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import reply
 
 SERVERS = ("files", "git", "memory")
 

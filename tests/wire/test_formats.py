@@ -12,6 +12,7 @@ import re
 import pytest
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Image, Message, ToolCall
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.tool_calling_mode import ToolModeModel
@@ -354,7 +355,7 @@ async def test_servers_on_this_machine_answer_under_their_prefix_without_a_key(p
     async with double("openai", [Say("I add.", (ADD,)), Say("It is 42.")]) as wire:
         address = f"http://127.0.0.1:{wire.port}/v1"
         local = LiteLLMModel(
-            f"{provider}/org/model-7b", api_base=address, environ={"LLM_API_KEY": "sk-own"}
+            ModelSpec(f"{provider}/org/model-7b", api_base=address), environ={"LLM_API_KEY": "sk-own"}
         )
         ended = await run_turn(host, local, turn="t", policy=QUICK)
         assert [body["model"] for body in wire.bodies] == ["org/model-7b"] * 2

@@ -9,9 +9,10 @@ import pytest
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
 from omni_tui.models.base import Message, ModelError, TextPart, ThoughtPart, ToolCall
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol.events import AnswerDelta, ThoughtDelta
 from tests.engine.agent_host import QUICK, FakeHost, call, no_sleep, play, until
+from tests.lengths import some
+from tests.scripted_model import ScriptedModel, reply
 from tests.wire.double import Say, double
 from tests.wire.judges import WIRES
 from tests.wire.litellm_fixtures import MARKS, warm
@@ -177,7 +178,7 @@ NEXT = {
 
 
 @pytest.mark.parametrize("wire", list(WIRES))
-@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: str(ending.__name__))
+@pytest.mark.parametrize("ending", some(ENDINGS, 8), ids=lambda ending: str(ending.__name__))
 async def test_the_next_message_is_taken(ending: Callable[[], Awaitable[History]], wire: str) -> None:
     form, name, judge = WIRES[wire]
     for said in NEXT.values():

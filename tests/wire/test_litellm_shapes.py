@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from llmock.pytest_plugin import LLMock
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import (
     Message,
     ModelReply,
@@ -87,7 +88,7 @@ BLOCKS = (
 async def test_thinking_is_shown_kept_whole_and_sent_back_verbatim() -> None:
     async with serve(THINKING) as server:
         talker = LiteLLMModel(
-            PROVIDERS["anthropic"], api_base=server.base("anthropic"), api_key=KEY, environ={}
+            ModelSpec(PROVIDERS["anthropic"], api_base=server.base("anthropic"), key=KEY), environ={}
         )
         events = await collect(talker)
         last = events[-1]
@@ -110,7 +111,7 @@ async def test_thinking_is_not_sent_to_another_family() -> None:
     )
     async with serve([chunk({"content": "ok"}), chunk({}, "stop"), DONE]) as server:
         await ask(
-            LiteLLMModel("openai/gpt-4o", api_base=server.v1, api_key=KEY, environ={}),
+            LiteLLMModel(ModelSpec("openai/gpt-4o", api_base=server.v1, key=KEY), environ={}),
             ModelRequest(history),
         )
     assert "SECRET" not in json.dumps(server.bodies)
@@ -120,7 +121,9 @@ async def test_reasoning_of_openai_shapes_is_a_thought() -> None:
     async with serve(
         [chunk({"reasoning_content": "let me see"}), chunk({"content": "ok"}), chunk({}, "stop"), DONE]
     ) as server:
-        events = await collect(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))
+        events = await collect(
+            LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={})
+        )
     assert events[0] == ThoughtPart("let me see")
 
 
@@ -139,7 +142,7 @@ async def test_calls_that_are_all_numbered_zero_stay_apart_and_missing_ids_are_m
         DONE,
     ]
     async with serve(pieces) as server:
-        last = await ask(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))
+        last = await ask(LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={}))
     assert [json.loads(call.arguments)["a"] for call in last.message.calls] == [1, 3, 5, 7]
     assert len({call.id for call in last.message.calls}) == 4
     assert all(call.id for call in last.message.calls)
@@ -151,14 +154,16 @@ async def test_calls_that_are_all_numbered_zero_stay_apart_and_missing_ids_are_m
 )
 async def test_a_call_that_ends_with_stop_must_hold_together(arguments: str, complete: bool) -> None:
     async with serve([chunk(called("c1", arguments)), chunk({}, "stop"), DONE]) as server:
-        last = await ask(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))
+        last = await ask(LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={}))
     assert last.complete is complete
     assert last.finish == "tool_calls"
 
 
 async def test_usage_that_the_provider_did_not_give_is_marked_and_an_unknown_price_is_none() -> None:
     async with serve([chunk({"content": "hello there"}), chunk({}, "stop"), DONE]) as server:
-        usage = (await ask(LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={}))).usage
+        usage = (
+            await ask(LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={}))
+        ).usage
     assert usage.estimated
     assert usage.input > 0
     assert usage.cost is None
@@ -199,7 +204,7 @@ GEMINI = [
 async def test_gemini_calls_come_whole_and_its_signature_goes_back() -> None:
     async with serve(GEMINI) as server:
         base = server.base("gemini")
-        talker = LiteLLMModel("gemini/gemini-3-pro-preview", api_base=base, api_key=KEY, environ={})
+        talker = LiteLLMModel(ModelSpec("gemini/gemini-3-pro-preview", api_base=base, key=KEY), environ={})
         last = await ask(talker)
         assert (last.finish, last.complete, len(last.message.calls)) == ("tool_calls", True, 2)
         results = [Message(role="tool", text="3", call_id=c.id, name=c.name) for c in last.message.calls]
@@ -216,7 +221,7 @@ async def test_ids_of_another_provider_are_replaced_alike_in_call_and_result() -
     )
     async with serve([chunk({"content": "ok"}), chunk({}, "stop"), DONE]) as server:
         await ask(
-            LiteLLMModel("openai/gpt-4o", api_base=server.v1, api_key=KEY, environ={}),
+            LiteLLMModel(ModelSpec("openai/gpt-4o", api_base=server.v1, key=KEY), environ={}),
             ModelRequest(history, (ADD,)),
         )
     sent = server.bodies[-1]["messages"]

@@ -92,4 +92,4 @@ async def test_stopping_a_stalled_turn_ends_it_at_once(llmock: LLMock) -> None:
     assert [event.partial for event in host.seen(Answer)] == [True]
     record = llmock.last_request  # It is recorded when the client has gone.
     assert not record.completed
-    assert record.duration < 10
+    assert record.duration < 40

@@ -58,7 +58,7 @@ async def ended(made: Rig, number: str) -> e.CallFinished:
 
 
 async def row(made: Rig, number: str) -> CallRow:
-    found = await made.engine.session.journal.run(lambda tx: call_table.load(tx, number))
+    found = await made.session.journal.run(lambda tx: call_table.load(tx, number))
     assert found is not None
     return found
 
@@ -78,7 +78,7 @@ async def test_a_refused_token_makes_a_second_attempt_on_disk_before_its_bytes(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path, authority, monkeypatch) as made:
-        connection, sent = made.engine.registry.get("w"), []
+        connection, sent = made.engine.context.registry.get("w"), []
         send = connection.call_tool
 
         async def look_first(dispatch, **more):  # type: ignore[no-untyped-def]
@@ -151,7 +151,7 @@ async def test_other_requests_are_sent_again_without_ado(
     async with running(tmp_path, authority, monkeypatch) as made:
         authority.revoke_all()
         authority.sent.clear()
-        await made.engine.registry.get("w").refresh()
+        await made.engine.context.registry.get("w").refresh()
         listed = [status for method, _, status in authority.sent if method == "tools/list"]
         assert listed == [401, 200]
         assert made.of(e.AttemptRefused) == []
@@ -159,7 +159,7 @@ async def test_other_requests_are_sent_again_without_ado(
 
 def changed(made: Rig) -> None:
     """Let the tool be another one than the approved, from now on."""
-    gate = made.engine.session.gate
+    gate = made.session.gate
     lookup = gate._lookup
 
     def other(server: str, tool: str) -> Subject | None:
@@ -171,13 +171,13 @@ def changed(made: Rig) -> None:
 
 async def renewed_and_changed(made: Rig, authority: Authority) -> None:
     """Have the next call's token refused, and the tool changed by the time that is known."""
-    again = made.engine.session.gate.again
+    again = made.session.gate.again
 
     async def later(*given):  # type: ignore[no-untyped-def]
         changed(made)
         return await again(*given)
 
-    made.engine.session.gate.again = later  # type: ignore[method-assign]
+    made.session.gate.again = later  # type: ignore[method-assign]
     authority.revoke_all()
 
 
@@ -216,7 +216,7 @@ async def test_a_server_that_left_in_between_ends_the_call_as_refused(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path, authority, monkeypatch) as made:
-        gate = made.engine.session.gate
+        gate = made.session.gate
         again = gate.again
 
         async def gone(*given):  # type: ignore[no-untyped-def]
@@ -234,11 +234,13 @@ async def test_cancelled_in_between_it_ends_as_cancelled(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(tmp_path, authority, monkeypatch) as made:
-        session = made.engine.session
+        session = made.session
         again = session.gate.again
 
         async def cancelled_meanwhile(dispatch, refused):  # type: ignore[no-untyped-def]
-            session.desk._tasks[dispatch.call].cancel()
+            task = session.desk._active[dispatch.call].task
+            assert task is not None
+            task.cancel()
             return await again(dispatch, refused)
 
         session.gate.again = cancelled_meanwhile  # type: ignore[method-assign]
@@ -260,9 +262,9 @@ async def test_a_kill_in_between_leaves_no_lie(
         shutil.copytree(first / "state", images[name] / "state")
 
     async with running(first, authority, monkeypatch) as made:
-        gate = made.engine.session.gate
+        gate = made.session.gate
         again, redeem = gate.again, gate.redeem
-        session = made.engine.session.journal.session
+        session = made.session.journal.session
 
         async def watched_again(*given):  # type: ignore[no-untyped-def]
             keep("refused")
@@ -297,7 +299,7 @@ class Renewing:
 
     def __init__(self, url: str) -> None:
         self.spec = type("Spec", (), {"url": url})
-        self.need = self.trouble = None
+        self.need = self.failure = None
         self.uses_client_credentials = True
         self._number = 0
 

@@ -111,7 +111,7 @@ async def test_a_servers_directions_to_another_authority_are_not_followed(
         ),
         (
             lambda idp, _a, _s: idp.issued.update(access_token="not a jwt\r\nX: y"),
-            "the identity provider issued an assertion that is none",
+            "the identity provider issued an invalid assertion",
         ),
         (
             lambda idp, _a, s: idp.bent.update({"/token": lambda: RedirectResponse(f"{s.base}/t", 307)}),
@@ -119,7 +119,7 @@ async def test_a_servers_directions_to_another_authority_are_not_followed(
         ),
         (
             lambda idp, _a, _s: idp.bent.update({"/token": lambda: Response("[1", 200)}),
-            "the identity provider's answer makes no sense",
+            "the identity provider's answer is invalid",
         ),
         (
             lambda idp, _a, s: idp.metadata.update(issuer=s.base, token_endpoint=f"{s.base}/token"),

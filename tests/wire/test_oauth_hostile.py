@@ -138,7 +138,7 @@ def _bomb() -> Response:
 
 @pytest.mark.parametrize(
     ("answer", "words"),
-    [(_huge, f"longer than {MAX_BODY} bytes"), (_bomb, "packed answer")],
+    [(_huge, f"longer than {MAX_BODY} bytes"), (_bomb, "compressed answer")],
 )
 @pytest.mark.parametrize("path", [PRM, AS, "/token"])
 async def test_answers_are_bounded(

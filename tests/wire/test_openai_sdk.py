@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from omni_tui.models import _openai
+from omni_tui.models import _litellm_patches
 from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import Image, Message, ModelRequest, ToolCall
 from omni_tui.models.litellm_messages import to_litellm
@@ -63,11 +63,11 @@ async def test_the_sdk_would_change_nothing(walked: Counter[str], provider: str)
     theirs = await async_maybe_transform(body(provider), CompletionCreateParamsStreaming)
     assert walked["user"], "the SDK walks no more by itself: the mend can go"
     walked.clear()
-    mark = _openai.ours.set(True)
+    mark = _litellm_patches.ours.set(True)
     try:
         mended = await async_maybe_transform(body(provider), CompletionCreateParamsStreaming)
     finally:
-        _openai.ours.reset(mark)
+        _litellm_patches.ours.reset(mark)
     assert not walked["user"]
     assert json.dumps(mended) == json.dumps(theirs)
 
@@ -81,12 +81,12 @@ async def test_messages_that_are_no_json_are_left_to_the_sdk(walked: Counter[str
         role: str
         content: str
 
-    mark = _openai.ours.set(True)
+    mark = _litellm_patches.ours.set(True)
     try:
         asked = {"messages": [Said(role="user", content="hello")], "model": "m", "stream": True}
         made = await async_maybe_transform(asked, CompletionCreateParamsStreaming)
     finally:
-        _openai.ours.reset(mark)
+        _litellm_patches.ours.reset(mark)
     assert made is not None
     assert made["messages"] == [{"role": "user", "content": "hello"}]
 

@@ -82,7 +82,7 @@ async def test_everything_over_http(tmp_path: Path, everything: WebServer) -> No
         await _exercise_everything(servers)
         begun = time.monotonic()
         await servers.registry.stop()
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
 
 
 async def _exercise_everything(servers: Harness) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Message, ModelError, ModelReply, ModelRequest, ThoughtPart
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.message_history import arguments_of
@@ -42,7 +43,7 @@ class Wire:
         """Send pieces to the model; return its failure or "", and text, thought and calls."""
         self.pieces, self.torn = pieces, torn
         base = f"http://127.0.0.1:{self.port}" + ("/v1" if self.stream.wire == "openai" else "")
-        model = LiteLLMModel(NAMES[self.stream.wire], api_base=base, api_key=KEY, environ={})
+        model = LiteLLMModel(ModelSpec(NAMES[self.stream.wire], api_base=base, key=KEY), environ={})
         thought, reply = "", None
         try:
             async for event in model.stream(REQUEST):

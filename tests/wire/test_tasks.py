@@ -15,15 +15,15 @@ import pytest
 from omni_tui.memory import JournalBroken
 from omni_tui.models.base import ToolCall
 from omni_tui.models.message_history import read_result
-from omni_tui.models.scripted import ScriptedModel, reply
 from omni_tui.protocol import AnyEvent, JsonText, encode
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.server_requests import AnswerServerRequest, ServerRequestOpened
 from omni_tui.servers import Dispatch, DispatchRefused
 from omni_tui.servers import task_poller as following
 from tests.engine.rig import Rig, rig
+from tests.scripted_model import ScriptedModel, reply
 from tests.wire.conftest import WebServer, free_port, listening
 
 SERVER = Path(__file__).with_name("task_server.py")
@@ -326,7 +326,7 @@ async def test_what_a_task_asks_waits_in_the_queue_and_is_answered_once(tmp_path
 @pytest.mark.parametrize("broken", [False, True])
 async def test_a_task_is_on_disk_before_it_is_asked_after(tmp_path: Path, broken: bool) -> None:
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
-        journal = running.engine.session.journal
+        journal = running.session.journal
         commit = journal.commit
         asked: list[int] = []
 
@@ -354,7 +354,7 @@ async def test_a_task_is_on_disk_before_it_is_asked_after(tmp_path: Path, broken
 
 async def test_nothing_can_be_sent_under_a_call_that_runs_as_a_task(tmp_path: Path) -> None:
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
-        gate = running.engine.session.gate
+        gate = running.session.gate
         sent: list[Dispatch] = []
         asked = gate.is_open
 
@@ -368,7 +368,7 @@ async def test_nothing_can_be_sent_under_a_call_that_runs_as_a_task(tmp_path: Pa
         (dispatch,) = sent
         assert not asked(dispatch)
         with pytest.raises(DispatchRefused, match="does not know"):
-            await running.engine.registry.get("jobs").call_tool(dispatch, timeout=5)
+            await running.engine.context.registry.get("jobs").call_tool(dispatch, timeout=5)
     assert len(requests(tmp_path, "tools/call")) == 1
 
 
@@ -388,7 +388,7 @@ async def test_a_task_of_a_server_that_is_removed_is_given_up(
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
         number = await call(running, "never")
         await running.until(TaskProgress)
-        await running.engine.registry.remove("jobs")
+        await running.engine.context.registry.remove("jobs")
         told = await end(running, number)
         assert (told.state, "not configured any more" in told.reason) == ("uncertain", True)
 
@@ -427,7 +427,7 @@ async def test_a_stdio_server_that_dies_in_mid_task_is_asked_when_it_is_back(tmp
     async with rig(tmp_path, demo=False, config=stdio(tmp_path)) as running:
         number = await call(running, "waits")
         await running.until(TaskProgress)
-        pid = running.engine.registry.get("jobs").pid
+        pid = running.engine.context.registry.get("jobs").pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await running.until(TaskProgress, lambda event: event.away)

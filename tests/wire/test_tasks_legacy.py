@@ -11,7 +11,7 @@ import pytest
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from tests.engine.rig import Rig, rig
 from tests.wire.conftest import WebServer
 

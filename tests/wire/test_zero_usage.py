@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import ModelReply
 from omni_tui.models.litellm import LiteLLMModel
 from tests.wire.litellm_fixtures import DONE, KEY, MARKS, chunk, collect, event, serve, warm
@@ -30,7 +31,7 @@ async def test_missing_and_zero_usage_is_estimated(usage: dict[str, Any] | None)
     async with serve(
         [chunk({"content": "twelve words and more"}), chunk({}, "stop"), *last, DONE]
     ) as server:
-        model = LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={})
+        model = LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={})
         reply = (await collect(model))[-1]
     assert isinstance(reply, ModelReply)
     assert reply.usage.input > 0
@@ -42,7 +43,7 @@ async def test_usage_that_is_told_is_taken_as_it_is() -> None:
     told = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15}
     pieces = [chunk({"content": "x"}), chunk({}, "stop"), event({**_LAST, "usage": told}), DONE]
     async with serve(pieces) as server:
-        model = LiteLLMModel("openai/local", api_base=server.v1, api_key=KEY, environ={})
+        model = LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={})
         reply = (await collect(model))[-1]
     assert isinstance(reply, ModelReply)
     assert (reply.usage.input, reply.usage.output, reply.usage.estimated) == (12, 3, False)

@@ -1,6 +1,6 @@
-"""Drawing arguments: aligned columns, numbered blocks for long text, diffs where the shape allows one.
+"""Arguments as lines: aligned columns, numbered blocks for long text, diffs for edits.
 
-Every function returns lines that fit the width; nothing is left out without saying how much.
+Every line fits the width; where something is left out, a line says how much.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NUMBER = 5
 
 @dataclass(frozen=True, slots=True)
 class ArgumentBlock:
-    """The lines of one argument, or of the two that are drawn as one change."""
+    """The lines of one argument, or of two that are drawn as one edit."""
 
     lines: list[Content]
     arguments: int = 1
@@ -47,7 +47,7 @@ def argument_lines(arguments: JsonObject, width: int) -> list[Content]:
 
 
 def argument_blocks(arguments: JsonObject, width: int) -> list[ArgumentBlock]:
-    """Return all arguments, each with the lines it takes, names in one column."""
+    """Return all arguments, each with its lines, names in one column."""
     whole = edit_in(arguments)
     if whole is not None:
         old, new, rest = whole
@@ -62,7 +62,7 @@ def argument_blocks(arguments: JsonObject, width: int) -> list[ArgumentBlock]:
 
 
 def key_name(key: str) -> Content:
-    """Return a key as it is, quoted where it could be misread, exact where not all of it shows."""
+    """Return a key as it is, quoted if it could be misread, exact if part of it is invisible."""
     if isinstance(key, OwnLabel):
         return Content.styled(visible(key), "$text-2")
     if has_invisible(key) or visible(key) != key:
@@ -91,7 +91,7 @@ def _argument(name: Content, value: JsonValue, column: int, width: int) -> list[
 
 
 def _inline(name: Content, value: JsonValue, column: int, width: int) -> list[Content]:
-    """Return a value beside its name, or below it if it is deep and long."""
+    """Return a value beside its name, or below it if it is nested and long."""
     if isinstance(value, list) and len(spell(value)) > 2 * (width - column):
         rows = (visible(line) for line in spell_lines(value))
         return [*_hang(name, width), *(piece for row in rows for piece in _json_row(row, width))]
@@ -105,7 +105,7 @@ def _inline(name: Content, value: JsonValue, column: int, width: int) -> list[Co
 
 
 def _beside(name: Content, text: Content, column: int, width: int) -> list[Content]:
-    """Put a text beside its name, or under it where the name leaves no room. Both are there in full."""
+    """Put a text beside its name, or below it if the name leaves no room. Both are complete."""
     if name.cell_length < column:
         first, *rest = fold(text, width - column)
         lines = [name.extend_right(column - name.cell_length) + first]
@@ -117,13 +117,13 @@ def _beside(name: Content, text: Content, column: int, width: int) -> list[Conte
 
 
 def _hang(text: Content, width: int, indent: int = 2) -> list[Content]:
-    """Fold a line; its further rows stand further in, so that none looks like a line of its own."""
+    """Fold a line; further rows are indented, so that none looks like a line of its own."""
     first, *rest = fold(text, max(2, width - indent))
     return [first, *(Content(" " * indent) + piece for piece in rest)]
 
 
 def _json_row(row: str, width: int) -> list[Content]:
-    """Return one line of JSON below its name. Indents deeper than a third of the width stay at that."""
+    """Return one line of JSON below its name, indented by at most a third of the width."""
     text = row.lstrip(" ")
     indent = Content(" " * (2 + min(len(row) - len(text), width // 3)))
     pieces = _hang(Content.styled(text, "$text-1"), width - indent.cell_length)
@@ -131,7 +131,7 @@ def _json_row(row: str, width: int) -> list[Content]:
 
 
 def _exactly(value: JsonValue, column: int, width: int) -> list[Content]:
-    """Return what is really sent, where characters that do not show were made visible."""
+    """Return what is really sent, if invisible characters were made visible."""
     if not shows_differently(value):
         return []
     head = Content.styled("sent as", "$waiting")
@@ -139,7 +139,7 @@ def _exactly(value: JsonValue, column: int, width: int) -> list[Content]:
 
 
 def text_block(text: str, width: int) -> list[Content]:
-    """Return a text with line numbers; runs of empty lines are folded with their count."""
+    """Return a text with line numbers; a run of empty lines is one line with their count."""
     lines: list[Content] = []
     rows = text.split("\n")
     index = 0
@@ -157,7 +157,7 @@ def text_block(text: str, width: int) -> list[Content]:
 
 
 def diff_lines(old: str, new: str, width: int) -> list[Content]:
-    """Return a diff of two texts: every line of both, what stays in grey."""
+    """Return a diff of two texts: every line of both."""
     before, after = old.split("\n"), new.split("\n")
     lines: list[Content] = []
     for equal, a, b, c, d in diff_pieces(before, after):
@@ -174,7 +174,7 @@ def diff_lines(old: str, new: str, width: int) -> list[Content]:
 
 
 def _block_exactly(text: str, width: int) -> list[Content]:
-    """Return the lines of a block that are sent differently from how they show, as sent."""
+    """Return, as sent, the lines of a block that are sent differently from how they look."""
     lines: list[Content] = []
     for number, row in enumerate(text.split("\n"), 1):
         if shows_differently(row):
@@ -204,7 +204,7 @@ def _numbered(number: str, body: Content, width: int) -> list[Content]:
 
 
 def _marked(row: str, style: str) -> Content:
-    """Return one line made safe, long gaps folded with a count, spaces at its end made visible."""
+    """Return one line made safe; long gaps become a count, spaces at the end become visible."""
     text = visible(row)
     end = len(text.rstrip(" "))
     body, tail = text[:end], text[end:]

@@ -22,12 +22,12 @@ BURST_KEYS = 3
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """What stood on the screen: a call, the digest of what was shown, and whether that was all of it.
+    """What was on the screen: an item's key, the digest of what was shown, and whether all of it was.
 
     `place` is where: x, y, width, height. The same thing at another place is another picture.
     """
 
-    call: str
+    key: str
     digest: str
     whole: bool
     place: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -35,7 +35,7 @@ class Painted:
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """One key press: what was painted under it, whether approving was armed, and why it may not count.
+    """One key press: what was painted, whether approving was armed, and why it may not count.
 
     `at` is when it was taken into account, in seconds of the face's clock.
     """
@@ -46,7 +46,7 @@ class Press:
     armed: bool
     doubt: str
     changes: int = 0
-    """How often anything had happened by then, of the place and of the screen."""
+    """How many changes the place and the screen had by then."""
 
 
 class Arming:
@@ -63,14 +63,14 @@ class Arming:
         self.painted: Painted | None = None
 
     def paint(self, painted: Painted | None) -> None:
-        """Say what is on the screen now. Anything new starts the quiet time again."""
+        """Note what is on the screen now. Anything new starts the quiet time again."""
         if painted != self.painted:
             self.painted = painted
             self.disturb()
             self._painted_at = self._since
 
     def disturb(self) -> None:
-        """Focus, resize, resume, paste, a key: the quiet time starts again."""
+        """Start the quiet time again: focus, resize, resume, paste, a key."""
         self._since = self._clock.monotonic()
         self._changes += 1
 
@@ -91,11 +91,11 @@ class Arming:
         return max(0.0, self._quiet_since + QUIET_S - self._clock.monotonic())
 
     def press(self, key: str, stamp: float) -> Press:
-        """Take a key press into account and say what it may do.
+        """Take a key press into account and return what it may do.
 
-        `stamp` is the event's: a key that came while the screen stood still was meant for what it
-        showed then, whatever is painted by the time the key is read. Keys that came in one read of the
-        terminal carry the same stamp (`face.driver`); the second of them decides nothing.
+        `stamp` is the event's time: the key was meant for what was on the screen then, whatever is
+        painted by the time it is read. Keys of one read of the terminal have the same stamp
+        (`face.driver`); the second of them decides nothing.
         """
         now, came = self._clock.monotonic(), self._clock.arrived(stamp)
         armed = self.armed and came - self._quiet_since >= QUIET_S and stamp != self._stamp
@@ -116,10 +116,10 @@ class Arming:
         return Press(key, now, self.painted, armed, doubt, self._changes + self._screen.changes)
 
     def stands(self, press: Press) -> bool:
-        """True if no other key came after the press, nothing happened, and the same thing is painted."""
+        """Return whether since the press no key came, nothing changed and the same thing is painted."""
         same = (self._last_key, self._last) == (press.key, press.at) and self.painted == press.painted
         return same and self._changes + self._screen.changes == press.changes
 
     def due(self, press: Press) -> bool:
-        """True once the time to find out about a burst is over."""
+        """Return whether the time to detect a burst is over."""
         return self._clock.monotonic() - press.at >= BURST_S

@@ -1,36 +1,38 @@
-"""The approval card: one item drawn, with what of it has really been on the screen."""
+"""The approval card: one item drawn, the keys that decide on it, and what of it was really painted."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from textual import events, work
 from textual.content import Content
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
+from textual.style import Style
 from textual.visual import Visual
 from textual.widget import Widget
 
 from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.card_body import CardBody, fit_card
-from omni_tui.face.approval.pending_items import PendingItem, compose_body
-from omni_tui.face.widgets.lines_view import wrap
+from omni_tui.face.approval.pending_item import PendingItem
+from omni_tui.face.widgets.lines_view import join_content, wrap
 
 LARGE = 4_000
-"""Characters of arguments beyond which an item is laid out in a thread, so that the screen goes on."""
+"""Characters of arguments beyond which an item is laid out in a thread, to keep the screen alive."""
+_GAP = "   "
 
 
 class ApprovalCard(Widget):
-    """Draws one item and reports to `arming` what of it has really been painted."""
+    """Draws one item and reports to `arming` what of it was really painted."""
 
     DEFAULT_CSS = """
     ApprovalCard { height: 1fr; width: 1fr; padding: 0 2; text-wrap: nowrap; text-overflow: clip; }
     """
 
     class Pressed(Message):
-        """The mouse went down and up on the same armed word of the same item."""
+        """The mouse went down and up on the same armed key of the same item."""
 
         def __init__(self, action: str, painted: Painted) -> None:
             super().__init__()
@@ -54,22 +56,20 @@ class ApprovalCard(Widget):
         self._down: tuple[str, Painted] | None = None
 
     def show(self, item: PendingItem | None) -> None:
-        """Show an item, or what to do when there is none."""
+        """Show an item, or the lines for an empty card."""
         if item is not self.item:
             self._arming.paint(None)
         self.item = item
         self.rearrange()
 
     def rearrange(self) -> None:
-        """Lay out again: the item, the size or the keys changed."""
+        """Lay out again, because the item, the size or the keys changed."""
         width, height = self.size
         if width <= 0 or height <= 0:
             return
         if self.item is None:
-            self._lines, self._whole = (
-                [piece for line in self._empty() for piece in wrap(line, width)],
-                False,
-            )
+            self._lines = [piece for line in self._empty() for piece in wrap(line, width)]
+            self._whole = False
         else:
             body = self._laid_out(self.item, width)
             if body is None:
@@ -81,19 +81,19 @@ class ApprovalCard(Widget):
         self.refresh()
 
     def _laid_out(self, item: PendingItem, width: int) -> CardBody | None:
-        """Return what an item comes to at a width; None while a large one is being laid out."""
+        """Return an item's parts at a width; None while a large one is being laid out."""
         if self._body is None or self._body[0] is not item or self._body[1] != width:
             if len(item.arguments) > LARGE:
                 if self._coming is None or self._coming[0] is not item or self._coming[1] != width:
                     self._coming = (item, width)
                     self._lay_out(item, width)
                 return None
-            self._body = (item, width, compose_body(item, width))
+            self._body = (item, width, item.body(width))
         return self._body[2]
 
     @work(group="card", exclusive=True, exit_on_error=False)
     async def _lay_out(self, item: PendingItem, width: int) -> None:
-        body = await asyncio.to_thread(compose_body, item, width)
+        body = await asyncio.to_thread(item.body, width)
         self._coming = None
         if item is self.item and width == self.size.width:
             self._body = (item, width, body)
@@ -101,17 +101,17 @@ class ApprovalCard(Widget):
             self.rearrange()
 
     def on_resize(self) -> None:
-        """Another size is another picture."""
+        """Lay out again."""
         self._arming.paint(None)
         self.rearrange()
 
     def on_show(self) -> None:
-        """What was not to be seen has to be looked at first."""
+        """Start the quiet time again: it was not on the screen."""
         self._arming.paint(None)
         self.refresh()
 
     def on_hide(self) -> None:
-        """Nothing is painted any more."""
+        """Note that nothing is painted now."""
         self._arming.paint(None)
 
     def render_line(self, y: int) -> Strip:
@@ -125,7 +125,7 @@ class ApprovalCard(Widget):
         return Visual.to_strips(self, line, self.size.width, 1, self.visual_style, pad=True)[0]
 
     def _painted(self, line: Content) -> bool:
-        """Whether the cells of a row hold all of a line."""
+        """Return whether the cells of a row hold all of a line."""
         return self._drawn(line).text.rstrip() == line.plain.rstrip()
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -136,7 +136,7 @@ class ApprovalCard(Widget):
         elif crop.height >= self.outer_size.height:
             place = self.region
             where = place.x, place.y, place.width, place.height
-            self._arming.paint(Painted(self.item.call, self.item.digest, self._whole, where))
+            self._arming.paint(Painted(self.item.key, self.item.digest, self._whole, where))
         return strips
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
@@ -147,12 +147,37 @@ class ApprovalCard(Widget):
         self._down = (action, painted) if action and painted is not None and armed else None
 
     def on_click(self, event: events.Click) -> None:
-        """Act if the same word of the same item is still there."""
+        """Act if the same key of the same item is still there."""
         down, self._down = self._down, None
         if down is not None and down == (self._action_at(event), self._arming.painted):
             self.post_message(self.Pressed(*down))
 
     @staticmethod
     def _action_at(event: events.MouseEvent) -> str:
-        meta = event.style.meta
-        return str(meta.get("decide", ""))
+        return str(event.style.meta.get("decide", ""))
+
+
+def key_lines(item: PendingItem, key_of: Callable[[str], str], ready: str, width: int) -> list[Content]:
+    """Return the rows of keys; `ready` is the style of accepting. A row that is too long is broken."""
+    lines: list[Content] = []
+    for row in item.keys:
+        labels = [_key_label(key_of(name), label, name, style or ready) for name, label, style in row]
+        lines += [join_content(_GAP, part) for part in _packed(labels, width)]
+    return lines
+
+
+def _packed(labels: list[Content], width: int) -> Iterator[list[Content]]:
+    row: list[Content] = []
+    for label in labels:
+        used = sum(other.cell_length + len(_GAP) for other in row)
+        if row and used + label.cell_length > width:
+            yield row
+            row = []
+        row.append(label)
+    yield row
+
+
+def _key_label(key: str, label: str, action: str, style: str) -> Content:
+    """Return a key with its label; a click on it does the same."""
+    text = Content.assemble((key, f"bold {style}"), (f" {label}", "$text-2"))
+    return text.stylize(Style.from_meta({"decide": action}))

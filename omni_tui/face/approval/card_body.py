@@ -1,4 +1,4 @@
-"""The parts every card has, and how they are fitted into the room there is."""
+"""The parts of a card, and how they are fitted into the screen."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from omni_tui.face.widgets.lines_view import wrap
+from omni_tui.face.widgets.lines_view import wrap, wrap_rows
 
 LABEL = 9
-"""Cells of the words at the left of what is said about an item."""
+"""Cells of the labels at the left."""
 _BLANK = Content("")
 
 
 @dataclass(frozen=True, slots=True)
 class CardBody:
-    """The parts of a card at one width. `more` says how to see what `arguments` has no room for.
+    """The parts of a card at one width. `more` says how to see `arguments` that have no room.
 
-    `blocks` says of each piece of `arguments` how many lines and how many arguments it is.
+    `blocks` has the number of lines and of arguments of each piece of `arguments`.
     """
 
     head: list[Content]
@@ -26,14 +26,21 @@ class CardBody:
     verdict: list[Content]
     origin: list[Content]
     says: list[Content]
-    more: str = "A opens the whole of it"
+    more: str = "A opens the full view"
     blocks: Sequence[tuple[int, int]] = ()
 
 
-def hanging(text: Content, width: int) -> list[Content]:
-    """Wrap a text whose first `LABEL` cells name it; what follows stands under the rest of it."""
-    first, *_rest = wrap(text, width)
-    remains = text[len(first.plain) :]
+def head_lines(name: Content, chip: Content, width: int) -> list[Content]:
+    """Return name and chip on one line, or one below the other where they do not fit."""
+    line = name + Content("   ") + chip
+    return [line] if line.cell_length <= width else [*wrap(name, width), *wrap(chip, width)]
+
+
+def labelled(label: str, *text: tuple[str, str], width: int, style: str = "$text-2") -> list[Content]:
+    """Wrap styled text beside a label of `LABEL` cells."""
+    line = Content.assemble((label.ljust(LABEL), style), *text)
+    first, *_rest = wrap(line, width)
+    remains = line[len(first.plain) :]
     if not remains:
         return [first]
     if remains.plain.startswith(" "):
@@ -41,14 +48,21 @@ def hanging(text: Content, width: int) -> list[Content]:
     return [first, *(Content(" " * LABEL) + piece for piece in wrap(remains, width - LABEL))]
 
 
+def labelled_rows(label: str, text: str, width: int) -> list[Content]:
+    """Wrap a text of several lines beside a label, its own line breaks kept."""
+    first, *rest = [Content.styled(row, "$text-1") for row in wrap_rows(text, width - LABEL)]
+    margin = Content.styled(label.ljust(LABEL), "$text-2")
+    return [margin + first, *(Content(" " * LABEL) + line for line in rest)]
+
+
 def fit_card(
     body: CardBody, keys: list[Content], size: tuple[int, int], painted: Callable[[Content], bool]
 ) -> tuple[list[Content], bool]:
     """Fit a card into (width, height); False if some of the arguments had to be left out.
 
-    What is said about the server goes first, then the air, and the arguments last of all. `painted`
-    says of a line whether all of it comes out in the cells of a row; the verdict, which says that all
-    is shown, is only there if that is so for every line of the arguments.
+    The lines about the server are dropped first, then blank lines, and the arguments last. `painted`
+    tells whether the cells of a row hold all of a line; the verdict, which says that all is shown, is
+    there only if they do for every line of the arguments.
     """
     width, height = size
     says = [*body.origin, *body.says]
@@ -78,11 +92,11 @@ def fit_card(
 def _cut(
     body: CardBody, keys: list[Content], width: int, height: int, painted: Callable[[Content], bool]
 ) -> list[Content]:
-    """Show the beginning of the arguments, and count what is missing of them."""
+    """Return the beginning of the arguments, and how much of them is missing."""
     head = body.head
     room = 0
     more = _more(body, 0, width, painted)
-    for _again in range(3):  # the words about what is missing take room themselves
+    for _again in range(3):  # the count itself takes room
         fixed = len(more) + len(keys)
         head = body.head[: max(0, height - fixed)]
         room = max(0, min(height - fixed - len(head), len(body.arguments) - 1))
@@ -101,7 +115,7 @@ def _more(body: CardBody, room: int, width: int, painted: Callable[[Content], bo
 
 
 def _whole(body: CardBody, room: int, painted: Callable[[Content], bool]) -> int:
-    """Return how many arguments stand in the first `room` lines with all their cells."""
+    """Return how many arguments are in the first `room` lines with all their cells."""
     whole = at = 0
     for lines, arguments in body.blocks:
         end = at + lines

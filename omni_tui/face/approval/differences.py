@@ -1,8 +1,8 @@
-"""Which lines of a text were taken away and which were added, in a time that stays small for any two texts.
+"""A line diff that is fast for any two texts.
 
-The standard library's matcher takes minutes for texts that a model can write in a moment (thousands of
-lines that are all alike). It is asked about small pieces only: between lines that stand exactly once in
-both texts. What has no such line in it is shown as taken away and added as a whole, which is never wrong.
+The standard library's matcher takes minutes for thousands of equal lines, which a model writes in a
+moment. Here it compares small pieces only, between lines that are exactly once in both texts. A piece
+without such a line is shown as removed and added as a whole, which is never wrong.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 SMALL = 4_000
-"""Pairs of lines that the standard library's matcher is asked to compare in one piece."""
+"""Pairs of lines that the standard library's matcher compares in one piece."""
 _DEEPEST = 8
 
 DiffPiece = tuple[bool, int, int, int, int]
-"""Whether the lines are equal, and where they stand: from and to in the old text, in the new one."""
+"""Whether the lines are equal, and their range (from, to) in the old text and in the new one."""
 
 
 def diff_pieces(old: Sequence[str], new: Sequence[str]) -> list[DiffPiece]:
-    """Return the pieces of two texts in order: each line of both is in exactly one of them."""
+    """Return the pieces of two texts in order; each line of both is in exactly one."""
     pieces: list[DiffPiece] = []
     for equal, a, b, c, d in _compared(old, new, 0, len(old), 0, len(new), 0):
         if pieces and pieces[-1][0] == equal and (pieces[-1][2], pieces[-1][4]) == (a, c):
@@ -64,7 +64,7 @@ def _between(
 def _anchors(
     old: Sequence[str], new: Sequence[str], a: int, b: int, c: int, d: int
 ) -> list[tuple[int, int]]:
-    """Return where lines stand that are there once in both, as many as there are in the same order."""
+    """Return the places of lines that are once in both, as many as have the same order."""
     once_old = {line for line, count in Counter(old[a:b]).items() if count == 1}
     once_new = {line for line, count in Counter(new[c:d]).items() if count == 1}
     place = {new[at]: at for at in range(c, d) if new[at] in once_new}

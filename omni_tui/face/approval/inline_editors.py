@@ -1,13 +1,11 @@
-"""What opens inside the approvals pane: a line for words to the model, an editor for what is sent."""
+"""What opens inside the approvals pane: the feedback line, and the editor for what would be sent."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import shlex
 import subprocess
-from typing import TYPE_CHECKING, cast
+from typing import Protocol
 
 from textual import on, work
 from textual.app import ComposeResult, SuspendNotSupported
@@ -16,52 +14,60 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
-from omni_tui.face.approval.pending_items import PendingItem, item_name
-from omni_tui.face.approval.plan_card import PendingPlanItem
-from omni_tui.face.approval.server_request_card import PendingRequestItem
+from omni_tui.face.approval.pending_item import PendingItem, VerdictOrCancel
+from omni_tui.face.approval.values import parse, spell_lines
 from omni_tui.face.editor import EditedFile
-from omni_tui.face.port import CommandError
+from omni_tui.face.form import exact_json
+from omni_tui.face.port import CommandError, Port
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.undo import UNDO
 from omni_tui.protocol import JsonText, LinkClosed
-from omni_tui.protocol.commands import CheckArguments
-from omni_tui.protocol.events import ApprovalRequested, ArgumentsChecked, Problem
+from omni_tui.protocol.events import ArgumentsChecked, Problem
 from omni_tui.security.text import safe_line
 
-if TYPE_CHECKING:
-    from omni_tui.face.panes.approvals import ApprovalsPane
 
-_log = logging.getLogger(__name__)
+class InlineOwner(Protocol):
+    """The pane that an inline editor is part of."""
+
+    @property
+    def port(self) -> Port:
+        """The way to the engine."""
+        ...
+
+    def close_inline(self, *, refocus: bool = False) -> None:
+        """Close the inline editor; with `refocus` the list gets the keys."""
+        ...
+
+    def decide(self, key: str, digest: str, verdict: VerdictOrCancel, feedback: str = "") -> None:
+        """Send a decision on exactly this."""
+        ...
 
 
 class FeedbackInput(Input):
-    """Why it is rejected, for the model. Enter sends, Esc keeps the call waiting."""
+    """Feedback to the model on a rejection. Enter rejects with it, Esc keeps the item waiting."""
 
     DEFAULT_CSS = """
     FeedbackInput { dock: bottom; margin: 0 2 1 2; background: $bar; }
     """
-    BINDINGS = [Binding("escape", "abandon", "keep it", show=True)]
+    BINDINGS = [Binding("escape", "cancel", "keep it", show=True)]
 
-    def __init__(self, call: str, digest: str) -> None:
+    def __init__(self, item: PendingItem, owner: InlineOwner) -> None:
         super().__init__(
             placeholder="why not? the model reads this · enter rejects · esc keeps it", compact=True
         )
         self.add_class("-inline")
         self.cursor_blink = False
-        self._call, self._digest = call, digest
-
-    @property
-    def _pane(self) -> ApprovalsPane:
-        return cast("ApprovalsPane", self.parent)
+        self._item, self._owner = item, owner
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Reject with these words."""
+        """Reject with this feedback."""
         event.stop()
-        self._pane.reject_with(self._call, self._digest, event.value)
+        self._owner.close_inline(refocus=True)
+        self._owner.decide(self._item.key, self._item.digest, "reject", event.value.strip())
 
-    def action_abandon(self) -> None:
-        """Close the line; the call waits still."""
-        self._pane.close_inline(refocus=True)
+    def action_cancel(self) -> None:
+        """Close the line; the item still waits."""
+        self._owner.close_inline(refocus=True)
 
 
 class _Area(TextArea):
@@ -69,10 +75,10 @@ class _Area(TextArea):
 
 
 class ArgumentsEditor(Vertical):
-    """What would be sent, exact, as JSON. What comes out is checked, and then needs its own approval.
+    """What would be sent, exact, as JSON. An edit is checked, and then needs its own approval.
 
-    A call's arguments are checked against the tool's schema first; what belongs to a question, and a
-    plan, are checked by the engine when it takes them.
+    A call's arguments are checked against the tool's schema first; a plan and what came with a server
+    request are checked by the engine when it takes them.
     """
 
     DEFAULT_CSS = """
@@ -84,30 +90,22 @@ class ArgumentsEditor(Vertical):
     BINDINGS = [
         Binding("ctrl+o,ctrl+s", "use", "use these", priority=True),
         Binding("ctrl+e", "external", "$EDITOR", priority=True),
-        Binding("escape", "abandon", "keep as it was", priority=True),
+        Binding("escape", "cancel", "keep as it was", priority=True),
     ]
 
-    def __init__(self, item: PendingItem) -> None:
+    def __init__(self, item: PendingItem, owner: InlineOwner) -> None:
         super().__init__(classes="-inline")
-        self._item = item
+        self._item, self._owner = item, owner
         self.can_focus = False
 
     def compose(self) -> ComposeResult:
-        """What is edited, the text, what is wrong with it."""
-        what = "the arguments of "
-        if isinstance(self._item, PendingRequestItem | PendingPlanItem):
-            what = "what belongs to " if isinstance(self._item, PendingRequestItem) else "the "
-        title = f"edit {what}{item_name(self._item)}"
-        yield Static(Content.styled(safe_line(title), "$text-2"), markup=False)
+        """Title, text, problems."""
+        yield Static(Content.styled(safe_line(self._item.edit_title), "$text-2"), markup=False)
         area = _Area(_pretty(self._item.arguments_json), soft_wrap=True, tab_behavior="indent")
         area.cursor_blink = False
         area.highlight_cursor_line = False
         yield area
-        yield Static(self._hint(), id="edit-trouble", markup=False)
-
-    @property
-    def _pane(self) -> ApprovalsPane:
-        return cast("ApprovalsPane", self.parent)
+        yield Static(self._hint(), id="edit-problem", markup=False)
 
     @property
     def area(self) -> TextArea:
@@ -115,54 +113,59 @@ class ArgumentsEditor(Vertical):
         return self.query_one(TextArea)
 
     def focus_text(self) -> None:
-        """Give the keys to the text once it is there."""
-        self.call_after_refresh(lambda: self.area.focus())
+        """Give the keys to the text once it is mounted."""
+        self.call_after_refresh(self._focus_area)
+
+    def _focus_area(self) -> None:
+        self.area.focus()
 
     @staticmethod
     def _hint() -> Content:
         return Content.assemble(
             ("^o", "bold $text-2"), (" use this, then approve   ", "$text-3"),
             ("^e", "bold $text-2"), (" $EDITOR   ", "$text-3"),
-            ("esc", "bold $text-2"), (" leave it as it was", "$text-3"),
+            ("esc", "bold $text-2"), (" keep it as it was", "$text-3"),
         )  # fmt: skip
 
-    def trouble(self, *lines: str) -> None:
+    def show_problem(self, *lines: str) -> None:
         """Say what is wrong; the text stays as it is."""
         words = Content("\n").join(Content.styled(safe_line(line), "$fail") for line in lines[:5])
-        self.query_one("#edit-trouble", Static).update(words if lines else self._hint())
+        self.query_one("#edit-problem", Static).update(words if lines else self._hint())
 
-    def action_abandon(self) -> None:
-        """Leave the arguments as they were."""
-        self._pane.close_inline(refocus=True)
+    def action_cancel(self) -> None:
+        """Close the editor without a change."""
+        self._owner.close_inline(refocus=True)
 
     @work(group="edit", exclusive=True, exit_on_error=False)
     async def action_use(self) -> None:
         """Check the text; if it fits, put it in the item's place."""
-        item = self._item
+        item, port = self._item, self._owner.port
         try:
-            arguments = _exact(self.area.text)
-        except ValueError as error:
-            self.trouble(f"This is not a JSON object: {error}")
-            return
-        try:
-            if isinstance(item, ApprovalRequested) and (problems := await self._check(item, arguments)):
-                self.trouble(*(f"{p.where or 'arguments'}: {p.what} {p.todo}".strip() for p in problems))
+            content = _exact(self.area.text)
+            if problems := await self._check(content):
+                self.show_problem(
+                    *(f"{p.where or 'arguments'}: {p.what} {p.todo}".strip() for p in problems)
+                )
                 return
-            await self._pane.send_edit(item, arguments)
+            await port.ask(item.edit(content))
+        except exact_json.NotJson as error:
+            self.show_problem(f"This is not a JSON object: {error}")
         except CommandError as refused:
             failure = refused.failure
             words = (failure.what, failure.why, failure.todo)
-            self.trouble(*(line for text in words for line in text.split("\n") if line.strip()))
+            self.show_problem(*(line for text in words for line in text.split("\n") if line.strip()))
         except (TimeoutError, LinkClosed):
-            self.trouble("The engine did not answer; nothing was changed.")
+            self.show_problem("The engine did not answer; nothing was changed.")
+        else:
+            self._owner.close_inline(refocus=True)
 
-    async def _check(self, item: ApprovalRequested, arguments: JsonText) -> tuple[Problem, ...]:
-        check = CheckArguments(server=item.server, tool=item.tool, arguments_json=arguments)
-        checked = await self._pane.port.ask(check)
+    async def _check(self, content: JsonText) -> tuple[Problem, ...]:
+        command = self._item.check(content)
+        checked = None if command is None else await self._owner.port.ask(command)
         return checked.problems if isinstance(checked, ArgumentsChecked) else ()
 
     def action_external(self) -> None:
-        """Edit the text in the person's own editor."""
+        """Edit the text in the person's $EDITOR."""
         command = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
         file = EditedFile(self.area.text, shell_of(self).private_dir)
         try:
@@ -171,11 +174,11 @@ class ArgumentsEditor(Vertical):
             if status == 0:
                 self._take(file)
             else:
-                self.trouble(f"{command[0]} ended with status {status}; the text is as it was.")
+                self.show_problem(f"{command[0]} ended with status {status}; the text was not changed.")
         except SuspendNotSupported:
-            self.trouble("This terminal cannot be handed to an editor; edit here instead.")
+            self.show_problem("This terminal cannot run an editor; edit here instead.")
         except OSError as error:
-            self.trouble(f"{command[0]} could not be used ({error}); set $EDITOR, or edit here.")
+            self.show_problem(f"{command[0]} could not be used ({error}); set $EDITOR, or edit here.")
         finally:
             file.remove()
 
@@ -183,41 +186,26 @@ class ArgumentsEditor(Vertical):
         try:
             self.area.load_text(file.text())
         except OSError as error:
-            self.trouble(f"The edited file was not read: {error.strerror}. The text is as it was.")
+            self.show_problem(
+                f"The edited file could not be read: {error.strerror}. The text was not changed."
+            )
         except UnicodeDecodeError:
-            self.trouble("The edited file is not UTF-8 text. The text is as it was; save it as UTF-8.")
+            self.show_problem("The edited file is not UTF-8; save it as UTF-8. The text was not changed.")
 
     @on(TextArea.Changed)
     def _edited(self) -> None:
-        self.trouble()
+        self.show_problem()
 
 
 def _pretty(text: JsonText) -> str:
-    """Return the arguments indented, still in printable ASCII and with their own numbers."""
-    from omni_tui.face.approval.values import parse, spell_lines
-
+    """Return the arguments indented, still in printable ASCII and with their numbers as written."""
     pairs = parse(text)
-    if pairs is None:
-        return text
-    return "\n".join(line for line in spell_lines(pairs, ascii_only=True))
+    return text if pairs is None else "\n".join(spell_lines(pairs, ascii_only=True))
 
 
 def _exact(text: str) -> JsonText:
-    """Return edited text as compact JSON in ASCII. Raises `ValueError` with words for the person."""
-
-    def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        table = dict(pairs)
-        if len(table) != len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return table
-
-    def refuse(word: str) -> object:
-        raise ValueError(f"{word} is no number JSON knows")
-
-    try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    """Return an edited JSON object as compact JSON in ASCII. Raises `NotJson`."""
+    value = exact_json.parse(text)
     if not isinstance(value, dict):
-        raise ValueError("it goes in { }")
-    return JsonText(json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":")))
+        raise exact_json.NotJson("write it in { }")
+    return exact_json.ascii_json(value)

@@ -1,13 +1,16 @@
-"""The rows of the approvals queue, and the fold that says what waits: calls, questions, plans."""
+"""The approvals queue: the fold that says what waits for the person, and its rows."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import msgspec
 from textual.content import Content
 
-from omni_tui.face.approval.pending_items import PendingItem, headline, item_name, why_not_in_batch
-from omni_tui.face.approval.plan_card import PendingPlanItem
-from omni_tui.face.approval.server_request_card import PendingRequestItem
+from omni_tui.face.approval.pending_call import PendingCallItem
+from omni_tui.face.approval.pending_item import PendingItem
+from omni_tui.face.approval.pending_plan import PendingPlanItem
+from omni_tui.face.approval.pending_request import PendingRequestItem
 from omni_tui.face.approval.visible import visible_identifier
 from omni_tui.face.clock import Clock
 from omni_tui.face.overview import plan_key, server_request_key
@@ -23,57 +26,62 @@ BATCH_LIMIT = 20
 """Most calls that may be approved together."""
 
 
-class PendingQueue:
-    """What waits for the person, in the order it came; what was put off comes last.
+@dataclass(frozen=True, slots=True)
+class EndedItem:
+    """An item that was decided on or no longer waits, and the word for how it ended.
 
-    An item is known by its `call`, which is the call's id, or a key of its own for a question or a plan.
+    `accepted` is True once it was accepted here: a server request may come again with a further stage.
+    """
+
+    key: str
+    noun: str
+    how: str
+    accepted: bool = False
+
+
+class PendingQueue:
+    """What waits for the person, in the order it came; deferred items come last.
+
+    An item's key is the call's id, or one of its own for a server request or a plan.
     """
 
     def __init__(self) -> None:
         self._items: dict[str, PendingItem] = {}
-        self._later: list[str] = []
-        self._matters: dict[str, str] = {}
-        self._courses: dict[str, str] = {}
+        self._deferred: list[str] = []
+        self._call_names: dict[str, str] = {}
         self._tasks: dict[tuple[str, str], str] = {}
-        self._agents: dict[str, str] = {}
         self.marked: set[str] = set()
-        self.deciding: dict[str, str] = {}
-        """Items whose verdict is on its way to the engine: key to digest."""
-        self.ended: dict[str, str] = {}
-        """How items that no longer wait ended, for saying so."""
+        self.deciding: set[str] = set()
+        """Items whose decision is on its way to the engine."""
+        self.ended: EndedItem | None = None
+        """The last item that went, for the empty card."""
 
     def __len__(self) -> int:
         return len(self._items)
 
     @property
-    def calls(self) -> list[str]:
+    def keys(self) -> list[str]:
         """Keys in the order of the rows."""
-        return [*(call for call in self._items if call not in self._later), *self._later]
+        return [*(key for key in self._items if key not in self._deferred), *self._deferred]
 
     @property
-    def questions(self) -> list[str]:
-        """Keys of what servers ask, in the order of the rows."""
-        return [call for call in self.calls if isinstance(self._items[call], PendingRequestItem)]
+    def server_requests(self) -> list[str]:
+        """Keys of the server requests, in the order of the rows."""
+        return [key for key in self.keys if self._items[key].from_server]
 
-    def get(self, call: str | None) -> PendingItem | None:
-        """Return one item."""
-        return None if call is None else self._items.get(call)
+    def get(self, key: str | None) -> PendingItem | None:
+        """Return one item, None if it does not wait."""
+        return None if key is None else self._items.get(key)
 
-    def matters(self, call: str) -> str:
-        """Return what says most about an item, on one line."""
-        if call not in self._matters:
-            self._matters[call] = headline(self._items[call])
-        return self._matters[call]
-
-    def agent(self, call: str) -> str:
-        """Return the task, or else the path, of the agent a call is of; "" for the person and the root."""
-        return self._agents.get(call, "")
+    def marked_items(self) -> list[PendingItem]:
+        """Return the marked items in the order of the rows."""
+        return [self._items[key] for key in self.keys if key in self.marked]
 
     def apply(self, event: AnyEvent) -> bool:
         """Take one event into account; True if the rows changed."""
         match event:
             case ApprovalRequested():
-                return self._put(self._with_task(event))
+                return self._put(self._call(event))
             case PlanProposed():
                 return self._propose(event)
             case PlanDecided(plan=plan, verdict=verdict):
@@ -81,13 +89,12 @@ class PendingQueue:
             case PlanEnded(plan=plan):
                 return self._drop(plan_key(plan), "over")
             case ServerRequestOpened():
-                return self._put(PendingRequestItem(event, self._courses.get(event.call, "")))
+                return self._put(PendingRequestItem(event, self._call_names.get(event.call, "")))
             case CallProposed():
-                self._courses[event.call] = (
-                    f"{visible_identifier(event.server)} › {visible_identifier(event.label)}"
-                )
+                name = f"{visible_identifier(event.server)} › {visible_identifier(event.label)}"
+                self._call_names[event.call] = name
             case CallChanged(state="pending" | "held"):
-                self.deciding.pop(event.call, None)
+                self.deciding.discard(event.call)
                 return event.call in self._items
             case CallChanged() | CallFinished():
                 return self._drop(event.call, event.state)
@@ -97,62 +104,57 @@ class PendingQueue:
                 pass
         return False
 
-    def put_off(self, call: str) -> None:
+    def defer(self, key: str) -> None:
         """Move an item to the end."""
-        if call in self._items:
-            self._later = [*(other for other in self._later if other != call), call]
-            self.deciding.pop(call, None)
+        if key in self._items:
+            self._deferred = [*(other for other in self._deferred if other != key), key]
+            self.deciding.discard(key)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self.__init__()  # type: ignore[misc]
-
-    def may_batch(self, call: str) -> str:
+    def why_not_in_batch(self, key: str) -> str:
         """Return why an item may not be approved together with others, "" if it may."""
-        why = why_not_in_batch(self._items[call])
-        if not why and len(self.marked) >= BATCH_LIMIT and call not in self.marked:
+        why = self._items[key].why_not_in_batch
+        if not why and len(self.marked) >= BATCH_LIMIT and key not in self.marked:
             return f"no more than {BATCH_LIMIT} calls are approved together"
         return why
 
     def _propose(self, event: PlanProposed) -> bool:
-        """Take a plan in, if it waits, and the names of its agents in any case."""
+        """Add a plan if it waits, and the titles of its tasks in any case."""
         for task in (task for phase in event.phases for task in phase.tasks):
             name = f"{safe_line(task.id, limit=40)} {safe_line(task.title, limit=120)}"
             self._tasks[event.turn, task.agent] = name
-        return (
-            self._put(PendingPlanItem(event))
-            if event.asks
-            else self._drop(plan_key(event.plan), "approved")
-        )
+        if event.asks:
+            return self._put(PendingPlanItem(event))
+        return self._drop(plan_key(event.plan), "approved")
 
-    def _with_task(self, event: ApprovalRequested) -> ApprovalRequested:
-        """Say of an agent which task it works on; its path alone says little."""
+    def _call(self, event: ApprovalRequested) -> PendingCallItem:
+        """Return a call with the task of its agent, whose path alone says little."""
+        if event.agent in ("", "root"):
+            return PendingCallItem(event)
         task = self._tasks.get((event.turn, event.agent))
-        if event.agent not in ("", "root"):
-            self._agents[event.call] = task or safe_line(event.agent, limit=120)
-        return msgspec.structs.replace(event, agent=f"{task} ({event.agent})") if task else event
+        if task:
+            event = msgspec.structs.replace(event, agent=f"{task} ({event.agent})")
+        return PendingCallItem(event, task or safe_line(event.agent, limit=120))
 
     def _put(self, item: PendingItem) -> bool:
-        self._items[item.call] = item
-        self._matters.pop(item.call, None)
-        self.marked.discard(item.call)
-        self.deciding.pop(item.call, None)
+        self._items[item.key] = item
+        self.marked.discard(item.key)
+        self.deciding.discard(item.key)
         return True
 
-    def _drop(self, call: str, how: str) -> bool:
-        if self._items.pop(call, None) is None:
+    def _drop(self, key: str, how: str) -> bool:
+        item = self._items.pop(key, None)
+        if item is None:
             return False
-        self._matters.pop(call, None)
-        self.deciding.pop(call, None)
-        self.marked.discard(call)
-        if call in self._later:
-            self._later.remove(call)
-        self.ended = {call: how}
+        self.deciding.discard(key)
+        self.marked.discard(key)
+        if key in self._deferred:
+            self._deferred.remove(key)
+        self.ended = EndedItem(key, item.noun, how)
         return True
 
 
 class QueueRows(RowList):
-    """One row an item: number, server › what it is, what matters most of it, how long it waits."""
+    """One row an item: number, name, agent, headline, how long it waits."""
 
     DEFAULT_CSS = """
     QueueRows { max-height: 8; }
@@ -160,43 +162,38 @@ class QueueRows(RowList):
 
     def __init__(self, queue: PendingQueue, clock: Clock) -> None:
         super().__init__(id="queue-rows")
-        self._queue = queue
+        self.queue = queue
         self._clock = clock
 
     def render_row(self, key: str, width: int, number: int) -> Content:
         """Draw one item."""
-        item = self._queue.get(key)
+        item = self.queue.get(key)
         if item is None:
             return Content("")
         current = key == self.selected
-        mark = "◉" if key in self._queue.marked else str(number)
+        mark = "◉" if key in self.queue.marked else str(number)
         style = "bold $on-colour on $mine" if current else "$text-2"
         badge = Content.styled(f"{mark:^3}", style)
-        name = item_name(item)
-        left = (
-            Content(" ")
-            + badge
-            + Content(" ")
-            + Content.styled(name, "bold $text-1" if current else "$text-2")
-        )
-        if agent := self._queue.agent(key):
-            left += Content.styled(f"  {safe_line(agent, limit=_AGENT)}", "$mine")
-        if key in self._queue.deciding:
+        name = Content.styled(item.name, "bold $text-1" if current else "$text-2")
+        left = Content(" ") + badge + Content(" ") + name
+        if item.agent:
+            left += Content.styled(f"  {safe_line(item.agent, limit=_AGENT)}", "$mine")
+        if key in self.queue.deciding:
             right = Content.styled("sending … ", "$text-3")
         else:
             right = Content.styled(f"{waiting_time(self._clock.time() - item.ts)} ", "$text-2")
         room = width - left.cell_length - right.cell_length - 3
-        matters = Content.styled(self._queue.matters(key), "$text-1" if current else "$text-2")
+        headline = Content.styled(item.headline, "$text-1" if current else "$text-2")
         if room < 6:
             left = left.truncate(width - right.cell_length - 1, ellipsis=True)
             return left + Content(" " * max(1, width - left.cell_length - right.cell_length)) + right
-        matters = matters.truncate(room, ellipsis=True)
-        gap = " " * max(1, width - left.cell_length - 2 - matters.cell_length - right.cell_length)
-        return left + Content("  ") + matters + Content(gap) + right
+        headline = headline.truncate(room, ellipsis=True)
+        gap = " " * max(1, width - left.cell_length - 2 - headline.cell_length - right.cell_length)
+        return left + Content("  ") + headline + Content(gap) + right
 
 
 def waiting_time(seconds: float) -> str:
-    """Return how long something waits: 0:07, 12:30, 3 h, 2 d."""
+    """Return a waiting time as words: 0:07, 12:30, 3 h, 2 d."""
     whole = max(0, int(seconds))
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d}"

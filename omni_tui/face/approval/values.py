@@ -1,7 +1,6 @@
-"""Reading the exact arguments of a call without losing anything on the way to the screen.
+"""Exact arguments as values: numbers keep their digits and objects their repeated keys.
 
-Numbers keep the digits they were written with and objects keep repeated keys, because what a
-person approves must be what is sent.
+What a person approves must be what is sent.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from omni_tui.protocol import JsonText, SafeText
 from omni_tui.security.text import safe_line
 
 MAX_DEPTH = 100
-"""Levels of nesting that are read; what goes deeper is shown as the text it is."""
+"""Levels of nesting that are read; anything deeper is shown as text."""
 
 
 class JsonLiteral(str):
@@ -22,7 +21,7 @@ class JsonLiteral(str):
 
 
 class OwnLabel(str):
-    """A name of ours in the place of a key: words, never quoted."""
+    """A label of the app in place of a key, never quoted."""
 
 
 class JsonObject(list[tuple[str, "JsonValue"]]):
@@ -56,7 +55,7 @@ _MATTERS = (
 
 
 def parse(text: JsonText) -> JsonObject | None:
-    """Return the arguments, or None where the text is no complete JSON object, or one nested too deep."""
+    """Return the arguments, None if the text is not a complete JSON object or is nested too deep."""
     try:
         value = json.loads(
             text,
@@ -79,7 +78,7 @@ def _literals(pairs: JsonObject) -> JsonObject | None:
 
 
 def _plain(value: object, depth: int = 0) -> JsonValue:
-    """Replace true, false and null by their spelling. Raises `RecursionError` where it is too deep."""
+    """Replace true, false and null by their spelling. Raises `RecursionError` beyond `MAX_DEPTH`."""
     if depth > MAX_DEPTH:
         raise RecursionError
     if isinstance(value, JsonObject):
@@ -92,7 +91,7 @@ def _plain(value: object, depth: int = 0) -> JsonValue:
 
 
 def spell(value: JsonValue, *, ascii_only: bool = False) -> str:
-    """Return a value as JSON on one line, not yet safe unless `ascii_only`."""
+    """Return a value as JSON on one line; only with `ascii_only` it is safe to show."""
     if isinstance(value, JsonLiteral):
         return str(value)
     if isinstance(value, str):
@@ -123,12 +122,12 @@ def spell_lines(value: JsonValue, indent: str = "", *, ascii_only: bool = False)
 
 
 def exact_text(value: JsonValue) -> str:
-    """Return a value exactly as sent, in printable ASCII: for where what shows is not what is sent."""
+    """Return a value exactly as sent, in printable ASCII."""
     return spell(value, ascii_only=True)
 
 
 def shows_differently(value: JsonValue) -> bool:
-    """True if showing the value makes something visible that is not in it."""
+    """Return whether the value looks different from what is sent, because something invisible is in it."""
     if isinstance(value, str):
         return has_invisible(value)
     if isinstance(value, JsonObject):
@@ -137,7 +136,7 @@ def shows_differently(value: JsonValue) -> bool:
 
 
 def edit_in(value: JsonValue) -> tuple[str, str, JsonObject] | None:
-    """Return (old, new, the rest) if an object has the shape of an edit."""
+    """Return (old, new, the rest) of an object with the shape of an edit."""
     if not isinstance(value, JsonObject):
         return None
     table = dict(value)
@@ -149,7 +148,7 @@ def edit_in(value: JsonValue) -> tuple[str, str, JsonObject] | None:
 
 
 def edits_in(value: JsonValue) -> list[tuple[str, str, JsonObject]]:
-    """Return the edits of a list that holds nothing else, [] for anything else."""
+    """Return the edits of a list of edits, [] for anything else."""
     if not isinstance(value, list) or isinstance(value, JsonObject):
         return []
     found = [edit_in(item) for item in value]
@@ -157,7 +156,7 @@ def edits_in(value: JsonValue) -> list[tuple[str, str, JsonObject]]:
 
 
 def main_argument(arguments: JsonObject | None) -> SafeText:
-    """Return the one argument that says most, on one line, for the queue."""
+    """Return the argument that says most, on one line."""
     if not arguments:
         return SafeText("")
     table = dict(arguments)

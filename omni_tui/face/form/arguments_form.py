@@ -1,4 +1,4 @@
-"""A form: rows made from a JSON schema, a raw JSON view of the same values, and checking."""
+"""A form: rows made from a JSON schema, a JSON view of the same values, and checks."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ from textual.widgets import Static, TextArea
 
 from omni_tui.face.form.controls import TextBox
 from omni_tui.face.form.exact_json import Json, NotJson, ascii_json, escape_hidden, parse, pretty
-from omni_tui.face.form.field_rows import FieldRow, ValueEdited
-from omni_tui.face.form.groups import MoreRow, make_row
-from omni_tui.face.form.model import FormDraft, FormModel
-from omni_tui.face.form.nodes import FieldProblem, Node
+from omni_tui.face.form.model import FieldProblem, FormDraft, FormModel, Node
+from omni_tui.face.form.rows import FieldRow, MoreRow, ValueEdited, make_row
 from omni_tui.protocol import JsonText
 from omni_tui.security.text import safe_line
 
 BATCH = 40
-"""Rows mounted at once; the next ones come when the last is reached."""
+"""Rows mounted at once; the next ones are mounted when the last is reached."""
 CHECK_DELAY = 0.2
-"""Seconds without a key before it is checked whether the values fit."""
+"""Seconds without a key before the values are checked."""
 ArgumentsCheck: TypeAlias = Callable[[JsonText], Awaitable["Iterable[tuple[str, str]] | None"]]
-"""Says what is wrong with values, each as a JSON Pointer and words; None if that is not known now."""
+"""Returns what is wrong with values, each as JSON Pointer and reason; None if that is not known."""
 _COUNT_TO = 5000
 _SAID = 4
 
@@ -44,11 +42,11 @@ class RawBox(TextBox):
 
 
 class ArgumentsForm(Vertical):
-    """The values of a schema, as a form or as JSON, whichever is in front; values go with it.
+    """The values of a schema, as a form or as JSON.
 
-    Posts `ArgumentsForm.Changed` when the values or what is wrong with them changed. The owner
-    calls nothing but `load`, `insist` and the properties. `check` says, after a pause in typing, what
-    the form cannot see by itself. A `draft` is kept up to date and may be shown again later.
+    Posts `ArgumentsForm.Changed` when the values or their problems changed. `check` is asked after a
+    pause in typing for what the form does not check itself. `draft` is kept up to date and can be shown
+    again later.
     """
 
     NOTHING: ClassVar[str] = "This tool takes no arguments."
@@ -65,7 +63,7 @@ class ArgumentsForm(Vertical):
     raw: reactive[bool] = reactive(False, init=False)
 
     class Changed(Message):
-        """The arguments, or what is known to be wrong with them, changed."""
+        """The arguments or their problems changed."""
 
     def __init__(
         self,
@@ -82,7 +80,7 @@ class ArgumentsForm(Vertical):
         self._limit = BATCH
         self._rows: dict[Node, FieldRow] = {}
         self._visited: set[Node] = set()
-        self._insist = False
+        self._show_all = False
         self._local: list[FieldProblem] = []
         self._remote: list[tuple[str, str]] = []
         self._refusal = ""
@@ -93,19 +91,11 @@ class ArgumentsForm(Vertical):
             self.draft.text = (self.model.root.text or "{}") if self.draft.raw else "{}"
         self.set_reactive(ArgumentsForm.raw, self.draft.raw)
 
-    @property
-    def _raw_text(self) -> str:
-        return self.draft.text
-
-    @_raw_text.setter
-    def _raw_text(self, text: str) -> None:
-        self.draft.text = text
-
-    # --- what the owner uses
+    # --- for the owner
 
     @property
     def arguments_json(self) -> JsonText | None:
-        """The exact arguments in ASCII JSON; None while what is filled in is no JSON."""
+        """The exact arguments in ASCII JSON; None while they make no JSON."""
         if not self.raw:
             return self.model.arguments_json()
         value, _ = self._read_raw()
@@ -113,23 +103,23 @@ class ArgumentsForm(Vertical):
 
     @property
     def problems(self) -> int:
-        """How many things are known to be wrong."""
+        """How many problems are known."""
         return len(self._local) + len(self._remote) + bool(self._refusal)
 
     def load(self, arguments_json: str) -> None:
-        """Take arguments over exactly, in the view that is in front."""
+        """Show other arguments exactly, in the current view."""
         self._load_text(arguments_json)
-        self._raw_text = pretty(self.model.arguments()[0] or {})
+        self.draft.text = pretty(self.model.arguments()[0] or {})
         self._limit = BATCH
         if not self.model.plain:
             self.raw = True
         self.call_later(self._lay_out)
-        self.query_one(RawBox).text = self._raw_text
+        self.query_one(RawBox).text = self.draft.text
         self._edited()
 
-    def insist(self) -> bool:
-        """Show everything that is wrong and go to the first of it. True if something is."""
-        self._insist = True
+    def show_problems(self) -> bool:
+        """Show every problem and focus the first. True if there is one."""
+        self._show_all = True
         self._edited()
         if not self.raw and self.problems:
             wrong = [row for node, row in self._rows.items() if row.problem]
@@ -148,14 +138,14 @@ class ArgumentsForm(Vertical):
         return node.open and not node.as_json
 
     def compose(self) -> ComposeResult:
-        """Lay out both views; only one is shown."""
+        """Both views; only one is shown."""
         yield Static(id="views")
         yield Static(id="wrong")
         yield VerticalScroll(id="rows", can_focus=False)
-        yield RawBox(self._raw_text)
+        yield RawBox(self.draft.text)
 
     async def on_mount(self) -> None:
-        """Mount the first rows and look at the values once."""
+        """Mount the first rows and check the values."""
         await self._lay_out()
         self.watch_raw()
         self._edited()
@@ -167,14 +157,15 @@ class ArgumentsForm(Vertical):
                 yield from self._visible(child)
 
     async def _lay_out(self) -> None:
-        """Bring the rows in line with the nodes: keep those that stay, mount and remove the others."""
+        """Bring the rows in line with the nodes: keep, mount and remove rows."""
         if not self.model.plain:
             return
         nodes = self._visible(self.model.root)
         shown = list(islice(nodes, self._limit))
         left = sum(1 for _ in islice(nodes, _COUNT_TO))
         scroll = self.query_one("#rows", VerticalScroll)
-        gone = [row for node, row in self._rows.items() if node not in set(shown)]
+        kept = set(shown)
+        gone = [row for node, row in self._rows.items() if node not in kept]
         async with self.batch():
             await self._mount_new(scroll, shown)
             for row in gone:
@@ -217,7 +208,7 @@ class ArgumentsForm(Vertical):
             row.refresh()
 
     async def on_more_row_reached(self, event: MoreRow.Reached) -> None:
-        """Mount the next rows and go to the first of them."""
+        """Mount the next rows and focus the first of them."""
         event.stop()
         known = set(self._rows)
         self._limit += BATCH
@@ -229,7 +220,7 @@ class ArgumentsForm(Vertical):
     # --- both views
 
     async def action_toggle_raw(self) -> None:
-        """Show the other view with the same values; stays where a value would be lost."""
+        """Show the other view with the same values, unless a value would be lost."""
         self._refusal = ""
         if self.raw:
             value, refusal = self._read_raw()
@@ -242,17 +233,17 @@ class ArgumentsForm(Vertical):
                 self.raw = False
                 await self._lay_out()
         elif (arguments := self.model.arguments()[0]) is None:
-            self._insist = True
-            self._refusal = "mend the marked field first: it is no JSON yet"
+            self._show_all = True
+            self._refusal = "correct the marked field first: it is not JSON yet"
         else:
-            self.query_one(RawBox).text = self._raw_text = pretty(arguments)
+            self.query_one(RawBox).text = self.draft.text = pretty(arguments)
             self.raw = True
         self._edited(keep_refusal=True)
         if not self._refusal:
             self.call_after_refresh(self.focus_first)
 
     def focus_first(self) -> None:
-        """Put the cursor into the first control."""
+        """Focus the first control."""
         if self.raw:
             self.query_one(RawBox).focus()
             return
@@ -261,7 +252,7 @@ class ArgumentsForm(Vertical):
             (row.children[0] if row.children else row).focus()
 
     def watch_raw(self) -> None:
-        """Show the view that is in front."""
+        """Show the current view."""
         self.draft.raw = self.raw
         if self.is_attached:
             self.query_one("#rows").display = not self.raw
@@ -269,7 +260,7 @@ class ArgumentsForm(Vertical):
 
     def _read_raw(self) -> tuple[Json, str]:
         try:
-            value = parse(self._raw_text)
+            value = parse(self.draft.text)
         except NotJson as error:
             return None, f"not JSON: {error}"
         return value, "" if isinstance(value, dict) else "it must be a JSON object"
@@ -284,7 +275,7 @@ class ArgumentsForm(Vertical):
     # --- changes and checking
 
     async def on_value_edited(self, event: ValueEdited) -> None:
-        """Take a change of a row into account."""
+        """Take a row's change into account."""
         event.stop()
         self._visited.add(event.node)
         if event.shape:
@@ -298,18 +289,18 @@ class ArgumentsForm(Vertical):
             row.focus()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Take what was typed in the raw view."""
+        """Take what was typed in the JSON view."""
         event.stop()
         text = event.text_area.text
-        if text == self._raw_text:
+        if text == self.draft.text:
             return
         if (clean := escape_hidden(text)) != text:
             event.text_area.text = text = clean
-        self._raw_text = text
+        self.draft.text = text
         self._edited()
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
-        """A field that was left may be said to miss its value."""
+        """From now on, say if the field that was left needs a value."""
         row = next((w for w in event.widget.ancestors_with_self if isinstance(w, FieldRow)), None)
         if row is not None and row.node not in self._visited:
             self._visited.add(row.node)
@@ -330,12 +321,12 @@ class ArgumentsForm(Vertical):
 
     @work(group="check-arguments", exclusive=True, exit_on_error=False)
     async def _check(self) -> None:
-        """See, after a pause in typing, whether the values fit."""
+        """Check the values after a pause in typing."""
         await asyncio.sleep(CHECK_DELAY)
         await self.check_now()
 
     async def check_now(self) -> None:
-        """See whether the values fit, as they are now."""
+        """Check the values now."""
         arguments = self.arguments_json
         if arguments is None or self._check_values is None:
             return
@@ -346,9 +337,9 @@ class ArgumentsForm(Vertical):
             self.post_message(self.Changed())
 
     def _news(self, problems: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Drop what the form says itself, in better words and at the right field."""
-        said = {trouble.node for trouble in self._local}
-        over = {trouble.node.parent for trouble in self._local if trouble.what == "needs a value"}
+        """Drop the problems that the form reports itself, at the right field."""
+        said = {problem.node for problem in self._local}
+        over = {problem.node.parent for problem in self._local if problem.what == "needs a value"}
         made = []
         for where, what in problems:
             node = self.model.find(where)
@@ -357,13 +348,13 @@ class ArgumentsForm(Vertical):
         return made
 
     def _say(self) -> None:
-        """Put every problem at its row; those without a row above the form."""
+        """Show every problem at its row, and those without a row above the form."""
         if not self.is_attached:
             return
         at: dict[Node, str] = {}
-        for trouble in self._local:
-            if self._insist or trouble.blocks or trouble.node in self._visited:
-                at.setdefault(trouble.node, trouble.what)
+        for problem in self._local:
+            if self._show_all or problem.blocks or problem.node in self._visited:
+                at.setdefault(problem.node, problem.what)
         loose = [self._refusal] if self._refusal else []
         for where, what in self._remote:
             node = self.model.find(where)
@@ -392,6 +383,6 @@ class ArgumentsForm(Vertical):
         self.query_one("#views", Static).update(parts)
 
     def on_click(self, event: events.Click) -> None:
-        """Change the view by a click on its name."""
+        """Change the view on a click on its name."""
         if event.widget is not None and event.widget.id == "views":
             self.call_later(self.action_toggle_raw)

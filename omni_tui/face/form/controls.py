@@ -1,4 +1,4 @@
-"""The controls a value is typed or chosen in: one line, several lines, one of a few."""
+"""The controls of a form: one line, several lines, one of a few choices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIELD_BINDINGS = [
 
 
 class MoreLinesNeeded(Message):
-    """A one-line control was given, or asked for, more than one line. `text` is the whole new text."""
+    """A one-line control needs more than one line. `text` is the whole new text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -29,11 +29,11 @@ class MoreLinesNeeded(Message):
 
 
 class TakeSuggestion(Message):
-    """The person wants the first of what is suggested for an empty field."""
+    """Fill an empty field with its first suggestion."""
 
 
 class TextLine(Input):
-    """A text or a number on one line. Enter and the arrows go on to the next field; nothing is sent."""
+    """A text or a number on one line. Enter and the arrows go to the next field; nothing is sent."""
 
     DEFAULT_CSS = """
     TextLine { height: 1; width: 1fr; }
@@ -46,24 +46,24 @@ class TextLine(Input):
         self.cursor_blink = False
 
     def action_cursor_right(self, select: bool = False) -> None:
-        """Move the cursor; in an empty field, take what is suggested for it."""
+        """Move the cursor; in an empty field, take the suggestion."""
         if not self.value and self.suggester is not None and not select:
             self.post_message(TakeSuggestion())
         else:
             super().action_cursor_right(select)
 
     def action_grow(self) -> None:
-        """Go on in a control with several lines, on a new line."""
+        """Continue on a new line, in a control with several lines."""
         if self._lines:
             at = self.cursor_position
             self.post_message(MoreLinesNeeded(self.value[:at] + "\n" + self.value[at:]))
 
     def action_submit(self) -> None:  # type: ignore[override]
-        """Go on to the next field."""
+        """Go to the next field."""
         self.screen.focus_next()
 
     def on_paste(self, event: events.Paste) -> None:
-        """Grow to hold all lines of what is pasted; a plain input would keep the first one only."""
+        """Grow to hold all pasted lines; a plain input would keep only the first."""
         if self._lines and len(event.text.splitlines()) > 1:
             event.stop()
             event.prevent_default()
@@ -73,7 +73,7 @@ class TextLine(Input):
 
 
 class TextBox(TextArea):
-    """A text with several lines, or a piece of JSON. Tab goes on to the next field."""
+    """A text with several lines, or a piece of JSON. Tab goes to the next field."""
 
     DEFAULT_CSS = """
     TextBox { height: auto; min-height: 3; max-height: 12; width: 1fr; }
@@ -108,7 +108,7 @@ class TextBox(TextArea):
 
 
 class ChoicePicked(Message):
-    """Another choice: its place, or -1 for none."""
+    """Another choice: its index, or -1 for none."""
 
     def __init__(self, choice: int) -> None:
         super().__init__()
@@ -116,9 +116,9 @@ class ChoicePicked(Message):
 
 
 class ChoiceBar(Widget, can_focus=True):
-    """One of a few values on one line. Arrows and space go through them; letters jump to one.
+    """One of a few values on one line. Arrows and space step through them; letters jump to one.
 
-    Where they do not fit beside each other, only the chosen one is shown, with its place among them.
+    If they do not fit on the line, only the chosen one is shown, with its number.
     """
 
     DEFAULT_CSS = """
@@ -145,7 +145,7 @@ class ChoiceBar(Widget, can_focus=True):
         self.set_reactive(ChoiceBar.choice, choice)
 
     def render(self) -> Content:
-        """Draw all choices beside each other, or the chosen one alone."""
+        """Draw all choices, or only the chosen one."""
         width = self.size.width
         if self._fits(width):
             row = self._beside()
@@ -163,7 +163,7 @@ class ChoiceBar(Widget, can_focus=True):
         return Content.assemble(("‹ ", sign), label.stylize(style), (" ›", sign), (f"  {place}", "$text-3"))
 
     def action_step(self, by: int) -> None:
-        """Go to the next or the previous choice; an optional field also has "none" among them."""
+        """Go to the next or the previous choice; an optional field has "none" as one of them."""
         first = -1 if self._optional else 0
         span = len(self._labels) - first
         here = self.choice if self.choice >= first else first - (by > 0)
@@ -194,7 +194,7 @@ class ChoiceBar(Widget, can_focus=True):
         return Content.assemble(*parts)
 
     def on_key(self, event: events.Key) -> None:
-        """Jump to the choice that begins with what is typed."""
+        """Jump to the choice that begins with the typed letters."""
         if event.character is None or not event.character.isprintable() or event.character == " ":
             self._typed = ""
             return
@@ -209,11 +209,11 @@ class ChoiceBar(Widget, can_focus=True):
                 return
 
     def on_blur(self) -> None:
-        """Forget what was typed to jump."""
+        """Forget the typed letters."""
         self._typed = ""
 
     def on_click(self, event: events.Click) -> None:
-        """Choose what was clicked on; the chosen one of an optional field is dropped."""
+        """Choose what was clicked; a click on the chosen one of an optional field drops it."""
         if not self._fits(self.size.width):
             self.action_step(-1 if event.x < 2 else 1)
             return

@@ -1,4 +1,4 @@
-"""JSON that keeps numbers as they were written, so that what is shown and sent is what was typed."""
+"""JSON that keeps numbers as they were written: what is shown and sent is what was typed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omni_tui.protocol import JsonText
 from omni_tui.security.text import count_hidden
 
 MAX_DEPTH = 100
-"""Deepest nesting that is read; deeper documents are refused instead of exhausting the stack."""
+"""Deepest nesting that is read; deeper documents are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ Quote: TypeAlias = Callable[[str], str]
 
 
 class NotJson(ValueError):
-    """A text that is no JSON document, or one that cannot be sent as it stands.
+    """A text that is not a JSON document that can be sent.
 
-    `line` and `column` count from 1; both are 0 where the place is not known.
+    `line` and `column` count from 1; both are 0 if the place is not known.
     """
 
     def __init__(self, what: str, line: int = 0, column: int = 0) -> None:
@@ -40,10 +40,7 @@ class NotJson(ValueError):
 
 
 def parse(text: str) -> Json:
-    """Read one JSON document. Raises `NotJson`.
-
-    A key that stands twice in one object is refused: which of the two a server takes is anybody's guess.
-    """
+    """Read one JSON document. Raises `NotJson`, also for a key that is twice in one object."""
     try:
         value: Json = _decoder.decode(text)
     except json.JSONDecodeError as error:
@@ -63,19 +60,19 @@ def ascii_json(value: Json) -> JsonText:
 
 
 def pretty(value: Json) -> str:
-    """Return JSON with an indent of 2 in which every character that would not show is escaped."""
+    """Return JSON with an indent of 2; invisible characters are escaped."""
     parts: list[str] = []
     _write(value, parts, string_literal, 2, 0)
     return "".join(parts)
 
 
 def string_literal(text: str) -> str:
-    """Return a JSON string that can be shown and edited, invisible characters escaped."""
+    """Return a text as a JSON string; invisible characters are escaped."""
     return escape_hidden(json.dumps(text, ensure_ascii=False))
 
 
 def escape_hidden(document: str) -> str:
-    """Return the same JSON document with `\\uXXXX` for every character that would not show."""
+    """Return the same JSON document with `\\uXXXX` for every invisible character."""
     if not count_hidden(document):
         return document
     return "".join(c if c in "\n\t" or not count_hidden(c) else json.dumps(c)[1:-1] for c in document)
@@ -134,7 +131,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise NotJson(f"the key {string_literal(twice[:80])} stands there twice")
+        raise NotJson(f"the key {string_literal(twice[:80])} is there twice")
     return made
 
 

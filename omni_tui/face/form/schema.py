@@ -1,28 +1,181 @@
 """From a JSON schema to fields a person can fill in. Pure: no widgets, no validation.
 
-Everything that cannot be shown as a plain field becomes a `raw` one: a piece of JSON, typed as such.
-Fields are read on demand, level by level, so a schema that refers to itself or unfolds into millions
-of fields costs what is looked at and no more.
+Everything that has no plain field becomes a `raw` one: a piece of JSON, typed as such. Fields are
+read on demand, level by level, so a schema that refers to itself or unfolds into millions of fields
+costs what is looked at and no more. Only local references are followed; nothing is fetched.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Final, Literal
+from sys import maxsize
+from typing import Final, Literal, TypeAlias
+from urllib.parse import unquote
 
 from omni_tui.face.form.exact_json import Json, JsonNumber, NotJson, parse, pretty, string_literal
-from omni_tui.face.form.json_types import ANYTHING, NULL, TYPE_WORDS, type_of, types_taken
-from omni_tui.face.form.refs import Schema, flatten, is_null, types_of
 from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
+
+Schema: TypeAlias = "dict[str, Json]"
+
+MAX_REFS = 16
+"""Longest chain of references that is followed."""
+
+
+def flatten(schema: Json, root: Json) -> tuple[Schema | None, str]:
+    """Follow references and single-entry `allOf`. Returns the schema, or None and why it cannot be read."""
+    if isinstance(schema, bool):
+        return {}, ""
+    for _ in range(MAX_REFS):
+        if not isinstance(schema, dict):
+            return None, "its schema is not an object"
+        target: Json
+        if isinstance(schema.get("$ref"), str):
+            target = _resolve(str(schema["$ref"]), root)
+            word = "$ref"
+        else:
+            together = schema.get("allOf")
+            if not isinstance(together, list):
+                return schema, ""
+            if len(together) != 1:
+                return None, "it must fit several schemas at once"
+            target, word = together[0], "allOf"
+        if isinstance(target, bool):
+            target = {}
+        if not isinstance(target, dict):
+            return None, "its schema refers to something that does not exist"
+        schema = {**target, **{key: value for key, value in schema.items() if key != word}}
+    return None, "its schema refers to itself"
+
+
+def _resolve(reference: str, root: Json) -> Json | None:
+    """Look up a local JSON Pointer (RFC 6901, as a URI fragment); None for anything else."""
+    if not reference.startswith("#"):
+        return None
+    here = root
+    for step in unquote(reference[1:]).split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(here, dict) and step in here:
+            here = here[step]
+        elif isinstance(here, list) and _index(step) < len(here):
+            here = here[_index(step)]
+        else:
+            return None
+    return here
+
+
+def is_null(schema: Json) -> bool:
+    """Return whether a schema allows `null` and nothing else."""
+    if not isinstance(schema, dict):
+        return False
+    return schema.get("type") == "null" or ("const" in schema and schema["const"] is None)
+
+
+def types_of(schema: Schema) -> list[str]:
+    """Return the JSON types a schema names, or the one its keywords imply; [] for any."""
+    said = schema.get("type")
+    if isinstance(said, str | list):
+        kinds = [
+            kind.lower() for kind in ([said] if isinstance(said, str) else said) if isinstance(kind, str)
+        ]
+        return [] if "any" in kinds else kinds
+    if isinstance(schema.get("properties"), dict):
+        return ["object"]
+    return ["array"] if isinstance(schema.get("items"), dict) else []
+
+
+def _index(step: str) -> int:
+    return int(step) if step.isascii() and step.isdigit() and len(step) < 10 else maxsize
+
+
+NULL = "null"
+TYPE_WORDS = {
+    "string": "text",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "true/false",
+    "array": "JSON list",
+    "object": "JSON object",
+    NULL: "null",
+}
+ANYTHING = frozenset(TYPE_WORDS)
+_DEEPEST = 4
+_WHOLE = re.compile(r"-?[0-9]+(\.0*)?")
+
+
+def type_of(value: Json) -> str:
+    """Return the JSON type of a value."""
+    if value is None:
+        return NULL
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, JsonNumber):
+        return "integer" if _WHOLE.fullmatch(value.text) else "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def types_taken(schema: Json, root: Json, depth: int = 0) -> frozenset[str]:
+    """Return the types that a schema takes, by its `type`, constants and unions."""
+    flat, _ = flatten(schema, root)
+    if flat is None or depth > _DEEPEST:
+        return ANYTHING
+    named = ANYTHING.intersection(types_of(flat))
+    values = flat.get("enum")
+    if "const" in flat:
+        named = frozenset({type_of(flat["const"])})
+    elif isinstance(values, list) and values:
+        named = frozenset(map(type_of, values))
+    for word in ("anyOf", "oneOf"):
+        branches = flat.get(word)
+        if isinstance(branches, list) and branches:
+            arms = frozenset[str]().union(*(types_taken(each, root, depth + 1) for each in branches))
+            named = (named & arms) or arms
+    return named or ANYTHING
+
+
+def read_value(text: str, takes: frozenset[str]) -> Json:
+    """Read a text where several types are taken, one of them text.
+
+    It is read as JSON if that gives one of the types (`"5"` in quotes is a text, 5 a number), and else
+    taken as it is. Raises `NotJson` for a broken list or object where one is taken.
+    """
+    bare = text.strip()
+    opens = {"[": "array", "{": "object"}.get(bare[:1], "")
+    if text != bare and opens not in takes:
+        return text
+    try:
+        value = parse(bare)
+    except NotJson:
+        if opens in takes:
+            raise
+        return text
+    return value if has_type(value, takes) else text
+
+
+def has_type(value: Json, takes: frozenset[str]) -> bool:
+    """Return whether a value has one of the types; an integer is a number too."""
+    kind = type_of(value)
+    return kind in takes or (kind == "integer" and "number" in takes)
+
+
+def is_plain_text(value: str, takes: frozenset[str]) -> bool:
+    """Return whether a text is read as itself and not as another type."""
+    try:
+        return read_value(value, takes) == value
+    except NotJson:
+        return False
+
 
 FieldKind = Literal[
     "text", "number", "integer", "boolean", "choice", "mixed", "object", "map", "array", "raw"
 ]
-"""`mixed` takes a text, or something else as JSON; `map` is an object whose names one makes up."""
+"""`mixed` takes a text, or something else as JSON; `map` is an object with keys of your own."""
 
 MAX_LEVELS = 8
 """Objects and lists nested deeper than this are typed as JSON."""
@@ -44,7 +197,7 @@ _SIMPLE: dict[str, FieldKind] = {
 
 
 class Absent(Enum):
-    """The one value that says: nothing here (JSON's own `null` is a value)."""
+    """No value (JSON's own `null` is one)."""
 
     ABSENT = "absent"
 
@@ -54,7 +207,7 @@ ABSENT: Final = Absent.ABSENT
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of the values a field may take, and how it is called."""
+    """One of the values a field may take, and its label."""
 
     value: Json
     label: SafeText
@@ -62,7 +215,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Field:
-    """What one property asks for. `name` is exact; `label`, `title` and `about` are safe to show."""
+    """What one property takes. `name` is exact; `label` and `about` are safe to show."""
 
     name: str
     schema: Schema
@@ -74,21 +227,21 @@ class Field:
     why_raw: str = ""
     choices: tuple[Choice, ...] = ()
     takes: frozenset[str] = frozenset()
-    """The JSON types that it takes, where there are several."""
+    """The JSON types it takes, where there are several."""
 
     @cached_property
     def label(self) -> SafeText:
-        """The name as it can be shown."""
+        """The name, safe and short."""
         return safe_line(self.name, limit=80) if self.name else SafeText('""')
 
     @cached_property
     def full_label(self) -> SafeText:
-        """The whole name, where there is room for more than a label."""
+        """The name, safe and long."""
         return safe_line(self.name, limit=_TEXT_LIMIT)
 
     @cached_property
     def about(self) -> SafeText:
-        """What the server says about it: the description, else a title that says more than the name."""
+        """The server's description, else a title that says more than the name."""
         said = self.schema.get("description")
         if not isinstance(said, str) or not said.strip():
             said = self.schema.get("title")
@@ -143,7 +296,7 @@ class Field:
 
     @cached_property
     def open(self) -> bool:
-        """Whether the schema itself invites properties it does not name (or names too many of)."""
+        """Whether the schema allows properties it does not name, or names too many."""
         more = self.schema.get("additionalProperties")
         properties = self.schema.get("properties")
         return (
@@ -155,7 +308,7 @@ class Field:
 
     @cached_property
     def item(self) -> Field:
-        """What each item of a list must be; of a map, a key and its value."""
+        """The field of each item of a list; of a map, a key with its value."""
         if self.kind == "map":
             value = self.schema.get("additionalProperties", {})
             pair: Schema = {"key": {"type": "string"}, "value": {} if value is True else value}
@@ -167,9 +320,9 @@ class Field:
 
 
 def read_schema(text: str) -> Field:
-    """Return the field of a whole tool: an object, or a `raw` field that says in `why_raw` why not.
+    """Return the field of a whole schema: an object, or a `raw` field with the reason in `why_raw`.
 
-    Never raises: a schema that cannot be read leaves the person the raw JSON view.
+    Never raises: without a readable schema the values are typed as JSON.
     """
     try:
         document = parse(text) if text.strip() else {}
@@ -225,7 +378,7 @@ class _Reader:
             return self._choice(flat, [_choice(flat["const"])], nullable)
         values = flat.get("enum")
         if isinstance(values, list):
-            titles = flat.get("enumNames")  # how titles were given before `oneOf`
+            titles = flat.get("enumNames")  # the older form of titles, before `oneOf`
             if not isinstance(titles, list) or len(titles) != len(values):
                 titles = [None] * len(values)
             named = [_choice(value, title) for value, title in zip(values, titles, strict=True)]
@@ -248,7 +401,7 @@ class _Reader:
         return self._raw(flat, "", nullable)
 
     def _several(self, flat: Schema, takes: frozenset[str], why: str, nullable: bool) -> Field:
-        """Return a field that takes values of several types: a text box where a text is among them."""
+        """Return a field that takes several types: `mixed` if text is one of them, else `raw`."""
         nullable = nullable or (NULL in takes and takes != ANYTHING)
         if "string" not in takes or not self.level:
             return self._raw(flat, why, nullable, takes)
@@ -282,7 +435,7 @@ class _Reader:
 
 
 def _choices_of(branches: list[Json], root: Json) -> list[Choice] | None:
-    """Return the choices of a `oneOf` made of constants only, None if it is anything else."""
+    """Return the choices of a `oneOf` made of constants only, None for anything else."""
     choices: list[Choice] = []
     for branch in branches[: MAX_CHOICES + 1]:
         if is_null(branch):
@@ -302,7 +455,7 @@ def _choice(value: Json, title: Json = None) -> Choice:
 
 
 def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:
-    """Say the type beside values that look alike (`1` and `"1"`), and the value where titles do."""
+    """Add the type to values that look alike (`1` and `"1"`), and the value to equal titles."""
     for say in (_type_words, pretty_short):
         looks = Counter(choice.label for choice in choices)
         choices = [
@@ -353,7 +506,7 @@ def _whole(value: Json) -> int | None:
 
 
 def _same_words(title: str, name: str) -> bool:
-    """Whether a generated title ("Repo Path") only repeats the name (`repo_path`)."""
+    """Return whether a generated title ("Repo Path") only repeats the name (`repo_path`)."""
 
     def bare(text: str) -> str:
         return "".join(c for c in text[:200].lower() if c.isalnum())

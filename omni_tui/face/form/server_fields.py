@@ -1,4 +1,4 @@
-"""The fields of a server's form, and how their texts become settings. Without any widget."""
+"""The fields of a server's settings: how their texts become settings, and the row of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from omni_tui.face.form.controls import ChoiceBar, TextBox, TextLine
 from omni_tui.protocol.server_settings import ServerSettings
+from omni_tui.security.text import safe
 
 ControlKind = Literal["line", "box", "choice"]
 _ASSIGNED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
@@ -18,7 +26,7 @@ _ASSIGNED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 @dataclass(frozen=True, slots=True)
 class ServerField:
-    """One field. `only` says for which way of reaching a server it is there ("" for both)."""
+    """One field. `only` is the kind of server that has it ("" for both)."""
 
     name: str
     label: str
@@ -59,7 +67,7 @@ FIELDS: tuple[ServerField, ...] = (
 
 
 def field_texts(settings: ServerSettings) -> dict[str, str]:
-    """Return what stands in each field for some settings."""
+    """Return the text of each field for some settings."""
     return {
         "reach": "url" if settings.url else "command",
         "command": settings.command,
@@ -78,9 +86,9 @@ def field_texts(settings: ServerSettings) -> dict[str, str]:
 
 
 def read_settings(texts: Mapping[str, str]) -> tuple[ServerSettings, dict[str, str]]:
-    """Return the settings that stand in the fields, and what cannot be read, by field.
+    """Return the settings in the fields, and what cannot be read, by field.
 
-    Fields of the other way of reaching a server do not count.
+    Fields of the other kind of server are left out.
     """
     wrong: dict[str, str] = {}
     stdio = texts["reach"] == "command"
@@ -118,7 +126,7 @@ def read_settings(texts: Mapping[str, str]) -> tuple[ServerSettings, dict[str, s
 
 
 def read_pairs(text: str, sign: str) -> tuple[dict[str, str], str]:
-    """Return names and values of lines with `sign` in between, and what is wrong ("" if nothing)."""
+    """Return the names and values of lines like `NAME=value`, and what is wrong ("" for nothing)."""
     values: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -145,9 +153,9 @@ def replace_pair(text: str, sign: str, key: str, value: str) -> str:
 
 
 def split_line(text: str) -> dict[str, str] | None:
-    """Return the fields of a command line that was put where only the program belongs, None if it is none.
+    """Return the fields of a command line that was typed as the program, None if it is a program.
 
-    Variables before the program (`KEY=value npx …`) and the `$ ` of a prompt are taken for what they are.
+    Variables before the program (`KEY=value npx …`) and the `$ ` of a prompt are recognised.
     """
     try:
         words = shlex.split(text.strip().removeprefix("$ "))
@@ -162,7 +170,7 @@ def split_line(text: str) -> dict[str, str] | None:
 
 
 def problem_field(where: str) -> str:
-    """Return the field that a problem's `where` is about; "name" for the whole."""
+    """Return the field of a problem's `where`; "reach" for settings without a field."""
     first = where.partition(".")[0]
     return first if any(field.name == first for field in FIELDS) else "reach"
 
@@ -177,3 +185,78 @@ def _seconds(text: str) -> float | str:
 
 def _number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
+
+
+class FormRow(Horizontal):
+    """One field. `value` is its text or the value of the choice; `bad` is True if something is wrong."""
+
+    def __init__(self, field: ServerField) -> None:
+        super().__init__(id=f"form-{field.name}")
+        self.field = field
+        self.bad = False
+
+    def compose(self) -> ComposeResult:
+        """Name, control, problem."""
+        yield Static(Content(self.field.label), classes="form-name", markup=False)
+        with Vertical():
+            yield self._control()
+            yield Static(classes="form-problem", markup=False)
+
+    def _control(self) -> Widget:
+        if self.field.kind == "choice":
+            return ChoiceBar([label for _, label in self.field.choices], 0, optional=False)
+        if self.field.kind == "box":
+            box = TextBox("")
+            box.placeholder = Content(self.field.hint)
+            return box
+        line = TextLine("", lines=True)
+        line.placeholder = self.field.hint
+        return line
+
+    @property
+    def control(self) -> Widget:
+        """The control."""
+        return next(each for each in self.query("*") if isinstance(each, TextLine | TextBox | ChoiceBar))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it cannot be changed."""
+        return self.control.disabled
+
+    @fixed.setter
+    def fixed(self, fixed: bool) -> None:
+        self.control.disabled = fixed
+
+    @property
+    def value(self) -> str:
+        """Its text, or the value of its choice."""
+        control = self.control
+        if isinstance(control, ChoiceBar):
+            return self.field.choices[max(0, control.choice)][0]
+        if isinstance(control, TextBox):
+            return control.text
+        assert isinstance(control, TextLine)
+        return control.value
+
+    def fill(self, value: str) -> None:
+        """Set the value."""
+        control = self.control
+        if isinstance(control, ChoiceBar):
+            known = [choice for choice, _ in self.field.choices]
+            control.choice = known.index(value) if value in known else 0
+        elif isinstance(control, TextBox):
+            control.text = value
+        elif isinstance(control, TextLine):
+            control.value = value
+
+    def enter(self) -> None:
+        """Focus the control."""
+        self.control.focus()
+
+    def tell(self, words: str, style: str) -> None:
+        """Show a text below the control ("" for nothing); style `$fail` marks the field as bad."""
+        self.bad = style == "$fail" and bool(words)
+        self.set_class(bool(words), "-told")
+        self.query_one(".form-problem", Static).update(
+            Content.styled(safe(words, limit=400), style or "$text-3")
+        )

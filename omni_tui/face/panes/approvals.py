@@ -1,10 +1,9 @@
-"""The approvals: a queue, and a card with exactly what would be sent. Decisions are made here only.
-
-Calls wait here, and what servers ask of the person: values for a form, a page to visit, their model.
-Plans wait here too.
-"""
+"""The approvals: a queue, and a card with exactly what would be sent. Every decision is made here."""
 
 from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,60 +11,73 @@ from textual.content import Content
 from textual.widget import Widget
 
 from omni_tui.face import actions
-from omni_tui.face.approval.arming import BURST_S, Arming, Press
-from omni_tui.face.approval.card import ApprovalCard
-from omni_tui.face.approval.decide import ANSWERED, Decider, VerdictOrCancel
-from omni_tui.face.approval.decision_keys import allowed_actions, key_lines
-from omni_tui.face.approval.pending_items import PendingItem, copy_text, is_form, why_blocked
-from omni_tui.face.approval.queue import PendingQueue, QueueRows
+from omni_tui.face.approval.arming import Arming, Painted
+from omni_tui.face.approval.card import ApprovalCard, key_lines
+from omni_tui.face.approval.held_decision import HeldDecision
+from omni_tui.face.approval.pending_item import PendingItem, VerdictOrCancel
+from omni_tui.face.approval.queue import EndedItem, PendingQueue, QueueRows
+from omni_tui.face.form.model import FormDraft, FormModel
 from omni_tui.face.keys import show_key
 from omni_tui.face.messages import CopyText
-from omni_tui.face.overview import plan_key, server_request_key
+from omni_tui.face.overview import server_request_key
+from omni_tui.face.panes.base import Pane
+from omni_tui.face.port import CommandError
+from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import wrap
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
-from omni_tui.protocol import AnyEvent
+from omni_tui.protocol import AnyCommand, AnyEvent, LinkClosed
+from omni_tui.protocol.commands import Verdict
 from omni_tui.protocol.server_requests import ServerRequestOpened
 
-_RULINGS: dict[str, VerdictOrCancel] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
+if TYPE_CHECKING:
+    from omni_tui.face.approval.pending_request import PendingRequestItem
+    from omni_tui.face.screens.elicitation import ElicitationScreen
+
+_log = logging.getLogger(__name__)
+_VERDICTS: dict[str, VerdictOrCancel] = {"approve": "approve", "reject": "reject", "cancel_ask": "cancel"}
+_CHANGED = "it changed under the key; look again"
+FLASH_S = 2.5
+"""How long the card says why a key did nothing."""
 
 
-class ApprovalsPane(Decider):
+class ApprovalsPane(Pane):
     """The queue and the card. Approving needs an armed card; rejecting never does."""
 
     TITLE = "Approvals"
     HELP = (
-        "What the agent wants to do and may not do by itself, and what servers ask of you: values for a "
-        "form, a page to visit, an answer of your model. A plan waits here before anything of it is done; "
-        "rejected with words, it is planned anew. Approving counts only once the whole item "
-        "has stood here unchanged for a moment; Enter, Space and small letters never approve. Nothing "
-        "goes back to a server before you have decided."
+        "Calls, plans and server requests that need your decision. Approving counts only after the whole "
+        "item was here unchanged for a moment; Enter, Space and small letters never approve. Reject with "
+        "feedback tells the model why; a rejected plan is made again with it. Nothing is sent to a server "
+        "before you decide."
     )
     BINDINGS = actions.bindings("approvals")
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.queue = PendingQueue()
-        self._press: Press | None = None
-        self._held: tuple[Press, VerdictOrCancel] | None = None
-        self._was_armed = False
         self.said = ""
-        self._keys_elsewhere = NextFrameCall(self, lambda: self.card.rearrange())
+        """Why the last key did nothing."""
+        self._was_armed = False
+        self._keys_elsewhere = NextFrameCall(self, self._rearrange)
+        self._drafts: dict[str, tuple[str, FormDraft]] = {}
+        """Digest and form of each elicitation that was opened."""
+        self._form_screen: ElicitationScreen | None = None
 
     def compose(self) -> ComposeResult:
-        """Title, queue, card. The line for words and the editor are made when they are needed."""
-        clock = shell_of(self).clock
-        self.clock = clock
-        self.stillness = shell_of(self).stillness
-        self.arming = Arming(clock, self.stillness)
+        """Title, queue, card. Feedback line and editor are made when they are needed."""
+        shell = shell_of(self)
+        self.clock = shell.clock
+        self.arming = Arming(shell.clock, shell.stillness)
+        self.decision = HeldDecision(self.arming, self.set_timer)
         yield PaneTitle(self.TITLE)
-        yield QueueRows(self.queue, clock)
+        yield QueueRows(self.queue, self.clock)
         yield ApprovalCard(self.arming, self._key_lines, self._empty_lines)
 
     def on_mount(self) -> None:
-        """Ages count on while something waits; coming back from elsewhere starts the quiet time again."""
+        """Prepare the timers of waiting times and arming."""
         self._ages = self.set_interval(1.0, self.rows.refresh, pause=True)
         self._watch = self.set_interval(0.1, self._follow_arming, pause=True)
         self.redraw()
@@ -82,7 +94,7 @@ class ApprovalsPane(Decider):
 
     @property
     def entrance(self) -> Widget:
-        """Where the keys go when somebody comes here: to what is being written, else to the list."""
+        """The widget that takes the keys: the open editor or feedback line, else the list."""
         return next(iter(self.query(".-inline").results(Widget)), self.rows)
 
     @property
@@ -90,27 +102,33 @@ class ApprovalsPane(Decider):
         """The item on the card."""
         return self.card.item
 
-    # --- the fold
+    def _rearrange(self) -> None:
+        self.card.rearrange()
+
+    # --- events
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account."""
         if self.queue.apply(event):
-            self.forget_drafts()
+            for key in [key for key in self._drafts if self.queue.get(key) is None]:
+                del self._drafts[key]
             if self.is_mounted and self.children:
                 self.redraw()
-                self._follow_question(event)
+                self._follow_answered(event)
 
-    def _follow_question(self, event: AnyEvent) -> None:
-        """A question the person has just answered, and that goes on, is on the card again; not armed."""
+    def _follow_answered(self, event: AnyEvent) -> None:
+        """Show a server request again that was just accepted and has a further stage; it is not armed."""
         if isinstance(event, ServerRequestOpened) and self.rows.selected is None and self.has_focus_within:
-            key = server_request_key(event.ask)
-            if self.queue.ended.get(key) == ANSWERED:
+            key, ended = server_request_key(event.ask), self.queue.ended
+            if ended is not None and ended.accepted and ended.key == key:
                 self.rows.select(key)
 
     def clear_session(self) -> None:
-        """Another session: nothing of this one waits any more."""
-        self.queue.clear()
-        self.end_forms("another session was opened")
+        """Forget the queue: another session is about to be replayed."""
+        self.rows.queue = self.queue = PendingQueue()
+        self._drafts = {}
+        if self._form_screen is not None:
+            self._form_screen.end("another session was opened")
         self.close_inline()
         self.redraw()
 
@@ -118,11 +136,11 @@ class ApprovalsPane(Decider):
         """Bring list and card up to date."""
         rows = self.rows
         was_empty = not rows.keys
-        rows.set_keys(self.queue.calls)
+        rows.set_keys(self.queue.keys)
         self.count = len(self.queue)
         self.query_one(PaneTitle).count = self.count
         self.set_class(self.count == 0, "-empty")
-        # Who has just decided is not led on to the next call; who waits at an empty queue sees the first.
+        # After a decision the cursor does not go on to the next item; at an empty queue it takes the first.
         if was_empty and rows.keys and not (self.has_focus_within and self.queue.ended):
             rows.select(rows.keys[0])
         (self._ages.resume if self.count else self._ages.pause)()
@@ -130,14 +148,14 @@ class ApprovalsPane(Decider):
         self.refresh_bindings()
 
     def focus_server_request(self) -> bool:
-        """Put the cursor on the oldest question of a server; False if there is none."""
-        return bool(self.queue.questions) and self.focus_call(self.queue.questions[0])
+        """Put the cursor on the oldest server request; False if there is none."""
+        return bool(self.queue.server_requests) and self.focus_call(self.queue.server_requests[0])
 
-    def focus_call(self, call: str) -> bool:
+    def focus_call(self, key: str) -> bool:
         """Put the cursor on an item, by its key in the queue; False if it does not wait."""
-        if self.queue.get(call) is None:
+        if self.queue.get(key) is None:
             return False
-        self.rows.select(call)
+        self.rows.select(key)
         return True
 
     @on(RowList.Moved)
@@ -153,7 +171,7 @@ class ApprovalsPane(Decider):
     # --- what starts the quiet time again
 
     def on_descendant_focus(self) -> None:
-        """The keys came here."""
+        """Start the quiet time: the keys came here."""
         self.arming.disturb()
         if self.rows.selected is None and not self.queue.ended and self.rows.keys:
             self.rows.select(self.rows.keys[0])
@@ -161,150 +179,284 @@ class ApprovalsPane(Decider):
         self.card.rearrange()
 
     def on_descendant_blur(self) -> None:
-        """The keys went elsewhere: whatever was about to be decided is not."""
-        self._held = None
-        self.queue.ended = {}
-        self.arming.disturb()
+        """Drop a waiting decision: the keys went elsewhere."""
+        self.decision.disturb()
+        self.queue.ended = None
         self._watch.pause()
         self._keys_elsewhere.ask()
 
     def on_resize(self) -> None:
-        """Another size, another picture."""
-        self._held = None
-        self.arming.disturb()
+        """Drop a waiting decision: the picture is another one."""
+        self.decision.disturb()
 
     def on_paste(self) -> None:
-        """A paste decides nothing."""
-        self._held = None
-        self.arming.disturb()
+        """Drop a waiting decision: a paste decides nothing."""
+        self.decision.disturb()
 
     def on_key(self, event: events.Key) -> None:
-        """Every key is weighed before any binding sees it."""
-        self._held = None
-        self._press = self.arming.press(event.key, event.time)
+        """Take every key into account before any binding sees it. A digit selects its row."""
+        self.decision.key(event.key, event.time)
         if event.key.isdigit() and len(event.key) == 1 and self.rows.has_focus:
             index = int(event.key) - 1
             if 0 <= index < len(self.rows.keys):
                 self.rows.select(self.rows.keys[index])
 
     def _follow_arming(self) -> None:
-        """The word at the key brightens when the key begins to count."""
+        """Brighten the approving key when it begins to count."""
         if self.arming.armed != self._was_armed:
             self._was_armed = self.arming.armed
             self.card.rearrange()
 
-    # --- deciding
+    # --- the keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what can be done with the item on the card is offered."""
+        """Offer only what can be done with the item on the card."""
         names = {a.name for a in actions.for_target("approvals")}
         if action not in names:
             return True
         if action == "approve_marked":
             return len(self.queue.marked) > 1
         item = self.shown
-        return item is not None and item.call not in self.queue.deciding and action in allowed_actions(item)
+        return item is not None and item.key not in self.queue.deciding and action in item.actions
 
     def action_approve(self) -> None:
-        """Accept what is shown; if not all of it is, show the whole first."""
-        item, press = self.shown, self._press
+        """Accept what is shown; if not all of it is shown, open the full view first."""
+        item, press = self.shown, self.decision.press
         if item is None or press is None:
             return
-        if why := why_blocked(item):
-            self.flash(why)
-        elif is_form(item):  # nothing is sent by opening it
-            self.decide(item.call, item.digest, "approve")
+        if item.why_blocked:
+            self.flash(item.why_blocked)
+        elif item.form is not None:  # opening it sends nothing
+            self.decide(item.key, item.digest, "approve")
         elif press.painted is not None and not press.painted.whole and not press.doubt:
             self.action_view_call()
         elif press.armed:
-            self._hold(press, "approve")
+            self._hold("approve")
         else:
-            self.flash(press.doubt or "not yet: it has to stand here unchanged for a moment")
+            self.flash(press.doubt or "not yet: it must be here unchanged for a moment")
 
     def action_reject(self) -> None:
-        """Reject a call, or tell a server no."""
-        if self._press is not None:
-            self._hold(self._press, "reject")
+        """Reject a call or plan, or decline a server request."""
+        self._hold("reject")
 
     def action_cancel_ask(self) -> None:
         """Tell a server that nobody decided."""
-        if self._press is not None:
-            self._hold(self._press, "cancel")
+        self._hold("cancel")
 
-    def _hold(self, press: Press, verdict: VerdictOrCancel) -> None:
-        """Wait until it is certain that the key came alone, then decide."""
-        item = self.shown
-        if item is None or press.painted is None or press.doubt:
+    def _hold(self, verdict: VerdictOrCancel) -> None:
+        """Decide once it is certain that the key came alone."""
+        item, press = self.shown, self.decision.press
+        if press is None:
+            return
+        painted = press.painted
+        if item is None or painted is None or press.doubt:
             self.flash(press.doubt)
-        elif (press.painted.call, press.painted.digest) != (item.call, item.digest):
-            self.flash("it changed under the key; look again")
+        elif (painted.key, painted.digest) != (item.key, item.digest):
+            self.flash(_CHANGED)
         else:
-            self._held = (press, verdict)
-            self.set_timer(BURST_S + 0.005, self._settle)
+            self.decision.hold(lambda: self._decide_painted(painted, verdict), lambda: self.flash(_CHANGED))
 
-    def _settle(self) -> None:
-        if self._held is None:
-            return
-        press, verdict = self._held
-        if not self.arming.due(press):
-            self.set_timer(BURST_S + 0.005, self._settle)
-            return
-        self._held = None
-        if press.painted is None or not self.arming.stands(press):
-            self.flash("it changed under the key; look again")
-        elif verdict == "approve" and self.covered():
+    def _decide_painted(self, painted: Painted, verdict: VerdictOrCancel) -> None:
+        if verdict == "approve" and self.covered():
             self.flash("a message covers it; look again")
         else:
-            self.decide(press.painted.call, press.painted.digest, verdict)
+            self.decide(painted.key, painted.digest, verdict)
 
-    @property
-    def holding(self) -> bool:
-        """True while a decision waits to be sure that its key came alone."""
-        return self._held is not None
+    def covered(self) -> bool:
+        """Return whether a toast is over the card."""
+        return any(toast.region.overlaps(self.card.region) for toast in self.screen.query("Toast"))
 
     @on(ApprovalCard.Pressed)
-    def _clicked(self, event: ApprovalCard.Pressed) -> None:
+    async def _clicked(self, event: ApprovalCard.Pressed) -> None:
         item = self.shown
-        if item is None or (item.call, item.digest) != (event.painted.call, event.painted.digest):
+        if item is None or (item.key, item.digest) != (event.painted.key, event.painted.digest):
             self.flash("it changed under the mouse; look again")
         elif event.action == "approve" and not event.painted.whole:
             self.action_view_call()
-        elif event.action in _RULINGS:
-            self.decide(item.call, item.digest, _RULINGS[event.action])
+        elif event.action in _VERDICTS:
+            self.decide(item.key, item.digest, _VERDICTS[event.action])
         else:
-            getattr(self, f"action_{event.action}")()
-
-    def covered(self) -> bool:
-        """True if a toast stands on the card."""
-        return any(toast.region.overlaps(self.card.region) for toast in self.screen.query("Toast"))
+            await self.run_action(event.action)
 
     def action_later(self) -> None:
         """Put it at the end of the queue."""
-        item, press = self.shown, self._press
+        item, press = self.shown, self.decision.press
         if press is not None and press.doubt:
             self.flash(press.doubt)
         elif item is not None:
-            self.decide(item.call, item.digest, "defer")
+            self.decide(item.key, item.digest, "defer")
 
     def action_mark(self) -> None:
-        """Mark it for being approved with others."""
+        """Mark it for approving several calls together, or unmark it."""
         item = self.shown
         if item is None:
             return
-        why = self.queue.may_batch(item.call)
-        if why:
+        if why := self.queue.why_not_in_batch(item.key):
             self.flash(why)
             return
-        self.queue.marked ^= {item.call}
+        self.queue.marked ^= {item.key}
         self.rows.refresh()
         self.card.rearrange()
         self.refresh_bindings()
 
     def action_copy_call(self) -> None:
-        """Copy the exact arguments, or what belongs to a question."""
+        """Copy the exact arguments, or what came with a server request."""
+        if self.shown is not None:
+            self.post_message(CopyText(*self.shown.copy_text))
+
+    def action_view_call(self) -> None:
+        """Open the full view."""
+        if self.shown is not None:
+            from omni_tui.face.screens.full_view import FullViewScreen
+
+            shell = shell_of(self)
+            screen = FullViewScreen(self.shown, shell.port, shell.clock, shell.stillness)
+            self.app.push_screen(screen, self._viewed)
+
+    def _viewed(self, outcome: tuple[str, str, Verdict] | None) -> None:
+        if outcome is not None:
+            self.decide(*outcome)
+
+    def action_approve_marked(self) -> None:
+        """Open the batch with every marked call."""
+        items = self.queue.marked_items()
+        if len(items) > 1:
+            from omni_tui.face.screens.batch import BatchScreen
+
+            shell = shell_of(self)
+            self.app.push_screen(BatchScreen(items, shell.clock, shell.stillness), self._approve_all)
+
+    def _approve_all(self, approved: list[tuple[str, str]] | None) -> None:
+        for key, digest in approved or ():
+            self.decide(key, digest, "approve")
+
+    def action_open_page(self) -> None:
+        """Open the page of a server request where the engine runs; the request goes on waiting."""
+        command = None if self.shown is None else self.shown.open_page()
+        if command is not None:
+            self.run_worker(self._open_page(command), group="open-page", exit_on_error=False)
+
+    async def _open_page(self, command: AnyCommand) -> None:
+        try:
+            await self.port.ask(command)
+        except REQUEST_ERRORS as error:
+            self.flash(error_text(error))
+        else:
+            self.flash("opened in a browser; your answer is still needed")
+
+    # --- deciding
+
+    def decide(self, key: str, digest: str, verdict: VerdictOrCancel, feedback: str = "") -> None:
+        """Send a decision on exactly this. The cursor leaves the item and does not go to the next."""
+        item = self.queue.get(key)
+        if key in self.queue.deciding or item is None:
+            return
+        if verdict == "approve" and item.why_blocked:
+            self.flash(item.why_blocked)
+            return
+        if verdict == "approve" and item.form is not None:
+            if item.digest == digest:
+                self._open_form(item.form)
+            return
+        self.queue.ended = EndedItem(key, item.noun, item.done[verdict], accepted=verdict == "approve")
+        self.close_inline()
+        self.rows.select(None)
+        command = item.decision(digest, verdict, feedback)
+        if command is None:
+            self.queue.defer(key)
+            self.redraw()
+            return
+        self.queue.deciding.add(key)
+        sending = self._send(key, command, defers=verdict == "defer")
+        self.run_worker(sending, group="decide", exit_on_error=False)
+
+    async def _send(self, key: str, command: AnyCommand, *, defers: bool) -> None:
+        try:
+            await self.port.ask(command)
+        except CommandError as refused:
+            self._not_decided(key)
+            shell_of(self).failed(refused.failure)
+        except (TimeoutError, LinkClosed) as error:
+            self._not_decided(key)
+            _log.warning("a decision got no answer: %r", error)
+            shell_of(self).say(_unanswered(error), level="warning", timeout=8.0)
+        else:
+            if defers:
+                self.queue.defer(key)
+        self.redraw()
+
+    def _not_decided(self, key: str) -> None:
+        self.queue.deciding.discard(key)
+        self.queue.ended = None
+
+    def flash(self, words: str) -> None:
+        """Say why a key did nothing: on the card, because a toast over it would block approving."""
+        if not words:
+            return
+        if self.shown is None:
+            shell_of(self).say(f"{words[:1].upper()}{words[1:]}.", timeout=2.0)
+            return
+        self._say_on_card(words)
+        self.set_timer(FLASH_S, lambda: self._say_on_card(""))
+
+    def _say_on_card(self, words: str) -> None:
+        self.said = words
+        self.card.rearrange()
+
+    # --- feedback, editor and form
+
+    def action_reject_why(self) -> None:
+        """Open the line for feedback to the model."""
         item = self.shown
-        if item is not None:
-            self.post_message(CopyText(*copy_text(item)))
+        if item is None:
+            return
+        from omni_tui.face.approval.inline_editors import FeedbackInput
+
+        self.close_inline()
+        line = FeedbackInput(item, self)
+        self.mount(line)
+        self.screen.set_focus(line)
+
+    def action_edit_call(self) -> None:
+        """Open the exact arguments in an editor, in place of the card."""
+        item = self.shown
+        if item is None:
+            return
+        if not item.complete:
+            self.flash("it is too long to edit here; reject it instead")
+            return
+        from omni_tui.face.approval.inline_editors import ArgumentsEditor
+
+        self.close_inline()
+        editor = ArgumentsEditor(item, self)
+        self.add_class("-editing")
+        self.mount(editor)
+        editor.focus_text()
+
+    def close_inline(self, *, refocus: bool = False) -> None:
+        """Close the feedback line or the editor."""
+        inline = list(self.query(".-inline"))
+        if not inline:
+            return
+        had_keys = self.has_focus_within
+        self.remove_class("-editing")
+        for widget in inline:
+            widget.remove()
+        if refocus or had_keys:
+            self.screen.set_focus(self.rows, scroll_visible=False)
+
+    def _open_form(self, item: PendingRequestItem) -> None:
+        """Open the form of an elicitation, as it was left."""
+        from omni_tui.face.screens.elicitation import ElicitationScreen
+
+        digest, draft = self._drafts.get(item.key, ("", None))
+        if draft is None or digest != item.digest:
+            draft = FormDraft(FormModel(item.event.content_json))
+            draft.model.prefill()
+            self._drafts[item.key] = (item.digest, draft)
+        self.close_inline()
+        self._form_screen = ElicitationScreen(item, draft)
+        self.app.push_screen(self._form_screen)
 
     # --- what the card says besides the item
 
@@ -312,7 +464,7 @@ class ApprovalsPane(Decider):
         item = self.shown
         if item is None:
             return []
-        if item.call in self.queue.deciding:
+        if item.key in self.queue.deciding:
             return [Content.styled("sending …", "$text-3")]
         if not self.has_focus_within:
             key = show_key(actions.get("show_approvals").keys)
@@ -323,27 +475,30 @@ class ApprovalsPane(Decider):
             lines[-1:] = wrap(Content.styled(self.said, "$waiting"), self.card.size.width)
         if len(self.queue.marked) > 1:
             words = f" approve the {len(self.queue.marked)} marked"
-            lines.append(
-                Content.assemble((self._key("approve_marked"), "bold $waiting"), (words, "$text-2"))
-            )
+            key = self._key("approve_marked")
+            lines.append(Content.assemble((key, "bold $waiting"), (words, "$text-2")))
         return lines
 
     def _empty_lines(self) -> list[Content]:
         if self.rows.keys:
-            key, how = next(iter(self.queue.ended.items()), ("", ""))
-            kinds = {server_request_key(""): "question", plan_key(""): "plan"}
-            what = next((word for start, word in kinds.items() if key.startswith(start)), "call")
-            done = [Content.styled(f"That {what} is {how}.", "$text-2"), Content("")] if how else []
-            choose = Content.assemble(("↑ ↓", "bold $text-2"), (" or a number chooses the next", "$text-3"))
-            return [*done, choose]
+            ended = self.queue.ended
+            choose = Content.assemble(("↑ ↓", "bold $text-2"), (" or a number selects the next", "$text-3"))
+            if ended is None:
+                return [choose]
+            done = Content.styled(f"That {ended.noun} is {ended.how}.", "$text-2")
+            return [done, Content(""), choose]
+        about = "A call that needs approval is shown here exactly as it would be sent."
         return [
             Content.styled("Nothing waits for you.", "$text-2"),
             Content(""),
-            Content.styled(
-                "A call that needs approval is shown here exactly as it would be sent.", "$text-3"
-            ),
+            Content.styled(about, "$text-3"),
         ]
 
     def _key(self, name: str) -> str:
-        keymap = shell_of(self).keymap
-        return show_key(keymap.get(name) or actions.get(name).keys)
+        return show_key(shell_of(self).keymap.get(name) or actions.get(name).keys)
+
+
+def _unanswered(error: Exception) -> str:
+    if isinstance(error, LinkClosed):
+        return "The engine stopped and may not have received this decision. Start it again and check."
+    return "The engine has not answered yet: it is not known whether this decision counts."

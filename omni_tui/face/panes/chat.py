@@ -1,8 +1,9 @@
-"""The chat: what was said and done, and where the person writes."""
+"""The chat: what was said and done, where the person writes, and sending an earlier message again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from textual import on, work
@@ -13,21 +14,25 @@ from textual.widgets import Static
 
 from omni_tui.face import actions
 from omni_tui.face.formats import format_duration
-from omni_tui.face.panes.resend import ResendActions
+from omni_tui.face.panes.base import Pane
 from omni_tui.face.port import CommandError
+from omni_tui.face.shell import shell_of
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.widgets.banners import AgentBanner
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_types import CallItem, TaskItem, UserItem
+from omni_tui.face.transcript.view import EditAndResend
 from omni_tui.face.widgets.composer import Composer
 from omni_tui.face.widgets.message_input import MessageInput
 from omni_tui.protocol import AnyEvent, LinkClosed
-from omni_tui.protocol.commands import SendMessage
+from omni_tui.protocol.commands import BranchSession, SendMessage
 from omni_tui.protocol.events import CommandDone, EngineReady, TurnEnded, UserMessage
 from omni_tui.protocol.prompts_and_resources import Attachment
+from omni_tui.security.text import safe_line
 
 _EMPTY = (
-    ("Nothing has been said yet.\n\n", "$text-1"),
+    ("No messages yet.\n\n", "$text-1"),
     ("Write below what you want done. ", "$text-2"),
-    ("Before a tool is called you see with what, and decide.\n\n", "$text-2"),
+    ("Before a tool is called you see the call and decide.\n\n", "$text-2"),
     ("  /      ", "$mine"), ("commands\n", "$text-2"),
     ("  F3     ", "$mine"), ("call a tool by hand\n", "$text-2"),
     ("  F1     ", "$mine"), ("every key\n", "$text-2"),
@@ -37,28 +42,74 @@ _KEY_FILE = (
     ("\nThe key of your saved sessions is a file beside them; ", "$text-3"),
     ("omni-tui doctor", "$text-2"), (" says how to keep it elsewhere.\n", "$text-3"),
 )  # fmt: skip
-
-
 _SHORT_NAME = 12
 """A server's name up to this length is shown in the composer's corner."""
+_RAN = frozenset({"dispatching", "succeeded", "failed", "result_rejected", "uncertain"})
 
 
-def _awaits_words(servers: Sequence[str], left_s: int, key: str) -> str:
-    """Say what a message waits for, how long still, and how it goes out at once."""
-    short = len(servers) == 1 and len(servers[0]) <= _SHORT_NAME
-    what = servers[0] if short else f"{len(servers)} server{'s' if len(servers) > 1 else ''}"
-    return f"◌ waits for {what} {left_s} s · {key} sends"
+class EditBanner(Static):
+    """Stands above the composer while an earlier message is edited.
+
+    `before` is the draft it replaced; that comes back afterwards.
+    """
+
+    DEFAULT_CSS = """
+    EditBanner { height: auto; padding: 0 2; background: $bar; }
+    """
+
+    def __init__(self, item: UserItem, before: str) -> None:
+        super().__init__(markup=False)
+        self.item = item
+        self.before = before
+
+    def on_mount(self) -> None:
+        """Show what Enter and Esc do."""
+        hour = time.strftime("%H:%M", time.localtime(self.item.ts))
+        parts = [
+            (f"editing your message of {hour}: ", "$waiting"),
+            ("Enter", "bold $text-1"), (" sends it in a new session, ", "$text-2"),
+            ("Esc", "bold $text-1"), (" cancels", "$text-2"),
+        ]  # fmt: skip
+        if self.item.attachments:
+            parts.append((" · its attachments are sent only if the text stays the same", "$waiting"))
+        self.update(Content.assemble(*parts))
 
 
-class ChatPane(ResendActions):
+class AgentBanner(Static):
+    """Stands above the transcript while only one agent is shown."""
+
+    DEFAULT_CSS = """
+    AgentBanner { height: 1; padding: 0 2; background: $bar; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+        self._shown = ("", "")
+
+    def show(self, task: TaskItem) -> None:
+        """Name the agent's task, its state and its path."""
+        path = safe_line(task.sub_agent.agent, limit=80) if task.sub_agent is not None else ""
+        name = f"{task.task} {task.title}".strip()
+        rest = " · ".join(part for part in (task.state, path if path != name else "") if part)
+        if (name, rest) != self._shown:  # an update lays out the screen, even one that changes nothing
+            self._shown = (name, rest)
+            self.update(
+                Content.assemble(
+                    ("Esc", "bold $text-1"), (" shows all again   ", "$text-3"), (name, "bold $mine"),
+                    (f"   {safe_line(rest, joined=True)}", "$text-2"),
+                )
+            )  # fmt: skip
+
+
+class ChatPane(Pane):
     """Transcript and composer."""
 
     TITLE: ClassVar[str] = "CHAT"
     HELP: ClassVar[str] = (
-        "What you and the agent said, and every call. A plan is shown as a tree: "
-        "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Under each task is what its agent does: "
-        "Enter or Space unfolds it, z shows it alone and Esc comes back. E edits a message of yours and "
-        "sends it in a new session; this session stays as it is."
+        "Your messages, the answers, and every call. A plan is shown as a tree: "
+        "○ waiting ◐ running ● done ✗ failed – skipped ■ stopped. Below each task is what its agent does: "
+        "Enter or Space expands it, z shows only this agent and Esc shows all again. E edits a message of "
+        "yours and sends it in a new session; this session stays as it is."
     )
     DEFAULT_CSS = """
     ChatPane {
@@ -71,8 +122,6 @@ class ChatPane(ResendActions):
     }
     """
 
-    _below = ""
-
     def __init__(
         self,
         *,
@@ -82,11 +131,13 @@ class ChatPane(ResendActions):
     ) -> None:
         super().__init__(id=id, classes=f"-empty {classes}")
         self._lean = lean
+        self._below = ""
         self._unstarted: dict[str, str] = {}
         """Messages sent from here, by turn, as they were typed."""
+        self.edit_banner: EditBanner | None = None
 
     def compose(self) -> ComposeResult:
-        """The page, one line on what goes on, the composer."""
+        """Yield the page, a line about what is below, the composer."""
         yield Static(Content.assemble(*_EMPTY), id="chat-empty", markup=False)
         yield TranscriptView(id="transcript")
         yield Static(id="chat-state", markup=False)
@@ -97,7 +148,7 @@ class ChatPane(ResendActions):
         await self.composer.furnish()
 
     def on_mount(self) -> None:
-        """An empty page says what to do next."""
+        """Update the state line every second."""
         self.set_interval(1.0, self._show_state, name="chat-state")
 
     @property
@@ -112,7 +163,7 @@ class ChatPane(ResendActions):
 
     @property
     def entrance(self) -> Widget:
-        """What takes the keys when somebody comes here."""
+        """The composer's text."""
         return self.composer.prompt
 
     # --- events
@@ -133,11 +184,11 @@ class ChatPane(ResendActions):
         self.transcript.engine_stopped()
 
     def clear_session(self) -> None:
-        """Forget the session. What is being written stays."""
+        """Forget the session. The draft stays."""
         self.transcript.clear()
         self._unstarted.clear()
         self.composer.forget_history()
-        self.end_edit()
+        self._leave_edit()
 
     @on(TranscriptView.Changed)
     def _changed(self, event: TranscriptView.Changed) -> None:
@@ -146,11 +197,11 @@ class ChatPane(ResendActions):
         self.set_class(not fold.items, "-empty")
         self.composer.set_busy(bool(fold.turn))
         self.count = fold.waits
-        self._show_lane()
+        self._show_agent()
         self._show_state()
 
     def _show_state(self) -> None:
-        """Say what is new further down, and in the composer what goes on."""
+        """Show how much is new further down, and in the composer what happens now."""
         fold, view = self.transcript.fold, self.transcript
         below = "" if view.following else f"↓ {view.unread} new" if view.unread else "↓"
         if below != self._below:  # an update lays out the screen, even one that changes nothing
@@ -160,7 +211,7 @@ class ChatPane(ResendActions):
             self.composer.show_state(f"◌ {waits} to approve", "$waiting")
         elif fold.awaits is not None and not self.screen.has_class("-engine-stopped"):
             left = max(0, round(fold.awaits.until - view.now()))
-            words = _awaits_words(fold.awaits.servers, left, self._key_of("send_now"))
+            words = _waiting_for(fold.awaits.servers, left, self._key_of("send_now"))
             self.composer.show_state(words, "$running")
         elif fold.turn and not self.screen.has_class("-engine-stopped"):
             passed = format_duration(max(0, int(view.now() - fold.since)))
@@ -171,30 +222,30 @@ class ChatPane(ResendActions):
     def _key_of(self, action: str) -> str:
         """Return the key of an action, as it is set now."""
         found = (key for key, active in self.screen.active_bindings.items() if active.binding.id == action)
-        return next(found, f"/{actions.get(action).slash}")
+        return next(found, actions.get(action).usage)
 
     @on(TranscriptView.Zoomed)
     def _zoomed(self, event: TranscriptView.Zoomed) -> None:
         event.stop()
-        self._show_lane()
+        self._show_agent()
 
-    def _show_lane(self) -> None:
-        """Say whose lane is shown, while one is shown alone."""
-        task, heads = self.transcript.zoomed_task, self.query(AgentBanner)
+    def _show_agent(self) -> None:
+        """Name the agent while only one is shown."""
+        task, banners = self.transcript.zoomed_task, self.query(AgentBanner)
         if task is None:
-            if heads:
-                heads.remove()
+            if banners:
+                banners.remove()
             return
-        head = heads.first() if heads else AgentBanner()
-        if not heads:
-            self.mount(head, before=self.transcript)
-        head.show(task)
+        banner = banners.first() if banners else AgentBanner()
+        if not banners:
+            self.mount(banner, before=self.transcript)
+        banner.show(task)
 
     # --- writing
 
     @property
     def draft(self) -> str:
-        """What is being written."""
+        """The message that is being written."""
         return self.composer.draft
 
     @draft.setter
@@ -202,7 +253,7 @@ class ChatPane(ResendActions):
         self.composer.draft = text
 
     def insert_text(self, text: str) -> None:
-        """Put text where the composer's cursor stands. The keys stay where they are."""
+        """Insert text at the composer's cursor. The focus stays where it is."""
         self.composer.insert(text)
 
     def attach(self, server: str, uri: str, label: str) -> None:
@@ -212,8 +263,8 @@ class ChatPane(ResendActions):
     @on(Composer.Submitted)
     def _submitted(self, event: Composer.Submitted) -> None:
         event.stop()
-        if self.wording is not None:
-            self.send_edited_message(event.text, event.attachments)
+        if self.edit_banner is not None:
+            self._send_edited(self.edit_banner.item, event.text, event.attachments)
             return
         self.transcript.zoom_out()
         self.transcript.action_scroll_end()
@@ -221,7 +272,7 @@ class ChatPane(ResendActions):
 
     @work(group="send", exit_on_error=False)
     async def _send(self, text: str, attachments: tuple[Attachment, ...]) -> None:
-        """Send a message; give it back if it did not arrive."""
+        """Send a message; put it back into the composer if it did not arrive."""
         if attachments:
             self.composer.note(f"reading {len(attachments)} attached …")
         try:
@@ -232,9 +283,8 @@ class ChatPane(ResendActions):
                 self._take_back(done.id)
         except CommandError as error:
             failure = error.failure
-            self.composer.give_back(
-                text, " · ".join(filter(None, (failure.what, failure.why, failure.todo)))
-            )
+            why = " · ".join(filter(None, (failure.what, failure.why, failure.todo)))
+            self.composer.give_back(text, why)
         except LinkClosed as error:
             self.composer.give_back(text, str(error) or "the engine is gone")
         except TimeoutError:
@@ -250,24 +300,114 @@ class ChatPane(ResendActions):
         event.stop()
         (self.transcript.action_page_down if event.step > 0 else self.transcript.action_page_up)()
 
-    # --- what the screen asks for
+    # --- edit and resend
+
+    @on(EditAndResend)
+    def _edit(self, event: EditAndResend) -> None:
+        event.stop()
+        before = self.draft if self.edit_banner is None else self.edit_banner.before
+        self._end_edit()
+        self.edit_banner = EditBanner(event.item, before)
+        self.mount(self.edit_banner, before=self.composer)
+        self.draft = event.item.words
+        self.screen.set_focus(self.composer.prompt, scroll_visible=False)
+
+    def _end_edit(self) -> None:
+        if self.edit_banner is not None:
+            self.edit_banner.remove()
+            self.edit_banner = None
+
+    def _cancel_edit(self) -> bool:
+        """Bring back the draft from before the edit; False if nothing was edited."""
+        if (banner := self.edit_banner) is None:
+            return False
+        self.composer.remember(self.draft)
+        self.draft = banner.before
+        self._end_edit()
+        return True
+
+    def _leave_edit(self) -> None:
+        """Stop editing, for another session: the draft stays, else the one before comes back."""
+        if (banner := self.edit_banner) is None:
+            return
+        if not self.draft.strip():
+            self.draft = banner.before
+        elif banner.before.strip():
+            self.composer.remember(banner.before)
+        self._end_edit()
+
+    def _send_edited(self, item: UserItem, text: str, attachments: tuple[Attachment, ...]) -> None:
+        if attachments:
+            why = "an edited message takes no attachments; send it as a new one (Esc first)"
+            self.composer.give_back(text, why)
+        else:
+            self._resend(item, "" if text == item.words else text, text)
+
+    def retry(self) -> None:
+        """Send the last message again, in a new session."""
+        items = self.transcript.fold.items
+        last = next((item for item in reversed(items) if isinstance(item, UserItem)), None)
+        if last is None:
+            self.notify("No messages yet.", markup=False)
+        else:
+            self._resend(last, "", "")
+
+    def _resend(self, item: UserItem, text: str, draft: str) -> None:
+        """Branch the session before a message and send `text`, or the message itself if that is "".
+
+        Calls made since then stay made: if one may have changed something, the person is asked first.
+        `draft` goes back into the composer if nothing is sent.
+        """
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._branch(item, text, draft)
+            elif draft:
+                self.draft = draft
+
+        calls = _calls_after(self.transcript.fold, item)
+        ran = sum(call.state in _RAN and call.risk != "read" for call in calls)
+        if not ran:
+            self._branch(item, text, draft)
+            return
+        many, they = (f"{ran} calls", "they") if ran > 1 else ("1 call", "it")
+        detail = f"What {they} did stays done. The message goes to a new session; this one stays as it is."
+        shell_of(self).confirm(
+            f"{many} after it ran, and may have changed something.", detail, "send it", answered
+        )
+
+    def _branch(self, item: UserItem, text: str, draft: str) -> None:
+        def failed(why: str) -> None:
+            if draft:
+                self.composer.give_back(draft, why)
+            else:
+                self.notify(f"Not sent again: {why}", severity="error", timeout=10.0, markup=False)
+
+        shell_of(self).change_session(BranchSession(turn=item.turn, text=text), failed)
+
+    # --- for the app
 
     def focus_call(self, call: str) -> bool:
         """Show a call in the transcript and give it the keys; False if it is not here."""
         return self.transcript.focus_call(call)
 
     def close_innermost(self) -> bool:
-        """Close what Escape closes first here; False if there is nothing to close."""
-        return self.composer.close_popup() or self.cancel_edit() or self.transcript.zoom_out()
+        """Close the list of commands, cancel the edit, or show all agents; False if nothing is open."""
+        return self.composer.close_popup() or self._cancel_edit() or self.transcript.zoom_out()
 
-    def action_copy_answer(self) -> None:
-        """Copy the last answer."""
-        self.transcript.action_copy_answer()
 
-    def action_copy_code(self) -> None:
-        """Copy a code block of the last answer."""
-        self.transcript.action_copy_code()
+def _waiting_for(servers: Sequence[str], left_s: int, key: str) -> str:
+    """Return what a message waits for, how long still, and the key that sends it now."""
+    short = len(servers) == 1 and len(servers[0]) <= _SHORT_NAME
+    what = servers[0] if short else f"{len(servers)} server{'s' if len(servers) > 1 else ''}"
+    return f"◌ waits for {what} {left_s} s · {key} sends"
 
-    def action_transcript_end(self) -> None:
-        """Go to the end and follow it."""
-        self.transcript.action_transcript_end()
+
+def _calls_after(fold: Fold, item: UserItem) -> Iterator[CallItem]:
+    """Yield the calls proposed after a message, those of agents too."""
+    at = next((index for index, other in enumerate(fold.items) if other is item), len(fold.items))
+    for other in fold.items[at + 1 :]:
+        if isinstance(other, CallItem):
+            yield other
+        elif isinstance(other, TaskItem) and other.sub_agent is not None:
+            yield from (call for call in other.sub_agent.fold.items if isinstance(call, CallItem))

@@ -1,4 +1,4 @@
-"""The servers: how each of them is, in a row; more about the one under the cursor."""
+"""The servers: the state of each in a row, details of the one under the cursor, and signing in."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from textual.widgets import Static
 
 from omni_tui.face import actions
 from omni_tui.face.clock import Clock
-from omni_tui.face.messages import RunAction, ShowServerLog
+from omni_tui.face.messages import CopyText, RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
-from omni_tui.face.panes.signin import SignInActions, sign_in_lines
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
@@ -21,7 +20,7 @@ from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.commands import DisconnectServer, ReconnectServer, RefreshServer
 from omni_tui.protocol.events import EngineReady, ServerChanged, ServerRemoved
-from omni_tui.protocol.signin import SignInChanged
+from omni_tui.protocol.signin import CancelSignIn, OpenSignInPage, SignIn, SignInChanged, SignOut
 
 _GLYPHS = {
     "active": ("●", "$done"),
@@ -34,6 +33,8 @@ _GLYPHS = {
     "disabled": ("○", "$text-3"),
 }
 _UP = ("active", "idle", "degraded")
+_SIGNING_IN = ("starting", "waiting")
+"""Phases of a sign-in that goes on."""
 
 
 class ServerRows(RowList):
@@ -56,11 +57,11 @@ class ServerRows(RowList):
         return min(max(names + 2, 10), self.size.width // 2)
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Return glyph, name and what there is to say, milliseconds at the right edge."""
+        """Return glyph, name and state, milliseconds at the right edge."""
         return server_row(self.servers[key], width, self._column, self._time)
 
-    def news(self, names: set[str]) -> None:
-        """Draw the rows of these servers with the next frame; all if the names need another width."""
+    def redraw(self, names: set[str]) -> None:
+        """Redraw these rows with the next frame; all of them if the names need another width."""
         column, self._width = self._width, self._column
         if column != self._width:
             self.refresh()
@@ -71,7 +72,7 @@ class ServerRows(RowList):
             self.refresh(*seen)
 
     def render_line(self, y: int) -> Strip:
-        """Draw one row, unless it would look as it did: one server's news redraws the whole list."""
+        """Draw one row, or return the strip drawn before if it would look the same."""
         index = y + round(self.scroll_offset.y)
         if index >= len(self.keys) or self.text_selection is not None:
             return super().render_line(y)
@@ -101,7 +102,7 @@ def server_row(server: ServerChanged, width: int, column: int, now: float) -> Co
 
 
 def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
-    """Return what is said about a server, and the number at the right edge."""
+    """Return the words about a server's state, and the number at the right edge."""
     empty = Content("")
     if server.state in ("active", "idle"):
         latency = "" if server.latency_ms is None else f"{server.latency_ms:.0f} ms"
@@ -115,7 +116,7 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
         "not_allowed": ("y to allow", "$waiting"),
         "degraded": (server.reason or "slow to answer", "$waiting"),
         "failed": (server.reason or "failed", "$fail"),
-        "disabled": ("off", "$text-3"),
+        "disabled": ("disabled", "$text-3"),
     }
     words = Content.styled(*said[server.state])
     if server.next_try is not None and server.state == "failed":
@@ -125,31 +126,31 @@ def _words(server: ServerChanged, now: float) -> tuple[Content, Content]:
 
 
 def _is_broken(server: ServerChanged) -> bool:
-    """Whether a server has failed, also while it is being tried again: its row must not jump to and fro."""
+    """Return whether a server has failed, also while it is retried: its row must not jump."""
     return server.state == "failed" or (server.state == "connecting" and server.attempt > 0)
 
 
 def _odd(server: ServerChanged) -> str:
-    """Say how much came from a server that was no proper message."""
+    """Return how many messages of a server were not valid."""
     return f"{server.odd:,} odd message" + ("" if server.odd == 1 else "s")
 
 
-def _empty_words(*, told: bool) -> Content:
-    """Say why there is no row: nobody has told of servers yet, or there are none."""
-    if not told:
+def _empty_words(*, ready: bool) -> Content:
+    """Return why the list is empty: the engine has not answered yet, or there are no servers."""
+    if not ready:
         return Content.styled("Waiting for the engine …", "$text-2")
     return Content.assemble(
-        ("No servers yet.\n", "$text-2"), ("n", "bold $text-2"), (" adds one", "$text-3")
+        ("No servers yet.\nPress ", "$text-2"), ("n", "bold $text-1"), (" to add a server", "$text-2")
     )
 
 
-class ServersPane(SignInActions, Pane):
+class ServersPane(Pane):
     """The servers of this session and what to do about them."""
 
     TITLE = "Servers"
     HELP = (
-        "Every server with its state. Nothing is started that you have not allowed: y shows the program "
-        "that would run, its arguments and variables, and A there allows it."
+        "Every server with its state. No server starts before you allow it: y shows the program, its "
+        "arguments and variables, and A there allows it."
     )
     BINDINGS = actions.bindings("servers")
 
@@ -159,18 +160,18 @@ class ServersPane(SignInActions, Pane):
         self.sign_ins: dict[str, SignInChanged] = {}
         self._news: set[str] = set()
         self._wanted = ""
-        self._told = False
+        self._is_ready = False
         self._drawing = NextFrameCall(self, lambda: self._redraw())
 
     def compose(self) -> ComposeResult:
-        """Title, rows, and details of the chosen server."""
+        """Yield title, rows, and details of the chosen server."""
         yield PaneTitle(self.TITLE)
         yield ServerRows(self.servers)
         yield Static(id="server-empty", markup=False)
         yield Static(id="server-details", markup=False)
 
     def on_mount(self) -> None:
-        """Count the seconds to the next try while there is one."""
+        """Set up the ticker that counts the seconds to the next retry."""
         self._rows.clock = shell_of(self).clock
         self._ticker = self.set_interval(1.0, self._tick, pause=True)
         self._redraw()
@@ -186,7 +187,7 @@ class ServersPane(SignInActions, Pane):
         return None if key is None else self.servers.get(key)
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event into account; drawn with the next frame."""
+        """Take one event into account; it is drawn with the next frame."""
         if isinstance(event, ServerChanged):
             self.servers[event.name] = event
             self._news.add(event.name)
@@ -194,9 +195,9 @@ class ServersPane(SignInActions, Pane):
             self.servers.pop(event.name, None)
             self.sign_ins.pop(event.name, None)
         elif isinstance(event, SignInChanged):
-            self.sign_in_changed(event)
+            self.sign_ins[event.server] = event
         elif isinstance(event, EngineReady):
-            self._told = True
+            self._is_ready = True
         else:
             return
         if not self.is_mounted or not self.children:
@@ -210,7 +211,7 @@ class ServersPane(SignInActions, Pane):
         self._drawing.done()
         rows, news = self._rows, self._news
         self._news = set()
-        rows.news(news)
+        rows.redraw(news)
         keys = sorted(rows.servers, key=lambda name: not _is_broken(rows.servers[name]))
         if rows.keys != keys:
             rows.set_keys(keys)
@@ -227,17 +228,17 @@ class ServersPane(SignInActions, Pane):
         waits = any(s.next_try is not None and s.state == "failed" for s in rows.servers.values())
         (self._ticker.resume if waits else self._ticker.pause)()
         if not rows.servers:
-            self.query_one("#server-empty", Static).update(_empty_words(told=self._told))
+            self.query_one("#server-empty", Static).update(_empty_words(ready=self._is_ready))
         self._show_details()
         self.refresh_bindings()
 
     def select_server(self, server: str) -> None:
-        """Put the cursor on a server, as soon as there is a row of it."""
+        """Put the cursor on a server, as soon as it has a row."""
         self._wanted = server
         self._redraw()
 
     def _tick(self) -> None:
-        self._rows.news({name for name, one in self.servers.items() if one.next_try is not None})
+        self._rows.redraw({name for name, one in self.servers.items() if one.next_try is not None})
         if self.chosen is not None and self.chosen.breaker == "open":
             self._show_details()
 
@@ -255,12 +256,12 @@ class ServersPane(SignInActions, Pane):
         self.action_server_log()
 
     def on_descendant_focus(self) -> None:
-        """Arriving with nothing chosen chooses the first."""
+        """Choose the first server if none is chosen."""
         if self._rows.selected is None and self._rows.keys:
             self._rows.select(self._rows.keys[0])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what can be done with the chosen server is offered."""
+        """Offer only what works with the chosen server."""
         if not action.startswith("server_") or action == "server_add":
             return True
         server = self.chosen
@@ -271,7 +272,7 @@ class ServersPane(SignInActions, Pane):
             "server_connect": server.state in ("failed", "disabled", "needs_sign_in", "degraded"),
             "server_disconnect": server.state in (*_UP, "connecting"),
             "server_refresh": server.state in _UP,
-            **self.sign_in_offers(),
+            **self._sign_in_actions(),
             "server_restart": server.state not in ("disabled", "not_allowed"),
             "server_edit": server.source != "demo",
             "server_switch": server.state != "not_allowed",
@@ -300,27 +301,26 @@ class ServersPane(SignInActions, Pane):
             self.port.send(RefreshServer(server=self.chosen.name))
 
     def action_server_offers(self) -> None:
-        """Browse what else the chosen server offers."""
+        """Browse the prompts and resources of the chosen server."""
         if self.chosen is not None:
             kind = "resources" if self.chosen.resources else "prompts"
             self.post_message(RunAction(kind, self.chosen.name))
 
     def action_server_allow(self) -> None:
-        """Show what the chosen server would start; it is allowed there, not here."""
+        """Show what the chosen server would start; the person allows it there."""
         if self.chosen is not None:
             from omni_tui.face.screens.trust import TrustServerScreen
 
-            app = self.app
             shell = shell_of(self)
-            screen = TrustServerScreen(self.chosen.name, shell.clock, shell.stillness)
-            app.push_screen(screen)
+            name = self.chosen.name
+            shell.show(TrustServerScreen(name, shell.port, shell.clock, shell.stillness))
 
     def action_server_edit(self) -> None:
         """Open the form with the chosen server's settings."""
         self._run("edit_server")
 
     def action_server_switch(self) -> None:
-        """Switch the chosen server off, or on again."""
+        """Disable the chosen server, or enable it again."""
         if self.chosen is not None:
             self._run("enable_server" if self.chosen.state == "disabled" else "disable_server")
 
@@ -329,7 +329,7 @@ class ServersPane(SignInActions, Pane):
         self._run("restart_server")
 
     def action_server_wire(self) -> None:
-        """Look at the chosen server's wire."""
+        """Show the wire log of the chosen server."""
         self._run("wire")
 
     def _run(self, name: str) -> None:
@@ -341,20 +341,80 @@ class ServersPane(SignInActions, Pane):
         self.post_message(RunAction("add_server"))
 
     def action_server_remove(self) -> None:
-        """Ask whether to forget the chosen server."""
+        """Ask whether to remove the chosen server."""
         if self.chosen is not None:
             self.post_message(RunAction("remove_server", self.chosen.name))
 
+    # --- signing in
+
+    @property
+    def sign_in(self) -> SignInChanged | None:
+        """The state of the chosen server's sign-in."""
+        return None if self.chosen is None else self.sign_ins.get(self.chosen.name)
+
+    def _sign_in_actions(self) -> dict[str, bool]:
+        """Return which of the sign-in actions work with the chosen server."""
+        known, server = self.sign_in, self.chosen
+        phase = "none" if known is None else known.phase
+        asks = server is not None and server.state == "needs_sign_in"
+        return {
+            "server_sign_in": asks or phase in ("needed", *_SIGNING_IN),
+            "server_copy_sign_in": phase == "waiting",
+            "server_open_sign_in": known is not None and known.browser,
+            "server_cancel_sign_in": phase in _SIGNING_IN,
+            "server_sign_out": known is not None and phase != "none",
+        }
+
+    def action_server_sign_in(self) -> None:
+        """Start to sign in, unless that goes on already, and show it."""
+        from omni_tui.face.screens.signin import SignInScreen
+
+        server, known = self.chosen, self.sign_in
+        if server is None:
+            return
+        if known is None or known.phase not in _SIGNING_IN:
+            self.port.send(SignIn(server=server.name))
+        shell_of(self).show(SignInScreen(server.name, server.label, known))
+
+    def action_server_copy_sign_in(self) -> None:
+        """Copy the address of the sign-in page."""
+        if self.sign_in is not None and self.sign_in.url:
+            self.post_message(CopyText(self.sign_in.url, "the address of the sign-in page"))
+
+    def action_server_open_sign_in(self) -> None:
+        """Open the sign-in page in a browser, on the engine's machine."""
+        if self.chosen is not None:
+            self.port.send(OpenSignInPage(server=self.chosen.name))
+
+    def action_server_cancel_sign_in(self) -> None:
+        """Cancel the sign-in."""
+        if self.chosen is not None:
+            self.port.send(CancelSignIn(server=self.chosen.name))
+
+    def action_server_sign_out(self) -> None:
+        """Ask whether to sign out."""
+        server = self.chosen
+        if server is None:
+            return
+        name = server.name
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.port.send(SignOut(server=name))
+
+        detail = "Its tokens are deleted here and, if it supports that, revoked there; it is disconnected."
+        shell_of(self).confirm(f"Sign out of {name}?", detail, "sign out", answered)
+
 
 def _tried_again(server: ServerChanged, now: float) -> str:
-    """Say when a server that keeps failing is tried again."""
+    """Return when a failing server is retried."""
     failures = f"it failed {server.attempt} times in a row" if server.attempt > 1 else "it failed"
     if server.breaker == "half_open":
-        return f"{failures}; being tried again now"
+        return f"{failures}; retrying now"
     if server.next_try is None:
-        return "not tried again by itself"
+        return "not retried automatically"
     wait = max(0, round(server.next_try - now))
-    return f"{failures}; next try in {wait} s"
+    return f"{failures}; next retry in {wait} s"
 
 
 def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -> Content:
@@ -368,7 +428,7 @@ def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -
     if server.odd:
         lines.append(Content.styled(f"{_odd(server)} from it: see its log", "$waiting"))
     if server.wire:
-        lines.append(Content.styled("its wire is noted · w shows it", "$waiting"))
+        lines.append(Content.styled("its messages are logged · w shows them", "$waiting"))
     if server.trust != "unchanged":
         word = "new here" if server.trust == "new" else "changed since you last saw it"
         lines.append(Content.styled(word, "$waiting"))
@@ -378,5 +438,26 @@ def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -
         lines.append(Content.styled(server.todo, "$text-2"))
     if server.breaker != "closed":
         lines.append(Content.styled(_tried_again(server, now), "$text-3"))
-    lines += sign_in_lines(sign_in)
+    lines += _sign_in_lines(sign_in)
     return Content("\n").join(lines)
+
+
+def _sign_in_lines(known: SignInChanged | None) -> list[Content]:
+    """Return the lines about a sign-in for the details of a server."""
+    if known is None or known.phase == "none":
+        return []
+    if known.phase == "signed_in":
+        rights = f" · {known.scopes}" if known.scopes else ""
+        return [Content.styled(f"signed in{rights}", "$text-3")]
+    lines = []
+    if known.phase == "starting":
+        lines.append(Content.styled("looking for the sign-in page …", "$text-2"))
+    elif known.phase == "waiting":
+        lines.append(Content.assemble(("sign in at ", "$text-2"), (known.host, "bold $waiting")))
+        lines.append(Content.styled("s shows the address, u copies it, g cancels", "$text-3"))
+    elif known.more:
+        lines.append(Content.styled(f"asks for more rights: {known.scopes}", "$waiting"))
+        lines.append(Content.styled("s to grant them", "$text-2"))
+    if known.reason:
+        lines.append(Content.styled(known.reason, "$waiting"))
+    return lines

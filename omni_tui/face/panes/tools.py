@@ -19,7 +19,6 @@ from textual.widget import Widget
 from textual.widgets import Input, Static, Tree
 
 from omni_tui.face import actions
-from omni_tui.face.actions import Action
 from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.tool_index import ToolIndex
@@ -34,7 +33,6 @@ from omni_tui.security.identifiers import identifier
 
 DELAY = 0.05
 """Seconds between two keys below which the filter waits for the last of them before it searches."""
-actions.add(Action("tools_filter", "slash", "tools", "Find a tool by its name or description", "filter"))
 
 
 class FilterInput(Input):

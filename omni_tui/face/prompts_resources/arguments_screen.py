@@ -97,7 +97,7 @@ class ArgumentsScreen(FormScreen[None]):
         if self.form is None:
             return JsonText("{}")
         arguments = self.form.arguments_json
-        if self.form.insist() or arguments is None:
+        if self.form.show_problems() or arguments is None:
             self.say("✗ fill in what is marked", "$fail")
             return None
         return arguments

@@ -15,8 +15,8 @@ from textual.suggester import Suggester
 
 from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.form.controls import TakeSuggestion, TextLine
-from omni_tui.face.form.field_rows import FieldRow
-from omni_tui.face.form.nodes import Node
+from omni_tui.face.form.model import Node
+from omni_tui.face.form.rows import FieldRow
 from omni_tui.face.results.errors import REQUEST_ERRORS
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText

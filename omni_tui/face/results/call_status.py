@@ -5,9 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widget import Widget
 
-from omni_tui.face import actions
 from omni_tui.face.formats import format_duration
-from omni_tui.face.keys import show_key
+from omni_tui.face.keys import key_of
 from omni_tui.face.results.call_history import PastCall
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol.events import CallProgress
@@ -120,8 +119,7 @@ class StateLine(Widget):
         if self._as_task:
             line += Content.styled(f"  {self._as_task}", "$text-2")
         if self._waits:
-            keymap = shell_of(self).keymap
-            key = show_key(keymap.get("show_approvals") or actions.get("show_approvals").keys)
+            key = key_of("show_approvals", shell_of(self).keymap)
             line += Content.assemble(
                 ("  ◌ the server waits for your answer: ", "$waiting"),
                 (key, "bold $waiting"),

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from omni_tui.face.form.field_rows import clip
+from omni_tui.face.form.rows import clip
 from omni_tui.face.widgets.long_text_view import Look
 from omni_tui.protocol import JsonText, SafeText
 from omni_tui.protocol.events import ToolDetails

@@ -1,4 +1,4 @@
-"""One question with a yes and a no; only ever asked because of a key the person just pressed."""
+"""A yes-or-no question, asked only after a key that the person just pressed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ConfirmScreen(ModalScreen[bool]):
             yield Static(keys, markup=False)
 
     def on_key(self, event: events.Key) -> None:
-        """A key that comes with others (one read of the terminal, one time) is part of a paste."""
+        """Drop a key that came with another in one read of the terminal: it is part of a paste."""
         together = event.time == self._last
         self._last, self._keys = event.time, self._keys + 1
         if together:
@@ -49,11 +49,11 @@ class ConfirmScreen(ModalScreen[bool]):
             event.prevent_default()
 
     def on_paste(self) -> None:
-        """A paste decides nothing."""
+        """Note a paste: it decides nothing."""
         self._keys += 1
 
     def action_answer(self, yes: bool) -> None:
-        """Close with the answer; with yes only once it is certain that no other key came with it."""
+        """Close with the answer; with yes only if no other key comes within `BURST_S`."""
         if yes:
             self.set_timer(BURST_S, partial(self._settle, self._keys))
         else:

@@ -1,4 +1,4 @@
-"""The form of a server's question: its words above, the fields below, and what is said about sending."""
+"""The form of an elicitation: the server's words above, the fields below, and the state of sending."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from omni_tui.face.approval.server_request_card import PendingRequestItem, chip, quoted_lines
+from omni_tui.face.approval.pending_request import PendingRequestItem, quoted_lines
 from omni_tui.face.form.arguments_form import ArgumentsForm
-from omni_tui.face.form.checkboxes import CheckboxRow, fits_checkboxes
 from omni_tui.face.form.checks import limits_check
-from omni_tui.face.form.field_rows import FieldRow
-from omni_tui.face.form.model import FormDraft
-from omni_tui.face.form.nodes import ArrayNode, Node
+from omni_tui.face.form.model import ArrayNode, FormDraft, Node
+from omni_tui.face.form.rows import CheckboxRow, FieldRow, fits_checkboxes
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
@@ -27,37 +25,36 @@ from omni_tui.protocol.server_requests import (
     AnswerServerRequest,
     ServerRequestAction,
     ServerRequestClosed,
-    ServerRequestOpened,
 )
-from omni_tui.security.text import safe, safe_line
+from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
     from omni_tui.protocol import AnyEvent
 
-_DECLINE_AGAIN = "F12 again declines: the server is told no, and what was typed is gone"
+_DECLINE_AGAIN = "F12 again declines: the server is told no, and what you typed is lost"
 
 
 class ElicitationForm(ArgumentsForm):
-    """The values a server asks for."""
+    """The fields that a server asks for."""
 
-    NOTHING: ClassVar[str] = "It asks for no values; F9 agrees."
+    NOTHING: ClassVar[str] = "It needs no values; F9 agrees."
 
     def row_of(self, node: Node) -> FieldRow:
-        """Lists of some of a few values are boxes to tick."""
+        """Return boxes to tick for a list of a few values."""
         if isinstance(node, ArrayNode) and fits_checkboxes(node):
             return CheckboxRow(node)
         return super().row_of(node)
 
     def unfolds(self, node: Node) -> bool:
-        """What is ticked has no rows of its own."""
+        """Return whether what a node holds has rows of its own; boxes to tick have none."""
         return super().unfolds(node) and not fits_checkboxes(node)
 
 
 class ElicitationScreen(FormScreen[None]):
-    """Fills in one question and answers it. Esc goes back and keeps what was typed in the draft.
+    """Fills in one elicitation and answers it. Esc goes back; the draft keeps what was typed.
 
-    It answers the question as it was when it was opened and nothing else: when that changes or is
-    over, nothing can be sent from here, and what was typed stays to be copied.
+    It answers the request as it was when it was opened: once that changes or is over, nothing can be
+    sent from here, and what was typed can only be copied.
     """
 
     CSS_PATH = "../styles/screens.tcss"
@@ -87,12 +84,11 @@ class ElicitationScreen(FormScreen[None]):
         return self.query_one(ElicitationForm)
 
     def compose(self) -> ComposeResult:
-        """Who asks, its words, the fields, keys."""
+        """Server, its words, the fields, keys."""
         item = self.item
-        name = f"{safe(item.server, lines=False)} › {item.label}"
-        head = Content.styled(name, "bold $text-1") + Content("   ") + chip(item.event)
-        if item.course:
-            head += Content.styled(f"\nin the course of {item.course}", "$text-2")
+        head = Content.styled(item.name, "bold $text-1") + Content("   ") + item.chip()
+        if item.during:
+            head += Content.styled(f"\nduring {item.during}", "$text-2")
         for why in item.event.why[:4]:
             head += Content.styled(f"\n! {safe_line(why, limit=300)}", "$waiting")
         yield Static(head, id="screen-title", markup=False)
@@ -114,7 +110,7 @@ class ElicitationScreen(FormScreen[None]):
         self.form_is_ready()
 
     def on_resize(self) -> None:
-        """Wrap the server's words anew."""
+        """Wrap the server's words again."""
         width = max(20, self.size.width - 6)
         self.query_one("#ask-says", Static).update(
             Content("\n").join(quoted_lines(self.item.event.message, width))
@@ -123,9 +119,9 @@ class ElicitationScreen(FormScreen[None]):
     # --- what is said
 
     def on_engine_gone(self, event: EngineGone) -> None:
-        """Say that nothing can be sent now; what is written stays."""
+        """Say that nothing can be sent now; what was typed stays."""
         event.stop()
-        self._say("✗ the engine stopped; what is written here stays", "$fail")
+        self._say("✗ the engine stopped; what you typed stays here", "$fail")
 
     def _say(self, words: str, style: str) -> None:
         said, self._said_of = self.query_one("#ask-said", Static), self.form.arguments_json
@@ -136,12 +132,12 @@ class ElicitationScreen(FormScreen[None]):
         keys = [("F9", "send"), ("F12", "decline"), ("F7", "copy"), ("^r", "JSON"),
                 ("esc", "back (it is kept)")]  # fmt: skip
         if self.over:
-            keys = [("F7", "copy what is typed"), ("esc", "close")]
+            keys = [("F7", "copy what you typed"), ("esc", "close")]
         parts = [part for key, word in keys for part in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))]
         self.query_one("#screen-foot", Static).update(Content.assemble(*parts))
 
     def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
-        """What was said of the former values no longer holds."""
+        """Forget what was said about the former values."""
         event.stop()
         same = self.form.arguments_json == self._said_of
         if not (self.over or self._sending or same):
@@ -151,34 +147,30 @@ class ElicitationScreen(FormScreen[None]):
     # --- events
 
     def apply(self, event: AnyEvent) -> None:
-        """The question changed or is over: nothing more can be sent from here."""
+        """Stop if the request changed or is over."""
         if isinstance(event, ServerRequestClosed) and event.ask == self.item.event.ask:
             if self._sending and event.decider == "user":
                 self._finish()  # the answer that was sent from here
                 return
             by = f" by the {event.decider}" if event.decider in ("server", "policy") else ""
             why = f": {event.reason}" if event.reason else ""
-            self.end(f"the question was {event.outcome}{by}{why}")
-        elif isinstance(event, ServerRequestOpened) and event.ask == self.item.event.ask:
-            self._changed(event.digest)
-
-    def _changed(self, digest: str) -> None:
-        if digest != self.item.digest:
-            self.end("the question changed; go back and look at it again")
+            self.end(f"the request was {event.outcome}{by}{why}")
+        elif self.item.changed_by(event):
+            self.end("the request changed; go back and look at it again")
 
     def _finish(self) -> None:
-        """Close, now or when what lies over it is closed."""
+        """Close, now or when the screen on top is closed."""
         self._done = True
         if self.is_current:
             self.dismiss()
 
     def on_screen_resume(self) -> None:
-        """It was answered while something else lay over it."""
+        """Close if it was answered while another screen was on top."""
         if self._done:
             self.dismiss()
 
     def end(self, why: str) -> None:
-        """Say that nothing can be sent from here any more. What was typed stays."""
+        """Say why nothing can be sent from here any more. What was typed stays."""
         if not self.over:
             self.over = why
             if self.is_mounted:
@@ -188,7 +180,7 @@ class ElicitationScreen(FormScreen[None]):
     # --- answering
 
     async def action_send(self) -> None:
-        """Send the values, or say what is missing. What the engine refuses is said here and stays."""
+        """Send the values, or say what is missing or why the engine refused them."""
         if self.over or self._sending:
             return
         form, self._declining = self.form, False
@@ -196,14 +188,14 @@ class ElicitationScreen(FormScreen[None]):
         values = form.arguments_json
         if values is None or (form.problems and self._insisted != values):
             self._insisted = values
-            form.insist()
+            form.show_problems()
             again = " · F9 again sends it" if values is not None else ""
             self._say(f"✗ correct what is marked{again}", "$fail")
             return
         self._answer("accept", values)
 
     def action_decline(self) -> None:
-        """Tell the server no, when the key comes a second time."""
+        """Decline when the key is pressed a second time."""
         if self.over or self._sending:
             return
         if self._declining:
@@ -233,10 +225,10 @@ class ElicitationScreen(FormScreen[None]):
     # --- the rest
 
     def action_copy_values(self) -> None:
-        """Copy what is filled in, as JSON; as it stands where that is none yet."""
+        """Copy the values as JSON, or as typed while they are not JSON."""
         form = self.form
-        self.post_message(CopyText(form.arguments_json or self._draft.text, "what was typed"))
+        self.post_message(CopyText(form.arguments_json or self._draft.text, "what you typed"))
 
     def action_back(self) -> None:
-        """Go back; what was typed is kept while the question is open."""
+        """Go back; what was typed is kept while the request waits."""
         self.dismiss()

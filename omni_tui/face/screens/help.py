@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -10,9 +11,12 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
-from omni_tui.face.actions import Action
+from omni_tui.face.actions import Action, for_target
 from omni_tui.face.keys import show_key
 from omni_tui.face.widgets.lines_view import LinesView, wrap
+
+if TYPE_CHECKING:
+    from omni_tui.face.screens.main import PaneName
 
 _NOTES = (
     "Select with the mouse and press ctrl+c to copy; hold Shift to use the terminal's own selection.",
@@ -23,20 +27,21 @@ _MARGIN = 5
 _WIDE = 100
 _KEYS_WIDE, _KEYS_NARROW = 28, 16
 """Width of the column of keys on a wide and a narrow screen. Longer keys have their own row."""
-HelpSection = tuple[str, Iterable[tuple[str, str, str]]]
 
 
 class HelpScreen(Screen[None]):
-    """Lists keys. `about` describes the pane; `sections` are (title, rows of (keys, what, name))."""
+    """Lists the keys of a pane and of the app. `about` says what the pane is for."""
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = "LinesView"
     BINDINGS = [Binding("escape,q,f1", "back", "back", priority=True)]
 
-    def __init__(self, title: str, about: str, sections: Iterable[HelpSection]) -> None:
+    def __init__(self, pane: PaneName, about: str, keymap: Mapping[str, str]) -> None:
         super().__init__()
-        self._title, self._about = title, about
-        self._sections = [(name, list(rows)) for name, rows in sections]
+        self._title, self._about = pane, about
+        writing = [("writing", for_target("composer"))] if pane == "chat" else []
+        sections = [("here", for_target(pane)), *writing, ("from anywhere", for_target("app"))]
+        self._sections = [(name, list(_rows(found, keymap))) for name, found in sections]
 
     def compose(self) -> ComposeResult:
         """Lay out the title, the list and the keys."""
@@ -70,16 +75,12 @@ class HelpScreen(Screen[None]):
         self.dismiss(None)
 
 
-def help_rows(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yield rows for actions with a key or a slash command."""
+def _rows(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield (keys, what it does, name) of the actions that have a key or a command."""
     for action in found:
-        keys = keymap.get(action.name) or action.keys
-        shown = "  ".join(show_key(key) for key in keys.split(",") if key)
-        if action.slash:
-            command = f"/{action.slash}" + (f" {action.argument}" if action.argument else "")
-            yield shown, f"{action.description}  {command}", action.name
-        elif shown:
-            yield shown, action.description, action.name
+        shown = "  ".join(show_key(key) for key in action.keys_now(keymap).split(",") if key)
+        if shown or action.usage:
+            yield shown, f"{action.description}  {action.usage}".rstrip(), action.name
 
 
 def _row(keys: str, what: str, name: str, column: int, width: int) -> list[Content]:

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from omni_tui.face.formats import counted
-from omni_tui.face.toasts import ToastMessage
+from omni_tui.face.shell import ToastMessage
 from omni_tui.face.widgets.lines_view import LinesView, wrap_rows
 
 _COLOURS = {"error": "$fail", "warning": "$waiting"}

@@ -13,9 +13,9 @@ from textual.content import Content
 from textual.widgets import Input, Static, TextArea
 
 from omni_tui.face.form.controls import ChoicePicked, MoreLinesNeeded
-from omni_tui.face.form.rows import FormRow
 from omni_tui.face.form.server_fields import (
     FIELDS,
+    FormRow,
     field_texts,
     problem_field,
     read_pairs,
@@ -27,9 +27,17 @@ from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol.events import Problem
-from omni_tui.protocol.server_management import CheckServer, EditServer, KeepSecret, ReadServer
-from omni_tui.protocol.server_settings import KEPT, SecretPlace, ServerSettings
-from omni_tui.protocol.wire import ServerChecked, ServerRead
+from omni_tui.protocol.server_settings import (
+    KEPT,
+    CheckServer,
+    EditServer,
+    KeepSecret,
+    ReadServer,
+    SecretPlace,
+    ServerChecked,
+    ServerRead,
+    ServerSettings,
+)
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:

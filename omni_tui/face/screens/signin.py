@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
 from omni_tui.face.shell import shell_of
-from omni_tui.protocol import SafeText
+from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.signin import (
     CancelSignIn,
     FinishSignIn,
@@ -81,8 +81,10 @@ class SignInScreen(ModalScreen[None]):
         """Show what is known."""
         self._redraw()
 
-    def change(self, event: SignInChanged) -> None:
-        """Take news; a sign-in that is done closes the screen."""
+    def apply(self, event: AnyEvent) -> None:
+        """Show the new state; close when the person is signed in."""
+        if not isinstance(event, SignInChanged) or event.server != self.server:
+            return
         self._known = event
         if event.phase == "signed_in":
             self.app.notify(f"Signed in to {self._label}.", markup=False)

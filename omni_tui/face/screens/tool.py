@@ -45,7 +45,7 @@ from omni_tui.face.widgets.long_text_view import LongTextView
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
 
@@ -362,7 +362,7 @@ class ToolScreen(FormScreen[None]):
         if arguments is None or (form.problems and self._warned_about != arguments):
             self._warned_about = arguments
             self._go(result=False)
-            form.insist()
+            form.show_problems()
             again = " · F9 again to send anyway" if arguments is not None else ""
             self._hint(f"✗ correct the marked arguments{again}", "$fail")
             return

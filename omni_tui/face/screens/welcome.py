@@ -98,8 +98,7 @@ class WelcomeScreen(Screen[None]):
         if event.option_id in ("add", "import"):
             self.show(cast("WelcomePage", event.option_id))
         elif event.option_id == "demo":
-            shell_of(self).wants_demo = True
-            self.app.exit()
+            shell_of(self).leave(for_demo=True)
         else:
             self.dismiss(None)
             if event.option_id == "model":

@@ -21,8 +21,15 @@ from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView, fit_content
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol.events import FileSaved
-from omni_tui.protocol.server_management import ReadWire, ReadWireFrame, SaveWire, SetWireLog
-from omni_tui.protocol.wire import WireFrame, WireRead, WireText
+from omni_tui.protocol.wire_log import (
+    ReadWire,
+    ReadWireFrame,
+    SaveWire,
+    SetWireLog,
+    WireFrame,
+    WireRead,
+    WireText,
+)
 from omni_tui.security.text import safe
 
 if TYPE_CHECKING:

@@ -30,11 +30,11 @@ from omni_tui.face.transcript.stream import StreamText
 from omni_tui.face.transcript.sub_agents import SubAgentIndex, apply_to_sub_agent, task_of_event
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.context import BuiltinToolCalled, ContextSummarised, SystemChanged
+from omni_tui.protocol.conversation import RunReport
 from omni_tui.protocol.models import ModelFellBack
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
-from omni_tui.protocol.run_report import RunReport
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.security.text import safe, safe_line
 

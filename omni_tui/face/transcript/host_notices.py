@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.context import BuiltinToolCalled, ContextSummarised, SystemChanged
-from omni_tui.protocol.run_report import RunReport
+from omni_tui.protocol.conversation import RunReport
 from omni_tui.security.identifiers import identifier
 
 _WRONG = 12

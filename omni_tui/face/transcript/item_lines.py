@@ -137,7 +137,7 @@ def _limit(
         return lines
     kept = lines[:rows]
     size = f"{max(1, len(text) - len(copied_text(kept)) - 1):,} more characters"
-    hint = f"… {size} · space unfolds" if folded else f"… {size} · y copies all"
+    hint = f"… {size} · space expands" if folded else f"… {size} · y copies all"
     return [
         *kept,
         Line((*lead, Span(hint, f"{fill} hint".strip())), len(hint) + 2, fill=fill, target="fold"),

@@ -15,7 +15,7 @@ from omni_tui.face.lines import Line, Spans, spans_length
 from omni_tui.face.transcript.item_types import AnyItem, CallItem, TaskItem, TextItem
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol import events as ev
-from omni_tui.protocol.call_tasks import CallTask, TaskProgress
+from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:

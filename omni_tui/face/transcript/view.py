@@ -12,7 +12,6 @@ from textual.reactive import var
 from textual.timer import Timer
 
 from omni_tui.face import actions
-from omni_tui.face.actions import Action
 from omni_tui.face.formats import format_size
 from omni_tui.face.lines import Line, copied_text
 from omni_tui.face.messages import CopyText
@@ -40,24 +39,6 @@ from omni_tui.security.identifiers import identifier
 FRAME_S = 1 / 60
 STREAM_S = 1 / 15
 """Shortest times between two drawings: of any change, and of streaming text."""
-
-actions.add(
-    Action("item_previous", "up,k", "chat", "Go to the item above", palette=False),
-    Action("item_next", "down,j", "chat", "Go to the item below", palette=False),
-    Action("item_fold", "space", "chat", "Unfold or fold this item", "unfold", palette=False),
-    Action("item_open", "enter", "chat", "Unfold this item, or open its full result", palette=False),
-    Action("item_copy", "y", "chat", "Copy this item", "copy", palette=False),
-    Action("copy_answer", "Y", "chat", "Copy the last answer", slash="copy"),
-    Action("copy_code", "c", "chat", "Copy a code block of this answer; again for the next one"),
-    Action("copy_arguments", "a", "chat", "Copy this call's arguments", palette=False),
-    Action("copy_result", "r", "chat", "Copy this call's result", palette=False),
-    Action("transcript_home", "home", "chat", "Go to the beginning", palette=False),
-    Action("transcript_end", "end", "chat", "Go to the end and follow new items"),
-    Action("transcript_page_up", "pageup", "chat", "Page up", palette=False),
-    Action("transcript_page_down", "pagedown", "chat", "Page down", palette=False),
-    Action("lane_alone", "z", "chat", "Show only this task's agent; Esc goes back", palette=False),
-    Action("edit_message", "E", "chat", "Edit and resend this message", slash="reword"),
-)
 
 _ROLES = (
     "text dim hint strong em s link url h1 h2 h3 bullet rule quote quote-bar code code-inline code-tag "

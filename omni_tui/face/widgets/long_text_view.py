@@ -180,13 +180,11 @@ class LongTextView(SelectableView):
 
     def draw_block(self, index: int, width: int) -> list[Line]:
         """Wrap one block."""
-        block = self._blocks[index]
+        block, text = self._blocks[index], self._drawn_text(index)
+        spans = [Span(text, block.look)]
         if block.look == "json":
-            spans = [span for line in block.text.split("\n") for span in (Span("\n"), *_json_spans(line))][
-                1:
-            ]
-        else:
-            spans = [Span(text, block.look)]
+            lines = text.split("\n")
+            spans = [span for line in lines for span in (Span("\n"), *_json_spans(line))][1:]
         rows = wrap(spans, max(1, width - 1))
         if block.continues:
             rows[0] = rows[0]._replace(glue="")

@@ -13,8 +13,6 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from omni_tui.face import actions
-from omni_tui.face.actions import Action
-from omni_tui.face.widgets.undo import UNDO_KEYS
 
 if TYPE_CHECKING:
     from omni_tui.face.widgets.composer import Composer
@@ -26,17 +24,6 @@ cast("dict[str, Any]", ANSI_SEQUENCES_KEYS).setdefault("\x1b\r", (SimpleNamespac
 
 _OTHERWISE = frozenset({"f6", "f7", "up", "down", "pageup", "pagedown", "ctrl+c,super+c", "ctrl+z,super+z"})
 """Keys of `TextArea` that mean something else here, or in the whole app."""
-
-actions.add(
-    Action("send_message", "enter", "composer", "Send what is written, or run the command", palette=False),
-    Action("new_line", "ctrl+j,alt+enter,shift+enter", "composer", "Begin a new line", palette=False),
-    Action("older_message", "up", "composer", "On the first line: the message before", palette=False),
-    Action("newer_message", "down", "composer", "On the last line: the message after", palette=False),
-    Action("complete_command", "tab", "composer", "Complete a command", palette=False),
-    Action("undo", UNDO_KEYS, "composer", "Take back the last change of the text", palette=False),
-    Action("page_back", "pageup", "composer", "Scroll the transcript back", palette=False),
-    Action("page_on", "pagedown", "composer", "Scroll the transcript on", palette=False),
-)
 
 
 class MessageInput(TextArea, inherit_bindings=False):

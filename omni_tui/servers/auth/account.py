@@ -1,7 +1,7 @@
-"""One server's sign-in while the app runs: the token to use now, and how the next one is had.
+"""One server's sign-in while the app runs: the present token, and how the next one is obtained.
 
-Getting a token is single-flight: whoever finds it used up waits for the one renewal. A token that is
-good is handed out without any lock, so that calls to one server run side by side.
+Only one renewal runs at a time; all others wait for it. A valid token is returned without a lock, so
+that calls to one server run side by side.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from pydantic import ValidationError
 from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers.auth import enterprise, sign_in_records
 from omni_tui.servers.auth import oauth_clients as sdk
-from omni_tui.servers.auth.callback_server import PATH
+from omni_tui.servers.auth.browser import PATH
 from omni_tui.servers.auth.fetcher import Fetcher, Resolver, describe_refusal, resolve_host
 from omni_tui.servers.auth.oauth_clients import Challenge
 from omni_tui.servers.auth.sign_in_records import SignInRecord, SignInStore
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy, same_issuer
 
 _REFUSED = (400, 401, 403)
-_NO_SUCH_PLACE = (404, 405, 501)
+_NO_REGISTRATION = (404, 405, 501)
 
 
 class Account:
     """Tokens of one server. `on_change` is called when it is signed in, or needs to be.
 
-    `need` is what a server asks for that only a person can give. `trouble` is why there is no token.
+    `need` is what a server asks for that only a person can grant. `failure` is why no token is available.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Account:
         self.spec = spec
         self.oauth = spec.oauth or OAuthSpec()
         self.need: Challenge | None = None
-        self.trouble: SignInError | None = None
+        self.failure: SignInError | None = None
         self.record = SignInRecord()
         self._store = store
         self._clock = clock
@@ -56,16 +56,16 @@ class Account:
 
     @property
     def uses_client_credentials(self) -> bool:
-        """Whether no person is needed."""
+        """Whether it signs in without a person."""
         return self.oauth.grant != "authorization_code"
 
     @property
     def signed_in(self) -> bool:
-        """Whether there is a token, or a way to one without a person."""
+        """Whether it has a token, or can get one without a person."""
         return bool(self.record.access_token or self.record.refresh_token)
 
     def scopes(self) -> str:
-        """Return the scopes that a sign-in would ask for now, or those granted if none is needed."""
+        """Return the scopes that a sign-in would ask for, or the granted ones if none is needed."""
         if self.need is None and self.signed_in:
             return self.record.scope
         asked = list(self.oauth.scopes)
@@ -74,39 +74,37 @@ class Account:
         return " ".join(dict.fromkeys(asked))
 
     async def token(self) -> str:
-        """Return a token to send, "" if there is none. Raises `SignInError` if a renewal went wrong."""
+        """Return a token to send, "" for none. Raises `SignInError` if a renewal failed."""
         if self.record.fresh(self._clock()):
             return self.record.access_token
         async with self._lock:
             await self._load()
             if not self.record.fresh(self._clock()):
-                if (
-                    self.uses_client_credentials and self.record.access_token
-                ):  # it was good once, and has ended
-                    await self._by_machine(Challenge())
+                if self.uses_client_credentials and self.record.access_token:  # it has expired
+                    await self._sign_in_without_person(Challenge())
                 elif self.record.refresh_token:
                     await self._renew()
             return self.record.access_token if self.record.fresh(self._clock()) else ""
 
     async def token_after_refusal(self, challenge: Challenge, used: str) -> str:
-        """Return another token than the refused one, "" if only a person can get it: see `need`."""
+        """Return another token than the refused one, "" if that takes a person: see `need`."""
         async with self._lock:
             await self._load()
             if self.record.access_token != used and self.record.fresh(self._clock()):
                 return self.record.access_token
             try:
                 if self.uses_client_credentials:
-                    await self._by_machine(challenge)
+                    await self._sign_in_without_person(challenge)
                 elif challenge.step_up or not self.record.refresh_token or not await self._renew():
                     self.require(challenge)
-            except SignInError as trouble:
-                self.trouble = trouble
+            except SignInError as failure:
+                self.failure = failure
                 return ""
             another = self.record.access_token != used and self.record.fresh(self._clock())
             return self.record.access_token if another else ""
 
     def require(self, challenge: Challenge) -> None:
-        """Note that a person has to sign in, or to grant more."""
+        """Note that a person has to sign in, or grant more."""
         self.need = challenge
         if challenge.step_up:
             more = f": {challenge.scope}" if challenge.scope else ""
@@ -114,11 +112,11 @@ class Account:
         else:
             self.record.drop_tokens()
             what = "the server asks for a sign-in"
-        self.trouble = SignInError(what, "Press s in the servers pane to sign in.")
+        self.failure = SignInError(what, "Press s in the servers pane to sign in.")
         self._on_change()
 
     async def begin(self) -> None:
-        """Read what is kept, if that has not happened yet."""
+        """Load the stored sign-in, once."""
         async with self._lock:
             await self._load()
 
@@ -128,14 +126,14 @@ class Account:
         on_url: Callable[[str, sdk.BrowserSignIn], None],
         on_callback: Callable[[], asyncio.Future[AuthorizationCodeResult]],
     ) -> None:
-        """Sign in with a person's help. Raises `SignInError`; what was granted before stays until then."""
+        """Sign in with a browser. Raises `SignInError`; the former tokens stay valid until it succeeds."""
         record = SignInRecord(chosen=sign_in_records.chosen_client(self.oauth), port=port)
         for name in ("issuer", "access_token", "scope", "metadata_json", "resource_json"):
             setattr(record, name, getattr(self.record, name))
-        if self.record.port == port:  # else the registered redirect address is another
+        if self.record.port == port:  # else the registered redirect address differs
             record.client_json = self.record.client_json
 
-        async def changed() -> None:  # a registration is kept, whatever becomes of this sign-in
+        async def changed() -> None:  # keep the registration even if this sign-in fails
             self.record.client_json, self.record.port = record.client_json, port
 
         async def show(url: str) -> None:
@@ -162,14 +160,14 @@ class Account:
             await self._adopt(record)
 
     async def forget(self) -> SignInRecord:
-        """Forget everything, here and in the store; returns what there was. Raises `OSError`."""
+        """Forget everything, here and in the store; return the former record. Raises `OSError`."""
         async with self._lock:
             await self._load()
             former, self.record = (
                 self.record,
                 SignInRecord(chosen=sign_in_records.chosen_client(self.oauth)),
             )
-            self.need = self.trouble = None
+            self.need = self.failure = None
             if self._store is not None:
                 await asyncio.to_thread(self._store.forget, self.spec.url)
             return former
@@ -182,9 +180,9 @@ class Account:
             self._loaded = True
 
     async def _renew(self) -> bool:
-        """Use the refresh token, alone among processes. False: it is worth nothing any more.
+        """Use the refresh token while no other process does. False: it is not valid any more.
 
-        A server that rotates refresh tokens takes a second use for theft. So what is stored is read again
+        A server that rotates refresh tokens treats a second use as theft, so the store is read again
         first: another process may have renewed it.
         """
         async with sign_in_records.exclusive_renewal(self._store, self.spec):
@@ -195,7 +193,7 @@ class Account:
             if stored.access_token and stored.access_token != former:
                 self.record = stored
                 if stored.fresh(self._clock()):
-                    self.need = self.trouble = None
+                    self.need = self.failure = None
                     return True
             return bool(self.record.refresh_token) and await self._renew_alone()
 
@@ -219,10 +217,10 @@ class Account:
             record.drop_tokens()
             await sign_in_records.save_record(self._store, self.spec, record)
             return False
-        self.need = self.trouble = None
+        self.need = self.failure = None
         return True
 
-    async def _by_machine(self, challenge: Challenge) -> None:
+    async def _sign_in_without_person(self, challenge: Challenge) -> None:
         record = self.record
 
         async def changed() -> None:
@@ -237,18 +235,18 @@ class Account:
                 provider = sdk.machine_sign_in(self.spec, record, memory)
                 await sdk.sign_in(provider, fetcher, challenge)
                 sdk.store_metadata(provider, record)
-        record.refresh_token = ""  # whoever needs no person can always ask anew
+        record.refresh_token = ""  # not needed: it can always sign in again
         await self._adopt(record)
 
     async def _adopt(self, record: SignInRecord) -> None:
         self.record, self._loaded = record, True
-        self.need = self.trouble = None
+        self.need = self.failure = None
         await sign_in_records.save_record(self._store, self.spec, record)
         self._on_change()
 
     @asynccontextmanager
     async def _fetching(self) -> AsyncIterator[Fetcher]:
-        """Give a fetcher; every failure inside becomes an `SignInError` without secrets in its words."""
+        """Yield a fetcher; every failure inside becomes a `SignInError` without secrets in its text."""
         oauth = self.oauth
         boundary = UrlPolicy(self.spec.url, oauth.issuer, oauth.idp_issuer, oauth.idp_token_endpoint)
         async with Fetcher(boundary, self._lookup) as fetcher:
@@ -256,18 +254,18 @@ class Account:
                 yield fetcher
             except OAuthRegistrationError as error:
                 status = fetcher.last.status_code if fetcher.last is not None else 0
-                if status in _NO_SUCH_PLACE:
+                if status in _NO_REGISTRATION:
                     what = "the authorisation server does not register apps by itself"
                     raise SignInError(what, "Register one there, and set client_id for it.") from None
                 raise SignInError(_words(error, fetcher.last)) from None
             except OAuthFlowError as error:
                 raise SignInError(_words(error, fetcher.last)) from None
             except (ValidationError, ValueError, httpx2.HTTPError):
-                raise SignInError("the authorisation server's answer makes no sense") from None
+                raise SignInError("the authorisation server's answer is invalid") from None
 
 
 def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
-    """Say what went wrong in a sign-in. The SDK's own words may quote whole answers."""
+    """Return our words for an error of the SDK, whose own may quote whole answers."""
     text = str(error)
     if last is not None and last.status_code >= 300 and text.startswith(("Token exchange", "Registration")):
         step = "token request" if text.startswith("Token") else "registration of this app"
@@ -283,7 +281,7 @@ def _words(error: OAuthFlowError, last: httpx2.Response | None) -> str:
         "Authorization server registered": "the authorisation server registered this app unusably",
     }
     found = next((words for start, words in known.items() if text.startswith(start)), "")
-    return found or "the authorisation server's answer makes no sense"
+    return found or "the authorisation server's answer is invalid"
 
 
 async def _nobody(url: str) -> None:

@@ -1,9 +1,8 @@
-"""What puts the token on requests to one server.
+"""Adds the token to requests to one server.
 
-A good token is stamped without any lock. Only without one, or when the server refuses with 401 or
-403, is the account asked for another; the request is then sent again once, since the server refused
-to look at it. A call is not: it ends as refused, and whether there is a further attempt is decided,
-and journalled, where calls are granted.
+A valid token is added without a lock. Without one, or after a 401 or 403, the account gets another and
+the request is sent again once, since the server did not process it. A `tools/call` is not sent again:
+it ends as refused, and the gate decides about a further attempt and journals it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import httpx2
 from omni_tui.servers.auth.account import Account
 from omni_tui.servers.auth.oauth_clients import Challenge
 from omni_tui.servers.auth.urls import SignInError, UrlOrigin
-from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailure
 from omni_tui.servers.server_urls import is_loopback
 from omni_tui.servers.tap import current_call
 
@@ -27,15 +26,14 @@ _MOST_SENT = 20
 class BearerAuth(httpx2.Auth):
     """The `httpx2.Auth` of one connection.
 
-    `sent` are the last tokens that the server has seen. `on_needed` is called when the connection is of
-    no use until the person has signed in, `on_resent` when a request other than a call is sent for the
-    second time.
+    `sent` are the last tokens that the server has seen. `on_needed` is called when the person has to
+    sign in first, `on_resent` when a request is sent a second time.
     """
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._origin = UrlOrigin.of(account.spec.url)
-        # Nothing secret crosses a network in the clear, whoever made the spec.
+        # No secret crosses a network unencrypted.
         self._lost = self._origin.scheme != "https" and not is_loopback(self._origin.host)
         self._failed: SignInError | None = None
         self._unproven = ""
@@ -89,15 +87,15 @@ class BearerAuth(httpx2.Auth):
     async def _token(self) -> str:
         try:
             return await self._account.token()
-        except SignInError as trouble:
-            self._account.trouble = self._failed = trouble
-            # Nothing was sent, and the connection is as good as down: it is tried again later.
-            raise httpx2.ConnectError(trouble.what) from None
+        except SignInError as failure:
+            self._account.failure = self._failed = failure
+            # Nothing was sent; the connection counts as down and is tried again later.
+            raise httpx2.ConnectError(failure.what) from None
 
     def _refused_again(self, challenge: Challenge) -> None:
         if self._account.uses_client_credentials:
             rights = "the rights" if challenge.step_up else "the token"
-            self._account.trouble = SignInError(f"the server refuses {rights} that it was given for")
+            self._account.failure = SignInError(f"the server refuses {rights} that it was given for")
         else:
             self._account.require(challenge)
         self._give_up(challenge)
@@ -108,26 +106,26 @@ class BearerAuth(httpx2.Auth):
             self.on_needed()
 
     def connection_failure(self) -> ConnectionFailure | None:
-        """Why the connection is of no use, None if that has other reasons."""
+        """Return why the connection ended, None if the sign-in is not the reason."""
         return self.refusal_failure() if self._lost or self._failed is not None else None
 
     def refusal_failure(self) -> ConnectionFailure | None:
-        """Why there is no token that the server takes, None if there is one."""
-        trouble = self._account.trouble
-        if trouble is None:
+        """Return why no token is accepted, None if one is."""
+        failure = self._account.failure
+        if failure is None:
             return None
         waits = self._account.need is not None
-        return ConnectionFailure(trouble.what, trouble.todo, lasting=not trouble.passing, sign_in=waits)
+        return ConnectionFailure(failure.what, failure.todo, lasting=not failure.passing, sign_in=waits)
 
 
 def _is_call(request: httpx2.Request) -> bool:
-    """Whether a request carries a call, by its very bytes; what cannot be read counts as one."""
+    """Return whether the bytes of a request are a call; what cannot be read counts as one."""
     if request.method != "POST":
         return False
     try:
         content = request.content
         if _CALL.encode() not in content:
-            # JSON may say it in other characters, but whoever writes our messages does not.
+            # JSON could escape the characters, but our encoder does not.
             return False
         message = json.loads(content)
     except (httpx2.RequestNotRead, ValueError, RecursionError):

@@ -1,10 +1,10 @@
-"""Cross-app access: a company's identity provider vouches for the person, and no page is visited.
+"""Cross-app access: a company's identity provider vouches for the person, without a sign-in page.
 
-The person's token of the identity provider is exchanged there for an assertion that is good for one
-server (an ID-JAG), and that for a token at the server's authorisation server. Which that is stands
-in the config: a server's own directions would lead the assertion and the client's secret anywhere.
-Sources: SEP-990, RFC 8693 (exchange), RFC 7523 (JWT bearer grant), draft-ietf-oauth-identity-assertion-
-authz-grant. The second leg is the SDK's.
+The identity provider exchanges the person's token for an assertion for one server (an ID-JAG), and the
+server's authorisation server exchanges that for a token. The config names the authorisation server: a
+server's own metadata could lead the assertion and the client's secret anywhere. Sources: SEP-990, RFC
+8693 (exchange), RFC 7523 (JWT bearer grant), draft-ietf-oauth-identity-assertion-authz-grant. The second
+exchange is the SDK's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TODO = "Renew the token that idp_token names, or look at the settings of the id
 async def sign_in(
     spec: ServerSpec, memory: RecordTokenStorage, fetcher: Fetcher, challenge: Challenge
 ) -> None:
-    """Go both legs; the tokens end up in `memory`. Raises `SignInError`, and what the SDK raises."""
+    """Do both exchanges; store the tokens in `memory`. Raises `SignInError`, and what the SDK raises."""
     oauth = spec.oauth or OAuthSpec()
     scopes = " ".join(
         dict.fromkeys([*oauth.scopes, *(challenge.scope.split() if challenge.step_up else ())])
@@ -96,7 +96,7 @@ async def _assertion(oauth: OAuthSpec, fetcher: Fetcher, audience: str, resource
 
 
 async def _endpoint(issuer: str, fetcher: Fetcher) -> str:
-    """Return the token endpoint that an identity provider names for itself (RFC 8414, OpenID Connect)."""
+    """Return the token endpoint in an identity provider's metadata (RFC 8414, OpenID Connect)."""
     for url in build_oauth_authorization_server_metadata_discovery_urls(issuer, issuer):
         asked = create_oauth_metadata_request(url)
         answer = normalised(asked, await fetcher.send(asked), issuer)
@@ -116,10 +116,10 @@ def _read(answer: httpx2.Response) -> str:
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
-        raise SignInError("the identity provider's answer makes no sense")
+        raise SignInError("the identity provider's answer is invalid")
     if said.get("issued_token_type") != f"{_TYPES}id-jag":
         raise SignInError("the identity provider issued a token of another kind than was asked for", _TODO)
     token = said.get("access_token")
     if not isinstance(token, str) or len(token) > _LONGEST or not _JWT.fullmatch(token):
-        raise SignInError("the identity provider issued an assertion that is none")
+        raise SignInError("the identity provider issued an invalid assertion")
     return token

@@ -1,11 +1,10 @@
-"""HTTP for discovery, registration and tokens: to where it may, bounded, without cookies.
+"""HTTP for discovery, registration and tokens: to allowed hosts only, limited, without cookies.
 
-A host that the person did not choose is looked up once; every address it has is judged, and the
-connection goes to a judged address with the host's own name in the certificate check. What the person
-chose is connected to by name, over the sockets that the MCP server's own connection uses. Where the
-environment names a proxy, it is used as for the server; a proxy looks hosts up itself, so that only
-addresses that stand in a URL can be judged then, besides what this machine knows of a name. Nothing is
-unpacked, redirects are followed for metadata and inside of an origin only, never for what carries
+A host that the person did not choose is looked up once; all its addresses are checked, and the
+connection goes to a checked address, with the host's name in the certificate check. Hosts that the
+person chose are connected to by name, over the sockets of the MCP server's own connection. The proxy of
+the environment is used as for the server; it looks hosts up itself, so that the addresses it uses cannot
+be checked. Nothing is decompressed; redirects are followed for metadata inside an origin only, never with
 credentials.
 """
 
@@ -32,7 +31,7 @@ from omni_tui.servers.transports.http_failures import tls_failure
 MAX_BODY = 1024 * 1024
 """Longest answer, in bytes."""
 TIMEOUT = 15.0
-"""Seconds for one exchange, whatever happens in it."""
+"""Seconds for one exchange, redirects included."""
 MAX_REDIRECTS = 3
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -76,10 +75,10 @@ class Fetcher:
             async with asyncio.timeout(self._timeout):
                 for _ in range(MAX_REDIRECTS + 1):
                     self.last = await self._once(request)
-                    onward = _onward(request, self.last)
-                    if onward is None:
+                    redirected = _redirected(request, self.last)
+                    if redirected is None:
                         return self.last
-                    request = onward
+                    request = redirected
         except TimeoutError:
             raise SignInError(
                 f"{origin.host} did not answer in {self._timeout:g} s", passing=True
@@ -105,7 +104,7 @@ class Fetcher:
         raise SignInError(f"{origin.host} could not be reached: {why}", passing=True)
 
     def _lease(self, url: httpx2.URL, origin: UrlOrigin) -> PoolLease:
-        """Return the sockets of an origin, held until the end: another origin never meets them."""
+        """Return the sockets of an origin, kept until the end; origins never share them."""
         if origin not in self._sockets:
             try:
                 self._sockets[origin] = lease(url)
@@ -116,13 +115,13 @@ class Fetcher:
         return self._sockets[origin]
 
     async def _hosts(self, request: httpx2.Request, origin: UrlOrigin, *, proxied: bool) -> list[str]:
-        """Return what to connect to, one after the other: judged addresses, or the name."""
+        """Return what to connect to, in order: checked addresses, or the name."""
         try:
             found = await self._lookup(origin.host, origin.port)
         except OSError:
             found = []
         if not found and not proxied:
-            raise SignInError(f"there is no host called {origin.host}", passing=True)
+            raise SignInError(f"no host called {origin.host} was found", passing=True)
         if not self._boundary.chosen(str(request.url)):
             for address in found:
                 self._boundary.check_address(origin.host, ipaddress.ip_address(address.partition("%")[0]))
@@ -133,7 +132,7 @@ class Fetcher:
     async def _at(
         self, request: httpx2.Request, origin: UrlOrigin, host: str, sockets: PoolLease
     ) -> httpx2.Response:
-        """Send a request to its host, or one address of it, and read at most `MAX_BODY` bytes."""
+        """Send a request to its host, or one of its addresses, and read at most `MAX_BODY` bytes."""
         headers = httpx2.Headers(request.headers)
         headers["Host"] = request.url.netloc.decode("ascii")
         headers["Accept-Encoding"] = "identity"
@@ -149,7 +148,7 @@ class Fetcher:
         response = await sockets.handle_async_request(pinned)
         try:
             if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise SignInError(f"{origin.host} sent a packed answer, which was not asked for")
+                raise SignInError(f"{origin.host} sent a compressed answer, which was not requested")
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
@@ -161,8 +160,8 @@ class Fetcher:
         return httpx2.Response(response.status_code, headers=kept, content=bytes(body), request=request)
 
 
-def _onward(request: httpx2.Request, response: httpx2.Response) -> httpx2.Request | None:
-    """Return the request that follows a redirect of metadata inside of its origin, None to stay."""
+def _redirected(request: httpx2.Request, response: httpx2.Response) -> httpx2.Request | None:
+    """Return the request that follows a redirect of metadata inside its origin, else None."""
     location = response.headers.get("location", "")
     if request.method != "GET" or response.status_code not in _REDIRECTS or not location:
         return None
@@ -176,7 +175,7 @@ def _onward(request: httpx2.Request, response: httpx2.Response) -> httpx2.Reques
 
 
 def describe_refusal(response: httpx2.Response | None) -> str:
-    """Say what an authorisation server answered, by its status and standard error code only."""
+    """Return an authorisation server's status and standard error code, without its words."""
     if response is None:
         return ""
     code = ""

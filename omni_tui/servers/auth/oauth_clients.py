@@ -1,9 +1,8 @@
-"""The SDK's OAuth clients, made from what is kept, and driven over our own fetcher.
+"""The SDK's OAuth clients, made from the stored sign-in, and run over our own fetcher.
 
 The SDK brings discovery (RFC 9728, RFC 8414), PKCE (RFC 7636), resource indicators (RFC 8707),
-registration (RFC 7591, client id metadata documents) and the checks of issuers (RFC 9207). Its
-generator is only ever asked for the part that is needed: the request to the MCP server, which it wants
-to send itself, is where the driving stops.
+registration (RFC 7591, client id metadata documents) and the checks of issuers (RFC 9207). Its flow is
+stopped where it would send the request to the MCP server itself. Tokens are revoked by RFC 7009.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ from omni_tui.config.spec import OAuthSpec, ServerSpec
 from omni_tui.servers.auth.fetcher import Fetcher
 from omni_tui.servers.auth.oauth_responses import normalised, without_scope
 from omni_tui.servers.auth.sign_in_records import SignInRecord
-from omni_tui.servers.auth.urls import SignInError, same_issuer
+from omni_tui.servers.auth.urls import SignInError, UrlPolicy, same_issuer
 
-# It logs bodies of token answers and states with its tracebacks; what went wrong is said in our own words.
+# It logs bodies of token answers with its tracebacks; we report failures in our own words.
 logging.getLogger("mcp.client.auth").setLevel(logging.CRITICAL)
 logging.getLogger("mcp.client.auth.oauth2").setLevel(logging.CRITICAL)
 
@@ -60,7 +59,7 @@ _EXPIRED = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a server said when it refused a request: where its metadata is, and which scopes it wants."""
+    """A server's refusal of a request: where its metadata is, and which scopes it wants."""
 
     metadata: str = ""
     scope: str = ""
@@ -68,7 +67,7 @@ class Challenge:
 
     @classmethod
     def of(cls, response: httpx2.Response) -> Challenge | None:
-        """Read a refusal (RFC 6750, section 3); None for a 403 that no sign-in helps against."""
+        """Read a refusal (RFC 6750, section 3); None for a 403 that a sign-in cannot solve."""
         if (
             response.status_code not in (401, 403)
             or len(response.headers.get("www-authenticate", "")) > 8192
@@ -81,7 +80,7 @@ class Challenge:
         return cls(metadata[:_LONGEST], _scopes(extract_scope_from_www_auth(response) or ""), step_up)
 
     def answer(self, request: httpx2.Request, wanted: tuple[str, ...]) -> httpx2.Response:
-        """Return the refusal again, as the SDK reads it. `wanted` are the scopes of the config."""
+        """Return the refusal in the SDK's form. `wanted` are the scopes of the config."""
         scope = self.scope
         if wanted:
             scope = union_scopes(" ".join(wanted), scope if self.step_up else None) or ""
@@ -108,7 +107,7 @@ class RecordTokenStorage:
         self._changed = changed
 
     async def get_tokens(self) -> OAuthToken | None:
-        """Return the tokens, without a time of their own."""
+        """Return the tokens, without their lifetime."""
         record = self._record
         if not record.access_token and not record.refresh_token:
             return None
@@ -119,7 +118,7 @@ class RecordTokenStorage:
         )
 
     async def set_tokens(self, tokens: OAuthToken) -> None:
-        """Note new tokens and when they end."""
+        """Store new tokens and when they expire."""
         if any(not _SCOPE.fullmatch(each) for each in (tokens.access_token, tokens.refresh_token or "-")):
             raise SignInError("the authorisation server issued a token that no header can carry")
         self._record.take(
@@ -136,7 +135,7 @@ class RecordTokenStorage:
         return _parsed(OAuthClientInformationFull, self._record.client_json)
 
     async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
-        """Note a registration."""
+        """Store a registration."""
         self._record.client_json = client_info.model_dump_json(exclude_none=True)
         await self._changed()
 
@@ -162,23 +161,23 @@ class BrowserSignIn(OAuthClientProvider):
 
 
 class SecretSignIn(ClientCredentialsOAuthProvider):
-    """Client credentials with a secret, bound likewise."""
+    """Client credentials with a secret, bound to an issuer likewise."""
 
     def _select_authorization_server(self, advertised: list[str]) -> str:
         return _select(advertised, self._issuer or "", bound=bool(self._issuer))
 
 
 class KeySignIn(PrivateKeyJWTOAuthProvider):
-    """Client credentials with a signed assertion (RFC 7523), bound likewise."""
+    """Client credentials with a signed assertion (RFC 7523), bound to an issuer likewise."""
 
     def _select_authorization_server(self, advertised: list[str]) -> str:
         return _select(advertised, self._issuer or "", bound=bool(self._issuer))
 
 
 def _select(advertised: list[str], issuer: str, *, bound: bool) -> str:
-    """Choose an authorisation server; credentials that were given for one are never led to another."""
+    """Choose an authorisation server; credentials for one are never sent to another."""
     if issuer and any(same_issuer(each, issuer) for each in advertised):
-        return issuer  # in the form of the config, with which the SDK (2.3.0) compares the metadata's
+        return issuer  # in the config's form, which the SDK (2.3.0) compares with the metadata
     if bound:
         raise SignInError(
             f"the server now names another authorisation server ({advertised[0][:200]}) than {issuer}",
@@ -195,7 +194,7 @@ def browser_sign_in(
     on_url: Callable[[str], Awaitable[None]],
     on_callback: Callable[[], Awaitable[AuthorizationCodeResult]] | None,
 ) -> BrowserSignIn:
-    """Return the client for signing in with a browser, and for renewing what came of it."""
+    """Return the client for signing in with a browser, and for renewing that sign-in."""
     oauth = spec.oauth or OAuthSpec()
     metadata = OAuthClientMetadata(
         client_name="Omni TUI",
@@ -216,19 +215,19 @@ def browser_sign_in(
         known = _chosen_client(oauth, redirect_uri)
         known.issuer = provider.issuer or None
         record.client_json = known.model_dump_json(exclude_none=True)
-    _recall(provider, record)
+    _restore(provider, record)
     return provider
 
 
 def machine_sign_in(
     spec: ServerSpec, record: SignInRecord, memory: RecordTokenStorage
 ) -> OAuthClientProvider:
-    """Return the client for signing in without a person. Raises `SignInError` for a key that is none."""
+    """Return the client for signing in without a person. Raises `SignInError` for an invalid key."""
     oauth = spec.oauth or OAuthSpec()
     issuer = oauth.issuer or record.issuer or None
     scope = " ".join(oauth.scopes) or None
     with warnings.catch_warnings():
-        # Without an issuer the first that discovery yields is kept from then on (`record.issuer`).
+        # Without an issuer, the first that is discovered is used from then on (`record.issuer`).
         warnings.simplefilter("ignore", MCPDeprecationWarning)
         if oauth.private_key:
             parameters = SignedJWTParameters(
@@ -245,7 +244,7 @@ def machine_sign_in(
             provider = SecretSignIn(
                 spec.url, memory, oauth.client_id, oauth.client_secret, scope=scope, issuer=issuer
             )
-    _recall(provider, record)
+    _restore(provider, record)
     return provider
 
 
@@ -264,18 +263,18 @@ def _algorithm(pem: str) -> str:
     try:
         key = load_pem_private_key(pem.encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise SignInError("private_key is no PEM private key without a passphrase") from None
+        raise SignInError("private_key is not a PEM private key without a passphrase") from None
     if isinstance(key, rsa.RSAPrivateKey):
         return "RS256"
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return "EdDSA"
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in curves:
         return curves[key.curve.name]
-    raise SignInError("private_key is of a kind that signs no assertions; use RSA, P-256 or Ed25519")
+    raise SignInError("private_key is of a kind that cannot sign assertions; use RSA, P-256 or Ed25519")
 
 
-def _recall(provider: OAuthClientProvider, record: SignInRecord) -> None:
-    """Give back what was discovered: without it, a renewal after a restart goes to a guessed address."""
+def _restore(provider: OAuthClientProvider, record: SignInRecord) -> None:
+    """Restore what was discovered: else a renewal after a restart goes to a guessed address."""
     context = provider.context
     context.oauth_metadata = _parsed(OAuthMetadata, record.metadata_json)
     context.protected_resource_metadata = _parsed(ProtectedResourceMetadata, record.resource_json)
@@ -284,7 +283,7 @@ def _recall(provider: OAuthClientProvider, record: SignInRecord) -> None:
 
 
 def store_metadata(provider: OAuthClientProvider, record: SignInRecord) -> None:
-    """Keep what was discovered."""
+    """Store what was discovered."""
     metadata, resource = provider.context.oauth_metadata, provider.context.protected_resource_metadata
     record.metadata_json = metadata.model_dump_json(exclude_none=True) if metadata else ""
     record.resource_json = resource.model_dump_json(exclude_none=True) if resource else ""
@@ -292,19 +291,19 @@ def store_metadata(provider: OAuthClientProvider, record: SignInRecord) -> None:
 
 
 async def renew(provider: OAuthClientProvider, fetcher: Fetcher) -> bool:
-    """Use the refresh token (RFC 6749, section 6). False: it is refused, or there is none to use."""
+    """Use the refresh token (RFC 6749, section 6). False: it is refused or missing."""
     context = provider.context
     context.current_tokens = await context.storage.get_tokens()
     context.client_info = await context.storage.get_client_info()
     context.token_expiry_time = _EXPIRED
-    provider._initialized = True  # it would load tokens without their end, and take them for good
+    provider._initialized = True  # else it would load tokens without their lifetime
     before = context.current_tokens
     await run_flow(provider, context.server_url, fetcher, None, lambda: context.auth_server_url or "")
     return context.current_tokens is not None and context.current_tokens is not before
 
 
 async def sign_in(provider: OAuthClientProvider, fetcher: Fetcher, challenge: Challenge) -> None:
-    """Go the whole way from a refusal to tokens. Raises `SignInError`, and what the SDK raises."""
+    """Get tokens after a refusal. Raises `SignInError`, and what the SDK raises."""
     context = provider.context
     wanted = tuple((context.client_metadata.scope or "").split())
     await run_flow(
@@ -323,9 +322,9 @@ async def run_flow(
     answer: Callable[[httpx2.Request], httpx2.Response] | None,
     issuer: Callable[[], str],
 ) -> None:
-    """Run the SDK's generator; where it sends the request itself, `answer` stands in, once, or it ends.
+    """Run the SDK's flow. `answer` replaces the server's answer to the request itself, once; then it ends.
 
-    `issuer` names the authorisation server whose metadata is asked for.
+    `issuer` returns the authorisation server whose metadata is requested.
     """
     request = httpx2.Request("POST", server)
     request.headers["MCP-Protocol-Version"] = LATEST_PROTOCOL_VERSION
@@ -347,3 +346,45 @@ async def run_flow(
         return
     finally:
         await flow.aclose()
+
+
+async def revoke_tokens(spec: ServerSpec, record: SignInRecord) -> bool:
+    """Revoke both tokens (RFC 7009); return whether the server accepted. Does not raise.
+
+    Both, since a server may leave the access token valid when its refresh token is revoked.
+    """
+    oauth = spec.oauth or OAuthSpec()
+    if oauth.grant == "cross_app" or oauth.private_key:
+        return False
+
+    async def kept() -> None:
+        return None
+
+    async def nobody(_url: str) -> None:
+        return None
+
+    memory = RecordTokenStorage(record, lambda: 0.0, kept)
+    provider = browser_sign_in(spec, record, memory, "http://127.0.0.1:1/callback", nobody, None)
+    context = provider.context
+    context.client_info = await memory.get_client_info()
+    endpoint = context.oauth_metadata.revocation_endpoint if context.oauth_metadata else None
+    if endpoint is None or context.client_info is None:
+        return False
+    held = {"refresh_token": record.refresh_token, "access_token": record.access_token}
+    told = False
+    async with Fetcher(UrlPolicy(spec.url, oauth.issuer)) as fetcher:
+        for kind, token in held.items():
+            if not token:
+                continue
+            form = {"token": token, "token_type_hint": kind, "client_id": context.client_info.client_id}
+            data, headers = context.prepare_token_auth(form, {})
+            try:
+                answer = await fetcher.send(
+                    httpx2.Request("POST", str(endpoint), data=data, headers=headers)
+                )
+            except SignInError:
+                return False
+            if answer.status_code != 200:
+                return False
+            told = True
+    return told

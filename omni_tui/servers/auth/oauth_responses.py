@@ -1,7 +1,7 @@
-"""Answers of authorisation servers as they really come, turned into what the SDK reads.
+"""Turns answers of authorisation servers, as they really come, into what the SDK reads.
 
-Each function mends one thing that the SDK (2.3.0) refuses although its meaning is clear, and can go
-once the SDK takes it. Nothing here makes an answer valid that names another server or no token.
+Each function repairs one thing that the SDK (2.3.0) refuses although its meaning is clear, and can be
+removed once the SDK accepts it. No answer becomes valid that names another server or no token.
 """
 
 from __future__ import annotations
@@ -22,10 +22,7 @@ _LONGEST_WORDS = 4096
 
 
 def normalised(request: httpx2.Request, response: httpx2.Response, issuer: str) -> httpx2.Response:
-    """Return an answer in the form that the SDK reads; what needs no mending as it came.
-
-    `issuer` is the one whose metadata is asked for, "" if that is not known.
-    """
+    """Return an answer in the SDK's form. `issuer`: whose metadata is requested, "" if unknown."""
     if response.status_code not in (200, 201):
         return response
     if request.method == "GET":
@@ -36,9 +33,9 @@ def normalised(request: httpx2.Request, response: httpx2.Response, issuer: str) 
 
 
 def without_scope(request: httpx2.Request, response: httpx2.Response) -> httpx2.Request | None:
-    """Return a registration without its scope, where it was refused for that; None for anything else.
+    """Return a registration that was refused for its scope without the scope, else None.
 
-    The rights are asked for again in the sign-in itself, where the person sees them.
+    The sign-in itself asks for the scopes again, where the person sees them.
     """
     if request.method != "POST" or not 400 <= response.status_code < 500:
         return None
@@ -52,7 +49,7 @@ def without_scope(request: httpx2.Request, response: httpx2.Response) -> httpx2.
 
 
 def _metadata(response: httpx2.Response, issuer: str) -> httpx2.Response:
-    """Leave out members that say nothing, and write the issuer as it was asked for."""
+    """Drop empty members, and write the issuer as it was requested."""
     said = _object(response.content)
     if said is None:
         return response
@@ -64,7 +61,7 @@ def _metadata(response: httpx2.Response, issuer: str) -> httpx2.Response:
 
 
 def _token(response: httpx2.Response) -> httpx2.Response:
-    """Read a token answer: as a form (GitHub without `Accept`), with fractions, or an error with 200."""
+    """Accept a token answer as a form (GitHub without `Accept`), with fractions, or an error with 200."""
     said = _object(response.content)
     if said is None:
         said = _form(response.content)
@@ -83,7 +80,7 @@ def _token(response: httpx2.Response) -> httpx2.Response:
 
 
 def _seconds(value: object) -> int | None:
-    """Return how long a token lives in whole seconds, None for what is no such time."""
+    """Return a token's lifetime in whole seconds, None if it is invalid."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -94,7 +91,7 @@ def _seconds(value: object) -> int | None:
 
 
 def _form(content: bytes) -> dict[str, Any] | None:
-    """Return a form-encoded token answer, None if it is none."""
+    """Return a form-encoded token answer, None if it is not one."""
     try:
         fields = dict(parse_qsl(content.decode("ascii"), strict_parsing=True, max_num_fields=50))
     except (UnicodeDecodeError, ValueError):

@@ -1,4 +1,4 @@
-"""What is kept of a sign-in, and the way it is kept: as bytes in a store that somebody else seals."""
+"""The stored part of a sign-in, as bytes in a store that encrypts them."""
 
 from __future__ import annotations
 
@@ -16,51 +16,44 @@ from omni_tui.servers.auth.urls import SignInError
 _log = logging.getLogger(__name__)
 
 MARGIN = 30.0
-"""Seconds before its end at which a token counts as used up (a tenth of its life, if that is less)."""
+"""A token counts as expired so many seconds early (a tenth of its lifetime, if that is less)."""
 
 
 PATIENCE = 40.0
-"""Seconds to wait for another process that is renewing the same sign-in: two exchanges, and a little."""
+"""Seconds to wait for another process that renews the same sign-in: two exchanges and a reserve."""
 
 
 class ProcessLock(Protocol):
     """A lock between processes."""
 
     def acquire(self, wait: float) -> bool:
-        """Take it, trying for `wait` seconds; False if somebody else has it. May raise `OSError`."""
-        ...
+        """Try for `wait` seconds to take it; return whether that worked. May raise `OSError`."""
 
     def release(self) -> None:
-        """Give it back."""
-        ...
+        """Release it."""
 
 
 class SignInStore(Protocol):
-    """Keeps bytes by server URL and issuer, encrypted. May block; may raise `OSError`."""
+    """Stores bytes by server URL and issuer, encrypted. May block; may raise `OSError`."""
 
     def load(self, server: str) -> bytes | None:
         """Return what was saved last for a server."""
-        ...
 
     def save(self, server: str, issuer: str, data: bytes) -> None:
         """Save what belongs to a server under an issuer."""
-        ...
 
     def forget(self, server: str) -> None:
         """Remove everything of a server."""
-        ...
 
     def renewal(self, server: str) -> ProcessLock:
-        """Return the lock under which a server's refresh token is used."""
-        ...
+        """Return the lock for using a server's refresh token."""
 
 
 class SignInRecord(msgspec.Struct, kw_only=True):
     """Tokens, registration and metadata of one server. The three `*_json` are the SDK's own models.
 
-    `ends` is in Unix seconds: the SDK knows only how long a token lives from now, which is of no use
-    after a restart. `chosen` is the client of the config it was made with. `port` is that of the
-    registered redirect address.
+    `ends` is in Unix seconds; the SDK has only the lifetime from now, which is useless after a restart.
+    `chosen` is the configured client it was made with, `port` that of the registered redirect address.
     """
 
     issuer: str = ""
@@ -79,11 +72,11 @@ class SignInRecord(msgspec.Struct, kw_only=True):
         return f"Record(issuer={self.issuer!r}, ends={self.ends!r})"
 
     def fresh(self, now: float) -> bool:
-        """Whether the access token can be used."""
+        """Return whether the access token can be used."""
         return bool(self.access_token) and (self.ends is None or now < self.ends - self.margin)
 
     def take(self, access: str, refresh: str, scope: str, lifetime: float | None, now: float) -> None:
-        """Note new tokens; `lifetime` is in seconds, None if the server did not say."""
+        """Set new tokens; `lifetime` is in seconds, None if the server did not say."""
         self.access_token, self.refresh_token, self.scope = access, refresh, scope
         self.ends = None if lifetime is None else now + lifetime
         self.margin = 0.0 if lifetime is None else min(MARGIN, max(0.0, lifetime) * 0.1)
@@ -95,12 +88,12 @@ class SignInRecord(msgspec.Struct, kw_only=True):
 
 
 def chosen_client(oauth: OAuthSpec) -> str:
-    """Name the client that the config asks for: tokens of another one are not used."""
+    """Return a name for the configured client; tokens of another one are not used."""
     return f"{oauth.grant} {oauth.client_id or oauth.client_metadata_url} {oauth.issuer}"
 
 
 async def load_record(store: SignInStore | None, spec: ServerSpec) -> SignInRecord:
-    """Return what is kept for a server, an empty record if that is nothing usable."""
+    """Return the stored record of a server, an empty one if nothing usable is stored."""
     assert spec.oauth is not None
     fresh = SignInRecord(chosen=chosen_client(spec.oauth))
     if store is None:
@@ -115,7 +108,7 @@ async def load_record(store: SignInStore | None, spec: ServerSpec) -> SignInReco
 
 
 async def save_record(store: SignInStore | None, spec: ServerSpec, record: SignInRecord) -> None:
-    """Keep a record. If the disk refuses, it holds until the app ends."""
+    """Store a record. If the disk fails, it lasts until the app ends."""
     if store is None:
         return
     try:
@@ -126,10 +119,10 @@ async def save_record(store: SignInStore | None, spec: ServerSpec, record: SignI
 
 @asynccontextmanager
 async def exclusive_renewal(store: SignInStore | None, spec: ServerSpec) -> AsyncIterator[None]:
-    """Hold the right to use the refresh token, which no other process has meanwhile.
+    """Keep other processes from using the refresh token.
 
-    Raises `SignInError` if another one does not let go of it. Where there is no lock to be had, as on a
-    disk that cannot be written, it goes on without.
+    Raises `SignInError` if another one does not finish. Continues without a lock if none can be made, as
+    on a read-only disk.
     """
     lock = await _taken(store, spec) if store is not None else None
     try:

@@ -1,7 +1,7 @@
-"""The sign-ins of all servers: begun, finished, given up, ended; and what there is to show of them.
+"""The sign-ins of all servers: started, finished, cancelled, signed out, and shown.
 
-Nothing is opened, fetched or registered for a sign-in until the person asks for it. This module does
-not load the SDK; what does is imported in a thread when the first server needs it.
+Nothing is opened, fetched or registered until the person starts a sign-in. This module does not load
+the SDK; modules that do are imported in a thread when the first server needs them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.protocol import Event
 from omni_tui.protocol.signin import SignInChanged, SignInPhase
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers.auth import browser
-from omni_tui.servers.auth.callback_server import CallbackServer, Redirect, RedirectMismatch, read_redirect
+from omni_tui.servers.auth.browser import CallbackServer, Redirect, RedirectMismatch, read_redirect
 from omni_tui.servers.auth.sign_in_records import SignInStore
 from omni_tui.servers.auth.urls import SignInError, authorize_problem, same_issuer
+from omni_tui.servers.listener import ServerListener, notify
 
 if TYPE_CHECKING:
     from mcp.shared.auth import AuthorizationCodeResult
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 DEADLINE = 300.0
-"""Seconds that a person has for the browser."""
+"""Seconds that the person has for the browser."""
 
 
 class SignInRefused(Exception):
-    """A command about a sign-in that cannot be carried out; the text says why."""
+    """A command about a sign-in that is not possible; the text says why."""
 
 
 @dataclass(eq=False)
-class _Attempt:
+class _SignInAttempt:
     """A sign-in under way."""
 
     callback: CallbackServer
@@ -57,25 +57,25 @@ class _Attempt:
 
 
 @dataclass(eq=False)
-class _Seat:
-    """What is known of one server's sign-in."""
+class _ServerSignIn:
+    """The state of one server's sign-in."""
 
     account: Account
-    attempt: _Attempt | None = None
+    attempt: _SignInAttempt | None = None
     reason: str = ""
     told: SignInChanged | None = None
 
 
 class SignIns:
-    """All sign-ins. `on_event` gets `SignInChanged`, `on_signed_in` the name of a server that can go on.
+    """All sign-ins. The listener gets `SignInChanged`, `on_signed_in` the name of a server that signed in.
 
-    Without a `store`, tokens are kept until the app ends. `loading` is held while the SDK is imported.
+    Without a `store`, tokens last until the app ends. `loading` is held while the SDK is imported.
     """
 
     def __init__(
         self,
         store: SignInStore | None,
-        on_event: Callable[[Event], None],
+        listener: ServerListener,
         on_signed_in: Callable[[str], None],
         *,
         loading: asyncio.Lock | None = None,
@@ -83,44 +83,44 @@ class SignIns:
         deadline: float = DEADLINE,
     ) -> None:
         self._store = store
-        self._on_event = on_event
+        self._listener = listener
         self._on_signed_in = on_signed_in
         self._loading = loading or asyncio.Lock()
         self._clock = clock
         self._deadline = deadline
-        self._seats: dict[str, _Seat] = {}
+        self._servers: dict[str, _ServerSignIn] = {}
 
-    async def gatekeeper(self, spec: ServerSpec) -> BearerAuth | None:
-        """Return what puts tokens on the requests of a new connection, None for a server without OAuth."""
+    async def bearer_auth(self, spec: ServerSpec) -> BearerAuth | None:
+        """Return the auth of a new connection's requests, None for a server without OAuth."""
         if spec.oauth is None:
             return None
-        account = (await self._seat(spec)).account
+        account = (await self._server_sign_in(spec)).account
         from omni_tui.servers.auth.bearer_auth import BearerAuth
 
         return BearerAuth(account)
 
     async def begin(self, spec: ServerSpec) -> None:
-        """Begin to sign in; returns when that is under way. Raises `SignInRefused`."""
+        """Start a sign-in; return when it is under way. Raises `SignInRefused`."""
         if spec.oauth is None:
             raise SignInRefused(f'{spec.name} does not sign in by OAuth; set auth = "oauth" for it')
         if spec.problem or not spec.allowed:
             raise SignInRefused(spec.problem or f"{spec.name} is not allowed yet")
-        seat = await self._seat(spec)
-        if seat.account.uses_client_credentials:
-            raise SignInRefused(f"{spec.name} signs in by itself; reconnect it to have that done again")
-        await self._end(seat)
-        await seat.account.begin()
+        server = await self._server_sign_in(spec)
+        if server.account.uses_client_credentials:
+            raise SignInRefused(f"{spec.name} signs in by itself; reconnect it to sign in again")
+        await self._end(server)
+        await server.account.begin()
         answer: asyncio.Future[Redirect] = asyncio.get_running_loop().create_future()
-        attempt = _Attempt(CallbackServer(lambda target: self._take(attempt, target)), answer)
-        await self._listen(attempt, seat.account)
-        seat.attempt, seat.reason = attempt, ""
+        attempt = _SignInAttempt(CallbackServer(lambda target: self._take(attempt, target)), answer)
+        await self._listen(attempt, server.account)
+        server.attempt, server.reason = attempt, ""
         attempt.task = asyncio.create_task(
-            self._run(spec.name, seat, attempt), name=f"sign-in to {spec.name}"
+            self._run(spec.name, server, attempt), name=f"sign-in to {spec.name}"
         )
         self._tell(spec.name)
 
     def finish(self, name: str, url: str) -> None:
-        """Take the address that the browser was sent back to. Raises `SignInRefused`."""
+        """Take the address at which the browser ended. Raises `SignInRefused`."""
         attempt = self._waiting(name)
         try:
             self._take(attempt, url[:16_384])
@@ -128,77 +128,77 @@ class SignIns:
             raise SignInRefused(str(refused)) from None
 
     async def cancel(self, name: str) -> None:
-        """Give a sign-in up. Raises `SignInRefused` if none is under way."""
-        seat = self._seats.get(name)
-        if seat is None or seat.attempt is None:
+        """Cancel a sign-in. Raises `SignInRefused` if none is under way."""
+        server = self._servers.get(name)
+        if server is None or server.attempt is None:
             raise SignInRefused(f"no sign-in to {name} is under way")
-        await self._end(seat)
-        seat.reason = "given up"
+        await self._end(server)
+        server.reason = "cancelled"
         self._tell(name)
 
     async def open_page(self, name: str) -> None:
-        """Open the address in a browser on this machine. Raises `SignInRefused`."""
+        """Open the sign-in page in a browser on this machine. Raises `SignInRefused`."""
         url = self._waiting(name).url
         if problem := await asyncio.to_thread(browser.open_page, url):
             raise SignInRefused(problem)
 
     async def sign_out(self, spec: ServerSpec) -> str:
-        """Forget tokens and registration, have the tokens revoked if that can be; return what was done."""
+        """Forget tokens and registration and revoke the tokens if possible; return what was done."""
         if spec.oauth is None:
             raise SignInRefused(f"{spec.name} does not sign in by OAuth")
-        seat = await self._seat(spec)
-        await self._end(seat)
+        server = await self._server_sign_in(spec)
+        await self._end(server)
         try:
-            former = await seat.account.forget()
+            former = await server.account.forget()
         except OSError as error:
             raise SignInRefused(
                 f"it could not be removed from the disk: {error.strerror or error}"
             ) from None
-        seat.reason = ""
+        server.reason = ""
         self._tell(spec.name)
         if not former.access_token and not former.refresh_token:
             return f"{spec.name} was not signed in"
-        from omni_tui.servers.auth.revocation import revoke_tokens
+        from omni_tui.servers.auth.oauth_clients import revoke_tokens
 
         told = await revoke_tokens(spec, former)
         end = (
             "its server was told"
             if told
-            else "its server was not told, as it offers no way or did not answer"
+            else "its server was not told: it does not support that or did not answer"
         )
         return f"signed out of {spec.name}; {end}"
 
     async def remove(self, name: str) -> None:
-        """Forget a server that is gone, until it comes back; what is stored stays."""
-        seat = self._seats.pop(name, None)
-        if seat is not None:
-            await self._end(seat)
+        """Forget a removed server; its stored sign-in stays."""
+        server = self._servers.pop(name, None)
+        if server is not None:
+            await self._end(server)
 
     async def close(self) -> None:
-        """End every sign-in that is under way."""
-        for seat in self._seats.values():
-            await self._end(seat)
+        """Cancel every sign-in that is under way."""
+        for server in self._servers.values():
+            await self._end(server)
 
     def snapshot(self) -> list[SignInChanged]:
-        """Return how far each sign-in is."""
-        return [self._describe(name) for name in self._seats]
+        """Return the state of each sign-in."""
+        return [self._describe(name) for name in self._servers]
 
     # --- one sign-in ----------------------------------------------------------------------------
 
-    async def _seat(self, spec: ServerSpec) -> _Seat:
+    async def _server_sign_in(self, spec: ServerSpec) -> _ServerSignIn:
         async with self._loading:
             await asyncio.to_thread(importlib.import_module, "omni_tui.servers.auth.bearer_auth")
         from omni_tui.servers.auth.account import Account
 
-        seat = self._seats.get(spec.name)
-        if seat is None or (seat.account.spec.url, seat.account.spec.oauth) != (spec.url, spec.oauth):
-            if seat is not None:
-                await self._end(seat)
+        server = self._servers.get(spec.name)
+        if server is None or (server.account.spec.url, server.account.spec.oauth) != (spec.url, spec.oauth):
+            if server is not None:
+                await self._end(server)
             account = Account(spec, self._store, self._clock, lambda: self._tell(spec.name))
-            seat = self._seats[spec.name] = _Seat(account)
-        return seat
+            server = self._servers[spec.name] = _ServerSignIn(account)
+        return server
 
-    async def _listen(self, attempt: _Attempt, account: Account) -> None:
+    async def _listen(self, attempt: _SignInAttempt, account: Account) -> None:
         fixed = account.oauth.callback_port
         try:
             try:
@@ -206,34 +206,34 @@ class SignIns:
             except OSError:
                 if fixed:
                     raise
-                await attempt.callback.open(0)  # the app registers again, with the new port
+                await attempt.callback.open(0)  # the app registers again with the new port
         except OSError as error:
             raise SignInRefused(
                 f"nothing can listen on port {fixed} of 127.0.0.1: {error.strerror or error}"
             ) from None
 
-    async def _run(self, name: str, seat: _Seat, attempt: _Attempt) -> None:
+    async def _run(self, name: str, server: _ServerSignIn, attempt: _SignInAttempt) -> None:
         try:
-            await seat.account.sign_in_with_browser(
+            await server.account.sign_in_with_browser(
                 attempt.callback.port,
                 lambda url, provider: self._show(name, attempt, url, provider),
                 lambda: asyncio.ensure_future(self._answered(attempt)),
             )
-            seat.reason = ""
-        except SignInError as trouble:
-            seat.reason = trouble.what + (f". {trouble.todo}" if trouble.todo else "")
-        except Exception as error:  # its text may hold what is secret
+            server.reason = ""
+        except SignInError as failure:
+            server.reason = failure.what + (f". {failure.todo}" if failure.todo else "")
+        except Exception as error:  # its text may hold secrets
             _log.error("the sign-in to %s broke: %s", name, type(error).__name__)
-            seat.reason = f"the sign-in broke ({type(error).__name__})"
+            server.reason = f"the sign-in broke ({type(error).__name__})"
         finally:
             attempt.callback.close()
-        seat.attempt = None
+        server.attempt = None
         self._tell(name)
-        if not seat.reason:
+        if not server.reason:
             self._on_signed_in(name)
 
-    def _show(self, name: str, attempt: _Attempt, url: str, provider: BrowserSignIn) -> None:
-        """Show the address, if it is one that may be opened."""
+    def _show(self, name: str, attempt: _SignInAttempt, url: str, provider: BrowserSignIn) -> None:
+        """Show the address if it may be opened."""
         if problem := authorize_problem(url):
             raise SignInError(f"{problem}; it is not shown, and nothing was opened")
         metadata = provider.context.oauth_metadata
@@ -251,7 +251,7 @@ class SignIns:
         attempt.until = time.time() + self._deadline
         self._tell(name)
 
-    async def _answered(self, attempt: _Attempt) -> AuthorizationCodeResult:
+    async def _answered(self, attempt: _SignInAttempt) -> AuthorizationCodeResult:
         from mcp.shared.auth import AuthorizationCodeResult
 
         try:
@@ -264,37 +264,37 @@ class SignIns:
             raise SignInError(f"the sign-in was refused: {code[:40]}")
         return AuthorizationCodeResult(code=redirect.code, state=redirect.state, iss=redirect.iss)
 
-    def _take(self, attempt: _Attempt, url: str) -> None:
+    def _take(self, attempt: _SignInAttempt, url: str) -> None:
         redirect = read_redirect(url, attempt.state)
         if attempt.answer.done():
             raise RedirectMismatch("this sign-in has its answer already")
         attempt.answer.set_result(redirect)
 
-    def _waiting(self, name: str) -> _Attempt:
-        seat = self._seats.get(name)
-        if seat is None or seat.attempt is None or not seat.attempt.url:
+    def _waiting(self, name: str) -> _SignInAttempt:
+        server = self._servers.get(name)
+        if server is None or server.attempt is None or not server.attempt.url:
             raise SignInRefused(f"no sign-in to {name} waits for a browser; begin one first")
-        return seat.attempt
+        return server.attempt
 
-    async def _end(self, seat: _Seat) -> None:
-        attempt, seat.attempt = seat.attempt, None
+    async def _end(self, server: _ServerSignIn) -> None:
+        attempt, server.attempt = server.attempt, None
         if attempt is None or attempt.task is None:
             return
         attempt.task.cancel()
         await asyncio.gather(attempt.task, return_exceptions=True)
         attempt.callback.close()
 
-    # --- what there is to show ------------------------------------------------------------------
+    # --- what is shown --------------------------------------------------------------------------
 
     def _describe(self, name: str) -> SignInChanged:
-        seat = self._seats[name]
-        account, attempt = seat.account, seat.attempt
+        server = self._servers[name]
+        account, attempt = server.account, server.attempt
         said = SignInChanged(
             server=name,
             phase=_phase(account, attempt),
             scopes=safe_line(account.scopes(), limit=500),
             more=account.need is not None and account.need.step_up,
-            reason=safe(seat.reason, limit=600),
+            reason=safe(server.reason, limit=600),
         )
         if attempt is None or not attempt.url:
             return said
@@ -309,16 +309,16 @@ class SignIns:
         )
 
     def _tell(self, name: str) -> None:
-        seat = self._seats.get(name)
-        if seat is None:
+        server = self._servers.get(name)
+        if server is None:
             return
         now = self._describe(name)
-        if now != seat.told:
-            seat.told = now
-            self._on_event(msgspec.structs.replace(now, ts=time.time()))
+        if now != server.told:
+            server.told = now
+            notify(self._listener.server_changed, msgspec.structs.replace(now, ts=time.time()))
 
 
-def _phase(account: Account, attempt: _Attempt | None) -> SignInPhase:
+def _phase(account: Account, attempt: _SignInAttempt | None) -> SignInPhase:
     if attempt is not None:
         return "waiting" if attempt.url else "starting"
     if account.need is not None:

@@ -1,8 +1,7 @@
-"""Which addresses a sign-in may lead to, judged before anything is fetched, opened or shown.
+"""Which addresses a sign-in may use, checked before anything is fetched, opened or shown.
 
-A server's metadata names other hosts. What the person chose is the server's own origin and those
-of the issuers that the config names; everything else must be https and on the open internet, or on this
-machine if the server is on this machine too.
+A server's metadata names other hosts. The person chose the server's own origin and the issuers in the
+config; everything else must be https and on the open internet, or on this machine if the server is too.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class SignInError(Exception):
-    """Why a sign-in does not go on, in words for the person. `passing`: trying again later may help."""
+    """Why a sign-in failed, in words for the person. `passing`: trying again later may help."""
 
     def __init__(self, what: str, todo: str = "", *, passing: bool = False) -> None:
         super().__init__(what)
@@ -45,7 +44,7 @@ class UrlOrigin:
 
     @classmethod
     def of(cls, url: str) -> UrlOrigin:
-        """Return the origin of a URL; raises `SignInError` for what is no http(s) URL of a plain host."""
+        """Return the origin of a URL. Raises `SignInError` if it is not an http(s) URL of a plain host."""
         try:
             parts = urlsplit(url)
             scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
@@ -59,7 +58,7 @@ class UrlOrigin:
 
 
 class UrlPolicy:
-    """What the sign-in to one server may reach; `named` are the addresses that the config names for it."""
+    """Which URLs the sign-in to one server may use; `named` are those in its config."""
 
     def __init__(self, server: str, *named: str) -> None:
         self.server = UrlOrigin.of(server)
@@ -67,11 +66,11 @@ class UrlPolicy:
         self._local = is_loopback(self.server.host)
 
     def chosen(self, url: str) -> bool:
-        """Whether the person chose this origin: it may be anywhere."""
+        """Return whether the person chose this origin, which may then be anywhere."""
         return UrlOrigin.of(url) in self._chosen
 
     def check(self, url: str) -> UrlOrigin:
-        """Return the origin of a URL that may be fetched, or raise `SignInError`. Resolves nothing."""
+        """Return the origin of a URL that may be fetched. Raises `SignInError`. Looks nothing up."""
         origin = UrlOrigin.of(url)
         literal = _literal(origin.host)
         if literal is None and not _NAME.fullmatch(origin.host):
@@ -88,7 +87,7 @@ class UrlPolicy:
         return origin
 
     def check_address(self, host: str, address: Address) -> None:
-        """Raise `SignInError` if a host that nobody chose is in a private network or on this machine."""
+        """Raise `SignInError` if a host that the person did not choose is in a private network or local."""
         if self._local and address.is_loopback:
             return
         if not is_public(address):
@@ -100,7 +99,7 @@ class UrlPolicy:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is a unicast address of the open internet, also inside of IPv6's wrappings."""
+    """Return whether an address is a public unicast address, also if it is wrapped in IPv6."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is None and address in _NAT64:
@@ -113,7 +112,7 @@ def is_public(address: Address) -> bool:
 
 
 def authorize_problem(url: str) -> str:
-    """Say why an authorisation URL must not be shown or opened, or ""."""
+    """Return why an authorisation URL must not be shown or opened, "" if it may."""
     if len(url) > LONGEST:
         return f"the sign-in page's address has more than {LONGEST} characters"
     if not _VISIBLE.fullmatch(url):
@@ -132,14 +131,13 @@ def authorize_problem(url: str) -> str:
 def same_issuer(one: str, other: str) -> bool:
     """Return whether two issuers are the same, with and without a last slash.
 
-    Both lead to the same metadata address (RFC 8414, section 3.1, takes the slash off), so that nobody
-    can publish under one of them what the other would not say too.
+    Both have the same metadata address (RFC 8414, section 3.1, removes the slash).
     """
     return one.removesuffix("/") == other.removesuffix("/")
 
 
 def _literal(host: str) -> Address | None:
-    """Return the address that a host is, written canonically, None if it is a name."""
+    """Return the IP address that a host is, None if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,9 @@
-"""Error responses over HTTP as servers really write them, made legible for the SDK."""
+"""Reads HTTP error responses as servers really write them: their words, and whether our session is lost.
+
+The specification answers an unknown session with status 404 and leaves the body open. Servers also
+answer 400, in the words of the examples they were made after. Only answers to requests that name a
+session are looked at, and never a tool's own words: those come with status 200.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,19 @@ import asyncio
 import html
 import json
 import re
+from http import HTTPStatus
+from typing import Any
 
 import httpx2
+import mcp_types as types
 from mcp_types import ErrorData
 
-from omni_tui.servers.transports.error_codes import AMBIGUOUS, as_server_error
+from omni_tui.servers.transports.json_rpc import AMBIGUOUS, as_server_error
 
 _LONGEST = 64 * 1024
-"""Longest body that is looked at, in bytes; the words of a refusal are short."""
+"""How much of a body is read, in bytes; the words of a refusal are short."""
 _PATIENCE = 10.0
-"""Seconds that the body of a refusal may take."""
+"""Seconds for the body of a refusal."""
 _MOST_WORDS = 300
 _DEEPEST = 4
 _TITLE = re.compile(r"<title[^>]{0,200}>(.{1,1000}?)</title>", re.IGNORECASE | re.DOTALL)
@@ -26,11 +34,10 @@ _FRAMING = ("content-length", "content-encoding", "transfer-encoding")
 
 
 def with_id(response: httpx2.Response) -> httpx2.Response:
-    """Return an error response that was read, with an `id` in a JSON-RPC error that has none.
+    """Return a read error response with the `id` that its JSON-RPC error lacks; others unchanged.
 
-    JSON-RPC 2.0, section 5, asks for `"id": null` where the request could not be attributed. Many
-    servers leave it out, and the SDK then drops the whole error and the server's words with it.
-    Anything else stays as it is.
+    JSON-RPC 2.0, section 5, asks for `"id": null` where the request is unknown. Many servers leave it
+    out, and the SDK then drops the whole error with the server's words.
     """
     if not response.headers.get("content-type", "").lower().startswith("application/json"):
         return response
@@ -39,7 +46,7 @@ def with_id(response: httpx2.Response) -> httpx2.Response:
 
 
 async def read_refusal(response: httpx2.Response) -> httpx2.Response:
-    """Return an error response with at most 64 KiB of its body, "" where that does not come."""
+    """Return an error response with at most 64 KiB of its body, empty if that does not come."""
     try:
         return await read_beginning(response)
     except (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError):
@@ -47,9 +54,9 @@ async def read_refusal(response: httpx2.Response) -> httpx2.Response:
 
 
 def response_words(response: httpx2.Response) -> str:
-    """Return what an error response says in the server's words, as one bounded line, "" if nothing.
+    """Return the server's words in a read error response as one short line, "" if it has none.
 
-    Its body must have been read. The words are not safe to show as they are.
+    The words are not safe to show as they are.
     """
     body = response.content[:_LONGEST]
     kind = response.headers.get("content-type", "").lower()
@@ -75,7 +82,7 @@ def response_words(response: httpx2.Response) -> str:
 
 
 def _said(body: object, depth: int = 0) -> str:
-    """Return the words of a JSON body, wherever its kind has them (JSON-RPC, OAuth, RFC 9457, JSON:API)."""
+    """Return the words of a JSON body (JSON-RPC, OAuth, RFC 9457, JSON:API)."""
     if isinstance(body, str):
         return body
     if isinstance(body, list) and body and depth < _DEEPEST:
@@ -116,7 +123,7 @@ async def read_beginning(response: httpx2.Response) -> httpx2.Response:
 
 
 def _mended(text: bytes) -> bytes | None:
-    """Return a JSON-RPC error with its missing `id`, and as the server's own; None for everything else."""
+    """Return a JSON-RPC error with its missing `id`, marked as the server's; None for anything else."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
@@ -138,3 +145,51 @@ def _instead(response: httpx2.Response, body: bytes) -> httpx2.Response:
     if kind := response.headers.get("content-type"):
         headers["content-type"] = kind
     return httpx2.Response(response.status_code, content=body, headers=headers, request=response.request)
+
+
+STATUSES = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+NORMAL: dict[str, Any] = {
+    "jsonrpc": "2.0",
+    "id": None,
+    "error": {"code": types.INVALID_REQUEST, "message": "Session not found"},
+}
+"""Replaces such an answer, with status 404."""
+
+_CODES = (types.INVALID_REQUEST, types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
+"""-32600, -32000 and -32001; other codes mean that the server has read the request."""
+
+_LONGEST_WORDS = 200
+_ID = r"(?:mcp[- ])?session[- ]?id(?: header)?"
+_SESSION = rf"(?:{_ID}|(?:mcp[- ])?session)"
+_WORDS = re.compile(
+    rf"\b{_SESSION}(?: \S{{1,64}})? (?:(?:was|is|does|has been) )?(?:not |un)"
+    r"(?:found|known|initiali[sz]ed|exist|valid|recogni[sz]ed)\b"
+    rf"|\b{_SESSION}(?: \S{{1,64}})? (?:(?:was|is|has|has been) )?(?:terminated|expired|closed|invalid)\b"
+    rf"|\b{_ID} (?:is )?(?:required|missing)\b"
+    rf"|\b(?:no valid|invalid|expired|unknown|missing|no such|invalid or \w+|missing or \w+) {_SESSION}\b"
+    r"|\bserver (?:is )?not initiali[sz]ed\b"
+    r"|\bno transport found\b|\bcould not find session\b",
+    re.IGNORECASE,
+)
+
+
+def means_session_lost(status: int, body: bytes) -> bool:
+    """Return whether an answer to a request of a session says that the server does not know the session."""
+    if status not in STATUSES:
+        return False
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        text = body.decode("utf-8", "replace").strip()
+        plain = len(text) <= _LONGEST_WORDS and not text.startswith("<")
+        return status == HTTPStatus.NOT_FOUND or (plain and _speaks_of_it(text))
+    if isinstance(said, dict) and isinstance(error := said.get("error"), dict) and "code" in error:
+        return error["code"] in _CODES and _speaks_of_it(error.get("message"))
+    if status == HTTPStatus.NOT_FOUND:
+        return True
+    words = list(said.values()) if isinstance(said, dict) else [said]
+    return any(_speaks_of_it(each) for each in words[:8])
+
+
+def _speaks_of_it(text: object) -> bool:
+    return isinstance(text, str) and _WORDS.search(text[:_LONGEST_WORDS]) is not None

@@ -1,7 +1,6 @@
-"""The transports by name, and the one place where they are made.
+"""The interface of transports, and the one place where they are made, by name.
 
-A transport is an async context manager that yields the two streams for the SDK's `Client` and can
-say in words why the connection ended. More kinds may be registered; a session knows none of them.
+A transport is an async context manager that yields the two streams for the SDK's `Client`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailure
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.transports.http import HttpTransport
@@ -27,27 +26,27 @@ if TYPE_CHECKING:
 
 
 class Transport(Protocol):
-    """What a session asks of a transport."""
+    """What a session needs of a transport."""
 
     @property
     def web(self) -> bool:
-        """Whether it goes over HTTP: the SDK may answer in the server's name, and silence means nothing."""
+        """Whether it uses HTTP, where the SDK may answer in the server's name."""
 
     @property
     def pid(self) -> int | None:
-        """Process id of a server that is a program of ours."""
+        """Process id of a server that runs as our child."""
 
     @property
-    def junk(self) -> int:
-        """How much came that was no message."""
+    def invalid_messages(self) -> int:
+        """How many invalid messages came."""
 
     @property
     def absent(self) -> bool:
-        """Whether the server was reached and nothing speaks this transport at its address."""
+        """Whether nothing speaks this transport at the address, though it was reached."""
 
     @property
     def forgotten(self) -> bool:
-        """Whether the server was heard to say that it does not know our session."""
+        """Whether the server said that it does not know our session."""
 
     async def __aenter__(self) -> TransportStreams: ...
 
@@ -55,16 +54,16 @@ class Transport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None: ...
 
-    def trouble(self) -> ConnectionFailure | None:
-        """Return why the connection could not be made or ended, as far as the transport knows."""
+    def failure(self) -> ConnectionFailure | None:
+        """Return why connecting failed or the connection ended, as far as the transport knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransportContext:
-    """What transports are made of besides the server's settings.
+    """What transports need besides the server's settings.
 
-    `on_lost` is called when the connection is gone for good; `auth` signs the requests of those that
-    go over HTTP; `hide` takes our secrets out of a server's words.
+    `on_lost` is called when the connection is lost for good; `auth` signs HTTP requests; `hide` takes
+    our secrets out of a server's words.
     """
 
     processes: Processes
@@ -80,33 +79,33 @@ _makers: dict[str, TransportFactory] = {}
 
 
 def register(kind: str, maker: TransportFactory) -> None:
-    """Add a kind of transport. `ValueError` if there is one of that name."""
+    """Add a kind of transport. Raises `ValueError` if the name is taken."""
     if kind in _makers:
         raise ValueError(f"there is already a transport called {kind!r}")
     _makers[kind] = maker
 
 
-def make(kind: str, spec: ServerSpec, needs: TransportContext) -> Transport:
-    """Return a fresh transport; nothing happens before it is entered. `KeyError`: no such kind."""
-    return _makers[kind](spec, needs)
+def make(kind: str, spec: ServerSpec, context: TransportContext) -> Transport:
+    """Return a new transport; it starts when it is entered. Raises `KeyError`."""
+    return _makers[kind](spec, context)
 
 
 def kinds() -> list[str]:
-    """Return the names of all kinds."""
+    """Return the names of all kinds, sorted."""
     return sorted(_makers)
 
 
-register("stdio", lambda spec, needs: StdioTransport(spec, needs.processes, needs.log))
+register("stdio", lambda spec, context: StdioTransport(spec, context.processes, context.log))
 register(
     "http",
-    lambda spec, needs: HttpTransport(
-        spec, needs.on_lost, auth=needs.auth, on_odd=needs.log.note, hide=needs.hide
+    lambda spec, context: HttpTransport(
+        spec, context.on_lost, auth=context.auth, on_odd=context.log.note, hide=context.hide
     ),
 )
 register(
     "sse",
-    lambda spec, needs: SseTransport(
-        spec, needs.on_lost, auth=needs.auth, on_odd=needs.log.note, hide=needs.hide
+    lambda spec, context: SseTransport(
+        spec, context.on_lost, auth=context.auth, on_odd=context.log.note, hide=context.hide
     ),
 )
-register("memory", lambda spec, needs: MemoryTransport(spec))
+register("memory", lambda spec, context: MemoryTransport(spec))

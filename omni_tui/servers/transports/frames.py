@@ -1,4 +1,4 @@
-"""JSON-RPC messages as lines of bytes: exact on the way out, forgiving and bounded on the way in."""
+"""JSON-RPC messages as lines of bytes: exact when written, lenient and limited when read."""
 
 from __future__ import annotations
 
@@ -18,35 +18,31 @@ from mcp_types import (
 from pydantic_core import from_json
 
 from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
     OpenRequests,
-    StrayMessage,
     parse_message,
     unreadable_response,
 )
 
 MAX_LINE = 16 * 1024 * 1024
-"""Longest line of a server, in bytes, line feed not counted."""
+"""Longest line of a server, in bytes, without the line feed."""
 
 MAX_CONTAINERS = 1_500_000
-"""Most opening braces and brackets in one line: more would hold the loop for too long while parsing."""
+"""Most opening braces and brackets in one line: parsing more would block the loop for too long."""
 
-MAX_MENDED = 400_000
-"""Most backslashes in a large line that is mended: each costs half a microsecond of the loop."""
+MAX_REPAIRED = 400_000
+"""Most backslashes in a large line that is repaired: each takes half a microsecond of the loop."""
 
 _LARGE = 1024 * 1024
 _HEAD = 300
-"""How far into a broken line its id is looked for, from either end, in bytes."""
+"""How far from either end of a broken line its id is searched, in bytes."""
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
-class JunkLine(Exception):
-    """A line that is no JSON-RPC message."""
-
-
 def encode(message: JSONRPCMessage) -> bytes:
-    """Return a message as one line. Arguments keep their order, nulls, and numbers as they are.
+    """Return a message as one line. Arguments keep their order, nulls and numbers.
 
-    Raises `ValueError` for what JSON cannot say (NaN, lone surrogates).
+    Raises `ValueError` for values that JSON does not have (NaN, lone surrogates).
     """
     if isinstance(message, JSONRPCRequest | JSONRPCNotification):
         body: dict[str, Any] = {"jsonrpc": "2.0"}
@@ -61,27 +57,26 @@ def encode(message: JSONRPCMessage) -> bytes:
     return text.encode() + b"\n"
 
 
-def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
-    """Return the messages of one line, and what of it is none.
+def read(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | InvalidMessage]:
+    """Return the messages of one line, and its invalid parts.
 
-    As a rule that is one message. There are also lists of messages, several messages in a row, and
-    messages behind words that went to the wrong place. An answer that is malformed or cannot be read
-    becomes an error for its request, if that is open.
+    Usually that is one message. Servers also write lists of messages, several in a row, and messages
+    after other words. A malformed or unreadable answer becomes the error of its request, if that is open.
     """
     try:
         body = load(line)
-    except JunkLine as junk:
+    except InvalidMessage as error:
         if len(line) < _LARGE and (found := _pieces(line, requests)):
             return found
         key = _id_of_broken(line)
         if key is not None and requests.method(key):
-            return [unreadable_response(key, str(junk))]
-        return [junk]
+            return [unreadable_response(key, str(error))]
+        return [error]
     return _messages(body, requests)
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether a text is a JSON object or list, or several in a row, and nothing is missing at its end."""
+    """Return whether a text is one or several complete JSON objects or lists."""
     text = line.decode("utf-8", "replace").strip("\ufeff\0 \t\r\n")
     at = 0
     while at < len(text):
@@ -97,30 +92,29 @@ def is_whole(line: bytes) -> bool:
 
 
 def parse(line: bytes) -> JSONRPCMessage:
-    """Read a line that is one message. Raises `JunkLine`."""
+    """Read a line with one message. Raises `InvalidMessage`."""
     found = read(line, OpenRequests())
     if len(found) != 1:
-        raise JunkLine(f"{len(found)} messages in the place of one")
-    if isinstance(found[0], JunkLine):
+        raise InvalidMessage(f"{len(found)} messages in the place of one")
+    if isinstance(found[0], InvalidMessage):
         raise found[0]
     return found[0]
 
 
-def _messages(body: Any, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
-    found: list[JSONRPCMessage | JunkLine] = []
+def _messages(body: Any, requests: OpenRequests) -> list[JSONRPCMessage | InvalidMessage]:
+    found: list[JSONRPCMessage | InvalidMessage] = []
     for each in body if isinstance(body, list) else [body]:
         try:
             found.append(parse_message(each, requests))
-        except StrayMessage as stray:
-            found.append(JunkLine(str(stray)))
+        except InvalidMessage as error:
+            found.append(error)
     return found
 
 
-def _pieces(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLine]:
-    """Return the messages that stand in a line beside each other or beside other words.
+def _pieces(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | InvalidMessage]:
+    """Return the messages of a line with several messages or with other words.
 
-    Beside other words only answers to open requests count: what a server repeats of its messages in a
-    debug line is not to be taken for a message.
+    Beside other words only answers to open requests count: a server may repeat messages in debug lines.
     """
     text = line.decode("utf-8", "replace")
     values: list[Any] = []
@@ -143,12 +137,12 @@ def _pieces(line: bytes, requests: OpenRequests) -> list[JSONRPCMessage | JunkLi
     messages = [message for value in values for message in _messages(value, requests)]
     if not rest:
         return messages
-    answers: list[JSONRPCMessage | JunkLine] = [
+    answers: list[JSONRPCMessage | InvalidMessage] = [
         message
         for message in messages
         if isinstance(message, JSONRPCResponse | JSONRPCError) and requests.method(message.id)
     ]
-    return [*answers, JunkLine("words beside a message")] if answers else []
+    return [*answers, InvalidMessage("words beside a message")] if answers else []
 
 
 def _no_constant(name: str) -> None:
@@ -161,7 +155,7 @@ _BROKEN_ID = re.compile(rb'"id"\s*:\s*(?:(\d{1,15})|"([^"\\]{1,200})")')
 
 
 def _id_of_broken(line: bytes) -> RequestId | None:
-    """Return the id that a broken answer names, as far as that can be told."""
+    """Return the id in a broken answer, None if it cannot be found."""
     head, tail = line[:_HEAD], line[-_HEAD:]
     if b'"method"' in head or b'"jsonrpc"' not in head + tail:
         return None
@@ -172,21 +166,21 @@ def _id_of_broken(line: bytes) -> RequestId | None:
 
 
 def load(line: bytes) -> Any:
-    """Parse JSON. A large line is checked first, and parsed without collections of garbage in between."""
+    """Parse JSON. A large line is checked first, and parsed with the garbage collector off."""
     if len(line) < _LARGE:
         try:
             return from_json(line, allow_inf_nan=False)
         except ValueError:
             return _repair(line)
     if line.count(b"{") + line.count(b"[") > MAX_CONTAINERS:
-        raise JunkLine(f"more than {MAX_CONTAINERS:,} objects and lists in one message")
+        raise InvalidMessage(f"more than {MAX_CONTAINERS:,} objects and lists in one message")
     collecting = gc.isenabled()
     gc.disable()
     try:
         return from_json(line, allow_inf_nan=False, cache_strings="keys")
     except ValueError as error:
-        if line.count(b"\\") > MAX_MENDED:
-            raise JunkLine(str(error)) from error
+        if line.count(b"\\") > MAX_REPAIRED:
+            raise InvalidMessage(str(error)) from error
         return _repair(line)
     finally:
         if collecting:
@@ -194,12 +188,12 @@ def load(line: bytes) -> Any:
 
 
 def _repair(line: bytes) -> Any:
-    """Parse a line again whose text is cut in the middle of a character, as some servers send it.
+    """Parse a line whose text is cut in the middle of a character, as some servers send it.
 
-    Half of a surrogate pair and invalid UTF-8 become U+FFFD; anything else that is wrong stays wrong.
+    Half surrogate pairs and invalid UTF-8 become U+FFFD.
     """
-    mended = _ESCAPE.sub(lambda match: rb"\ufffd" if match[1] else match[0], line)
+    repaired = _ESCAPE.sub(lambda match: rb"\ufffd" if match[1] else match[0], line)
     try:
-        return from_json(mended.decode("utf-8", "replace"), allow_inf_nan=False)
+        return from_json(repaired.decode("utf-8", "replace"), allow_inf_nan=False)
     except ValueError as error:
-        raise JunkLine(f"not JSON, {str(error)[:120]}") from error
+        raise InvalidMessage(f"not JSON, {str(error)[:120]}") from error

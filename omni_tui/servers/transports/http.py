@@ -1,10 +1,11 @@
-"""A server behind a URL: the SDK's streamable HTTP transport over a client of our own.
+"""A server behind a URL over streamable HTTP, and what it shares with the older SSE transport.
 
-Redirects are followed by the SDK inside the origin only.
+The transport is the SDK's, over a client of ours. It follows redirects inside the origin only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from types import TracebackType
@@ -13,12 +14,115 @@ from typing import TYPE_CHECKING
 import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
-from omni_tui.servers.health import ConnectionFailure
-from omni_tui.servers.transports.http_client import open_client
-from omni_tui.servers.transports.web_transport import WebTransport, checked_url
+from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.server_urls import is_loopback, shown_url
+from omni_tui.servers.tap import current_call
+from omni_tui.servers.transports.http_client import NOT_SENT, ClientListener, open_client
+from omni_tui.servers.transports.http_failures import credentials_of, explain_failure, explain_status
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
+
+_MOST_NOTED = 50
+
+
+def _correct(spec: ServerSpec) -> str:
+    return f"Correct it in {SOURCE_WORDS[spec.source]}."
+
+
+def checked_url(spec: ServerSpec) -> httpx2.URL:
+    """Return the URL of a spec. Raises `ConnectionFailed` if it must not or cannot be used.
+
+    Credentials go over plain HTTP to this machine only: others could read them on the way.
+    """
+    try:
+        url = httpx2.URL(spec.url)
+    except httpx2.InvalidURL as error:
+        raise ConnectionFailed(
+            ConnectionFailure("the URL is not valid", _correct(spec), lasting=True)
+        ) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        what = f"{shown_url(spec.url)} is not an http or https URL"
+        raise ConnectionFailed(ConnectionFailure(what, _correct(spec), lasting=True))
+    if (
+        (credentials_of(spec) or spec.secret_headers or url.userinfo)
+        and url.scheme == "http"
+        and not is_loopback(url.host)
+    ):
+        what = f"credentials would be sent unencrypted to {shown_url(spec.url)}; nothing was sent"
+        raise ConnectionFailed(
+            ConnectionFailure(what, "Use https, or remove the credentials.", lasting=True)
+        )
+    return url
+
+
+class WebTransport(ClientListener):
+    """What the transports behind a URL share: they listen to their HTTP client.
+
+    `on_lost` is called when the host cannot be reached any more; a request that breaks fails alone.
+    `auth` signs every request. `on_odd` gets words for invalid messages. `hide` takes our secrets out
+    of the server's words.
+    """
+
+    web = True
+    pid = None
+
+    def __init__(
+        self,
+        spec: ServerSpec,
+        on_lost: Callable[[], None],
+        *,
+        auth: httpx2.Auth | None = None,
+        on_odd: Callable[[str], None] = lambda _what: None,
+        hide: Callable[[str], str] = str,
+    ) -> None:
+        self._spec = spec
+        self._on_lost = on_lost
+        self._auth = auth
+        self._on_odd = on_odd
+        self._hide = hide
+        self._error: Exception | None = None
+        self._status = 0
+        self._words = ""
+        self.invalid_messages = 0
+
+    def failed(self, error: httpx2.TransportError) -> None:
+        """Note a request that broke."""
+        self._error = error
+        if isinstance(error, NOT_SENT):
+            self._on_lost()
+
+    def answered(self, response: httpx2.Response) -> None:
+        """Note the head of an answer to a POST."""
+        self._error = None
+        self._status, self._words = response.status_code, ""
+        self.met = True
+        if (opening := current_call()) is not None:
+            opening.status, opening.words = response.status_code, ""
+
+    def refused(self, words: str) -> None:
+        """Note the words of an error response."""
+        words = self._words = self._hide(words)
+        if (opening := current_call()) is not None:
+            opening.words = words
+
+    def odd(self, what: str) -> None:
+        """Count an invalid message, and write it into the server's log."""
+        self.invalid_messages += 1
+        if self.invalid_messages <= _MOST_NOTED:
+            self._on_odd(what)
+        if self.invalid_messages == _MOST_NOTED:
+            self._on_odd("more of this kind is counted, and not written here")
+
+    def why_failed(self) -> ConnectionFailure | None:
+        """Return why the last request failed or was refused, None if it was not."""
+        if self._error is not None:
+            return explain_failure(self._error, self._spec.url)
+        if self._status >= HTTPStatus.BAD_REQUEST:
+            return explain_status(self._status, self._spec, self._words)
+        return None
+
 
 ABSENT = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
@@ -26,7 +130,7 @@ ABSENT = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_AL
 class HttpTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
-    Entering raises `TroubleError` for a URL that may not be asked.
+    Entering raises `ConnectionFailed` for a URL that must not be used.
     """
 
     _stack: AsyncExitStack
@@ -49,9 +153,9 @@ class HttpTransport(WebTransport):
 
     @property
     def absent(self) -> bool:
-        """Whether the last answer to a POST was one of those after which the older SSE is tried.
+        """Whether the last answer to a POST means that the older SSE should be tried.
 
-        400, 404 and 405: the specification's section on backwards compatibility of its transports.
+        400, 404 and 405: MCP, basic/transports, backwards compatibility.
         """
         return self._error is None and self._status in ABSENT
 
@@ -59,6 +163,6 @@ class HttpTransport(WebTransport):
         """Return whether a request names a session of the server."""
         return "mcp-session-id" in request.headers
 
-    def trouble(self) -> ConnectionFailure | None:
-        """Return why the connection could not be made or was lost, as far as HTTP tells."""
+    def failure(self) -> ConnectionFailure | None:
+        """Return why connecting failed or the connection was lost, as far as HTTP says."""
         return self.why_failed()

@@ -1,4 +1,4 @@
-"""Why an HTTP request failed or was refused, in words for the person."""
+"""Puts into words why an HTTP request failed or was refused."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from http import HTTPStatus
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.servers.connection_failure import ConnectionFailure
 from omni_tui.servers.connection_pools import shown_proxy
-from omni_tui.servers.health import ConnectionFailure
 from omni_tui.servers.server_urls import shown_url
 
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
 _PROBE = 3.0
-"""Seconds for finding out whether a port speaks TLS."""
+"""Seconds for testing whether a port speaks TLS."""
 
-# OpenSSL's names of what a first answer that is no TLS looks like, and of having no version in common.
+# OpenSSL's reasons for a first answer that is not TLS, and for having no version in common.
 _NOT_TLS = frozenset(
     {
         "WRONG_VERSION_NUMBER",
@@ -46,23 +46,23 @@ _WANTS_CERTIFICATE = ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "TLSV1_ALERT_CERTIFIC
 
 
 class TlsExpected(httpx2.ConnectError):
-    """A request went in the clear to a port that speaks TLS, so that nobody read it."""
+    """A request went unencrypted to a port that speaks TLS, so nobody read it."""
 
 
 def credentials_of(spec: ServerSpec) -> list[str]:
-    """Return the names of the headers of a config that carry credentials."""
+    """Return the names of the configured headers that carry credentials."""
     return [name for name in spec.headers if name in spec.secret_headers or name.lower() in _CREDENTIALS]
 
 
 def explain_status(status: int, spec: ServerSpec, words: str = "") -> ConnectionFailure:
-    """Say what an HTTP status means for a connection; `words` are those of the server."""
+    """Return the failure that an HTTP status means; `words` are the server's."""
     answer = f"the server answered {status_text(status)}" + (f": {words}" if words else "")
     if status == HTTPStatus.UNAUTHORIZED:
         return ConnectionFailure(f"needs authorisation: {answer}", _authorise(spec), lasting=True)
     if status == HTTPStatus.FORBIDDEN:
         return ConnectionFailure(f"refuses access: {answer}", _permit(spec), lasting=True)
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return ConnectionFailure(f"a proxy wants to know who asks: {answer}", _proxy_todo(), lasting=True)
+        return ConnectionFailure(f"a proxy asks for credentials: {answer}", _proxy_todo(), lasting=True)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
         return ConnectionFailure(
             f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL."
@@ -73,7 +73,7 @@ def explain_status(status: int, spec: ServerSpec, words: str = "") -> Connection
 
 
 def status_text(status: int) -> str:
-    """Return a status with its phrase, as far as it has one."""
+    """Return a status with its phrase, if it has one."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -81,23 +81,21 @@ def status_text(status: int) -> str:
 
 
 def _authorise(spec: ServerSpec) -> str:
-    """Say what to do about a 401; never to set what is set already."""
+    """Say what to do about a 401, without what is set already."""
     where = f"[servers.{spec.name}]"
     if spec.oauth is not None:
-        return "It did not take the token of the sign-in. Sign out and in again (s in the servers pane)."
+        return "It did not accept the token of the sign-in. Sign out and in again (s in the servers pane)."
     if given := credentials_of(spec):
         those = ", ".join(f"headers.{name}" for name in given)
-        return f"It did not take what {those} gives it: check that it is right and still valid."
+        return f"It did not accept {those}: check that it is right and still valid."
     return f'Give it headers.Authorization or auth = "oauth" in {where}, then reconnect.'
 
 
 def _permit(spec: ServerSpec) -> str:
-    """Say what to do about a 403: the server knows who asks, or wants nobody from here."""
+    """Say what to do about a 403: the credentials are not enough, or none help."""
     if spec.oauth is not None or credentials_of(spec):
-        return "What it was given does not allow this. Check there which rights it has."
-    return (
-        "If it wants credentials, give them in headers. Else whoever runs it can say why, then reconnect."
-    )
+        return "Its credentials do not allow this. Check there which rights they have."
+    return "If it needs credentials, set them in headers and reconnect. Else ask who runs it."
 
 
 def _proxy_todo() -> str:
@@ -105,14 +103,14 @@ def _proxy_todo() -> str:
 
 
 def explain_failure(error: Exception, url: str) -> ConnectionFailure:
-    """Say in words why an HTTP request failed."""
+    """Return the failure of an HTTP request."""
     shown = shown_url(url)
     if isinstance(error, httpx2.LocalProtocolError):
         return ConnectionFailure(
             "one of its headers is not valid HTTP", "Correct it where the server is defined.", lasting=True
         )
     if isinstance(error, TlsExpected):
-        what = f"that port speaks TLS, and was asked in the clear: {shown}"
+        what = f"that port speaks TLS, and the request was not encrypted: {shown}"
         return ConnectionFailure(what, "Write https:// in its URL.", lasting=True)
     known = tls_failure(error, url) or _proxied(error, url, shown)
     if known is not None:
@@ -122,7 +120,7 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailure:
         return ConnectionFailure(f"nothing answers at {shown}", "Check the address and the network.")
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return ConnectionFailure(
-            f"there is no host of that name: {shown}", "Check the address and the network."
+            f"no host of that name was found: {shown}", "Check the address and the network."
         )
     if isinstance(error, httpx2.ConnectError):
         return ConnectionFailure(f"nothing listens at {shown}", "Start the server, or check the address.")
@@ -131,7 +129,7 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailure:
 
 
 def tls_failure(error: Exception, url: str) -> ConnectionFailure | None:
-    """Say what was wrong with TLS, None if nothing was."""
+    """Return the failure of TLS, None if it was something else."""
     for cause in _chain(error):
         if isinstance(cause, ssl.SSLError):
             return _tls(cause, shown_url(url))
@@ -139,7 +137,7 @@ def tls_failure(error: Exception, url: str) -> ConnectionFailure | None:
 
 
 def _proxied(error: Exception, url: str, shown: str) -> ConnectionFailure | None:
-    """Say what went wrong at the proxy, None if there is none or it let the request through."""
+    """Return the failure of the proxy, None if it was something else."""
     proxy = shown_proxy(url)
     if proxy and isinstance(error, httpx2.ProxyError):
         return ConnectionFailure(
@@ -153,7 +151,7 @@ def _proxied(error: Exception, url: str, shown: str) -> ConnectionFailure | None
 
 
 def _said(causes: list[BaseException]) -> str:
-    """Return the first words that there are for a failure, or its kind."""
+    """Return the first words about a failure, or its class."""
     for cause in causes:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
@@ -163,9 +161,9 @@ def _said(causes: list[BaseException]) -> str:
 def _tls(error: ssl.SSLError, shown: str) -> ConnectionFailure:
     if isinstance(error, ssl.SSLCertVerificationError):
         what = f"the certificate of {shown} cannot be verified: {error.verify_message}"
-        todo = "If it is of a certificate authority of your own, name its file in SSL_CERT_FILE."
+        todo = "For a certificate authority of your own, set SSL_CERT_FILE to its file."
         if "expired" in error.verify_message or "mismatch" in error.verify_message:
-            todo = "Whoever runs the server has to renew it, or the host name of the URL is another."
+            todo = "Check the host name in the URL; else the server needs a new certificate."
         return ConnectionFailure(what, todo, lasting=True)
     reason = error.reason or ""
     if reason in _NOT_TLS:
@@ -175,20 +173,16 @@ def _tls(error: ssl.SSLError, shown: str) -> ConnectionFailure:
         )
     if reason in _NO_VERSION:
         what = f"no safe version of TLS, or no cipher, in common with {shown}"
-        return ConnectionFailure(
-            what, "Whoever runs the server has to update its TLS settings.", lasting=True
-        )
+        return ConnectionFailure(what, "The server needs newer TLS settings.", lasting=True)
     if reason in _WANTS_CERTIFICATE:
-        what = f"wants a client certificate, and Omni TUI has none to show: {shown}"
-        return ConnectionFailure(
-            what, "Use another address of it, or a proxy that shows one.", lasting=True
-        )
+        what = f"asks for a client certificate, which Omni TUI does not support: {shown}"
+        return ConnectionFailure(what, "Use another address of it, or a proxy that adds one.", lasting=True)
     words = reason.replace("_", " ").lower() or "it broke off"
     return ConnectionFailure(f"no secure connection to {shown}: {words}", "It is tried again.")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from."""
+    """Yield an error and its causes."""
     following: BaseException | None = error
     for _ in range(12):
         if following is None:
@@ -198,7 +192,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 async def speaks_tls(host: str, port: int) -> bool:
-    """Return whether a port answers a TLS greeting. Nothing else is sent, and nobody is trusted."""
+    """Return whether a port answers a TLS handshake; nothing else is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,8 +1,8 @@
-"""Reading JSON values as JSON-RPC messages, as servers really write them.
+"""Reads JSON values as JSON-RPC messages, as servers really write them.
 
-A message is read where its meaning is clear. An answer that is none, but names a request of ours that is
-open, becomes the error that this request gets, so that it fails at once with what the server said and
-does not wait for its time-out. Everything else is a `StrayMessage`, which the caller has to report.
+A message is read where its meaning is clear. A malformed answer to an open request becomes the error
+of that request, so that it fails at once with the server's words and does not wait for its time-out.
+Everything else is an `InvalidMessage`, which the caller has to report.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 
 from mcp.shared.dispatcher import coerce_request_id
 from mcp_types import (
+    CONNECTION_CLOSED,
     PARSE_ERROR,
+    REQUEST_TIMEOUT,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -25,24 +27,24 @@ from mcp_types import (
 from pydantic import ValidationError
 
 _SHOWN = 1000
-"""Most characters of an odd answer that are repeated."""
+"""How many characters of an odd answer are quoted."""
 _OPEN = 4096
 NO_CODE = 0
-"""The code of an error for which the server gave none that is a number."""
+"""The code of an error without a numeric code of the server."""
 
 _WITHOUT_RESULT = frozenset({"ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"})
-"""Requests whose result is empty: whatever stands in its place means the same."""
+"""Requests whose result is empty, so that any value means the same."""
 _WORDS_OF_ERROR = ("message", "msg", "error", "detail", "details", "reason", "description", "title")
 
 
-class StrayMessage(Exception):
-    """Something on the wire that is no message and answers nothing; the text says why."""
+class InvalidMessage(Exception):
+    """Something on the wire that is no JSON-RPC message and answers no request; the text says why."""
 
 
 class MalformedResponse(JSONRPCError):
-    """An answer that JSON-RPC does not know, as the error that its request gets.
+    """The error that a request gets whose answer is malformed.
 
-    `answered`: the server said what became of the request. False if its answer could not be read at all, so
+    `answered`: the server said what happened to the request. False if its answer could not be read, so
     that the request may have been carried out.
     """
 
@@ -50,13 +52,13 @@ class MalformedResponse(JSONRPCError):
 
 
 class OpenRequests:
-    """The requests of ours that wait for an answer, by id, with their methods."""
+    """Our requests that wait for an answer, by id, with their methods."""
 
     def __init__(self) -> None:
         self._methods: dict[RequestId, str] = {}
 
     def asked(self, request: JSONRPCRequest) -> None:
-        """Note that a request goes out."""
+        """Note that a request is sent."""
         self._methods[coerce_request_id(request.id)] = request.method
         if len(self._methods) > _OPEN:
             del self._methods[next(iter(self._methods))]
@@ -67,16 +69,16 @@ class OpenRequests:
             self._methods.pop(coerce_request_id(request), None)
 
     def method(self, request: object) -> str:
-        """Return the method of an open request, "" if there is none of that id."""
+        """Return the method of an open request, "" if no request has that id."""
         if isinstance(request, bool) or not isinstance(request, int | str):
             return ""
         return self._methods.get(coerce_request_id(request), "")
 
 
 def parse_message(body: Any, requests: OpenRequests) -> JSONRPCMessage:
-    """Return a JSON value as a message. Raises `StrayMessage`."""
+    """Return a JSON value as a message. Raises `InvalidMessage`."""
     if not isinstance(body, Mapping):
-        raise StrayMessage("not a JSON object")
+        raise InvalidMessage("not a JSON object")
     key = _id(body.get("id"))
     answers = "result" in body or "error" in body
     if "method" in body and not (answers and requests.method(key)):
@@ -84,7 +86,9 @@ def parse_message(body: Any, requests: OpenRequests) -> JSONRPCMessage:
     if body.get("error") is not None and not _empty_error(body):
         return _error(body["error"], key, requests)
     if key is None:
-        raise StrayMessage("a result without the id of a request" if answers else "not a JSON-RPC message")
+        raise InvalidMessage(
+            "a result without the id of a request" if answers else "not a JSON-RPC message"
+        )
     return _result(body, key, requests.method(key))
 
 
@@ -96,7 +100,7 @@ def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMess
     if method in _WITHOUT_RESULT and answers:
         return JSONRPCResponse(jsonrpc="2.0", id=key, result={})
     if not method:
-        raise StrayMessage("an answer without a result, to no request that is open")
+        raise InvalidMessage("an answer without a result, to no request that is open")
     if answers:
         what = f"it answered with {_kind(result)} in place of a result{_repeated(result)}"
         if method == "tools/call":
@@ -107,7 +111,7 @@ def _result(body: Mapping[str, Any], key: RequestId, method: str) -> JSONRPCMess
 
 
 def unreadable_response(key: RequestId, why: str) -> MalformedResponse:
-    """Return what a request gets whose answer cannot be read."""
+    """Return the error for a request whose answer cannot be read."""
     what = f"its answer could not be read: {why}; it has probably been carried out"
     error = ErrorData(code=PARSE_ERROR, message=what)
     return MalformedResponse(jsonrpc="2.0", id=key, error=error, answered=False)
@@ -116,12 +120,12 @@ def unreadable_response(key: RequestId, why: str) -> MalformedResponse:
 def malformed_response(
     key: RequestId | None, what: str, code: int = NO_CODE, data: Any = None
 ) -> MalformedResponse:
-    """Return the error for an answer of an odd form."""
+    """Return the error for a malformed answer."""
     return MalformedResponse(jsonrpc="2.0", id=key, error=ErrorData(code=code, message=what, data=data))
 
 
 def error_words(error: ErrorData, words: Callable[[str], str] = str, *, with_code: bool = True) -> str:
-    """Return what an error says, with the beginning of its data; `words` makes the server's text safe."""
+    """Return an error's text with the beginning of its data; `words` makes that safe to show."""
     text = error.message
     data = error.data
     if data not in (None, "", [], {}) and data != text:
@@ -138,12 +142,12 @@ def _asking(body: Mapping[str, Any], key: RequestId | None) -> JSONRPCMessage:
         if body.get("id") is None:
             return JSONRPCNotification(jsonrpc="2.0", method=body["method"], **params)
     except (ValidationError, TypeError) as error:
-        raise StrayMessage("not a JSON-RPC message") from error
-    raise StrayMessage("a request whose id is neither text nor a whole number")
+        raise InvalidMessage("not a JSON-RPC message") from error
+    raise InvalidMessage("a request whose id is neither text nor a whole number")
 
 
 def _empty_error(body: Mapping[str, Any]) -> bool:
-    """Whether the error says nothing beside a result, as where a language writes out every field."""
+    """Whether an error is empty beside a result, as from languages that write every field."""
     error = body["error"]
     empty = not error or (isinstance(error, Mapping) and not any(error.values()))
     return empty and isinstance(body.get("result"), dict)
@@ -158,7 +162,7 @@ def _error(error: Any, key: RequestId | None, requests: OpenRequests) -> JSONRPC
                 return JSONRPCError(jsonrpc="2.0", id=key, error=data)
             return malformed_response(key, text, code, error.get("data"))
     if not requests.method(key):
-        raise StrayMessage("an error of an odd form, to no request that is open")
+        raise InvalidMessage("an error of an odd form, to no request that is open")
     if not isinstance(error, Mapping):
         return malformed_response(
             key, error if isinstance(error, str) and error.strip() else _compact(error)
@@ -180,7 +184,7 @@ def _id(value: Any) -> RequestId | None:
 
 
 def _whole(value: Any) -> int | None:
-    """Return a code as a number, also one that is written as text."""
+    """Return a code as a number, also if it is written as text."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -204,9 +208,21 @@ def _repeated(value: Any) -> str:
 
 
 def _compact(value: Any) -> str:
-    """Return a value as JSON, bounded."""
+    """Return a value as JSON, cut to size."""
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (ValueError, TypeError, RecursionError):
         text = repr(value)
     return text if len(text) <= 4 * _SHOWN else text[: 4 * _SHOWN] + "…"
+
+
+# -32000, -32001 and -32700: codes that many servers give to errors of theirs, and the SDK (2.3.0) to its
+# own about a closed connection, a time-out and an unreadable answer.
+AMBIGUOUS = (CONNECTION_CLOSED, REQUEST_TIMEOUT, PARSE_ERROR)
+
+
+def as_server_error(error: ErrorData) -> ErrorData:
+    """Return a server's error without an ambiguous code, which moves into its text."""
+    if error.code not in AMBIGUOUS:
+        return error
+    return ErrorData(code=NO_CODE, message=f"{error.message} (error {error.code})", data=error.data)

@@ -1,8 +1,4 @@
-"""A server inside of this process: an `MCPServer` of a plugin or a test, without bytes in between.
-
-It shares the engine's loop, so it must not block; everything else (the tap, the owner, the words of
-a failure) is as with any other server.
-"""
+"""A server inside this process: an `MCPServer` of a plugin or a test. It must not block the loop."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from mcp.server import Server
 from mcp.server.mcpserver import MCPServer
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -23,12 +19,12 @@ if TYPE_CHECKING:
 class MemoryTransport:
     """Async context manager that runs the server of a spec in a task and yields the two streams.
 
-    Entering raises `ConnectionFailed` if what the spec holds is no server.
+    Entering raises `ConnectionFailed` if the spec holds no server.
     """
 
     web = False
     pid = None
-    junk = 0
+    invalid_messages = 0
     absent = False
     forgotten = False
 
@@ -55,6 +51,6 @@ class MemoryTransport:
             inner, self._inner = self._inner, None
             await inner.__aexit__(kind, error, trace)
 
-    def trouble(self) -> ConnectionFailure | None:
-        """Return None: there is nothing between us that could fail."""
+    def failure(self) -> ConnectionFailure | None:
+        """Return None: nothing in between can fail."""
         return None

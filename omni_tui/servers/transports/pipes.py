@@ -1,7 +1,7 @@
-"""The three pipes of a server process, read and written without blocking and without the SDK's tasks.
+"""Reads and writes the three pipes of a server process without blocking.
 
 `LineReader` and `FrameWriter` are the two streams that the SDK's `Client` expects of a transport;
-`ErrorReader` follows what the server writes to its standard error.
+`ErrorReader` copies standard error into the server's log.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
@@ -20,34 +21,39 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers.log_buffer import ServerLogBuffer
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, encode, is_whole, read
-from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests, error_words
+from omni_tui.servers.transports.frames import MAX_LINE, encode, is_whole, read
+from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
+    MalformedResponse,
+    OpenRequests,
+    error_words,
+)
 
 _CHUNK = 64 * 1024
 _QUEUE_BYTES = 1024 * 1024
 _QUEUE_LINES = 2000
-_BREATH = 0.004
-"""Seconds that handling messages may take before the rest of the loop gets its turn."""
+_YIELD_S = 0.004
+"""Seconds of handling messages before the rest of the loop gets its turn."""
 
 _ERROR_CHUNK = 256 * 1024
 _ERROR_PAUSE = 0.01
-"""A server that floods its standard error is read at most every 10 ms, 256 KiB at a time."""
+"""Standard error is read at most every 10 ms, 256 KiB at a time."""
 _LAST_READS = 16
 
 _PATIENCE = 0.25
-"""Seconds after which a whole message is taken that was written without a line feed."""
+"""Seconds after which a complete message without a line feed is taken."""
 _LONGEST_LATE = 1024 * 1024
 _LENGTH = re.compile(rb"content-length[ \t]*:[ \t]*(\d{1,10})", re.IGNORECASE)
 _HEADER = re.compile(rb"[a-z-]{1,40}[ \t]*:", re.IGNORECASE)
 _MARKS = (b"\xef\xbb\xbf", b"\0")
-"""What some programs write before a text: the byte order mark of UTF-8, and padding."""
+"""What some programs write first: the byte order mark of UTF-8, and padding."""
 
 
-class _Stream:
-    """What anyio's streams have in common."""
+class _Stream(ABC):
+    """The part that anyio's streams share."""
 
-    async def aclose(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def aclose(self) -> None: ...
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,12 +67,12 @@ class _Stream:
 class LineReader(_Stream):
     """The server's standard output as a stream of messages.
 
-    Lines wait as bytes and are parsed when they are taken; while too many wait, the pipe is not
-    read. Messages behind a byte order mark, in frames with a Content-Length header, and without a line
-    feed at the end are read as well. `on_odd` is told of everything that is no message or an answer of
-    an odd form, with the reason, and `odd` counts it. `fault` says in words why reading was given up
-    ("" if it was not), `eof` that the server closed the pipe, and `ended` is set when nothing more
-    will come. `last_size` is the length in bytes of the line that was taken last.
+    Lines wait as bytes and are parsed when they are taken; while too many wait, the pipe is not read.
+    Messages after a byte order mark, in frames with a Content-Length header, and without a last line feed
+    are read as well. `on_odd` gets each line that is no message or a malformed answer, with the reason;
+    `odd` counts them. `fault` says why reading was stopped ("" if it was not), `eof` that the server
+    closed the pipe; `ended` is set when nothing more will come. `last_size` is the length of the last
+    taken line, in bytes.
     """
 
     def __init__(
@@ -99,7 +105,7 @@ class LineReader(_Stream):
         self._resume()
 
     async def aclose(self) -> None:
-        """Take no more messages; what the server still writes is read and thrown away."""
+        """Take no more messages; discard what the server still writes."""
         self._discard = True
         self._lines.clear()
         self._messages.clear()
@@ -108,13 +114,13 @@ class LineReader(_Stream):
         self._resume()
 
     def release(self) -> None:
-        """Stop reading for good; the descriptor may be closed afterwards."""
+        """Stop reading; the descriptor may be closed afterwards."""
         self._pause()
         self._fd = -1
         self.finish()
 
     def finish(self, fault: str = "") -> None:
-        """End the stream once the waiting lines are taken."""
+        """End the stream after the waiting lines."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
@@ -125,7 +131,7 @@ class LineReader(_Stream):
         self._wake()
 
     def drain(self) -> None:
-        """Take what is in the pipe right now and end the stream: the process that wrote it is gone."""
+        """Take what is in the pipe and end the stream: the process has exited."""
         while self._fd >= 0 and self._reading and not self._discard and self._on_readable():
             pass
         self.finish()
@@ -143,7 +149,7 @@ class LineReader(_Stream):
     async def __anext__(self) -> SessionMessage:
         while True:
             while self._messages or self._lines:
-                await self._breathe()
+                await self._yield_loop()
                 if not self._messages and self._lines:
                     self._take()
                 if self._messages:
@@ -157,20 +163,20 @@ class LineReader(_Stream):
                 self._waiter = None
             self._since = time.monotonic()
 
-    async def _breathe(self) -> None:
-        if time.monotonic() - self._since > _BREATH:
+    async def _yield_loop(self) -> None:
+        if time.monotonic() - self._since > _YIELD_S:
             await asyncio.sleep(0)
             self._since = time.monotonic()
 
     def _take(self) -> None:
-        """Parse the next line that waits."""
+        """Parse the next waiting line."""
         line = self._lines.popleft()
         self._waiting_bytes -= len(line)
         self.last_size = len(line)
         if not self._reading and self._waiting_bytes < _QUEUE_BYTES // 2:
             self._resume()
         for message in read(line, self._requests):
-            if isinstance(message, JunkLine):
+            if isinstance(message, InvalidMessage):
                 self._odd(line, str(message))
                 continue
             if isinstance(message, JSONRPCResponse | JSONRPCError):
@@ -189,7 +195,7 @@ class LineReader(_Stream):
         self._on_odd(line, why)
 
     def _on_readable(self) -> bool:
-        """Read once; return whether there may be more."""
+        """Read once; return whether more may follow."""
         try:
             data = os.read(self._fd, _CHUNK)
         except BlockingIOError:
@@ -245,7 +251,7 @@ class LineReader(_Stream):
         return line
 
     def _enqueue(self, line: bytes) -> None:
-        """Take a line: a message to be parsed, the header of one, or something else."""
+        """Sort a line: a message, the header of one, or something else."""
         line = line.strip()
         while line.startswith(_MARKS):
             line = line.removeprefix(_MARKS[0]).lstrip(b"\0 \t")
@@ -263,7 +269,7 @@ class LineReader(_Stream):
             self._odd(line, "not a message")
 
     def _watch_partial(self) -> None:
-        """See to a message that is whole but for the line feed, which may never come."""
+        """Start a timer for a message without a line feed, which may never come."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
@@ -278,7 +284,7 @@ class LineReader(_Stream):
             self._wake()
 
     def _take_rest(self) -> None:
-        """Take what stands in the pipe behind the last line feed, now that nothing more will come."""
+        """Take what came after the last line feed, now that nothing more will come."""
         line = self._whole()
         if self._discard or not line.strip():
             return
@@ -305,9 +311,9 @@ class LineReader(_Stream):
 class FrameWriter(_Stream):
     """The server's standard input as a stream that takes messages.
 
-    A request waits while the server does not read; other messages are queued, up to a limit, so
-    that cancelling a call never waits for the server that is stuck. `on_broken` is called once
-    when the server has closed its end.
+    A request waits while the server does not read; other messages are queued, up to a limit, so that
+    cancelling a call never waits for a stuck server. `on_broken` is called once when the server has
+    closed its end.
     """
 
     _HIGH = 256 * 1024
@@ -330,8 +336,8 @@ class FrameWriter(_Stream):
     async def send(self, item: SessionMessage) -> None:
         """Write one message.
 
-        Raises `anyio.ClosedResourceError` after `aclose`, `anyio.BrokenResourceError` when the
-        server takes nothing any more, and `ValueError` for what JSON cannot say.
+        Raises `anyio.ClosedResourceError` after `aclose`, `anyio.BrokenResourceError` when the server
+        takes nothing any more, and `ValueError` for what JSON does not have.
         """
         if self._closed or self._broken:
             raise anyio.ClosedResourceError
@@ -347,12 +353,12 @@ class FrameWriter(_Stream):
             raise anyio.BrokenResourceError
 
     async def aclose(self) -> None:
-        """Take no more messages; what is queued is still written while the descriptor is open."""
+        """Take no more messages; the queue is still written while the descriptor is open."""
         self._closed = True
         self._room.set()
 
     def release(self) -> None:
-        """Stop writing for good; the descriptor may be closed afterwards."""
+        """Stop writing; the descriptor may be closed afterwards."""
         self._closed = True
         if self._backlog and not self._broken:
             self._loop.remove_writer(self._fd)
@@ -397,7 +403,7 @@ class FrameWriter(_Stream):
 
 
 class ErrorReader:
-    """Follows a server's standard error into its log, at a pace that a flood cannot raise."""
+    """Copies a server's standard error into its log, at a limited pace."""
 
     def __init__(self, descriptor: int, log: ServerLogBuffer) -> None:
         self._loop = asyncio.get_running_loop()
@@ -408,7 +414,7 @@ class ErrorReader:
         self._listen()
 
     def release(self) -> None:
-        """Take what is in the pipe right now, a megabyte or so at most, and stop for good."""
+        """Take what is in the pipe, about a megabyte at most, and stop."""
         for _ in range(_LAST_READS):
             if self._fd < 0 or not self._read():
                 break
@@ -428,7 +434,7 @@ class ErrorReader:
             self._timer = self._loop.call_later(_ERROR_PAUSE, self._listen)
 
     def _read(self) -> bool:
-        """Read once; return whether something came."""
+        """Read once; return whether something was there."""
         try:
             data = os.read(self._fd, _ERROR_CHUNK)
         except BlockingIOError:

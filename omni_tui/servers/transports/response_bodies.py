@@ -1,9 +1,8 @@
-"""The bodies of answers over HTTP: unpacked, bounded, and read before the SDK sees them.
+"""Reads the bodies of HTTP answers, with limits, before the SDK sees them.
 
-The SDK (2.3.0) reads a body of any length, gives a request up for an event that is no message although
-its answer may follow, waits in vain for an answer whose id it does not know, and puts the words of its
-validator into errors. Here a body is read as one over stdio is, under the same bounds, and only
-messages go on; what is none is told and left out.
+The SDK (2.3.0) reads a body of any length, fails a request for one invalid event though its answer may
+follow, waits forever for an answer with an unknown id, and quotes its validator in errors. Here a body
+is read as over stdio, with the same limits, and only messages pass; the rest is reported and left out.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from mcp_types import (
 from pydantic_core import from_json, to_json
 
 from omni_tui.servers.tap import current_call
-from omni_tui.servers.transports.error_codes import as_server_error
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, load
+from omni_tui.servers.transports.frames import MAX_LINE, load
 from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
     MalformedResponse,
     OpenRequests,
-    StrayMessage,
+    as_server_error,
     parse_message,
     unreadable_response,
 )
@@ -43,23 +42,23 @@ _FRAMING = ("content-length", "content-encoding", "transfer-encoding", "content-
 _BREAK = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 300
-"""How far into a broken event is looked for whether it is an answer, in bytes."""
+"""How far into a broken event is searched whether it is an answer, in bytes."""
 _TOO_LONG = f"it is longer than {MAX_LINE // 2**20} MiB"
 _TOO_LONG_EVENT = f"an event of more than {MAX_LINE // 2**20} MiB was left out"
 
 
 def is_event_stream(response: httpx2.Response) -> bool:
-    """Whether a response is an event stream."""
+    """Return whether a response is an event stream."""
     return _kind(response) == _EVENTS
 
 
 def checked_response(
     request: httpx2.Request, response: httpx2.Response, odd: Callable[[str], None]
 ) -> httpx2.Response:
-    """Return a response whose body holds nothing but messages, at most 16 MiB each, unpacked.
+    """Return a response whose body holds only messages, decoded, at most 16 MiB each.
 
-    `odd` gets words for whatever was left out. What belongs to no request of ours, and is no stream of
-    the server's own messages, stays as it came: nobody reads it.
+    `odd` gets words for everything left out. A response to no request of ours that is no stream of the
+    server's own messages is unchanged: nobody reads it.
     """
     if response.status_code not in (HTTPStatus.OK, HTTPStatus.CREATED):
         return response
@@ -79,7 +78,7 @@ def _kind(response: httpx2.Response) -> str:
 
 
 def _asked(request: httpx2.Request) -> JSONRPCRequest | None:
-    """Return the JSON-RPC request that a POST carries, without its parameters."""
+    """Return the JSON-RPC request of a POST, without its parameters."""
     if request.method != "POST":
         return None
     try:
@@ -92,7 +91,7 @@ def _asked(request: httpx2.Request) -> JSONRPCRequest | None:
 
 
 class _Reader:
-    """Reads the messages of one response, whose answer can only be that to the request `asked`."""
+    """Reads the messages of one response; an answer in it can only be for the request `asked`."""
 
     def __init__(self, asked: JSONRPCRequest | None, odd: Callable[[str], None]) -> None:
         self.key: RequestId | None = None if asked is None else asked.id
@@ -102,37 +101,37 @@ class _Reader:
             self._requests.asked(asked)
 
     def messages(self, data: bytes) -> list[JSONRPCMessage]:
-        """Return the messages in `data`. Raises `JunkLine` if it is no JSON."""
+        """Return the messages in `data`. Raises `InvalidMessage` if it is not JSON."""
         body = load(data.removeprefix(_BOM))
         found: list[JSONRPCMessage] = []
         for each in body if isinstance(body, list) else [body]:
             try:
                 found.append(parse_message(self._with_id(each), self._requests))
-            except StrayMessage as stray:
-                self.odd(f"left out of an answer: {stray}")
+            except InvalidMessage as error:
+                self.odd(f"left out of an answer: {error}")
         return found
 
     def _with_id(self, body: Any) -> Any:
-        """Return an answer with the id of the one request that it can belong to."""
+        """Return an answer with the id of its request."""
         answers = isinstance(body, dict) and "method" not in body and ("result" in body or "error" in body)
         if self.key is None or not answers or str(body.get("id")) == str(self.key):
             return body
         return {**body, "id": self.key}
 
     def unreadable(self, why: str) -> bytes:
-        """Return the error that the request gets whose answer cannot be read."""
+        """Return the error for an answer that cannot be read."""
         assert self.key is not None
         self.odd(f"an answer could not be read: {why}")
         return message_line(unreadable_response(self.key, why))
 
     def refused(self, what: str) -> bytes:
-        """Return the error that the request gets where something else than MCP answered."""
+        """Return the error for an answer that is not MCP."""
         error = ErrorData(code=INVALID_REQUEST, message=what)
         return message_line(JSONRPCError(jsonrpc="2.0", id=self.key, error=error))
 
 
 def message_line(message: JSONRPCMessage) -> bytes:
-    """Return a message as JSON in one line; what cannot be read is also told to the call that waits."""
+    """Return a message as one line of JSON; report an unreadable one to the call that waits."""
     if (
         isinstance(message, MalformedResponse)
         and not message.answered
@@ -157,13 +156,13 @@ def message_line(message: JSONRPCMessage) -> bytes:
 
 
 class _Unpacked(httpx2.AsyncByteStream):
-    """The body of a response as it is meant. Its breaking is no end of the connection for the SDK."""
+    """The decoded body of a response. If it breaks off, the SDK keeps the connection."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        """Yield the body in pieces of at most 1 MiB, however much is packed into it."""
+        """Yield the body in pieces of at most 1 MiB."""
         try:
             async for piece in self._response.aiter_bytes():
                 yield piece
@@ -195,9 +194,9 @@ class _Whole(_Unpacked):
         reader = self._reader
         try:
             messages = reader.messages(body)
-        except JunkLine as junk:
+        except InvalidMessage as error:
             if self._kind in (_JSON, ""):
-                return reader.unreadable(str(junk) if body.strip() else "it is empty")
+                return reader.unreadable(str(error) if body.strip() else "it is empty")
             return reader.refused(f"no MCP server answers there, but something with {self._kind[:80]}")
         answers = [each for each in messages if isinstance(each, JSONRPCResponse | JSONRPCError)]
         if len(messages) > 1:
@@ -206,7 +205,7 @@ class _Whole(_Unpacked):
 
 
 class _Events(_Unpacked):
-    """An event stream, event by event; what is complete is not held back."""
+    """An event stream, event by event; a complete event is passed at once."""
 
     def __init__(self, response: httpx2.Response, reader: _Reader) -> None:
         super().__init__(response)
@@ -237,7 +236,7 @@ class _Events(_Unpacked):
             yield b"".join(rest)
 
     def _take(self, line: bytes) -> Iterator[bytes]:
-        """Take one line; yield what may go on."""
+        """Take one line; yield what passes."""
         if not line:
             yield from self._finish()
             return
@@ -276,11 +275,11 @@ class _Events(_Unpacked):
             return []
         try:
             return [message_line(message) for message in reader.messages(data)]
-        except JunkLine as junk:
+        except InvalidMessage as error:
             head = data[:_HEAD]
             if reader.key is not None and b'"jsonrpc"' in head and b'"method"' not in head:
-                return [reader.unreadable(str(junk))]
-            reader.odd(f"an event was left out: {junk}")
+                return [reader.unreadable(str(error))]
+            reader.odd(f"an event was left out: {error}")
             return []
 
 
@@ -290,7 +289,7 @@ def _event(other: list[bytes], data: bytes) -> bytes:
 
 
 class _Lines:
-    """Puts lines together from pieces. `size` is the length of the one that is not complete."""
+    """Joins pieces to lines. `size` is the length of the incomplete one."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -298,7 +297,7 @@ class _Lines:
         self._after_return = False
 
     def take(self, piece: bytes) -> list[bytes]:
-        """Return the lines that are complete now, without their ends."""
+        """Return the lines that are complete now, without line ends."""
         if self._after_return:
             piece = piece.removeprefix(b"\n")
         self._after_return = piece.endswith(b"\r")
@@ -312,5 +311,5 @@ class _Lines:
         return whole
 
     def rest(self) -> bytes:
-        """Return the line that nobody finished."""
+        """Return the unfinished last line."""
         return b"".join(self._parts)

@@ -1,9 +1,9 @@
 """A server behind a URL that speaks HTTP with server-sent events, the transport of 2024-11-05.
 
-Ours and not the SDK's `sse_client`, which loses every event above 1 MiB, waits for ever when the
-`endpoint` event names a foreign address, and gives the whole connection up after one failed POST.
-The specification: one GET opens an event stream, whose first event `endpoint` says where messages
-are to be posted; all messages of the server come as `message` events of that stream.
+One GET opens an event stream, whose first event `endpoint` says where messages are posted; all messages
+of the server come as `message` events of that stream. Ours and not the SDK's `sse_client`, which loses
+every event above 1 MiB, waits for ever when `endpoint` names a foreign address, and gives the whole
+connection up after one failed POST.
 """
 
 from __future__ import annotations
@@ -13,25 +13,30 @@ import contextlib
 import logging
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin
 
 import anyio
 import httpx2
 import mcp_types as types
-from mcp.shared._httpx_utils import redirect_location, sse_within_origin
+from mcp.shared._httpx_utils import redirect_location, sse_within_origin, stream_within_origin
+from mcp.shared.jsonrpc_dispatcher import cancelled_request_id_from_params
 from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCNotification, JSONRPCRequest, RequestId
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
 from omni_tui.servers.server_urls import shown_url
-from omni_tui.servers.transports.error_codes import as_server_error
-from omni_tui.servers.transports.frames import MAX_LINE, JunkLine, read
+from omni_tui.servers.transports.frames import MAX_LINE, encode, parse, read
+from omni_tui.servers.transports.http import WebTransport, checked_url
 from omni_tui.servers.transports.http_client import open_client
 from omni_tui.servers.transports.http_failures import explain_failure, explain_status
-from omni_tui.servers.transports.json_rpc import MalformedResponse, OpenRequests
-from omni_tui.servers.transports.post_writer import PostWriter
-from omni_tui.servers.transports.web_transport import WebTransport, checked_url
+from omni_tui.servers.transports.json_rpc import (
+    InvalidMessage,
+    MalformedResponse,
+    OpenRequests,
+    as_server_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,11 +46,151 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_GRACE = 2.0
+"""Seconds for the acknowledgement of a request that is answered already."""
+
+NOTICE_TIMEOUT = 10.0
+"""Seconds for posting a message that gets no answer."""
+
+_LONGEST_REFUSAL = 64 * 1024
+_HEADERS = {"content-type": "application/json"}
+
+
+class PostWriter:
+    """The stream of our messages to `endpoint`, each one a POST; the answer comes as an event.
+
+    A request is posted in a task of its own, since some servers hold the response until the tool is
+    done. If it fails, that request alone gets an error, through `inward`.
+    """
+
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        endpoint: httpx2.URL,
+        inward: MemoryObjectSendStream[SessionMessage | Exception],
+    ) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._inward = inward
+        self._posts: dict[RequestId, asyncio.Task[None]] = {}
+        self._unanswered: set[RequestId] = set()
+        self.requests = OpenRequests()
+        self._closed = False
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Post one message. Raises `anyio.ClosedResourceError` when the event stream is over."""
+        if self._closed:
+            raise anyio.ClosedResourceError
+        message = item.message
+        body = encode(message)
+        if isinstance(message, JSONRPCRequest):
+            name = f"post {message.method}"
+            self._unanswered.add(message.id)
+            self.requests.asked(message)
+            # The task inherits the context, by which the tap knows the call.
+            task = asyncio.create_task(self._request(message.id, body), name=name)
+            self._posts[message.id] = task
+            task.add_done_callback(lambda done: self._done(message.id, done))
+            return
+        if isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
+            self.answered(cancelled_request_id_from_params(message.params))
+        # Not in a task: `initialized` must arrive before the requests that follow it.
+        with contextlib.suppress(TimeoutError, httpx2.HTTPError):
+            async with asyncio.timeout(NOTICE_TIMEOUT):
+                await self._post(body)
+
+    def answered(self, request: RequestId | None) -> None:
+        """Note that a request is answered or given up, so that its POST may end."""
+        if request is None:
+            return
+        self._unanswered.discard(request)
+        self.requests.answered(request)
+        task = self._posts.get(request)
+        if task is not None:
+            asyncio.get_running_loop().call_later(_GRACE, task.cancel)
+
+    def sole_open_request(self) -> RequestId | None:
+        """Return the only request that waits for an answer, None if there are more or none.
+
+        An error without an id can belong to no other.
+        """
+        return next(iter(self._unanswered)) if len(self._unanswered) == 1 else None
+
+    def close(self) -> None:
+        """Take no more messages. Posts under way continue: they may have arrived."""
+        self._closed = True
+        self._inward.close()
+
+    async def aclose(self) -> None:
+        """Take no more messages and cancel the posts under way."""
+        self.close()
+        posts = list(self._posts.values())
+        for task in posts:
+            task.cancel()
+        if posts:
+            await asyncio.wait(posts)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _done(self, request: RequestId, task: asyncio.Task[None]) -> None:
+        if self._posts.get(request) is task:
+            del self._posts[request]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("posting a request failed: %r", error)
+
+    async def _request(self, request: RequestId, body: bytes) -> None:
+        try:
+            refusal = await self._post(body)
+        except httpx2.HTTPError as error:
+            refusal = types.ErrorData(code=types.CONNECTION_CLOSED, message=str(error) or "cut")
+        if refusal is not None:
+            self._unanswered.discard(request)
+            answer = types.JSONRPCError(jsonrpc="2.0", id=request, error=refusal)
+            with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._inward.send(SessionMessage(answer))
+
+    async def _post(self, body: bytes) -> types.ErrorData | None:
+        """Post bytes; return the server's refusal, None if it accepted."""
+        async with stream_within_origin(
+            self._client, "POST", self._endpoint, content=body, headers=_HEADERS
+        ) as response:
+            if (location := redirect_location(response)) is not None:
+                what = f"its endpoint redirects to {shown_url(str(location))}, which was not followed"
+                return types.ErrorData(code=types.INVALID_REQUEST, message=what)
+            text = await _beginning(response)
+            return _refusal(response.status_code, text) if response.status_code >= 400 else None
+
+
+async def _beginning(response: httpx2.Response) -> bytes:
+    """Read at most 64 KiB of a body; an acknowledgement is a word or nothing."""
+    text = bytearray()
+    async for chunk in response.aiter_bytes():
+        text += chunk
+        if len(text) > _LONGEST_REFUSAL:
+            break
+    return bytes(text[:_LONGEST_REFUSAL])
+
+
+def _refusal(status: int, text: bytes) -> types.ErrorData:
+    """Return the error for a status, with the SDK's codes for streamable HTTP."""
+    with contextlib.suppress(InvalidMessage):
+        message = parse(text)
+        if isinstance(message, types.JSONRPCError):
+            return message.error
+    return types.ErrorData(code=types.INTERNAL_ERROR, message="Server returned an error response")
+
+
 MAX_EVENT = MAX_LINE
-"""Longest event in bytes, as long as a line over stdio: it is parsed on the loop."""
+"""Longest event in bytes, as over stdio: it is parsed on the loop."""
 
 _LONGEST_ENDPOINT = 4096
-_DOORS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
+_REFUSED_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
 _ENDED = ConnectionFailure("it ended the event stream", "It is tried again.")
 _ENDED_EARLY = ConnectionFailure(
     "it ended the event stream before it named an endpoint", "It is tried again."
@@ -55,7 +200,7 @@ _ENDED_EARLY = ConnectionFailure(
 class SseTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
-    Entering waits for the `endpoint` event and raises `ConnectionFailed` if there is none to be had.
+    Entering waits for the `endpoint` event and raises `ConnectionFailed` if it does not come.
     `on_lost` is also called when the event stream ends.
     """
 
@@ -96,7 +241,7 @@ class SseTransport(WebTransport):
                 endpoint.cancel()
                 raise
             if self._reader.done():
-                raise ConnectionFailed(self.trouble() or _ENDED)
+                raise ConnectionFailed(self.failure() or _ENDED)
             self._outbox = PostWriter(client, address, inward.clone())
             self._stack = stack.pop_all()
         return reader, self._outbox
@@ -106,8 +251,8 @@ class SseTransport(WebTransport):
     ) -> bool | None:
         return await self._stack.__aexit__(kind, error, trace)
 
-    def trouble(self) -> ConnectionFailure | None:
-        """Return why the connection could not be made or ended."""
+    def failure(self) -> ConnectionFailure | None:
+        """Return why connecting failed or the connection ended."""
         if self._fault is not None:
             return self._fault
         return explain_failure(self._error, self._spec.url) if self._error is not None else None
@@ -128,12 +273,12 @@ class SseTransport(WebTransport):
         endpoint: asyncio.Future[httpx2.URL],
         inward: MemoryObjectSendStream[SessionMessage | Exception],
     ) -> None:
-        """Read the events until the stream ends; what went wrong is noted, and nothing is raised."""
+        """Read the events until the stream ends; note what went wrong, and raise nothing."""
         try:
             await self._read(client, url, endpoint, inward)
             self._fault = _ENDED if endpoint.done() else _ENDED_EARLY
         except ConnectionFailed as error:
-            self._fault = error.trouble
+            self._fault = error.failure
         except httpx2.SSEError as error:
             what = f"it sent an event of more than {MAX_EVENT // 2**20} MiB ({error})"
             self._fault = ConnectionFailure(what, "The server is at fault.")
@@ -141,13 +286,13 @@ class SseTransport(WebTransport):
             self._error = error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             _log.debug("an event of %s came after the end", self._spec.name)
-        except Exception as error:  # a mistake here must end in words on the server's row
+        except Exception as error:  # a mistake of ours must end in words on the server's row
             _log.exception("reading the events of %s failed", self._spec.name)
             what = f"its events could not be read: {type(error).__name__}"
             self._fault = ConnectionFailure(what, "See the log file.")
         finally:
             if not endpoint.done():
-                endpoint.set_exception(ConnectionFailed(self.trouble() or _ENDED_EARLY))
+                endpoint.set_exception(ConnectionFailed(self.failure() or _ENDED_EARLY))
             if self._outbox is not None:
                 self._outbox.close()
             inward.close()
@@ -177,7 +322,7 @@ class SseTransport(WebTransport):
             what = f"redirects to {shown_url(str(location))}, which was not followed"
             raise ConnectionFailed(ConnectionFailure(what, "Use that address if it is the server meant."))
         if status >= HTTPStatus.BAD_REQUEST:
-            self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _DOORS
+            self.absent = status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _REFUSED_STATUSES
             raise ConnectionFailed(explain_status(status, self._spec, self._words))
         if kind != "text/event-stream":
             what = f"no event stream at {shown_url(self._spec.url)}: the answer is {kind or 'untyped'}"
@@ -189,7 +334,7 @@ class SseTransport(WebTransport):
     async def _take(self, data: str, inward: MemoryObjectSendStream[SessionMessage | Exception]) -> None:
         requests = self._outbox.requests if self._outbox is not None else OpenRequests()
         for message in read(data.encode("utf-8", "replace"), requests):
-            if isinstance(message, JunkLine):
+            if isinstance(message, InvalidMessage):
                 self.odd(f"an event was left out: {message}")
                 continue
             if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
@@ -201,15 +346,12 @@ class SseTransport(WebTransport):
             await inward.send(SessionMessage(message))
 
     def in_session(self, request: httpx2.Request) -> bool:
-        """Return whether a request names a session: the endpoint's address does."""
+        """Return whether a request names a session, as the endpoint's address does."""
         return request.method == "POST"
 
 
 def _endpoint(base: httpx2.URL, data: str) -> httpx2.URL:
-    """Return where to post, or raise `ConnectionFailed`:
-
-    messages and credentials stay with their origin.
-    """
+    """Return where to post. Raises `ConnectionFailed` for another origin than the event stream's."""
     try:
         if len(data) > _LONGEST_ENDPOINT or not data.isprintable():
             raise ValueError

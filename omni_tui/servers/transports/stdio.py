@@ -1,7 +1,7 @@
-"""A server as a child process: spawned in a session of its own, spoken to by lines, ended for certain.
+"""A server as a child process in a session of its own, with messages as lines.
 
-Ours and not the SDK's, because it must know the process (exit code, group, last words), share
-nothing of the engine's environment with it, and be done with it within three seconds.
+Ours and not the SDK's: it knows the process (exit code, group, reason of its exit), does not pass on
+the engine's environment, and ends the process within three seconds.
 """
 
 from __future__ import annotations
@@ -18,17 +18,23 @@ from types import TracebackType
 from omni_tui.config.server_environment import inherited_environment
 from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
-from omni_tui.servers import priority, reaper
-from omni_tui.servers.health import ConnectionFailed, ConnectionFailure, suggest_log
+from omni_tui.servers import reaper
+from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure, suggest_log
 from omni_tui.servers.log_buffer import ServerLogBuffer
-from omni_tui.servers.processes import Processes
+from omni_tui.servers.processes import (
+    YIELD_RETRY_S,
+    YIELD_TRIES,
+    Processes,
+    yield_process,
+    yield_session,
+)
 from omni_tui.servers.transports.json_rpc import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
 
-STEP = 1.0
+STOP_STEP_S = 1.0
 """Seconds between the end of input, SIGTERM and SIGKILL when a server is stopped."""
 
-_LAST_BREATH = 0.25
+_EXIT_GRACE = 0.25
 
 
 def environment(spec: ServerSpec, marker: dict[str, str]) -> dict[str, str]:
@@ -37,7 +43,7 @@ def environment(spec: ServerSpec, marker: dict[str, str]) -> dict[str, str]:
 
 
 class ServerProcess:
-    """A spawned process and the news of its end."""
+    """A started process; `exited` is set at its end."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -52,13 +58,13 @@ class ServerProcess:
         return self.process.returncode
 
     async def wait(self, seconds: float) -> bool:
-        """Wait for the end; return whether it came in time."""
+        """Wait for the exit; return whether it came in time."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.exited.wait(), seconds)
         return self.exited.is_set()
 
     def signal_group(self, number: int) -> bool:
-        """Signal the process and all of its group; return whether anybody was there."""
+        """Signal the process and its group; return whether any process was left."""
         try:
             os.killpg(self.pid, number)
         except ProcessLookupError:
@@ -83,7 +89,7 @@ class ServerProcess:
 
     def _wait_in_thread(self) -> None:
         self.process.wait()
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self.exited.set)
 
 
@@ -109,8 +115,8 @@ class StdioTransport:
         self._watcher: asyncio.Task[None] | None = None
 
     @property
-    def junk(self) -> int:
-        """What came on standard output so far that was no message, or an answer of an odd form."""
+    def invalid_messages(self) -> int:
+        """How many lines of standard output were no messages, or malformed answers."""
         return self._reader.odd if self._child else 0
 
     @property
@@ -120,8 +126,7 @@ class StdioTransport:
 
     async def __aenter__(self) -> tuple[LineReader, FrameWriter]:
         self._server_log.begin()
-        # In a thread: starting a program waits until the system has got round to it, and on a busy
-        # machine that holds the loop for a tenth of a second.
+        # In a thread: on a busy machine, starting a program takes a tenth of a second.
         loop = asyncio.get_running_loop()
         begun = loop.run_in_executor(self._processes.threads, self._begin)
         try:
@@ -133,15 +138,15 @@ class StdioTransport:
         return self._reader, self._writer
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        """Start the program and see to it that it will be ended. Blocks; runs in a thread."""
+        """Start the program and register it to be ended. Blocks; runs in a thread."""
         self._processes.prepare()
         process = self._spawn()
-        priority.yield_process(process.pid)
-        self._yields = priority.yield_session(process.pid)
+        yield_process(process.pid)
+        self._yields = yield_session(process.pid)
         try:
             self._processes.register(process.pid)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)  # what nobody would end is not left
+            os.killpg(process.pid, signal.SIGKILL)  # nobody would end it later
             process.wait()
             raise
         return process
@@ -158,24 +163,24 @@ class StdioTransport:
         return child
 
     async def _abandon(self, begun: asyncio.Future[subprocess.Popen[bytes]]) -> None:
-        """End a program that nobody waits for any more, as soon as it has started."""
+        """End a program as soon as it has started: nobody waits for it any more."""
         try:
             process = await begun
-        except Exception:  # it did not start, and nobody asks why any more
+        except Exception:  # it did not start
             return
         await self._stop(self._attach(process))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # In a task of its own: whoever leaves may be cancelled again, and the process must end even so.
+        # In a task of its own: the process must end even if this one is cancelled again.
         if self._child is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(self._child), name=f"stop {self._spec.name}")
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
 
-    def trouble(self) -> ConnectionFailure | None:
-        """Return why the connection ended, as far as the process tells; valid after leaving."""
+    def failure(self) -> ConnectionFailure | None:
+        """Return why the connection ended, as far as the process shows; valid after leaving."""
         if self._child is None:
             return None
         if self._reader.fault:
@@ -184,7 +189,7 @@ class StdioTransport:
             )
         if self._death is None:
             return None
-        words = self._server_log.last_words
+        words = self._server_log.exit_reason
         how = f"exited with code {self._death}"
         if self._death < 0:
             how = f"was ended by {_signal_name(-self._death)}"
@@ -196,8 +201,8 @@ class StdioTransport:
         try:
             return subprocess.Popen(
                 [self._spec.command, *self._spec.args],
-                # Exactly what was shown when the person allowed it: by the name alone, the system would go
-                # on to the next folder of PATH where the first holds something that it cannot run.
+                # Exactly what the person was shown: by the name alone, the system would try the next folder
+                # of PATH if the first holds something that it cannot run.
                 executable=program_of(self._spec) or None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -211,10 +216,10 @@ class StdioTransport:
             raise ConnectionFailed(_why_not(self._spec, error)) from error
 
     async def _follow(self, child: ServerProcess) -> None:
-        """End the stream as soon as the process is gone, though a grandchild may still hold the pipe."""
+        """End the stream when the process exits, even if a grandchild still holds the pipe."""
         tries = 0
-        while not self._yields and tries < priority.TRIES and not await child.wait(priority.AGAIN_S):
-            self._yields = priority.yield_session(child.pid)
+        while not self._yields and tries < YIELD_TRIES and not await child.wait(YIELD_RETRY_S):
+            self._yields = yield_session(child.pid)
             tries += 1
         await child.exited.wait()
         if self._stopping is None:
@@ -224,14 +229,14 @@ class StdioTransport:
     async def _stop(self, child: ServerProcess) -> None:
         process = child.process
         try:
-            if self._reader.eof and await child.wait(_LAST_BREATH):
+            if self._reader.eof and await child.wait(_EXIT_GRACE):
                 self._death = child.returncode
             await self._reader.aclose()
             self._writer.release()
             if process.stdin is not None:
                 process.stdin.close()
-            if not await child.wait(STEP) and child.signal_group(signal.SIGTERM):
-                await child.wait(STEP)
+            if not await child.wait(STOP_STEP_S) and child.signal_group(signal.SIGTERM):
+                await child.wait(STOP_STEP_S)
             await self._end_group(child)
         finally:
             if self._watcher is not None:
@@ -243,15 +248,15 @@ class StdioTransport:
                     pipe.close()
 
     async def _end_group(self, child: ServerProcess) -> None:
-        """End what is left of the group, and unregister it."""
+        """End the rest of the group, and unregister it."""
         if child.exited.is_set() and not child.signal_group(0):
             await self._unregister(child)
             return
         if not child.exited.is_set():
             child.signal_group(signal.SIGKILL)
-            await child.wait(STEP)
+            await child.wait(STOP_STEP_S)
         group = {child.pid: 0}
-        if await asyncio.to_thread(reaper.end_all, group, "", grace=0.0, term=STEP):
+        if await asyncio.to_thread(reaper.end_all, group, "", grace=0.0, term=STOP_STEP_S):
             await self._unregister(child)
 
     async def _unregister(self, child: ServerProcess) -> None:
@@ -260,7 +265,7 @@ class StdioTransport:
             begun = asyncio.get_running_loop().run_in_executor(
                 threads, self._processes.unregister, child.pid
             )
-        except RuntimeError:  # the threads are gone: this server took longer to end than it was given
+        except RuntimeError:  # the thread pool is closed: this server ended late
             self._processes.unregister(child.pid)
         else:
             await begun
@@ -274,7 +279,7 @@ def _signal_name(number: int) -> str:
 
 
 def _why_not(spec: ServerSpec, error: OSError | ValueError) -> ConnectionFailure:
-    """Say why a program could not be started."""
+    """Return why a program could not be started."""
     start = f"cannot start '{spec.command}'"
     if isinstance(error, ValueError):
         return ConnectionFailure(

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from omni_tui.servers import (
 )
 from omni_tui.servers.auth import SignInStore
 from omni_tui.servers.connect_strategy import KnownTransportStore
-from omni_tui.servers.server_request_types import OnServerRequest
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 
 SERVER = str(Path(__file__).with_name("server.py"))
 PATIENCE = 60.0
@@ -53,7 +53,7 @@ class Harness:
         max_starts: int = 4,
         memory: KnownTransportStore | None = None,
         store: SignInStore | None = None,
-        asker: OnServerRequest | None = None,
+        asker: Callable[[ServerRequest], Awaitable[ServerRequestAnswer]] | None = None,
     ) -> None:
         self.processes = Processes(folder, f"test-{uuid.uuid4().hex}")
         self.events: list[Event] = []
@@ -61,33 +61,50 @@ class Harness:
         self.offers: dict[str, PromptsAndResources] = {}
         self.listings: list[str] = []
         self.gone: list[str] = []
+        self._asker = asker
         self.rounds: list[tuple[str, int]] = []
+        self.updated: list[tuple[str, str]] = []
         self._news = asyncio.Event()
         self._calls = 0
         self.registry = ServerRegistry(
             authority=authority,
             processes=self.processes,
-            on_event=self._on_event,
-            on_tools=self._on_tools,
-            on_offers=self.offers.__setitem__,
-            on_gone=self.gone.append,
+            listener=self,
             max_starts=max_starts,
             memory=memory,
             store=store,
-            asker=asker,
-            on_round=self._on_round,
         )
 
-    async def _on_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
+    @property
+    def answers_requests(self) -> bool:
+        return self._asker is not None
+
+    async def server_request(self, request: ServerRequest) -> ServerRequestAnswer:
+        assert self._asker is not None
+        return await self._asker(request)
+
+    async def input_round(self, dispatch: Dispatch, number: int, methods: tuple[str, ...]) -> None:
         self.rounds.append((dispatch.call, number))
 
-    def _on_event(self, event: Event) -> None:
+    def prompts_and_resources_listed(self, server: str, lists: PromptsAndResources) -> None:
+        self.offers[server] = lists
+
+    def tools_gone(self, server: str) -> None:
+        self.gone.append(server)
+
+    def resource_updated(self, server: str, uri: str) -> None:
+        self.updated.append((server, uri))
+
+    def log_written(self, server: str, lines: list[bytes | None]) -> None:
+        pass
+
+    def server_changed(self, event: Event) -> None:
         self.events.append(event)
         self._news.set()
 
-    def _on_tools(self, name: str, tools: list[ToolDefinition]) -> None:
-        self.tools[name] = tools
-        self.listings.append(name)
+    def tools_listed(self, server: str, tools: list[ToolDefinition]) -> None:
+        self.tools[server] = tools
+        self.listings.append(server)
         self._news.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:

@@ -1,0 +1,79 @@
+"""Commands about pictures, sound and other binary parts: what they are, and showing them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from omni_tui.engine.clients import Client
+from omni_tui.engine.core import Engine
+from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.handlers.calls import CallHandlers
+from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
+from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol import media as m
+from omni_tui.security.text import safe_line
+from omni_tui.tools.media_types import MediaCheck, check_media, file_suffix
+
+_SHOWN = 300
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PartContent:
+    """The bytes of one part, and the media type its server gives."""
+
+    data: bytes
+    mime: str
+
+
+class MediaHandlers(Handlers):
+    """Looks at bytes in the pool, never on the loop; opens one part at a time."""
+
+    def __init__(
+        self, engine: Engine, client: Client, calls: CallHandlers, resources: PromptResourceHandlers
+    ) -> None:
+        super().__init__(engine, client)
+        self._calls = calls
+        self._resources = resources
+
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
+        return {m.CheckPart: self._check, m.OpenPart: self._open}
+
+    async def _judged(self, command: m.CheckPart | m.OpenPart) -> tuple[PartContent, MediaCheck]:
+        source = self._calls if command.of == "call" else self._resources
+        data, mime = await source.content(command.source, command.part)
+        return PartContent(data, mime), await self._in_pool(
+            check_media, data, safe_line(mime, limit=_SHOWN)
+        )
+
+    async def _check(self, command: m.CheckPart) -> AnyEvent:
+        content, judged = await self._judged(command)
+        return m.PartChecked(
+            suffix=await self._in_pool(file_suffix, content.data, content.mime),
+            size=len(content.data),
+            mime=safe_line(judged.mime),
+            why=safe_line(judged.problem, limit=2 * _SHOWN),
+        )
+
+    async def _open(self, command: m.OpenPart) -> AnyEvent:
+        if self._client.headless:
+            raise UserError("nothing is opened without a person at the screen")
+        content, judged = await self._judged(command)
+        if judged.problem:
+            raise UserError(f"not opened: {judged.problem}; it can be saved")
+        opener = self._context.opener
+        async with opener.lock:
+            try:
+                path = await self._in_pool(opener.put, content.data, judged.suffix)
+            except OSError as error:
+                raise UserError(
+                    f"not opened: it cannot be written for another program: {error.strerror or error}"
+                ) from None
+            shown = await self._in_pool(opener.show, path)
+        return m.PartOpened(
+            path=str(path),
+            size=len(content.data),
+            mime=safe_line(judged.mime),
+            by=safe_line(shown.by, limit=_SHOWN),
+            why=safe_line(shown.why, limit=_SHOWN),
+        )

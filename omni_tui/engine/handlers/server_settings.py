@@ -1,0 +1,285 @@
+"""Commands about servers' settings: read, checked, changed, written to the person's own file."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from omni_tui.config.config_file import ConfigEditError, read_server, set_server_enabled, update_server
+from omni_tui.config.references import has_reference
+from omni_tui.config.server_check import ServerCheck, check_server
+from omni_tui.config.server_display import server_secrets
+from omni_tui.config.spec import ServerSource, ServerSpec
+from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.engine.server_form import (
+    secret_places,
+    settings_for_form,
+    unshowable,
+    values_of,
+    values_of_spec,
+)
+from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol import server_settings as m
+from omni_tui.protocol.events import CommandDone
+from omni_tui.protocol.server_settings import ServerChecked, ServerRead
+from omni_tui.security.text import safe, safe_line
+
+logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+KEYRING = "omni-tui"
+"""The keyring's service under which secrets from the form are stored."""
+
+_NOT_WRITTEN = {
+    "project": "it comes from a project's file, which is never written",
+    "imported": "it comes from another program's file, which is never written",
+    "flag": "it comes from the file named by --mcp-config, which is never written",
+}
+
+
+class ServerSettingsHandlers(Handlers):
+    """Settings of servers at run time. One change at a time."""
+
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
+        return {
+            m.ReadServer: self._read,
+            m.CheckServer: self._check,
+            m.EditServer: self._edit,
+            m.EnableServer: self._enable,
+            m.DisableServer: self._disable,
+            m.KeepSecret: self._keep,
+        }
+
+    # --- reading and checking
+
+    async def _read(self, command: m.ReadServer) -> AnyEvent:
+        spec = self._spec(command.server)
+        values, revision = await self._values(spec)
+        return ServerRead(
+            name=spec.name,
+            settings=settings_for_form(values, self._context.redactor.redact, self._hidden(spec, values)),
+            revision=revision,
+            fixed=safe_line(self._fixed(spec, values)),
+            unsaved=safe_line(self._unsavable(spec.source)),
+        )
+
+    async def _check(self, command: m.CheckServer) -> AnyEvent:
+        if command.new and command.name in self._context.registry.names():
+            taken = f"there is a server named {command.name} already"
+            checked = ServerCheck((_problem("name", taken),), (), None)
+        else:
+            _, checked = await self._judged(command, None if command.new else self._spec(command.name))
+        return ServerChecked(problems=checked.problems, warnings=checked.warnings)
+
+    async def _judged(
+        self,
+        command: m.CheckServer | m.EditServer,
+        former: ServerSpec | None,
+        source: ServerSource | None = None,
+    ) -> tuple[dict[str, Any], ServerCheck]:
+        """Return the settings in the shape of a file, and what is to be said of them."""
+        engine = self._context
+        old, _ = await self._values(former) if former else ({}, "")
+        values, kept = values_of(command.settings, old, engine.redactor.redact)
+        checked = await asyncio.to_thread(
+            check_server,
+            command.name,
+            values,
+            engine.environ,
+            source=source or self._source(former, save=False),
+            folder=self._folder(former, source),
+            config=engine.loaded.config,
+            kept=kept,
+        )
+        if former is not None and checked.spec is not None:
+            checked = dataclasses.replace(checked, spec=_as_secret(checked.spec, kept))
+        return values, checked
+
+    async def _values(self, spec: ServerSpec) -> tuple[dict[str, Any], str]:
+        """Return a server's settings as they were written, and the revision of the person's file."""
+        unsaved = self._context.unsaved.kept.get(spec.name)
+        if spec.source != "user":
+            if unsaved is not None and unsaved[0] == _bare(spec):
+                return unsaved[1], ""
+            section = self._context.loaded.config.servers.get(spec.name)
+            if spec.source == "project" and section is not None:
+                return section.model_dump(exclude_unset=True), ""
+            return values_of_spec(spec), ""
+        written, revision = await self._file(read_server, spec.name)
+        if unsaved is not None and unsaved[0] == _bare(spec):
+            return unsaved[1], revision
+        return values_of_spec(spec) if written is None else written, revision
+
+    @staticmethod
+    def _hidden(spec: ServerSpec, values: dict[str, Any]) -> frozenset[str]:
+        """Name what must not be told: secret values that do not stand there as references."""
+        hidden = set()
+        for place in secret_places(spec):
+            key, _, name = place.partition(".")
+            value = values.get(key, {}).get(name, "") if isinstance(values.get(key), dict) else ""
+            if not (isinstance(value, str) and has_reference(value)):
+                hidden.add(place)
+        return frozenset(hidden)
+
+    # --- changing
+
+    async def _edit(self, command: m.EditServer) -> AnyEvent:
+        async with self._context.unsaved.lock:
+            engine, name = self._context, command.name
+            if command.new and name in engine.registry.names():
+                raise UserError(f"there is a server named {name} already")
+            former = None if command.new else self._spec(name)
+            if former is not None and (why := self._fixed(former, (await self._values(former))[0])):
+                raise UserError(f"{name} cannot be changed: {why}")
+            if command.save and (why := self._unsavable(former.source if former else "user")):
+                raise UserError(f"{name} was not saved: {why}; it can be changed for this session")
+            source = self._source(former, save=command.save)
+            values, checked = await self._judged(command, former, source)
+            if checked.spec is None:
+                first = checked.problems[0]
+                raise UserError(" · ".join(filter(None, (first.what, first.todo))))
+            if command.save:
+                await self._file(update_server, name, values, revision=command.revision)
+            await self._start(checked.spec, new=former is None)
+            self._context.unsaved.kept.pop(name, None)
+            if not command.save:
+                self._context.unsaved.kept[name] = (_bare(checked.spec), values)
+        done = "added" if command.new else "changed"
+        where = f"and written to {engine.loaded.paths.config_file}" if command.save else "for this session"
+        return CommandDone(text=safe(f"{name} was {done} {where}"))
+
+    async def _start(self, spec: ServerSpec, *, new: bool) -> None:
+        """Connect a server that the person has just described themselves, which is their consent.
+
+        Its tools are compared with what they were: another program cannot take over their place unseen.
+        """
+        engine = self._context
+        for secret in server_secrets(spec):
+            engine.redactor.add(secret)
+        await engine.catalogue.allow(spec)
+        self._engine.sessions.server_allowed(spec.name)
+        spec = dataclasses.replace(spec, allowed=True)
+        if new:
+            engine.registry.add(spec)
+            if spec.enabled:
+                await engine.registry.reconnect(spec.name)
+        else:
+            await engine.registry.replace(spec)
+        engine.registry.get(spec.name).log.note("its settings were changed by you")
+
+    async def _enable(self, command: m.EnableServer) -> AnyEvent:
+        spec = self._spec(command.server)
+        if not spec.allowed:
+            raise UserError(f"{spec.name} is not allowed to start yet; allow it first")
+        await self._switch(spec, on=True, save=command.save)
+        self._engine.sessions.server_allowed(spec.name)
+        await self._context.registry.reconnect(spec.name)
+        return CommandDone(text=safe(f"{spec.name} is switched on{_also(command.save)}"))
+
+    async def _disable(self, command: m.DisableServer) -> AnyEvent:
+        spec = self._spec(command.server)
+        await self._switch(spec, on=False, save=command.save)
+        await self._context.registry.disconnect(spec.name)
+        return CommandDone(text=safe(f"{spec.name} is switched off{_also(command.save)}"))
+
+    async def _switch(self, spec: ServerSpec, *, on: bool, save: bool) -> None:
+        if not save:
+            return
+        if why := self._unsavable(spec.source):
+            raise UserError(f"{spec.name} was left as it is: {why}; it can be switched for this session")
+        async with self._context.unsaved.lock:
+            await self._file(set_server_enabled, spec.name, enabled=on)
+
+    # --- secrets
+
+    async def _keep(self, command: m.KeepSecret) -> AnyEvent:
+        if not command.value.strip() or has_reference(command.value):
+            raise UserError("there is no secret to store: it is empty, or a reference already")
+        key = command.key if command.place != "token" else ""
+        name = quote(f"{command.server}.{command.place}{'.' + key if key else ''}", safe=".")
+        self._context.redactor.add(command.value)
+        await asyncio.to_thread(_store, name, command.value)
+        return CommandDone(text=safe(f"keyring:{KEYRING}/{name}"))
+
+    # --- what may be done
+
+    def _spec(self, name: str) -> ServerSpec:
+        return self._context.connection(name).spec
+
+    @staticmethod
+    def _fixed(spec: ServerSpec, values: dict[str, Any]) -> str:
+        """Say why a server's settings cannot be changed from a form, "" if they can."""
+        return "it is the bundled one" if spec.source == "demo" else unshowable(values)
+
+    def _unsavable(self, source: ServerSource) -> str:
+        if self._context.options.demo:
+            return "the demo leaves your config file alone"
+        if source == "demo":
+            return "it is the bundled one"
+        return _NOT_WRITTEN.get(source, "")
+
+    @staticmethod
+    def _source(former: ServerSpec | None, *, save: bool) -> ServerSource:
+        """Return where a changed server comes from: what a person typed is theirs."""
+        return "user" if save or (former is not None and former.source == "user") else "session"
+
+    def _folder(self, former: ServerSpec | None, source: ServerSource | None) -> Path:
+        """Return the folder in which a relative `cwd` begins."""
+        paths = self._context.loaded.paths
+        if former is not None and former.source == "project" and paths.project_file is not None:
+            return paths.project_file.parent
+        if source == "user" or (former is not None and former.source == "user"):
+            return paths.config_file.parent
+        return Path.cwd()
+
+    async def _file(self, work: Callable[..., _T], *given: Any, **named: Any) -> _T:
+        """Do something with the person's config file, off the loop. Raises `UserError`."""
+        try:
+            return await asyncio.to_thread(work, self._context.loaded.paths.config_file, *given, **named)
+        except ConfigEditError as error:
+            raise UserError(str(error)) from None
+
+
+def _problem(where: str, what: str) -> Any:
+    from omni_tui.config.problems import problem
+
+    return problem(where, what)
+
+
+def _also(saved: bool) -> str:
+    return ", also in your config file" if saved else " for this session"
+
+
+def _bare(spec: ServerSpec) -> ServerSpec:
+    """Return a spec without what changes while it is used."""
+    return dataclasses.replace(spec, enabled=True, allowed=True)
+
+
+def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
+    """Mark as secret what the form was not told."""
+    env = {name for name in spec.env if f"env.{name}" in kept}
+    headers = {name for name in spec.headers if f"headers.{name}" in kept}
+    return dataclasses.replace(
+        spec, secret_env=spec.secret_env | env, secret_headers=spec.secret_headers | headers
+    )
+
+
+def _store(name: str, value: str) -> None:
+    """Put a secret into the keyring and look whether it is there. Raises `UserError`."""
+    way_out = "write ${NAME} instead, and set that variable before you start"
+    try:
+        import keyring
+
+        keyring.set_password(KEYRING, name, value)
+        stored = keyring.get_password(KEYRING, name)
+    except Exception as error:  # keyring's backends raise what they like
+        logger.warning("storing %s in the keyring failed: %s", name, type(error).__name__)
+        raise UserError(f"the keyring did not take it ({type(error).__name__}); {way_out}") from None
+    if stored != value:
+        raise UserError(f"the keyring of this machine keeps nothing; {way_out}")

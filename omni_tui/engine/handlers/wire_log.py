@@ -1,0 +1,105 @@
+"""Commands about the wire log: on and off, read, one frame whole, saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omni_tui.engine.handlers.base import Handler, Handlers
+from omni_tui.memory.private_files import open_private, private_dir
+from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol import wire_log as m
+from omni_tui.protocol.events import CommandDone, FileSaved
+from omni_tui.protocol.wire_log import WireRead, WireText
+from omni_tui.security.text import safe
+from omni_tui.servers.wire_log import LoggedFrame, WireLog, body, frame_text, wire_frame
+
+_PAGE = 200
+_PAGE_BYTES = 150_000
+
+
+class WireLogHandlers(Handlers):
+    """Looking at what was noted. Redacting and laying out is done in the pool, never on the loop."""
+
+    def table(self) -> dict[type, Handler]:
+        """Return the handlers by command."""
+        return {
+            m.SetWireLog: self._set,
+            m.ReadWire: self._read,
+            m.ReadWireFrame: self._frame,
+            m.SaveWire: self._save,
+        }
+
+    def _log(self, name: str) -> WireLog:
+        return self._context.connection(name).wire
+
+    def _redact(self, value: Any) -> Any:
+        return self._context.redactor(None, "", {"frame": value})["frame"]
+
+    async def _set(self, command: m.SetWireLog) -> AnyEvent:
+        self._log(command.server).switch(command.on)
+        words = "is noted from now on, in memory only" if command.on else "is no longer noted"
+        return CommandDone(text=safe(f"what goes over the wire of {command.server} {words}"))
+
+    async def _read(self, command: m.ReadWire) -> AnyEvent:
+        log = self._log(command.server)
+        frames = log.after(command.after)
+        rows, size = [], 0
+        for shown in await self._in_pool(
+            lambda: [wire_frame(each, self._redact) for each in frames[:_PAGE]]
+        ):
+            size += 4 * len(shown.text) + 500
+            if size > _PAGE_BYTES:
+                break
+            rows.append(shown)
+        return WireRead(
+            server=command.server,
+            on=log.on,
+            frames=tuple(rows),
+            dropped=log.dropped,
+            more=len(rows) < len(frames),
+        )
+
+    async def _frame(self, command: m.ReadWireFrame) -> AnyEvent:
+        noted = self._log(command.server).get(command.number)
+        if noted is None:
+            raise UserError("this frame is gone: newer ones took its place, or the log was switched off")
+        text, cut = await self._in_pool(frame_text, noted, self._redact)
+        return WireText(server=command.server, number=command.number, text=text, cut=cut)
+
+    async def _save(self, command: m.SaveWire) -> AnyEvent:
+        frames = self._log(command.server).after(0)
+        if not frames:
+            raise UserError("there is nothing to save: no frame was noted")
+        folder = self._context.loaded.paths.state_dir / "wire"
+        path, size = await self._in_pool(_write, folder, command.server, frames, self._redact)
+        return FileSaved(path=str(path), size=size)
+
+
+def _write(
+    folder: Path, server: str, frames: list[LoggedFrame], redact: Callable[[Any], Any]
+) -> tuple[Path, int]:
+    """Write frames as JSON lines to a new file of this person alone. Raises `UserError`."""
+    lines = [json.dumps(body(each, redact), ensure_ascii=True) for each in frames]
+    data = ("\n".join(lines) + "\n").encode()
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", server)[:40] or "server"
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    try:
+        private_dir(folder)
+        for number in range(100):
+            path = folder / f"{name}-{stamp}{f'-{number}' if number else ''}.jsonl"
+            try:
+                descriptor = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            except FileExistsError:
+                continue
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            return path, len(data)
+    except OSError as error:
+        raise UserError(f"it was not saved: {error.strerror or error}") from None
+    raise UserError(f"it was not saved: {folder} is full of files of this very second")

@@ -1,0 +1,89 @@
+"""Commands about the app itself: help, palette, theme, clipboard, leaving."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from omni_tui.face.commands.turns import stop
+from omni_tui.face.messages import CopyText
+
+if TYPE_CHECKING:
+    from omni_tui.face.shell import Shell
+
+DOUBLE_PRESS_S = 2.0
+"""Seconds within which a second ctrl+c asks whether to leave."""
+
+
+def show_help(shell: Shell, _argument: str) -> None:
+    """Show every key of the current pane and of the app."""
+    shell.show_help()
+
+
+def show_palette(shell: Shell, _argument: str) -> None:
+    """Open the command palette."""
+    shell.open_palette()
+
+
+def theme(shell: Shell, name: str) -> None:
+    """Change the theme; without a name the palette lists them."""
+    if name:
+        shell.change_theme(name)
+    else:
+        shell.open_palette("theme ")
+
+
+def show_notifications(shell: Shell, _argument: str) -> None:
+    """Show the notifications of this start again."""
+    from omni_tui.face.screens.messages import MessagesScreen
+
+    shell.show(MessagesScreen(shell.toasts))
+
+
+def status(shell: Shell, _argument: str) -> None:
+    """Show version, mode, model, session, encryption and paths."""
+    overview = shell.overview
+    ready = overview.ready
+    if ready is None:
+        shell.say("The engine is starting.")
+        return
+    opened = time.strftime("%H:%M", time.localtime(overview.opened)) if overview.opened else "now"
+    shell.say(
+        f"Omni TUI {ready.version}, mode {overview.mode}, model {overview.model}, "
+        f"session {overview.title or 'untitled'} since {opened}, "
+        f"encryption {ready.encryption}, config {ready.config_path}, log {ready.log_path}",
+        timeout=15.0,
+    )
+
+
+def interrupt(shell: Shell, _argument: str) -> None:
+    """Copy what is selected, else stop the turn; twice within two seconds asks whether to leave."""
+    if text := shell.selected_text():
+        shell.post_message(CopyText(text, "the selection"))
+        return
+    now = shell.clock.monotonic()
+    again = now - shell.last_interrupt <= DOUBLE_PRESS_S
+    shell.last_interrupt = float("-inf") if again else now
+    running = shell.overview.running
+    if again:
+        what = "The running turn is parked and can be continued." if running else "The session is saved."
+        shell.confirm("Leave Omni TUI?", what, "leave", lambda yes: shell.leave() if yes else None)
+    elif running:
+        stop(shell, "")
+    else:
+        shell.say("ctrl+q leaves. Pressing ctrl+c once more asks first.", timeout=DOUBLE_PRESS_S)
+
+
+def suspend(shell: Shell, _argument: str) -> None:
+    """Give the shell its terminal back until `fg`."""
+    shell.suspend_to_shell()
+
+
+def restart_engine(shell: Shell, _argument: str) -> None:
+    """Start the engine again."""
+    shell.restart_engine()
+
+
+def leave(shell: Shell, _argument: str) -> None:
+    """Leave the app."""
+    shell.leave()

@@ -1,0 +1,141 @@
+"""Commands about servers by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from omni_tui.face.commands.request import request
+from omni_tui.face.messages import SelectServer, ShowServerLog
+from omni_tui.protocol.commands import ReconnectServer, RefreshServer, RemoveServer
+from omni_tui.protocol.events import CommandDone
+from omni_tui.protocol.server_settings import DisableServer, EnableServer
+
+if TYPE_CHECKING:
+    from omni_tui.face.shell import Shell
+
+
+def known(shell: Shell, server: str, command: str) -> bool:
+    """Return whether a server of that name exists; if not, show which do."""
+    servers = shell.overview.servers
+    if server in servers:
+        return True
+    what = f"There is no server {server}." if server else f"Which server? Write /{command} NAME."
+    shell.say(f"{what} The servers: {', '.join(servers) or 'none so far'}.", level="warning")
+    return False
+
+
+def _in_config(shell: Shell, server: str) -> bool:
+    """Return whether a server is in the person's own config: then changes are saved there."""
+    found = shell.overview.servers.get(server)
+    return found is not None and found.source == "user"
+
+
+def add(shell: Shell, _argument: str) -> None:
+    """Open the form for a new server."""
+    from omni_tui.face.screens.server_form import ServerFormScreen
+
+    def added(server: str | None) -> None:
+        if server:
+            shell.post_message(SelectServer(server))
+
+    shell.show(ServerFormScreen(""), added)
+
+
+def edit(shell: Shell, server: str) -> None:
+    """Open the form with a server's settings."""
+    from omni_tui.face.screens.server_form import ServerFormScreen
+
+    if known(shell, server, "edit"):
+        shell.show(ServerFormScreen(server))
+
+
+def enable(shell: Shell, server: str) -> None:
+    """Enable a server, in the person's config too if it is there."""
+    if known(shell, server, "enable"):
+        command = EnableServer(server=server, save=_in_config(shell, server))
+        shell.in_background(_switch(shell, command), "manage")
+
+
+def disable(shell: Shell, server: str) -> None:
+    """Disable a server, in the person's config too if it is there."""
+    if known(shell, server, "disable"):
+        command = DisableServer(server=server, save=_in_config(shell, server))
+        shell.in_background(_switch(shell, command), "manage")
+
+
+async def _switch(shell: Shell, command: EnableServer | DisableServer) -> None:
+    """Show the reply too: the server's row does not tell whether the file was written."""
+    reply = await request(shell, command)
+    if isinstance(reply, CommandDone):
+        shell.say(reply.text)
+
+
+def restart(shell: Shell, server: str) -> None:
+    """End a server and start it again."""
+    if known(shell, server, "restart"):
+        shell.port.send(ReconnectServer(server=server))
+
+
+def remove(shell: Shell, server: str) -> None:
+    """Ask whether to remove a server."""
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            shell.port.send(RemoveServer(server=server, save=_in_config(shell, server)))
+
+    if known(shell, server, "remove"):
+        own = _in_config(shell, server)
+        end = "removed from your config file." if own else "gone until the next start."
+        detail = f"Its connection ends, and it is {end}"
+        shell.confirm(f"Remove the server {server}?", detail, "remove it", answered)
+
+
+def refresh(shell: Shell, server: str) -> None:
+    """List tools, prompts and resources again, of one server or of all."""
+    if not server or known(shell, server, "refresh"):
+        for name in [server] if server else list(shell.overview.servers):
+            shell.port.send(RefreshServer(server=name))
+
+
+def show_log(shell: Shell, server: str) -> None:
+    """Show what a server wrote on stderr."""
+    if known(shell, server, "log"):
+        shell.post_message(ShowServerLog(server))
+
+
+def show_wire_log(shell: Shell, server: str) -> None:
+    """Show the messages to and from a server."""
+    from omni_tui.face.screens.wire import WireLogScreen
+
+    if known(shell, server, "wire"):
+        shell.show(WireLogScreen(server))
+
+
+def browse_prompts(shell: Shell, query: str) -> None:
+    """Browse the prompts of all servers."""
+    _browse(shell, "prompts", query)
+
+
+def browse_resources(shell: Shell, query: str) -> None:
+    """Browse the resources of all servers."""
+    _browse(shell, "resources", query)
+
+
+def _browse(shell: Shell, kind: Literal["prompts", "resources"], query: str) -> None:
+    from omni_tui.face.prompts_resources.browser import PromptResourceBrowser
+
+    shell.show(PromptResourceBrowser(kind, query))
+
+
+def import_file(shell: Shell, path: str) -> None:
+    """Import servers from another program's file."""
+    from omni_tui.face.screens.welcome import WelcomeScreen
+
+    shell.show(WelcomeScreen("import", path))
+
+
+def welcome(shell: Shell, _argument: str) -> None:
+    """Open the first page."""
+    from omni_tui.face.screens.welcome import WelcomeScreen
+
+    shell.show(WelcomeScreen())

@@ -1,0 +1,77 @@
+"""Corrections of LiteLLM and the OpenAI SDK, each for one known fault. Guarded by the wire tests."""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def patch_litellm_gemini() -> None:
+    """Have LiteLLM report only reasons that Gemini gave; a log line if it is not made as expected."""
+    try:
+        from litellm.llms.vertex_ai.gemini.vertex_and_google_ai_studio_gemini import VertexGeminiConfig
+
+        judged = VertexGeminiConfig._check_finish_reason
+    except (ImportError, AttributeError):
+        logger.warning("LiteLLM's part for Gemini is not as expected; answers cut off may look whole")
+        return
+
+    def only_given(message: Any, finish_reason: str | None) -> Any:
+        return judged(message, finish_reason) if finish_reason else None
+
+    setattr(VertexGeminiConfig, "_check_finish_reason", staticmethod(only_given))  # noqa: B010
+
+
+_AS_THEY_ARE = ("messages", "tools")
+
+ours: ContextVar[bool] = ContextVar("ours", default=False)
+"""Whether the request that is being made comes from the worker: nobody else's are touched."""
+
+
+def patch_openai_sdk() -> None:
+    """Have the SDK leave what is JSON already; a log line if it is not made as expected."""
+    try:
+        from openai._utils import _transform
+
+        walk = _transform.async_transform
+    except (ImportError, AttributeError):
+        logger.warning("the SDK of OpenAI is not as expected; long conversations may take longer")
+        return
+
+    async def shorter(data: Any, expected_type: object) -> Any:
+        if not ours.get() or not isinstance(data, dict):
+            return await walk(data, expected_type)
+        kept = {key: data[key] for key in _AS_THEY_ARE if _is_plain(data.get(key))}
+        # Empty lists keep their keys' places.
+        walked = await walk({**data, **{key: [] for key in kept}}, expected_type)
+        return {**walked, **kept}
+
+    setattr(_transform, "async_transform", shorter)  # noqa: B010
+
+
+def _is_plain(value: object) -> bool:
+    return type(value) is list and all(type(each) is dict for each in value)
+
+
+def patch_litellm_openrouter() -> None:
+    """Have LiteLLM read both fields; a log line if it is not made as expected."""
+    try:
+        from litellm.llms.openrouter.chat.transformation import OpenRouterChatCompletionStreamingHandler
+
+        parse = OpenRouterChatCompletionStreamingHandler.chunk_parser
+    except (ImportError, AttributeError):
+        logger.warning("LiteLLM's part for OpenRouter is not as expected; some reasoning may be lost")
+        return
+
+    def with_both(self: Any, chunk: Any) -> Any:
+        choices = chunk.get("choices") if isinstance(chunk, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
+            delta = choice.get("delta") if isinstance(choice, dict) else None
+            if isinstance(delta, dict) and not delta.get("reasoning") and delta.get("reasoning_content"):
+                delta["reasoning"] = delta["reasoning_content"]
+        return parse(self, chunk)
+
+    setattr(OpenRouterChatCompletionStreamingHandler, "chunk_parser", with_both)  # noqa: B010
