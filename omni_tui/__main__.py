@@ -1,4 +1,4 @@
-"""The program `omni-tui`: read the command line, then load what the command needs and nothing more."""
+"""The program `omni-tui`: parse the command line, then load only what the command needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status."""
+    """Run one command; return its exit status."""
     from omni_tui.cli.parser import parse
 
     arguments = parse(argv)

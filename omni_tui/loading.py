@@ -1,4 +1,4 @@
-"""Importing large libraries in a thread without holding the other threads up."""
+"""Import large libraries in a thread without blocking the other threads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collections() -> Iterator[None]:
-    """Import without the garbage collector, and spare it the imported objects for good.
+    """Import without the garbage collector, and exclude the imported objects from it for good.
 
-    It would walk through all that is being imported again and again: up to a quarter of a second each
-    time, in which no thread of the process runs.
+    It would scan everything that is being imported again and again: up to a quarter of a second each time,
+    while no thread of the process runs.
     """
     was = gc.isenabled()
     gc.disable()

@@ -1,8 +1,8 @@
-"""A model for tests that says exactly what it is told to, and keeps what it was asked."""
+"""A model for tests that plays scripted turns and records its requests; and a closed history."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 
 from omni_tui.models.base import (
     FinishReason,
@@ -15,7 +15,7 @@ from omni_tui.models.base import (
     ThoughtPart,
     ToolCall,
 )
-from omni_tui.models.message_history import estimate
+from omni_tui.models.message_history import ClosedHistory, estimate
 from omni_tui.protocol.events import Usage
 
 Item = TextPart | ThoughtPart | ModelReply | Exception | Awaitable[object]
@@ -36,6 +36,13 @@ def reply(
         usage=usage or Usage(input=10, output=5),
         complete=complete,
     )
+
+
+def close_history(messages: Sequence[Message], states: Mapping[str, str] | None = None) -> list[Message]:
+    """Return the messages as `ClosedHistory` has them."""
+    closing = ClosedHistory(states)
+    closing.update(messages)
+    return closing.messages
 
 
 class ScriptedModel:
@@ -94,4 +101,4 @@ class ScriptedModel:
         return estimate(request.messages)
 
 
-__all__ = ["Item", "ModelError", "ScriptedModel", "reply"]
+__all__ = ["Item", "ModelError", "ScriptedModel", "close_history", "reply"]

@@ -93,8 +93,8 @@ def saved_events(state: Path, session: str, vault: Vault) -> list[AnyEvent]:
 
 def show_of(events: Sequence[AnyEvent]) -> str:
     """Return what `omni-tui sessions show` prints."""
-    teller = TextPrinter()
-    return "\n".join(said for event in events if (said := teller.told(event))) + "\n"
+    printer = TextPrinter()
+    return "\n".join(said for event in events if (said := printer.saved(event))) + "\n"
 
 
 def transcript_of(events: Sequence[AnyEvent]) -> str:

@@ -29,8 +29,8 @@ from msgspec import inspect
 import omni_tui
 from omni_tui.approvals.pins import Pins, definition_hash
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
+from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.face.themes import save_theme
 from omni_tui.memory import (
     Credentials,

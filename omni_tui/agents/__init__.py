@@ -1,11 +1,10 @@
 """Agents: the loop between a model and the tools, and the little it may ask of the engine."""
 
-from omni_tui.agents.agent_host import AgentHost, ToolOutcome
-from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.agent_host import AgentHost, PlanHost, ToolOutcome
 from omni_tui.agents.orchestrator import run_orchestrated
-from omni_tui.agents.plan_host import PlanHost, PlanPolicy
 from omni_tui.agents.plan_state import PlanState
 from omni_tui.agents.react import run_turn
+from omni_tui.agents.turn_limits import ChatPolicy, PlanPolicy
 
 __all__ = [
     "AgentHost",

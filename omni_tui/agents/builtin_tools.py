@@ -1,16 +1,15 @@
-"""Carrying out the host's own tools: nothing is called, nothing leaves, and the transcript says so."""
+"""Carries out the built-in tools. They call no server; the transcript shows their use."""
 
 from __future__ import annotations
 
 import json
 
-from omni_tui.agents.agent_host import ContextHost, ToolOutcome
-from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.agent_host import ToolOutcome
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import ToolCall
 from omni_tui.models.builtin_tool_specs import FIND_TOOLS, FOUND, PAGE
 from omni_tui.models.message_history import FROM_SERVER, arguments_of
-from omni_tui.models.tool_selection import ToolSelector
 from omni_tui.protocol.context import BuiltinToolCalled
 from omni_tui.security.text import safe_line, strip_invisible
 
@@ -19,17 +18,15 @@ _LINE = 300
 
 
 class BuiltinTools:
-    """The host's own tools for one turn of an agent."""
+    """The built-in tools in one turn of an agent."""
 
     def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
         self._writer = writer
         self._policy = policy
-        host = writer.host
-        kept = host.window(writer.agent).offering if isinstance(host, ContextHost) else None
-        self._offering = kept or ToolSelector()
+        self._selector = writer.host.window(writer.agent).offering
 
     async def call(self, call: ToolCall) -> ToolOutcome:
-        """Answer a call of a tool in `META_TOOLS`; what was asked and answered is journalled."""
+        """Answer a call of a tool in `BUILTIN_TOOLS`, and journal question and answer."""
         arguments = arguments_of(call) or {}
         if call.name == FIND_TOOLS.name:
             return await self._find(arguments)
@@ -40,7 +37,7 @@ class BuiltinTools:
         if not isinstance(query, str) or not query.strip():
             return ToolOutcome("`query` must be some words.", "invalid")
         tools = self._writer.host.tools()
-        found = self._offering.find(tools, query, FOUND)
+        found = self._selector.find(tools, query, FOUND)
         rows = [
             {
                 "name": tool.name,
@@ -54,7 +51,7 @@ class BuiltinTools:
             return ToolOutcome(
                 f"None of the {len(tools)} tools has these words. Try others, or go on without.", "done"
             )
-        # Servers wrote the descriptions, so they are told as data.
+        # Servers wrote the descriptions, so they are data.
         text = json.dumps(rows, ensure_ascii=False, indent=0)
         return ToolOutcome(text, "succeeded", note="\n[Omni TUI: these tools are on offer from now on.]")
 
@@ -62,8 +59,7 @@ class BuiltinTools:
         call, offset = arguments.get("call"), arguments.get("offset", 0)
         if not isinstance(call, str) or not isinstance(offset, int) or isinstance(offset, bool):
             return ToolOutcome("`call` must be an id (c-…) and `offset` a whole number.", "invalid")
-        host = self._writer.host
-        stored = await host.stored(call[:100]) if isinstance(host, ContextHost) else None
+        stored = await self._writer.host.stored(call[:100])
         if stored is None:
             await self._tell(call="read_result", asked=call, answer="there is no such result")
             return ToolOutcome("There is no result of that id in this session.", "invalid")
@@ -76,7 +72,7 @@ class BuiltinTools:
         where = f"characters {start} to {end} of {total}"
         await self._tell(call="read_result", asked=call, answer=where)
         note = f"\n[Omni TUI: {where} of the result of call {strip_invisible(call)[0]}{rest}]"
-        # Whatever became of its call, a server wrote it.
+        # A server wrote it, whatever the state of its call.
         status = stored.status if stored.status in FROM_SERVER else "failed"
         return ToolOutcome(stored.text[start:end], status, note=note)
 

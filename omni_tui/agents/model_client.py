@@ -1,7 +1,8 @@
-"""Asking the model once: the request, its stream to the screen, what is tried again and written down."""
+"""Ask a model: send the request, stream the answer to the screen, retry, and write it down."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -9,9 +10,8 @@ from dataclasses import replace
 
 import msgspec
 
-from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.deltas import Deltas
 from omni_tui.agents.request_builder import RequestBuilder
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import (
     UNFINISHED,
@@ -30,18 +30,30 @@ from omni_tui.models.budget import BudgetExceeded, forecast
 from omni_tui.models.message_history import estimate, plain_arguments
 from omni_tui.models.model_chain import ChainCursor, ModelSwitch
 from omni_tui.models.window import ContextWindowExceeded
-from omni_tui.protocol.events import Answer, AnyEvent, Retrying, Thought, Usage, UsageChanged
+from omni_tui.protocol.events import (
+    Answer,
+    AnswerDelta,
+    AnyEvent,
+    Event,
+    Retrying,
+    Thought,
+    ThoughtDelta,
+    Usage,
+    UsageChanged,
+)
 from omni_tui.protocol.models import ModelFellBack
 from omni_tui.resilience.retry import Retry, with_retries
 from omni_tui.security.text import safe, safe_line
 
 logger = logging.getLogger(__name__)
 
+INTERVAL_S = 1 / 30
+"""Between two events of streamed text."""
 CUT_NOTE = "\n\n[cut off here]"
 
 
 class ModelClient:
-    """One turn's questions to its model. `expect` hears of an answer's calls before it is written down."""
+    """Sends the requests of one turn. `expect` gets an answer's calls before the answer is written down."""
 
     def __init__(
         self,
@@ -51,10 +63,10 @@ class ModelClient:
         expect: Callable[[Sequence[ToolCall]], None],
     ) -> None:
         self._writer = writer
-        self._walk = ChainCursor(model)
+        self._models = ChainCursor(model)
         self._policy = policy
         self._expect = expect
-        self._preparer = RequestBuilder(writer, policy)
+        self._requests = RequestBuilder(writer, policy)
         self._halved = False
         self._message = ""
         self._thought: list[str] = []
@@ -66,12 +78,12 @@ class ModelClient:
 
     @property
     def _model(self) -> Model:
-        return self._walk.model
+        return self._models.model
 
     async def ask(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
-        """Return a finished answer, written down with its calls and its price.
+        """Return a finished answer, which is written down with its calls and its price.
 
-        Raises `ModelError` when it cannot be had, `TurnStopped` when it says nothing.
+        Raises `ModelError` if there is none, `TurnStopped` if it is empty.
         """
         if self._policy.admit is not None:
             self._policy.admit()
@@ -94,7 +106,7 @@ class ModelClient:
         return reply
 
     def last_words(self) -> list[AnyEvent]:
-        """Return the events that keep what was said before the answer broke off; none if nothing was."""
+        """Return the events that keep the part of an answer that came before it broke off."""
         events = self._spoken(partial=True)
         text = "".join(self._text) or self._kept
         self._forget()
@@ -106,22 +118,22 @@ class ModelClient:
     # --- one request ----------------------------------------------------------------------------
 
     async def _from_any(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
-        """Ask the model, and where it fails those that stand in for it."""
-        await self._fell_back(self._walk.begin())
+        """Ask the model, and if it fails, its fallbacks."""
+        await self._fell_back(self._models.begin())
         while True:
             try:
                 reply = await self._with_room(tools)
             except ModelError as error:
-                step = self._walk.failed(error)
+                step = self._models.failed(error)
                 if step is None:
                     raise
                 self._halved = False
                 await self._fell_back(step)
             except BaseException:
-                self._walk.released()
+                self._models.released()
                 raise
             else:
-                self._walk.succeeded()
+                self._models.succeeded()
                 return reply
 
     async def _fell_back(self, step: ModelSwitch | None) -> None:
@@ -144,7 +156,7 @@ class ModelClient:
             if error.kind != "overflow" or self._halved or isinstance(error, ContextWindowExceeded):
                 raise
             self._halved = True
-            self._preparer.overflowed(self._model, error.window)
+            self._requests.overflowed(self._model, error.window)
             self._retrying(Retry(2, 2, 0.0, error))
             try:
                 return await self._with_retries(tools)
@@ -156,14 +168,14 @@ class ModelClient:
         async def attempt(_: int) -> ModelReply:
             return await self._attempt(tools)
 
-        # Who is asked only to find out whether it answers again is asked once.
-        policy = replace(self._policy.retry, delays=()) if self._walk.probing else self._policy.retry
+        # A model that is only probed is asked once.
+        policy = replace(self._policy.retry, delays=()) if self._models.probing else self._policy.retry
         return await with_retries(attempt, policy, self._retrying)
 
     async def _attempt(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
         request = await self._request(tools)
         self._reserve(request)
-        # Random, since a turn that is gone on with must not use the ids of before again.
+        # Random: a continued turn must not reuse ids.
         self._message = f"m-{uuid.uuid4().hex[:12]}"
         self._forget()
         writer = self._writer
@@ -195,7 +207,7 @@ class ModelClient:
         finally:
             await _close(stream)
         if reply is not None and reply.message.calls and reply.finish in UNFINISHED:
-            return reply  # Sent again it would end at the same place.
+            return reply  # Sent again, it would end at the same place.
         if reply is None or not reply.complete:
             what = "the answer ended before it was finished"
             if reply is not None and reply.message.calls:
@@ -217,12 +229,12 @@ class ModelClient:
         return None
 
     async def _request(self, tools: tuple[ToolSpec, ...]) -> ModelRequest:
-        return await self._preparer.request(self._model, tools)
+        return await self._requests.request(self._model, tools)
 
     # --- the budget -----------------------------------------------------------------------------
 
     def _reserve(self, request: ModelRequest) -> None:
-        """Hold back what a request may use. Raises `TurnStopped` where that would pass a budget."""
+        """Reserve what a request may use. Raises `TurnStopped` if that exceeds a budget."""
         self._free()
         self._sent = request
         if self._policy.budget is None:
@@ -234,9 +246,9 @@ class ModelClient:
             raise TurnStopped("limit", over.reason, over.todo, "budget") from None
 
     def _lost(self, used: Usage | None) -> list[AnyEvent]:
-        """Return the price of an answer that began and broke off: providers count it too.
+        """Return the price of an answer that broke off: providers charge for it too.
 
-        It is estimated where the model does not say what was `used`.
+        It is estimated if the model does not say what was `used`.
         """
         if used is not None:
             self._sent = None
@@ -275,12 +287,12 @@ class ModelClient:
             self._writer.message(reply.message),
         ]
         self._forget()
-        # From here on the commit is carried through, so the calls will need their results.
+        # From here on the commit is completed, so the calls need results.
         self._expect(reply.message.calls)
         await self._writer.commit(*events)
 
     async def _keep_words(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> None:
-        """Write down what was said before a call that was not finished, and what it used."""
+        """Write down the text before an unfinished call, and what it used."""
         self._text, self._sent = [reply.message.text], None
         events = [*self._spoken(partial=True), *self._price(reply.usage, tools)]
         self._forget()
@@ -302,7 +314,7 @@ class ModelClient:
         if thought := "".join(self._thought).strip():
             events.append(Thought(turn=turn, message=message, text=safe(thought), agent=agent))
         if self._policy.spoken and (text := "".join(self._text)).strip():
-            words = safe_line(label or self._walk.label)
+            words = safe_line(label or self._models.label)
             events.append(
                 Answer(
                     turn=turn, message=message, text=safe(text), partial=partial, label=words, agent=agent
@@ -339,7 +351,7 @@ _MORE_WINDOW = "begin a new session, or choose a model with a larger window"
 
 
 def _unfinished(reply: ModelReply) -> TurnStopped:
-    """Say why an answer ended within a call."""
+    """Return why the turn stops after an answer that ended in the middle of a call."""
     behind = "in a call; nothing of it was run"
     if reply.finish == "filtered":
         what = f"the provider's content filter stopped the answer {behind}"
@@ -360,3 +372,62 @@ def _empty(reply: ModelReply, name: str) -> TurnStopped:
             "failed", "the provider's content filter stopped the answer", "ask in other words"
         )
     return TurnStopped("failed", f"{name} sent an empty answer", "send again, or choose another model")
+
+
+class Deltas:
+    """Streams the text of one message to the screen, at most one event every `interval` seconds."""
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        turn: str,
+        message: str,
+        *,
+        agent: str = "root",
+        interval: float = INTERVAL_S,
+    ) -> None:
+        self._emit = emit
+        self._turn = turn
+        self._message = message
+        self._agent = agent
+        self._interval = interval
+        self._loop = asyncio.get_running_loop()
+        self._kind: type[ThoughtDelta] | type[AnswerDelta] = AnswerDelta
+        self._waiting: list[str] = []
+        self._last = -interval
+        self._timer: asyncio.TimerHandle | None = None
+
+    def thought(self, text: str) -> None:
+        """Add text of the reasoning."""
+        self._add(ThoughtDelta, text)
+
+    def answer(self, text: str) -> None:
+        """Add text of the answer."""
+        self._add(AnswerDelta, text)
+
+    def flush(self) -> None:
+        """Send at once what was held back."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiting:
+            return
+        text = "".join(self._waiting)
+        self._waiting.clear()
+        self._last = self._loop.time()
+        self._emit(self._kind(turn=self._turn, message=self._message, text=safe(text), agent=self._agent))
+
+    def _add(self, kind: type[ThoughtDelta] | type[AnswerDelta], text: str) -> None:
+        if not text:
+            return
+        if kind is not self._kind:
+            self.flush()
+            self._kind = kind
+        self._waiting.append(text)
+        if self._timer is not None:
+            return
+        wait = self._last + self._interval - self._loop.time()
+        if wait <= 0:
+            self.flush()
+        else:
+            self._timer = self._loop.call_later(wait, self.flush)

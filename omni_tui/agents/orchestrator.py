@@ -1,7 +1,7 @@
-"""The orchestrator: a plan the person decides on, carried out by agents, reported at the end.
+"""The orchestrator: the person decides on a plan, agents carry it out, and a report ends it.
 
-What comes next is always worked out from `PlanState`, the fold over what is on disk. So going on after a
-crash is the same as going on.
+The next action always follows from `PlanState`, the fold over the journal. A turn is therefore
+continued after a crash as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
-from omni_tui.agents.agent_host import AgentHost
-from omni_tui.agents.agent_scope import AgentScope
-from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.agent_host import AgentHost, AgentScope, PlanHost
 from omni_tui.agents.model_client import ModelClient
 from omni_tui.agents.plan import Plan
-from omni_tui.agents.plan_host import PlanHost, PlanPolicy
-from omni_tui.agents.plan_parser import DirectAnswer as Direct
-from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_draft
+from omni_tui.agents.plan_parser import DirectAnswer, InvalidPlan, PlanConstraints, read_draft
 from omni_tui.agents.plan_prompts import (
     correction,
     failure,
@@ -33,6 +28,7 @@ from omni_tui.agents.plan_prompts import (
 )
 from omni_tui.agents.plan_state import PLANNER_PATH, PlanRecord, PlanState, TaskRecord
 from omni_tui.agents.task_runner import PlanTurnContext, TaskRunner, changed
+from omni_tui.agents.turn_limits import ChatPolicy, PlanPolicy, TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import Message, Model, ModelError
 from omni_tui.models.message_history import missing_result, unanswered
@@ -54,10 +50,10 @@ OURS = "written by Omni TUI, not by a model"
 async def run_orchestrated(
     host: AgentHost, plans: PlanHost, model: Model, *, turn: str, policy: ChatPolicy, limits: PlanPolicy
 ) -> TurnEnded:
-    """Work on the last message of the history by a plan; return how it ended.
+    """Work on the last message of the history with a plan; return how the turn ended.
 
-    Goes on wherever `plans.progress` stands. As in `run_turn`, cancelling the task is the person's
-    Esc, and nothing is raised but the `CancelledError` of a parked host.
+    Continues from `plans.progress`. As in `run_turn`, cancelling the task is the person's Esc, and only
+    the `CancelledError` of a parked host is raised.
     """
     return await _OrchestratedTurn(host, plans, model, turn, policy, limits).run()
 
@@ -80,10 +76,10 @@ class _OrchestratedTurn:
         self._limits = limits
         self._writer = TurnWriter(host, turn)
         self._meter = TurnMeter(limits.max_requests, limits.max_minutes, plans.waits)
-        # What was asked before a restart counts too.
-        lanes = plans.progress.lanes.values()
-        self._meter.requests = sum(m.role == "assistant" for lane in lanes for m in lane)
-        self._asker: ModelClient | None = None
+        # Requests from before a restart count too.
+        histories = plans.progress.histories.values()
+        self._meter.requests = sum(m.role == "assistant" for history in histories for m in history)
+        self._client: ModelClient | None = None
 
     @property
     def _progress(self) -> PlanState:
@@ -102,7 +98,7 @@ class _OrchestratedTurn:
                 return await self._closed(TurnStopped("failed", error.what, error.todo))
         except asyncio.CancelledError:
             ended = await self._stopped()
-            # The cancellation is carried out; what follows in this task is not cancelled.
+            # The cancellation is done; the rest of this task is not cancelled.
             while task and task.cancelling() > before:
                 task.uncancel()
             return ended
@@ -134,25 +130,25 @@ class _OrchestratedTurn:
     # --- planning -------------------------------------------------------------------------------
 
     async def _ask(self) -> None:
-        """Have the planner answer once; its answer is on disk when this returns."""
+        """Ask the planner once. Its answer is on disk when this returns."""
         progress = self._progress
-        lane = AgentScope(
+        scope = AgentScope(
             self._host,
             PLANNER_PATH,
-            lambda: (*self._host.history(), *progress.lanes.get(PLANNER_PATH, ())),
+            lambda: (*self._host.history(), *progress.histories.get(PLANNER_PATH, ())),
         )
         system = planner_system(self._plans.offer(), self._policy.system_prompt)
         policy = replace(self._policy, system=system, purpose="plan", spoken=False, admit=self._meter.admit)
-        asker = ModelClient(
-            TurnWriter(lane, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None
+        client = ModelClient(
+            TurnWriter(scope, self._turn, PLANNER_PATH), self._model, policy, lambda _calls: None
         )
-        await asker.ask(())
+        await client.ask(())
 
     async def _judge(self) -> TurnEnded | None:
-        """Make of the planner's draft a plan, an answer, or a question to it. Raises `TurnStopped`."""
+        """Turn the planner's draft into a plan, an answer, or a correction. Raises `TurnStopped`."""
         progress = self._progress
         again = bool(progress.plans) and progress.running is not None
-        draft = progress.lanes[PLANNER_PATH][-1].text
+        draft = progress.histories[PLANNER_PATH][-1].text
         try:
             read = read_draft(draft, self._scope(), again=again)
         except InvalidPlan as error:
@@ -160,11 +156,11 @@ class _OrchestratedTurn:
                 raise TurnStopped(
                     "failed",
                     f"{self._model.name} could not make a plan that can be carried out: {error}",
-                    "ask in other words, choose another model, or use the mode auto",
+                    "ask in other words, choose another model, or use auto mode",
                 ) from None
             await self._to_planner(correction(error.problems))
             return None
-        if isinstance(read, Direct):
+        if isinstance(read, DirectAnswer):
             await self._say(read.text, self._model.label)
             return self._ended("done")
         if isinstance(read, Plan):
@@ -180,8 +176,8 @@ class _OrchestratedTurn:
 
     async def _to_planner(self, message: Message, *events: AnyEvent) -> None:
         writer = TurnWriter(self._host, self._turn, PLANNER_PATH)
-        # A planner that calls a tool all the same is told that nothing was sent.
-        unsent = unanswered(self._progress.lanes.get(PLANNER_PATH, ()))
+        # A planner that calls a tool nevertheless is told that nothing was sent.
+        unsent = unanswered(self._progress.histories.get(PLANNER_PATH, ()))
         results = [writer.message(missing_result(call, "unsent")) for call in unsent]
         await self._writer.commit(*events, *results, writer.message(message))
 
@@ -213,7 +209,7 @@ class _OrchestratedTurn:
             await self._plans.decided(record.event.plan)
 
     async def _refused(self, record: PlanRecord, verdict: PlanDecided) -> None:
-        """Plan anew by the person's words; without words the turn ends. Raises `TurnStopped`."""
+        """Ask for another plan with the person's feedback. Raises `TurnStopped` if there is none."""
         if verdict.decider == "headless":
             raise TurnStopped(
                 "failed",
@@ -226,16 +222,16 @@ class _OrchestratedTurn:
             raise TurnStopped("stopped", "you rejected the plan")
         if self._progress.rejections >= self._policy.max_rejections:
             raise TurnStopped(
-                "limit", f"{self._progress.rejections} plans were rejected", "say how to go on"
+                "limit", f"{self._progress.rejections} plans were rejected", "say how to continue"
             )
         await self._to_planner(rejection(verdict.words))
 
     # --- carrying out ---------------------------------------------------------------------------
 
     async def _carry_out(self, record: PlanRecord) -> None:
-        """Work through the phases, until the plan is over or the planner has to be asked."""
+        """Carry out the phases until the plan is over or the planner must be asked."""
         await self._take_over(record)
-        crew = TaskRunner(
+        runner = TaskRunner(
             PlanTurnContext(
                 writer=self._writer,
                 model=self._model,
@@ -254,7 +250,7 @@ class _OrchestratedTurn:
             considered = self._progress.considered
             failed = [one.task.id for one in record.of("failed") if one.task.id not in considered]
             if failed and record.of("waiting") and self._progress.replans < REPLANS:
-                await self._to_planner(failure(record.plan, record.tasks, failed, self._progress.lanes))
+                await self._to_planner(failure(record.plan, record.tasks, failed, self._progress.histories))
                 return
             await self._leave_out(record)
             left = record.of("waiting", "running")
@@ -262,15 +258,15 @@ class _OrchestratedTurn:
                 await self._writer.commit(_plan_ended(record))
                 return
             phase = next(each for each in record.plan.phases if left[0].task in each.tasks)
-            await crew.phase(record, phase)
+            await runner.phase(record, phase)
             if record.of("waiting", "running") == left and not record.of("failed"):
                 raise RuntimeError("the plan stands still")
 
     async def _leave_out(self, record: PlanRecord) -> None:
-        """Skip what comes after a task that failed or was left out itself."""
+        """Skip the tasks that depend on a task that failed or was skipped."""
         lost = {one.task.id: one for one in record.of("failed", "skipped", "stopped")}
         events: list[AnyEvent] = []
-        # Tasks of a phase may wait for each other in any order.
+        # Tasks of a phase may depend on each other in any order.
         while fresh := [
             (one, next(other for other in one.task.after if other in lost))
             for one in record.of("waiting")
@@ -284,7 +280,7 @@ class _OrchestratedTurn:
         await self._writer.commit(*events)
 
     async def _take_over(self, record: PlanRecord) -> None:
-        """End the plans whose remaining tasks this one takes over."""
+        """End the former plans: this one replaces what is left of them."""
         for former in self._progress.plans.values():
             if former is record or not former.approved or former.ended is not None:
                 continue
@@ -296,37 +292,37 @@ class _OrchestratedTurn:
     # --- the end --------------------------------------------------------------------------------
 
     async def _report(self, record: PlanRecord) -> TurnEnded:
-        """Have the model write the final report; ours takes its place where it cannot."""
+        """Ask the model for the final report. Without one, show a plain report of our own."""
         tasks = self._all_tasks()
-        request = report_request(tasks, self._progress.lanes)
-        lane = AgentScope(self._host, "root", lambda: (*self._host.history(), request))
+        request = report_request(tasks, self._progress.histories)
+        scope = AgentScope(self._host, "root", lambda: (*self._host.history(), request))
         policy = replace(
             self._policy,
             system=reporter_system(self._policy.system_prompt),
             purpose="report",
             admit=self._meter.admit,
         )
-        asker = ModelClient(TurnWriter(lane, self._turn), self._model, policy, lambda _calls: None)
-        self._asker = asker
+        client = ModelClient(TurnWriter(scope, self._turn), self._model, policy, lambda _calls: None)
+        self._client = client
         try:
-            await asker.ask(())
+            await client.ask(())
         except (ModelError, TurnStopped) as error:
-            await self._say(plain_report(tasks, self._progress.lanes), OURS)
+            await self._say(plain_report(tasks, self._progress.histories), OURS)
             if isinstance(error, TurnStopped) and error.status == "limit":
                 return self._ended(error.status, error.reason, error.todo, error.limit)
             what = error.what if isinstance(error, ModelError) else error.reason
-            return self._ended("failed", f"the final report could not be had from the model: {what}")
+            return self._ended("failed", f"the model could not write the final report: {what}")
         finally:
-            self._asker = None
+            self._client = None
         return self._outcome()
 
     def _answered(self) -> bool:
-        """Whether the turn was answered, and only its end was not written down."""
+        """Whether the answer is written down, but not yet the end of the turn."""
         history = self._host.history()
         return bool(history) and history[-1].role == "assistant"
 
     def _outcome(self) -> TurnEnded:
-        """Say how a turn ended whose answer is written down."""
+        """Return how a turn ended whose answer is written down."""
         last = self._progress.last
         if last is None:
             return self._ended("done")
@@ -337,22 +333,22 @@ class _OrchestratedTurn:
             return self._ended(
                 "failed", f"{len(lost)} of {len(last.tasks)} tasks {were} not done: {_titles(lost)}"
             )
-        # What another plan took over was reached in another way, which is said all the same.
+        # A later plan reached this in another way; the failure is reported nevertheless.
         former = [one for one in self._progress.plans.values() if one.approved and one is not last]
         around = [task for record in former for task in record.of("failed")]
         if around:
-            return self._ended("done", f"what failed was planned around: {_titles(around)}")
+            return self._ended("done", f"a new plan replaced what failed: {_titles(around)}")
         return self._ended("done")
 
     async def _stopped(self) -> TurnEnded:
-        """Close what the Esc left open. Raises `CancelledError` if the host is parked."""
+        """Close what Esc left open. Raises `CancelledError` if the host is parked."""
         if (record := self._progress.open) is not None:
             await self._plans.withdraw(record.event.plan)
-        said = self._asker.last_words() if self._asker is not None else []
+        said = self._client.last_words() if self._client is not None else []
         return await self._closed(self._meter.late() or TurnStopped("stopped", "stopped by you"), said)
 
     async def _closed(self, over: TurnStopped, said: Sequence[AnyEvent] = ()) -> TurnEnded:
-        """End the plan where it stands, say what ran in the conversation, and return how the turn ended."""
+        """End the plan, report in the conversation what was done, and return how the turn ended."""
         reason = over.reason
         events: list[AnyEvent] = list(said)
         record = self._progress.running
@@ -361,18 +357,18 @@ class _OrchestratedTurn:
             events += [changed(record, one, "stopped", reason) for one in left]
             events.append(_plan_ended(record, reason))
         if record is not None and not said:
-            # As they will be when this is written.
+            # Their state after this commit.
             tasks = [
                 replace(one, state="stopped", reason=reason) if one.state in ("waiting", "running") else one
                 for one in self._all_tasks()
             ]
-            told = plain_report(tasks, self._progress.lanes)
+            told = plain_report(tasks, self._progress.histories)
             events += self._spoken(f"{told}\n\nThe turn ended: {reason}", OURS)
         await self._writer.commit(*events, last=True)
         return self._ended(over.status, reason, over.todo, over.limit)
 
     async def _say(self, text: str, label: str) -> None:
-        """Put an answer into the conversation and before the person."""
+        """Add an answer to the conversation and show it."""
         await self._writer.commit(*self._spoken(text, label))
 
     def _spoken(self, text: str, label: str) -> list[AnyEvent]:

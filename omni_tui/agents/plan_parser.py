@@ -1,6 +1,7 @@
-"""Plans as data: read strictly from what a model or a person wrote, judged against the tools there are.
+"""Reads plans strictly from what a model or a person wrote, and checks them against the tools.
 
-Pure functions. Names of tasks in a draft are the writer's own; ids and agent paths are ours.
+Pure functions. The ids of tasks in a draft are the writer's; the ids and agent paths of a plan are
+ours.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _MAX_PROBLEMS = 12
 
 
 class InvalidPlan(Exception):
-    """A draft that is no plan. `problems` say what is wrong, for the model or the person to mend."""
+    """A draft that is no valid plan. `problems` tell the model or the person what to correct."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems[:_MAX_PROBLEMS]))
@@ -47,24 +48,24 @@ class InvalidPlan(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DirectAnswer:
-    """The model's word that nothing is to be planned: the answer itself."""
+    """The model's answer where nothing needs to be planned."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ContinuePlan:
-    """The model's word that a plan goes on as it is, though a task of it failed."""
+    """The model's decision to continue a plan although a task failed."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class PlanConstraints:
-    """What a draft is judged against.
+    """What a draft is checked against.
 
-    `offer`: the tools there are. `done`: ids of tasks that are done already, which tasks may come
-    after. `phases`, `tasks`: how many of each were numbered before in this turn.
+    `offer`: the tools. `done`: ids of the tasks that are done, on which tasks may depend. `phases`,
+    `tasks`: how many of each this turn had before.
     """
 
     offer: PlannableTools
@@ -76,7 +77,7 @@ class PlanConstraints:
 def read_draft(
     text: str, scope: PlanConstraints, *, again: bool = False
 ) -> Plan | DirectAnswer | ContinuePlan:
-    """Read what a model answered when it was asked for a plan; `again` where it may also go on.
+    """Read a model's answer to the request for a plan. `again`: it may also continue the former plan.
 
     Raises `InvalidPlan`.
     """
@@ -98,9 +99,9 @@ def read_plan(text: str, scope: PlanConstraints) -> Plan:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """Return the one object in a text: the whole, or one in prose, in a fence or after thinking.
+    """Return the only object in a text: the whole text, or one in prose, in a fence or after thinking.
 
-    Raises `InvalidPlan`, about the most likely place, where there is none or more than one.
+    Raises `InvalidPlan` if there is none or more than one.
     """
     if len(text) > MAX_DRAFT:
         raise InvalidPlan(f"it is longer than {MAX_DRAFT} characters")
@@ -131,7 +132,7 @@ def _strict(body: str) -> dict[str, Any]:
 
 
 def _fenced(text: str) -> Iterator[str]:
-    """Yield what stands in fences that may hold JSON."""
+    """Yield the contents of fences that may hold JSON."""
     inside: list[str] | None = None
     marks, wanted = "", False
     for line in text.splitlines():
@@ -148,20 +149,20 @@ def _fenced(text: str) -> Iterator[str]:
 
 
 def _said(text: str) -> Iterator[str]:
-    """Yield what may be the answer in a text: what stands behind its thinking, then the whole."""
+    """Yield the parts of a text that may be the answer: after the thinking, then the whole text."""
     opening = _THINKING.match(text)
     endings = [match.end() for match in _THOUGHT.finditer(text)]
     if endings:
         yield text[endings[-1] :]
         if opening and endings[0] != endings[-1]:
             yield text[endings[0] :]
-    # A closing tag may stand in a goal as well.
+    # A goal may contain a closing tag too.
     if not opening:
         yield text
 
 
 def _decoded(bodies: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the texts that are an object that answers."""
+    """Yield the objects among these texts that are an answer."""
     for body in bodies:
         try:
             value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
@@ -172,7 +173,7 @@ def _decoded(bodies: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _embedded(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects in a text that answer; those within others are not looked at."""
+    """Yield the outermost objects in a text that are an answer."""
     decode = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant).raw_decode
     at = 0
     for _ in range(_MAX_STARTS):
@@ -322,7 +323,7 @@ def _tool_problems(drafts: list[Any], names: list[str], scope: PlanConstraints) 
 
 
 def _order_problems(phases: list[Any], names: list[str], scope: PlanConstraints) -> Iterator[str]:
-    """Say which tasks come after something that is not there, is later, or waits for them in turn."""
+    """Return the tasks that depend on a task that is missing, later, or depends on them."""
     place: dict[str, int] = {}
     after: dict[str, list[str]] = {}
     left = iter(names)
@@ -344,7 +345,7 @@ def _order_problems(phases: list[Any], names: list[str], scope: PlanConstraints)
 
 
 def find_cycle(after: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Return names that wait for each other, the first of them again at the end; () if none do."""
+    """Return names that depend on each other in a circle, the first one again at the end; () if none do."""
     over: set[str] = set()
     for start in after:
         path: list[str] = [start]

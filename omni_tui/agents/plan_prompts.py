@@ -143,11 +143,11 @@ def failure(
     plan: Plan,
     tasks: Mapping[str, TaskRecord],
     failed: Sequence[str],
-    lanes: Mapping[str, Sequence[Message]],
+    histories: Mapping[str, Sequence[Message]],
 ) -> Message:
     """Return what the planner is asked when tasks failed and others still wait.
 
-    `lanes` are the histories of their agents, by path: what ran is said, so that it is not done again.
+    `histories` are the histories of their agents, by path: what ran is said, so that it is not done again.
     """
     left = [
         {"id": task.id, "title": task.title, "after": list(task.after)}
@@ -155,7 +155,7 @@ def failure(
         if tasks[task.id].state == "waiting"
     ]
     records = [
-        task_record(tasks[task.id], lanes) for task in plan.tasks if tasks[task.id].state != "waiting"
+        task_record(tasks[task.id], histories) for task in plan.tasks if tasks[task.id].state != "waiting"
     ]
     text = (
         f"{failed_mark(failed)} The plan was carried out up to here, and tasks failed. What happened "
@@ -224,14 +224,14 @@ def reporter_system(own: str) -> str:
     return f"{_REPORTING}{rules}"
 
 
-def report_request(tasks: Sequence[TaskRecord], lanes: Mapping[str, Sequence[Message]]) -> Message:
+def report_request(tasks: Sequence[TaskRecord], histories: Mapping[str, Sequence[Message]]) -> Message:
     """Return the records that the report is written from."""
-    records = [task_record(record, lanes) for record in tasks]
+    records = [task_record(record, histories) for record in tasks]
     text = "Records of all tasks, as JSON:\n" + json.dumps(records, ensure_ascii=False)
     return Message(role="user", text=text)
 
 
-def task_record(record: TaskRecord, lanes: Mapping[str, Sequence[Message]]) -> dict[str, Any]:
+def task_record(record: TaskRecord, histories: Mapping[str, Sequence[Message]]) -> dict[str, Any]:
     """Return what became of a task and which calls it made, for a model."""
     fields = {
         "id": record.task.id,
@@ -240,7 +240,7 @@ def task_record(record: TaskRecord, lanes: Mapping[str, Sequence[Message]]) -> d
         "result": record.summary[:SUMMARY_LIMIT],
         "reason": record.reason,
         "attempts": record.attempt,
-        "calls": [str(call) for call in recorded_calls(record.task, lanes.get(record.task.agent, ()))],
+        "calls": [str(call) for call in recorded_calls(record.task, histories.get(record.task.agent, ()))],
     }
     return {key: value for key, value in fields.items() if value}
 
@@ -280,7 +280,7 @@ def recorded_calls(task: PlannedTask, messages: Sequence[Message]) -> list[Recor
     return made[-_MOST_CALLS:]
 
 
-def plain_report(tasks: Sequence[TaskRecord], lanes: Mapping[str, Sequence[Message]]) -> str:
+def plain_report(tasks: Sequence[TaskRecord], histories: Mapping[str, Sequence[Message]]) -> str:
     """Return the report that needs no model: what became of each task, and which calls it made."""
     words = {"done": "done", "failed": "failed", "skipped": "left out", "stopped": "stopped"}
     lines = []
@@ -290,6 +290,6 @@ def plain_report(tasks: Sequence[TaskRecord], lanes: Mapping[str, Sequence[Messa
         lines.append(f"- {record.task.title}: {words.get(record.state, 'not begun')}{told}")
         lines += [
             f"    - `{call.tool}` {call.arguments}: {call.outcome}"
-            for call in recorded_calls(record.task, lanes.get(record.task.agent, ()))
+            for call in recorded_calls(record.task, histories.get(record.task.agent, ()))
         ]
     return "What became of the plan's tasks:\n\n" + "\n".join(lines)

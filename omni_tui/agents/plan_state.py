@@ -1,4 +1,4 @@
-"""How far a plan has come: a fold over the events of one turn, the same live and after a restart."""
+"""The state of a turn's plans: a fold over the events of the turn, the same live and after a restart."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ OVER: frozenset[PlanTaskState] = frozenset(("done", "failed", "skipped", "stoppe
 
 
 def failed_mark(ids: Iterable[str]) -> str:
-    """Return how the message to the planner begins that asks what to do about failed tasks."""
+    """Return the beginning of the message that asks the planner about failed tasks."""
     return f"[failed: {', '.join(ids)}]"
 
 
 @dataclass(slots=True)
 class TaskRecord:
-    """A task and what became of it so far."""
+    """A task and its state."""
 
     task: PlannedTask
     state: PlanTaskState = "waiting"
@@ -64,16 +64,16 @@ class PlanRecord:
 
 @dataclass(slots=True)
 class PlanState:
-    """All that is known of one turn's plans. `asked` is what the planner is at.
+    """The plans of one turn.
 
-    `asked`: "ask" (it has to be asked), "judge" (its draft has to be judged), "" (neither).
-    `repairs`: drafts in a row that were wrong. `considered`: failed tasks it was asked about.
-    `lanes`: the histories of the agents below the root, by path.
+    `asked` is what comes next for the planner: "ask" it, "judge" its draft, or "" for neither.
+    `repairs`: wrong drafts in a row. `considered`: failed tasks that it was asked about. `histories`:
+    the messages of the agents below the root, by path.
     """
 
     turn: str = ""
     plans: dict[str, PlanRecord] = field(default_factory=dict)
-    lanes: dict[str, list[Message]] = field(default_factory=dict)
+    histories: dict[str, list[Message]] = field(default_factory=dict)
     asked: Literal["ask", "judge", ""] = "ask"
     repairs: int = 0
     replans: int = 0
@@ -114,17 +114,17 @@ class PlanState:
         }
 
     def numbered(self) -> tuple[int, int]:
-        """Return how many phases and tasks the approved plans have; further ones count on from there."""
+        """Return how many phases and tasks the approved plans have; later plans count on."""
         approved = [record.plan for record in self.plans.values() if record.approved]
         return sum(len(plan.phases) for plan in approved), sum(len(plan.tasks) for plan in approved)
 
     # --- folding --------------------------------------------------------------------------------
 
     def apply(self, event: Event) -> None:
-        """Take in an event of the turn; events that say nothing of plans are passed over."""
+        """Apply an event of the turn; events that are not about plans are ignored."""
         if isinstance(event, ModelMessage) and event.agent != "root":
             message = decode_message(event.body_json)
-            self.lanes.setdefault(event.agent, []).append(message)
+            self.histories.setdefault(event.agent, []).append(message)
             if event.agent == PLANNER_PATH:
                 self._planner(message)
         elif isinstance(event, PlanProposed):

@@ -1,18 +1,18 @@
-"""The one loop: reason, act, observe. It ends with an answer, a limit, a failure, or the person's Esc."""
+"""The agent loop: reason, act, observe. It ends with an answer, a limit, a failure, or Esc."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
-from omni_tui.agents.agent_host import AgentHost, SteerableHost
-from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.agent_host import AgentHost
 from omni_tui.agents.model_client import ModelClient
 from omni_tui.agents.tool_call_runner import ToolCallRunner, cancelled_results
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import Model, ModelError, ModelReply
 from omni_tui.models.budget import GO_ON
-from omni_tui.models.message_history import last_calls, steps_since_user, unanswered
+from omni_tui.models.message_history import last_calls, unanswered
 from omni_tui.protocol.conversation import StepTaken
 from omni_tui.protocol.events import TurnEnded, TurnLimit, TurnStatus
 from omni_tui.security.text import safe
@@ -29,12 +29,12 @@ async def run_turn(
     resume: bool = False,
     agent: str = "root",
 ) -> TurnEnded:
-    """Work on the last message of the history until it is answered; return how it ended.
+    """Work on the last message of the history until it is answered; return how the turn ended.
 
-    With `resume`, calls that have no result yet are carried out first. Cancelling the task is the
-    person's Esc: the stream is closed, running calls are cancelled, each call gets its one result,
-    and the turn ends as "stopped". Nothing is raised but the `CancelledError` of a parked host:
-    then nothing more was written, and the turn can be gone on with. `agent` is the path of who works.
+    `resume`: first carry out the calls that have no result yet. `agent`: the path of the agent.
+    Cancelling the task is the person's Esc: the stream is closed, running calls are cancelled, each
+    call gets its one result, and the turn ends as "stopped". Only the `CancelledError` of a parked host
+    is raised; nothing more was written then, and the turn can be continued.
     """
     return await _Turn(host, model, turn, policy or ChatPolicy(), agent).run(resume)
 
@@ -46,8 +46,8 @@ class _Turn:
         self._policy = policy
         self._began = asyncio.get_running_loop().time()
         self._writer = TurnWriter(host, turn, agent)
-        self._caller = ToolCallRunner(self._writer, policy)
-        self._asker = ModelClient(self._writer, model, policy, self._caller.expect)
+        self._calls = ToolCallRunner(self._writer, policy)
+        self._client = ModelClient(self._writer, model, policy, self._calls.expect)
 
     async def run(self, resume: bool) -> TurnEnded:
         task = asyncio.current_task()
@@ -58,11 +58,11 @@ class _Turn:
             except TurnStopped as over:
                 return self._ended(over.status, over.reason, over.todo, over.limit)
             except ModelError as error:
-                await self._writer.commit(*self._asker.last_words())
+                await self._writer.commit(*self._client.last_words())
                 return self._ended("failed", error.what, error.todo)
         except asyncio.CancelledError:
             await self._stopped()
-            # The cancellation is carried out; what follows in this task is not cancelled.
+            # The cancellation is done; the rest of this task is not cancelled.
             while task and task.cancelling() > before:
                 task.uncancel()
             if self._policy.late is not None and (late := self._policy.late()) is not None:
@@ -78,27 +78,25 @@ class _Turn:
 
     async def _loop(self, resume: bool) -> TurnEnded:
         history = self._host.history()
-        host = self._host
-        step = host.steps(self._turn) if isinstance(host, SteerableHost) else steps_since_user(history)
+        step = self._host.steps(self._turn)
         if resume and history and history[-1].role == "assistant" and not history[-1].calls:
-            return self._ended("done")  # It was answered; only its end was not written down.
+            return self._ended("done")  # It was answered, only the end is missing.
         if resume and (calls := unanswered(history)):
-            self._caller.expect(calls, answer=last_calls(history))
-            await self._caller.run(step, None)
+            self._calls.expect(calls, answer=last_calls(history))
+            await self._calls.run(step, None)
         while step < self._policy.max_steps:
             step += 1
             self._tell_step(step)
             tools = self._host.tools()
-            reply = await self._asker.ask(tools)
+            reply = await self._client.ask(tools)
             if not reply.message.calls:
                 return self._answered(reply)
-            await self._caller.run(step, tools)
-            if isinstance(host, SteerableHost):
-                await host.take_in(self._turn)
+            await self._calls.run(step, tools)
+            await self._host.take_in(self._turn)
         return self._ended(
             "limit",
             f"the agent used all {self._policy.max_steps} steps of this turn",
-            f"{GO_ON} to let it go on",
+            f"{GO_ON} to let it continue",
             "steps",
         )
 
@@ -131,9 +129,9 @@ class _Turn:
         return self._ended("done")
 
     async def _stopped(self) -> None:
-        """Close what the Esc left open. Raises `CancelledError` if the host is parked."""
-        calls = self._caller.last_words()
-        events = [*self._asker.last_words(), *cancelled_results(calls, self._writer)]
+        """Close what Esc left open. Raises `CancelledError` if the host is parked."""
+        calls = self._calls.last_words()
+        events = [*self._client.last_words(), *cancelled_results(calls, self._writer)]
         await self._writer.commit(*events, last=True)
 
     def _ended(
@@ -144,6 +142,6 @@ class _Turn:
             status=status,
             reason=safe(reason, limit=1_000),
             todo=safe(todo, limit=1_000),
-            steps=self._asker.asked,
+            steps=self._client.asked,
             limit=limit,
         )

@@ -1,4 +1,4 @@
-"""Making a request: which tools it offers, what of the history fits, a summary for what does not."""
+"""Builds a request: the tools, the part of the history that fits, a summary of the rest."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from omni_tui.agents.agent_host import ContextHost
-from omni_tui.agents.chat import ChatPolicy
 from omni_tui.agents.system_prompt import system_prompt
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import (
     Message,
@@ -24,7 +23,7 @@ from omni_tui.models.budget import BudgetExceeded, forecast
 from omni_tui.models.builtin_tool_specs import READ_RESULT
 from omni_tui.models.message_history import estimate
 from omni_tui.models.summary import LONGEST, clean, digest, summary_request
-from omni_tui.models.window import FittedRequest, Window
+from omni_tui.models.window import FittedRequest
 from omni_tui.protocol.context import ContextChanged, ContextPart, ContextSummarised, ShrunkResult
 from omni_tui.protocol.events import AnyEvent, Notice, Usage, UsageChanged
 from omni_tui.security.text import safe, safe_line
@@ -39,19 +38,17 @@ _ASK_SHARE = 0.6
 
 
 class RequestBuilder:
-    """Makes the requests of one turn of an agent."""
+    """Builds the requests of one turn of an agent."""
 
     def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
         self._writer = writer
         self._policy = policy
         words = policy.system or system_prompt(policy.system_prompt, policy.instructions, goal=policy.goal)
         self._system = Message(role="system", text=words)
-        host = writer.host
-        self._keeps = isinstance(host, ContextHost)
-        self._window = host.window(writer.agent) if isinstance(host, ContextHost) else Window()
+        self._window = writer.host.window(writer.agent)
 
     async def request(self, model: Model, tools: tuple[ToolSpec, ...]) -> ModelRequest:
-        """Return the next request; what it carries is told to the faces. Raises `ModelError`."""
+        """Return the next request, and show what it contains. Raises `ModelError`."""
         if isinstance(model, WindowFinder):
             await model.look_up_window()
         window, history = self._window, self._writer.host.history()
@@ -65,7 +62,7 @@ class RequestBuilder:
         return window.request(self._system, offered, self._policy.purpose)
 
     def overflowed(self, model: Model, window: int | None = None) -> None:
-        """Take note that the provider refused the last request as too long, and what it says it takes."""
+        """Note that the provider refused the last request as too long; `window`: what it says it takes."""
         self._window.overflowed(model, window)
 
     async def _offered(
@@ -73,7 +70,7 @@ class RequestBuilder:
     ) -> tuple[ToolSpec, ...]:
         window, offering = self._window, self._window.offering
         if len(tools) > self._policy.offered and offering.index.fresh(tools) > _MANY:
-            # Reading thousands of descriptions takes too long for the loop that serves everybody.
+            # Reading thousands of descriptions would block the event loop.
             await asyncio.to_thread(offering.index.update, tools)
         limit = window.limit(model)
         offered = offering.choose(
@@ -84,12 +81,12 @@ class RequestBuilder:
             room=limit // 2 if limit is not None else None,
             cost=lambda tool: window.cost(model, tool),
         )
-        return (*offered, READ_RESULT) if self._keeps and window.readable else offered
+        return (*offered, READ_RESULT) if window.readable else offered
 
     # --- summaries ------------------------------------------------------------------------------
 
     async def _summarise(self, model: Model, missing: list[Message]) -> None:
-        """Have what is dropped summarised, by the model or else by rules, and journal it."""
+        """Summarise what is left out, by the model or else by rules, and journal the summary."""
         before = self._window.summary()
         earlier = before.text if before is not None else ""
         what = (
@@ -98,7 +95,7 @@ class RequestBuilder:
         self._writer.host.live(Notice(level="info", what=safe(what)))
         text, usage, reason = await self._ask(model, missing, earlier)
         by_model = not reason
-        # What is shown and journalled is what the model is told, character for character.
+        # Shown and journalled exactly as the model gets it.
         summary = self._window.summarised(model, safe(text or digest(missing, earlier)), by_model=by_model)
         turn, agent = self._writer.turn, self._writer.agent
         events: list[AnyEvent] = [
@@ -119,12 +116,12 @@ class RequestBuilder:
     async def _ask(
         self, model: Model, missing: list[Message], earlier: str
     ) -> tuple[str, Usage | None, str]:
-        """Return the model's summary, what it cost, and why there is none."""
+        """Return the model's summary, what it used, and why there is none."""
         limit = self._window.limit(model)
         room = min(_ASK_LIMIT, limit * 2) if limit is not None else _ASK_LIMIT
         request = summary_request(missing, earlier, room)
         while limit is not None and room > _ASK_LEAST and model.count(request) > limit * _ASK_SHARE:
-            room //= 2  # Not every script has four characters to a token.
+            room //= 2  # Some scripts have fewer than four characters to a token.
             request = summary_request(missing, earlier, room)
         budget, hold = self._policy.budget, 0
         if budget is not None:
@@ -139,7 +136,7 @@ class RequestBuilder:
                 budget.free(hold)
 
     async def _hear(self, model: Model, request: ModelRequest) -> tuple[str, Usage | None, str]:
-        """Listen to a summary, within its time and length."""
+        """Read a summary from the model, up to its limits of time and length."""
         stream = model.stream(request)
         parts: list[str] = []
         usage: Usage | None = None
@@ -165,7 +162,7 @@ class RequestBuilder:
             await stream.aclose()
         text = "" if reason else clean("".join(parts))
         if usage is None and parts:
-            # It was not heard to the end; what it said was paid for all the same.
+            # It broke off; its text was paid for nevertheless.
             said = estimate([Message("assistant", "".join(parts))])
             usage = Usage(input=estimate(request.messages), output=said, estimated=True)
         return text, usage, reason or ("" if text else "the model's summary was empty")

@@ -1,4 +1,4 @@
-"""Carrying out one phase of a plan: its tasks side by side, each by an agent of its own."""
+"""Carries out one phase of a plan: its tasks run in parallel, each with its own agent."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from omni_tui.agents.agent_scope import AgentScope
-from omni_tui.agents.chat import ChatPolicy
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.agent_host import AgentScope
 from omni_tui.agents.model_client import CUT_NOTE
 from omni_tui.agents.plan import PlannableTools, PlannedPhase, PlannedTask
 from omni_tui.agents.plan_prompts import SUMMARY_LIMIT, worker_goal, worker_retry, worker_system
 from omni_tui.agents.plan_state import OVER, PlanRecord, PlanState, TaskRecord
 from omni_tui.agents.react import run_turn
+from omni_tui.agents.turn_limits import ChatPolicy, TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import TASK_FAILED, Message, Model
 from omni_tui.protocol.events import TurnEnded
@@ -48,16 +47,16 @@ class PlanTurnContext:
 
 
 class TaskRunner:
-    """The agents that are at work now."""
+    """Runs the agents of the tasks of a plan."""
 
-    def __init__(self, around: PlanTurnContext) -> None:
-        self._around = around
+    def __init__(self, context: PlanTurnContext) -> None:
+        self._context = context
         self._running: dict[asyncio.Task[TurnEnded], tuple[PlanRecord, str]] = {}
 
     async def phase(self, record: PlanRecord, phase: PlannedPhase) -> None:
-        """Work on a phase until none of its tasks runs and none can begin.
+        """Work on a phase until no task runs and none can begin.
 
-        Raises `TurnStopped` at a limit, after all have been stopped; `CancelledError` on Esc, likewise.
+        Raises `TurnStopped` at a limit, `CancelledError` on Esc, both after all agents have stopped.
         """
         try:
             while True:
@@ -72,11 +71,11 @@ class TaskRunner:
             raise
 
     async def stop(self) -> None:
-        """Stop all who work, and wait until each has written down the end of its calls."""
+        """Stop all agents, and wait until each has written down the end of its calls."""
         for task in self._running:
             task.cancel()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._around.policy.stop_grace_s + 1.0
+        deadline = loop.time() + self._context.policy.stop_grace_s + 1.0
         while left := [task for task in self._running if not task.done()]:
             if (wait := deadline - loop.time()) <= 0:
                 logger.error("%d agents did not stop", len(left))
@@ -84,7 +83,7 @@ class TaskRunner:
             try:
                 await asyncio.wait(left, timeout=wait)
             except asyncio.CancelledError:
-                continue  # Esc again changes nothing: it is being stopped already.
+                continue  # Another Esc changes nothing: the turn is being stopped.
         for task in self._running:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 logger.error("an agent broke while it was stopped", exc_info=error)
@@ -95,7 +94,7 @@ class TaskRunner:
     async def _begin(self, record: PlanRecord, phase: PlannedPhase) -> None:
         busy = {ident for _, ident in self._running.values()}
         for task in phase.tasks:
-            if len(self._running) >= self._around.parallel:
+            if len(self._running) >= self._context.parallel:
                 return
             one = record.tasks[task.id]
             if one.state in OVER or task.id in busy or not self._ready(task):
@@ -106,19 +105,19 @@ class TaskRunner:
             self._spawn(record, one, resume=resume)
 
     def _ready(self, task: PlannedTask) -> bool:
-        done = self._around.progress.done()
+        done = self._context.progress.done()
         return all(other in done for other in task.after)
 
     async def _start(
         self, record: PlanRecord, one: TaskRecord, message: Message, attempt: int, failed: str = ""
     ) -> None:
-        """Write down that an attempt begins, with what its agent is asked."""
-        around = self._around
+        """Write down that an attempt begins, with the request to its agent."""
+        context = self._context
         events = [_changed(record, one, "failed", attempt - 1, reason=failed)] if failed else []
-        await around.writer.commit(
+        await context.writer.commit(
             *events,
             _changed(record, one, "running", attempt),
-            TurnWriter(around.writer.host, around.turn, one.task.agent).message(message),
+            TurnWriter(context.writer.host, context.turn, one.task.agent).message(message),
         )
 
     def _spawn(self, record: PlanRecord, one: TaskRecord, *, resume: bool) -> None:
@@ -127,33 +126,33 @@ class TaskRunner:
         self._running[task] = (record, one.task.id)
 
     async def _work(self, record: PlanRecord, one: TaskRecord, *, resume: bool) -> TurnEnded:
-        around, task = self._around, one.task
-        lane = AgentScope(
-            around.writer.host,
+        context, task = self._context, one.task
+        scope = AgentScope(
+            context.writer.host,
             task.agent,
-            lambda: around.progress.lanes.get(task.agent, ()),
-            lambda: allotted(task, around.offer()),
+            lambda: context.progress.histories.get(task.agent, ()),
+            lambda: allotted(task, context.offer()),
         )
         policy = replace(
-            around.policy,
+            context.policy,
             system=worker_system(
                 task,
-                around.request,
+                context.request,
                 self._before(record, task),
-                around.policy.system_prompt,
-                around.policy.instructions,
+                context.policy.system_prompt,
+                context.policy.instructions,
             ),
             purpose="task",
             scope=_SCOPE,
-            admit=around.meter.admit,
+            admit=context.meter.admit,
         )
         return await run_turn(
-            lane, around.model, turn=around.turn, policy=policy, resume=resume, agent=task.agent
+            scope, context.model, turn=context.turn, policy=policy, resume=resume, agent=task.agent
         )
 
     def _before(self, record: PlanRecord, task: PlannedTask) -> list[TaskRecord]:
-        """Return the results a task is told: of those it comes after, or of the phase before."""
-        done = self._around.progress.done()
+        """Return the results that a task is given: of the tasks it depends on, or of the phase before."""
+        done = self._context.progress.done()
         if task.after:
             return [done[other] for other in task.after if other in done]
         former: Sequence[PlannedTask] = ()
@@ -166,9 +165,9 @@ class TaskRunner:
     # --- ending ---------------------------------------------------------------------------------
 
     async def _over(self, task: asyncio.Task[TurnEnded]) -> None:
-        """Write down how an attempt ended, and begin the next where there is one.
+        """Write down how an attempt ended, and begin the next one if there is one.
 
-        Raises `CancelledError` where the host is parked: then nothing may be written any more.
+        Raises `CancelledError` if the host is parked: nothing more may be written.
         """
         record, ident = self._running[task]
         if task.cancelled():
@@ -176,7 +175,7 @@ class TaskRunner:
         ended = task.result()
         one = record.tasks[ident]
         state, text, reason = self._judged(one, ended)
-        # What all agents share is used up: for the others there is nothing left either.
+        # All agents share this limit: the others must stop too.
         shared = ended.limit in ("requests", "time", "budget")
         if shared:
             state = "stopped"
@@ -185,18 +184,18 @@ class TaskRunner:
             del self._running[task]
             self._spawn(record, one, resume=False)
             return
-        await self._around.writer.commit(_changed(record, one, state, one.attempt, text, reason))
+        await self._context.writer.commit(_changed(record, one, state, one.attempt, text, reason))
         del self._running[task]
         if shared:
             raise TurnStopped("limit", ended.reason, ended.todo, ended.limit)
 
     def _may_try_again(self, one: TaskRecord, ended: TurnEnded) -> bool:
-        """Whether another attempt makes sense: not at a limit, and not against a refusal of a call."""
+        """Whether another attempt makes sense: not after a limit, nor after a refused call."""
         return ended.status != "limit" and _REFUSED.isdisjoint(self._statuses(one))
 
     def _judged(self, one: TaskRecord, ended: TurnEnded) -> tuple[PlanTaskState, str, str]:
-        """Return what an attempt came to: state, summary, reason."""
-        history = self._around.progress.lanes.get(one.task.agent, [])
+        """Return state, summary and reason of an attempt."""
+        history = self._context.progress.histories.get(one.task.agent, [])
         last = history[-1] if history else None
         text = last.text.strip() if last is not None and last.role == "assistant" and not last.calls else ""
         if ended.status == "stopped":
@@ -220,7 +219,7 @@ class TaskRunner:
     def _statuses(self, one: TaskRecord) -> list[str]:
         """Return how the calls of the last attempt ended, in order."""
         found: list[str] = []
-        for message in reversed(self._around.progress.lanes.get(one.task.agent, [])):
+        for message in reversed(self._context.progress.histories.get(one.task.agent, [])):
             if message.role == "user":
                 break
             if message.role == "tool":
@@ -238,8 +237,8 @@ def _all_refused(statuses: Sequence[str]) -> str:
 def allotted(task: PlannedTask, offer: PlannableTools) -> frozenset[str]:
     """Return the model names of a task's tools.
 
-    Those of a server that is not connected are known too: a call from before a restart may still
-    wait for the person, or have ended.
+    Those of a server that is not connected are included: a call from before a restart may still wait
+    for the person.
     """
     names = {offer[tool].spec.name for tool in task.tools if tool in offer}
     for tool in task.tools:
@@ -273,5 +272,5 @@ def _changed(
 
 
 def changed(record: PlanRecord, one: TaskRecord, state: PlanTaskState, reason: str) -> PlanTaskChanged:
-    """Return the event that ends a task that is not worked on (any more)."""
+    """Return the event that ends a task without another attempt."""
     return _changed(record, one, state, max(1, one.attempt), one.summary, reason)

@@ -1,4 +1,4 @@
-"""Carrying out the calls of one answer: together, each with exactly one result, guarded against loops."""
+"""Carries out the calls of one answer together: each gets exactly one result, and loops are stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from omni_tui.agents.agent_host import ToolOutcome
 from omni_tui.agents.builtin_tools import BuiltinTools
-from omni_tui.agents.chat import ChatPolicy
+from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
 from omni_tui.models.base import ToolCall, ToolSpec
 from omni_tui.models.builtin_tool_specs import BUILTIN_TOOL_NAMES, BUILTIN_TOOLS
@@ -35,7 +35,7 @@ class ToolCallRunner:
     def __init__(self, writer: TurnWriter, policy: ChatPolicy) -> None:
         self._writer = writer
         self._policy = policy
-        self._meta = BuiltinTools(writer, policy)
+        self._builtin = BuiltinTools(writer, policy)
         self._seen: Counter[str] = Counter()
         self._malformed = 0
         self._rejected = 0
@@ -45,9 +45,9 @@ class ToolCallRunner:
         self.waiting: dict[str, ToolCall] = {}
 
     def expect(self, calls: Sequence[ToolCall], answer: Sequence[ToolCall] | None = None) -> None:
-        """Take note of calls before they are written down, so that none can be forgotten.
+        """Note calls before they are written down, so that none is left without a result.
 
-        `answer` are all the calls of their answer, where some of them have results already.
+        `answer`: all calls of the answer, if some of them have results already.
         """
         whole = calls if answer is None else answer
         taken = {call.id for call in whole[: self._policy.max_calls]}
@@ -55,10 +55,10 @@ class ToolCallRunner:
         self.waiting = {call.id: call for call in calls}
 
     async def run(self, step: int, tools: Sequence[ToolSpec] | None) -> None:
-        """Carry out what is waiting; every result is on disk when this returns.
+        """Carry out the waiting calls. All results are on disk when this returns.
 
-        Without `tools` nothing is judged here: the host knows calls from before a restart.
-        Raises `TurnStopped` where the turn must not go on.
+        Without `tools` the calls are not checked here: the host knows them from before a restart.
+        Raises `TurnStopped` if the turn must end.
         """
         calls = list(self.waiting.values())
         scope = self._policy.scope
@@ -117,12 +117,12 @@ class ToolCallRunner:
 
     async def _carry(self, step: int, call: ToolCall) -> ToolOutcome:
         if call.name in BUILTIN_TOOL_NAMES:
-            return await self._meta.call(call)
+            return await self._builtin.call(call)
         origin = CallOrigin(self._writer.turn, self._writer.agent, step, call.id)
         return await self._writer.host.call(origin, call)
 
     async def _withdraw(self, running: dict[asyncio.Task[ToolOutcome], ToolCall]) -> None:
-        """Cancel what runs, and keep the outcomes that came all the same."""
+        """Cancel the running calls, and keep the outcomes that still arrive."""
         for task in running:
             task.cancel()
         loop = asyncio.get_running_loop()
@@ -131,7 +131,7 @@ class ToolCallRunner:
             try:
                 await asyncio.wait(left, timeout=deadline - loop.time())
             except asyncio.CancelledError:
-                continue  # Esc again changes nothing: it is being stopped already.
+                continue  # Another Esc changes nothing: the turn is being stopped.
         for task, call in running.items():
             if (
                 call.id in self.waiting
@@ -159,12 +159,12 @@ class ToolCallRunner:
     # --- guards ---------------------------------------------------------------------------------
 
     def _count(self, call: ToolCall, outcome: ToolOutcome) -> str:
-        """Count a call and its outcome; return what the model is told about repeating itself."""
+        """Count a call and its outcome. Return what the model is told if it repeats itself."""
         if outcome.stop:
             self._over = TurnStopped("stopped", "you rejected the call and stopped the run")
         self._rejected += outcome.status == "rejected"
         if self._rejected >= self._policy.max_rejections:
-            self._end(f"{self._rejected} calls were rejected in this turn", "say how to go on")
+            self._end(f"{self._rejected} calls were rejected in this turn", "say how to continue")
         key = _fingerprint(call, outcome)
         self._seen[key] += 1
         self._most_equal[_identity(call)] = max(self._most_equal[_identity(call)], self._seen[key])
@@ -172,7 +172,7 @@ class ToolCallRunner:
             self._end(
                 f"the model made the same call of {self._shown(call)} {self._seen[key]} times, "
                 "with the same result",
-                "say how to go on, or ask in another way",
+                "say how to continue, or ask in another way",
             )
         if self._seen[key] == self._policy.same_calls:
             return (
@@ -182,7 +182,7 @@ class ToolCallRunner:
         return ""
 
     def _repeated(self, calls: Sequence[ToolCall]) -> dict[str, str]:
-        """Return which calls of one answer are the same as enough others of it, and of which identity."""
+        """Return the calls of one answer that repeat others too often, with the key that they share."""
         found: dict[str, str] = {}
         seen: Counter[str] = Counter()
         for call in calls:
@@ -195,7 +195,7 @@ class ToolCallRunner:
     def _judge_repeats(
         self, calls: Sequence[ToolCall], repeated: Mapping[str, str], refused: Mapping[str, str]
     ) -> None:
-        """End the turn where equal calls of one answer went out and all had the same result."""
+        """End the turn if the equal calls of one answer that were sent all had the same result."""
         for key in dict.fromkeys(repeated.values()):
             if self._most_equal[key] < self._policy.same_calls:
                 continue
@@ -205,7 +205,7 @@ class ToolCallRunner:
             self._end(
                 f"the model made the same call of {self._shown(same[0])} {len(same)} times in one answer: "
                 f"{sent} went out, with the same result as before, and {len(same) - sent} did not",
-                "say how to go on, or ask in another way",
+                "say how to continue, or ask in another way",
             )
 
     def _shown(self, call: ToolCall) -> str:
@@ -229,12 +229,12 @@ class ToolCallRunner:
 
 
 def cancelled_results(calls: Sequence[ToolCall], writer: TurnWriter) -> list[AnyEvent]:
-    """Return the messages that say of each call that the person cancelled it."""
+    """Return the results of calls that the person cancelled."""
     return [writer.message(missing_result(call, "cancelled")) for call in calls]
 
 
 def _outcome(task: asyncio.Task[ToolOutcome]) -> ToolOutcome:
-    """Return a task's outcome. Raises `CancelledError` where the host is parked."""
+    """Return the outcome of a task. Raises `CancelledError` if the host is parked."""
     try:
         return task.result()
     except Exception as error:
@@ -245,7 +245,7 @@ def _outcome(task: asyncio.Task[ToolOutcome]) -> ToolOutcome:
 
 
 def _identity(call: ToolCall) -> str:
-    """Return what two calls have in common that ask for the very same."""
+    """Return a key that is equal for calls with the same tool and arguments."""
     return f"{call.name}\0{json.dumps(arguments_of(call), sort_keys=True)}"
 
 
@@ -255,7 +255,7 @@ def _fingerprint(call: ToolCall, outcome: ToolOutcome) -> str:
 
 
 def _wrong_with(call: ToolCall, tools: Sequence[ToolSpec], scope: str = "") -> str:
-    """Return why a call cannot even be proposed, in words for the model; "" if it can."""
+    """Return why a call cannot be proposed, for the model; "" if it can."""
     if call.problem:
         return call.problem
     tool = next((tool for tool in tools if tool.name == call.name), None)

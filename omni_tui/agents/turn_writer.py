@@ -1,4 +1,4 @@
-"""Writing a turn down: every commit is carried through, even while the turn is being stopped."""
+"""Writes a turn to the journal: every commit is completed, even while the turn is being stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omni_tui.security.text import exact_json
 
 
 class TurnStopped(Exception):
-    """The turn ends here, for a reason the person is told; `limit` names the limit that was reached."""
+    """The turn must end. The person is told the reason; `limit` names the limit that was reached."""
 
     def __init__(self, status: TurnStatus, reason: str, todo: str = "", limit: TurnLimit = "") -> None:
         super().__init__(reason)
@@ -32,10 +32,10 @@ class TurnWriter:
         self.agent = agent
 
     async def commit(self, *events: AnyEvent, last: bool = False) -> None:
-        """Commit events; whoever cancels us meanwhile waits until it is known that they are on disk.
+        """Commit events. If cancelled meanwhile, wait until they are on disk, then raise `CancelledError`.
 
-        Raises `CancelledError` afterwards, unless these are the `last` words of a turn that is
-        stopped already. A host that refuses by `CancelledError` is parked; that is passed on.
+        The `last` events of a turn that is being stopped raise nothing. The `CancelledError` of a
+        parked host is passed on.
         """
         if not events:
             return

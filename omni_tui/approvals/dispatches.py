@@ -1,4 +1,4 @@
-"""What may be on the wire now: grants used up in the journal, and the dispatches that came of them."""
+"""What may be on the wire now: grants that were used in the journal, and their dispatches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Dispatches:
         return dispatch in self._open
 
     def close(self, dispatch: Dispatch) -> None:
-        """Let nothing more be sent under a dispatch; its call may go on all the same, as a task."""
+        """Let nothing more be sent under a dispatch. Its call may still run as a task at its server."""
         self._open.discard(dispatch)
 
     async def redeem(self, item: PendingCall, grant: Grant) -> Dispatch:
@@ -39,7 +39,7 @@ class Dispatches:
             arguments = await asyncio.shield(writing)
         except asyncio.CancelledError:
             ending = asyncio.ensure_future(self._give_back(item, writing))
-            while not ending.done():  # cancelled again, it ends all the same
+            while not ending.done():  # cancelled again, it still ends
                 try:
                     await asyncio.shield(ending)
                 except asyncio.CancelledError:
@@ -66,7 +66,7 @@ class Dispatches:
         return arguments
 
     async def _give_back(self, item: PendingCall, writing: asyncio.Future[bytes]) -> None:
-        """Wait for what is being written, and end the call if it was. Raises what the journal raises."""
+        """Wait for the write, and end the call if it succeeded. Raises what the journal raises."""
         await asyncio.wait([writing])
         if writing.cancelled() or writing.exception() is not None:
             return

@@ -1,4 +1,4 @@
-"""What carries over from an attempt that failed, and may be made again, to the next one."""
+"""The next attempt of a call whose last attempt failed and may be repeated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHANGED = "the tool or its server changed while the server refused the first att
 
 
 def attempts_exhausted(item: PendingCall | None, event: AttemptRefused | AttemptFailed) -> bool:
-    """Whether an approval has served for all the attempts it can: one further one for a refused token."""
+    """Whether an approval has no attempts left. A refused token allows one further attempt."""
     if item is None:
         return True
     if isinstance(event, AttemptRefused):
@@ -38,10 +38,10 @@ async def start_next_attempt(
     shown: Callable[[CallRow], str],
     headless: bool,
 ) -> None:
-    """Journal the next attempt of a call; `item` says then where that stands.
+    """Journal the next attempt of a call and update `item`.
 
-    Raises `UserError` where what was approved has changed and the last attempt was not turned away unseen:
-    the call then ends with that one.
+    Raises `UserError` if what was approved has changed and the last attempt may have run: the call ends
+    with that one.
     """
     if isinstance(failed, AttemptFailed) and has_changed(item.row, subject):
         raise UserError(CHANGED)
@@ -56,7 +56,7 @@ async def start_next_attempt(
 
 
 def next_attempt(item: PendingCall, subject: Subject, *, headless: bool) -> tuple[CallRow, CardContent]:
-    """Return a call as its next attempt: approved if all is as it was, else put before the person."""
+    """Return the next attempt of a call: approved if nothing changed, else held for the person."""
     row = replace(item.row, attempt=item.row.attempt + 1, nonce="", state="approved")
     if not has_changed(row, subject):
         return row, item.card
@@ -68,7 +68,7 @@ def next_attempt(item: PendingCall, subject: Subject, *, headless: bool) -> tupl
 def attempt_event(
     row: CallRow, card: CardContent, digest: str, failed: AttemptRefused | AttemptFailed
 ) -> AnyEvent:
-    """Return the event that says where the next attempt stands."""
+    """Return the event that tells the state of the next attempt."""
     if row.state == "held":
         return request_approval(card, row, digest)
     words = "sent again with a new token"
@@ -80,7 +80,7 @@ def attempt_event(
 
 
 def record_attempt(tx: Transaction, row: CallRow) -> None:
-    """Make the next attempt in the table. Raises `CallMoved` if the attempt before it is not under way."""
+    """Record the next attempt in the table. Raises `CallMoved` if the one before is not running."""
     call_table.move(tx, row.call, "approved", expect=("dispatching",), attempt=row.attempt)
     if row.state != "approved":
         fp, def_hash = row.server_fp, row.def_hash
@@ -88,7 +88,7 @@ def record_attempt(tx: Transaction, row: CallRow) -> None:
 
 
 def record_cached(tx: Transaction, row: CallRow, result: bytes, *, new: bool) -> None:
-    """End an approved call with a result that was there already. Nothing of it was ever `dispatching`."""
+    """End an approved call with a result from the cache. It never was `dispatching`."""
     if new:
         call_table.insert(tx, row)
     call_table.move(tx, row.call, "cached", expect=("approved",))

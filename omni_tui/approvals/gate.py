@@ -1,8 +1,8 @@
-"""The gate: every call passes here, and only here is a grant made.
+"""The gate: every call passes it, and only the gate makes grants.
 
-A proposal is assessed, journalled, and either allowed, put before the person, or refused. What is
-approved gets a grant for one attempt; redeeming it is the compare-and-set that moves the journal
-row to `dispatching` and yields the exact bytes to send. Everything unknown fails closed.
+A proposal is assessed, journalled, and then allowed, put before the person, or refused. An approved
+call gets a grant for one attempt. Redeeming the grant is the compare-and-set that moves the journal row
+to `dispatching` and yields the exact bytes to send. Everything unknown is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 class Gate:
     """Decides on proposals, keeps the queue, makes grants and redeems them.
 
-    `now` gives the mode of this moment. A call is judged under that and under the mode of its turn.
+    `now` returns the mode of this moment. A call is judged under that mode and under the mode of its
+    turn.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Gate:
     # --- proposals ------------------------------------------------------------------------------
 
     def assess(self, proposal: CallProposal, subject: Subject, mode: Mode) -> Assessment:
-        """Say what would be decided on a proposal of a turn in `mode`, without side effects."""
+        """Return the decision on a proposal of a turn in `mode`, without side effects."""
         now = mode if self._now is None else self._now()
         return assess(self._base, decision_facts(proposal, subject, mode, now))
 
@@ -90,9 +91,9 @@ class Gate:
     async def restore(
         self, row: CallRow, subject: Subject | None, mode: Mode, fallback: str = ""
     ) -> PendingCall:
-        """Put a call that was pending when the app ended back into the queue, unarmed.
+        """Put a call that was pending when the app ended back into the queue.
 
-        If its server is not connected yet, `reconsider` completes the card when it is.
+        If its server is not connected yet, `reconsider` completes the card later.
         """
         proposal = CallProposal.from_row(row)
         if subject is None:
@@ -110,7 +111,7 @@ class Gate:
         return item
 
     async def reconsider(self, server: str) -> None:
-        """A server's tools are known now: show anew what waited for that."""
+        """Show the calls again that waited for the tools of a server."""
         async with self._open.lock:
             for item in self._open:
                 incomplete = item.card.restored and not item.card.subject.transport
@@ -165,9 +166,9 @@ class Gate:
         return [item.id for item in self._open if item.row.state in PENDING_STATES]
 
     async def decide(self, call: str, digest: str, *, approve: bool, feedback: str = "") -> Resolution:
-        """Carry out the person's verdict on exactly what was shown. Raises `UserError`.
+        """Carry out the person's decision on exactly what was shown. Raises `UserError`.
 
-        The decision is on disk before anybody acts on it.
+        The decision is on disk before anything follows from it.
         """
         async with self._open.lock:
             item = self._open.waiting(call, digest)
@@ -182,7 +183,7 @@ class Gate:
             return resolution
 
     async def edit(self, call: str, digest: str, arguments: bytes) -> None:
-        """Replace the arguments of a waiting call. It keeps waiting, under a new digest."""
+        """Replace the arguments of a pending call. It stays pending, under a new digest."""
         async with self._open.lock:
             item = self._open.waiting(call, digest)
             row = replace(item.row, args=arguments, args_hash=self._digest(arguments))
@@ -196,16 +197,17 @@ class Gate:
             item.row, item.card, item.digest = row, card, self._shown(row)
 
     def halt(self, *stopped: str) -> None:
-        """Make no further grant for these calls: their run was stopped, and they are about to be withdrawn.
+        """Make no further grant for these calls: their turn was stopped, and they will be withdrawn.
 
-        All calls of a run are halted before the first of them is over, which may set another one free.
+        All calls of a turn are halted before the first one ends, since its end may let another one
+        start.
         """
         for call in stopped:
             if (item := self._open.get(call)) is not None:
                 item.halted = True
 
     async def withdraw(self, call: str, *, decider: str, reason: str) -> bool:
-        """End a call that was not sent yet (the turn was stopped). False if it was too late."""
+        """Withdraw a call that was not sent yet. Return False if it was too late."""
         async with self._open.lock:
             item = self._open.get(call)
             if item is None or item.row.state not in (*PENDING_STATES, "approved"):
@@ -234,17 +236,16 @@ class Gate:
         return self._open.get(call)
 
     def row(self, call: str) -> CallRow | None:
-        """Return what is known of an open call."""
+        """Return the row of an open call."""
         item = self._open.get(call)
         return item.row if item else None
 
     # --- grants ---------------------------------------------------------------------------------
 
     async def still_allowed(self, call: str) -> bool:
-        """False if a call that its mode let pass is asked about now: the mode became severer meanwhile.
+        """Return False if the mode became stricter and a call that it allowed must be asked about now.
 
-        It then waits for the person (headless it is withheld): see `resolution`. What a person approved
-        stays approved.
+        It is then pending (withheld if headless). What a person approved stays approved.
         """
         async with self._open.lock:
             item = self._open.get(call)
@@ -256,7 +257,7 @@ class Gate:
             return False
         subject = self._lookup(row.server, row.tool)
         if subject is None or has_changed(row, subject):
-            return False  # there is no grant for it anyway: see `_as_approved`
+            return False  # it gets no grant anyway: see `_as_approved`
         assessment = self.assess(item.proposal, subject, item.mode)
         if assessment.decision == "allow":
             return False
@@ -293,7 +294,7 @@ class Gate:
 
     @staticmethod
     def _change(item: PendingCall, now: CallRow) -> Callable[[Transaction], None]:
-        """Return the change of the table that takes an approved call to where it stands now."""
+        """Return the change in the table that gives an approved call its new state."""
         if not item.written:
             return lambda tx: call_table.insert(tx, now)
         return lambda tx: call_table.move(
@@ -303,7 +304,7 @@ class Gate:
     def grant(self, call: str) -> Grant:
         """Make the grant for an approved call. Raises `UserError` for any other.
 
-        What was approved must still be what is there: a changed definition goes back to the person.
+        Also if the tool or its server changed since the approval.
         """
         item = self._as_approved(call)
         grant = self._mint.issue(
@@ -319,8 +320,8 @@ class Gate:
     async def redeem(self, grant: Grant) -> Dispatch:
         """Use a grant up: journal `dispatching`, then return what may be sent. Raises `GrantRefused`.
 
-        The bytes come from the row that the compare-and-set matched, not from memory. Cancelled while
-        that is written, the call ends as cancelled, with nothing sent.
+        The bytes come from the row that the compare-and-set matched, not from memory. If cancelled
+        during the write, the call ends as cancelled and nothing is sent.
         """
         self._mint.take(grant)
         item = self._open.get(grant.call)
@@ -333,16 +334,15 @@ class Gate:
                 self._settle(item, Resolution("cancelled", "stop", "cancelled before anything was sent"))
 
     def is_open(self, dispatch: Dispatch) -> bool:
-        """Whether this very dispatch came from a redeemed grant and is not over: the tap's question."""
+        """Whether this very dispatch came from a redeemed grant and is not over. The tap asks this."""
         return dispatch in self.dispatches
 
     async def again(self, dispatch: Dispatch, failed: AttemptRefused | AttemptFailed) -> bool:
-        """Make the next attempt of a call whose last one may be made again; True: ask for its grant.
+        """Start the next attempt of a call. Return True if it is approved and a grant can be made.
 
-        It is of the same bytes for what was approved. If that has changed since, a call that was refused
-        unseen waits for the person anew (headless it is withheld): see `resolution`. Raises `UserError`
-        where
-        there is to be no further attempt; the call is then as it was.
+        The attempt sends the same bytes to what was approved. If that has changed, a call that surely
+        did not run is pending again (withheld if headless). Raises `UserError` if no further attempt is
+        allowed; the call is then unchanged.
         """
         async with self._open.lock:
             item = self._open.get(dispatch.call)
@@ -369,7 +369,7 @@ class Gate:
     async def finish_unsent(self, call: str, event: CallFinished, result: bytes) -> None:
         """Journal that an approved call is answered from the cache, and forget it. Raises `UserError`.
 
-        What holds for a grant holds here: the call is approved, and what was approved is still there.
+        The conditions are those of a grant.
         """
         item = self._as_approved(call)
         await self._journal.commit(
@@ -400,14 +400,14 @@ class Gate:
         if item is None or item.row.state != "approved":
             raise UserError("this call is not approved")
         if item.halted:
-            raise UserError("its run was stopped")
+            raise UserError("its turn was stopped")
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None or has_changed(item.row, subject):
             raise UserError("the tool or its server changed after the approval")
         return item
 
     async def _still_as_shown(self, item: PendingCall) -> None:
-        """Refuse an approval of something that is not there now, or is not what was shown."""
+        """Raise `UserError` if the tool is gone, has changed since it was shown, or is denied now."""
         subject = self._lookup(item.row.server, item.row.tool)
         if subject is None:
             raise UserError(f"{item.row.server} is not connected now, or no longer has this tool")
@@ -420,7 +420,7 @@ class Gate:
         raise UserError("the tool or its server changed while this waited; look at it again")
 
     async def _hold(self, item: PendingCall, subject: Subject) -> None:
-        """Put what is there now before the person, who saw something else."""
+        """Show a pending call again with the tool as it is now."""
         row = replace(item.row, server_fp=subject.server_fp, def_hash=subject.def_hash, state="held")
         why = ("the tool or its server changed while this waited",)
         item.card = replace(item.card, subject=subject, why=why, held=True)
@@ -456,7 +456,7 @@ class Gate:
             self._open.remove(item.id)
 
     def _shown(self, row: CallRow) -> str:
-        """The digest a verdict must name: server, definition and arguments, as they are shown."""
+        """Return the digest that a decision must name: server, definition and arguments, as shown."""
         return self._digest(f"{row.call}|{row.server_fp}|{row.def_hash}|{row.args_hash}".encode())
 
     def _request(self, item: PendingCall) -> Any:
@@ -464,7 +464,7 @@ class Gate:
 
 
 def _after_restart(assessment: Assessment) -> Assessment:
-    """Say why a call waits again that is allowed as things stand: a restart sends nothing by itself."""
+    """Add why an allowed call waits again after a restart: nothing is sent without the person then."""
     if assessment.decision != "allow":
         return assessment
     return replace(assessment, why=(*assessment.why, "it waited for you when the app ended"))

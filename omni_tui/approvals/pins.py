@@ -1,6 +1,6 @@
-"""Trust on first use: what a server was started with and what its tools said when first seen.
+"""Trust on first use: how a server was started and what its tools said when they were first seen.
 
-A change of either is held: its calls ask, whatever the mode, until the person accepts it.
+A change of either is held: every call asks, in any mode, until the person accepts the change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _digest(value: Any) -> str:
 
 
 def fingerprint(spec: ServerSpec) -> str:
-    """Hash how a server is started or reached. Secret values do not enter, their names do.
+    """Hash how a server is started or reached, with the names of secrets but without their values.
 
     The program is resolved to its real path, so that another program of the same name is a change.
     """
@@ -48,7 +48,7 @@ def definition_hash(tool: ToolDefinition) -> str:
 
 
 def former_hash(tool: ToolDefinition) -> str:
-    """Hash a tool as earlier versions did, which left `_meta` out: pins of theirs still count."""
+    """Hash a tool as earlier versions did, without `_meta`: their pins still count."""
     return _digest(_said(tool))
 
 
@@ -64,9 +64,9 @@ def _said(tool: ToolDefinition) -> list[Any]:
 
 
 class Pins:
-    """Compares servers and tools with what was seen before, and remembers what was accepted.
+    """Compares servers and tools with their pins, and remembers what was accepted.
 
-    Touches the disk, from one thread at a time: the catalogue sees to that.
+    Reads and writes the disk; the catalogue makes sure that only one thread does so at a time.
     """
 
     def __init__(self, store: TrustStore) -> None:
@@ -82,7 +82,7 @@ class Pins:
         return "unchanged" if pin.fingerprint == now else "changed"
 
     def instructions_trust(self, server: str, instructions: str) -> Trust:
-        """Compare what a server says about its use with what it said when it was first seen."""
+        """Compare a server's instructions with those it gave when it was first seen."""
         now = _digest(instructions)
         pinned = self._store.instructions(server)
         if not pinned:
@@ -90,12 +90,12 @@ class Pins:
         return "unchanged" if pinned in ("", now) else "changed"
 
     def allowed(self, spec: ServerSpec) -> bool:
-        """Whether the person consented to starting exactly this server."""
+        """Whether the person allowed exactly this server to start."""
         pin = self._store.server(spec.name)
         return pin is not None and pin.allowed and pin.fingerprint == fingerprint(spec)
 
     def allow(self, spec: ServerSpec) -> None:
-        """Remember the person's consent to starting this server, whatever it will say about its use."""
+        """Remember that the person allowed this server to start, whatever instructions it will give."""
         self._store.allow(spec.name, fingerprint(spec))
         self._store.pin_instructions(spec.name, "")
 
@@ -131,10 +131,6 @@ class Pins:
         self._store.pin_server(spec.name, fingerprint(spec))
         self._store.pin_instructions(spec.name, _digest(instructions))
         self._store.pin_tools(spec.name, hashes)
-
-    def accept_tools(self, server: str, hashes: dict[str, str]) -> None:
-        """Accept these tools as they are now."""
-        self._store.pin_tools(server, hashes)
 
     def forget(self, servers: Iterable[str]) -> None:
         """Forget servers that were removed."""

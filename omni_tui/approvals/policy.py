@@ -1,7 +1,7 @@
-"""What is decided about a proposed call before anybody is asked: a pure function.
+"""The decision on a proposed call before anybody is asked: a pure function.
 
-Base decisions per mode come from the config; anything that weighs against a call can only raise
-the decision (allow → ask → deny), never lower it.
+The config gives a base decision for each mode. Everything else can only make it stricter (allow → ask →
+deny).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COVERS: dict[Mode, str] = {
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """Everything a decision may depend on.
+    """All that a decision may depend on.
 
     `mode` is the mode of the message that the turn answers, `now` the mode of this moment (None: the
     same). `loosened` says what the person allowed only after that message, "" if nothing that matters.
@@ -52,7 +52,7 @@ class DecisionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A decision and its reasons, in words for the person. `held`: trust must be given first.
+    """A decision and its reasons for the person. `held`: a change must be accepted first.
 
     `mode` is the mode that decided, None for a call by hand.
     """
@@ -65,10 +65,10 @@ class Assessment:
 
 
 def assess(base: dict[Mode, Decision], facts: DecisionFacts) -> Assessment:
-    """Decide on a call. `base` holds the config's decision for each mode.
+    """Decide on a call. `base` is the config's decision for each mode.
 
-    An agent's call is judged under the mode of its turn and under the mode of now; the severer decision
-    counts. So a change of mode tightens at once, and loosens only for messages sent after it.
+    An agent's call is judged under the mode of its turn and under the mode of now; the stricter
+    decision counts. A change of mode therefore tightens at once, and loosens only for later messages.
     """
     why: list[str] = []
     if facts.server_trust == "changed":
@@ -77,12 +77,12 @@ def assess(base: dict[Mode, Decision], facts: DecisionFacts) -> Assessment:
     if facts.tool_trust == "changed":
         why.append("the server has changed this tool's definition since you last used it")
     if facts.tool_trust == "new":
-        why.append("the server did not offer this tool when you first connected it")
+        why.append("the server did not have this tool when you first connected it")
     held = "changed" in (facts.server_trust, facts.tool_trust)
     if facts.unchecked:
         why.append(f"the arguments could not be checked: {facts.unchecked}")
     if facts.unplanned:
-        why.append("the plan does not name this tool for this agent; it stands in for another")
+        why.append("the plan does not give this tool to this agent; it replaces another one")
     if facts.origin == "hand":
         return _by_hand(facts, why, held)
     if facts.loosened:
@@ -95,14 +95,14 @@ def assess(base: dict[Mode, Decision], facts: DecisionFacts) -> Assessment:
 
 
 def _without_plan(facts: DecisionFacts) -> tuple[str, ...]:
-    """Say why a call is asked about that orchestrator mode would let pass only as part of a plan."""
+    """Return why orchestrator mode asks about a call that belongs to no plan."""
     if facts.now != "orchestrator":
         return ()
     return ("orchestrator mode asks about a plan first, and this call belongs to none",)
 
 
 def _by_hand(facts: DecisionFacts, why: list[str], held: bool) -> Assessment:
-    """A call by hand is itself a decision; what is dangerous or has changed is asked once more."""
+    """Decide on a call by hand: it is allowed, but what is dangerous or has changed is asked once more."""
     if facts.risk == "destructive":
         why.append("this tool may destroy things")
     if why and not facts.confirmed:

@@ -1,7 +1,7 @@
-"""How dangerous a tool may be, from what its server says and what its name says.
+"""The risk of a tool, from its annotations and its name.
 
-Annotations are claims of the server (MCP 2026-07-28: untrusted unless the server is trusted).
-A name can only raise the class, never lower it.
+Annotations are claims of the server (MCP 2026-07-28: untrusted unless the server is trusted). A name
+can only raise the risk.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ ORDER: dict[Risk, int] = {"read": 0, "write": 1, "unknown": 2, "destructive": 3}
 
 
 def classify(name: str, annotations: dict[str, Any]) -> Risk:
-    """Return the risk class of a tool.
+    """Return the risk of a tool.
 
-    `read` only where the server says so and the name does not speak against it; `write` where it
-    says the tool changes things without destroying; `unknown` where it says nothing.
+    `read` only if the server says so and the name does not contradict it; `write` if it says that the
+    tool changes things without destroying; `unknown` if it says nothing.
     """
     words = _CAMEL.sub("_", name).lower()
     if _DESTROYS.search(words) or annotations.get("destructiveHint") is True:

@@ -1,7 +1,7 @@
-"""What is to be thought of a server's question before the person sees it: warnings, and refusals.
+"""Checks a server request before the person sees it: warnings and refusals.
 
-Source: MCP 2025-11-25, client/elicitation, "Security considerations": no form may ask for secrets, an
-address is shown whole and nothing of it is fetched before the person agrees.
+Source: MCP 2025-11-25, client/elicitation, "Security considerations": no form may ask for secrets, a
+URL is shown whole and nothing is fetched from it before the person agrees.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class ServerRequestReview:
 
 
 class InvalidServerRequest(Exception):
-    """A question that cannot be worked with, in words."""
+    """A server request that cannot be answered, with the reason."""
 
 
 def review_server_request(ask: ServerRequest) -> ServerRequestReview:
-    """Judge a question by what it holds."""
+    """Review a server request by its content."""
     if ask.kind == "form":
         return _judge_form(ask.body)
     if ask.kind == "url":
@@ -61,18 +61,18 @@ def review_server_request(ask: ServerRequest) -> ServerRequestReview:
 def _judge_form(schema: dict[str, Any]) -> ServerRequestReview:
     properties = schema.get("properties")
     if schema.get("type", "object") != "object" or not isinstance(properties, dict | None):
-        return ServerRequestReview(refused="what it asks for is no form")
+        return ServerRequestReview(refused="what it asks for is not a form")
     if len(properties or {}) > MAX_FIELDS:
         return ServerRequestReview(refused=f"its form has more than {MAX_FIELDS} fields")
     if secret := next(secret_fields(schema), ""):
         return ServerRequestReview(
-            refused=f"it asks for a secret ({secret}); a form is no place for one, by the protocol itself"
+            refused=f"it asks for a secret ({secret}); the protocol forbids that in forms"
         )
     return ServerRequestReview()
 
 
 def secret_fields(schema: dict[str, Any]) -> Iterator[str]:
-    """Yield the names of fields that by their words ask for a secret and take free text or a number."""
+    """Yield the names of free text or number fields that ask for a secret."""
     properties = schema.get("properties")
     for name, field in properties.items() if isinstance(properties, dict) else ():
         field = field if isinstance(field, dict) else {}
@@ -97,7 +97,7 @@ def _words(text: str) -> str:
 
 
 def _asks(description: str) -> bool:
-    """Whether a description tells to enter a secret, and does not just mention one."""
+    """Whether a description asks to enter a secret, not just mentions one."""
     words = _words(description)
     found = re.search(r"(?:enter|type|give|provide|paste|your) (?:\w+ ){0,3}", words)
     return found is not None and _SECRET.search(words, found.start()) is not None
@@ -112,13 +112,13 @@ def _judge_page(url: str) -> ServerRequestReview:
     origin = UrlOrigin.of(url)
     why = []
     if "xn--" in origin.host:
-        why.append(f"its name holds letters that may look like others: {_decoded(origin.host)}")
+        why.append(f"its host name has letters that may look like others: {_decoded(origin.host)}")
     if re.fullmatch(r"[0-9.]+|.*:.*", origin.host):
-        why.append("its address is a number, not a name")
+        why.append("its host is an IP address, not a name")
     if origin.port not in (80, 443):
-        why.append(f"it is not on the usual port, but on {origin.port}")
+        why.append(f"it uses the unusual port {origin.port}")
     if urlsplit(url).query:
-        why.append("its address carries data of the server: what follows the ? goes to that host")
+        why.append("its URL carries data of the server: what follows the ? goes to that host")
     return ServerRequestReview(tuple(why), host=origin.host)
 
 
@@ -133,9 +133,9 @@ def _decoded(host: str) -> str:
 
 
 def sampling_messages(body: dict[str, Any]) -> tuple[Message, ...]:
-    """Return what a sampling request would have the model read. Raises `InvalidServerRequest`.
+    """Return the messages that a sampling request sends to the model. Raises `InvalidServerRequest`.
 
-    Source: MCP 2025-11-25, client/sampling. Tools are not advertised; images and audio are not sent on.
+    Source: MCP 2025-11-25, client/sampling. Tools are not advertised; images and audio are not sent.
     """
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -146,10 +146,10 @@ def sampling_messages(body: dict[str, Any]) -> tuple[Message, ...]:
     made = [Message(role="system", text=system)] if isinstance(system, str) and system else []
     for message in messages:
         if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-            raise InvalidServerRequest("a message is not by user or assistant")
+            raise InvalidServerRequest("a message has a role other than user or assistant")
         made.append(Message(role=message["role"], text=_text(message.get("content"))))
     if body.get("tools"):
-        raise InvalidServerRequest("it wants the model to call tools of its own, which is not offered")
+        raise InvalidServerRequest("it wants the model to call its own tools, which is not supported")
     if sum(len(message.text) for message in made) > MAX_TEXT:
         raise InvalidServerRequest(f"the request has more than {MAX_TEXT:,} characters")
     return tuple(made)

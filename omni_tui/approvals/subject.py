@@ -50,10 +50,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class CallProposal:
-    """Somebody wants to call a tool. `arguments` is the canonical JSON, checked already.
+    """A call that an agent or the person wants to make. `arguments` is checked, canonical JSON.
 
-    `unchecked` says why the arguments could not be checked, `confirmed` that the person answered
-    the second question of a call by hand.
+    `unchecked` says why the arguments could not be checked, `confirmed` that the person answered the
+    second question of a call by hand.
     """
 
     call: str
@@ -102,7 +102,7 @@ class CallProposal:
 
 
 def decision_facts(proposal: CallProposal, subject: Subject, mode: Mode, now: Mode) -> DecisionFacts:
-    """Return what a decision on a proposal may depend on: `mode` is that of its turn."""
+    """Return what a decision on a proposal depends on. `mode` is the mode of its turn."""
     return DecisionFacts(
         mode=mode,
         origin=proposal.origin,
@@ -118,5 +118,5 @@ def decision_facts(proposal: CallProposal, subject: Subject, mode: Mode, now: Mo
 
 
 def has_changed(row: CallRow, subject: Subject) -> bool:
-    """Whether a tool, or its server, is not any more what a call was proposed for."""
+    """Whether a tool or its server has changed since a call was proposed."""
     return (row.server_fp, row.def_hash) != (subject.server_fp, subject.def_hash)

@@ -1,4 +1,4 @@
-"""The app: an engine in its own process, and the face over it."""
+"""Run the app: an engine in its own process, and the face."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LEAVE_S = 6.0
 
 
 def app(arguments: argparse.Namespace) -> int:
-    """Run the app until the person leaves."""
+    """Run the app until the person quits."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CliError(
             "the app needs a terminal",
-            todo="Without one, use: omni-tui run PROMPT, servers, tools or call (see omni-tui --help).",
+            todo="Without one, use omni-tui run, servers, tools or call (see omni-tui --help).",
             status=ExitStatus.USAGE,
         )
-    if not sys.stderr.isatty():  # Textual draws there, and what goes wrong is in the log
+    if not sys.stderr.isatty():  # Textual draws there; errors are in the log
         os.dup2(sys.stdout.fileno(), 2)
     with temporary_state(launch_options(arguments)) as options:
         status, demo = _run(options, arguments.theme)
@@ -41,7 +41,7 @@ def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
     paths = find_paths(config=options.config, state_dir=options.state_dir)
     engines = EngineStarter(options)
     try:
-        if _processors() > 1:  # it connects while textual loads; on one processor they would only compete
+        if _processors() > 1:  # it connects while Textual loads; on one processor they would compete
             engines.start()
         from omni_tui.face.app import FaceOptions, OmniApp
 
@@ -61,7 +61,7 @@ def _run(options: LaunchOptions, theme: str) -> tuple[int, bool]:
 
 
 class EngineStarter:
-    """The engine of this face, and those started again after one has gone."""
+    """Starts the engine of this face, and another one after it has ended."""
 
     def __init__(self, options: LaunchOptions) -> None:
         self._options = options
@@ -74,17 +74,17 @@ class EngineStarter:
         self._all.append(self._next.process)
 
     async def connect(self) -> Link:
-        """Return a link to an engine that is started already, else to a new one."""
+        """Return a link to the engine that was started, else to a new one."""
         if self._next is None:
             self.start()
         engine, self._next = self._next, None
         assert engine is not None
-        # An engine that is started again goes on where the former one was cut off.
+        # A restarted engine continues where the former one was cut off.
         self._options = msgspec.structs.replace(self._options, resume="auto", again=True)
         return await engine.link()
 
     def finish(self) -> None:
-        """Wait until every engine has ended; one that does not leave by itself is killed."""
+        """Wait until every engine has ended; kill those that do not end."""
         if self._next is not None:
             self._next.process.terminate()
         for process in self._all:

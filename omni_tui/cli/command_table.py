@@ -1,4 +1,4 @@
-"""From a parsed command line to the code that does it; imports only what the command needs."""
+"""Run the function of each command; imports only what the command needs."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ log = logging.getLogger(__name__)
 
 
 def run_command(arguments: argparse.Namespace) -> int:
-    """Run the command and return its exit status. Every failure is one message, never a traceback."""
+    """Run a command and return its exit status. A failure is one message, never a traceback."""
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        _must_stand_somewhere()
+        _check_current_folder()
         return _COMMANDS[arguments.command](arguments)
     except CliError as failure:
         print_note(f"omni-tui: {failure}")
         return failure.status
     except KeyboardInterrupt:
         return ExitStatus.CANCELLED
-    except BrokenPipeError:  # whoever read our output has had enough
+    except BrokenPipeError:  # the reader of the output has closed it
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.FAILED
     except Exception as error:
         log.exception("%s broke", arguments.command)
-        print_note(f"omni-tui: something went wrong inside Omni TUI: {type(error).__name__}: {error}")
-        print_note("Run it again with --debug, and look into the log (omni-tui config path says where).")
+        print_note(f"omni-tui: internal error: {type(error).__name__}: {error}")
+        print_note("Run it again with --debug and read the log (omni-tui config path prints its folder).")
         return ExitStatus.FAILED
 
 
-def _must_stand_somewhere() -> None:
-    """Raise `CliError` where the current folder is gone: neither files nor servers are found from there."""
+def _check_current_folder() -> None:
+    """Raise `CliError` if the current folder was deleted: files and servers cannot be found from it."""
     try:
         os.getcwd()
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
         raise CliError(
-            "the folder you started this in was deleted" if gone else "the current folder cannot be used",
+            "the current folder was deleted" if gone else "the current folder cannot be used",
             why="" if gone else error.strerror or str(error),
-            todo="Change to a folder that is there (cd), then start again.",
+            todo="Change to an existing folder (cd), then start again.",
             status=ExitStatus.USAGE,
         ) from None
 
 
 def _app(arguments: argparse.Namespace) -> int:
-    # Nothing of what is loaded becomes garbage, and looking for it costs a tenth of the start. The face
-    # lets it begin with the first frame.
+    # Imports create no garbage, and collecting costs a tenth of the start. The face starts the collector
+    # with its first frame.
     gc.disable()
     try:
         from omni_tui.cli.app import app

@@ -1,4 +1,4 @@
-"""The mistakes in `[keys]`: the engine does not know the app's keys, so they are judged here."""
+"""`config check`, `config path` and `config show`: read the configuration without an engine."""
 
 from __future__ import annotations
 
@@ -18,26 +18,24 @@ from omni_tui.protocol.events import Problem
 
 
 def key_problems(loaded: LoadedConfig) -> tuple[Problem, ...]:
-    """Return what the app would not take of `[keys]`, each with its place."""
+    """Return the mistakes in `[keys]`, which only the face knows."""
     table = loaded.config.keys
     if not table:
         return ()
-    # Imported for the actions that panes add; half a second that nobody without [keys] pays.
+    # Loads the actions of all panes: half a second, only with [keys].
     import omni_tui.face.app  # noqa: F401
     from omni_tui.face.keys import check_keys
 
     places = SettingLocations(loaded.origins or {})
     _, wrong = check_keys({name: value for name, value in table.items() if isinstance(value, str)})
     return tuple(
-        problem(
-            places.of(("keys", each.name)), f"keys.{each.name}: {each.why}", "correct it, or take it out"
-        )
+        problem(places.of(("keys", each.name)), f"keys.{each.name}: {each.why}", "correct or remove it")
         for each in wrong
     )
 
 
 def config(arguments: argparse.Namespace) -> int:
-    """Run one of the three; `check` ends with 2 for mistakes and 1 for servers that cannot start."""
+    """Run one action; `check` returns 2 for mistakes and 1 for servers that cannot start."""
     loaded = load_config(launch_options(arguments), os.environ)
     actions = {"check": _check, "path": _path, "show": _show}
     return actions[arguments.action](loaded, arguments.json)
@@ -71,10 +69,12 @@ def _print_check(loaded: LoadedConfig) -> None:
         print_note(f"{each.where}: {each.what}")
     if loaded.problems:
         count = len(loaded.problems)
-        after = "until then every call asks first" if loaded.serious else "the servers named do not start"
+        after = (
+            "until they are corrected, every call asks" if loaded.serious else "these servers do not start"
+        )
         print_note(f"{count} mistake{'s' if count > 1 else ''}; {after}")
     elif loaded.first_run:
-        print_result(f"there is no config file yet; it would be {loaded.paths.config_file}")
+        print_result(f"there is no config file yet; create {loaded.paths.config_file}")
     else:
         print_result(f"{loaded.paths.config_file}: no mistakes, {len(loaded.servers)} servers")
 
@@ -97,7 +97,7 @@ def _text(path: object) -> str:
 
 
 def _show(loaded: LoadedConfig, as_json: bool) -> int:
-    """Print what is in force. References are shown as references: the values never leave the engine."""
+    """Print the settings in effect. References are printed as references, never their values."""
     values = loaded.config.model_dump(exclude={"servers"})
     servers = [_server(loaded, index) for index in range(len(loaded.servers))]
     if as_json:
@@ -121,7 +121,7 @@ def _show(loaded: LoadedConfig, as_json: bool) -> int:
 
 def _server(loaded: LoadedConfig, index: int) -> dict[str, Any]:
     spec = loaded.servers[index]
-    starts = "by itself" if spec.allowed else "when allowed"
+    starts = "yes" if spec.allowed else "when allowed"
     if not spec.enabled or spec.problem:
         starts = "no"
     return {

@@ -1,4 +1,4 @@
-"""`doctor`: what Omni TUI needs of this machine, checked one by one."""
+"""`doctor`: check what Omni TUI needs on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omni_tui.cli.output import ExitStatus, print_json, print_result
 from omni_tui.config.load import LoadedConfig, load_config
 
 LITELLM_VERSION = "1.106.2"
-"""The one version that is known to be good; two releases of that year were poisoned."""
+"""The only trusted version; two releases of that year were compromised."""
 
 _OLDEST_SQLITE = (3, 37)
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
@@ -26,7 +26,7 @@ _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found; "bad" makes the command fail."""
+    """The result of one check; "bad" makes the command fail."""
 
     name: str
     level: Literal["ok", "note", "bad"]
@@ -35,13 +35,13 @@ class Finding:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Run every check; 1 if one found something bad. A check that breaks is itself a finding."""
+    """Run every check; return 1 if one is bad. A check that fails to run is bad."""
     loaded = load_config(launch_options(arguments), os.environ)
     findings: list[Finding] = []
     for check in _CHECKS:
         try:
             findings.extend(check(loaded))
-        except Exception as error:  # the doctor must get through the whole list
+        except Exception as error:  # the other checks must still run
             findings.append(Finding(check.__name__.strip("_"), "bad", f"could not be checked: {error!r}"))
     if arguments.json:
         print_json([asdict(finding) for finding in findings])
@@ -61,7 +61,7 @@ def _python(loaded: LoadedConfig) -> Iterable[Finding]:
 
 def _terminal(loaded: LoadedConfig) -> Iterable[Finding]:
     if not sys.stdout.isatty():
-        yield Finding("terminal", "note", "the output is no terminal; the app would not start here")
+        yield Finding("terminal", "note", "the output is not a terminal; the app cannot start here")
         return
     term, colour = os.environ.get("TERM", ""), os.environ.get("COLORTERM", "")
     deep = colour in {"truecolor", "24bit"} or "direct" in term
@@ -70,11 +70,11 @@ def _terminal(loaded: LoadedConfig) -> Iterable[Finding]:
         "terminal",
         "bad" if plain else "ok" if deep else "note",
         f"TERM={term or '(not set)'} COLORTERM={colour or '(not set)'}",
-        "TERM names no terminal that can be drawn on"
+        "TERM is not a terminal that can be drawn on"
         if plain
         else ""
         if deep
-        else "colours are approximated; if yours shows 16 million, set COLORTERM=truecolor",
+        else "colors are approximate; if your terminal has 16 million, set COLORTERM=truecolor",
     )
     columns, rows = shutil.get_terminal_size()
     small = columns < 80 or rows < 24
@@ -86,7 +86,7 @@ def _terminal(loaded: LoadedConfig) -> Iterable[Finding]:
 def _multiplexer(loaded: LoadedConfig) -> Iterable[Finding]:
     if not os.environ.get("TMUX"):
         return
-    yield Finding("tmux", "note", "inside tmux", "for copying, tmux needs: set -g set-clipboard on")
+    yield Finding("tmux", "note", "inside tmux", "to copy, add to tmux.conf: set -g set-clipboard on")
 
 
 def _clipboard(loaded: LoadedConfig) -> Iterable[Finding]:
@@ -95,9 +95,9 @@ def _clipboard(loaded: LoadedConfig) -> Iterable[Finding]:
     tools = [tool for tool in ("wl-copy", "xclip", "xsel", "pbcopy", "clip.exe") if shutil.which(tool)]
     routes = (["the terminal (OSC 52)"] if terminal_accepts("") else []) + tools[:1]
     if routes:
-        yield Finding("clipboard", "ok", f"copies go to {' or '.join(routes)}, else into a file")
+        yield Finding("clipboard", "ok", f"copies with {' or '.join(routes)}, else to a file")
     else:
-        yield Finding("clipboard", "note", "copies go into a file", "install wl-copy, xclip or xsel")
+        yield Finding("clipboard", "note", "copies to a file", "install wl-copy, xclip or xsel")
 
 
 def _database(loaded: LoadedConfig) -> Iterable[Finding]:
@@ -120,10 +120,8 @@ def _key_store(loaded: LoadedConfig) -> Iterable[Finding]:
     if found.missing:
         yield Finding("key store", "bad", found.missing)
     if not found.keys:
-        what = "no key yet; one is made when the first session is saved"
-        yield Finding(
-            "key store", "note", what, f"for one that is not a file, set {PASSPHRASE} or use a keyring"
-        )
+        what = "no key yet; the first saved session makes one"
+        yield Finding("key store", "note", what, f"to avoid a key file, set {PASSPHRASE} or use a keyring")
     elif found.advice:
         what = f"a key file of mode 0600 ({loaded.paths.state_dir / 'vault.key'})"
         yield Finding("key store", "note", what, f"set {PASSPHRASE}, or unlock a keyring")
@@ -132,7 +130,7 @@ def _key_store(loaded: LoadedConfig) -> Iterable[Finding]:
 
 
 def _saved_sessions(loaded: LoadedConfig) -> Iterable[Finding]:
-    """Say of sessions that cannot be read how many there are, without making a key or opening one."""
+    """Count the sessions that cannot be read, without making a key or opening a session."""
     from omni_tui.memory import Vault, VaultRefused, list_sessions
     from omni_tui.memory.keys import find_keys
 
@@ -142,13 +140,13 @@ def _saved_sessions(loaded: LoadedConfig) -> Iterable[Finding]:
     try:
         keys = find_keys(state, os.environ, make=False).keys
     except (VaultRefused, OSError):
-        return  # said of the key store
+        return  # reported by the key store
     if not keys:
         return
     found = list_sessions(state, Vault(keys[0], tuple(keys[1:])))
     if found.unreadable:
         what = f"{len(found.unreadable)} of {len(found.unreadable) + len(found.sessions)} cannot be read"
-        yield Finding("sessions", "bad", what, "omni-tui sessions list says which and why")
+        yield Finding("sessions", "bad", what, "omni-tui sessions list shows which and why")
     else:
         yield Finding("sessions", "ok", f"{len(found.sessions)} saved")
 
@@ -157,7 +155,7 @@ def _folders(loaded: LoadedConfig) -> Iterable[Finding]:
     for name, folder in (("state folder", loaded.paths.state_dir), ("log folder", loaded.paths.log_dir)):
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
         good = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
-        todo = "" if good else f"{nearest} cannot be written to; name another folder with --state-dir"
+        todo = "" if good else f"{nearest} is not writable; use another folder with --state-dir"
         yield Finding(name, "ok" if good else "bad", str(folder), todo)
 
 
@@ -179,42 +177,42 @@ def _configuration(loaded: LoadedConfig) -> Iterable[Finding]:
 
 
 def _references(loaded: LoadedConfig) -> Iterable[Finding]:
-    """Say of each reference that leads to nothing where it stands, and why."""
+    """Report each reference that does not resolve, and why."""
     found = list(loaded.config.references(os.environ))
     for where, why in found:
         if why:
             yield Finding(f"reference in {where}", "bad", why)
     good = sum(not why for _, why in found)
     if good:
-        yield Finding("references", "ok", f"{good} of {len(found)} lead to a value")
+        yield Finding("references", "ok", f"{good} of {len(found)} resolve")
 
 
 def _servers(loaded: LoadedConfig) -> Iterable[Finding]:
     for spec in loaded.servers:
         name = f"server {spec.name}"
         if not spec.enabled:
-            yield Finding(name, "note", "switched off")
+            yield Finding(name, "note", "disabled")
         elif spec.problem:
             yield Finding(name, "bad", spec.problem)
         elif spec.url:
-            yield Finding(name, "ok", f"{spec.url} (not called; omni-tui servers connects)")
+            yield Finding(name, "ok", f"{spec.url} (not checked; omni-tui servers connects)")
         else:
             found = shutil.which(spec.command, path=spec.env.get("PATH"))
-            todo = "" if found else "install it, or write its whole path in the config"
+            todo = "" if found else "install it, or write its full path in the config"
             what = found or f"the command {spec.command} is not found"
             yield Finding(name, "ok" if found else "bad", what, todo)
 
 
 def _redis(loaded: LoadedConfig) -> Iterable[Finding]:
-    """Redis is not asked: what nothing uses is neither fine nor broken."""
+    """Report that Redis is set but unused."""
     if loaded.redis is not None:
         where = f"{loaded.redis.host}:{loaded.redis.port}"
-        what = f"REDIS_HOST names {where}; nothing in this version uses Redis"
-        yield Finding("Redis", "note", what, "unset REDIS_HOST, or leave it: it does nothing yet")
+        what = f"REDIS_HOST is {where}; this version does not use Redis"
+        yield Finding("Redis", "note", what, "you can leave REDIS_HOST set: it does nothing yet")
 
 
 def _litellm(loaded: LoadedConfig) -> Iterable[Finding]:
-    """Check the pin, and for the way the poisoned releases came in: a start-up file beside the package."""
+    """Check the version, and look for the start-up files that compromised releases left."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -222,11 +220,11 @@ def _litellm(loaded: LoadedConfig) -> Iterable[Finding]:
     except PackageNotFoundError:
         yield Finding("LiteLLM", "bad", "not installed", f"pip install litellm=={LITELLM_VERSION}")
         return
-    todo = f"only {LITELLM_VERSION} is known to be good: pip install litellm=={LITELLM_VERSION}"
+    todo = f"only {LITELLM_VERSION} is trusted: pip install litellm=={LITELLM_VERSION}"
     good = found == LITELLM_VERSION
     yield Finding("LiteLLM", "ok" if good else "bad", found, "" if good else todo)
     for file in startup_files(sys.path):
-        todo = "look into it; a poisoned LiteLLM ran itself that way at every start of Python"
+        todo = "inspect it; compromised releases of LiteLLM ran at every start of Python this way"
         yield Finding("start-up file", "bad", str(file), todo)
 
 
@@ -245,7 +243,7 @@ def _tiny(loaded: LoadedConfig) -> Iterable[Finding]:
 
 
 def startup_files(folders: Iterable[str]) -> list[Path]:
-    """Return files that make Python run code of LiteLLM at every start: `*.pth` and `sitecustomize`."""
+    """Return the files that run LiteLLM code at every start of Python: `*.pth` and `sitecustomize`."""
     suspects: list[Path] = []
     for folder in {Path(name).resolve() for name in folders if name}:
         if not folder.is_dir():

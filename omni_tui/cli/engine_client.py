@@ -1,4 +1,4 @@
-"""One conversation with an engine, for commands without a screen: send, await, listen."""
+"""A client of the engine for commands without a screen."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ SETTLE_TIMEOUT = 300.0
 
 
 class EngineClient:
-    """The state of servers and tools as the engine tells it, and replies to what was asked.
+    """Sends commands, awaits replies, and follows the state of servers and tools.
 
-    `heard` is called with every event that is no reply, in order.
+    `heard` is called with every event that is not a reply, in order.
     """
 
     def __init__(self, link: Link, heard: Callable[[AnyEvent], None] | None = None) -> None:
@@ -58,10 +58,10 @@ class EngineClient:
         self._listing: dict[str, ToolsListed] = {}
 
     async def start(self) -> None:
-        """Say hello and take in the state of everything.
+        """Say hello and receive the state of everything.
 
-        Raises `CliError` if the engine does not answer, or if the configuration has mistakes: a
-        command that nobody watches does not run on half of one.
+        Raises `CliError` if the engine does not answer or the configuration has mistakes: a command that
+        nobody watches does not run on half of a configuration.
         """
         self._reader = asyncio.create_task(self._read(), name="events of the engine")
         reply = await self.ask(Hello(client="cli"), timeout=START_TIMEOUT)
@@ -76,19 +76,19 @@ class EngineClient:
             )
 
     async def stop(self) -> None:
-        """Leave: the engine ends its servers and itself."""
+        """Leave: the engine stops its servers and itself."""
         await self._link.close()
         if self._reader:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
 
     def send(self, command: AnyCommand) -> None:
-        """Send a command without waiting for a reply; an engine that is gone is noticed elsewhere."""
+        """Send a command without waiting for a reply; a lost engine is reported elsewhere."""
         with contextlib.suppress(LinkClosed):
             self._link.send(command)
 
     async def ask(self, command: AnyCommand, *, timeout: float = 60.0) -> Reply:
-        """Send a command and return its reply. Raises `CliError` if it was refused or nothing came."""
+        """Send a command and return its reply. Raises `CliError` if it was refused or timed out."""
         self._check()
         self._last += 1
         number = self._last
@@ -109,23 +109,23 @@ class EngineClient:
         return reply
 
     async def ask_for(self, kind: type[_R], command: AnyCommand, *, timeout: float = 60.0) -> _R:
-        """Ask, and insist on the kind of the reply."""
+        """Send a command and return its reply, which must be of one type."""
         reply = await self.ask(command, timeout=timeout)
         if not isinstance(reply, kind):
             raise CliError(f"the engine answered {type(reply).__name__} to {type(command).__name__}")
         return reply
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something that events change is so. Raises `CliError` if the engine goes away."""
+        """Wait until a condition that events change is true. Raises `CliError` if the engine is gone."""
         while not condition():
             self._changed.clear()
             self._check()
             await self._changed.wait()
 
     async def connected(self, only: Iterable[str] | None = None) -> None:
-        """Wait until each server has once stopped connecting, and told its tools if it is there.
+        """Wait until each server has connected and listed its tools, or failed once.
 
-        The engine gives each connection a deadline; past `SETTLE_TIMEOUT` this goes on without.
+        The engine limits each connection; after `SETTLE_TIMEOUT` this stops waiting.
         """
         names = set(self.servers if only is None else only)
         with contextlib.suppress(TimeoutError):
@@ -133,7 +133,7 @@ class EngineClient:
                 await self.until(lambda: all(self._is_settled(name) for name in names & set(self.servers)))
 
     def broken(self) -> list[ServerChanged]:
-        """Return the servers that should be there and are not."""
+        """Return the servers that should be connected and are not."""
         return [server for server in self.servers.values() if server.state in BROKEN | {"connecting"}]
 
     def _is_settled(self, name: str) -> bool:
@@ -155,9 +155,9 @@ class EngineClient:
             self._over = LinkClosed(self._last_words or "the engine has ended")
         except LinkClosed as error:
             self._over = LinkClosed(self._last_words) if self._last_words else error
-        except BrokenPipeError as error:  # whoever read our output has had enough
+        except BrokenPipeError as error:  # the reader of the output has closed it
             self._over = error
-        except Exception as error:  # whatever broke, nobody may wait for ever
+        except Exception as error:  # callers must not wait for ever
             self._over = LinkClosed(f"the connection to the engine broke: {error}")
         finally:
             for future in self._waiting.values():
@@ -209,7 +209,7 @@ class EngineClient:
 async def open_client(
     options: LaunchOptions, heard: Callable[[AnyEvent], None] | None = None
 ) -> AsyncIterator[EngineClient]:
-    """Start an engine, greet it, and end it with everything it started. Raises `CliError`."""
+    """Start an engine, and stop it with everything it started at the end. Raises `CliError`."""
     from omni_tui.links import start_engine
 
     with temporary_state(options) as settled:

@@ -1,4 +1,4 @@
-"""`servers`, `tools` and `call`: an engine without a face, asked one thing."""
+"""`servers`, `tools` and `call`: one question to an engine without a face."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _WITHHELD = {"denied", "withheld", "rejected", "expired"}
 
 
 async def servers(arguments: argparse.Namespace) -> int:
-    """Connect to every server, print what came of it; 1 if one failed."""
+    """Connect to every server and print its state; return 1 if one failed."""
     async with open_client(launch_options(arguments, headless=True)) as driver:
         await driver.connected()
         found = sorted(driver.servers.values(), key=lambda server: server.name)
@@ -79,11 +79,11 @@ def _server_json(server: ServerChanged) -> dict[str, Any]:
 
 
 def _why(server: ServerChanged) -> str:
-    """Say what is the matter with a server, also with one that is still being tried."""
+    """Return what is wrong with a server, "" if nothing."""
     if server.state == "connecting":
         return str(server.reason) or "still connecting"
     if server.state == "failed" and server.next_try is not None:
-        return f"{server.reason}; it is tried again"
+        return f"{server.reason}; retrying"
     return str(server.reason)
 
 
@@ -96,7 +96,9 @@ def _server_row(server: ServerChanged) -> tuple[str, ...]:
 
 
 async def tools(arguments: argparse.Namespace) -> int:
-    """Print the tools of all servers, or those that have every word of the query; 1 if a server failed."""
+    """Print the tools of all servers, or those with every word of the query; return 1 if a server
+    failed.
+    """
     async with open_client(launch_options(arguments, headless=True)) as driver:
         await driver.connected()
         found = [
@@ -112,13 +114,9 @@ async def tools(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json([_tool_json(tool) for tool in details])
     elif found:
-        rows = [
-            (identifier(tool.server), tool.label, tool.risk, _first_line(tool.description))
-            for tool in found
-        ]
-        print_result(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), rows))
+        print_result(table(("SERVER", "TOOL", "RISK", "DESCRIPTION"), [_tool_row(tool) for tool in found]))
     else:
-        print_note("no tool has these words" if arguments.query else "there are no tools")
+        print_note("no tool matches" if arguments.query else "there are no tools")
     return ExitStatus.FAILED if broken else ExitStatus.DONE
 
 
@@ -157,10 +155,10 @@ def _tool_json(tool: ToolDetails) -> dict[str, Any]:
 
 
 async def call(arguments: argparse.Namespace) -> int:
-    """Call one tool by hand and print its result.
+    """Call one tool and print its result.
 
-    Status 0 if it succeeded, 1 if it failed, 2 for arguments that cannot be, 3 if nothing was sent
-    because a rule or the tool's nature forbids it.
+    Returns 0 if it succeeded, 1 if it failed, 2 for wrong arguments, 3 if nothing was sent because of a
+    policy or because a destructive tool needs --yes.
     """
     watch = _Watch()
     options = launch_options(arguments, headless=True, only=(arguments.server,))
@@ -180,7 +178,7 @@ async def call(arguments: argparse.Namespace) -> int:
             raise CliError(
                 "nothing was sent",
                 why="; ".join(reply.why) or f"{details.label} is {reply.risk}",
-                todo="To call it all the same, repeat the command with --yes.",
+                todo="To call it anyway, repeat the command with --yes.",
                 status=ExitStatus.WITHHELD,
             )
         assert isinstance(reply, CommandDone)
@@ -222,7 +220,7 @@ async def _must_fit(driver: EngineClient, command: CheckArguments) -> None:
 
 
 class _Watch:
-    """What became of calls, whether the reply that names them is there yet or not."""
+    """Follows calls, also before the reply that names them."""
 
     def __init__(self) -> None:
         self.finished: dict[str, CallFinished] = {}
@@ -230,7 +228,7 @@ class _Watch:
         self.unsaved = ""
 
     def heard(self, event: AnyEvent) -> None:
-        """Take note of an event."""
+        """Take an event."""
         if isinstance(event, CallFinished):
             self.finished[event.call] = event
         elif isinstance(event, CallChanged):
@@ -244,13 +242,13 @@ class _Watch:
             print_note(f"runs as a task: {event.status} {event.message}".rstrip())
 
     def is_over(self, call: str) -> bool:
-        """Tell whether a call has come to its end."""
+        """Whether a call has ended."""
         changed = self.changed.get(call)
         return call in self.finished or (changed is not None and changed.state in _OVER)
 
 
 async def _outcome(driver: EngineClient, watch: _Watch, call: str) -> bool:
-    """Wait for the end of a call; Ctrl+C cancels it. Returns whether that happened."""
+    """Wait for the end of a call; Ctrl+C cancels it. Return whether it was cancelled."""
     cancelled: list[bool] = []
 
     def cancel() -> None:
@@ -264,7 +262,7 @@ async def _outcome(driver: EngineClient, watch: _Watch, call: str) -> bool:
     finally:
         loop.remove_signal_handler(signal.SIGINT)
     if watch.unsaved and not watch.is_over(call):
-        raise CliError("what became of the call cannot be told", why=watch.unsaved)
+        raise CliError("the outcome of the call is unknown", why=watch.unsaved)
     return bool(cancelled)
 
 
@@ -294,7 +292,7 @@ async def _report(
 
 
 async def _whole_result(driver: EngineClient, call: str) -> Any:
-    """Fetch the raw result page by page; None if it cannot be read as JSON."""
+    """Return the raw result, read page by page; None if it is not JSON."""
     text = ""
     while True:
         page = await driver.ask_for(TextPage, ReadResult(call=call, part=_RAW, offset=len(text)))
@@ -326,8 +324,8 @@ def _print_report(report: dict[str, Any], *, as_json: bool) -> None:
 
 _ENDED = {
     "failed": "failed",
-    "result_rejected": "was carried out, but its result breaks the tool's own schema",
-    "uncertain": "was cut off; whether it was carried out is not known",
+    "result_rejected": "was carried out, but its result does not fit the tool's schema",
+    "uncertain": "was cut off; it may or may not have been carried out",
     "cancelled": "was cancelled",
     "denied": "was denied; nothing was sent",
     "withheld": "needs an approval that nobody could give; nothing was sent",

@@ -1,4 +1,4 @@
-"""The demonstration's own folder, so that nothing of the person's is read or written."""
+"""Turn the parsed command line into the options of an engine start."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PREFIX = "omni-tui-demo-"
 
 @contextmanager
 def temporary_state(options: LaunchOptions) -> Iterator[LaunchOptions]:
-    """Give a demo a temporary state folder, which is removed afterwards; other starts pass as they are.
+    """Give a demo a temporary state folder, removed afterwards; leave other options unchanged.
 
-    A demo whose state folder the person named keeps what it wrote.
+    A demo with a named state folder keeps its files.
     """
     if not options.demo or options.state_dir:
         yield options
@@ -39,7 +39,7 @@ def temporary_state(options: LaunchOptions) -> Iterator[LaunchOptions]:
 
 
 def _sweep() -> None:
-    """Remove what demos left that were killed."""
+    """Remove the folders of demos that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         owner = re.fullmatch(rf"{_PREFIX}(\d+)-\w+", folder.name)
         with contextlib.suppress(OSError):
@@ -65,13 +65,15 @@ def launch_options(
     resume: str = "",
     only: tuple[str, ...] = (),
 ) -> LaunchOptions:
-    """Return the options of one start, with whole paths. Raises `CliError` for a path that cannot be."""
+    """Return the options of one start, with absolute paths. Raises `CliError` for a missing project
+    folder.
+    """
     demo = arguments.command == "demo" or getattr(arguments, "demo", False)
     project = _path(arguments.project) or ("" if demo else _project_here())
     if project and not Path(project).is_dir():
         raise CliError(
             f"there is no folder {project}",
-            todo="--project takes a folder that is there",
+            todo="Use an existing folder for --project.",
             status=ExitStatus.USAGE,
         )
     return LaunchOptions(
@@ -93,7 +95,7 @@ def launch_options(
 
 
 def _project_here() -> str:
-    """Return the current folder if it holds a project's file: what tightens must not be overlooked."""
+    """Return the current folder if it has a project file: its restrictions must not be missed."""
     here = Path.cwd()
     return str(here) if (here / PROJECT_FILE).is_file() else ""
 

@@ -1,4 +1,4 @@
-"""How a command ends, and the one error it ends with."""
+"""Output of commands: results on stdout, everything else on stderr, nothing that controls a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from omni_tui.security.text import safe
 
 
 class ExitStatus(IntEnum):
-    """Exit statuses; `LIMIT` and `CANCELLED` are those of `run`."""
+    """Exit statuses; `LIMIT` is for `run` only."""
 
     DONE = 0
     FAILED = 1
@@ -24,7 +24,7 @@ class ExitStatus(IntEnum):
 
 
 class CliError(Exception):
-    """A command cannot go on: what happened, why, and what to do. Printed on stderr as it is."""
+    """A command failed: what happened, why, and what to do. Printed on stderr as it is."""
 
     def __init__(
         self, what: str, *, why: str = "", todo: str = "", status: ExitStatus = ExitStatus.FAILED
@@ -46,7 +46,7 @@ def print_result(text: str = "", *, end: str = "\n") -> None:
 
 
 def print_note(text: str) -> None:
-    """Print a remark or an error, which is no part of the result."""
+    """Print a note or an error, which is not part of the result."""
     _write(sys.stderr, text + "\n")
 
 
@@ -56,12 +56,12 @@ def print_json(value: Any) -> None:
 
 
 def print_frame(frame: bytes) -> None:
-    """Print one line of JSON whose texts are safe already."""
+    """Print one line of JSON, already made safe."""
     _write(sys.stdout, frame.decode().rstrip("\n") + "\n")
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows under headings, columns aligned by what they take on a screen, the last one ragged."""
+    """Return rows under headings, with columns aligned by display width."""
     lines: list[list[str]] = [list(headings)]
     lines += [[safe(cell, lines=False) for cell in row] for row in rows]
     widths = [max(text_width(line[column]) for line in lines) for column in range(len(headings))]
@@ -73,17 +73,17 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def text_width(text: str) -> int:
-    """Return the columns a text takes."""
+    """Return the display width of a text, in columns."""
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Tell whether somebody reads along."""
+    """Whether a stream is a terminal."""
     return stream.isatty()
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write safe text; what the stream's encoding cannot hold is escaped rather than an error."""
+    """Write safe text; escape characters that the stream's encoding lacks."""
     shown = safe(text, limit=sys.maxsize)
     encoding = stream.encoding or "utf-8"
     stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))

@@ -1,4 +1,4 @@
-"""The grammar of the command line: `argparse` and nothing else, so that `--help` is quick."""
+"""The grammar of the command line. Imports only `argparse`, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from omni_tui import __version__
 PROGRAM = "omni-tui"
 USAGE_ERROR = 2
 LONGEST_START = 3600.0
-"""Most seconds that a server may be given to start."""
+"""The largest `--connect-timeout`, in seconds."""
 
 _EPILOG = """\
-Without a command the app starts. Everything it can do is in its help (F1) and its palette (Ctrl+P).
+Without a command, the app starts. Press F1 there for help, and Ctrl+P for the command palette.
 
-exit status of run: 0 done, 1 error, 2 usage or configuration, 3 an approval was needed and nobody
-could give it (nothing was sent), 4 a limit was reached, 130 cancelled; of the others: 0, 1 what was
-asked about failed, 2 usage or configuration, 3 withheld by policy
+exit status of run: 0 done, 1 error, 2 usage or configuration, 3 approval needed but nobody could
+give it (nothing was sent), 4 limit reached, 130 cancelled; of other commands: 0 done, 1 failed,
+2 usage or configuration, 3 withheld by policy
 """
 
 _DESCRIPTIONS = {
-    "demo": "Try everything out: a bundled server and a rules model. No key, no network, no configuration; "
-    "what it writes goes to a temporary folder that is removed at the end.",
-    "run": "Let the agent work on one prompt without a screen. What would ask you is not sent.",
-    "servers": "Connect to the configured servers, report, and leave; or show what one of them wrote.",
-    "tools": "List the tools of all servers, or those whose name or description has every word of QUERY.",
-    "call": "Call one tool by hand. You decide by typing it; a destructive tool needs --yes as well.",
-    "config": "Look at the configuration.",
-    "sessions": "Look at saved sessions.",
-    "doctor": "Check what Omni TUI needs of this machine, and say what is missing.",
+    "demo": "Try Omni TUI with a bundled server and a rule-based model. Needs no key, network or "
+    "configuration; its files go to a temporary folder that is removed at the end.",
+    "run": "Let the agent work on one prompt without a screen. Calls that need your approval are not sent.",
+    "servers": "Connect to the configured servers and print their state; or print the log of one.",
+    "tools": "List the tools of all servers, or those with every word of QUERY in name or description.",
+    "call": "Call one tool. Typing the command is your approval; a destructive tool also needs --yes.",
+    "config": "Check, show or find the configuration.",
+    "sessions": "List, show or delete saved sessions.",
+    "doctor": "Check that this machine has what Omni TUI needs, and report what is missing.",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong and where to read on."""
+    """Prints errors in one line, with a pointer to the help."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the mistake and leave with status 2."""
+        """Print the error and exit with status 2."""
         print(f"{PROGRAM}: {_near(message)}\nsee: {self.prog} --help", file=sys.stderr)
         raise SystemExit(USAGE_ERROR)
 
 
 def _near(message: str) -> str:
-    """Return argparse's words about a wrong choice or a missing word as a person would say them."""
+    """Return argparse's error in plain words, with the nearest match for a wrong choice."""
     head, found, choices = message.partition(" (choose from ")
     if not found:
         start, required, names = message.partition("arguments are required: ")
-        # A word that may be repeated or left out is counted as missing too.
+        # argparse also counts optional repeated words as missing.
         missing = [name for name in names.split(", ") if name != "KEY=VALUE"]
         return f"missing: {', '.join(missing)}" if required else start
     what = head.removeprefix("argument ").partition(":")[0]
@@ -64,10 +64,10 @@ def _near(message: str) -> str:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line. Leaves with status 0 after `--help`, 2 after a mistake.
+    """Parse the command line. Exits with status 0 after `--help`, 2 after an error.
 
-    The result has every global option (empty where not given), `command` ("app" for none), and the
-    command's own arguments.
+    The result has every global option (empty if not given), `command` ("app" for none), and the arguments
+    of the command.
     """
     parser = build_parser()
     words = list(sys.argv[1:] if argv is None else argv)
@@ -85,7 +85,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.json and arguments.command in {"app", "demo"}:
         parser.error("--json needs a command that prints, e.g. run, servers, tools or call")
     if arguments.new and arguments.session:
-        parser.error("--new and --session exclude each other: begin a session, or open that one")
+        parser.error("--new and --session cannot be used together: begin a new session, or open one")
     return arguments
 
 
@@ -93,7 +93,7 @@ _FOLDERS = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_C
 
 
 def _not_utf8(words: Sequence[str]) -> str:
-    """Say which word is not UTF-8: nothing that is sent or written down can hold it."""
+    """Return an error for a word that is not UTF-8, "" if all are: it could be neither sent nor saved."""
     named = [("argument", word) for word in words]
     named += [
         (f"environment variable {name}", value)
@@ -110,7 +110,7 @@ def _not_utf8(words: Sequence[str]) -> str:
 
 
 def _must_have_an_action(top: Parser, arguments: argparse.Namespace) -> None:
-    """Name the actions of a command that needs one and got none."""
+    """Exit with the actions of a command that needs one and got none."""
     command = arguments.command
     actions = list(_subparsers(_subparsers(top)[command])) if command in ("config", "sessions") else []
     if actions and arguments.action is None:
@@ -118,7 +118,7 @@ def _must_have_an_action(top: Parser, arguments: argparse.Namespace) -> None:
 
 
 def _must_know_options(top: Parser, words: Sequence[str]) -> None:
-    """Name an unknown option as such: `argparse` would take the word behind it for a command."""
+    """Exit for an unknown option: `argparse` would take the next word for a command."""
     parser, value_of = top, ""
     for word in words:
         if word == "--":
@@ -139,7 +139,7 @@ def _must_know_options(top: Parser, words: Sequence[str]) -> None:
 def _about_option(name: str, top: Parser, parser: Parser) -> str:
     owners = [each for each, one in _subparsers(top).items() if name in one._option_string_actions]
     if owners and parser is top:
-        return f"; it belongs to a command: {PROGRAM} {owners[0]} … {name}"
+        return f"; it is an option of a command: {PROGRAM} {owners[0]} … {name}"
     known = {
         option for each in (parser, *_subparsers(parser).values()) for option in each._option_string_actions
     }
@@ -148,7 +148,7 @@ def _about_option(name: str, top: Parser, parser: Parser) -> str:
 
 
 def _subparsers(parser: argparse.ArgumentParser) -> dict[str, Parser]:
-    """Return the parsers of a parser's commands, by name."""
+    """Return the subparsers of a parser, by name."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
@@ -156,7 +156,7 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, Parser]:
 
 
 def _take_further(parser: Parser, arguments: argparse.Namespace, further: list[str]) -> None:
-    """Take the words that `argparse` leaves over when options stand between them."""
+    """Take the words that `argparse` leaves over when options come between them."""
     words = [word for word in further if not word.startswith("-")]
     rest = {"call": "pairs", "tools": "query"}.get(arguments.command)
     if len(words) < len(further) or (words and rest is None):
@@ -188,7 +188,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [COMMAND] [OPTIONS]",
-        description="Connect MCP servers, talk to an agent that uses them, decide on every tool call.",
+        description="Connect MCP servers, chat with an agent that uses them, and approve its tool calls.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[shared],
@@ -204,37 +204,37 @@ def build_parser() -> Parser:
         )
         return made
 
-    command("demo", "try it out: no key, no network, no configuration")
+    command("demo", "try it without key, network or configuration")
     _add_run(command("run", "let the agent work on one prompt without a screen"))
-    _add_servers(command("servers", "connect, report, leave; show a server's log"))
+    _add_servers(command("servers", "connect and print the state of servers; print a server's log"))
     tools = command("tools", "list tools")
-    tools.add_argument("query", nargs="*", metavar="QUERY", help="words that name or description must have")
+    tools.add_argument("query", nargs="*", metavar="QUERY", help="words in the name or description")
     _add_demo(tools)
-    _add_call(command("call", "call one tool by hand"))
+    _add_call(command("call", "call one tool"))
     _add_actions(
         command("config", "check, show or find the configuration"),
         {
-            "check": "explain every mistake, with file, line and what would be right",
-            "path": "print where files are kept",
-            "show": "print what is in force and where each value comes from",
+            "check": "explain every mistake, with file, line and correction",
+            "path": "print the paths of files and folders",
+            "show": "print the settings in effect and where each comes from",
         },
     )
     _add_sessions(command("sessions", "list, show or delete saved sessions"))
-    command("doctor", "check what is needed of this machine")
+    command("doctor", "check this machine")
     return parser
 
 
 def _shared() -> Parser:
-    """Options that every command takes, before or after its name."""
+    """Return the options of every command, before or after its name."""
     shared = Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     group = shared.add_argument_group("everywhere")
-    group.add_argument("--config", metavar="FILE", help="read this config file in place of your own")
+    group.add_argument("--config", metavar="FILE", help="use this config file instead of your own")
     group.add_argument("--mcp-config", metavar="FILE", help="add the servers of an mcpServers JSON file")
-    group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which may tighten only")
-    group.add_argument("--state-dir", metavar="DIR", help="keep sessions, keys and logs here")
-    group.add_argument("--model", metavar="NAME", help='LiteLLM\'s name of a model, "offline" or "tiny"')
-    group.add_argument("--api-base", metavar="URL", help="where the model is served")
-    group.add_argument("--theme", metavar="NAME", help="a theme's name")
+    group.add_argument("--project", metavar="DIR", help="read DIR/.omni-tui.toml, which can only restrict")
+    group.add_argument("--state-dir", metavar="DIR", help="store sessions, keys and logs here")
+    group.add_argument("--model", metavar="NAME", help='a model name of LiteLLM, "offline" or "tiny"')
+    group.add_argument("--api-base", metavar="URL", help="the address of the model's API")
+    group.add_argument("--theme", metavar="NAME", help="the color theme")
     modes = ("chat", "auto", "orchestrator")
     group.add_argument(
         "--mode", choices=modes, metavar="MODE", help=f"{', '.join(modes[:2])} or {modes[2]}"
@@ -242,7 +242,7 @@ def _shared() -> Parser:
     group.add_argument(
         "--connect-timeout", type=_seconds, metavar="SECONDS", help="how long each server may take to start"
     )
-    group.add_argument("--json", action="store_true", help="print JSON, where a command prints")
+    group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--debug", action="store_true", help="write more to the log")
     return shared
 
@@ -266,20 +266,20 @@ def _add_session_options(parser: Parser) -> None:
 
 
 def _add_demo(parser: Parser) -> None:
-    parser.add_argument("--demo", action="store_true", help="use the bundled server in place of your own")
+    parser.add_argument("--demo", action="store_true", help="use the bundled server instead of your own")
 
 
 def _add_servers(parser: Parser) -> None:
     _add_demo(parser)
     subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
-    text = "print what a server wrote in its last starts, without starting it"
+    text = "print the log of a server's last starts, without starting it"
     log = subparsers.add_parser("log", help=text, description=text, parents=[_shared()], allow_abbrev=False)
     log.add_argument("name", metavar="NAME", help="a server's name, as `omni-tui servers` prints it")
-    log.add_argument("--follow", action="store_true", help="go on printing what comes, until Ctrl+C")
+    log.add_argument("--follow", action="store_true", help="keep printing new lines until Ctrl+C")
 
 
 def _add_run(parser: Parser) -> None:
-    parser.add_argument("prompt", metavar="PROMPT", help='what to do; "-" reads it from the input')
+    parser.add_argument("prompt", metavar="PROMPT", help='what to do; "-" reads standard input')
     _add_demo(parser)
 
 
@@ -287,10 +287,10 @@ def _add_call(parser: Parser) -> None:
     parser.add_argument("server", metavar="SERVER")
     parser.add_argument("tool", metavar="TOOL")
     parser.add_argument(
-        "pairs", nargs="*", metavar="KEY=VALUE", help="arguments, typed by the tool's schema"
+        "pairs", nargs="*", metavar="KEY=VALUE", help="arguments, converted by the tool's schema"
     )
     parser.add_argument("--args", metavar="JSON", default="", help="arguments as one JSON object")
-    parser.add_argument("--yes", action="store_true", help="call it even though it may destroy something")
+    parser.add_argument("--yes", action="store_true", help="call a destructive tool")
     _add_demo(parser)
 
 
@@ -304,8 +304,8 @@ def _add_sessions(parser: Parser) -> None:
     subparsers = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     texts = {
         "list": "list saved sessions, newest first",
-        "show": "print what was said and done",
-        "delete": "delete a session for good",
+        "show": "print a session",
+        "delete": "delete a session permanently",
     }
     for name, text in texts.items():
         made = subparsers.add_parser(

@@ -1,4 +1,4 @@
-"""How plans read on a terminal without a face: a tree when one is proposed, a line for each change."""
+"""Print events on a terminal without a face: as lines of JSON, or as text."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _MARKS = {"running": "▶", "done": "✓", "failed": "✗", "skipped": "–", "s
 
 
 class PlanPrinter:
-    """Words for the events of plans; it remembers what the tasks are called."""
+    """Text for the events of plans: a tree when one is proposed, a line for each change."""
 
     def __init__(self) -> None:
         self._titles: dict[str, str] = {}
 
     def remark(self, event: AnyEvent) -> str:
-        """Return what a person wants to know of an event, "" for those that are not about plans."""
+        """Return the text for an event, "" if it is not about a plan."""
         if isinstance(event, PlanProposed):
             return self._tree(event)
         if isinstance(event, PlanDecided):
             by = {
                 "user": "you",
                 "policy": "the policy",
-                "stop": "stopping",
-                "headless": "nobody being there",
+                "stop": "stopping the run",
+                "headless": "default, since nobody can approve it",
             }
             said = f": {event.feedback}" if event.feedback else ""
             return f"The plan was {event.verdict} by {by.get(event.decider, event.decider)}{said}"
@@ -69,25 +69,22 @@ class PlanPrinter:
 class JsonPrinter:
     """Prints every public event as one line of JSON."""
 
-    def tell(self, event: AnyEvent) -> None:
+    def print(self, event: AnyEvent) -> None:
         """Print an event."""
         if event.public:
             print_frame(encode_record(event))
 
 
 class TextPrinter:
-    """Streams the answer on stdout and tells on stderr what is done for it.
-
-    What the agents of a plan say is told on stderr too, with their path.
-    """
+    """Streams the answer on stdout and prints everything else on stderr, also the answers of sub-agents."""
 
     def __init__(self) -> None:
         self._streamed: dict[str, str] = {}
         self._labels: dict[str, str] = {}
         self._plans = PlanPrinter()
 
-    def tell(self, event: AnyEvent) -> None:
-        """Print what a person wants to know of an event."""
+    def print(self, event: AnyEvent) -> None:
+        """Print an event, if a person needs it."""
         if isinstance(event, Answer | AnswerDelta) and event.agent != "root":
             if isinstance(event, Answer):
                 print_note(f"[{event.agent}] {_one_line(event.text)}")
@@ -100,7 +97,7 @@ class TextPrinter:
             print_note(remark)
 
     def _finish(self, answer: Answer) -> None:
-        """Print what the stream has not shown; deltas may be lost or corrected."""
+        """Print what was not streamed; deltas may be lost or corrected."""
         streamed = self._streamed.pop(answer.message, "")
         if answer.text.startswith(streamed):
             print_result(answer.text.removeprefix(streamed))
@@ -110,7 +107,7 @@ class TextPrinter:
             print_note(f"[{answer.label}]")
 
     def remark(self, event: AnyEvent) -> str:
-        """Return a line about an event, "" for those that need none."""
+        """Return a line about an event, "" if it needs none."""
         if isinstance(event, Thought):
             return f"· {_of(event.agent)}{event.text}"
         if isinstance(event, CallProposed):
@@ -123,9 +120,7 @@ class TextPrinter:
         if isinstance(event, CallChanged):
             return self._decided(event)
         if isinstance(event, Retrying):
-            return (
-                f"… {event.reason}; trying again in {event.delay_s:.0f} s ({event.attempt} of {event.of})"
-            )
+            return f"… {event.reason}; retrying in {event.delay_s:.0f} s ({event.attempt} of {event.of})"
         if isinstance(event, ModelFellBack):
             return f"! {event.to} answers in the place of {event.model}: {event.reason}"
         if isinstance(event, Notice) and event.level != "info":
@@ -138,8 +133,8 @@ class TextPrinter:
             return _ended(event)
         return self._plans.remark(event)
 
-    def told(self, event: AnyEvent) -> str:
-        """Return what a reader of a saved session wants to know of an event."""
+    def saved(self, event: AnyEvent) -> str:
+        """Return the text for an event of a saved session, "" if it needs none."""
         if isinstance(event, UserMessage):
             with_it = "".join(f"\n> [{one.server} › {one.label}]" for one in event.attachments)
             return f"\n> {event.text}{with_it}"

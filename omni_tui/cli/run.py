@@ -1,4 +1,4 @@
-"""Text that comes from outside the program: it has to be UTF-8, or the person is told where it is not."""
+"""`run PROMPT`: one turn of the agent without a screen."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _OTHER = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
 def read_input(stream: BinaryIO | None = None) -> str:
-    """Return all of the standard input. Raises `CliError` if it is not UTF-8."""
+    """Return the standard input. Raises `CliError` if it is not UTF-8."""
     data = (stream or sys.stdin.buffer).read()
-    todo = "Convert it first, for example with: iconv -f LATIN1 -t UTF-8 FILE | omni-tui run -"
+    todo = "Convert it first, for example: iconv -f LATIN1 -t UTF-8 FILE | omni-tui run -"
     for mark, name in _OTHER.items():
         if data.startswith(mark):
             todo = todo.replace("LATIN1", name)
@@ -50,10 +50,10 @@ _STATUS = {
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Send the prompt, tell what happens, and return as design section 5b says.
+    """Send the prompt, print what happens, and return the exit status.
 
-    0 done, 1 error, 2 usage or configuration, 3 an approval was needed that nobody could give,
-    4 a limit was reached, 130 cancelled.
+    0 done, 1 error, 2 usage or configuration, 3 approval needed but nobody could give it, 4 limit reached,
+    130 cancelled.
     """
     prompt = read_input() if arguments.prompt == "-" else arguments.prompt
     if not prompt.strip():
@@ -66,14 +66,14 @@ async def run(arguments: argparse.Namespace) -> int:
         reply = await driver.ask(SendMessage(text=prompt))
         assert isinstance(reply, CommandDone)
         await _until_over(driver, turn, reply.id)
-        turn.leaving = True  # that servers are ended now is no part of the run
+        turn.leaving = True  # the end of the servers is not part of the run
     if reply.id not in turn.ended and turn.unsaved:
         raise CliError("the run ended", why=turn.unsaved)
     return turn.status(reply.id)
 
 
 async def _until_over(driver: EngineClient, turn: _Turn, name: str) -> None:
-    """Wait for the end of the turn. Ctrl+C stops it, and a second one gives up waiting."""
+    """Wait for the end of the turn. Ctrl+C stops it; a second one stops waiting."""
     interrupts = asyncio.Event()
 
     def interrupt() -> None:
@@ -101,10 +101,10 @@ async def _until_over(driver: EngineClient, turn: _Turn, name: str) -> None:
 
 
 class _Turn:
-    """What happened so far, handed on to whoever tells it."""
+    """Follows a turn and prints its events."""
 
-    def __init__(self, teller: JsonPrinter | TextPrinter) -> None:
-        self._tell = teller.tell
+    def __init__(self, printer: JsonPrinter | TextPrinter) -> None:
+        self._print = printer.print
         self.ended: dict[str, TurnEnded] = {}
         self.unsaved = ""
         self.withheld = False
@@ -112,7 +112,7 @@ class _Turn:
         self.leaving = False
 
     def heard(self, event: AnyEvent) -> None:
-        """Take in one event."""
+        """Take one event."""
         if isinstance(event, TurnEnded):
             self.ended[event.turn] = event
         elif isinstance(event, JournalFailed):
@@ -122,10 +122,10 @@ class _Turn:
         ):
             self.withheld = True
         if not self.leaving:
-            self._tell(event)
+            self._print(event)
 
     def is_over(self, name: str) -> bool:
-        """Whether the turn ended, or its end can not be written down any more."""
+        """Whether the turn ended, or its end can no longer be saved."""
         return name in self.ended or bool(self.unsaved)
 
     def status(self, name: str) -> ExitStatus:

@@ -1,4 +1,4 @@
-"""`servers log NAME`: what a server wrote in its last starts, without starting it."""
+"""`servers log NAME`: print the log of a server's last starts, without starting it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAUSE_S = 0.25
 
 
 def server_log(arguments: argparse.Namespace) -> int:
-    """Print a server's log; with `--follow`, go on until Ctrl+C."""
+    """Print a server's log; with `--follow`, until Ctrl+C."""
     loaded = load_config(launch_options(arguments), os.environ)
     state = loaded.paths.state_dir
     known = {spec.name for spec in loaded.servers}
@@ -34,7 +34,7 @@ def server_log(arguments: argparse.Namespace) -> int:
     if not entries and not arguments.follow:
         raise CliError(
             f"{arguments.name} has no log" if broken else f"{arguments.name} has no log yet",
-            why="nothing of it can be read" if broken else f"it has written nothing since {state} is used",
+            why="none of it can be read" if broken else f"it has written nothing in {state}",
             todo="" if broken else "Start it first: omni-tui servers",
         )
     _print(entries, as_json=arguments.json, one_by_one=arguments.follow)
@@ -47,13 +47,13 @@ def server_log(arguments: argparse.Namespace) -> int:
 
 
 def _logs(state: Path) -> ServerLogs | None:
-    """Return the saved logs, None if there are none: then no key is made. Raises `CliError`."""
+    """Return the saved logs, None if there are none: no key is made then. Raises `CliError`."""
     if not (state / FOLDER).is_dir():
         return None
     try:
         vault = Vault.open(state)
     except (VaultRefused, UnsafePlace, OSError) as error:
-        raise CliError("the logs of servers cannot be read", why=str(error)) from None
+        raise CliError("the server logs cannot be read", why=str(error)) from None
     if vault.missing:
         print_note(f"omni-tui: {vault.missing}")
     return ServerLogs(state, vault)
@@ -74,7 +74,7 @@ def _must_be_known(name: str, known: set[str]) -> None:
         return
     near = difflib.get_close_matches(name, sorted(known), n=1)
     why = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
-    raise CliError(f"there is no server named {name}, and no log of one", why=why, status=ExitStatus.USAGE)
+    raise CliError(f"there is no server named {name}, and no log", why=why, status=ExitStatus.USAGE)
 
 
 def _follow(logs: ServerLogs, arguments: argparse.Namespace, told: list[LogEntry]) -> None:

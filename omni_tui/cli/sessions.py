@@ -28,7 +28,7 @@ from omni_tui.protocol.events import SessionInfo
 
 
 async def sessions(arguments: argparse.Namespace) -> int:
-    """Run one of the three."""
+    """Run one action."""
     actions: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, int]]] = {
         "list": _list,
         "show": _show,
@@ -42,7 +42,7 @@ def _state(arguments: argparse.Namespace) -> Path:
 
 
 async def _list(arguments: argparse.Namespace) -> int:
-    """Print the saved sessions; 1 if there are some that cannot be read."""
+    """Print the saved sessions; return 1 if some cannot be read."""
     state = _state(arguments)
     there = (state / "sessions").is_dir()
     found = list_sessions(state, _vault(state)) if there else SessionList([], {})
@@ -53,7 +53,7 @@ async def _list(arguments: argparse.Namespace) -> int:
             table(("ID", "LAST USED", "EVENTS", "", "TITLE"), [_row(info) for info in found.sessions])
         )
     elif not found.unreadable:
-        print_result(f"no sessions are saved in {state}")
+        print_result(f"there are no saved sessions in {state}")
     if found.unreadable:
         print_note(
             f"omni-tui: {len(found.unreadable)} saved sessions cannot be read; they are kept as they are:"
@@ -94,11 +94,11 @@ def _when(moment: float) -> str:
 
 
 def _open(info: SessionInfo) -> str:
-    return f"{info.open_calls} undecided" if info.open_calls else ""
+    return f"{info.open_calls} pending" if info.open_calls else ""
 
 
 async def _show(arguments: argparse.Namespace) -> int:
-    """Print what stands in a session, read from a copy: nothing of it is opened, mended or set aside."""
+    """Print a session, read from a copy: the session itself is not changed."""
     _must_exist(arguments)
     state = _state(arguments)
     saved = SavedSession(session_path(state, arguments.id), arguments.id, _vault(state))
@@ -106,9 +106,9 @@ async def _show(arguments: argparse.Namespace) -> int:
     try:
         for event in saved:
             if arguments.json:
-                frames.tell(event)
-            elif told := text.told(event):
-                print_result(told)
+                frames.print(event)
+            elif shown := text.saved(event):
+                print_result(shown)
     except (JournalBusy, JournalBroken, OSError) as error:
         raise CliError("the session cannot be read", why=str(error)) from None
     if saved.unread:
@@ -124,7 +124,7 @@ async def _delete(arguments: argparse.Namespace) -> int:
     except JournalBusy as error:
         raise CliError("nothing was deleted", why=str(error)) from None
     except (UnsafePlace, OSError) as error:
-        raise CliError("the session could not be deleted whole", why=str(error)) from None
+        raise CliError("the session could not be deleted completely", why=str(error)) from None
     print_result(f"deleted {arguments.id}")
     return ExitStatus.DONE
 
@@ -136,4 +136,4 @@ def _must_exist(arguments: argparse.Namespace) -> None:
     except ValueError as error:
         raise CliError(str(error), status=ExitStatus.USAGE) from None
     if not exists:
-        raise CliError(f"no session {arguments.id} is saved in {state}", todo="See: omni-tui sessions list")
+        raise CliError(f"there is no session {arguments.id} in {state}", todo="See: omni-tui sessions list")

@@ -1,4 +1,4 @@
-"""`KEY=VALUE` on the command line, typed by the tool's JSON schema."""
+"""Convert `KEY=VALUE` of the command line by the tool's JSON schema."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _WANTED = {
 
 
 def read_arguments(pairs: Sequence[str], whole: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tool's arguments from `--args` and, over it, `KEY=VALUE` words. Raises `CliError`.
+    """Return a tool's arguments from `--args`, overridden by `KEY=VALUE` words. Raises `CliError`.
 
-    Whether they fit the schema in full is for the engine to say.
+    The engine checks them against the whole schema.
     """
     values = _whole(whole)
     known = schema.get("properties")

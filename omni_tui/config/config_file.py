@@ -1,4 +1,4 @@
-"""Change the person's own config file: comments, order and spelling of the rest stay as they are."""
+"""Change the person's config file without changing comments, order or spelling of the rest."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
 _TRIES = 5
-"""How often a change is begun anew because the file has changed under it."""
+"""How often a change is retried because the file has changed meanwhile."""
 _LAID_OUT = (
     "{} is laid out in a way that cannot be changed from here; it was left as it is; edit it by hand"
 )
 
 
 class ConfigEditError(Exception):
-    """The file was left as it is; the text says why and what to do."""
+    """The file was not changed; the text says why and what to do."""
 
 
 def add_server(
@@ -39,9 +39,9 @@ def add_server(
     env: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> None:
-    """Write `[servers.NAME]` into the file, which is made if it is not there.
+    """Write `[servers.NAME]` into the file, and create the file if it is missing.
 
-    Raises `ConfigEditError` if the file is no TOML, has that server, or cannot be written.
+    Raises `ConfigEditError` if the file is not TOML, has that server, or cannot be written.
     """
     if bool(command) == bool(url):
         raise ConfigEditError("a server needs a command or an address, one of the two")
@@ -50,10 +50,10 @@ def add_server(
 
 
 def update_server(path: Path, name: str, values: Mapping[str, Any], *, revision: str) -> None:
-    """Make `[servers.NAME]` say exactly `values`: what is the same already stays as it is written.
+    """Set `[servers.NAME]` to exactly `values`; unchanged values keep their spelling.
 
-    `revision` is that of the table that `values` were made from, "" for a server that is not in the
-    file yet. Raises `ConfigEditError`, above all if the file says something else by now.
+    `revision` is that of the table that `values` are based on, "" for a new server. Raises
+    `ConfigEditError`, also if the table has changed since.
     """
     if problem := name_problem(name):
         raise ConfigEditError(problem)
@@ -82,10 +82,7 @@ def update_server(path: Path, name: str, values: Mapping[str, Any], *, revision:
 
 
 def set_server_enabled(path: Path, name: str, *, enabled: bool) -> None:
-    """Write whether a server of the file is to be connected.
-
-    Raises `ConfigEditError`, also if it has none.
-    """
+    """Enable or disable a server in the file. Raises `ConfigEditError`, also if it is not there."""
 
     def change(document: TOMLDocument) -> None:
         table = _table(document, name)
@@ -100,7 +97,7 @@ def set_server_enabled(path: Path, name: str, *, enabled: bool) -> None:
 
 
 def remove_server(path: Path, name: str) -> bool:
-    """Take `[servers.NAME]` out of the file; False if it was not in there. Raises `ConfigEditError`."""
+    """Remove `[servers.NAME]` from the file; return False if it is missing. Raises `ConfigEditError`."""
     found = False
 
     def change(document: TOMLDocument) -> None:
@@ -116,7 +113,7 @@ def remove_server(path: Path, name: str) -> bool:
 
 
 def read_server(path: Path, name: str) -> tuple[dict[str, Any] | None, str]:
-    """Return what `[servers.NAME]` says in the file now, None if it is not there, and its revision.
+    """Return `[servers.NAME]` of the file, None if it is missing, and its revision.
 
     Raises `ConfigEditError` if the file cannot be read.
     """
@@ -140,7 +137,7 @@ def _revision(table: Any) -> str:
 
 
 def _update(table: Any, values: Mapping[str, Any]) -> None:
-    """Change only what differs, so that comments and spelling of the rest stay."""
+    """Change only what differs, to keep comments and spelling of the rest."""
     import tomlkit
 
     for key in [key for key in table if key not in values]:
@@ -162,7 +159,7 @@ def _change(
     change: Callable[[TOMLDocument], None],
     expected: Mapping[str, Any] | None = None,
 ) -> None:
-    """Apply a change of one server to the file as it is at this moment. Raises `ConfigEditError`."""
+    """Apply a change of one server to the current file. Raises `ConfigEditError`."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -182,7 +179,7 @@ def _change(
 
 
 def _check(path: Path, name: str, before: bytes, text: str, expected: Mapping[str, Any] | None) -> None:
-    """Make sure that what would be written says what it is meant to, and all else what it said."""
+    """Check that the new text has the expected table, and everything else unchanged."""
     try:
         was, becomes = tomllib.loads(before.decode()), tomllib.loads(text)
     except tomllib.TOMLDecodeError:
@@ -220,9 +217,9 @@ def _parsed(path: Path) -> tuple[TOMLDocument, bytes]:
 
 
 def _write(path: Path, text: str, before: bytes) -> bool:
-    """Replace the file in one step, keeping its rights; a link keeps pointing where it points.
+    """Replace the file atomically, with the same mode; a link stays a link.
 
-    False, and nothing done, if the file does not hold `before` any more.
+    Returns False and changes nothing if the file does not hold `before` any more.
     """
     target = path.resolve()
     temporary = ""

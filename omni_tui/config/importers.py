@@ -1,8 +1,9 @@
-"""One server of another host's file, put into our own settings as that host would read it.
+"""Read the server lists of other hosts: Claude Desktop, Cursor, VS Code and others.
 
-What the hosts write differs, what they mean mostly does not. An entry is refused (`EntryError`) only
-where its meaning is unclear, or where it relies on what this program does not do; what has no meaning
-here is named in `left`.
+The usual form is `{"mcpServers": {NAME: {"command", "args", "env"} or {"url", "headers"}}}`. An entry is
+refused (`EntryError`) only if its meaning is unclear or it needs a feature that is missing here; settings
+without a meaning here are listed in `left`. A broken entry does not affect the others. What another host
+approved automatically is never imported.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ _KNOWN = {
 _SWITCHED = {"true": True, "1": True, "yes": True, "on": True}
 _SWITCHED |= {"false": False, "0": False, "no": False, "off": False}
 _SECONDS_TO = 3_600.0
-"""A time-out up to this number is in seconds, as Cline, Roo and Goose write it; above, in milliseconds."""
+"""A timeout up to this number is in seconds, as in Cline, Roo and Goose; above, in milliseconds."""
 _LONGEST = 86_400.0
 _USUAL_START = 30.0
 
@@ -71,16 +72,16 @@ _PROJECT_FOLDERS = {".vscode", ".cursor", ".gemini", ".kiro", ".roo"}
 
 
 class EntryError(Exception):
-    """A file or an entry that cannot be used as it is; the text says why."""
+    """A file or an entry cannot be used; the text says why."""
 
 
 @dataclass(slots=True)
 class ForeignEntry:
-    """An entry in the shape of our own settings.
+    """An entry in the shape of `ServerSection`.
 
-    `left` names what it says and is not used here, `said` what was read in another way than it is
-    written, `unmet` why it cannot be started as it is ("" if it can). `secrets` are values that were
-    filled in and must not be seen.
+    `left`: settings that are not used here. `said`: settings that were read differently than written.
+    `unmet`: why it cannot be started, "" if it can. `secrets`: values that were filled in and must not be
+    shown.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +99,7 @@ def read_entry(written: Any, file: FilePath, environ: Mapping[str, str]) -> Fore
 
 
 def _unfolded(written: dict[str, Any]) -> dict[str, Any]:
-    """Bring what some hosts nest to the top: `transport: {type, url}`, `command: {path, args}`."""
+    """Flatten what some hosts nest: `transport: {type, url}`, `command: {path, args}`."""
     entry = {key: value for key, value in written.items() if value is not None}
     nested = entry.get("transport")
     if isinstance(nested, dict):
@@ -191,7 +192,7 @@ class _Reader:
             values["cwd"] = self._fill(_text("cwd", cwd), "cwd")
 
     def _split(self, command: str, args: list[str]) -> list[str]:
-        """Return the words of a command line that stands where only a program should."""
+        """Return the words of a command line in place of a program."""
         command = command.strip()
         if " " not in command or FilePath(os.path.expanduser(command)).exists() or shutil.which(command):
             return [command]
@@ -214,7 +215,7 @@ class _Reader:
         return [_text(key, each) for each in value if each is not None]
 
     def _named(self, key: str, value: Any) -> dict[str, str]:
-        """Return variables or headers, also from a list of them; their references stay references."""
+        """Return variables or headers, also from a list; references stay references."""
         if isinstance(value, list):
             value = dict(_pair(key, each) for each in value)
         if not isinstance(value, dict):
@@ -228,7 +229,7 @@ class _Reader:
     # --- variables -------------------------------------------------------------------------------
 
     def _fill(self, text: str, key: str) -> str:
-        """Return a text with its variables filled in, and the home folder for `~`."""
+        """Return a text with its variables and `~` filled in."""
 
         def filled(found: re.Match[str]) -> str:
             name, default = self._variable(found)
@@ -246,7 +247,7 @@ class _Reader:
         return os.path.expanduser(text) if key != "url" and re.match(r"~(/|$)", text) else text
 
     def _reference(self, text: str, *, bare: bool) -> str:
-        """Return a text with its variables as references of ours."""
+        """Return a text with its variables written as references."""
 
         def written(found: re.Match[str]) -> str:
             name, default = self._variable(found)
@@ -260,7 +261,7 @@ class _Reader:
         return _VARIABLE.sub(written, text)
 
     def _variable(self, found: re.Match[str]) -> tuple[str | None, str | None]:
-        """Return the name of an environment variable and its default; else None and what it stands for."""
+        """Return the name and default of an environment variable; else None and its value."""
         body = found[2] or found[1].removeprefix("env:")
         name, sign, default = body.partition(":-")
         if _NAME.fullmatch(name) and body not in ("workspaceFolder", "userHome", "workspaceRoot"):
@@ -278,7 +279,7 @@ class _Reader:
     # --- switches and times ----------------------------------------------------------------------
 
     def _switch(self) -> None:
-        """Read whether it is switched off; what is neither yes nor no counts as off."""
+        """Read whether it is enabled; a value that is neither yes nor no disables it."""
         for keys, when in ((_ON, False), (_OFF, True)):
             for key in keys:
                 if key not in self._entry:
@@ -325,7 +326,7 @@ def _pair(key: str, each: Any) -> tuple[str, Any]:
 
 
 def _text(key: str, value: Any) -> str:
-    """Return numbers and truth values as other hosts pass them on: as text."""
+    """Return numbers and booleans as text, as other hosts do."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
@@ -343,7 +344,7 @@ _HINT = 'it needs {"mcpServers": {NAME: {"command": …} or {"url": …}}}'
 
 @dataclass(frozen=True, slots=True)
 class ImportedServers:
-    """What a file gave: `problems` where it cannot be read at all, `notes` on what of it is not used."""
+    """The servers of a file. `problems`: the file cannot be read. `notes`: settings that are not used."""
 
     servers: tuple[ServerSpec, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -351,7 +352,7 @@ class ImportedServers:
 
 
 class _Table(dict[str, Any]):
-    """A JSON object, and the keys that stand in it twice."""
+    """A JSON object, and its repeated keys."""
 
     twice: frozenset[str] = frozenset()
 
@@ -359,10 +360,10 @@ class _Table(dict[str, Any]):
 def import_servers(
     file: FilePath, *, source: ServerSource, environ: Mapping[str, str], config: Config | None = None
 ) -> ImportedServers:
-    """Read a JSON file of servers. Never raises for what stands in it.
+    """Read a JSON file of servers. Never raises for its content.
 
-    Servers from a file named on the command line (`source` "flag") may start; those of an imported
-    one wait until the person allows them.
+    Servers of a file named on the command line (`source` "flag") may start; imported ones wait until the
+    person allows them.
     """
     try:
         whole = _read(file)
@@ -371,7 +372,7 @@ def import_servers(
         return ImportedServers(problems=(problem(str(file), str(error), _HINT),))
     servers: list[ServerSpec] = []
     for written, entry in entries.items():
-        # JSON can hold half a surrogate pair; nothing that is sent or saved can.
+        # JSON can hold a lone surrogate, which can be neither sent nor saved.
         name = written.encode("utf-8", "backslashreplace").decode()
         where = f"{file}: {name}"
         read = ForeignEntry()
@@ -396,7 +397,7 @@ def import_servers(
 
 
 def _section(entry: ForeignEntry) -> ServerSection:
-    """Return one entry as our own settings. Raises `EntryError`."""
+    """Return one entry as a `ServerSection`. Raises `EntryError`."""
     try:
         return ServerSection.model_validate(entry.values)
     except ValidationError as error:
@@ -437,7 +438,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> _Table:
 
 
 def _entries(whole: Any) -> dict[str, Any]:
-    """Return the table of servers, wherever the host keeps it."""
+    """Return the table of servers, wherever the host puts it."""
     candidates: list[Any] = [whole, whole.get("mcp")] if isinstance(whole, dict) else []
     for table in candidates:
         for key in _TABLES:
@@ -450,7 +451,7 @@ def _entries(whole: Any) -> dict[str, Any]:
                 }
             if isinstance(entries, dict) and (entries or table.get(key) == {}):
                 return entries
-    for table in reversed(candidates):  # opencode keeps them right under `mcp`, plugins under nothing
+    for table in reversed(candidates):  # opencode has them under `mcp`, plugins at the top
         if isinstance(table, dict) and table and all(map(_is_entry, table.values())):
             return table
     raise EntryError("is empty" if whole is None else "holds no `mcpServers` table")
@@ -463,7 +464,7 @@ def _is_entry(value: Any) -> bool:
 
 
 def _unread(whole: Any, file: FilePath) -> Iterator[Problem]:
-    """Name servers that stand where they are not looked for."""
+    """Report servers in places that are not read."""
     projects = whole.get("projects") if isinstance(whole, dict) else None
     held = projects.values() if isinstance(projects, dict) else ()
     count = sum(

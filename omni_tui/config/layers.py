@@ -1,7 +1,7 @@
 """The layers of a configuration: defaults < user file < project file < environment < flags.
 
-Each layer is judged alone, so that a mistake is told with its place and the rest still counts. The
-project's layer may tighten what the person allows and never loosen it (`tightened`).
+Each layer is validated alone, so that a mistake is reported with its place and the rest still counts. The
+project's layer can restrict what the person allows, never extend it (`tightened`).
 """
 
 from __future__ import annotations
@@ -37,11 +37,10 @@ LARGEST_FILE = 1 << 20
 
 @dataclass(slots=True)
 class Layer:
-    """What one source says, after judging it.
+    """The validated settings of one source, in the shape of a file.
 
-    `values` are in the shape of a file and valid. `broken` are servers whose settings have
-    mistakes: they are listed, with the reason, and never started on a part of their settings.
-    `confined` are those of the problems that concern such a server alone.
+    `broken`: servers whose settings have mistakes, with the reason; they are listed and never started.
+    `confined`: the problems that concern only such a server.
     """
 
     where: str
@@ -53,7 +52,7 @@ class Layer:
 
 
 def read_layer(file: FilePath, *, required: bool) -> Layer:
-    """Read and judge a TOML file. A file that is not there is an empty layer, or a mistake if required."""
+    """Read and validate a TOML file. A missing file is an empty layer, or a mistake if required."""
     layer = Layer(where=str(file))
     try:
         with open_regular(file) as opened:
@@ -83,7 +82,7 @@ def read_layer(file: FilePath, *, required: bool) -> Layer:
 
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """Return what the environment says. `LLM_API_KEY` and `REDIS_*` are read where they are used."""
+    """Return the layer of the environment. `LLM_API_KEY` and `REDIS_*` are read where they are used."""
     name = environ.get("OMNI_TUI_MODEL", "")
     layer = Layer(where=ENVIRONMENT, values={"model": {"name": name}} if name else {})
     _judge(layer, lambda mistake: _explained(mistake, layer.where))
@@ -91,7 +90,7 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
 
 def flags_layer(options: LaunchOptions) -> Layer:
-    """Return what the command line says."""
+    """Return the layer of the command line."""
     layer = Layer(where=COMMAND_LINE)
     model = {
         key: value for key, value in (("name", options.model), ("api_base", options.api_base)) if value
@@ -105,13 +104,13 @@ def flags_layer(options: LaunchOptions) -> Layer:
 
 
 def _explained(mistake: ValidationError, where: str) -> list[tuple[KeyPath, Problem]]:
-    """Explain mistakes of a layer that is no file: each at its variable or flag."""
+    """Explain the mistakes of a layer without a file, each at its variable or flag."""
     found = explain(mistake, FilePath(where), "")
     return [(path, msgspec.structs.replace(what, where=location_text(where, path))) for path, what in found]
 
 
 def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[KeyPath, Problem]]]) -> None:
-    """Take out of the layer what is mistaken, note why, until the rest is valid."""
+    """Remove mistakes from the layer, and record why, until the rest is valid."""
     seen: set[str] = set()
     while True:
         try:
@@ -132,9 +131,9 @@ def _judge(layer: Layer, told: Callable[[ValidationError], list[tuple[KeyPath, P
 
 
 def merged(layers: list[Layer]) -> tuple[Config, dict[KeyPath, str]]:
-    """Lay valid layers over each other; the last one that names a key wins.
+    """Merge valid layers; the last one with a key wins.
 
-    Returns the configuration and, for each key that is not at its default, where it comes from.
+    Returns the configuration and the origin of each key that is not at its default.
     """
     values: dict[str, Any] = {}
     origins: dict[KeyPath, str] = {}
@@ -150,16 +149,16 @@ def merged(layers: list[Layer]) -> tuple[Config, dict[KeyPath, str]]:
 
 
 def leaves(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield each `(section, key)` with its value. A server, or a model, is one value, never mixed."""
+    """Yield each `(section, key)` with its value. A server or a model is one value, never merged."""
     for section, content in values.items():
         for key, value in content.items():
             yield (section, key), value
 
 
 def tightened(layer: Layer, base: Config) -> list[Problem]:
-    """Leave in a project's layer only what tightens `base`, and its servers; say what was refused.
+    """Keep in a project's layer only what restricts `base`, and its servers; return what was refused.
 
-    Kept: stricter decisions, mode "chat", lower limits, further servers (they wait to be allowed).
+    Kept: stricter decisions, mode "chat", lower limits, more servers (the person must allow them).
     """
     positions = TomlPositions(layer.text)
     refused: list[Problem] = []
@@ -172,11 +171,11 @@ def tightened(layer: Layer, base: Config) -> list[Problem]:
     return refused
 
 
-_REMEDY = "take it out of the project's file; set it in your own config if you want it"
+_REMEDY = "remove it from the project's file; set it in your own config if you want it"
 
 
 def _refusal(path: tuple[str, ...], value: Any, base: Config) -> str:
-    """Say why a project may not set this, or "" if it may."""
+    """Return why a project may not set this, "" if it may."""
     section, key = path
     if section == "policy":
         return _looser(STRICTNESS[value], STRICTNESS[base.policy.decisions()[key]])
@@ -219,7 +218,7 @@ _OWNED = {
     "model": "it decides where your conversation and your key are sent",
     "models": "it decides where your conversation and your keys are sent",
     "agent": "it would speak to the model in your name",
-    "keys": "it could put another action on a key you know",
-    "ui": "how it looks is yours",
-    "tools": "which calls are repeated, diverted or answered from memory is yours to say",
+    "keys": "it could bind another action to a key you know",
+    "ui": "only you choose the look",
+    "tools": "only you decide which calls are repeated, rerouted or cached",
 }

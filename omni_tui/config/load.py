@@ -29,11 +29,11 @@ from omni_tui.config.sections import (
 )
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.server_environment import proxy_passwords
-from omni_tui.config.server_program import is_unencrypted
 from omni_tui.config.servers import configured_servers, demo_spec
 from omni_tui.config.spec import ServerSpec
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import Problem
+from omni_tui.security.urls import is_unencrypted
 
 _TRUE = {"1", "true", "yes", "on"}
 _NO_KEY = "use https, or take the key away"
@@ -52,14 +52,12 @@ class RedisSettings:
 
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
-    """A configuration to run on.
+    """A loaded configuration.
 
-    With `problems`, every decision that would allow asks instead; and the model is the offline
-    one, unless all that is wrong is that a project's file asked for too much. Those that are `confined`
-    to the settings of a server cost that server only. `notes` are worth telling and change nothing.
-    `secrets` are resolved values, for redaction. `model_keys` are those of single models, by name.
-    `origins` says for each `(section, key)` that is not at its default which file and line, or layer,
-    set it.
+    With `problems`, every "allow" becomes "ask" and the model is offline, unless a project's file only
+    asked for too much. Problems that are `confined` to a server disable only that server. `notes` change
+    nothing. `secrets` are resolved values, for redaction. `model_keys` are the keys of single models, by
+    name. `origins` is the file and line, or the layer, of each `(section, key)` that is not at its default.
     """
 
     config: Config
@@ -78,19 +76,19 @@ class LoadedConfig:
 
     @property
     def serious(self) -> tuple[Problem, ...]:
-        """The problems that concern more than a single server."""
+        """The problems that concern more than one server."""
         return tuple(each for each in self.problems if each not in self.confined)
 
     def model(self, name: str) -> ModelSpec:
-        """Return what is set for a model of this name."""
+        """Return the settings of a model."""
         return model_spec(name, self.config, key=self.model_key, keys=self.model_keys)
 
 
 def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedConfig:
-    """Read, judge and lay over each other all layers. Never raises for what a person wrote."""
+    """Read, validate and merge all layers. Never raises for the content of a file."""
     paths = find_paths(config=options.config, state_dir=options.state_dir, project=options.project)
     user, project = _files(options, paths)
-    if options.demo:  # the demo needs no key and no network, and takes none it happens to find
+    if options.demo:  # the demo uses no key and no network, even if there are some
         environ = {name: value for name, value in environ.items() if name not in _ASIDE}
     base, _ = merged([user])
     refused = tightened(project, base)
@@ -121,7 +119,7 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
         }
     for setting, name in unknown_servers(config.tools, servers.keys()):
         section, _, key_name = setting.partition(".")
-        what = f"{setting}: no server {name} is configured, so this does nothing yet"
+        what = f"{setting}: there is no server {name}, so this does nothing yet"
         notes.append(problem(places.of((section, key_name)), what))
     key = _model_key(config, base, environ, mistakes, places)
     keys = _model_keys(config, environ, mistakes, places)
@@ -151,9 +149,9 @@ def load_config(options: LaunchOptions, environ: Mapping[str, str]) -> LoadedCon
 
 
 def _files(options: LaunchOptions, paths: Paths) -> tuple[Layer, Layer]:
-    """Return the layers of the person's own file and of the project's; the demo reads neither.
+    """Return the layers of the person's file and of the project's; the demo reads neither.
 
-    A file that was named and is not there is a mistake all the same.
+    A named file that is missing is still a mistake.
     """
     user = project = None
     if options.demo and options.config and not paths.config_file.is_file():
@@ -171,10 +169,10 @@ def _model_key(
     mistakes: list[Problem],
     places: SettingLocations,
 ) -> str:
-    """Return the model's key: `LLM_API_KEY`, else what `[model] key` refers to, else "".
+    """Return the model's key: `LLM_API_KEY`, else the value of `[model] key`, else "".
 
-    The key in the person's file (`base`) is for the provider that is named there, or for the address:
-    where only the model is another's, by a flag or the environment, it stays at home.
+    The key in the person's file (`base`) is for the provider or the address there: it is not sent to the
+    provider of another model from a flag or the environment.
     """
     elsewhere = provider_of(config.model.name) != provider_of(base.model.name)
     at_home = base.model.name == OFFLINE or bool(base.model.api_base)
@@ -194,7 +192,7 @@ def _model_key(
 def _model_keys(
     config: Config, environ: Mapping[str, str], mistakes: list[Problem], places: SettingLocations
 ) -> Mapping[str, str]:
-    """Return the keys that the tables of single models refer to, by the model's name."""
+    """Return the keys in the tables of single models, by the model's name."""
     keys, wrong = resolved_keys(config, environ)
     for name, why in wrong.items():
         mistakes.append(problem(places.of(("models", name)), f'models."{name}".key: {why}'))
@@ -224,7 +222,7 @@ def _redis(environ: Mapping[str, str], mistakes: list[Problem]) -> RedisSettings
 def _secrets(
     servers: Iterable[ServerSpec], keys: Iterable[str], redis: RedisSettings | None
 ) -> Iterator[str]:
-    """Yield every value that must not be seen: what references gave, and literals that look secret."""
+    """Yield every value that must not be shown: resolved references, and literals that look secret."""
     candidates = [*keys, redis.password if redis else ""]
     for spec in servers:
         candidates += server_secrets(spec)
@@ -239,7 +237,7 @@ def _is_first_run(options: LaunchOptions, paths: Paths) -> bool:
 
 
 def _cautious(config: Config, *, mistakes: bool, refused: bool) -> Config:
-    """Take back what must not be relied on where something in the files is not as it should be."""
+    """Restrict a configuration with mistakes: ask for every call, and use the offline model."""
     if not (mistakes or refused):
         return config
     own = config.policy.decisions()

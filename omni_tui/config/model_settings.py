@@ -1,4 +1,4 @@
-"""What is set for one model: its own table `[models."NAME"]` over `[model]`, references resolved."""
+"""The settings of one model: its table `[models."NAME"]` over `[model]`, references resolved."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ToolCallingSetting = Literal["auto", "native", "text", "none"]
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """How one model is asked. None and "" mean that nothing is set.
+    """The settings of one model; None and "" mean not set.
 
-    `timeout` is how many seconds of silence are borne; `context` the window in tokens; prices are US
-    dollars for a million tokens. `spare_key` says whether `LLM_API_KEY` is meant for it too.
+    `timeout`: seconds of silence. `context`: the window in tokens. Prices are US dollars per million
+    tokens. `spare_key`: whether `LLM_API_KEY` is for it too.
     """
 
     name: str
@@ -38,12 +38,12 @@ class ModelSpec:
 
 
 _EVERYWHERE = ("temperature", "max_tokens", "top_p", "timeout")
-"""What `[model]` says for every model; the rest of it speaks of the one it names."""
+"""The keys of `[model]` that hold for every model; the others hold only for the one it names."""
 _OWN = ("context", "tools", "images", "input_price", "output_price")
 
 
 def provider_of(name: str) -> str:
-    """Return the provider in a model's name, "" where the name has none."""
+    """Return the provider in a model's name, "" if it has none."""
     provider, slash, _ = name.strip().partition("/")
     return provider.lower() if slash else ""
 
@@ -51,10 +51,10 @@ def provider_of(name: str) -> str:
 def model_spec(
     name: str, config: Config, *, key: str = "", keys: Mapping[str, str] | None = None
 ) -> ModelSpec:
-    """Return what is set for a model.
+    """Return the settings of a model.
 
-    `key` is the resolved key of `[model]`, `keys` those of the tables, by name. `[model]`'s key and
-    address go along to models of the same provider only, so that no provider gets another's key.
+    `key` is the resolved key of `[model]`, `keys` those of the tables, by name. The key and address of
+    `[model]` hold only for models of the same provider: no provider gets another's key.
     """
     name = name.strip()
     base, own = config.model, config.models.get(name)
@@ -78,7 +78,7 @@ def model_spec(
 
 
 def resolved_keys(config: Config, environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the keys of the tables `[models."NAME"]`, and why those that are missing could not be had."""
+    """Return the keys of the tables `[models."NAME"]`, and why others do not resolve."""
     keys: dict[str, str] = {}
     wrong: dict[str, str] = {}
     for name, table in config.models.items():

@@ -1,4 +1,4 @@
-"""Where Omni TUI keeps its files. `omni-tui config path` prints these."""
+"""The paths of Omni TUI's files. `omni-tui config path` prints them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PROJECT_FILE = ".omni-tui.toml"
 
 
 class Paths(msgspec.Struct, frozen=True):
-    """The folders and files of one start. None of them need exist.
+    """The folders and files of one start; they may not exist.
 
-    `project_file` is None unless a project folder was named. `state_dir` holds what must survive
-    (sessions, keys, trust), `cache_dir` what may be deleted at any time.
+    `project_file` is None without a project folder. `state_dir` holds what must survive (sessions, keys,
+    trust), `cache_dir` what may be deleted at any time.
     """
 
     config_file: Path
@@ -28,9 +28,9 @@ class Paths(msgspec.Struct, frozen=True):
 
 
 def find_paths(*, config: str = "", state_dir: str = "", project: str = "") -> Paths:
-    """Return the paths of a start. Empty arguments mean the platform's own places.
+    """Return the paths of a start. Empty arguments mean the platform's folders.
 
-    A named state folder holds cache and logs too, so that one folder can be thrown away whole.
+    A named state folder also holds the cache and the logs, so that one folder can be deleted.
     """
     config_file = Path(config) if config else default_config_file()
     if state_dir:

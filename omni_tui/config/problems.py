@@ -1,6 +1,7 @@
-"""On which line of a TOML text a key stands. `tomllib` gives values only.
+"""Explain the mistakes in a config file: all at once, each with its place and the correction.
 
-The text has been parsed by `tomllib` before, so this reader may trust its syntax.
+`TomlPositions` finds the line of a key, since `tomllib` returns only values. It reads text that `tomllib`
+has parsed, so it can rely on the syntax.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class TomlPositions:
             self._lines.setdefault(path, line)
 
     def line(self, path: KeyPath) -> int:
-        """Return the line of the key, or of the nearest thing around it that has one (else 1)."""
+        """Return the line of a key, or of the nearest table around it (else 1)."""
         for length in range(len(path), 0, -1):
             found = self._lines.get(path[:length])
             if found is not None:
@@ -70,7 +71,7 @@ def _statements(text: str) -> Iterator[tuple[KeyPath, int]]:
 
 
 def _enter(keys: KeyPath, arrays: dict[KeyPath, int], *, double: bool) -> KeyPath:
-    """Return the path a header leads to, with the numbers of the arrays of tables on its way."""
+    """Return the path of a header, with the indexes of arrays of tables."""
     path: KeyPath = ()
     for index, key in enumerate(keys):
         path += (key,)
@@ -98,7 +99,7 @@ def _dotted(text: str, at: int) -> tuple[KeyPath, int]:
 
 
 def _value_end(text: str, at: int) -> int:
-    """Return where the value that begins here ends: at a line's end outside of brackets."""
+    """Return the end of the value that begins here: a line's end outside of brackets."""
     depth = 0
     while at < len(text):
         character = text[at]
@@ -122,29 +123,29 @@ ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
 
 VARIABLES: dict[KeyPath, str] = {("model", "name"): "OMNI_TUI_MODEL"}
-"""Which environment variable sets a key."""
+"""The environment variable of a key."""
 FLAGS: dict[KeyPath, str] = {
     ("model", "name"): "--model",
     ("model", "api_base"): "--api-base",
     ("agent", "mode"): "--mode",
 }
-"""Which flag sets a key."""
+"""The flag of a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingLocations:
-    """The places of a configuration's settings. `origins` says by key which layer set it."""
+    """The places of a configuration's settings. `origins` is the layer that set each key."""
 
     origins: Mapping[KeyPath, str]
 
     def of(self, path: KeyPath) -> str:
-        """Return where a key was set; for one at its default, the key itself."""
+        """Return where a key was set; if it is at its default, the key itself."""
         origin = self.origins.get(path)
         return location_text(origin, path) if origin else dotted(path)
 
 
 def location_text(origin: str, path: KeyPath) -> str:
-    """Name a place: an origin that is a file says it all, of the others the variable or flag is named."""
+    """Return a place: a file as it is, else with the variable or flag."""
     if origin == ENVIRONMENT and path in VARIABLES:
         return f"{ENVIRONMENT}: {VARIABLES[path]}"
     if origin == COMMAND_LINE and path in FLAGS:
@@ -154,8 +155,8 @@ def location_text(origin: str, path: KeyPath) -> str:
 
 _NOT_YET: dict[KeyPath, tuple[str, str]] = {
     ("policy", "rule"): (
-        "rules are not supported by this version; nothing they say would be held",
-        'take them out, and set what a mode does with calls: chat, auto, orchestrator = "ask"',
+        "this version does not support rules; they would have no effect",
+        'remove them, and set what each mode does with calls: chat, auto, orchestrator = "ask"',
     ),
     ("mcpServers",): (
         "a server is a table [servers.NAME] here",
@@ -183,7 +184,7 @@ _BOUNDS = {
 
 
 _TABLES: dict[str, type[BaseModel]] = {"servers": ServerSection, "models": ModelTable}
-"""Sections whose keys are names of the person's own."""
+"""Sections whose keys are names that the person chose."""
 _SECRETIVE = {"key", "token", "env", "headers", "client_secret", "private_key"}
 
 
@@ -195,7 +196,7 @@ def problem(where: str, what: str, todo: str = "") -> Problem:
 
 
 def syntax_problem(file: FilePath, error: tomllib.TOMLDecodeError, text: str) -> Problem:
-    """Explain a text that is no TOML. Python before 3.14 tells the place in the message only."""
+    """Explain a text that is not TOML. Python before 3.14 has the place only in the message."""
     message, line = str(error), 1
     head, found, tail = message.rpartition("(at line ")
     if found:
@@ -208,7 +209,7 @@ def syntax_problem(file: FilePath, error: tomllib.TOMLDecodeError, text: str) ->
 
 
 def explain(error: ValidationError, file: FilePath, text: str) -> list[tuple[KeyPath, Problem]]:
-    """Return each mistake as the path of its key and a `Problem`, in the order of the file."""
+    """Return the key path and the `Problem` of each mistake, in the order of the file."""
     positions = TomlPositions(text)
     found: list[tuple[int, KeyPath, Problem]] = []
     for details in error.errors(include_url=False):
@@ -221,7 +222,7 @@ def explain(error: ValidationError, file: FilePath, text: str) -> list[tuple[Key
 
 
 def _key_path(loc: KeyPath) -> KeyPath:
-    """Drop what pydantic adds to a location: the marker of a dictionary's key."""
+    """Remove pydantic's marker of a dictionary key from a location."""
     return tuple(part for part in loc if part != "[key]")
 
 
@@ -275,7 +276,7 @@ def _wrong_choice(path: KeyPath, value: object, expected: str) -> tuple[str, str
 
 
 def _keys_at(path: KeyPath) -> list[str]:
-    """Return the keys a section knows."""
+    """Return the keys of a section."""
     if path[:2] == ("tools", "limits"):
         return list(LimitSection.model_fields) if len(path) == 3 else []
     model: type[BaseModel] = Config
@@ -294,7 +295,7 @@ def _keys_at(path: KeyPath) -> list[str]:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a key's path as TOML writes it, as far as that can be read at a glance."""
+    """Return a key's path, about as in TOML."""
     words = ""
     for part in path:
         bare = isinstance(part, str) and part.replace("-", "").replace("_", "").isalnum()
@@ -307,7 +308,7 @@ def _number(value: object) -> str:
 
 
 def _shown(value: object, path: KeyPath) -> str:
-    """Show a mistaken value in a few words; never one that may be a secret."""
+    """Return a wrong value in a few words, never one that may be a secret."""
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
@@ -321,9 +322,9 @@ def _shown(value: object, path: KeyPath) -> str:
 
 
 def remove_key(raw: dict[str, Any], path: KeyPath) -> None:
-    """Take the key at `path` out of a parsed file, or what is around it if that is no table.
+    """Remove the key at `path` from a parsed file, or the value around it if that is not a table.
 
-    Takes a whole section out where the mistake is the section's own.
+    Removes the whole section if the section itself is wrong.
     """
     table: Any = raw
     for depth, part in enumerate(path):

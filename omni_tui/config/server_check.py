@@ -1,4 +1,4 @@
-"""Judge the settings of one server before they are used: the words are those of `config check`."""
+"""Check the settings of one server before they are used, with the messages of `config check`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ _ELSEWHERE = "a secret belongs in env or headers, as ${NAME} or keyring:SERVICE/
 
 @dataclass(frozen=True, slots=True)
 class ServerCheck:
-    """What is wrong with settings, what is worth telling, and how the server would be started.
+    """The problems and warnings of settings, and the resulting spec (None if there are problems).
 
-    `where` of a problem is the setting's name (`env.NAME` for a variable). `spec` is None if there
-    are problems.
+    `where` of a problem is the setting's name (`env.NAME` for a variable).
     """
 
     problems: tuple[Problem, ...]
@@ -54,10 +53,9 @@ def check_server(
     config: Config,
     kept: frozenset[str] = frozenset(),
 ) -> ServerCheck:
-    """Judge settings in the shape of a file's `[servers.NAME]`.
+    """Check settings in the shape of `[servers.NAME]`.
 
-    `kept` names what stands in the clear somewhere already and is not to be told again, as a
-    problem's `where` names it.
+    `kept`: plain-text secrets that are already stored and not reported again, named like `where`.
     """
     problems = [problem("name", wrong, "") for wrong in [name_problem(name)] if wrong]
     problems += _form(name or "NAME", values)
@@ -83,7 +81,7 @@ def _form(name: str, values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _unresolved(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield what refers to nothing now: no mistake of form, and the server will say so."""
+    """Yield the references that do not resolve now: they are warnings."""
     oauth = values.get("oauth")
     named = (
         {f"oauth.{name}": oauth.get(name) for name in OAUTH_SECRETS} if isinstance(oauth, Mapping) else {}
@@ -96,7 +94,7 @@ def _unresolved(values: Mapping[str, Any], environ: Mapping[str, str]) -> Iterat
 
 
 def _misplaced(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what stands in a field where it can never work."""
+    """Yield values in a field where they cannot work."""
     command = values.get("command")
     if isinstance(command, str) and _ADDRESS.match(command.strip()):
         what = "this is an address, and `command` names a program"
@@ -104,7 +102,7 @@ def _misplaced(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _literal(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what looks as if it were filled in, and goes as it is written."""
+    """Yield values that look like references and are used literally."""
     for where, value in _values(values, ("command", "args", "cwd", "url")):
         if found := _FILLED_IN.search(value):
             what = f"{found[0]} is not filled in here and goes as it is written"
@@ -120,7 +118,7 @@ def _literal(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def secrets_in(values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield each value that looks like a secret in the clear. The value itself is never said."""
+    """Yield a problem for each value that looks like a plain-text secret, without the value."""
     shape = Redactor().redact
     for where, value in _values(values, ("env", "headers")):
         key = where.partition(".")[2]
@@ -136,9 +134,9 @@ def secrets_in(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def looks_secret(key: str, value: str, shape: Callable[[str], str]) -> bool:
-    """Tell whether a variable's or header's value is likely a secret that stands there in the clear.
+    """Whether the value of a variable or header looks like a plain-text secret.
 
-    `shape` redacts what is a secret by its looks.
+    `shape` redacts texts that look like secrets.
     """
     if has_reference(value):
         return False

@@ -1,4 +1,4 @@
-"""What of a server's settings may be seen, and what may not."""
+"""The parts of a server's settings that may be shown, and its secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SCHEMES = ("bearer", "basic", "token")
 
 
 def server_secrets(spec: ServerSpec) -> list[str]:
-    """Return every value of a server that must not be seen anywhere."""
+    """Return every value of a server that must not be shown."""
     found = [value for name, value in spec.env.items() if name in spec.secret_env or names_a_secret(name)]
     for name, value in spec.headers.items():
         if name in spec.secret_headers or names_a_secret(name):
@@ -27,12 +27,12 @@ def server_secrets(spec: ServerSpec) -> list[str]:
 
 
 def display_command(spec: ServerSpec) -> str:
-    """Return the command line of a server without the secrets in it, quoted as for a shell."""
+    """Return the command line of a server without its secrets, quoted for a shell."""
     return shlex.join([spec.command, *redacted_arguments(spec.args, spec.secrets)])
 
 
 def display_target(spec: ServerSpec) -> str:
-    """Return where a server is, or what starts it, without the secrets in it."""
+    """Return a server's address or command line, without its secrets."""
     if not spec.url:
         return display_command(spec)
     text = spec.url

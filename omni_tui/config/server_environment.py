@@ -1,9 +1,8 @@
-"""Which variables of the person's environment a server's program gets, besides its own `env`.
+"""The environment variables that a server's program inherits, besides its `env`.
 
-What programs need to find their way: the home, the display, proxies, certificates, the locale, the time
-zone, the folders of XDG. Never what holds a key of ours or of a provider. A proxy's address with
-credentials in it is passed on only where `inherit` names it; so is the agent of SSH, except to servers of
-the person's own config.
+These are what programs usually need: home, display, proxies, certificates, locale, time zone, XDG folders.
+Never a key. A proxy address with credentials is passed on only if `inherit` names it; the SSH agent too,
+except to servers of the person's own config.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ SSH_AGENT = "SSH_AUTH_SOCK"
 
 EVERY_SERVER = frozenset((*BASE_VARIABLES, *DISPLAY, *LOCALE, *XDG, *CERTIFICATES, *PROXIES))
 OWN_CONFIG: frozenset[ServerSource] = frozenset({"user", "session"})
-"""Where a server stands that the person has written down."""
+"""Sources of servers that the person wrote."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OURS = re.compile(r"OMNI_TUI_.*|REDIS_.*|LLM_API_KEY|LITELLM_.*")
@@ -48,7 +47,7 @@ _USERINFO = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?([^/?#]*)@", re.IGNORECASE)
 
 
 def inherited_environment(spec: ServerSpec, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a server's program gets of an environment."""
+    """Return the variables that a server's program inherits from an environment."""
     names = set(EVERY_SERVER)
     if spec.source in OWN_CONFIG:
         names.add(SSH_AGENT)
@@ -57,26 +56,26 @@ def inherited_environment(spec: ServerSpec, environ: Mapping[str, str]) -> dict[
         value = environ.get(name)
         if value is None or (name in PROXIES and name not in spec.inherit and has_credentials(value)):
             continue
-        # A value that begins like this is an exported shell function, which old shells execute.
+        # Such a value is an exported shell function, which old shells execute.
         if not value.startswith("()"):
             found[name] = value
     return found
 
 
 def has_credentials(address: str) -> bool:
-    """Whether the address of a proxy holds a user name or password."""
+    """Whether the address of a proxy has a user name or password."""
     return _USERINFO.match(address.strip()) is not None
 
 
 def proxy_passwords(names: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """Return the passwords in the addresses of proxies that are passed on."""
+    """Return the passwords in the addresses of inherited proxies."""
     found = (_USERINFO.match(environ.get(name, "").strip()) for name in names if name in PROXIES)
     given = [each[1].partition(":")[2] or each[1] for each in found if each is not None]
     return [*given, *(unquote(each) for each in given if "%" in each)]
 
 
 def check_inherit(names: Iterable[str], source: ServerSource) -> tuple[str, ...]:
-    """Return the names of an `inherit` list. Raises `UnresolvedReference` for what may not stand there."""
+    """Return the names of an `inherit` list. Raises `UnresolvedReference` for a forbidden name."""
     given = tuple(dict.fromkeys(names))
     for name in given:
         if not _NAME.fullmatch(name):

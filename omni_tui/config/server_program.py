@@ -5,7 +5,6 @@ The program is found as the system finds it: with the server's `PATH`, relative 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,24 +13,7 @@ from urllib.parse import urlsplit
 
 from omni_tui.config.server_environment import PROXIES, SSH_AGENT
 from omni_tui.config.spec import ServerSpec
-
-
-def is_unencrypted(url: str) -> bool:
-    """Whether data to this address crosses a network unencrypted."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return True
-    if parts.scheme.lower() != "http":
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True
-
+from omni_tui.security.urls import is_unencrypted
 
 _LOADS_CODE = re.compile(
     r"(?i)(?:(?:LD|DYLD|GIT|NPM_CONFIG|PIP|UV|DENO|BUN|DOTNET|BASH_FUNC)_\w+"

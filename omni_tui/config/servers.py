@@ -19,13 +19,14 @@ from omni_tui.config.references import (
 )
 from omni_tui.config.sections import Config, ServerSection
 from omni_tui.config.server_environment import check_inherit
-from omni_tui.config.server_program import FIRST_START, is_package_runner, is_unencrypted
+from omni_tui.config.server_program import FIRST_START, is_package_runner
 from omni_tui.config.spec import OAuthSpec, ServerSource, ServerSpec
 from omni_tui.security.redaction import secrets_in_arguments
+from omni_tui.security.urls import is_unencrypted
 
 
 def oauth_spec(section: ServerSection, environ: Mapping[str, str]) -> OAuthSpec | None:
-    """Return how to sign in to a server, None if it is not by OAuth. Raises `UnresolvedReference`."""
+    """Return the OAuth settings of a server, None without OAuth. Raises `UnresolvedReference`."""
     if section.auth != "oauth":
         return None
     if any(name.lower() == "authorization" for name in section.headers):
@@ -64,7 +65,7 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 def configured_servers(
     config: Config, user: Layer, project: Layer, environ: Mapping[str, str]
 ) -> dict[str, ServerSpec]:
-    """Return the servers of the person's file and of the project's, mistaken ones included."""
+    """Return the servers of the person's file and of the project's, also broken ones."""
     specs: dict[str, ServerSpec] = {}
     from_project = project.values.get("servers", {})
     for name, section in config.servers.items():
@@ -90,10 +91,10 @@ def server_spec(
     folder: FilePath,
     config: Config,
 ) -> ServerSpec:
-    """Return how a server is started. What stands in the way is its `problem`; never raises.
+    """Return the spec of a server; what prevents its start is its `problem`. Never raises.
 
-    `folder` is that of the file it stands in: a relative `cwd` begins there. Only the person's own
-    files count as consent to start it, and only they may take values from the environment.
+    `folder` is that of its file: a relative `cwd` begins there. Only the person's own files are consent to
+    start it, and only they may use references.
     """
     spec = ServerSpec(
         name=name,
@@ -136,7 +137,7 @@ def server_spec(
 
 
 def name_problem(name: str) -> str:
-    """Say what is wrong with a server's name, or ""."""
+    """Return what is wrong with a server's name, "" if nothing."""
     if not name.strip() or name != name.strip() or not name.isprintable():
         return "a server's name must be printable, without spaces around it"
     if len(name) > LONGEST_NAME:
@@ -145,7 +146,7 @@ def name_problem(name: str) -> str:
 
 
 def demo_spec(state_dir: FilePath) -> ServerSpec:
-    """Return the bundled server. It needs the standard library only, so it starts without the rest."""
+    """Return the bundled server, which needs only the standard library."""
     program = FilePath(__file__).resolve().parent.parent / "demo" / "server.py"
     return ServerSpec(
         name=DEMO_NAME,
@@ -156,7 +157,7 @@ def demo_spec(state_dir: FilePath) -> ServerSpec:
 
 
 def _first_start(section: ServerSection) -> float:
-    """Return the longer time for a first start; what the person has set holds for every start."""
+    """Return the longer time for a first start; a configured time holds for every start."""
     waits = "connect_timeout" not in section.model_fields_set and is_package_runner(
         section.command, section.args
     )
@@ -164,7 +165,7 @@ def _first_start(section: ServerSection) -> float:
 
 
 def _refuse(name: str, section: ServerSection, source: ServerSource) -> None:
-    """Raise `UnresolvedReference` for what is no mistake of form, and yet must not be started."""
+    """Raise `UnresolvedReference` for settings that are valid but must not be started."""
     if problem := name_problem(name):
         raise UnresolvedReference(problem)
     if source == "project" and any(has_reference(value) for _, value in section.secret_settings()):

@@ -1,4 +1,4 @@
-"""A server as it is started: every reference resolved, nothing left to expand."""
+"""The spec of a server, with every reference resolved."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SOURCE_WORDS: dict[ServerSource, str] = {
     "demo": "the demo",
     "session": "its settings (press e)",
 }
-"""Where a server is defined, in words: there a mistake is to be corrected."""
+"""Where a server is defined, in words: a mistake is corrected there."""
 
 
 @dataclass(frozen=True, slots=True)
 class OAuthSpec:
-    """How to sign in to a server, references resolved; see `OAuthSection`. The secrets are not shown."""
+    """How to sign in to a server, references resolved; see `OAuthSection`."""
 
     grant: GrantType = "authorization_code"
     client_id: str = ""
@@ -42,22 +42,20 @@ class OAuthSpec:
     idp_token_type: IdpToken = "id_token"
 
     def secrets(self) -> tuple[str, ...]:
-        """Return the values that must not be seen anywhere."""
+        """Return the values that must not be shown."""
         every = (self.client_secret, self.private_key, self.idp_client_secret, self.idp_token)
         return tuple(value for value in every if value)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """How to reach one MCP server.
+    """How to reach one MCP server. Times are in seconds.
 
-    Exactly one of `command`, `url` and `inside` is set. `env` is added to the allow-listed base
-    environment (never the whole of ours), in which `inherit` names further variables. `secret_env` and
-    `secret_headers` name the keys whose values came from a reference and must not be shown, hashed in the
-    clear or logged. Times are in seconds. `mode` "legacy" skips the modern probe. `web` says how a `url`
-    is spoken to: streamable HTTP, the older SSE, or what the server turns out to understand. `inside` is
-    an `MCPServer` of this process, of a plugin or a test. `heartbeat` is after how much silence it is
-    asked for a sign of life, 0 for never.
+    Exactly one of `command`, `url` and `inside` (an `MCPServer` in this process) is set. `env` is added to
+    the inherited variables (see `server_environment`), `inherit` names more of those. `secret_env` and
+    `secret_headers` name the values from references, which must not be shown, logged or hashed unkeyed.
+    `mode` "legacy" skips the modern probe. `web`: streamable HTTP, the older SSE, or "auto" to find out.
+    `heartbeat`: ping after this much silence, 0 for never.
     """
 
     name: str
@@ -77,30 +75,30 @@ class ServerSpec:
     inside: Any = field(default=None, repr=False)
     connect_timeout: float = 30.0
     first_start: float = 0.0
-    """Seconds for connecting while it has not yet been connected, where that may take longer; 0 if not."""
+    """Seconds for the first connection if it may take longer, else 0."""
     list_timeout: float = 30.0
     call_timeout: float = 120.0
     heartbeat: float = 30.0
     roots: tuple[str, ...] = ()
-    """Folders a server is told of when it asks for roots, absolute; for none it is not told it may ask."""
+    """The folders that a server gets as roots, absolute; if empty, roots are not offered."""
     tasks: bool = True
-    """Whether it is told that it may answer a call with a task."""
+    """Whether it is offered to answer calls with tasks."""
     task_timeout: float = 86_400.0
-    """Seconds that a task may run in all, however much it reports."""
+    """Seconds that a task may run in all."""
     log_level: LogLevel = "info"
-    """From which level on the server's logging messages are asked for; "off" asks for none."""
+    """The lowest level of logging messages to request; "off" requests none."""
     sampling: bool = True
-    """Whether it is told that it may ask for answers of the model; each one is asked about."""
+    """Whether sampling is offered; the person approves each request."""
     allowed: bool = True
     enabled: bool = True
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
-    """Values filled into its command or address that must not be seen."""
+    """Values in its command or address that must not be shown."""
     problem: str = ""
-    """Why it cannot be started (a reference that does not resolve), in words; "" if it can."""
+    """Why it cannot be started, in words; "" if it can."""
 
     @property
     def transport(self) -> TransportKind:
-        """Which transport reaches it, as far as the configuration tells (`web` "auto" counts as http)."""
+        """The configured transport (`web` "auto" counts as http)."""
         if self.inside is not None:
             return "memory"
         if self.url:

@@ -1,7 +1,7 @@
-"""What the face needs of the configuration before its first frame: standard library only.
+"""The settings that the face needs before its first frame. Standard library only.
 
-The engine reads and judges the whole file (`omni_tui.config.load`); this module only picks the
-theme and the keys out of it, takes what it can of a mistaken file, and never raises.
+The engine validates the whole file (`config.load`); this module only reads the theme and the keys, as far
+as it can, and never raises.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class UiSettings:
-    """`theme` is "" where none is set; `keys` maps an action's name to the keys that run it."""
+    """`theme` is "" if not set; `keys` maps an action's name to its keys."""
 
     theme: str = ""
     keys: dict[str, str] = field(default_factory=dict)
 
 
 def default_config_dir() -> Path:
-    """Return the folder of the person's config file, by the platform's rules."""
+    """Return the platform's folder for the person's config file."""
     import platformdirs
 
     return Path(platformdirs.user_config_path(APP_NAME, appauthor=False))
 
 
 def default_config_file() -> Path:
-    """Return where the person's config file is, or would be."""
+    """Return the path of the person's config file."""
     return default_config_dir() / CONFIG_NAME
 
 
 def default_state_dir() -> Path:
-    """Return the folder for sessions, keys and logs, by the platform's rules."""
+    """Return the platform's folder for sessions, keys and logs."""
     import platformdirs
 
     return Path(platformdirs.user_state_path(APP_NAME, appauthor=False))
 
 
 def read_ui(config_path: str | os.PathLike[str]) -> UiSettings:
-    """Read `[ui] theme` and `[keys]`. Anything missing or mistaken is left out; never raises."""
+    """Read `[ui] theme` and `[keys]`; leave out what is missing or wrong. Never raises."""
     try:
         with open_regular(config_path) as file:
             text = file.read(_LARGEST).decode("utf-8", "replace")
@@ -61,7 +61,7 @@ def read_ui(config_path: str | os.PathLike[str]) -> UiSettings:
 
 
 def _tables(text: str) -> tuple[dict[str, object], dict[str, object]]:
-    """Return the tables `ui` and `keys`, whole or, from a file that is no TOML, line by line."""
+    """Return the tables `ui` and `keys`; from a file that is not TOML, line by line."""
     try:
         whole = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -75,7 +75,7 @@ def _table(whole: dict[str, object], name: str) -> dict[str, object]:
 
 
 def _salvage(text: str, table: str) -> dict[str, object]:
-    """Return the lines `key = value` under `[table]` that are TOML on their own."""
+    """Return the valid `key = value` lines under `[table]`."""
     found: dict[str, object] = {}
     inside = False
     for line in text.splitlines():

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from omni_tui.approvals import CallProposal, Subject
+from omni_tui.engine.context import EngineContext
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import UserError
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.tools import (
     BadArguments,
     BadSchema,
-    Catalogue,
-    SchemaChecker,
     Tool,
-    ToolRoutes,
     canonical,
     parse_arguments,
 )
@@ -45,31 +42,22 @@ class ServerGone(UserError):
 
 
 class CallProposalFactory:
-    """Makes proposals of calls. `subject` returns what the gate needs of a tool that is there."""
+    """Makes proposals of calls."""
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        schemas: SchemaChecker,
-        routes: ToolRoutes,
-        subject: Callable[[str, str], Subject | None],
-    ) -> None:
-        self._catalogue = catalogue
-        self._schemas = schemas
-        self._routes = routes
-        self._subject = subject
+    def __init__(self, context: EngineContext) -> None:
+        self._context = context
 
     async def of_agent(self, number: str, origin: CallOrigin, call: ToolCall) -> ProposedCall:
         """Return what a model's call proposes. Raises `BadArguments`, `UserError`, `ServerGone`."""
-        tool = self._catalogue.find(call.name)
+        tool = self._context.catalogue.find(call.name)
         if tool is None:
-            if (pair := self._routes.known(call.name)) is not None:
+            if (pair := self._context.routes.known(call.name)) is not None:
                 raise ServerGone(pair)
-            near = ", ".join(self._catalogue.nearest(call.name)) or "none is like it"
+            near = ", ".join(self._context.catalogue.nearest(call.name)) or "none is like it"
             raise UserError(f"there is no tool named {call.name}. Nearest: {near}")
         value = parse_arguments(call.arguments)
         unchecked = await self.check(tool, value, len(call.arguments))
-        subject = self._subject(tool.server, tool.name)
+        subject = self._context.subject(tool.server, tool.name)
         if subject is None:
             raise ServerGone((tool.server, tool.name))
         proposal = CallProposal(
@@ -90,14 +78,14 @@ class CallProposalFactory:
 
         `reason`: why the call at `last` did not run. Raises `BadArguments`, with words for the model.
         """
-        tool = self._routes.after(*last)
-        subject = self._subject(tool.server, tool.name) if tool is not None else None
+        tool = self._context.routes.after(*last)
+        subject = self._context.subject(tool.server, tool.name) if tool is not None else None
         if tool is None or subject is None:
             return None
         try:
             unchecked = await self.check(tool, parse_arguments(arguments), len(arguments))
         except BadArguments as error:
-            words = f"{tool.server} was not asked instead: for its tool of that name, {error}"
+            words = f"{tool.server} was not tried instead: for its tool of that name, {error}"
             raise BadArguments(words) from None
         proposal = CallProposal(
             call=new_call_id(),
@@ -107,7 +95,7 @@ class CallProposalFactory:
             origin="agent",
             made_by=origin,
             unchecked=unchecked,
-            fallback=f"it stands in for {first[0]} › {first[1]}, which did not run: {reason}",
+            fallback=f"it replaces {first[0]} › {first[1]}, which did not run: {reason}",
         )
         return ProposedCall(proposal, subject)
 
@@ -119,7 +107,9 @@ class CallProposalFactory:
         if not tool.definition.input_schema:
             return ""
         try:
-            wrong = await self._schemas.check(tool.def_hash, tool.definition.input_schema, value, size=size)
+            wrong = await self._context.schemas.check(
+                tool.def_hash, tool.definition.input_schema, value, size=size
+            )
         except BadSchema as error:
             return str(error)
         if wrong:
@@ -131,7 +121,7 @@ class CallProposalFactory:
         self, tool: Tool, value: dict[str, object], *, confirmed: bool, unchecked: str = ""
     ) -> ProposedCall:
         """Prepare a call by hand whose arguments have been checked. Raises `UserError`."""
-        subject = self._subject(tool.server, tool.name)
+        subject = self._context.subject(tool.server, tool.name)
         if subject is None:
             raise ServerGone((tool.server, tool.name))
         proposal = CallProposal(

@@ -1,20 +1,21 @@
-"""The calls of one session: from the agent and from the person, through the gate to their outcome.
+"""The calls of one session: from an agent or the person, through the gate, to the outcome.
 
-Every call that enters leaves with exactly one outcome, whatever happens in between.
+Every call that enters gets exactly one outcome, whatever happens meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from omni_tui.agents import ToolOutcome
-from omni_tui.approvals import Gate, GrantRefused, PendingCall, Resolution, Subject
+from omni_tui.approvals import Gate, GrantRefused, PendingCall, Resolution
 from omni_tui.engine.call_dispatcher import CallDispatcher, CallWithdrawn
 from omni_tui.engine.call_proposals import CallProposalFactory, ProposedCall, ServerGone, new_call_id
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.turn_modes import TurnModes
 from omni_tui.memory import CallRow, Journal, JournalBroken, SavedTask, call_table, task_table
 from omni_tui.models.attachments import images_in
@@ -28,12 +29,9 @@ from omni_tui.tools import (
     BadArguments,
     CallBecameTask,
     CallOutcome,
-    Catalogue,
     OrderPlace,
-    SchemaChecker,
     StoredResult,
     TaskTracker,
-    ToolRoutes,
     model_text,
 )
 from omni_tui.tools.tool_names import ToolKey
@@ -43,10 +41,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class ActiveCall:
-    """A call that has no outcome yet, and the task that carries it out.
+    """A call without an outcome yet, and the task that carries it out.
 
-    `id` and `item` (None before the gate has it) are those of the call that stands in for it, once
-    another one does.
+    Once another call stands in for it, `id` and `item` (None before the gate has it) are those of that
+    call.
     """
 
     id: str
@@ -60,24 +58,20 @@ class CallService:
     def __init__(
         self,
         *,
+        context: EngineContext,
         journal: Journal,
         gate: Gate,
-        sending: CallDispatcher,
+        dispatcher: CallDispatcher,
         tasks: TaskTracker,
-        catalogue: Catalogue,
-        schemas: SchemaChecker,
-        routes: ToolRoutes,
-        subject: Callable[[str, str], Subject | None],
         turns: TurnModes,
     ) -> None:
+        self._context = context
         self._journal = journal
         self._gate = gate
-        self._sending = sending
+        self._dispatcher = dispatcher
         self._server_tasks = tasks
-        self._catalogue = catalogue
-        self._subject = subject
-        self.proposals = CallProposalFactory(catalogue, schemas, routes, subject)
         self._turns = turns
+        self.proposals = CallProposalFactory(context)
         self._entry = asyncio.Lock()
         self._active: dict[str, ActiveCall] = {}
         """By the id of the call, and by the ids of those that stand in for it."""
@@ -119,7 +113,7 @@ class CallService:
             else:
                 item = active.item
             row = item.row
-            place = self._sending.place(origin, row.server, row.tool)
+            place = self._dispatcher.place(origin, row.server, row.tool)
         try:
             outcome = await self._carry(item, place)
         finally:
@@ -130,7 +124,7 @@ class CallService:
     async def _elsewhere(
         self, outcome: CallOutcome, active: ActiveCall, origin: CallOrigin, first: ToolKey, arguments: str
     ) -> CallOutcome:
-        """Take a call that surely did not run to the next servers of its route, each as a new call."""
+        """Try the next servers of the route for a call that surely did not run, each as a new call."""
         pair = first
         while outcome.state == "failed" and outcome.did_not_run:
             try:
@@ -142,21 +136,21 @@ class CallService:
             if proposed is None:
                 return outcome
             pair = (proposed.subject.server, proposed.subject.tool)
-            # Who cancels the call from now on cancels the one that stands in for it.
+            # From now on, cancelling the call cancels the one that stands in for it.
             active.id, active.item = proposed.proposal.call, None
             self._active[active.id] = active
-            place = self._sending.place(origin, *pair)
+            place = self._dispatcher.place(origin, *pair)
             try:
                 outcome = await self._carry(await self._enter(active, proposed), place)
             finally:
                 place.leave()
         if pair == first:
             return outcome
-        told = f"\n[Omni TUI: {first[0]} could not be asked; this is what became of the call at {pair[0]}.]"
-        return replace(outcome, note=outcome.note + told)
+        where = f"{first[0]} could not be reached; this is the outcome of the same call at {pair[0]}."
+        return replace(outcome, note=f"{outcome.note}\n[Omni TUI: {where}]")
 
     async def _earlier(self, origin: CallOrigin) -> CallOutcome | None:
-        """Return what became of this very call before a restart, if it was made then."""
+        """Return the outcome of this very call from before a restart, None if it was not made."""
         row = await self._journal.run(lambda tx: call_table.find(tx, origin))
         if row is None:
             return None
@@ -175,7 +169,7 @@ class CallService:
     # --- from the person ------------------------------------------------------------------------
 
     def question(self, hand: ProposedCall) -> tuple[SafeText, ...]:
-        """Return why a call by hand must be confirmed first; empty if it may go."""
+        """Return why a call by hand must be confirmed first; empty if it need not be."""
         assessment = self._gate.assess(hand.proposal, hand.subject, self._turns.mode(""))
         return tuple(safe(why) for why in assessment.why) if assessment.decision == "ask" else ()
 
@@ -191,7 +185,7 @@ class CallService:
     # --- the way through ------------------------------------------------------------------------
 
     async def _enter(self, active: ActiveCall, proposed: ProposedCall) -> PendingCall:
-        """Put a call before the gate. One that is cancelled on its way in does not stay there."""
+        """Propose a call to the gate. If cancelled meanwhile, withdraw it."""
         proposal = proposed.proposal
         turn = proposal.made_by.turn
         proposal = replace(proposal, loosened=self._turns.loosened(turn, proposal.server))
@@ -214,8 +208,8 @@ class CallService:
             if resolution.state != "approved":
                 return CallOutcome(resolution.state, _refusal(resolution), resolution.reason)
             try:
-                outcome = await self._sending.send(item, place)
-            except CallBecameTask as begun:  # its place is free again: a task may take days
+                outcome = await self._dispatcher.send(item, place)
+            except CallBecameTask as begun:  # leave its place: a task may take days
                 return await self._server_tasks.follow(begun)
             except CallWithdrawn:
                 return CallOutcome("cancelled", _WORDS["cancelled"])
@@ -233,9 +227,9 @@ class CallService:
             return
         shown, row = item.card.subject, item.row
         if not shown.transport:  # it was shown before its server was connected
-            shown = self._subject(row.server, row.tool) or shown
+            shown = self._context.subject(row.server, row.tool) or shown
         if "changed" in (shown.server_trust, shown.tool_trust) or shown.tool_trust == "new":
-            await self._catalogue.accept(row.server, row.tool, row.def_hash)
+            await self._context.catalogue.accept(row.server, row.tool, row.def_hash)
 
     async def _abandon(self, call: str, reason: str) -> None:
         try:
@@ -261,7 +255,7 @@ class CallService:
     async def _outcome(self, active: ActiveCall) -> CallOutcome:
         """Wait for the outcome of a call.
 
-        Cancelling us cancels the call, and says which it was: never sent, or cut off on its way.
+        Cancelling this cancels the call and returns what is known: never sent, or cut off.
         """
         task = active.task
         assert task is not None
@@ -270,7 +264,7 @@ class CallService:
         except asyncio.CancelledError:
             self._gate.halt(active.id)
             if not task.cancelled():
-                await self.cancel(active.id, decider="stop", reason="the run was stopped")
+                await self.cancel(active.id, decider="stop", reason="the turn was stopped")
             if task.done() and not task.cancelled() and task.exception() is None:
                 return task.result()
             unsent = active.item is not None and active.item.cancelled
@@ -282,7 +276,7 @@ class CallService:
             return CallOutcome("failed", f"Error inside Omni TUI: {type(error).__name__}", str(error))
 
     async def cancel(self, call: str, *, decider: str = "user", reason: str = "cancelled") -> bool:
-        """Cancel one call, wherever it is on its way. False if it is not here (any more)."""
+        """Cancel one call at any point of its way. Return False if it is over."""
         active = self._active.get(call)
         task = active.task if active is not None else None
         call = active.id if active is not None else call
@@ -301,7 +295,7 @@ class CallService:
         return withdrawn or task is not None
 
     async def close(self) -> None:
-        """End what runs. What waits for the person stays pending in the journal; tasks go on."""
+        """End the running calls. Pending ones stay in the journal; tasks keep running at their servers."""
         self._server_tasks.park()
         calls = list(dict.fromkeys(self._active.values()))
         calls.sort(key=lambda each: each.item is None or each.item.row.state != "dispatching")
@@ -314,31 +308,31 @@ class CallService:
     # --- after a restart ------------------------------------------------------------------------
 
     async def restore(self, rows: list[CallRow], fallbacks: Mapping[str, str]) -> None:
-        """Put the calls that were waiting when the app ended back into the queue.
+        """Put the calls that were pending when the app ended back into the queue.
 
-        `fallbacks` says of those that stand in for another call, for which.
+        `fallbacks`: for each call that stands in for another one, the words that say so.
         """
         for row in rows:
-            subject = self._subject(row.server, row.tool)
+            subject = self._context.subject(row.server, row.tool)
             mode = self._turns.mode(row.turn)
             item = await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[row.made_by] = item
 
     async def leave_restored(self) -> None:
-        """Take back what came back after a restart: its turn is not gone on with."""
+        """Withdraw the restored calls: their turn is not continued."""
         items, self._restored = list(self._restored.values()), {}
         for item in items:
-            await self._gate.withdraw(item.id, decider="stop", reason="its turn was not gone on with")
+            await self._gate.withdraw(item.id, decider="stop", reason="its turn was not continued")
 
     def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
-        """Go on asking after the calls that ran as tasks when the app ended."""
+        """Follow the calls that ran as tasks when the app ended."""
         for row in rows:
             active = ActiveCall(row.call)
             self._start(active, self._server_tasks.take_up(row, running[row.call]))
             self._followed[row.made_by] = active
 
     def restored(self, call: str) -> bool:
-        """Whether a call came back after a restart and nobody waits for it yet."""
+        """Whether a call was restored and its agent does not wait for it yet."""
         return any(item.id == call for item in self._restored.values())
 
 
@@ -356,7 +350,7 @@ _WORDS: dict[CallState, str] = {
 
 
 def _refusal(resolution: Resolution) -> str:
-    """Tell the model exactly what happened to its call, and the person's own words."""
+    """Return what the model is told about its call, with the person's feedback."""
     text = _WORDS.get(resolution.state, "Not sent.")
     if resolution.state == "rejected" and resolution.feedback:
         return f"{text} The user says: {resolution.feedback}"

@@ -24,10 +24,10 @@ _MOMENTARY = (AnswerDelta, ThoughtDelta, CallProgress, TaskProgress)
 class EventBuffer:
     """Events on their way to one client.
 
-    When it is full, and during a replay, deltas and progress are dropped; if a journalled event does
-    not fit either, all further ones are, until the client has caught up and is told where to read on.
-    While the journal is being replayed, as it is from the beginning, journalled events are left to the
-    replay, so that they arrive once and in order; `skipped` is the highest number left to it.
+    When it is full, and during a replay, deltas and progress are dropped. If a journalled event does
+    not fit either, all further ones are dropped too, until the client has caught up and is told where
+    to read on. During a replay, and before the first one, journalled events are left to the replay, so
+    that they arrive once and in order; `skipped` is the highest number left to it.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -59,32 +59,32 @@ class EventBuffer:
                 return
             self._last = max(self._last, event.seq)
         elif isinstance(event, _MOMENTARY) and (full or self.replaying):
-            return  # during a replay it would stand before everything that the replay tells
+            return  # during a replay it would come before what the replay sends
         self._queue.append(event)
         self._wake.set()
 
     @property
     def replaying(self) -> bool:
-        """Whether journalled events are left to a replay, which may not have been asked for yet."""
+        """Return whether journalled events are left to a replay, perhaps one not asked for yet."""
         return not self._told.is_set()
 
     async def told(self, seconds: float) -> bool:
-        """Wait at most so long until a replay has caught up with the journal. False if none has."""
+        """Wait until a replay has caught up with the journal, at most `seconds`. False if none has."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._told.wait(), seconds)
         return not self.replaying
 
     def begin_replay(self) -> None:
-        """Leave journalled events to a replay. Hold the lock `replay` meanwhile."""
+        """Leave journalled events to a replay. Hold the lock `replay` during it."""
         self._told.clear()
 
     def end_replay(self, head: int) -> None:
-        """The replay has caught up with the journal at `head`."""
+        """End a replay that has caught up with the journal at `head`."""
         self._told.set()
         self._lagging, self._last = False, head
 
     def replayed(self, event: AnyEvent) -> None:
-        """Queue an event of a replay; the caller waits for room before it offers more."""
+        """Queue an event of a replay; the caller waits for `room` before it offers more."""
         if event.public or isinstance(event, ReplayDone):
             self._queue.append(event)
             self._wake.set()
@@ -96,7 +96,7 @@ class EventBuffer:
             await self._drained
 
     def close(self) -> None:
-        """No more events; the iterator ends after those queued."""
+        """Take no more events; `drain` ends after those queued."""
         self._closed = True
         self._wake.set()
         self._release()

@@ -8,20 +8,16 @@ import msgspec
 
 from omni_tui.engine.clients import Client, EventBuffer
 from omni_tui.engine.core import Engine, StartFailed
+from omni_tui.engine.handlers.approvals import ApprovalHandlers
 from omni_tui.engine.handlers.arrival import ArrivalHandlers, caught_up
 from omni_tui.engine.handlers.base import Handler
 from omni_tui.engine.handlers.calls import CallHandlers
 from omni_tui.engine.handlers.media import MediaHandlers
 from omni_tui.engine.handlers.models import ModelHandlers
-from omni_tui.engine.handlers.plans import PlanHandlers
 from omni_tui.engine.handlers.prompts_and_resources import PromptResourceHandlers
-from omni_tui.engine.handlers.server_requests import ServerRequestHandlers
 from omni_tui.engine.handlers.server_settings import ServerSettingsHandlers
 from omni_tui.engine.handlers.servers import ServerHandlers
 from omni_tui.engine.handlers.sessions import SessionHandlers
-from omni_tui.engine.handlers.sign_in import SignInHandlers
-from omni_tui.engine.handlers.stats import StatsHandlers
-from omni_tui.engine.handlers.system_prompt import SystemPromptHandlers
 from omni_tui.engine.handlers.tools import ToolHandlers
 from omni_tui.engine.handlers.wire_log import WireLogHandlers
 from omni_tui.engine.turn_runner import TurnInProgress
@@ -31,6 +27,7 @@ from omni_tui.protocol import AnyCommand, AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandFailed
 from omni_tui.security.text import safe
+from omni_tui.servers.auth import SignInRefused
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +48,13 @@ class CommandRouter:
             **SessionHandlers(engine, client).table(),
             **ServerHandlers(engine, client).table(),
             **ServerSettingsHandlers(engine, client).table(),
-            **SignInHandlers(engine, client).table(),
             **WireLogHandlers(engine, client).table(),
             **ToolHandlers(engine, client).table(),
+            **ApprovalHandlers(engine, client).table(),
             **calls.table(),
             **resources.table(),
             **MediaHandlers(engine, client, calls, resources).table(),
-            **ServerRequestHandlers(engine, client).table(),
-            **PlanHandlers(engine, client).table(),
-            **SystemPromptHandlers(engine, client).table(),
             **ModelHandlers(engine, client).table(),
-            **StatsHandlers(engine, client).table(),
         }
 
     @property
@@ -88,7 +81,7 @@ class CommandRouter:
             if isinstance(command, BEGINS):
                 await caught_up(self._engine, self._client)
             return await handler(command)
-        except (UserError, TurnInProgress, StartFailed) as error:
+        except (UserError, TurnInProgress, StartFailed, SignInRefused) as error:
             return failed(str(error))
         except ModelError as error:
             return failed(error.what, todo=error.todo)

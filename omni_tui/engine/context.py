@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from omni_tui.approvals import Decision
+from omni_tui.agents import ChatPolicy, PlanPolicy
+from omni_tui.approvals import Decision, Subject, since
 from omni_tui.config.load import LoadedConfig
+from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
-from omni_tui.engine.file_opener import FileOpener
+from omni_tui.engine.files import FileOpener
 from omni_tui.engine.model_service import ModelService
-from omni_tui.engine.pool import MeteredPool
 from omni_tui.engine.prompt_resource_cache import PromptResourceCache
-from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.memory import ServerLogs, Vault
+from omni_tui.models.budget import Budget
 from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.security.redaction import Redactor
 from omni_tui.servers import Connection, Processes, ServerRegistry
-from omni_tui.tools import Catalogue, ResultCache, SchemaChecker, ToolRoutes, ToolRules
-
-logger = logging.getLogger(__name__)
-
-
-class BackgroundTasks:
-    """Tasks that nobody awaits, held until they end."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
-        """Start a task; what it raises goes to the log."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def cancel(self) -> None:
-        """Cancel every task that still runs."""
-        for task in list(self._tasks):
-            task.cancel()
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("task %s broke", task.get_name(), exc_info=error)
+from omni_tui.tools import Catalogue, ConcurrencyLimits, ResultCache, SchemaChecker, ToolRoutes, ToolRules
+from omni_tui.tools.tool_names import model_name
 
 
 @dataclass(slots=True)
@@ -77,9 +54,9 @@ class EngineContext:
     rules: ToolRules
     routes: ToolRoutes
     schemas: SchemaChecker
+    limits: ConcurrencyLimits
     cache: ResultCache
     prompts_and_resources: PromptResourceCache
-    startup_wait: StartupWait
     unsaved: UnsavedSettings
     opener: FileOpener
 
@@ -95,3 +72,75 @@ class EngineContext:
         """Return what each mode does when no rule decides, from the config."""
         policy = self.loaded.config.policy
         return {"chat": policy.chat, "auto": policy.auto, "orchestrator": policy.of_plans}
+
+    def chat_policy(self, system: str | None, budget: Budget) -> ChatPolicy:
+        """Return the limits and the prompt of a turn; `system` takes the place of the config's prompt."""
+        agent, tools = self.loaded.config.agent, self.loaded.config.tools
+        instructions = {
+            name: text
+            for name in self.registry.names()
+            # The model is told nothing of a changed server before the person has looked at it.
+            if (text := self.registry.get(name).instructions) and self.catalogue.is_known_server(name)
+        }
+        return ChatPolicy(
+            max_steps=agent.max_steps,
+            system_prompt=agent.system_prompt if system is None else system,
+            result_limit=tools.result_limit,
+            instructions=instructions,
+            offered=tools.offered,
+            pinned=tuple(model_name(*pair.split("/", 1)) for pair in tools.pinned),
+            budget=budget,
+        )
+
+    def plan_policy(self) -> PlanPolicy:
+        """Return how plans are handled, from the config."""
+        agent, policy = self.loaded.config.agent, self.loaded.config.policy
+        return PlanPolicy(
+            plan=policy.plan,
+            calls=policy.of_plans,
+            parallel=agent.parallel,
+            max_requests=agent.max_requests,
+            max_minutes=agent.max_minutes,
+        )
+
+    def subject(self, server: str, name: str) -> Subject | None:
+        """Return what the gate needs of a tool, None if it is not there now."""
+        tool = self.catalogue.get(server, name)
+        if tool is None:
+            return None
+        try:
+            self.registry.get(server)
+        except KeyError:
+            return None
+        seen = tool.first_seen
+        words = {
+            "unchanged": f"unchanged since {since(seen)}",
+            "new": "new on this server",
+            "changed": f"changed since {since(seen)}",
+        }
+        if tool.server_trust == "changed":
+            trust = "how it is started, or what it says about its use, has changed"
+        else:
+            trust = words[tool.trust]
+        return Subject(
+            server=server,
+            tool=name,
+            server_fp=tool.server_fp,
+            def_hash=tool.def_hash,
+            server_trust=tool.server_trust,
+            tool_trust=tool.trust,
+            risk=tool.risk,
+            title=tool.definition.title,
+            description=tool.definition.description,
+            target=tool.target,
+            transport=tool.transport,
+            trust_words=trust,
+        )
+
+    def place(self, server: str) -> tuple[str, str]:
+        """Return where a server is and how it is reached, for showing."""
+        try:
+            spec = self.registry.get(server).spec
+        except KeyError:
+            return "", ""
+        return display_target(spec), spec.transport

@@ -1,4 +1,4 @@
-"""What a session keeps for the models' sake: windows from turn to turn, results to be read again."""
+"""What a session keeps for its models: context windows, and results that can be read again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from omni_tui.tools import model_text
 
 
 class ContextStore:
-    """The windows of one session's agents. `context` is what the last request of the root carried."""
+    """The context windows of a session's agents. `context` is that of the root's last request."""
 
     def __init__(
         self, journal: Journal, summaries: Iterable[ContextSummarised] = (), pool: Executor | None = None
@@ -33,21 +33,21 @@ class ContextStore:
         self.context: ContextChanged | None = None
 
     def window(self, agent: str) -> Window:
-        """Return an agent's window, which knows the summaries made before a restart."""
+        """Return an agent's window, with the summaries made before a restart."""
         if agent not in self._windows:
             self._windows[agent] = Window(self._summaries.get(agent, ()))
         return self._windows[agent]
 
     def note(self, event: Event) -> None:
-        """Keep what faces that come later should know."""
+        """Keep what clients that arrive later should know."""
         if isinstance(event, ContextChanged) and event.agent == "root":
             self.context = event
 
     async def stored(self, call: str) -> EarlierResult | None:
         """Return the whole result of an agent's call, None if there is none.
 
-        Calls by hand are the person's own: a model was never told of them. The last one is kept,
-        since it is read page by page.
+        Calls by hand are left out: a model was never told of them. The last result is kept, since it
+        is read page by page.
         """
         if self._last is not None and self._last[0] == call:
             return self._last[1]

@@ -1,4 +1,4 @@
-"""What a session's journal says of its conversation: the messages, and the turn that was cut off."""
+"""The conversation of a session, read from its journal: messages, and the turn that was cut off."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ TITLE_WIDTH = 48
 
 @dataclass(slots=True)
 class Conversation:
-    """What the model has been told and has said so far: the fold of the journal's `ModelMessage`s.
+    """Everything the model was told and has said, and where the last turn stands.
 
-    Of the turn that was cut off: its id, how far its plan has come, and what the
-    person said where the model was not told yet. `queued` is what was said behind it, by turn.
+    Of a turn that was cut off: its id (`unfinished`), the state of its plan, and the message the model
+    has not had yet (`untold`). `queued` are the messages behind it, by turn.
     """
 
     messages: list[Message]
     titled: bool = False
     unfinished: str = ""
     ended: TurnStatus | None = None
-    """How the last turn ended, None if none has."""
+    """How the last turn ended, None before the first."""
     modes: dict[str, Mode] = field(default_factory=dict)
-    """The mode each message was sent in, by turn."""
+    """The mode in which each message was sent, by turn."""
     progress: PlanState = field(default_factory=PlanState)
     untold: str = ""
     queued: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Conversation:
 
 
 def title_of(text: str) -> SafeText:
-    """Return the title that a session gets from its first message: its first words on one line."""
+    """Return a session's title: the first words of its first message, on one line."""
     words = textwrap.shorten(text[: 10 * TITLE_WIDTH], TITLE_WIDTH, placeholder=" …")
     if words in ("", "…"):  # its first word alone is longer
         words = text.strip()[: TITLE_WIDTH - 1] + "…"
@@ -75,7 +75,7 @@ def title_of(text: str) -> SafeText:
 
 
 def conversation_from(events: list[AnyEvent]) -> Conversation:
-    """Fold a journal into the conversation so far."""
+    """Return the conversation that a journal tells."""
     conversation = Conversation(messages=history_from(events), modes=_modes(events))
     for event in events:
         if isinstance(event, SessionTitled):
@@ -96,7 +96,7 @@ def conversation_from(events: list[AnyEvent]) -> Conversation:
 
 
 def _modes(events: list[AnyEvent]) -> dict[str, Mode]:
-    """Return the mode of each turn; a journal of an earlier version tells it by what was set then."""
+    """Return the mode of each turn; journals of earlier versions have it in the mode changes."""
     modes: dict[str, Mode] = {}
     now: Mode = "chat"
     for event in events:
@@ -110,9 +110,9 @@ def _modes(events: list[AnyEvent]) -> dict[str, Mode]:
 
 
 def _retold(event: UserMessage) -> str:
-    """Return what a model is told of a message that no model was told before the app ended.
+    """Return a message as the model gets it that had not got it before the app ended.
 
-    What was attached is not in the journal before a model was told, so the model hears that it is missing.
+    Attachments are journalled only when the model gets them, so they are missing here, and it says so.
     """
     if not event.attachments:
         return event.words
@@ -122,7 +122,7 @@ def _retold(event: UserMessage) -> str:
 
 
 def _follow(conversation: Conversation, event: AnyEvent) -> None:
-    """Follow which turn is worked on, and what was said that waits behind it."""
+    """Keep which turn runs, and which messages wait behind it."""
     if isinstance(event, UserMessage):
         conversation.queued[event.turn] = _retold(event)
     elif isinstance(event, TurnStarted):
@@ -138,7 +138,7 @@ def _follow(conversation: Conversation, event: AnyEvent) -> None:
 
 
 def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
-    """Fold what belongs to the turn that was cut off."""
+    """Read what belongs to the turn that was cut off."""
     turn = conversation.unfinished
     conversation.progress = PlanState(turn)
     for event in events:

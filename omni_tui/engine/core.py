@@ -12,17 +12,16 @@ from collections.abc import Mapping
 from omni_tui.approvals import COVERS, Pins
 from omni_tui.approvals.policy import SEVERITY
 from omni_tui.config.load import LoadedConfig
+from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Client, Clients, EventBuffer
-from omni_tui.engine.context import BackgroundTasks, EngineContext, UnsavedSettings
-from omni_tui.engine.file_opener import FileOpener, sweep_opened
-from omni_tui.engine.live_session import LiveSession, SessionSettings, open_live_session
+from omni_tui.engine.context import EngineContext, UnsavedSettings
+from omni_tui.engine.files import FileOpener, sweep_opened
+from omni_tui.engine.live_session import LiveSession, OpenSessions, open_live_session
 from omni_tui.engine.model_service import ModelService
-from omni_tui.engine.open_sessions import OpenSessions
-from omni_tui.engine.pool import MeteredPool
-from omni_tui.engine.redacted_credentials import RedactedCredentials
+from omni_tui.engine.server_stores import RedactedCredentials
 from omni_tui.engine.servers import EngineServers
 from omni_tui.engine.session_feed import SessionFeed
-from omni_tui.engine.startup_wait import StartupWait
+from omni_tui.engine.turn_modes import SessionSettings
 from omni_tui.memory import (
     Credentials,
     Journal,
@@ -36,12 +35,12 @@ from omni_tui.memory import (
     session_path,
 )
 from omni_tui.models.budget import BudgetLimits
-from omni_tui.protocol import LaunchOptions, Mode
+from omni_tui.protocol import LaunchOptions, Mode, UserError
 from omni_tui.protocol.events import Notice
 from omni_tui.security.redaction import Redactor
 from omni_tui.security.text import safe
 from omni_tui.servers import Processes, sweep_leases
-from omni_tui.tools import SchemaChecker, ToolRoutes, ToolRules
+from omni_tui.tools import ConcurrencyLimits, SchemaChecker, ToolRoutes, ToolRules
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +110,9 @@ async def open_engine(
         rules=rules,
         routes=ToolRoutes(rules, servers.catalogue.get),
         schemas=SchemaChecker(pool),
+        limits=ConcurrencyLimits(rules),
         cache=servers.cache,
         prompts_and_resources=servers.prompts_and_resources,
-        startup_wait=StartupWait(servers.registry, servers.catalogue),
         unsaved=UnsavedSettings(),
         opener=FileOpener(state, environ),
     )
@@ -187,7 +186,9 @@ class Engine:
             await self._release(client.session)
 
     def session(self, client: Client) -> LiveSession:
-        """Return the session that a client follows."""
+        """Return the session that a client follows. Raises `UserError` once the client has left."""
+        if client.session not in self.sessions:
+            raise UserError("this client has left")
         return self.sessions[client.session]
 
     async def switch(self, client: Client, session: str = "") -> None:
@@ -198,7 +199,7 @@ class Engine:
         if session == client.session:
             raise StartFailed("that session is open already")
         async with self._switching:
-            former, said = client.session, len(self.notices)
+            former = client.session
             mode = self._stricter_mode(self.sessions[former])
             opened = await self._opened(
                 session or new_session_id(),
@@ -211,7 +212,7 @@ class Engine:
             self._attend(opened)
             client.tell(opened.ready())
             client.tell(self.context.models.spending(opened.budget))
-            for notice in self.notices[said:]:
+            for notice in opened.notices:
                 client.tell(notice)
             await self._release(former)
 
@@ -232,11 +233,11 @@ class Engine:
                 session = await self._opened(found, settings, limits, attended=attended)
             except StartFailed as error:
                 logger.exception("session %s is passed over", found)
-                self.notices.append(
-                    _warning("the last session could not be opened; this is a new one", str(error))
-                )
                 session = await self._opened(
                     new_session_id(), settings, limits, new=True, attended=attended
+                )
+                session.notices.append(
+                    _warning("the last session could not be opened; this is a new one", str(error))
                 )
         else:
             session = await self._opened(new_session_id(), settings, limits, new=True, attended=attended)
@@ -272,9 +273,9 @@ class Engine:
                 await journal.close(clean=False)
             raise StartFailed(f"the session {session} cannot be opened: {error}") from error
         if journal.damage:
-            self.notices.append(_warning(f"{journal.damage}."))
+            live.notices.append(_warning(f"{journal.damage}."))
         if damaged := journal.damaged:
-            self.notices.append(
+            live.notices.append(
                 _warning(f"{damaged} saved events of this session cannot be read and are left out")
             )
         self.sessions[session] = live

@@ -1,6 +1,6 @@
-"""The engine's own process: started with a socket and the launch options, ended with its face.
+"""The engine's own process: starts with a socket and the launch options, ends with its last client.
 
-The face starts it with the number of its end of a channel, and the options as JSON (`links.process`).
+`links.process` starts it with the number of its end of a socket pair, and the options as JSON.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from omni_tui.security.text import safe
 logger = logging.getLogger(__name__)
 
 LEAVE_S = 4.5
-"""From the face's end until every server's process group is ended, even if the loop hangs."""
+"""Seconds from the client's end until every server's process group is ended, even if the loop hangs."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run one engine until its face goes away."""
+    """Run one engine until its client goes away."""
     channel = socket.socket(fileno=int(arguments[0]))
     options = msgspec.json.decode(arguments[1], type=LaunchOptions)
     os.umask(0o077)
@@ -93,7 +93,7 @@ def _load(options: LaunchOptions) -> Any:
 
 
 async def _pump(outbox: EventBuffer, writer: asyncio.StreamWriter) -> None:
-    """Write events to the face. Only this task waits for a slow one."""
+    """Write events to the client. Only this task waits for a slow one."""
     try:
         async for batch in outbox.drain():
             for event in batch:
@@ -106,8 +106,7 @@ async def _pump(outbox: EventBuffer, writer: asyncio.StreamWriter) -> None:
 class ExitWatchdog:
     """A thread that ends the servers and the process if leaving takes too long or the loop hangs.
 
-    Leaving begins when the face's end of the channel closes. A hung loop would not notice that, so
-    the thread polls the channel's hang-up itself.
+    A hung loop would not notice that the client has gone, so the thread watches the parent itself.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -117,11 +116,11 @@ class ExitWatchdog:
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def leaving(self) -> None:
-        """The face has gone; the clock runs."""
+        """Start the clock: the client has gone."""
         self._leaving.set()
 
     def left(self) -> None:
-        """Everything has ended in time."""
+        """Stop the clock: everything has ended in time."""
         self._left.set()
 
     def _watch(self) -> None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from omni_tui import __version__
-from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import Gate, Subject, since
-from omni_tui.config.server_display import display_target
+from omni_tui.agents import ChatPolicy
+from omni_tui.approvals import Gate
 from omni_tui.engine.call_dispatcher import CallDispatcher
 from omni_tui.engine.call_service import CallService
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.engine.pending_plans import PendingPlans
 from omni_tui.engine.pending_server_requests import PendingServerRequests
-from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.sampler import Sampler
 from omni_tui.engine.session_feed import SessionFeed
-from omni_tui.engine.turn_modes import TurnModes
+from omni_tui.engine.startup_wait import StartupWait
+from omni_tui.engine.turn_modes import SessionSettings, TurnModes
 from omni_tui.engine.turn_runner import TurnRunner
 from omni_tui.memory import CallRow, Journal, SavedTask, call_table, task_table
 from omni_tui.models.base import Model
@@ -34,6 +33,7 @@ from omni_tui.protocol.events import (
     EngineReady,
     ModeChanged,
     ModelChanged,
+    Notice,
     SessionOpened,
     TurnEnded,
     TurnStarted,
@@ -42,27 +42,19 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.security.text import safe, safe_line
 from omni_tui.servers import Dispatch
+from omni_tui.servers.base import DispatchRefused
+from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 from omni_tui.servers.task_types import AnswerInputs
 from omni_tui.tools import TaskTracker, ToolExecutor
-from omni_tui.tools.tool_names import model_name
 
 _READ = 2_000
-
-
-@dataclass(slots=True)
-class SessionSettings:
-    """What a session is set to; kept in its journal. `system` is None where the config's words hold."""
-
-    mode: Mode
-    model: str
-    system: str | None = None
 
 
 class LiveSession:
     """Gate, calls and turns over one journal. Made by `open_live_session`.
 
     `attended` tells whether a person follows it, `used` when a client last sent it a command, in
-    seconds of the monotonic clock.
+    seconds of the monotonic clock, and `notices` what every follower should be told of it.
     """
 
     def __init__(
@@ -83,14 +75,16 @@ class LiveSession:
         self.attended = attended
         self.used = time.monotonic()
         self.resumed = bool(events)
+        self.notices: list[Notice] = []
         self._fold(events)
         self.budget = feed.budget
-        self.turns = TurnModes(self._mode)
+        self.turns = TurnModes(settings)
+        self.startup_wait = StartupWait(context.registry, context.catalogue)
         config, digest = context.loaded.config, context.vault.digest
         self.gate = Gate(
             journal,
             base=context.base_decisions(),
-            lookup=self.subject,
+            lookup=context.subject,
             digest=digest,
             now=self._mode,
             headless=not attended,
@@ -102,7 +96,7 @@ class LiveSession:
             context.registry.get,
             context.catalogue.get,
             context.cache,
-            context.startup_wait.back,
+            self.startup_wait.back,
         )
         self.tasks = TaskTracker(
             journal,
@@ -110,35 +104,22 @@ class LiveSession:
             executor,
             context.registry.get,
             feed.live,
-            listed=lambda server: server in context.catalogue.servers(),
+            listed=self._is_listed,
             inputs=self._task_inputs,
         )
-        self.desk = CallService(
+        self.calls = CallService(
+            context=context,
             journal=journal,
             gate=self.gate,
-            sending=CallDispatcher(
-                gate=self.gate,
-                executor=executor,
-                rules=context.rules,
-                cache=context.cache,
-                routes=context.routes,
-                tool=context.catalogue.get,
-                allowed=context.registry.is_allowed,
-                timeout=context.registry.call_timeout,
-                live=feed.live,
-            ),
+            dispatcher=CallDispatcher(context, self.gate, executor, feed),
             tasks=self.tasks,
-            catalogue=context.catalogue,
-            schemas=context.schemas,
-            routes=context.routes,
-            subject=self.subject,
             turns=self.turns,
         )
-        self.asks = PendingServerRequests(
+        self.server_requests = PendingServerRequests(
             journal,
-            Sampler(lambda: config.sampling, lambda: self.settings.model, context.models.make, self.budget),
+            Sampler(config.sampling, self._model_name, context.models.make, self.budget),
             digest=digest,
-            place=self._place,
+            place=context.place,
             clock=time.monotonic,
         )
         conversation = conversation_from(events)
@@ -149,24 +130,21 @@ class LiveSession:
             commit=self._commit,
             catalogue=context.catalogue,
             digest=digest,
-            waits=lambda: bool(self.gate.pending()),
-            connecting=context.startup_wait.going_on,
+            waits=self._call_waits,
+            connecting=self.startup_wait.waits,
             headless=not attended,
         )
         self.runner = TurnRunner(
+            context=context,
+            feed=feed,
             journal=journal,
-            desk=self.desk,
+            calls=self.calls,
             conversation=conversation,
             model=self.model,
-            settings=lambda: (self.settings.mode, self.settings.model),
+            settings=settings,
             turns=self.turns,
-            tool_specs=lambda: context.catalogue.specs(context.routes.offered),
-            policy=self.policy,
-            live=feed.live,
             plans=self.plans,
-            plan_policy=self.plan_policy,
-            gathering=context.startup_wait,
-            pool=context.pool,
+            startup_wait=self.startup_wait,
         )
 
     async def resume(self, events: list[AnyEvent]) -> None:
@@ -185,14 +163,14 @@ class LiveSession:
                 turn=unfinished,
                 status="parked",
                 reason=safe("the app ended while this ran"),
-                todo=safe(f"{GO_ON} to go on with it"),
+                todo=safe(f"{GO_ON} to continue it"),
             )
             await self.journal.commit(ended)
-        await self.asks.settle(events)
+        await self.server_requests.settle(events)
         stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
         left = [row for row in waiting if row.call not in running]
-        await self.desk.restore(left, stand_ins)
-        self.desk.take_up([row for row in waiting if row.call in running], running)
+        await self.calls.restore(left, stand_ins)
+        self.calls.take_up([row for row in waiting if row.call in running], running)
 
     def attend(self, attended: bool) -> None:
         """Take note whether a person follows the session; without one, what would ask is withheld."""
@@ -228,7 +206,7 @@ class LiveSession:
     async def close(self) -> None:
         """Park what runs, and close the journal. It is clean if nothing is left open."""
         self.feed.close()
-        await self.asks.close()
+        await self.server_requests.close()
         await self.runner.park()
         await self.journal.close(clean=not self.gate.pending() and not self.runner.unfinished)
 
@@ -259,44 +237,22 @@ class LiveSession:
         await self.journal.commit(event)
 
     def policy(self) -> ChatPolicy:
-        """Return the limits and the prompt of a turn, with this session's own prompt where it has one."""
-        context, agent, tools = (
-            self._context,
-            self._context.loaded.config.agent,
-            self._context.loaded.config.tools,
-        )
-        instructions = {
-            name: text
-            for name in context.registry.names()
-            # Of a changed server nothing is said that nobody has looked at yet.
-            if (text := context.registry.get(name).instructions) and context.catalogue.is_known_server(name)
-        }
-        own = self.settings.system
-        return ChatPolicy(
-            max_steps=agent.max_steps,
-            system_prompt=agent.system_prompt if own is None else own,
-            result_limit=tools.result_limit,
-            instructions=instructions,
-            offered=tools.offered,
-            pinned=tuple(model_name(*pair.split("/", 1)) for pair in tools.pinned),
-            budget=self.budget,
-        )
-
-    def plan_policy(self) -> PlanPolicy:
-        """Return how plans are handled, from the config."""
-        agent, policy = self._context.loaded.config.agent, self._context.loaded.config.policy
-        return PlanPolicy(
-            plan=policy.plan,
-            calls=policy.of_plans,
-            parallel=agent.parallel,
-            max_requests=agent.max_requests,
-            max_minutes=agent.max_minutes,
-        )
+        """Return the limits and the prompt of a turn."""
+        return self._context.chat_policy(self.settings.system, self.budget)
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _mode(self) -> Mode:
         return self.settings.mode
+
+    def _model_name(self) -> str:
+        return self.settings.model
+
+    def _call_waits(self) -> bool:
+        return bool(self.gate.pending())
+
+    def _is_listed(self, server: str) -> bool:
+        return server in self._context.catalogue.servers()
 
     def _task_inputs(self, dispatch: Dispatch) -> AnswerInputs:
         """Return what answers the input requests of a call that runs as a task."""
@@ -304,49 +260,6 @@ class LiveSession:
 
     async def _commit(self, *events: AnyEvent) -> None:
         await self.runner.commit(*events)
-
-    def subject(self, server: str, name: str) -> Subject | None:
-        """Return what the gate needs of a tool, None if it is not there now."""
-        tool = self._context.catalogue.get(server, name)
-        if tool is None:
-            return None
-        try:
-            connection = self._context.registry.get(server)
-        except KeyError:
-            return None
-        seen = tool.first_seen
-        words = {
-            "unchanged": f"unchanged since {since(seen)}",
-            "new": "new on this server",
-            "changed": f"changed since {since(seen)}",
-        }
-        if tool.server_trust == "changed":
-            trust = "how it is started, or what it says about its use, has changed"
-        else:
-            trust = words[tool.trust]
-        spec = connection.spec
-        return Subject(
-            server=server,
-            tool=name,
-            server_fp=tool.server_fp,
-            def_hash=tool.def_hash,
-            server_trust=tool.server_trust,
-            tool_trust=tool.trust,
-            risk=tool.risk,
-            title=tool.definition.title,
-            description=tool.definition.description,
-            target=display_target(spec),
-            transport=spec.transport,
-            trust_words=trust,
-        )
-
-    def _place(self, server: str) -> tuple[str, str]:
-        """Return where a server is and how it is reached, for showing."""
-        try:
-            spec = self._context.registry.get(server).spec
-        except KeyError:
-            return "", ""
-        return display_target(spec), spec.transport
 
     def _fold(self, events: Sequence[AnyEvent]) -> None:
         for event in events:
@@ -418,3 +331,51 @@ def _parked(events: Sequence[AnyEvent]) -> bool:
         if isinstance(event, TurnStarted | UserMessage):
             return False
     return False
+
+
+class OpenSessions(dict[str, LiveSession]):
+    """The open sessions by id."""
+
+    def is_open(self, dispatch: Dispatch) -> bool:
+        """Return whether the gate of one of them has this very dispatch open."""
+        return any(session.gate.is_open(dispatch) for session in self.values())
+
+    async def input_round(self, dispatch: Dispatch, number: int, methods: tuple[str, ...]) -> None:
+        """Journal that a call continues with answers, in its own session. Raises `DispatchRefused`."""
+        for session in self.values():
+            if session.gate.is_open(dispatch):
+                return await session.gate.dispatches.goes_on(dispatch, number, methods)
+        raise DispatchRefused(f"the call {dispatch.call} is over")
+
+    async def server_request(self, request: ServerRequest) -> ServerRequestAnswer:
+        """Put a server request before a person who follows the session it belongs to."""
+        session = self._session_of(request)
+        if session is None:
+            return ServerRequestAnswer("cancel", reason="nobody is there to answer")
+        return await session.server_requests.ask(request)
+
+    def _session_of(self, request: ServerRequest) -> LiveSession | None:
+        """Return the session in which a server request is answered, None if nobody is there.
+
+        That is the session of its call. Where the server does not tell the call, it is the session
+        that somebody used last.
+        """
+        attended = [session for session in self.values() if session.attended]
+        if request.call:
+            attended = [session for session in attended if session.gate.row(request.call) is not None]
+        return max(attended, key=lambda session: session.used, default=None)
+
+    async def tools_listed(self, server: str) -> None:
+        """Continue what waited in any session for a server's tools."""
+        for session in list(self.values()):
+            await session.listed(server)
+
+    def server_allowed(self, server: str) -> None:
+        """Note in every session that the person allowed a server now: earlier messages do not profit."""
+        for session in self.values():
+            session.turns.allowed(server)
+
+    def touch(self, session: str) -> None:
+        """Note that somebody uses a session now."""
+        if session in self:
+            self[session].used = time.monotonic()

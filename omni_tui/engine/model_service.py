@@ -1,4 +1,4 @@
-"""The models of one engine: made by their settings, left alone when they fail, paid for within budgets."""
+"""The models of one engine: make them from their settings, list them, add up what they cost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OFFLINE = "offline"
 
 
 class ModelService:
-    """What all sessions of an engine share of models."""
+    """What all sessions of an engine share about models."""
 
     def __init__(
         self, loaded: LoadedConfig, environ: Mapping[str, str], live: Callable[[Event], None]
@@ -36,7 +36,7 @@ class ModelService:
         self._loaded = loaded
         self._environ = environ
         self._live = live
-        self._ways = ModelQuirksFile(folder)
+        self._quirks = ModelQuirksFile(folder)
         self.days = DailyUsageFile(folder)
         self.breakers = ModelBreakers(self._changed)
         self.limits = BudgetLimits(**loaded.config.budget.model_dump())
@@ -44,8 +44,8 @@ class ModelService:
     # --- models ---------------------------------------------------------------------------------
 
     def make(self, name: str, *, max_tokens: int | None = None, temperature: float | None = None) -> Model:
-        """Return the model of a name, with its settings where no others are given."""
-        spec = self._placed(self._loaded.model(name))
+        """Return a model by name, with the limits given here in place of the config's."""
+        spec = self._with_address(self._loaded.model(name))
         if max_tokens is not None:
             spec = replace(spec, max_tokens=max_tokens)
         if temperature is not None:
@@ -53,34 +53,34 @@ class ModelService:
         return make_model(
             spec,
             environ=self._environ,
-            memory=self._ways,
+            memory=self._quirks,
             on_text=self._needs_text,
-            known=self._ways,
+            known=self._quirks,
             on_refused=self._refuses_tool,
         )
 
     def with_fallbacks(self, name: str) -> ModelChain:
-        """Return the model of a name, with those that answer when it fails. Raises what `make` raises."""
+        """Return a model by name with its fallbacks. Raises what `make` raises."""
         fallbacks = self._loaded.config.model.fallbacks
         return ModelChain(self.make(name), fallbacks, self.make, self.breakers)
 
-    def _placed(self, spec: ModelSpec) -> ModelSpec:
-        """Give a model of a local provider its usual address on this machine, where none is set."""
+    def _with_address(self, spec: ModelSpec) -> ModelSpec:
+        """Give a local model its usual address on this machine, if none is set."""
         variable, address = LOCAL_BASES.get(provider_of(spec.name), ("", ""))
         if spec.api_base or not address or self._environ.get(variable, "").strip():
             return spec
         return replace(spec, api_base=address)
 
     def _needs_text(self, name: str, reason: str) -> None:
-        what = safe(f"{name} is offered its tools as text from now on: {reason}.", limit=400)
-        why = safe('tools = "native" or "text" in its table of the config settles it')
+        what = safe(f"{name} now gets its tools as text: {reason}.", limit=400)
+        why = safe('set tools = "native" or "text" for this model in the config to choose yourself')
         self._live(Notice(level="info", what=what, why=why))
 
     def _refuses_tool(self, name: str, tool: str, words: str) -> None:
         self._live(
             Notice(
                 level="warning",
-                what=safe(f"{tool} is left out of requests to {name} from now on.", limit=400),
+                what=safe(f"{tool} is now left out of requests to {name}.", limit=400),
                 why=safe(words, limit=600),
             )
         )
@@ -94,12 +94,12 @@ class ModelService:
         )
         self._live(event)
 
-    # --- which there are ------------------------------------------------------------------------
+    # --- listing --------------------------------------------------------------------------------
 
     async def found(self, current: str, *, look: bool) -> tuple[ModelChoice, ...]:
-        """Return the models that could be used, each once; `look` asks servers on this machine too."""
+        """Return the models that can be used, each once; `look` also asks model servers on this machine."""
         config = self._loaded.config
-        listed = [ModelSuggestion(current, "answers now", not _is_free(current))]
+        listed = [ModelSuggestion(current, "in use now", not _is_free(current))]
         for names, because in (
             ([config.model.name], "your config"),
             (config.model.fallbacks, "your config, when another fails"),
@@ -126,10 +126,10 @@ class ModelService:
             wait_s=breaker.wait_s,
         )
 
-    # --- what it costs --------------------------------------------------------------------------
+    # --- cost -----------------------------------------------------------------------------------
 
     def spending(self, budget: Budget) -> Spending:
-        """Say what was used."""
+        """Return what a session and the day have used, with the limits."""
         session, today, limits = budget.session, budget.today(), budget.limits
         return Spending(
             session_tokens=session.tokens,

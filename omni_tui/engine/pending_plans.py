@@ -1,4 +1,4 @@
-"""The plans of a session as its engine keeps them: waiting for verdicts, changed by the person."""
+"""The plans of a session: shown to the person, decided, edited."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MAX_FEEDBACK = 4_000
 
 
 class PendingPlans:
-    """The plans of the turn that runs, or that was cut off; the orchestrator's `PlanHost`.
+    """The plans of the running turn, or of the one that was cut off; the orchestrator's `PlanHost`.
 
-    `commit` journals events and folds them into `progress`; it refuses by `CancelledError` once the
-    session is parked.
+    `commit` journals events and applies them to `progress`; it raises `CancelledError` once the session
+    is parked.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class PendingPlans:
             self._pending.add(Pending(record.event.plan, record.event.digest))
 
     def begin(self, turn: str) -> None:
-        """Begin with nothing planned, unless this very turn is gone on with."""
+        """Begin a turn without plans, unless this very turn is continued."""
         if self.progress.turn != turn:
             self.progress = PlanState(turn)
 
     def remember(self, events: Sequence[AnyEvent]) -> None:
-        """Fold in what is on disk now."""
+        """Apply events that are on disk now."""
         for event in events:
             if getattr(event, "turn", "") == self.progress.turn:
                 self.progress.apply(event)
@@ -67,7 +67,7 @@ class PendingPlans:
                 self._pending.remove(event.plan)
 
     def _shown(self, event: PlanProposed) -> None:
-        """Note a plan that waits, or another one in its place."""
+        """Note a plan that waits, or its edited form."""
         if (item := self._pending.get(event.plan)) is not None:
             item.digest = event.digest
         else:
@@ -76,7 +76,7 @@ class PendingPlans:
     # --- for the orchestrator -------------------------------------------------------------------
 
     def offer(self) -> PlannableTools:
-        """Return the tools a plan may name now. Those whose name fits two are left out."""
+        """Return the tools that a plan may name now, without those whose name is ambiguous."""
         found: dict[str, PlannableTool] = {}
         twice: set[str] = set()
         for tool in self._catalogue.all():
@@ -87,7 +87,7 @@ class PendingPlans:
         return {key: tool for key, tool in found.items() if key not in twice}
 
     def digest(self, plan: str, plan_json: str) -> str:
-        """Return what a verdict on exactly this plan must name."""
+        """Return the digest that a decision on exactly this plan must name."""
         return self._digest(f"plan|{plan}|{plan_json}".encode())
 
     def waits(self) -> bool:
@@ -95,21 +95,21 @@ class PendingPlans:
         return self._waits()
 
     async def settled(self, tools: frozenset[str]) -> None:
-        """Return when these tools are there, or no server is being connected any more, or after 20 s."""
+        """Wait until these tools are listed or no server connects any more, at most 20 s."""
         for _ in range(round(_SETTLE_S / _LOOK_S)):
             if not (tools - self.offer().keys() and self._connecting()):
                 return
             await asyncio.sleep(_LOOK_S)
 
     async def decided(self, plan: str) -> None:
-        """Return when there is a verdict on a plan. Without a face nobody can give one."""
+        """Wait until a plan is decided. Headless, it is withdrawn."""
         if self.headless:
             await self._withdraw(plan, "headless")
         if (item := self._pending.get(plan)) is not None:
             await item.verdict()
 
     async def withdraw(self, plan: str) -> None:
-        """End the wait for a verdict, if there is none yet: the turn was stopped."""
+        """Withdraw a plan that is not decided yet: the turn was stopped."""
         await self._withdraw(plan, "stop")
 
     async def _withdraw(self, plan: str, decider: str) -> None:
@@ -119,7 +119,7 @@ class PendingPlans:
                 await self._commit(PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider))
 
     def left_behind(self) -> list[AnyEvent]:
-        """Return the events that close what a turn leaves open that is not gone on with."""
+        """Return the events that close a pending plan of a turn that is not continued."""
         record = self.progress.open
         if record is None:
             return []
@@ -129,7 +129,7 @@ class PendingPlans:
     # --- for the person -------------------------------------------------------------------------
 
     async def decide(self, plan: str, digest: str, *, approve: bool, feedback: str) -> None:
-        """Carry out the person's verdict on exactly the plan that was shown. Raises `UserError`."""
+        """Carry out the person's decision on exactly the plan that was shown. Raises `UserError`."""
         async with self._pending.lock:
             self._pending.waiting(plan, digest)
             words = feedback.strip()[:_MAX_FEEDBACK]
@@ -146,9 +146,9 @@ class PendingPlans:
             )
 
     async def edit(self, plan: str, digest: str, plan_json: str) -> None:
-        """Put another plan in the place of what was shown; it waits under a new digest.
+        """Replace a pending plan with an edited one, under a new digest.
 
-        Raises `UserError` for what is no plan, with all that is wrong with it.
+        Raises `UserError` with all that is wrong with the plan.
         """
         async with self._pending.lock:
             self._pending.waiting(plan, digest)

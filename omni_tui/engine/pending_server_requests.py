@@ -1,18 +1,20 @@
-"""The questions of servers that wait for the person: opened, edited, answered, withdrawn.
+"""Server requests that wait for the person: opened, edited, answered, withdrawn.
 
-What is answered is on disk before it goes to the server. A question lives as long as the server waits,
-so a restart closes what was open.
+An answer is on disk before the server gets it. A request lasts as long as the server waits, so a
+restart closes the open ones.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from omni_tui.approvals.cards import CARD_LIMIT
 from omni_tui.approvals.pending import Pending, PendingItems
 from omni_tui.approvals.server_request_review import (
     InvalidServerRequest,
@@ -20,19 +22,20 @@ from omni_tui.approvals.server_request_review import (
     review_server_request,
     sampling_messages,
 )
-from omni_tui.engine.sampling import Sampler
-from omni_tui.engine.server_request_card import answer_text, server_request_event
+from omni_tui.engine.sampler import Sampler
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
-from omni_tui.protocol import AnyEvent, UserError
+from omni_tui.protocol import AnyEvent, JsonText, SafeText, UserError
 from omni_tui.protocol.events import UsageChanged
 from omni_tui.protocol.server_requests import (
     ServerRequestClosed,
+    ServerRequestKind,
     ServerRequestOpened,
     ServerRequestOutcome,
     ServerRequestStage,
 )
-from omni_tui.security.text import exact_json, safe
+from omni_tui.security.text import count_hidden, exact_json, safe, safe_json, safe_line
+from omni_tui.servers.auth.browser import browser_available
 from omni_tui.servers.server_request_types import ServerRequest, ServerRequestAnswer
 
 logger = logging.getLogger(__name__)
@@ -40,6 +43,13 @@ logger = logging.getLogger(__name__)
 PER_SERVER = 5
 """Questions of one server that may wait at once."""
 PER_MINUTE = 30
+_LABELS: dict[ServerRequestKind, str] = {
+    "form": "asks you for input",
+    "url": "asks you to visit a page",
+    "sampling": "asks for an answer of the model",
+}
+_ANSWER = 2_000
+_MESSAGE = 8_000
 _OUTCOMES: dict[str, ServerRequestOutcome] = {
     "accept": "accepted",
     "decline": "declined",
@@ -65,7 +75,7 @@ class PendingServerRequest(Pending[ServerRequestAnswer]):
 
 
 class PendingServerRequests:
-    """The open questions of one session."""
+    """The open server requests of one session."""
 
     def __init__(
         self,
@@ -88,7 +98,7 @@ class PendingServerRequests:
     # --- from the servers -----------------------------------------------------------------------
 
     async def ask(self, ask: ServerRequest) -> ServerRequestAnswer:
-        """Put a question before the person and return the answer. Cancelling withdraws it."""
+        """Show a server request and return the person's answer. Cancelling withdraws it."""
         if refusal := self._too_many(ask.server):
             logger.warning("%s asks too much: %s", ask.server, refusal)
             return ServerRequestAnswer("cancel", reason=refusal)
@@ -101,9 +111,9 @@ class PendingServerRequests:
             logger.exception("a question of %s could not be written down", ask.server)
             return ServerRequestAnswer("cancel", reason="it could not be written to disk")
         except asyncio.CancelledError:
-            over = "nobody waits for the answer any more: what it was asked for has ended"
+            over = "nobody waits for the answer any more: the call it belonged to has ended"
             if one.waits:
-                one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it any more
+                one.settle(ServerRequestAnswer("cancel", reason=over))  # nobody can answer it now
                 await asyncio.shield(self._withdraw(one, over))
             raise
         finally:
@@ -132,13 +142,13 @@ class PendingServerRequests:
         return self._open.waiting(ask, digest)
 
     async def turn_down(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Decline a question, or leave it undecided. Raises `UserError`."""
+        """Decline or dismiss a server request. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             await self._end(one, reply, "user")
 
     async def accept(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
-        """Accept a form or a page with an answer that was judged already. Raises `UserError`."""
+        """Accept a form or a page with an answer that was checked. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
@@ -146,7 +156,7 @@ class PendingServerRequests:
             await self._end(one, reply, "user")
 
     async def edit(self, ask: str, digest: str, body: dict[str, Any]) -> None:
-        """Put other messages, or another answer, in the place of what is shown. Raises `UserError`."""
+        """Replace the messages or the answer that is shown. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.ask.kind != "sampling" or one.stage == "answering":
@@ -170,7 +180,7 @@ class PendingServerRequests:
             await self._show(one)
 
     async def go_on(self, ask: str, digest: str) -> None:
-        """Accept what is shown of a sampling request: let the model answer, or send its answer."""
+        """Accept the current stage of a sampling request: let the model answer, or send its answer."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
             if one.judgement.refused:
@@ -223,7 +233,7 @@ class PendingServerRequests:
         exact = exact_json(one.body)
         one.digest = self._digest(f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}".encode())
         target, transport = self._place(one.ask.server)
-        await self._journal.commit(server_request_event(one, self._sampler, exact, target, transport))
+        await self._journal.commit(_card(one, self._sampler, exact, target, transport))
 
     async def _end(self, one: PendingServerRequest, reply: ServerRequestAnswer, decider: str) -> None:
         event = ServerRequestClosed(
@@ -231,7 +241,7 @@ class PendingServerRequests:
             outcome=_OUTCOMES[reply.action],
             decider=decider,
             reason=safe(reply.reason, limit=1_000),
-            answer=answer_text(reply),
+            answer=_answer_text(reply),
         )
         await self._journal.commit(event)
         one.settle(reply)
@@ -247,7 +257,7 @@ class PendingServerRequests:
     # --- the session ----------------------------------------------------------------------------
 
     async def settle(self, events: Sequence[AnyEvent]) -> None:
-        """Close what a crash left open, and count what was spent before."""
+        """Close the requests that a crash left open, and count the tokens that were used before."""
         open_ids: dict[str, None] = {}
         for event in events:
             if isinstance(event, ServerRequestOpened):
@@ -263,7 +273,7 @@ class PendingServerRequests:
             await self._journal.commit(*closed)
 
     async def close(self) -> None:
-        """Leave everything undecided; the servers are told so."""
+        """Close all requests undecided, and tell the servers."""
         self._closed = True
         ends: list[Coroutine[Any, Any, None]] = [
             self._end(one, ServerRequestAnswer("cancel", reason="the session was left"), "stop")
@@ -271,3 +281,101 @@ class PendingServerRequests:
             if one.waits
         ]
         await asyncio.gather(*ends)
+
+
+# --- the card ---------------------------------------------------------------------------------
+
+
+def _card(
+    one: PendingServerRequest, sampler: Sampler, exact: JsonText, target: str, transport: str
+) -> ServerRequestOpened:
+    """Return the event that shows a server request."""
+    ask, judgement = one.ask, one.judgement
+    sampling = ask.kind == "sampling"
+    whole = _content(one)
+    complete = len(exact) <= CARD_LIMIT
+    refused = judgement.refused or ("" if complete else "it is too long to be shown whole")
+    why = [*judgement.why, *([f"the model could not answer: {one.trouble}"] if one.trouble else [])]
+    if not ask.waits:
+        why.append("it refused a call until this is done; nothing waits meanwhile")
+    label = "would get this answer" if one.stage == "review" else _LABELS[ask.kind]
+    return ServerRequestOpened(
+        ask=one.id,
+        server=ask.server,
+        kind=ask.kind,
+        stage=one.stage,
+        label=SafeText(label),
+        message=safe(ask.message, limit=_MESSAGE, joined=False),
+        digest=one.digest,
+        content=safe(whole, limit=CARD_LIMIT, joined=False),
+        content_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
+        size=len(exact),
+        complete=complete,
+        differs=count_hidden(whole.replace("\n", "").replace("\t", ""), joined=False) > 0,
+        why=tuple(safe(words, limit=500, joined=False) for words in why),
+        refused=safe(refused, limit=500),
+        host=safe_line(judgement.host, limit=300),
+        browser=ask.kind == "url" and browser_available(),
+        target=safe(target, limit=2_000, joined=False),
+        transport=transport,
+        model=safe_line(sampler.name) if sampling else SafeText(""),
+        budget=safe_line(sampler.budget) if sampling else SafeText(""),
+        call=ask.call,
+        edited=one.edited,
+    )
+
+
+def _content(one: PendingServerRequest) -> str:
+    body = one.body
+    if one.stage == "review":
+        return str(body.get("text", ""))
+    if one.ask.kind == "url":
+        return str(body.get("url", ""))
+    if one.ask.kind == "form":
+        return "\n".join(_field(name, field, body) for name, field in _fields(body).items())
+    return _request(body)
+
+
+def _fields(schema: dict[str, Any]) -> dict[str, Any]:
+    properties = schema.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _field(name: str, field: Any, schema: dict[str, Any]) -> str:
+    if not isinstance(field, dict):
+        return f"{name}: {json.dumps(field)[:200]}"
+    required = schema.get("required")
+    must = " (required)" if isinstance(required, list) and name in required else ""
+    about = field.get("description") or field.get("title") or ""
+    return f"{name}: {field.get('type', 'choice')}{must}" + (f" · {str(about)[:500]}" if about else "")
+
+
+def _request(body: dict[str, Any]) -> str:
+    parts = []
+    if system := body.get("systemPrompt"):
+        parts.append(f"system: {system}")
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict):
+            parts.append(f"{message.get('role')}: {_said(message.get('content'))}")
+    limits = {key: body[key] for key in ("maxTokens", "temperature", "stopSequences") if key in body}
+    return "\n\n".join([*parts, safe_json(limits, limit=2_000, joined=False)])
+
+
+def _said(content: Any) -> str:
+    blocks = content if isinstance(content, list) else [content]
+    return "\n".join(
+        str(block["text"])
+        if isinstance(block, dict) and block.get("type") == "text" and "text" in block
+        else f"[{block.get('type', 'something else') if isinstance(block, dict) else 'something else'}]"
+        for block in blocks
+    )
+
+
+def _answer_text(reply: ServerRequestAnswer) -> SafeText:
+    """Return the answer that a server got, shortened."""
+    if reply.action != "accept":
+        return SafeText("")
+    if reply.content is not None:
+        return safe_json(reply.content, limit=_ANSWER)
+    return safe(reply.text, limit=_ANSWER)

@@ -1,4 +1,4 @@
-"""The lists of prompts, resources and templates as the face gets them: safe, in pages that fit a frame."""
+"""Prompts, resources and templates as clients get them: as safe text, in pages that fit a frame."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ Summary = PromptSummary | ResourceSummary | TemplateSummary
 
 
 class PromptResourceCache:
-    """What every server offers now, as the engine last told of it."""
+    """The prompts, resources and templates of every server, as last listed."""
 
     def __init__(self) -> None:
         self._offers: dict[str, PromptsAndResources] = {}
         self._generation = count(1)
 
     def update(self, server: str, offers: PromptsAndResources) -> list[PromptsAndResourcesListed]:
-        """Take a new listing; returns the pages to tell, none if nothing has changed."""
+        """Store a new listing; return the pages to send, none if nothing has changed."""
         if self._offers.get(server, PromptsAndResources()) == offers:
             return []
         self._offers[server] = offers
         return list(self.pages(server))
 
     def remove(self, server: str) -> list[PromptsAndResourcesListed]:
-        """Forget a server; returns the page that says so."""
+        """Forget a server; return the page that says so."""
         known = self._offers.pop(server, None)
         if known is None:
             return []
         return [PromptsAndResourcesListed(server=server, generation=next(self._generation), last=True)]
 
     def servers(self) -> list[str]:
-        """Return the names of the servers that offer anything."""
+        """Return the names of the servers that have any."""
         return list(self._offers)
 
     def resource(self, server: str, uri: str) -> ResourceDefinition | None:
@@ -61,7 +61,7 @@ class PromptResourceCache:
         return next((one for one in listed if one.uri == uri), None)
 
     def pages(self, server: str) -> Iterator[PromptsAndResourcesListed]:
-        """Yield the whole list of a server."""
+        """Yield all pages of a server."""
         offers = self._offers.get(server, PromptsAndResources())
         generation = next(self._generation)
         page: list[Summary] = []

@@ -10,12 +10,11 @@ import msgspec
 
 from omni_tui.approvals import Pins
 from omni_tui.config.spec import ServerSpec
+from omni_tui.engine.background import BackgroundTasks, MeteredPool
 from omni_tui.engine.clients import Clients
-from omni_tui.engine.context import BackgroundTasks
-from omni_tui.engine.known_transports_file import KnownTransportsFile
-from omni_tui.engine.open_sessions import OpenSessions
-from omni_tui.engine.pool import MeteredPool
+from omni_tui.engine.live_session import OpenSessions
 from omni_tui.engine.prompt_resource_cache import LABEL, PromptResourceCache
+from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.memory import ServerLogs
 from omni_tui.protocol import Event
 from omni_tui.protocol.events import ServerChanged, ServerRemoved, ToolsListed

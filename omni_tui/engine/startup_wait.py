@@ -1,4 +1,4 @@
-"""Servers that are still on their way: a plan or a turn may want tools that are not known yet."""
+"""Waiting for servers that are still connecting: a turn or a plan may want their tools."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LOOK_S = 0.05
 
 
 class StartupWait:
-    """The coming of the servers of one engine.
+    """Has the turns of one session wait for the servers that are connecting.
 
-    A server is waited for once: after a wait that ended without it, messages go out without it until it
-    has told its tools.
+    A server is waited for once: after a wait that ended without it, messages are sent without it until
+    it has listed its tools.
     """
 
     def __init__(self, registry: ServerRegistry, catalogue: Catalogue) -> None:
@@ -34,26 +34,26 @@ class StartupWait:
         self._at_once = asyncio.Event()
 
     def missing(self) -> tuple[str, ...]:
-        """Return the servers that are on their way and whose tools are not known yet."""
+        """Return the servers that are connecting and whose tools are not listed yet."""
         listed = set(self._catalogue.servers())
         self._given_up -= listed
         return tuple(
             server.name for server in self._registry.snapshot() if _is_coming(server, server.name in listed)
         )
 
-    def going_on(self) -> bool:
-        """Whether a server is on its way to be connected, or its tools are not listed yet."""
+    def waits(self) -> bool:
+        """Return whether a server is connecting or its tools are not listed yet."""
         return bool(self.missing())
 
     def send_at_once(self) -> None:
-        """Wait for nothing any longer."""
+        """End the wait."""
         self._at_once.set()
 
     async def over(self, tell: Callable[[tuple[str, ...], float], None]) -> None:
-        """Return when the tools of all that is connecting are there, after `PATIENCE_S` in any case.
+        """Return when all connecting servers have listed their tools, after `PATIENCE_S` at most.
 
-        `tell` hears for which servers, and until when in Unix seconds, whenever that changes; last of
-        none. Cancelling ends the wait.
+        `tell` is called with the servers waited for and the end of the wait in Unix seconds whenever
+        that changes, and at last with none. Cancelling ends the wait.
         """
         self._at_once.clear()
         until = time.time() + PATIENCE_S
@@ -73,7 +73,7 @@ class StartupWait:
                 tell((), 0.0)
 
     async def back(self, server: str, tool: str) -> None:
-        """Return when a server that is on its way back has listed a tool, or does not come back soon."""
+        """Return when a server that is reconnecting has listed a tool, or does not come back soon."""
         deadline = time.monotonic() + BACK_S
         while self._catalogue.get(server, tool) is None and time.monotonic() < deadline:
             if server not in self.missing():

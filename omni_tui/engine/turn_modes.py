@@ -1,8 +1,7 @@
-"""What each turn of a session may do: the mode its message was sent in, and what was allowed only later."""
+"""What each turn of a session may do: the mode of its message, and what was allowed only later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from omni_tui.protocol import Mode
@@ -14,35 +13,44 @@ class _Sent:
     number: int
 
 
+@dataclass(slots=True)
+class SessionSettings:
+    """What a session is set to; kept in its journal. `system` is None where the config's words hold."""
+
+    mode: Mode
+    model: str
+    system: str | None = None
+
+
 class TurnModes:
     """The modes of the turns of one session.
 
-    A change of mode or of a server's settings loosens only for messages sent after it, so what a call
-    may do depends on when its turn's message was sent. `now` gives the mode of this moment.
+    A change of mode or of a server's settings loosens only for later messages. What a call may do
+    therefore depends on when the message of its turn was sent. `now` returns the mode of this moment.
     """
 
-    def __init__(self, now: Callable[[], Mode]) -> None:
-        self._now = now
+    def __init__(self, settings: SessionSettings) -> None:
+        self._settings = settings
         self._sent: dict[str, _Sent] = {}
         self._number = 0
         self._allowed: dict[str, int] = {}
 
     def sent(self, turn: str, mode: Mode) -> None:
-        """The message of a turn was sent in a mode, or its turn is gone on with now."""
+        """Note that the message of a turn was sent in a mode, or that the turn is continued now."""
         self._sent[turn] = _Sent(mode, self._number)
 
     def mode(self, turn: str) -> Mode:
-        """Return the mode of a turn; that of now for what belongs to none."""
+        """Return the mode of a turn; the present one for what belongs to no turn."""
         found = self._sent.get(turn)
-        return self._now() if found is None else found.mode
+        return self._settings.mode if found is None else found.mode
 
     def allowed(self, server: str) -> None:
-        """The person allowed, added, changed or switched on a server just now."""
+        """Note that the person allowed, added, changed or enabled a server now."""
         self._number += 1
         self._allowed[server] = self._number
 
     def loosened(self, turn: str, server: str) -> str:
-        """Say what was allowed of a server only after a turn's message, "" if nothing was."""
+        """Return what was allowed of a server only after a turn's message, "" if nothing was."""
         found = self._sent.get(turn)
         if found is None or self._allowed.get(server, 0) <= found.number:
             return ""

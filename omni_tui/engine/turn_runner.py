@@ -1,33 +1,34 @@
-"""Turns: one at a time, stoppable at once, parked when the app leaves, gone on with on request."""
+"""The turns of a session: one at a time; they can be stopped, parked, and continued."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import msgspec
 
-from omni_tui.agents import ChatPolicy, PlanPolicy, ToolOutcome, run_orchestrated, run_turn
+from omni_tui.agents import ToolOutcome, run_orchestrated, run_turn
 from omni_tui.agents.agent_host import EarlierResult
-from omni_tui.agents.autonomous import autonomous
+from omni_tui.agents.turn_limits import autonomous
 from omni_tui.engine.call_service import CallService
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.context_store import ContextStore
 from omni_tui.engine.conversation import Conversation, title_of
 from omni_tui.engine.pending_plans import PendingPlans
+from omni_tui.engine.session_feed import SessionFeed
 from omni_tui.engine.startup_wait import StartupWait
-from omni_tui.engine.turn_modes import TurnModes
-from omni_tui.engine.turn_report import turn_report
-from omni_tui.memory import Journal, JournalBroken
+from omni_tui.engine.turn_modes import SessionSettings, TurnModes
+from omni_tui.memory import Journal, JournalBroken, call_table
 from omni_tui.models.base import Image, Message, Model, ToolCall, ToolSpec
 from omni_tui.models.budget import GO_ON
 from omni_tui.models.message_history import decode_message
 from omni_tui.models.window import Window
 from omni_tui.protocol import AnyEvent, Event, JsonText, Mode
+from omni_tui.protocol.conversation import ReportedCall, RunReport
 from omni_tui.protocol.events import (
     AwaitingTools,
     ModelMessage,
@@ -41,21 +42,23 @@ from omni_tui.protocol.events import (
 )
 from omni_tui.protocol.prompts_and_resources import AttachedResource
 from omni_tui.protocol.values import CallOrigin
+from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import exact_json, safe, safe_line
 
 logger = logging.getLogger(__name__)
 
 MAX_MESSAGE = 200_000
 _STOP_S = 3.0
+_MOST_REPORTED = 200
 
 
 class TurnInProgress(Exception):
-    """Something that cannot be done while a turn runs; the text says what to do."""
+    """A command that cannot be carried out now because of a turn. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class _QueuedMessage:
-    """A message that no turn has taken yet, with the mode and the model it was sent under."""
+    """A message that no turn has taken yet, with its mode and model."""
 
     message: Message
     mode: Mode
@@ -63,44 +66,39 @@ class _QueuedMessage:
 
 
 class TurnRunner:
-    """The turns of one session; the `AgentHost` of the agent loop."""
+    """Runs the turns of one session; the `AgentHost` of the agent loop."""
 
     def __init__(
         self,
         *,
+        context: EngineContext,
+        feed: SessionFeed,
         journal: Journal,
-        desk: CallService,
+        calls: CallService,
         conversation: Conversation,
         model: Callable[[], Model],
-        settings: Callable[[], tuple[Mode, str]],
+        settings: SessionSettings,
         turns: TurnModes,
-        tool_specs: Callable[[], tuple[ToolSpec, ...]],
-        policy: Callable[[], ChatPolicy],
-        live: Callable[[Event], None],
         plans: PendingPlans,
-        plan_policy: Callable[[], PlanPolicy],
-        gathering: StartupWait,
-        pool: Executor | None = None,
+        startup_wait: StartupWait,
     ) -> None:
-        self.memo = ContextStore(journal, conversation.summaries, pool)
+        self.memo = ContextStore(journal, conversation.summaries, context.pool)
+        self._context = context
+        self._feed = feed
         self._journal = journal
-        self._desk = desk
+        self._calls = calls
         self._conversation = conversation
         self._model = model
         self._settings = settings
         self._turns = turns
-        self._tool_specs = tool_specs
-        self._policy = policy
-        self._live = live
         self._plans = plans
-        self._plan_policy = plan_policy
-        self._gathering = gathering
+        self._startup_wait = startup_wait
         self._missing: tuple[str, ...] = ()
         self._queue: deque[str] = deque()
         self._pending: dict[str, _QueuedMessage] = {}
         self._resuming: set[str] = set()
         self._turn = ""
-        self._runs_under: tuple[Mode, str] = settings()
+        self._runs_under: tuple[Mode, str] = settings.mode, settings.model
         self._task: asyncio.Task[None] | None = None
         self._parked = False
 
@@ -116,7 +114,7 @@ class TurnRunner:
 
     @property
     def unfinished(self) -> str:
-        """The turn that was cut off by a crash or by leaving, "" if none was."""
+        """The turn that was cut off by a crash or by leaving, "" if there is none."""
         return self._conversation.unfinished
 
     # --- what the person asks -------------------------------------------------------------------
@@ -129,15 +127,15 @@ class TurnRunner:
         attachments: tuple[AttachedResource, ...] = (),
         images: tuple[Image, ...] = (),
     ) -> str:
-        """Journal a message and work on it, after what runs now. Returns the turn's id.
+        """Journal a message and work on it after the running turn. Return the turn's id.
 
-        `told` is what the model gets where that is more than the text: the text with `attachments`;
-        `images` are the pictures among them.
+        `told`: what the model gets if it is more than the text: the text with `attachments`. `images`:
+        the pictures among them.
         """
         turn = "t-" + uuid.uuid4().hex[:12]
         message = Message(role="user", text=told or text, images=images)
         shown = safe(text, limit=MAX_MESSAGE)
-        mode, model = self._settings()
+        mode, model = self._settings.mode, self._settings.model
         self._turns.sent(turn, mode)
         events: list[AnyEvent] = [
             UserMessage(
@@ -155,7 +153,7 @@ class TurnRunner:
             events += self._plans.left_behind()
             events += _untold(self._conversation.queued)
             self._conversation.queued = {}
-            await self._desk.leave_restored()
+            await self._calls.leave_restored()
         await self._journal.commit(*events)
         self._plans.remember(events)
         self._conversation.unfinished = ""
@@ -165,20 +163,18 @@ class TurnRunner:
         return turn
 
     async def go_on(self) -> None:
-        """Go on with the turn that was cut off, else with what the last one left undone.
+        """Continue the turn that was cut off, else what the last one left undone, in a new turn.
 
-        For the latter the model is told to continue, in a turn of its own. Raises `TurnInProgress` if a
-        turn runs,
-        or if there is nothing to go on with.
+        Raises `TurnInProgress` if a turn runs or there is nothing to continue.
         """
         if self.running:
-            raise TurnInProgress("a turn is running already; it can be stopped with Esc")
+            raise TurnInProgress("a turn is already running; stop it with Esc")
         if self._conversation.unfinished:
             self._resume(self._conversation.unfinished)
         elif self._conversation.ended in ("limit", "stopped", "failed"):
             await self.send("continue")
         else:
-            raise TurnInProgress("there is nothing to go on with: the last turn is done")
+            raise TurnInProgress("there is nothing to continue: the last turn is done")
 
     def _resume(self, turn: str) -> None:
         self._conversation.unfinished = ""
@@ -186,14 +182,14 @@ class TurnRunner:
         self._turns.sent(turn, self._turns.mode(turn))
         self._queue.appendleft(turn)
         for behind, text in self._conversation.queued.items():
-            mode, model = self._turns.mode(behind), self._settings()[1]
+            mode, model = self._turns.mode(behind), self._settings.model
             self._queue.append(behind)
             self._pending[behind] = _QueuedMessage(Message(role="user", text=text), mode, model)
         self._conversation.queued = {}
         self._go()
 
     async def stop(self) -> bool:
-        """Stop the running turn and drop what is queued behind it. False if nothing ran."""
+        """Stop the running turn and drop the queued messages. Return False if no turn ran."""
         dropped = [turn for turn in self._queue if self._pending.pop(turn, None) is not None]
         self._queue.clear()
         task = self._task
@@ -206,22 +202,22 @@ class TurnRunner:
         return running
 
     async def park(self) -> None:
-        """Leave everything as it stands, to be gone on with later: nothing is refused or withdrawn."""
+        """Stop working and leave everything to be continued later: nothing is refused or withdrawn."""
         turn = self._turn if self.running else ""
         self._parked = True
         self._queue.clear()
-        await self._desk.close()
+        await self._calls.close()
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_STOP_S)
         if turn:
-            # So that the next start finds that something is left to do here.
+            # The next start then finds that something is left to do.
             self._conversation.unfinished = turn
             ended = TurnEnded(
                 turn=turn,
                 status="parked",
-                reason=safe("the app was left while this ran"),
-                todo=safe(f"{GO_ON} to go on with it"),
+                reason=safe("you left the app while this ran"),
+                todo=safe(f"{GO_ON} to continue it"),
             )
             try:
                 await self._journal.commit(ended)
@@ -251,24 +247,24 @@ class TurnRunner:
         if message is None and resume and self._conversation.untold:
             message = Message(role="user", text=self._conversation.untold)
             self._conversation.untold = ""
-        # What is done is what the message was sent for: a later change of mode can only tighten it.
+        # The mode of the message counts; a later change can only tighten it.
         mode = self._turns.mode(turn)
-        self._runs_under = mode, self._settings()[1]
+        self._runs_under = mode, self._settings.model
         started = TurnStarted(turn=turn, mode=mode, model=safe_line(model.name))
-        # In one flush of the disk: a turn that has begun has been told what it is about.
+        # In one commit: a turn that has begun has its message.
         told = () if message is None else (self.model_message(turn, message),)
         await self.commit(*told, started)
         if not await self._tools_are_there(turn):
             return
-        policy = self._policy()
+        policy = self._context.chat_policy(self._settings.system, self._feed.budget)
         if mode == "orchestrator":
             self._plans.begin(turn)
             ended = await run_orchestrated(
-                self, self._plans, model, turn=turn, policy=policy, limits=self._plan_policy()
+                self, self._plans, model, turn=turn, policy=policy, limits=self._context.plan_policy()
             )
         elif mode == "auto":
             began = asyncio.get_running_loop().time()
-            async with autonomous(policy, self._plan_policy(), self._plans.waits) as policy:
+            async with autonomous(policy, self._context.plan_policy(), self._plans.waits) as policy:
                 ended = await run_turn(self, model, turn=turn, policy=policy, resume=resume)
             if not self._parked:
                 await self._report(turn, asyncio.get_running_loop().time() - began)
@@ -284,11 +280,11 @@ class TurnRunner:
 
         def tell(servers: tuple[str, ...], until: float) -> None:
             names = tuple(safe_line(name) for name in servers)
-            self._live(AwaitingTools(turn=turn, servers=names, until=until))
+            self._feed.live(AwaitingTools(turn=turn, servers=names, until=until))
 
         try:
-            await self._gathering.over(tell)
-            self._missing = self._gathering.missing()
+            await self._startup_wait.over(tell)
+            self._missing = self._startup_wait.missing()
         except asyncio.CancelledError:
             if self._parked:
                 raise
@@ -301,8 +297,10 @@ class TurnRunner:
         return True
 
     async def _report(self, turn: str, elapsed_s: float) -> None:
-        """Journal what an autonomous turn did, whatever the model says about it."""
-        told = await turn_report(self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage()))
+        """Journal what an autonomous turn did, apart from what the model says about it."""
+        told = await _turn_report(
+            self._journal, turn, elapsed_s, self._conversation.used.get(turn, Usage())
+        )
         if told is not None:
             await self._journal.commit(told)
 
@@ -315,20 +313,20 @@ class TurnRunner:
     # --- AgentHost ------------------------------------------------------------------------------
 
     def tools(self) -> tuple[ToolSpec, ...]:
-        """The tools on offer now."""
-        self._missing = self._gathering.missing()
-        return self._tool_specs()
+        """Return the tools that the model may call now."""
+        self._missing = self._startup_wait.missing()
+        return self._context.catalogue.specs(self._context.routes.offered)
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
-        """Carry one call through the gate; a parked turn never gets an answer."""
-        outcome = await self._desk.by_agent(origin, call)
+        """Carry one call through the gate. A parked turn never gets an answer."""
+        outcome = await self._calls.by_agent(origin, call)
         await self._not_parked()
         return outcome
 
     async def take_in(self, turn: str) -> None:
-        """Put what the person has said meanwhile before the model, as part of this turn.
+        """Add the messages that the person sent meanwhile to this turn.
 
-        What was said under another mode or for another model begins a turn of its own.
+        One with another mode or model begins its own turn.
         """
         while self._queue and (waiting := self._pending.get(by := self._queue[0])) is not None:
             if (waiting.mode, waiting.model) != self._runs_under:
@@ -338,7 +336,7 @@ class TurnRunner:
             self._pending.pop(by, None)
 
     def steps(self, turn: str) -> int:
-        """How many answers a model has given in a turn."""
+        """Return how many answers a model has given in a turn."""
         return self._conversation.steps[turn]
 
     async def commit(self, *events: AnyEvent) -> None:
@@ -347,32 +345,26 @@ class TurnRunner:
         await self._journal.commit(*events)
         self._remember(events)
 
-    def post(self, *events: AnyEvent) -> None:
-        """Journal events of the turn within 50 ms."""
-        if not self._parked:
-            self._journal.post(*events)
-            self._remember(events)
-
     def live(self, event: Event) -> None:
-        """Show something that is true for the moment only."""
+        """Show an event that is not journalled."""
         if not self._parked:
             self.memo.note(event)
-            self._live(event)
+            self._feed.live(event)
 
     def window(self, agent: str) -> Window:
-        """The window of an agent's conversation."""
+        """Return the context window of an agent's conversation."""
         return self.memo.window(agent)
 
     async def stored(self, call: str) -> EarlierResult | None:
-        """The result of a call that an agent of this session made."""
+        """Return the whole result of a call that an agent of this session made."""
         return await self.memo.stored(call)
 
     def history(self) -> tuple[Message, ...]:
-        """Everything the model was told and has said in this session, by the agents of plans apart."""
+        """Return the messages of this session, without those of the agents of plans."""
         return tuple(self._conversation.messages)
 
     async def _not_parked(self) -> None:
-        """A parked turn stands still until it is cancelled: it must not write its own ending."""
+        """Raise `CancelledError` in a parked turn, which must not write its own end."""
         if self._parked:
             raise asyncio.CancelledError
 
@@ -387,6 +379,25 @@ class TurnRunner:
 
 
 def _untold(turns: Iterable[str]) -> list[AnyEvent]:
-    """Return the events that close what was said but never reached the model."""
-    reason, todo = safe("the model was not told this"), safe("send it again if it still counts")
+    """Return the events that close messages that never reached the model."""
+    reason, todo = safe("the model was not told this"), safe("send it again if it still matters")
     return [TurnEnded(turn=turn, status="stopped", reason=reason, todo=todo) for turn in turns]
+
+
+async def _turn_report(journal: Journal, turn: str, elapsed_s: float, usage: Usage) -> RunReport | None:
+    """Return the report of a turn, None if it made no calls."""
+    rows = await journal.run(lambda tx: call_table.of_turn(tx, turn))
+    if not rows:
+        return None
+    shown = sorted(rows, key=lambda row: row[3] == "succeeded")[:_MOST_REPORTED]
+    return RunReport(
+        turn=turn,
+        states=dict(Counter(state for *_, state in rows)),
+        calls=tuple(
+            ReportedCall(call=call, server=server, label=identifier(tool), state=state)
+            for call, server, tool, state in shown
+        ),
+        elapsed_s=elapsed_s,
+        tokens=usage.input + usage.output,
+        cost=usage.cost,
+    )

@@ -451,9 +451,9 @@ class OmniApp(OrderedInputApp):
 
     def deliver(self, event: AnyEvent) -> None:
         """Fold one event into everything that shows something of it."""
-        unread = len(self.overview.offers.changed)
+        unread = len(self.overview.prompts_resources.changed)
         self.overview.apply(event)
-        is_unread = len(self.overview.offers.changed) > unread
+        is_unread = len(self.overview.prompts_resources.changed) > unread
         for listener in self._listeners():
             try:
                 listener.apply(event)

@@ -1,4 +1,4 @@
-"""Copying: to the terminal, to the desktop's own tool, else into a file; and saying which it was."""
+"""Copying: through the terminal, with a clipboard program, else into a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OSC52_LIMIT = 74_000
-"""Longest text in UTF-8 bytes that is sent through the terminal; many drop what is longer."""
+"""Longest text in UTF-8 bytes that is sent through the terminal; many drop longer ones."""
 _TOOLS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("wl-copy", (), "WAYLAND_DISPLAY"),
     ("xclip", ("-selection", "clipboard"), "DISPLAY"),
@@ -24,14 +24,14 @@ _DEAF = frozenset({"Apple_Terminal"})
 
 @dataclass(frozen=True, slots=True)
 class CopyDestination:
-    """Where a text went, in words for the person. `path` is set if it is a file."""
+    """Where a text was copied to, in words for the person. `path` is set if it is a file."""
 
     how: str
     path: str = ""
 
 
 def terminal_accepts(text: str, environ: dict[str, str] | None = None) -> bool:
-    """True if the terminal can be trusted to take this text by OSC 52."""
+    """Return whether the terminal takes this text by OSC 52."""
     values = os.environ if environ is None else environ
     if values.get("TERM_PROGRAM") in _DEAF or values.get("TERM") in ("dumb", "linux"):
         return False
@@ -39,7 +39,7 @@ def terminal_accepts(text: str, environ: dict[str, str] | None = None) -> bool:
 
 
 async def copy_locally(text: str) -> str:
-    """Give the text to a clipboard program of this machine. Returns its name, "" if none took it."""
+    """Copy with a clipboard program of this machine; return its name, "" if none worked."""
     for name, arguments, needs in _TOOLS:
         path = shutil.which(name)
         if path is None or (needs and not os.environ.get(needs)):
@@ -62,7 +62,7 @@ async def copy_locally(text: str) -> str:
 
 
 def copy_to_file(text: str, folder: str = "") -> CopyDestination:
-    """Write the text to a file only this person can read. Raises `OSError`."""
+    """Write the text to a file that only this person can read. Raises `OSError`."""
     where = Path(folder) if folder and Path(folder).is_dir() else None
     handle, name = tempfile.mkstemp(prefix="omni-copy-", suffix=".txt", dir=where)
     with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:

@@ -1,4 +1,4 @@
-"""Time as the face sees it, so that tests can hold it still."""
+"""The clock of the face, which tests replace."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the face asks for the time."""
+    """Time in seconds."""
 
     def time(self) -> float:
-        """Return Unix time in seconds: for ages and hours shown."""
-        ...
+        """Return Unix time: for ages and hours on the screen."""
 
     def monotonic(self) -> float:
-        """Return seconds that never go back: for arming, bursts and double presses."""
-        ...
+        """Return time that never goes back: for arming, bursts and double presses."""
 
     def arrived(self, stamp: float) -> float:
-        """Return when an event came, of which Textual says `stamp`, in seconds of `monotonic`."""
-        ...
+        """Return when an event with Textual's time `stamp` came, in seconds of `monotonic`."""
 
 
 class SystemClock:
@@ -41,7 +38,7 @@ class SystemClock:
 
 
 class Stillness:
-    """When something last happened to the screen as a whole: a size, a theme, a sheet opened or closed."""
+    """When the screen as a whole changed last: its size, its theme, a screen opened or closed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -49,6 +46,6 @@ class Stillness:
         self.changes = 0
 
     def disturb(self) -> None:
-        """Something happened: nothing on the screen is what it was."""
+        """Note a change: everything on the screen may look different now."""
         self.since = self._clock.monotonic()
         self.changes += 1

@@ -1,4 +1,4 @@
-"""The face's own end, where it was not asked for: a crash, or a terminal that is gone."""
+"""Unplanned ends of the face: a crash, or a terminal that is gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_FILE = "face.log"
 def log_crash(state_dir: str) -> str:
     """Append the exception being handled to the face's log; return its path, "" if that fails.
 
-    Only the person can read it, and it has no local variables: they may hold what was said.
+    Only the person can read it. It has no local variables: they may hold messages.
     """
     if not state_dir:
         return ""
@@ -31,16 +31,16 @@ def log_crash(state_dir: str) -> str:
 
 
 def crash_message(log: str) -> str:
-    """Say what happened, and what to do."""
-    where = f" What went wrong is written down in {log}." if log else ""
+    """Return what happened and what to do."""
+    where = f" The error is in {log}." if log else ""
     return (
-        "Omni TUI ran into an error of its own and had to stop."
-        f"{where} Your session is saved: start omni-tui again to go on with it."
+        "Omni TUI ran into an internal error and had to stop."
+        f"{where} Your session is saved: start omni-tui again to continue."
     )
 
 
 def terminal_is_gone() -> bool:
-    """Whether the terminal was closed without telling us (no controlling terminal, no hang-up)."""
+    """Return whether the terminal was closed without a hang-up signal."""
     import termios
 
     if sys.__stdin__ is None:

@@ -1,4 +1,4 @@
-"""The file a text is in while the person edits it in a program of their own."""
+"""The file of a text while the person edits it in their own editor."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from omni_tui.security.files import NotRegularFile, check_regular
 
 MAX_EDITED_BYTES = 8_000_000
-"""Longest text in bytes that is taken back."""
+"""Longest text in bytes that is read back."""
 
 
 class EditedFile:
-    """A file in a folder of its own that nobody else can write to; both are gone afterwards."""
+    """A file in a private folder (mode 0700); `remove` deletes both."""
 
     def __init__(self, text: str, folder: str = "") -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="omni-edit-", dir=folder or None))  # mode 0700
@@ -24,10 +24,10 @@ class EditedFile:
             file.write(text)
 
     def text(self) -> str:
-        """Return what stands in the file now.
+        """Return the text of the file.
 
-        An editor may put another file in its place, but not a link to one, nor anything else. Raises
-        `OSError` for those and for a file that is too long, `UnicodeDecodeError` if it is not UTF-8.
+        An editor may replace the file, but not by a link. Raises `OSError` for a link, for a file of
+        somebody else and for one that is too long, `UnicodeDecodeError` if it is not UTF-8.
         """
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -49,5 +49,5 @@ class EditedFile:
         return data.decode("utf-8")
 
     def remove(self) -> None:
-        """Remove the file, and what an editor left beside it."""
+        """Remove the file, and everything an editor left beside it."""
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a person does acts in the order in which it was done.
+"""Keys, pastes and clicks act in the order in which they came.
 
 Textual looks at its priority bindings as soon as a key comes, hands other keys to the focused widget's
 queue, and runs ordinary bindings only when the key has climbed from there to the app. So F9 pressed
@@ -20,12 +20,12 @@ from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
 MAX_WAIT_S = 0.5
-"""Seconds after which the next key no longer waits: the widget that had the last one may be gone."""
+"""Seconds after which the next key no longer waits: the widget with the last one may be gone."""
 _ACTS = (events.Key, events.Paste, events.MouseDown, events.MouseUp)
 
 
 class KeyDone(Message):
-    """Climbs to the app behind a key and what the key gave rise to; its bindings have run by then."""
+    """Bubbles to the app after a key and the messages it caused; its bindings have run by then."""
 
     verbose = True
 
@@ -39,23 +39,23 @@ _MOVES = ("tab", "shift+tab", "backspace", "delete")
 
 
 class FormReady(Message):
-    """The form of a screen is there and has the keys."""
+    """The form of a screen is mounted and has the focus."""
 
 
 class EngineGone(Message):
-    """To every open screen: nobody answers any more, and what was asked gets no answer."""
+    """To every open screen: the engine is gone, and requests get no reply."""
 
 
 class FormScreen(Screen[_Result]):
-    """A screen whose form may come later than the screen; what is typed meanwhile is kept for it.
+    """A screen whose form may be mounted later; what is typed meanwhile is kept for it.
 
-    Only text and the keys that move between fields are kept. Everything else acts at once.
+    Only text and the keys that move between fields are kept. Other keys act at once.
     """
 
     form_ready = False
 
     def form_is_ready(self) -> None:
-        """The first field has the keys, or there is to be no form."""
+        """Release what was typed: the first field has the focus, or there is no form."""
         self.form_ready = True
         self.app.post_message(FormReady())
 
@@ -74,20 +74,20 @@ class OrderedInputApp(App[None]):
         self._patience: asyncio.TimerHandle | None = None
         self._next: deque[events.Event] = deque()
         self._early: deque[events.Event] = deque()
-        """What was typed for a form that is not there yet."""
+        """What was typed for a form that is not mounted yet."""
         self._early_for: Screen[Any] | None = None
         self._typed: deque[events.Event] = deque()
-        """What was kept, on its way into the form that is there now."""
+        """What was kept and is typed into the form now."""
         super().__init__(*args, **options)
 
     @property
     def keys_wait(self) -> bool:
-        """True while something the person did has yet to act."""
+        """Whether a key, paste or click still waits."""
         return bool(self._next or self._typed)
 
     async def on_event(self, event: events.Event) -> None:
-        """Let an act wait for its turn; everything else happens at once."""
-        if not isinstance(event, _ACTS) or getattr(event, "is_forwarded", False):
+        """Let keys, pastes and clicks wait for their turn; other events act at once."""
+        if not isinstance(event, _ACTS) or event.is_forwarded:
             await super().on_event(event)
         elif self._acting is not None:
             self._next.append(event)
@@ -114,7 +114,7 @@ class OrderedInputApp(App[None]):
             self._acting = None
 
     async def on_key_done(self, message: KeyDone) -> None:
-        """The key has come through."""
+        """Let the next key act."""
         message.stop()
         await self._done(message.key)
 
@@ -150,7 +150,7 @@ class OrderedInputApp(App[None]):
         self._early.append(event)
 
     async def on_form_ready(self, message: FormReady) -> None:
-        """Type what was kept, in order and before what came after it; stop where there is no field."""
+        """Type what was kept, before anything that came later; stop where there is no field."""
         message.stop()
         if self._early_for is self.screen:
             self._typed = self._early

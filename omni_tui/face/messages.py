@@ -1,7 +1,4 @@
-"""What panes and screens say to each other. They post these; the screen and the app route them.
-
-A pane never touches another pane. All of them bubble.
-"""
+"""Messages from panes and screens to the app. All of them bubble; a pane never touches another pane."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ class OpenTool(Message):
 
 
 class FocusCall(Message):
-    """Show one call: in the approvals if it waits for the person, else in the transcript."""
+    """Show one call: in the approvals if it is pending, else in the transcript."""
 
     def __init__(self, call: str) -> None:
         super().__init__()
@@ -52,7 +49,7 @@ class ShowServerLog(Message):
 
 
 class InsertText(Message):
-    """Put text into the composer where its cursor stands."""
+    """Insert text at the composer's cursor."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -70,7 +67,7 @@ class AttachResource(Message):
 
 
 class RunAction(Message):
-    """Do what an action of the registry says. `argument` is what followed a slash command's name."""
+    """Run an action of the registry. `argument` is what followed the slash command."""
 
     def __init__(self, name: str, argument: str = "") -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The second ring: whatever was forgotten on the way in is made harmless on the way out.
+"""A second check on unsafe text, on the way to the terminal.
 
 Every strip that a widget paints passes through the app's line filters; this one replaces control,
-bidi and invisible characters in it. The first ring is `security.text.safe` in the engine.
+bidi and invisible characters. The first check is `security.text.safe` in the engine.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""What the top and bottom bars, the palette and the keys need to know: one fold over the events."""
+"""What bars, palette and commands need to know: one fold over the events."""
 
 from __future__ import annotations
 
 import msgspec
 
 from omni_tui.face.money import money
-from omni_tui.face.plan_progress import PlanProgress
 from omni_tui.face.prompts_resources.index import PromptResourceIndex
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol.context import ContextChanged
@@ -35,13 +34,56 @@ from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTas
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 
 
+class PlanProgress(msgspec.Struct):
+    """The running plan: its id ("" for none) and the states of its tasks."""
+
+    id: str = ""
+    states: dict[str, str] = msgspec.field(default_factory=dict)
+    _plans: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event into account."""
+        match event:
+            case PlanProposed():
+                self._plans[event.plan] = tuple(task.id for phase in event.phases for task in phase.tasks)
+            case PlanDecided(verdict="approved"):
+                self.id = event.plan
+                self.states = dict.fromkeys(self._plans.get(event.plan, ()), "waiting")
+            case PlanTaskChanged() if event.plan == self.id and event.task in self.states:
+                self.states[event.task] = event.state
+            case PlanEnded() if event.plan == self.id:
+                self.id = ""
+            case TurnEnded():
+                # A parked turn keeps its plan; `PlanTaskChanged` tells when it continues.
+                self.states = {
+                    task: "waiting" if state == "running" else state for task, state in self.states.items()
+                }
+            case _:
+                pass
+
+    @property
+    def running(self) -> int:
+        """The number of running tasks."""
+        return sum(state == "running" for state in self.states.values())
+
+    @property
+    def done(self) -> int:
+        """The number of tasks that are done."""
+        return sum(state == "done" for state in self.states.values())
+
+    @property
+    def total(self) -> int:
+        """The number of tasks."""
+        return len(self.states)
+
+
 class Overview(msgspec.Struct):
-    """The state of the whole, small. Money in US dollars, context as a share of the window (0 to 1)."""
+    """The state of everything, in short. Money in US dollars, context as a share of the window (0 to 1)."""
 
     ready: EngineReady | None = None
     title: str = ""
     branched: str = ""
-    """What the session was branched off from: that one's title, or its id."""
+    """The session that this one was branched from: its title or id."""
     opened: float = 0.0
     mode: Mode = "chat"
     model: str = ""
@@ -52,53 +94,44 @@ class Overview(msgspec.Struct):
     tokens: int = 0
     cost: float | None = None
     unpriced: bool = False
-    """Whether the price of some of what was used is not known."""
+    """Whether the price of some requests is unknown."""
     estimated: bool = False
     spending: Spending | None = None
-    """What was used by the session and by the day, as the engine counts."""
+    """What was used by the session and by the day, as the engine counts it."""
     stand_in: str = ""
-    """The model that answers in the place of `model` in this turn, "" if it does itself."""
+    """The model that answers in place of `model` in this turn, "" if `model` does."""
     step: str = ""
-    """How many of its steps the running turn has taken: `3/25`."""
+    """Steps that the running turn has taken, of how many: `3/25`."""
     running: str = ""
-    """Id of the turn that runs, "" if none does."""
+    """The id of the running turn, "" if none runs."""
     parked: bool = False
     awaits: tuple[str, ...] = ()
-    """The servers that a message waits for, before it goes to the model."""
+    """The servers that a message waits for before it goes to the model."""
     pending: dict[str, str] = msgspec.field(default_factory=dict)
-    """What waits for the person, by its key in the queue: the name of the server, of a plan "plan"."""
-    work: PlanProgress = msgspec.field(default_factory=PlanProgress)
-    """How far a plan is."""
+    """Pending items by their key in the queue: the name of the server, of a plan "plan"."""
+    plan: PlanProgress = msgspec.field(default_factory=PlanProgress)
+    """The progress of the running plan."""
     servers: dict[str, ServerChanged] = msgspec.field(default_factory=dict)
     tools: dict[str, int] = msgspec.field(default_factory=dict)
-    """Tools listed so far by server."""
-    offers: PromptResourceIndex = msgspec.field(default_factory=PromptResourceIndex)
+    """Number of listed tools by server."""
+    prompts_resources: PromptResourceIndex = msgspec.field(default_factory=PromptResourceIndex)
     """Prompts and resources of all servers."""
     _pages: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
 
     def engine_stopped(self) -> None:
-        """Nothing runs any more, and a listing that was cut off is never completed."""
+        """Forget the running turn and listings that were cut off."""
         self.running = ""
         self._pages.clear()
-        self.offers.engine_stopped()
+        self.prompts_resources.engine_stopped()
 
     def clear_session(self) -> None:
-        """Forget the conversation; servers and tools stay."""
-        fresh = Overview()
-        names = (
-            "title",
-            "branched",
-            "opened",
-            "context",
-            "window",
-            "tokens",
-            "cost",
-            "unpriced",
-            "estimated",
-            "running",
-        )
-        for name in (*names, "parked", "awaits", "stand_in", "step", "work"):
-            setattr(self, name, getattr(fresh, name))
+        """Forget the session; servers and tools stay."""
+        self.title = self.branched = self.stand_in = self.step = self.running = ""
+        self.opened, self.tokens = 0.0, 0
+        self.context = self.window = self.cost = None
+        self.unpriced = self.estimated = self.parked = False
+        self.awaits = ()
+        self.plan = PlanProgress()
         self.pending.clear()
 
     def apply(self, event: AnyEvent) -> None:
@@ -126,7 +159,7 @@ class Overview(msgspec.Struct):
                 self._settings(event)
             case _:
                 self._models(event)
-                self.offers.apply(event)
+                self.prompts_resources.apply(event)
 
     def _servers(self, event: ServerChanged | ServerRemoved | ToolsListed) -> None:
         if isinstance(event, ServerChanged):
@@ -160,7 +193,7 @@ class Overview(msgspec.Struct):
                 self.stand_in = to
 
     def _plan(self, event: PlanProposed | PlanDecided | PlanTaskChanged | PlanEnded) -> None:
-        self.work.apply(event)
+        self.plan.apply(event)
         if isinstance(event, PlanProposed) and event.asks:
             self.pending[plan_key(event.plan)] = "plan"
         elif not isinstance(event, PlanTaskChanged):
@@ -185,7 +218,7 @@ class Overview(msgspec.Struct):
         elif isinstance(event, JournalFailed):
             self.running = self.step = ""
         elif isinstance(event, TurnEnded):
-            self.work.apply(event)
+            self.plan.apply(event)
             self.running = self.step = ""
             self.awaits = ()
             self.parked = event.status == "parked"
@@ -195,10 +228,10 @@ class Overview(msgspec.Struct):
             self.stand_in = ""
 
     def spending_summary(self) -> str:
-        """Say in a sentence what was used, and of how much."""
+        """Return in a sentence what was used, and of which budget."""
         spent = self.spending
         if spent is None:
-            return "Nothing is known yet of what was used."
+            return "Usage is not known yet."
         about = "about " if spent.estimated else ""
         parts = [
             f"this session {about}{_amount(spent.session_tokens, spent.session_tokens_limit, 'tokens')}",
@@ -209,7 +242,7 @@ class Overview(msgspec.Struct):
             + (f" of ${spent.day_cost_limit:g}" * bool(spent.day_cost_limit)),
         ]
         some = f"{spent.unpriced} request{'s' if spent.unpriced > 1 else ''}"
-        unpriced = f" (the price of {some} of today is unknown)" if spent.unpriced else ""
+        unpriced = f" (the price of {some} today is unknown)" if spent.unpriced else ""
         return f"Used: {', '.join(parts)}{unpriced}."
 
     def _settings(
@@ -230,12 +263,12 @@ class Overview(msgspec.Struct):
 
 
 def plan_key(plan: str) -> str:
-    """Return what queue, bars and transcript know a plan by; no call's id looks so."""
+    """Return the key of a plan in queue, bars and transcript; no id of a call looks like it."""
     return f"plan:{plan}"
 
 
 def server_request_key(ask: str) -> str:
-    """Return what queue, bars and transcript know a server's question by; no call's id looks so."""
+    """Return the key of a server request in queue, bars and transcript; no id of a call looks like it."""
     return f"ask:{ask}"
 
 

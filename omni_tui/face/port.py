@@ -24,11 +24,9 @@ class Port(Protocol):
 
     def send(self, command: AnyCommand) -> None:
         """Send without waiting for the reply; failures are shown as a toast. Never raises."""
-        ...
 
     async def ask(self, command: AnyCommand, *, timeout: float = 30.0) -> Any:
         """Send and return the reply. Raises `CommandError`, `TimeoutError` or `LinkClosed`."""
-        ...
 
 
 class EventReceiver(Protocol):
@@ -36,23 +34,18 @@ class EventReceiver(Protocol):
 
     def deliver(self, event: AnyEvent) -> None:
         """Fold one event into every pane."""
-        ...
 
     def flushed(self) -> None:
         """Redraw what a batch of events changed."""
-        ...
 
     def failed(self, failure: CommandFailed) -> None:
         """Show why a command failed that nobody waits for."""
-        ...
 
     def clear_session(self) -> None:
         """Make room for another session, which is replayed next."""
-        ...
 
     def stopped(self, why: str) -> None:
         """Show that the engine is gone."""
-        ...
 
 
 class LinkPort:

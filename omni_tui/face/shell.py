@@ -39,7 +39,6 @@ class EventListener(Protocol):
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event into account. Cheap: note what changed, draw with the next frame."""
-        ...
 
 
 class Shell(Protocol):
@@ -54,94 +53,85 @@ class Shell(Protocol):
     @property
     def port(self) -> Port:
         """The way to the engine."""
-        ...
 
     @property
     def main(self) -> MainScreen:
         """The main screen, whatever lies over it."""
-        ...
 
     @property
     def screen(self) -> Screen[Any]:
         """The screen on top."""
-        ...
 
     @property
     def keymap(self) -> dict[str, str]:
         """The keys that the person changed: action name to keys."""
-        ...
 
     @property
     def private_dir(self) -> str:
         """A folder that only this person can read, "" if there is none."""
-        ...
 
     @property
     def toasts(self) -> Sequence[ToastMessage]:
         """The notifications of this start, oldest first."""
-        ...
 
     def say(self, what: str, *, level: Level = "information", timeout: float = 5.0) -> None:
         """Show one line for `timeout` seconds."""
-        ...
 
     def failed(self, failure: CommandFailed) -> None:
         """Show why a command failed and what to do."""
-        ...
 
     def confirm(self, question: str, detail: str, yes: str, then: Callable[[bool | None], None]) -> None:
         """Ask a yes-or-no question; `then` gets the answer."""
-        ...
 
     def go(self, name: PaneName) -> None:
         """Close every other screen and give the keys to a pane."""
-        ...
 
     def show(self, screen: Screen[Result], then: Callable[[Result | None], None] | None = None) -> None:
         """Open a screen; `then` gets its result."""
-        ...
 
     def in_background(self, work: Coroutine[Any, Any, None], group: str) -> None:
         """Run a coroutine as a worker of the app."""
-        ...
 
     def post_message(self, message: Message) -> bool:
         """Send one of `face.messages` to the app."""
-        ...
 
     def show_help(self) -> None:
         """Show every key of the current pane and of the app."""
-        ...
 
     def open_palette(self, text: str = "") -> None:
         """Open the command palette with `text` typed into it."""
-        ...
 
     def change_theme(self, name: str) -> None:
         """Use a theme and remember it."""
-        ...
 
     def change_session(self, command: AnyCommand, failed: Callable[[str], None] | None = None) -> None:
         """Send a command that opens another session, and show that session; `failed` gets why not."""
-        ...
 
     def selected_text(self) -> str:
         """Return what is selected with the mouse or in a field."""
-        ...
 
     def restart_engine(self) -> None:
         """Start the engine again if it has stopped."""
-        ...
 
     def suspend_to_shell(self) -> None:
         """Give the shell its terminal back until `fg`."""
-        ...
 
     def leave(self, *, for_demo: bool = False) -> None:
         """Leave the app; with `for_demo` the demo starts next."""
-        ...
 
 
 def shell_of(node: DOMNode) -> Shell:
     """Return the app that a widget or screen belongs to."""
     return cast("Shell", node.app)
+
+
+async def request(shell: Shell, command: AnyCommand) -> AnyEvent | None:
+    """Return the engine's reply to a command; None, and the error is shown, if there is none."""
+    from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+
+    try:
+        reply: AnyEvent = await shell.port.ask(command)
+    except REQUEST_ERRORS as error:
+        shell.say(error_text(error), level="error")
+        return None
+    return reply

@@ -1,4 +1,4 @@
-"""Carriers of commands and events between a face and its engine."""
+"""Links: they carry commands and events between a client and its engine."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class LocalLink:
         self._tasks: set[asyncio.Future[None]] = set()
 
     def send(self, command: AnyCommand) -> None:
-        """Hand a command over; never blocks."""
+        """Queue a command; never blocks."""
         if self._closed:
             raise LinkClosed("the engine has stopped")
         task = asyncio.ensure_future(self._engine_end.handle(decode_command(encode(command))))

@@ -1,4 +1,4 @@
-"""The face's end of an engine in a process of its own."""
+"""The client's end of the link to an engine in its own process."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _HOST = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from omni_tui.engine.engine_process import main; sys.exit(main(sys.argv[2:]))"
 )
-"""The engine is of the same package as we are, and nothing is imported from the folder the app runs in:
-`python -m` looks there first, and a project may have any module lie about."""
+"""Starts the engine of this very package. `python -m` would first look in the folder the app runs in,
+where a project may have a module of any name."""
 
 
 class EngineProcess:

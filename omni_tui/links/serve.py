@@ -1,4 +1,4 @@
-"""The engine's end: commands from a stream in, events to a stream out, for as long as a face is there."""
+"""The engine's end of a stream: commands in, events out, until the client leaves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class EventQueue(Protocol):
-    """Where events for one face wait (`omni_tui.engine.fanout.EventBuffer`)."""
+    """Where events for one client wait (`omni_tui.engine.clients.EventBuffer`)."""
 
     def offer(self, event: AnyEvent) -> None:
         """Queue an event."""
@@ -36,7 +36,7 @@ CommandCallback = Callable[[AnyCommand], Awaitable[None]]
 
 
 async def read_commands(reader: asyncio.StreamReader, handle: CommandCallback, box: EventQueue) -> None:
-    """Hand every command to `handle`, each in a task of its own; return when the face has gone.
+    """Hand every command to `handle`, each in its own task; return when the client has gone.
 
     A frame that is no command is answered, and ends the connection if it was over-long.
     """

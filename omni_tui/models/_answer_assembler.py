@@ -1,4 +1,9 @@
-"""Put a streamed answer of LiteLLM together: its text, its thoughts and its calls."""
+"""Assemble a streamed answer of LiteLLM: its text, its thoughts and its calls.
+
+Some models write their thinking into the text, between tags. Only tags at the start of an answer count: an
+opening tag, or a closing tag without an opening one (servers that put the opening tag into the prompt).
+Later tags and tags in code are part of the answer.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +29,14 @@ _CODE = re.compile(
 
 
 class SplitAnswer(NamedTuple):
-    """An answer's text, and the thinking that stood in front of it."""
+    """An answer's text, and the thinking before it."""
 
     thought: str
     text: str
 
 
 class ThinkingSplitter:
-    """Divides an answer while it comes. What may still be a tag is held back."""
+    """Splits an answer while it comes. Text that may be a tag is held back."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -42,7 +47,7 @@ class ThinkingSplitter:
         self._answers = False
 
     def add(self, text: str) -> SplitAnswer:
-        """Take more text; return what is known of it to be thinking, and answer."""
+        """Take more text; return the thinking and the answer that are certain."""
         if self._answers:
             return SplitAnswer("", text)
         self._held += text
@@ -63,14 +68,14 @@ class ThinkingSplitter:
                 return SplitAnswer(thought, "")
 
     def rest(self) -> SplitAnswer:
-        """Return what was held back, at the end."""
+        """Return the text that was held back, at the end."""
         held, self._held = self._held, ""
         if self._closing:
             return SplitAnswer(held, "")
         return SplitAnswer("", held.lstrip() if self.thought else held)
 
     def _begins(self) -> Literal["thinking", "answer", ""]:
-        """Look at what begins here, "" if it cannot be said yet."""
+        """Return what begins here, "" if it is not certain yet."""
         start = self._held.lstrip()
         for opening, closing in _PAIRS:
             if start[: len(opening)].lower() == opening.lower():
@@ -84,7 +89,7 @@ class ThinkingSplitter:
         return "answer"
 
     def _think(self) -> tuple[str, bool]:
-        """Return the thinking that is there, and whether it has ended."""
+        """Return the thinking so far, and whether it has ended."""
         at = _closes(self._held, self._closing, self._before)
         if at >= 0:
             thought = self._held[:at]
@@ -104,7 +109,7 @@ class ThinkingSplitter:
 
 
 def _closes(text: str, closing: str, before: str = "") -> int:
-    """Return where thinking ends, -1 if it does not. A tag that is quoted in backticks ends nothing."""
+    """Return where thinking ends, -1 if it does not. A tag in backticks does not count."""
     low, tag, at = text.lower(), closing.lower(), -1
     while (at := low.find(tag, at + 1)) >= 0:
         if (text[at - 1] if at else before) != "`":
@@ -113,9 +118,9 @@ def _closes(text: str, closing: str, before: str = "") -> int:
 
 
 def split_thinking(text: str, *, whole: bool = True) -> SplitAnswer:
-    """Divide a text that has come to its end; `whole` if its model had ended it.
+    """Split a finished text; `whole` if the model ended it.
 
-    Where a tag was opened and never closed, all of a whole answer stands behind it: it is the answer.
+    After a tag that was never closed, the rest of a whole text is the answer.
     """
     thoughts: list[str] = []
     rest = text
@@ -157,7 +162,7 @@ _JOINED = ("text", "summary", "data", "signature")
 
 
 class Thoughts:
-    """The thoughts of one answer: those in the open as text, signed ones as blocks."""
+    """The thoughts of one answer: plain ones as text, signed ones as blocks."""
 
     def __init__(self) -> None:
         self._open: list[str] = []
@@ -165,7 +170,7 @@ class Thoughts:
         self._signatures: list[str] = []
 
     def add(self, delta: Any) -> None:
-        """Take what a delta of LiteLLM holds of them. Anthropic's blocks are read elsewhere."""
+        """Take the thoughts in a delta of LiteLLM, except Anthropic's blocks."""
         thought = getattr(delta, "reasoning_content", None)
         if isinstance(thought, str):
             self._open.append(thought)
@@ -181,12 +186,12 @@ class Thoughts:
 
     @property
     def text(self) -> str:
-        """What was thought in the open."""
+        """The plain thoughts."""
         return "".join(self._open)
 
     @property
     def blocks(self) -> tuple[dict[str, Any], ...]:
-        """What was signed."""
+        """The signed thoughts."""
         signed = [{"type": SIGNED_TEXT, "signature": each} for each in self._signatures]
         return (*self._details, *signed)
 
@@ -229,7 +234,7 @@ _FINISH: dict[str, FinishReason] = {
 
 
 class ChunkDelta(Protocol):
-    """What is read of a chunk's delta. Each of them may be missing."""
+    """The fields of a chunk's delta. Each may be missing."""
 
     content: str | list[Any] | None
     reasoning_content: str | None
@@ -237,11 +242,8 @@ class ChunkDelta(Protocol):
     tool_calls: list[Any] | None
 
 
-# --- what comes back --------------------------------------------------------------------------
-
-
 class AnswerAssembler:
-    """Puts an answer together, chunk by chunk. `names` are those of the tools on offer."""
+    """Assembles an answer, chunk by chunk. `names` are those of the request's tools."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._text: list[str] = []
@@ -251,7 +253,7 @@ class AnswerAssembler:
         self.began = False
 
     def add(self, delta: ChunkDelta) -> tuple[str, str]:
-        """Take one delta; return the thought and the text that are new in it."""
+        """Take one delta; return its new thought and text."""
         said, thought = parts_of(getattr(delta, "content", None))
         thought += getattr(delta, "reasoning_content", None) or ""
         text = ""
@@ -272,14 +274,11 @@ class AnswerAssembler:
         return thought, text
 
     def rest(self) -> tuple[str, str]:
-        """Return the thought and the text that were held back, at the end."""
+        """Return the thought and the text that were held back."""
         return self._tags.rest()
 
     def message(self, *, whole: bool = True) -> Message:
-        """Return the whole message. Calls without an id, or with one that came before, get a new one.
-
-        `whole` says whether the model had ended it.
-        """
+        """Return the message; `whole` if the model ended it. Missing and repeated call ids are replaced."""
         calls: list[ToolCall] = []
         seen: set[str] = set()
         for call in sorted(self._fragments.calls, key=lambda call: call.slot):
@@ -300,7 +299,7 @@ class AnswerAssembler:
         )
 
     def late_thought(self) -> str:
-        """Return the thinking that was taken for the answer until a closing tag came."""
+        """Return thinking that looked like the answer until a closing tag came."""
         return "" if self._tags.thought else split_thinking("".join(self._text)).thought
 
     def _fragment(self, fragment: Any) -> None:
@@ -325,12 +324,12 @@ class AnswerAssembler:
 
 
 def finish_of(reason: str | None) -> FinishReason:
-    """Return a provider's reason to stop in our words."""
+    """Return a provider's finish reason as a `FinishReason`."""
     return _FINISH.get((reason or "").lower(), "stop")
 
 
 def holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
-    """Whether every call of a message is whole: a name, an object, and all that is required."""
+    """Whether every call of a message is complete: a name, an object, and all required arguments."""
     for call in message.calls:
         arguments = arguments_of(call)
         if not call.name or arguments is None:
@@ -343,7 +342,7 @@ def holds_together(message: Message, tools: Mapping[str, ToolSpec]) -> bool:
 
 
 class StreamEnd(NamedTuple):
-    """How a stream ended: the reason, whether that is an end, and whether it is one for calls too."""
+    """How a stream ended: the reason, whether it is complete, and whether its calls are too."""
 
     reason: str
     whole: bool
@@ -351,7 +350,7 @@ class StreamEnd(NamedTuple):
 
 
 class JudgedMessage(NamedTuple):
-    """A message, why it ends, and whether it is complete: else nothing of it may be run."""
+    """A message, its finish reason, and whether it is complete: else none of its calls may run."""
 
     message: Message
     finish: FinishReason
@@ -359,10 +358,10 @@ class JudgedMessage(NamedTuple):
 
 
 def judge(collector: AnswerAssembler, end: StreamEnd, tools: Mapping[str, ToolSpec]) -> JudgedMessage:
-    """Judge whether an answer is whole.
+    """Decide whether an answer is complete.
 
-    A reason that is not "tool_calls" is believed for calls only if they hold together; one that says
-    that the answer was cut short is the end of no call.
+    With another reason than "tool_calls", the calls must be complete in themselves; with a reason that
+    means the answer was cut short, no call is complete.
     """
     finish = finish_of(end.reason)
     message = collector.message(whole=end.whole and finish not in UNFINISHED)

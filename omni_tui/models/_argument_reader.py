@@ -1,4 +1,7 @@
-"""Values in plain words: numbers (written as digits or words), and texts bent to a schema's type."""
+"""Find a tool's arguments in plain words by its schema, and report where each came from.
+
+Nothing is guessed: missing values stay missing, and the person is asked.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _SECONDS = re.compile(r"\s*(?:s|secs?|seconds?)\b", re.IGNORECASE)
 
 @dataclass(slots=True)
 class NumberInText:
-    """A number in a text, where it stands, and whether it counts seconds."""
+    """A number in a text, its position, and whether it counts seconds."""
 
     value: int | float
     start: int
@@ -43,9 +46,9 @@ class NumberInText:
 
 
 def coerce(raw: str, schema: Schema, *, exact: bool = False) -> Any:
-    """Return a text as a value of the schema's type; None where it is not one.
+    """Return a text as a value of the schema's type, None if it is not one.
 
-    A number may stand in words around it, unless `exact`.
+    A number may be surrounded by words, unless `exact`.
     """
     text, kind = raw.strip(), kind_of(schema)
     options = schema.get("enum")
@@ -89,7 +92,7 @@ def kind_of(schema: Schema) -> str:
 
 
 def is_destructive(name: str) -> bool:
-    """Whether a tool's name says that it destroys something."""
+    """Whether a tool's name says that it is destructive."""
     return not {
         "delet",
         "delete",
@@ -153,7 +156,7 @@ _EDGE = " \t\n.,;:!?"
 
 @dataclass(slots=True)
 class FilledArguments:
-    """What was found: values by key, where each came from, and which required keys have none."""
+    """The values by key, where each came from, and the required keys without a value."""
 
     values: dict[str, Any] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -161,7 +164,7 @@ class FilledArguments:
 
 
 class _Reader:
-    """Reads one clause for one tool; what has been used is not used again."""
+    """Reads one clause for one tool; each word is used once."""
 
     def __init__(self, text: str, tool: ToolSpec, chose: Iterable[str]) -> None:
         self.text = text
@@ -260,7 +263,7 @@ class _Reader:
                     break
 
     def _seconds(self, found: list[NumberInText]) -> None:
-        """A number of seconds belongs to a key that means time; as a count it means steps of a second."""
+        """A number of seconds is for a key that means time; as a count it means steps of a second."""
         for key in self.open("number", "integer"):
             if not _is_time(key):
                 continue
@@ -351,7 +354,7 @@ class _Reader:
         return None
 
     def _phrase(self, start: int) -> tuple[str, int]:
-        """Return the free words from `start` on, up to punctuation or a word that leads elsewhere."""
+        """Return the unused words from `start`, up to punctuation or a word that begins something else."""
         end = start
         for found in re.finditer(r"\s*([\w'’-]+|\S)", self.text[start:]):
             word = found.group(1)
@@ -404,7 +407,7 @@ class _Reader:
             self.put(keys[0], rest, "the words that are left", 0, len(self.text))
 
     def rest(self) -> str:
-        """Return what nothing used, without small words and those that chose the tool around it."""
+        """Return the unused words, without stop words and words of the tool at both ends."""
         text = "".join(" " if used else one for one, used in zip(self.text, self.used, strict=True))
         parts = text.split()
         if parts and stem(parts[0].strip(_EDGE)) in _ASKING:
@@ -420,7 +423,7 @@ class _Reader:
         return not bare or bare in STOP_WORDS or stem(bare) in self.chose
 
     def _derived_name(self) -> None:
-        """A new thing may take its name from its text; the person sees it before it is sent."""
+        """Derive the name of a new thing from its text; the person sees it before it is sent."""
         content = next((k for k in self.filled.values if not _CONTENT_KEYS.isdisjoint(_key_words(k))), None)
         for key in self._of(_NAME_KEYS):
             if (

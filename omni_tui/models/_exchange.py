@@ -1,9 +1,9 @@
-"""One request over HTTP, as it really went: what LiteLLM and the SDKs below it do not pass on.
+"""One HTTP exchange as it really was, which LiteLLM and the SDKs do not report.
 
-LiteLLM turns a 529 into a 500 and a 413 into a 429, and reads pages and errors that come with a 200 as
-empty answers. Requests of the worker are watched where they leave and return, in `httpx`: the status, the
-headers and the words of a refusal are kept, and the body of an answer goes through an `AnswerReader`.
-Nobody else's requests are touched. Guarded by the wire tests.
+LiteLLM turns a 529 into a 500 and a 413 into a 429, and reads pages and errors with status 200 as empty
+answers. For requests of the worker, `httpx` is watched: status, headers and the text of a refusal are kept,
+and the body of an answer goes through an `AnswerReader`. Other requests are not touched. Guarded by the
+wire tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ABOUT_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-enc
 
 
 class HttpExchange:
-    """What became of one request. The last one counts, where a library asks more than once."""
+    """The last HTTP request of a model request, and its response."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._names = names
@@ -36,7 +36,7 @@ class HttpExchange:
         return self.status is not None and self.status >= 400
 
     async def watch(self, response: httpx.Response, *, streamed: bool) -> httpx.Response:
-        """Take a response; return the one that the library gets in its place."""
+        """Take a response; return the one that the library gets instead."""
         self.status, self.headers, self.words = response.status_code, dict(response.headers), ""
         self.reader = None
         if self.refused:
@@ -50,7 +50,7 @@ class HttpExchange:
 
 
 current: ContextVar[HttpExchange | None] = ContextVar("current", default=None)
-"""The request that is being made by this task, if it is one of ours."""
+"""The exchange of this task, if it is a model request."""
 
 
 async def _head_of(response: httpx.Response) -> bytes:
@@ -66,7 +66,7 @@ async def _head_of(response: httpx.Response) -> bytes:
 
 
 def _like(response: httpx.Response, **body: Any) -> httpx.Response:
-    """Return a response with another body, which is not encoded."""
+    """Return a response with another, unencoded body."""
     headers = [
         (name, value) for name, value in response.headers.multi_items() if name not in _ABOUT_THE_BODY
     ]
@@ -81,7 +81,7 @@ def _like(response: httpx.Response, **body: Any) -> httpx.Response:
 
 
 class _Watched(httpx.AsyncByteStream):
-    """A body as the reader hands it on. Closing it closes the connection."""
+    """A body that passes through the reader. Closing it closes the connection."""
 
     def __init__(self, response: httpx.Response, reader: AnswerReader) -> None:
         self._response = response
@@ -101,7 +101,7 @@ class _Watched(httpx.AsyncByteStream):
 
 
 def patch_httpx() -> None:
-    """Have `httpx` show the worker's responses to their exchange."""
+    """Make `httpx` pass the worker's responses through their exchange."""
     send = httpx.AsyncClient.send
 
     async def watched(self: httpx.AsyncClient, request: httpx.Request, **more: Any) -> httpx.Response:

@@ -1,9 +1,14 @@
-"""Which call a streamed fragment belongs to.
+"""Read the body of a provider's answer, byte by byte, and pass it on in the provider's own protocol.
 
-Providers number, name and identify the pieces of their calls in many ways: an index only on the first
-piece, every call numbered 0, a new id on each piece, the name in parts or repeated on every piece. The
-rules here are the same for all of them. Where they leave a doubt, pieces stay together: arguments that
-are no JSON are a mistake that is told, two calls where one was meant would both run.
+Four protocols: OpenAI's chat chunks and all their copies, the events of Anthropic and Gemini, the lines of
+Ollama. LiteLLM reads them as their inventors write them; variants are rewritten here first. Whole events
+are passed on, so it does not matter where the network cuts. The reader records what really came: the finish
+reason, whether the stream ended, the usage, and an error in place of an answer. Pure: bytes in, bytes out.
+
+Providers number, name and identify the fragments of calls in many ways: an index only on the first
+fragment, every call numbered 0, a new id on each fragment, the name in parts or repeated. `CallFragments`
+has one set of rules for all. In doubt, fragments stay together: invalid JSON is reported, but two calls in
+place of one would both run.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -21,7 +26,7 @@ from omni_tui.models.message_history import arguments_of, plain_arguments
 
 @dataclass(slots=True)
 class StreamedCall:
-    """A call as its fragments come. `slot` is its number, one for each call."""
+    """A call while its fragments come. `slot` is its unique number."""
 
     slot: int
     id: str = ""
@@ -29,7 +34,7 @@ class StreamedCall:
     pieces: list[str] = field(default_factory=list)
 
     def arguments(self) -> str:
-        """Return the text of the arguments, as it was meant."""
+        """Return the text of the arguments, without repeated parts."""
         text = "".join(self.pieces)
         half = text[: len(text) // 2]
         if half + half == text and not _is_whole(text) and _is_whole(half):
@@ -38,13 +43,13 @@ class StreamedCall:
             last = self.pieces[-1]
             again = "".join(self.pieces[:-1]) == last
             grows = all(b.startswith(a) for a, b in zip(self.pieces, self.pieces[1:], strict=False))
-            # Some send all that came before once more, at the end or with every piece.
+            # Some providers repeat all earlier fragments, at the end or with every fragment.
             if (again or grows) and _is_whole(last):
                 text = last
         return plain_arguments(text)
 
     def is_whole(self) -> bool:
-        """Whether arguments have come, and are an object."""
+        """Whether the arguments are a JSON object already."""
         return bool(self.pieces) and _is_whole("".join(self.pieces))
 
 
@@ -53,14 +58,14 @@ def _is_whole(text: str) -> bool:
 
 
 def as_text(arguments: object) -> str:
-    """Return arguments as the text they should have been."""
+    """Return arguments as JSON text."""
     if arguments is None:
         return ""
     return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
 class CallFragments:
-    """The calls of one answer. `names` are those of the tools on offer."""
+    """The calls of one answer. `names` are those of the request's tools."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._names = frozenset(names)
@@ -69,7 +74,7 @@ class CallFragments:
         self.calls: list[StreamedCall] = []
 
     def add(self, index: int | None, ident: str, name: str, arguments: str) -> StreamedCall:
-        """Take a fragment; return the call it belongs to."""
+        """Add a fragment; return the call it belongs to."""
         call = self._found(index, ident, bool(name), bool(arguments))
         if call is not None and name and self._begins(call, ident, name, arguments):
             call = None
@@ -107,7 +112,7 @@ class CallFragments:
         return call
 
     def _begins(self, call: StreamedCall, ident: str, name: str, arguments: str) -> bool:
-        """Whether a fragment with a name is another call than the one in its place."""
+        """Whether a fragment with a name begins another call."""
         if not call.name:
             return False
         if ident and call.id:
@@ -118,7 +123,7 @@ class CallFragments:
         if call.name not in self._names and self._completes(call.name, name):
             return False
         if call.is_whole():
-            # An empty object may stand in front of the arguments that are meant.
+            # An empty object may come before the real arguments.
             empty = arguments_of(ToolCall("", "", "".join(call.pieces))) == {}
             return name != call.name or (bool(arguments) and not empty)
         if call.pieces:
@@ -126,17 +131,17 @@ class CallFragments:
         return name != call.name and not self._continues(call.name, name)
 
     def _follows(self, call: StreamedCall, ident: str) -> bool:
-        """Whether a fragment with nothing but an id opens another call, whose name comes later."""
+        """Whether a fragment with only an id begins another call, whose name comes later."""
         return bool(ident and call.id and call.name) and ident not in self._by_id and call.is_whole()
 
     def _continues(self, first: str, piece: str) -> bool:
-        """Whether `piece` is more of a name, and not another name."""
+        """Whether `piece` continues a name."""
         if piece in self._names and (first in self._names or not self._is_start(first + piece)):
             return not first or (piece.startswith(first) and first not in self._names)
         return self._is_start(first + piece) or not (first in self._names or piece in self._names)
 
     def _completes(self, first: str, piece: str) -> bool:
-        """Whether a name that is no tool's yet becomes one's, or the start of one, with `piece`."""
+        """Whether `piece` makes an unknown name a tool's name, or the start of one."""
         grown = piece != first and piece.startswith(first)
         return self._is_start(first + piece) or (grown and self._is_start(piece))
 
@@ -156,7 +161,7 @@ class CallFragments:
 
 
 LONGEST_PIECE = 32 * 1024 * 1024
-"""Bytes of one event, or of an answer that is not streamed."""
+"""The largest event, or answer that is not streamed, in bytes."""
 _QUOTED = 2_000
 _MOST_TEXT = 64 * 1024
 _FOREIGN = ("eventstream", "octet-stream", "protobuf")
@@ -182,10 +187,10 @@ Object = dict[str, Any]
 
 
 class StreamProblem(NamedTuple):
-    """What a server sent in place of an answer, or of the rest of it.
+    """What a server sent instead of an answer or its rest.
 
-    `error`: an error in its own words, with the HTTP status it names; `page`: a web page or other text;
-    `broken`: something that cannot be read; `large`: more than is taken in one piece; `empty`: nothing.
+    `error`: an error, with the HTTP status it names; `page`: a web page or other text; `broken`: unreadable
+    data; `large`: one event of too many bytes; `empty`: nothing.
     """
 
     kind: Literal["error", "page", "broken", "large", "empty"]
@@ -195,7 +200,7 @@ class StreamProblem(NamedTuple):
 
 @dataclass(slots=True)
 class TokenCounts:
-    """Tokens as the provider counted them; None is not told."""
+    """Tokens as the provider counted them; None is unknown."""
 
     input: int | None = None
     output: int | None = None
@@ -203,7 +208,7 @@ class TokenCounts:
 
 
 class AnswerReader:
-    """Reads the body of one answer. `names` are those of the tools on offer."""
+    """Reads the body of one answer. `names` are those of the request's tools."""
 
     def __init__(self, content_type: str = "", names: Collection[str] = ()) -> None:
         self.wire: ProviderProtocol = ""
@@ -226,26 +231,25 @@ class AnswerReader:
         self._named = ""
         self._data: list[bytes] = []
         self._words = ""
-        self._reads: Callable[[Object], Iterator[bytes]] = self._unknown
         self._protocol: _OpenAI | _Anthropic | _Gemini | _Ollama | None = None
 
     @property
     def known(self) -> bool:
-        """Whether the protocol is one of the four, so that `finished` can be believed."""
+        """Whether the protocol is one of the four, so that `finished` is reliable."""
         return bool(self.wire)
 
     @property
     def finished(self) -> bool:
-        """Whether the answer came to its own end: a reason to stop, or the protocol's last event."""
+        """Whether the answer ended by itself: a finish reason, or the protocol's last event."""
         return self.done or bool(self.finish)
 
     @property
     def surely_finished(self) -> bool:
-        """Whether it did so without doubt: a reason that more followed on is none."""
+        """Whether it ended by itself without doubt: nothing followed its finish reason."""
         return self.done or (bool(self.finish) and not self.doubted)
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes as they come; return those that go on to LiteLLM."""
+        """Take bytes; return those to pass on to LiteLLM."""
         if self._mode == "foreign":
             return data
         if self.problem is not None:
@@ -260,7 +264,7 @@ class AnswerReader:
         return b"" if self.problem is not None else b"".join(self._read())
 
     def end(self) -> bytes:
-        """Take an orderly end of the connection; return what still goes on."""
+        """Take the orderly end of the connection; return the last bytes to pass on."""
         if self._mode == "foreign" or self.problem is not None:
             return b""
         if not self._mode:
@@ -270,7 +274,7 @@ class AnswerReader:
     # --- framing --------------------------------------------------------------------------------
 
     def _decide(self, *, ended: bool) -> None:
-        """Tell by its first bytes what is sent; servers name other types than they send."""
+        """Detect the format by the first bytes; servers send other types than they declare."""
         start = bytes(self._held[:64]).removeprefix(b"\xef\xbb\xbf").lstrip()
         if not start:
             if len(self._held) >= 64:
@@ -294,7 +298,7 @@ class AnswerReader:
             yield from self._json_lines()
 
     def _lines(self) -> list[bytes]:
-        """Take the lines that have come to their end. What was looked at once is not looked at again."""
+        """Take the complete lines. Nothing is scanned twice."""
         held = self._held
         if self._after_return and held:
             self._after_return = False
@@ -303,7 +307,7 @@ class AnswerReader:
         spans = [end.span() for end in _LINE_END.finditer(held, self._scanned)]
         starts = [0, *(after for _, after in spans)]
         lines = [bytes(held[at:end]) for at, (end, _) in zip(starts, spans, strict=False)]
-        # A return at the very end may be half of a line's end.
+        # A carriage return at the end may be half of a line ending.
         self._after_return = starts[-1] == len(held) and held.endswith(b"\r")
         del held[: starts[-1]]
         self._scanned = len(held)
@@ -359,7 +363,7 @@ class AnswerReader:
             self.problem = StreamProblem("error", data.decode(errors="replace")[:_QUOTED])
 
     def _json_lines(self) -> Iterator[bytes]:
-        """Take lines that are JSON, each for itself; if the first is none, it is one body."""
+        """Take the lines of JSON; if the first is not JSON, everything is one body."""
         while self._mode == "lines":
             end = self._held.find(b"\n", self._scanned)
             if end < 0:
@@ -375,13 +379,13 @@ class AnswerReader:
                 yield from self._one(line)
 
     def _rest(self) -> Iterator[bytes]:
-        """Take what stands at the end without the end of a line, an event or a body."""
+        """Take the rest at the end, without the end of its line, event or body."""
         held = bytes(self._held).strip()
         self._held.clear()
         if self._mode == "sse":
             if held:
                 yield from self._sse_line(held)
-            # Without its empty line an event may be half of one; whole JSON is never half.
+            # Without its empty line an event may be incomplete; complete JSON is not.
             if self._data and not all(_is_event(each) for each in self._data):
                 self._data = []
             yield from self._dispatch()
@@ -428,7 +432,7 @@ class AnswerReader:
         if self._protocol is None:
             self._recognise(value)
         if self._protocol is None:
-            yield from self._unknown(value)
+            yield self._written(value)
             return
         for each in self._protocol.read(value):
             yield self._written(each)
@@ -444,9 +448,6 @@ class AnswerReader:
             self.wire, self._protocol = "ollama", _Ollama(self)
         elif value.get("type") in ("message_start", "message", "content_block_start"):
             self.wire, self._protocol = "anthropic", _Anthropic(self)
-
-    def _unknown(self, value: Object) -> Iterator[bytes]:
-        yield self._written(value)
 
     def _closing(self) -> Iterator[bytes]:
         if self._protocol is not None:
@@ -477,7 +478,7 @@ def _is_event(data: bytes) -> bool:
 
 
 def error_in(value: Object) -> StreamProblem | None:
-    """Return the error that an object tells of, None if it is none."""
+    """Return the error in an object, None if there is none."""
     found = value.get("error")
     if not found and isinstance(choices := value.get("choices"), list):
         found = next(
@@ -530,7 +531,7 @@ def _number(value: Any) -> int | None:
 
 
 class _OpenAI:
-    """Chunks of a chat completion, and a completion that came whole."""
+    """Chunks of a chat completion, or a whole completion."""
 
     def __init__(self, reader: AnswerReader, names: Collection[str]) -> None:
         self._reader = reader
@@ -553,13 +554,13 @@ class _OpenAI:
         delta = self._delta(choice)
         reason = choice.get("finish_reason") or ""
         if self._reader.finish and not _SAID.isdisjoint(delta):
-            # Some write a reason on every chunk: then it says nothing about the end.
+            # Some write a reason on every chunk: then it does not mean the end.
             self._reader.doubted, self._finish, self._reader.finish = True, None, ""
         chunk = {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
         yield chunk if usage is None else {**chunk, "usage": usage}
         if isinstance(reason, str) and reason:
             if "tool_calls" in delta and "message" not in choice:
-                # Calls may follow in a chunk like this one: only the mark at the end says that none did.
+                # More calls may follow in such a chunk; only the end mark excludes that.
                 self._reader.doubted = True
             self._finish = {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
             self._reader.finish = reason
@@ -626,7 +627,7 @@ class _OpenAI:
         arguments = as_text(function.get("arguments"))
         call = self._fragments.add(index, ident, name, arguments)
         out: Object = {"index": call.slot, "type": "function", "function": {"arguments": arguments}}
-        # LiteLLM and we look for the id and the name in the pieces again, by the same rules.
+        # LiteLLM and `AnswerAssembler` read the id and the name from the fragments by the same rules.
         if ident:
             out["id"] = call.id
         if name:
@@ -642,13 +643,13 @@ _KEPT = ("extra_content", "provider_specific_fields", "thought_signature")
 
 
 def _first(choices: Any) -> Object | None:
-    """Return the one choice that was asked for."""
+    """Return the first choice."""
     found = [each for each in choices if isinstance(each, dict)] if isinstance(choices, list) else []
     return next((each for each in found if each.get("index") in (0, None)), found[0] if found else None)
 
 
 def parts_of(content: Any) -> tuple[str, str]:
-    """Return the text and the thinking of a content that may be a list of parts."""
+    """Return the text and the thinking of content, which may be a list of parts."""
     if isinstance(content, str):
         return content, ""
     parts = [content] if isinstance(content, dict) else content if isinstance(content, list) else []
@@ -683,10 +684,7 @@ class _Block:
 
 
 class _Anthropic:
-    """Events of a message.
-
-    Blocks that run side by side go on one behind the other, since LiteLLM reads them so.
-    """
+    """Events of a message. Parallel blocks are passed on one after the other, as LiteLLM needs them."""
 
     def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
@@ -853,7 +851,7 @@ class _Anthropic:
 
 
 class _Gemini:
-    """Pieces of a generated content. It has no last event: the reason to stop is its end."""
+    """Parts of generated content. There is no last event: the finish reason is the end."""
 
     def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
@@ -903,7 +901,7 @@ class _Gemini:
 
 
 class _Ollama:
-    """Lines of a chat. The last one is done."""
+    """Lines of a chat. The last one has `done`."""
 
     def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
@@ -935,13 +933,13 @@ class _Ollama:
             told = TokenCounts(_number(value.get("prompt_eval_count")), _number(value.get("eval_count")))
             self._reader.told, self._reader.done = told, True
             reason = str(value.get("done_reason") or "stop")
-            # Calls come whole here, and the reason does not tell of them.
+            # Calls come whole here, and the reason does not mention them.
             self._reader.finish = "tool_calls" if self._calls and reason == "stop" else reason
         yield self._line(base, message)
 
     @staticmethod
     def _line(base: Object, message: Object) -> Object:
-        """Return a line of a chat, or of a plain completion, whose text stands elsewhere."""
+        """Return a line of a chat, or of a plain completion, which has its text elsewhere."""
         if "response" in base:
             return {**base, "response": message["content"]}
         return {**base, "message": message}
@@ -965,7 +963,7 @@ _TAG = re.compile(r"</?think>")
 
 
 def _without_whole_tags(text: str) -> list[str]:
-    """Cut a text within its tags of thinking: LiteLLM drops those that it finds whole."""
+    """Cut a text within its thinking tags: LiteLLM drops whole ones."""
     cuts = [match.start() + 3 for match in _TAG.finditer(text)]
     ends = [0, *cuts, len(text)]
     return [text[a:b] for a, b in itertools.pairwise(ends)]

@@ -1,6 +1,6 @@
-"""What a request in plain words comes to: calls, one question, or an honest no. Deterministic.
+"""Interpret a request in plain words: calls, a clarifying question, or no matching tool. Deterministic.
 
-Nothing is remembered between requests: whatever is pending is worked out again from the conversation.
+Stateless: a pending question is found again by replaying the conversation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_PASSED_ON = 2_000
 
 @dataclass(frozen=True, slots=True)
 class InterpretedCall:
-    """A call to make, and the true reasons for it."""
+    """A call to make, and the reasons for it."""
 
     tool: ToolSpec
     arguments: dict[str, Any]
@@ -42,7 +42,7 @@ class InterpretedCall:
 
 @dataclass(frozen=True, slots=True)
 class ClarifyingQuestion:
-    """What must be known first: a value for `key` of `tool`, or which of `choices` is meant."""
+    """A question for the person: a value for `key` of `tool`, or which of `choices` is meant."""
 
     text: str
     because: str
@@ -55,7 +55,7 @@ class ClarifyingQuestion:
 
 @dataclass(frozen=True, slots=True)
 class NoMatchingTool:
-    """Nothing here does what the clause asks. `nearest` are tools that share a word with it."""
+    """No tool does what the clause asks. `nearest` are tools that share a word with it."""
 
     clause: str
     nearest: tuple[ToolSpec, ...] = ()
@@ -64,11 +64,11 @@ class NoMatchingTool:
 
 Interpretation = InterpretedCall | ClarifyingQuestion | NoMatchingTool
 Groups = tuple[tuple[str, ...], ...]
-"""Clauses: groups one after the other, the clauses of a group together."""
+"""Clauses: groups run one after the other, the clauses of a group together."""
 
 
 class RequestInterpreter:
-    """Makes plans over one list of tools."""
+    """Interprets requests with one list of tools."""
 
     def __init__(self, tools: Sequence[ToolSpec]) -> None:
         self.tools = tuple(tools)
@@ -77,7 +77,7 @@ class RequestInterpreter:
     # --- splitting ------------------------------------------------------------------------------
 
     def split(self, text: str) -> Groups:
-        """Split a request into clauses, but only where what follows names a tool by itself."""
+        """Split a request into clauses, only where the next part names a tool itself."""
         if text.lstrip().startswith("/"):
             return ((text,),)
         return tuple(self._together(part) for part in self._cut(text, _THEN, whole=False))
@@ -86,7 +86,9 @@ class RequestInterpreter:
         return tuple(self._cut(text, _ALSO, whole=True))
 
     def _cut(self, text: str, separator: re.Pattern[str], *, whole: bool) -> list[str]:
-        """Cut at separators. With `whole`, both sides must be complete calls, and no told text is cut."""
+        """Cut at separators. With `whole`, both sides must be complete calls, and text arguments are not
+        cut.
+        """
         parts: list[str] = []
         start = 0
         for found in separator.finditer(text):
@@ -111,7 +113,7 @@ class RequestInterpreter:
     # --- one clause -----------------------------------------------------------------------------
 
     def resolve(self, clause: str, previous: str = "") -> Interpretation:
-        """Work out one clause; `previous` is the result that "the result" means."""
+        """Interpret one clause; `previous` is the text for "the result"."""
         if clause.lstrip().startswith("/"):
             return self._direct(clause.strip())
         hits = self._ranker.search(tool_words(clause), 4)
@@ -134,7 +136,7 @@ class RequestInterpreter:
         previous: str = "",
         chose: Sequence[str] = (),
     ) -> Interpretation:
-        """Work out the arguments of a tool that is chosen already."""
+        """Find the arguments of a chosen tool."""
         filled = fill(clause, tool, given, chose)
         because = "\n".join((because, *filled.sources))
         if filled.missing:
@@ -163,7 +165,7 @@ class RequestInterpreter:
     # --- answers to questions -------------------------------------------------------------------
 
     def answer(self, question: ClarifyingQuestion, line: str) -> Interpretation | None:
-        """Take a line as the answer to a question; None if it is a request of its own."""
+        """Take a line as the answer to a question; None if it is a new request."""
         line = line.strip()
         if line.startswith("/"):
             return None
@@ -197,7 +199,7 @@ class RequestInterpreter:
 
 
 def declines(line: str) -> bool:
-    """Whether a line takes a pending question back."""
+    """Whether a line cancels a pending question."""
     return _NEVER_MIND.fullmatch(line.strip()) is not None
 
 
@@ -207,7 +209,7 @@ def bare(name: str) -> str:
 
 
 def signature(tool: ToolSpec) -> str:
-    """Return a tool as it is called: its name and its arguments, optional ones in brackets."""
+    """Return a tool's name and arguments, optional ones in brackets."""
     properties = tool.parameters.get("properties")
     required = tool.parameters.get("required") or []
     keys = [key if key in required else f"[{key}]" for key in properties or {}]
@@ -215,13 +217,13 @@ def signature(tool: ToolSpec) -> str:
 
 
 def _is_strong(hit: ToolMatch) -> bool:
-    """Whether a match is good enough to act on: half of the tool's name, or more than one of its words."""
+    """Whether a match is good enough: half of the tool's name, or more than one word."""
     name = set(words(bare(hit.tool.name)))
     return bool(hit.in_name) and (len(hit.in_name) >= len(name) / 2 or len(hit.matched) > 1)
 
 
 def _is_close(best: ToolMatch, other: ToolMatch) -> bool:
-    """Whether two are too close to choose: sooner so if one of them destroys and the other does not."""
+    """Whether two matches are too close to choose; sooner if only one of them is destructive."""
     differ = is_destructive(best.tool.name) != is_destructive(other.tool.name)
     return other.score >= best.score * (_CLOSE_IF_DANGEROUS if differ else _CLOSE)
 
@@ -318,7 +320,7 @@ def _direct_call(text: str, tool: ToolSpec, rest: str) -> Interpretation:
 
 
 def _pass_on(clause: str, values: Mapping[str, Any], previous: str) -> tuple[dict[str, Any], str]:
-    """Put the previous result where the words say "the result"."""
+    """Replace "the result" by the previous result."""
     arguments = dict(values)
     note = ""
     if not previous or not _RESULT.search(clause):

@@ -1,6 +1,6 @@
-"""The engine's end of the tiny local model's process: started at the first request, watched, stopped.
+"""The process of the tiny local model, seen from the engine. It starts at the first request.
 
-One process for all requests, one request at a time. Whatever happens to it becomes a `ModelError`.
+One process for all requests, one request at a time. Its failures become `ModelError`s.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from omni_tui.protocol.events import Usage
 logger = logging.getLogger(__name__)
 
 STOP_S = 0.12
-"""Seconds after which a process that goes on generating is killed; loading it again takes about one."""
+"""Seconds until a process that does not stop generating is killed; loading it again takes about one."""
 _PATIENCE_MARGIN_S = 60.0
 _MOST_SENT = 48 * 1024
-"""Bytes of a request: less than a pipe holds, so that writing one never waits for the process."""
+"""The most bytes of a request: less than a pipe holds, so that a write never blocks."""
 _LONGEST_LINE = 1024 * 1024
 _HANDED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-"""Of the environment; no key of any kind."""
+"""The environment variables it gets; no keys."""
 
 _FATAL = {
     "import": ("its runtime, the package xllamacpp, does not load here: {}", "install it again"),
@@ -41,7 +41,7 @@ _FATAL = {
 
 
 class TinyProcess:
-    """Starts the process when it is needed. `command` says how; it may raise `ModelError`."""
+    """Starts the process when it is needed, with `command`, which may raise `ModelError`."""
 
     def __init__(
         self, command: Callable[[], Sequence[str]], environ: Mapping[str, str] = os.environ
@@ -55,15 +55,15 @@ class TinyProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process that runs now."""
+        """The id of the running process."""
         return self._running.popen.pid if self._running is not None and self._running.alive else None
 
     async def ask(
         self, request: Mapping[str, Any], patience_s: float
     ) -> AsyncGenerator[TextPart | ModelReply, None]:
-        """Yield text, then one `ModelReply` with the usage alone. Closing it stops the generation.
+        """Yield text, then one `ModelReply` with only the usage. Closing it stops the generation.
 
-        `request` is one of the protocol in `tiny_server`, without its id. Raises `ModelError`.
+        `request` is a message of the protocol in `tiny_server`, without its id. Raises `ModelError`.
         """
         async with self._turn:
             running = await self._ready()
@@ -97,7 +97,7 @@ class TinyProcess:
         if self._running is None or not self._running.alive:
             if self._starting is None or self._starting.done():
                 self._starting = asyncio.create_task(self._start(self._command()))
-            # Whoever waits for it may give up; the process is then there for the next.
+            # A caller may give up; the process is then ready for the next one.
             await asyncio.shield(self._starting)
         if self._running is None:
             raise _error("transient", "its process was ended", "send again")
@@ -114,15 +114,15 @@ class TinyProcess:
 
 
 class _Refused(ModelError):
-    """The process's own answer to a request: it does nothing any more."""
+    """The process refused a request and is idle."""
 
 
 class _Silence(ModelError):
-    """The process has said nothing for too long."""
+    """The process was silent for too long."""
 
 
 def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl+C in the terminal is for the app, which then ends it.
+    # In its own session: Ctrl+C in the terminal is for the app, which then ends it.
     return subprocess.Popen(
         list(command),
         stdin=subprocess.PIPE,
@@ -140,7 +140,7 @@ async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | Mod
             async with asyncio.timeout(patience_s):
                 items = await pipe.take(patience_s + _PATIENCE_MARGIN_S)
         except TimeoutError:
-            what = f"it said nothing for {patience_s:.0f} seconds"
+            what = f"it was silent for {patience_s:.0f} seconds"
             todo = "send again when the machine is less busy"
             raise _error("cut" if began else "transient", what, todo, of=_Silence) from None
         for item in items:
@@ -154,7 +154,7 @@ async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | Mod
 
 
 class _Running:
-    """A started process, and the thread that reads from it."""
+    """A running process, and the thread that reads from it."""
 
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self.popen = popen
@@ -170,11 +170,11 @@ class _Running:
 
     @property
     def alive(self) -> bool:
-        """Whether it takes requests."""
+        """Whether it accepts requests."""
         return self._over is None and not self._killed
 
     def listen(self, number: int, pipe: Pipe) -> None:
-        """Send what is said to a request into a pipe from now on."""
+        """Send the answers to a request into a pipe from now on."""
         with self._lock:
             self._number, self._pipe, self._spoke = number, pipe, False
             if self._over is not None:
@@ -186,7 +186,7 @@ class _Running:
         if len(data) > _MOST_SENT:
             raise _error("request", "the request is too long for it", "send less")
         stdin = self.popen.stdin
-        # Its end is told by the reading thread.
+        # The reading thread reports its end.
         with self._lock, contextlib.suppress(OSError):
             if stdin is not None and not stdin.closed:
                 os.write(stdin.fileno(), data)
@@ -194,7 +194,7 @@ class _Running:
     async def quiet(self, number: int, pipe: Pipe) -> None:
         """Stop a request; kill the process if it does not stop at once.
 
-        One that is still loading is left to it: it generates nothing yet, and will not begin to.
+        A process that is still loading is left alone: it will not start generating.
         """
         if not self.alive:
             return
@@ -213,7 +213,7 @@ class _Running:
                 self.end()
 
     def end(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         self._killed = True
         with contextlib.suppress(OSError):
             self.popen.kill()
@@ -236,7 +236,7 @@ class _Running:
                     message = json.loads(line)
                     self._take(message)
                 except (ValueError, KeyError, TypeError, AttributeError):
-                    logger.warning("the tiny model's process said something strange", exc_info=True)
+                    logger.warning("the tiny model's process sent an invalid message", exc_info=True)
                     self.popen.kill()
                     break
         self._close_input()
@@ -272,7 +272,7 @@ class _Running:
 
 
 def _death(code: int, *, began: bool) -> ModelError:
-    """Say why a process ended that was not meant to."""
+    """Return the error for a process that ended unexpectedly."""
     if code == -signal.SIGKILL:
         what = "its process was killed, which a system does that runs out of memory"
         return _error("permanent", what, "it needs about 250 MB; close something and choose it again")

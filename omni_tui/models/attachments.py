@@ -1,4 +1,4 @@
-"""Resources that go with a person's message: bounded, and marked as data that a server wrote."""
+"""Attachments of messages: resources, cut and framed as a server's data; and images of results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class QuotedResource:
-    """A resource as it was read for a message: what it is called, its text, whole, and its pictures."""
+    """A resource that was read for a message: its name, its whole text, and its images."""
 
     server: str
     name: str
@@ -35,16 +35,15 @@ class QuotedResource:
 
 
 def with_attachments(text: str, attached: list[QuotedResource], limit: int) -> str:
-    """Return a message's text with its attachments behind it, each cut to about `limit` characters.
+    """Return a message's text followed by its attachments, each cut to about `limit` characters.
 
-    The id in both ends of a block is a digest of what stands between them, so that no server can
-    write the closing end of its own block.
+    The id in both tags of a block is a digest of its content: no server can write its own closing tag.
     """
     return text + "".join("\n\n" + _framed(one, limit) for one in attached)
 
 
 def without_attachments(text: str) -> str:
-    """Return what the person wrote: for rules that must not take a server's words for theirs."""
+    """Return only the text of the person, without attachments."""
     return _BLOCK.sub("", text)
 
 
@@ -82,16 +81,16 @@ TYPES = {
     "image/gif": b"GIF8",
     "image/webp": b"RIFF",
 }
-"""The types every provider takes, and what their files begin with."""
+"""The image types that every provider accepts, and how their files begin."""
 
 LARGEST = 3_750_000
-"""Bytes of one picture; Anthropic takes 5 MB of base64, the others more."""
+"""The largest image in bytes; Anthropic accepts 5 MB of base64, the others more."""
 MOST = 4
-"""Pictures of one message."""
+"""The most images of one message."""
 
 
 def image_from(mime: str, data: bytes) -> Image | None:
-    """Return a picture, None for what no provider takes: another type, too large, not what it says."""
+    """Return an image, None if its type is unsupported or wrong, or it is too large."""
     kind = mime.partition(";")[0].strip().lower()
     kind = "image/jpeg" if kind == "image/jpg" else kind
     if kind not in TYPES or not data.startswith(TYPES[kind]) or len(data) > LARGEST:
@@ -100,7 +99,7 @@ def image_from(mime: str, data: bytes) -> Image | None:
 
 
 def images_in(content: Iterable[Mapping[str, Any]]) -> tuple[Image, ...]:
-    """Return the pictures among the content blocks of a tool's result (MCP 2025-11-25, server/tools)."""
+    """Return the images in the content of a tool's result (MCP 2025-11-25, server/tools)."""
     found: list[Image] = []
     for block in content:
         data = block.get("data")

@@ -1,7 +1,4 @@
-"""What a model is to the rest of Omni TUI: messages in, a stream of events out, one typed error.
-
-Provider-neutral: `litellm` and the offline rules both sit behind `Model`.
-"""
+"""The interface of models: messages in, a stream of events out, one typed error. Provider-neutral."""
 
 from __future__ import annotations
 
@@ -18,18 +15,17 @@ Purpose = Literal["answer", "plan", "task", "report", "summary", "sampling"]
 TASK_FAILED = "FAILED:"
 """How the answer to a task of a plan begins when the task could not be done."""
 FinishReason = Literal["stop", "tool_calls", "length", "window", "filtered"]
-"""`length`: the output limit was reached; `window`: the model's window is full."""
+"""`length`: the output limit was reached; `window`: the context window is full."""
 UNFINISHED: frozenset[FinishReason] = frozenset({"length", "window", "filtered"})
-"""Reasons to stop that are no end: a call that came before them may be half of one, or not be meant."""
+"""Finish reasons of an incomplete answer: its last call may be cut off or not meant."""
 ErrorKind = Literal["transient", "cut", "quota", "auth", "request", "overflow", "tools", "permanent"]
-"""`tools`: the model takes none in its provider's way; `cut`: the answer broke off; `request`: refused."""
+"""`tools`: no native tool calling; `cut`: the answer was cut off; `request`: the request was refused."""
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
     """A tool as a model sees it: its model name, a description, a JSON Schema of type object.
 
-    `title` is for finding it only; it is not sent. `label` is what people call it, as `server › tool`:
-    its model name is never shown to them.
+    `title` is only for the search; it is not sent. `label` is the name for people, as `server › tool`.
     """
 
     name: str
@@ -41,14 +37,14 @@ class ToolSpec(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """What people call it."""
+        """The name for people."""
         return self.label or self.name
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A call as a model wrote it. `arguments` is its text, not parsed, perhaps not JSON.
+    """A call as a model wrote it. `arguments` is unparsed text, maybe not JSON.
 
-    `problem` says, for the model, why it was recognised as a call but cannot be one.
+    `problem` tells the model why it is not a valid call.
     """
 
     id: str
@@ -58,7 +54,7 @@ class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Image(msgspec.Struct, frozen=True):
-    """A picture: its MIME type, and its bytes in base64."""
+    """An image: its MIME type, and its bytes in base64."""
 
     mime: str
     data: str
@@ -134,9 +130,8 @@ ModelEvent = TextPart | ThoughtPart | ModelReply
 class ModelError(Exception):
     """A request that failed, classified. `what` and `todo` are for the person; raw text is for the log.
 
-    `detail` are the provider's words as they came, to be searched and never shown. `window` is the
-    number of tokens that the provider says it takes, None where it does not say.
-    `usage` is what it used all the same, None where nothing is known to have been used.
+    `detail`: the provider's own text, to search and never to show. `window`: the context window that the
+    provider reports, in tokens, None if it does not. `usage`: what was used anyway, None if unknown.
     """
 
     def __init__(
@@ -172,7 +167,7 @@ class Model(Protocol):
 
     @property
     def label(self) -> str:
-        """What must be said about it wherever it speaks; "" for an ordinary language model."""
+        """A note shown with its answers; "" for an ordinary language model."""
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -183,26 +178,25 @@ class Model(Protocol):
         ...
 
     def context_window(self) -> int | None:
-        """Tokens the model takes, None if unknown."""
+        """The context window in tokens, None if unknown."""
         ...
 
     def count(self, request: ModelRequest) -> int:
-        """Estimate a request's tokens. Fast, never raises, never touches the network.
+        """Estimate a request's tokens. Fast, never raises, never uses the network.
 
-        What a request costs is the sum of what its messages and its tools cost: they are counted
-        one by one, and once.
+        It is the sum over the messages and tools, which are counted one by one, and once.
         """
         ...
 
 
 @runtime_checkable
 class WindowFinder(Protocol):
-    """A model whose window may have to be found out."""
+    """A model whose context window may have to be looked up."""
 
     async def look_up_window(self) -> None:
-        """Ask where it can be known, if it is not known yet. Bounded in time, never raises."""
+        """Look it up, if it is unknown. Bounded in time, never raises."""
         ...
 
     def assumed_window(self) -> int | None:
-        """Tokens to reckon with where nobody knows; None where that is no use."""
+        """The window, in tokens, to assume if it is unknown; None to assume nothing."""
         ...

@@ -1,7 +1,7 @@
-"""Budgets of tokens and money, held before they are passed: by turn, by session, by day.
+"""Budgets of tokens and money by turn, session and day, enforced before a request is sent.
 
-What a request may cost is held back before it is sent and given free when its real usage has been
-counted, so that requests made side by side cannot pass a budget together.
+The forecast of a request is reserved before it is sent and released when its usage is counted, so that
+parallel requests cannot exceed a budget together.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from omni_tui.models.base import Model, ModelRequest
 from omni_tui.protocol.events import Usage
 
 EXPECTED_OUTPUT = 1_000
-"""Tokens of answer that are reckoned with where `max_tokens` does not bound it."""
+"""Expected tokens of an answer if `max_tokens` does not limit it."""
 
 Span = Literal["turn", "session", "day"]
 _SPANS: tuple[Span, ...] = ("turn", "session", "day")
 
 GO_ON = "type /continue"
-"""What a person does to have the work go on; one word for it everywhere."""
+"""How a person continues the work, in words."""
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """What a request is reckoned to use. `cost` is in US dollars, None where no price is known."""
+    """The expected usage of a request. `cost` is in US dollars, None if the price is unknown."""
 
     input: int
     output: int
@@ -34,15 +34,15 @@ class Forecast(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class UsageForecaster(Protocol):
-    """A model that can say beforehand what a request may cost."""
+    """A model that can forecast the usage of a request."""
 
     def forecast(self, request: ModelRequest) -> Forecast:
-        """Estimate a request's usage. Fast, never raises, never touches the network."""
+        """Estimate a request's usage. Fast, never raises, never uses the network."""
         ...
 
 
 def forecast(model: Model, request: ModelRequest) -> Forecast:
-    """Return what a request is reckoned to use; a model that cannot say costs nothing."""
+    """Return the expected usage of a request; a model without a forecast costs nothing."""
     if isinstance(model, UsageForecaster):
         return model.forecast(request)
     return Forecast(model.count(request), EXPECTED_OUTPUT)
@@ -59,13 +59,13 @@ class BudgetLimits(msgspec.Struct, frozen=True):
     day_cost: float = 0.0
 
     def of(self, span: Span) -> tuple[int, float]:
-        """Return the tokens and the money of a span."""
+        """Return the limits of a span: tokens and US dollars."""
         return getattr(self, f"{span}_tokens"), getattr(self, f"{span}_cost")
 
 
 @dataclass(slots=True)
 class UsageTotal:
-    """What was used. `unpriced` counts requests whose price is not known: `cost` is without them."""
+    """The sum of usages. `unpriced` counts requests without a known price: `cost` excludes them."""
 
     tokens: int = 0
     cost: float = 0.0
@@ -81,10 +81,10 @@ class UsageTotal:
 
 
 class DailyUsage(Protocol):
-    """The sum of today, over all sessions and processes."""
+    """The usage of today, over all sessions and processes."""
 
     def today(self) -> UsageTotal:
-        """Return it."""
+        """Return the sum."""
         ...
 
     def add(self, usage: Usage) -> None:
@@ -93,7 +93,7 @@ class DailyUsage(Protocol):
 
 
 class BudgetExceeded(Exception):
-    """A request that would pass a budget: why, and what to do. Nothing was sent."""
+    """A request would exceed a budget: why, and what to do. Nothing was sent."""
 
     def __init__(self, reason: str, todo: str) -> None:
         super().__init__(reason)
@@ -102,7 +102,7 @@ class BudgetExceeded(Exception):
 
 
 class Budget:
-    """The budgets of one session. `count` is told of every usage, once, when it is on disk."""
+    """The budgets of one session. Call `count` once for each usage, when it is on disk."""
 
     def __init__(self, limits: BudgetLimits, day: DailyUsage) -> None:
         self.limits = limits
@@ -113,7 +113,7 @@ class Budget:
         self._next = 0
 
     def remember(self, turn: str, usage: Usage) -> None:
-        """Take up what was used before a restart: the day has it already."""
+        """Add a usage from before a restart, which the day includes already."""
         self.session.add(usage)
         self._turns.setdefault(turn, UsageTotal()).add(usage)
 
@@ -131,7 +131,7 @@ class Budget:
         return self._day.today()
 
     def hold(self, turn: str, model: str, wanted: Forecast) -> int:
-        """Hold back what a request may use; returns the number to free it by. Raises `BudgetExceeded`."""
+        """Reserve the usage of a request; return the number for `free`. Raises `BudgetExceeded`."""
         free = wanted == Forecast(0, 0)
         for span in () if free else _SPANS:
             self._check(span, turn, model, wanted)
@@ -140,7 +140,7 @@ class Budget:
         return self._next
 
     def free(self, hold: int) -> None:
-        """The request is over and counted, or was never made."""
+        """Release a reservation: the request was counted, or never sent."""
         self._held.pop(hold, None)
 
     def _check(self, span: Span, turn: str, model: str, wanted: Forecast) -> None:
@@ -152,7 +152,7 @@ class Budget:
         would = used.tokens + sum(each.input + each.output for each in held) + wanted.input + wanted.output
         if tokens and would > tokens:
             raise BudgetExceeded(
-                f"the next request would use about {wanted.input + wanted.output:,} tokens and pass the "
+                f"the next request would use about {wanted.input + wanted.output:,} tokens and exceed the "
                 f"{_NAMES[span]} budget: {_about(used)}{used.tokens:,} of {tokens:,} tokens are used",
                 _todo(span, "tokens"),
             )
@@ -160,15 +160,15 @@ class Budget:
             return
         if wanted.cost is None:
             raise BudgetExceeded(
-                f"the price of {model} is not known, so the {_NAMES[span]} budget of ${money:g} "
-                "cannot be held",
+                f"the price of {model} is unknown, so the {_NAMES[span]} budget of ${money:g} "
+                "cannot be enforced",
                 f'set input_price and output_price under [models."{model}"], '
-                f"or take {span}_cost away (/budget {span}_cost 0)",
+                f"or remove {span}_cost (/budget {span}_cost 0)",
             )
         cost = used.cost + sum(each.cost or 0.0 for each in held) + wanted.cost
         if cost > money:
             raise BudgetExceeded(
-                f"the next request may cost ${wanted.cost:.4f} and pass the {_NAMES[span]} budget: "
+                f"the next request may cost ${wanted.cost:.4f} and exceed the {_NAMES[span]} budget: "
                 f"{_about(used)}${used.cost:.4f} of ${money:g} is used",
                 _todo(span, "cost"),
             )
@@ -183,7 +183,7 @@ def _about(used: UsageTotal) -> str:
 
 def _todo(span: Span, what: str) -> str:
     if span == "turn":
-        return f"{GO_ON} in another turn of the same budget, or raise it first (/budget turn_{what} …)"
+        return f"{GO_ON} in another turn with the same budget, or raise it first (/budget turn_{what} …)"
     return f"raise it (/budget {span}_{what} …, or [budget] in the config), then {GO_ON}"
 
 

@@ -1,7 +1,7 @@
-"""Tools of the host itself: answered here, never sent to a server.
+"""The built-in tools, which Omni TUI answers itself.
 
-A server's tool cannot take their names: those a model sees always hold `__` or end in six hex digits
-of a hash (`tools.routing`).
+A server's tool cannot have their names: its model name always contains `__` or ends in six hex digits of a
+hash (`tools.tool_names`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from omni_tui.models.base import ToolSpec
 
 PAGE = 8_000
-"""Characters of a result in one page, unless the results of this session are bounded to less."""
+"""Characters of a result in one page, unless results are limited to less."""
 FOUND = 10
-"""Tools that one search finds."""
+"""The most tools that one search finds."""
 
 FIND_TOOLS = ToolSpec(
     name="find_tools",

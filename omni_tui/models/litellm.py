@@ -58,6 +58,7 @@ from omni_tui.resilience.model_errors import (
     unreadable_answer,
     window_in,
 )
+from omni_tui.security.urls import is_loopback
 
 if TYPE_CHECKING:
     from omni_tui.models._exchange import HttpExchange
@@ -188,7 +189,7 @@ class LiteLLMModel:
     def _is_own(self) -> bool:
         if provider_of(self.name) in FREE:
             return True
-        return bool(self._api_base) and _is_loopback(urlsplit(self._api_base).hostname or "")
+        return bool(self._api_base) and is_loopback(urlsplit(self._api_base).hostname or "")
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Stream one answer. Closing it, or cancelling its reader, closes the provider's connection.
@@ -616,8 +617,4 @@ def _host(address: str) -> str:
 def _is_private_way(address: str) -> bool:
     """Whether a key may be sent there: encrypted, or to this machine."""
     parts = urlsplit(address)
-    return parts.scheme == "https" or _is_loopback(parts.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    return host.lower() in ("localhost", "::1") or host.startswith("127.")
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")

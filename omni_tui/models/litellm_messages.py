@@ -1,4 +1,4 @@
-"""Our messages in the form LiteLLM takes: who gets which ids, pictures and thoughts."""
+"""Messages in LiteLLM's form, with the ids, images and thoughts that each provider accepts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from omni_tui.models.base import Message, ToolCall
 from omni_tui.models.origin import returned, unsigned_id
 
 MOST_IMAGES = 8
-"""Pictures in one request; of more, the newest are sent."""
+"""The most images in one request; of more, the newest are sent."""
 IMAGE_TOKENS = 1_600
-"""What a picture is reckoned at: the most that Anthropic scales one to; others take less."""
+"""Estimated tokens of an image: Anthropic's maximum; others take less."""
 
 EMPTY = "(empty)"
 NO_REASONING = " "
-"""The least that a provider takes for reasoning that it did not write itself."""
+"""The shortest text that a provider accepts as reasoning that it did not write."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _MISTRAL_ID = re.compile(r"[A-Za-z0-9]{9}")
@@ -30,7 +30,7 @@ _LONE = re.compile("[\ud800-\udfff]")
 GEMINI = frozenset({"gemini", "vertex_ai", "vertex_ai_beta"})
 
 Arguments = Callable[[ToolCall], str]
-"""Gives the text of a call's arguments as its model wrote them."""
+"""Returns the arguments of a call as its model wrote them."""
 
 
 def to_litellm(
@@ -44,14 +44,12 @@ def to_litellm(
     fill: bool = False,
     arguments: Arguments | None = None,
 ) -> list[dict[str, Any]]:
-    """Return closed messages in the form LiteLLM takes.
+    """Return closed messages in LiteLLM's form.
 
-    Thoughts go back verbatim, but only to `here`, the place they came from. With
-    `reasoning`, what was thought in the open goes along; with `fill`, answers of others get a blank in
-    its place. Call ids that another provider made and this one would refuse are replaced,
-    the same way in call and result, and none is used twice. Pictures go along if the model takes
-    `images`, those of results only to the family that takes them there; where one is left out, a line
-    says so.
+    Thoughts go back unchanged, but only to `here`, where they came from. With `reasoning`, plain thoughts
+    are sent too; with `fill`, other answers get a blank. Call ids that the provider would refuse are
+    replaced, in call and result alike, and none is used twice. Images are sent if the model takes `images`,
+    those of results only to the models that accept them there; a line replaces each image that is left out.
     """
     claude = provider == "anthropic" or "claude" in model.lower()
     if provider in GEMINI:
@@ -80,7 +78,7 @@ def to_litellm(
 def _thoughts(
     message: Message, provider: str, *, claude: bool, reasoning: bool, fill: bool
 ) -> dict[str, Any]:
-    """Return what goes back of the thoughts that led to a message, under the names its provider reads."""
+    """Return the thoughts of a message to send back, in the provider's fields."""
     details = [dict(block) for block in message.thinking if _kind(block).startswith(DETAILS)]
     if details and provider == "openrouter":
         return {"reasoning_details": details}
@@ -100,9 +98,9 @@ def _kind(block: dict[str, Any]) -> str:
 
 
 def _without_twins(messages: Sequence[Message]) -> list[Message]:
-    """Leave out calls that are the same as one beside them, and their results.
+    """Leave out repeated calls of one message, and their results.
 
-    LiteLLM sends one of them to Gemini but both results, and Gemini wants as many of each.
+    LiteLLM sends one of them to Gemini but both results, and Gemini requires equal numbers.
     """
     out: list[Message] = []
     dropped: set[str] = set()
@@ -118,11 +116,11 @@ def _without_twins(messages: Sequence[Message]) -> list[Message]:
     return out
 
 
-# --- pictures ---------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------
 
 
 class _Pictures:
-    """Which pictures of a conversation are sent: the newest, to who takes them."""
+    """Chooses the images of a conversation to send: the newest that the model accepts."""
 
     def __init__(self, messages: Sequence[Message], *, images: bool, in_results: bool) -> None:
         self._images = images
@@ -134,7 +132,7 @@ class _Pictures:
         return self._images and (message.role == "user" or (message.role == "tool" and self._in_results))
 
     def content(self, message: Message) -> str | list[dict[str, Any]]:
-        """Return a message's content: text, or text with pictures."""
+        """Return a message's content: text, or text with images."""
         words = _whole(message.text)
         if not message.images:
             return words if words.strip() else ""
@@ -156,7 +154,7 @@ def _left_out(count: int, why: str) -> str:
 
 
 def _whole(text: str) -> str:
-    """Return a text that can be encoded: half of a surrogate pair cannot."""
+    """Return a text without lone surrogates, which cannot be encoded."""
     return text if text.isascii() else _LONE.sub("\ufffd", text)
 
 
@@ -170,14 +168,14 @@ def _call(call: ToolCall, ident: str, arguments: Arguments | None) -> dict[str, 
 
 
 def litellm_name(name: str) -> str:
-    """Return the name of a call as a provider takes it; a model may have made up any."""
+    """Return the name of a call as a provider accepts it; a model may have made up any name."""
     if _NAME.fullmatch(name):
         return name
     return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "unnamed"
 
 
 class _Ids:
-    """The ids of calls as one provider takes them. Two calls never share one."""
+    """The ids of calls as one provider accepts them, each unique."""
 
     def __init__(self, provider: str, here: str) -> None:
         self._provider = provider
@@ -198,7 +196,7 @@ class _Ids:
 
     def _named(self, ident: str, *, own: bool) -> str:
         if self._provider in GEMINI:
-            # The signature in it is wanted back where it was made, and refused elsewhere.
+            # The signature in it is required by the provider that made it, and refused by others.
             name = ident if own else unsigned_id(ident)
         else:
             name = self._fitting(unsigned_id(ident))

@@ -1,4 +1,8 @@
-"""The tools of a request in the form LiteLLM takes, and the way from a model's names to the server's."""
+"""The tools of a request in LiteLLM's form, and the names of their arguments.
+
+Anthropic refuses a whole request because of an argument named `uids[]` or `$filter`: such a name is shown
+to the model in other letters, and the server gets its own name back (`PropertyNames`).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ _LOCAL = frozenset({"ollama", "ollama_chat", "lm_studio", "llamafile", "hosted_v
 
 
 def family_of(provider: str, address: str = "") -> Family:
-    """Return how a provider wants schemas to be written."""
+    """Return the kind of schema that a provider needs."""
     if provider in _GEMINI:
         return "gemini"
     own = provider in _LOCAL or (provider == "openai" and is_elsewhere(address))
@@ -38,7 +42,9 @@ class _Shown(NamedTuple):
 
 
 class LiteLLMTools:
-    """The tools of a request in wire form; schemas are written anew once. `bare` ones are shortest."""
+    """The tools of a request in LiteLLM's form; each schema is rewritten once. `bare` is the shortest
+    form.
+    """
 
     def __init__(self, family: Family = "plain", bare: bool = False, description: int = 0) -> None:
         self._family = family
@@ -47,7 +53,7 @@ class LiteLLMTools:
         self._shown: dict[int, _Shown] = {}
 
     def of(self, request: ModelRequest) -> list[dict[str, Any]]:
-        """Return the tools on offer; if none are, stubs of those used before, as some providers insist."""
+        """Return the request's tools; if none, stubs of those used before, which some providers require."""
         if request.tools:
             if len(self._shown) > 4 * len(request.tools) + 64:
                 self._shown.clear()
@@ -58,7 +64,7 @@ class LiteLLMTools:
         return [self._write(ToolSpec(name, "Not available now.", {"type": "object"})).wire for name in used]
 
     def specs(self, request: ModelRequest) -> dict[str, ToolSpec]:
-        """Return the tools on offer as the model was shown them, by name."""
+        """Return the request's tools as shown to the model, by name."""
         return {
             tool.name: msgspec.structs.replace(
                 tool, parameters=self._one(tool).wire["function"]["parameters"]
@@ -67,12 +73,12 @@ class LiteLLMTools:
         }
 
     def shown(self, request: ModelRequest, call: ToolCall) -> str:
-        """Return the arguments of a call with the names that the model was shown."""
+        """Return the arguments of a call with the names shown to the model."""
         tool = _named(request, call.name)
         return self._one(tool).names.shown(call.arguments) if tool is not None else call.arguments
 
     def real(self, request: ModelRequest, call: ToolCall) -> str:
-        """Return the arguments of a call with the names that the server knows."""
+        """Return the arguments of a call with the server's names."""
         tool = _named(request, call.name)
         names = self._one(tool).names if tool is not None else None
         return names.real(plain_arguments(call.arguments)) if names else call.arguments
@@ -88,7 +94,7 @@ class LiteLLMTools:
         if self._bare:
             schema = bare(schema)
         names = PropertyNames(schema)
-        # LiteLLM drops words at the top of a schema on some ways; the tool's own are always read.
+        # LiteLLM sometimes drops a schema's description at the top, but never the tool's.
         words = str(schema.pop("description", ""))
         said = tool.description[: self._most]
         function = {
@@ -104,7 +110,7 @@ def _named(request: ModelRequest, name: str) -> ToolSpec | None:
 
 
 def _encodable(value: Any) -> Any:
-    """Return a JSON value without what cannot be sent: half surrogates, and numbers that are none."""
+    """Return a JSON value without what cannot be sent: lone surrogates, NaN and infinity."""
     if isinstance(value, str):
         return value if value.isascii() else _LONE.sub("\ufffd", value)
     if isinstance(value, Mapping):
@@ -117,7 +123,7 @@ def _encodable(value: Any) -> Any:
 
 
 TAKEN = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
-"""Names that every provider takes as they are (Anthropic's rule, the strictest that is known)."""
+"""Names that every provider accepts (Anthropic's rule, the strictest)."""
 
 _MAPS = ("properties", "patternProperties")
 _LISTS = ("anyOf", "oneOf", "allOf")
@@ -127,7 +133,7 @@ _DEEPEST = 100
 
 
 class PropertyNames:
-    """The names in one tool's schema that are shown to a model in other letters."""
+    """The argument names of one tool that a model is shown in other letters."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         names = list(dict.fromkeys(_names(schema)))
@@ -195,7 +201,7 @@ class PropertyNames:
 
 
 def _names(node: object) -> Iterator[str]:
-    """Yield the names of all properties of a schema that was written anew by `models.schema`."""
+    """Yield the names of all properties of a schema from `provider_schema`."""
     if not isinstance(node, Mapping):
         return
     for key in _MAPS:
@@ -213,9 +219,9 @@ def _names(node: object) -> Iterator[str]:
 
 
 def _free(name: str, used: set[str]) -> str:
-    """Return a name of plain letters for `name` that is not used yet, the same one every time."""
+    """Return an unused name of plain letters for `name`, the same one every time."""
     stem = re.sub(r"[^a-zA-Z0-9_]+", "_", name).strip("_")[:48] or "argument"
-    # With a mark that no server uses by chance, so that the way back is sure.
+    # With a hash that no server uses by chance, so that it can be reversed.
     shown = f"{stem}_{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:4]}"
     while shown in used:
         shown += "_"

@@ -1,6 +1,9 @@
-"""What a model is told: results bounded and marked as data, what is missing, what it costs.
+"""The message history of a model, for any provider: results framed as data, closed calls, role order,
+tokens.
 
-Pure functions over messages. Nothing here knows a provider.
+`ClosedHistory` gives each call exactly one result. `in_order` alternates the roles: a stopped or failed
+answer leaves two messages of the person side by side or one right after a result, which Mistral and the
+templates of many local models refuse.
 """
 
 from __future__ import annotations
@@ -19,13 +22,13 @@ from omni_tui.protocol.events import Event, ModelMessage
 from omni_tui.security.text import count_hidden, encodable
 
 RESULT_LIMIT = 16_000
-"""Characters of one result that a model gets if nothing else is set."""
+"""The default for the characters of one result that a model gets."""
 
 WINDOW_SHARE = 0.8
-"""How much of a model's window a request may fill."""
+"""The share of a model's window that a request may fill."""
 
 FROM_SERVER = frozenset({"succeeded", "failed", "result_rejected"})
-"""States of a call whose text was written by a server, so it is data. The others are the host's words."""
+"""States of a call whose text a server wrote: it is data. In other states Omni TUI wrote it."""
 
 _FRAME = re.compile(
     r'\A<tool_result id="(?P<id>[0-9a-f]{12})" tool="[^"\n]*" status="(?P<status>\w+)"[^\n]*>\n'
@@ -77,12 +80,12 @@ def unanswered(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
 
 
 def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
-    """Return all the calls of the last assistant message."""
+    """Return the calls of the last assistant message."""
     return next((message.calls for message in reversed(messages) if message.role == "assistant"), ())
 
 
 def missing_result(call: ToolCall, state: str) -> Message:
-    """Return the result of a call that never got one, in the host's words."""
+    """Return the result for a call that never got one, in Omni TUI's words."""
     words = _MISSING.get(state, _MISSING["uncertain"])
     return Message(
         role="tool", text=host_result(state, words), call_id=call.id, name=call.name, status=state
@@ -90,7 +93,7 @@ def missing_result(call: ToolCall, state: str) -> Message:
 
 
 def steps_since_user(messages: Sequence[Message]) -> int:
-    """Return how many answers a model gave since the person last spoke."""
+    """Return the number of answers since the person's last message."""
     count = 0
     for message in reversed(messages):
         if message.role == "user":
@@ -100,7 +103,7 @@ def steps_since_user(messages: Sequence[Message]) -> int:
 
 
 def arguments_of(call: ToolCall) -> dict[str, object] | None:
-    """Return a call's arguments, None if its text is not a JSON object. Empty text is an empty object."""
+    """Return a call's arguments, None if they are not a JSON object. Empty text is an empty object."""
     text = plain_arguments(call.arguments)
     if not text.strip():
         return {}
@@ -112,10 +115,10 @@ def arguments_of(call: ToolCall) -> dict[str, object] | None:
 
 
 def plain_arguments(text: str) -> str:
-    """Return the text of the object that is meant by arguments that a provider dressed up.
+    """Return the arguments without the usual distortions of providers.
 
-    Those are: `null` or an empty list for none, an empty object in front of the real one, and an object
-    that was encoded twice. Anything else stays as it is.
+    Those are: `null` or an empty list for an empty object, an empty object before the real one, and an
+    object encoded twice. Anything else is unchanged.
     """
     plain = text
     for _ in range(3):
@@ -136,7 +139,7 @@ def plain_arguments(text: str) -> str:
 
 
 def _without_empty(text: str) -> str:
-    """Return the one object among empty ones that stand in a row, "" if there is more than that."""
+    """Return the one object among empty ones in a row, "" if there is anything else."""
     decode = json.JSONDecoder().raw_decode
     found, at = "", len(text) - len(text.lstrip())
     while at < len(text):
@@ -169,10 +172,9 @@ def tool_message(
 ) -> Message:
     """Return the message that answers a call.
 
-    What a server wrote stays as it is, is cut to `limit` characters (head and tail) and framed as data,
-    and characters in it that do not show are counted; what the host wrote is told as the host's.
-    `note` is the host's word behind it, `ref` the id under which the journal keeps the whole, `images`
-    are the pictures of the result.
+    A server's text is cut to `limit` characters (head and tail) and framed as data, with the number of its
+    invisible characters; Omni TUI's own text is marked as such. `note` is a note of Omni TUI after it,
+    `ref` the id of the whole in the journal.
     """
     size = 0
     if status in FROM_SERVER:
@@ -193,7 +195,7 @@ def tool_message(
 
 
 def shrunk(message: Message, limit: int) -> Message:
-    """Return a result cut to about `limit` characters, with a pointer to the whole; else the message."""
+    """Return a result cut to about `limit` characters, with a pointer to the whole."""
     status, text = message.status, result_text(message)
     if len(text) <= limit:
         return message
@@ -212,22 +214,22 @@ def shrunk(message: Message, limit: int) -> Message:
 
 
 def host_result(status: str, message: str) -> str:
-    """Return a result in the host's own words: JSON, so that it looks like no server's text."""
+    """Return a result in Omni TUI's own words, as JSON, unlike any server's text."""
     return json.dumps({"from": "Omni TUI", "status": status, "message": message}, ensure_ascii=False)
 
 
 def result_text(message: Message) -> str:
-    """Return the bare text of a result: without the frame, and without the host's note behind it."""
+    """Return the text of a result without its frame and note."""
     return read_result(message.text)[1]
 
 
 def read_result(text: str) -> tuple[str, str]:
-    """Return the status and the bare text of a result as a model is told it; "" for a status it lacks."""
+    """Return the status ("" if none) and the bare text of a framed result."""
     framed = _FRAME.match(text)
     if framed:
         return framed["status"], framed["text"]
     try:
-        # A note of the host may follow the object.
+        # A note may follow the object.
         value, _ = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):
         return "", text
@@ -239,7 +241,7 @@ def read_result(text: str) -> tuple[str, str]:
 def bound(text: str, limit: int, call: str, size: int = 0) -> str:
     """Cut a text to about `limit` characters: three quarters from its head, one from its tail.
 
-    `size` is what the whole has, where `text` was cut before.
+    `size` is the length of the whole if `text` was cut before.
     """
     if len(text) <= limit:
         return text
@@ -249,8 +251,8 @@ def bound(text: str, limit: int, call: str, size: int = 0) -> str:
 
 
 def _framed(call: ToolCall, text: str, status: str, limit: int, ref: str, size: int = 0) -> str:
-    # The id in both ends comes from the text itself, so a server cannot write the closing end.
-    # Bounded first, so a huge result is not searched as a whole.
+    # The id in both tags is a digest of the text: a server cannot write the closing tag.
+    # Cut first: a huge result is not searched as a whole.
     shown = encodable(bound(text, limit, ref, size))
     unseen = count_hidden(shown)
     mark = hashlib.sha256(f"{call.id}\0{text}".encode(errors="surrogatepass")).hexdigest()[:12]
@@ -264,7 +266,7 @@ def _framed(call: ToolCall, text: str, status: str, limit: int, ref: str, size: 
 
 
 def estimate(messages: Sequence[Message]) -> int:
-    """Estimate tokens: a token is about four bytes of text, and a message costs a few of its own."""
+    """Estimate tokens: one for about four bytes of text, and a few for each message."""
     total = 0
     for message in messages:
         total += 4 + _size(message.text) // 4
@@ -281,25 +283,24 @@ def _size(text: str) -> int:
 
 
 class ClosedHistory:
-    """The messages of a history so that any provider takes them.
+    """A history that any provider accepts, updated as it grows.
 
-    Each call has exactly one result, right behind its message and in the order of the calls. Results
-    that nobody asked for, or that came twice, are left out; missing ones are made up from `states`
-    (call id → state of the call), "outcome unknown" where that says nothing, until they come.
-    Arguments that are not a JSON object are sent as `{}`. Assistant messages without text and calls
-    are left out. A message keeps its place for good; only a made-up result is ever replaced.
+    Each call has exactly one result, right after its message, in the order of the calls. Unknown and
+    repeated results are left out. A missing result is replaced by its state in `states` (by call id), or
+    "outcome unknown", until it comes. Arguments that are not a JSON object become `{}`. Assistant messages
+    without text and calls are left out. Messages never move; only such a replacement changes.
     """
 
     def __init__(self, states: Mapping[str, str] | None = None) -> None:
         self.messages: list[Message] = []
         self.rebuilt = 0
-        """How often it had to begin again, because what came was not what went before and more."""
+        """How often it had to start over because the history was not a continuation."""
         self._states = states or {}
         self._raw: tuple[Message, ...] = ()
         self._open: dict[str, deque[int]] = {}
 
     def update(self, history: Sequence[Message]) -> list[int]:
-        """Take the whole history as it is now; return the places that are new or changed, in order."""
+        """Take the whole history; return the places that are new or changed, in order."""
         history = tuple(history)
         known = len(self._raw)
         # Compared by identity first, so an unchanged prefix costs next to nothing.
@@ -334,20 +335,13 @@ class ClosedHistory:
             self.messages.append(missing_result(call, self._states.get(call.id, "uncertain")))
 
 
-def close_history(messages: Sequence[Message], states: Mapping[str, str] | None = None) -> list[Message]:
-    """Return the messages so that any provider takes them; what that means, `ClosedHistory` says."""
-    closing = ClosedHistory(states)
-    closing.update(messages)
-    return closing.messages
-
-
 def _sendable(message: Message) -> Message:
     calls = tuple(_plain(call) for call in message.calls)
     return message if calls == message.calls else msgspec.structs.replace(message, calls=calls)
 
 
 def _plain(call: ToolCall) -> ToolCall:
-    """Return a call with an object for its arguments, the call itself if it has one."""
+    """Return a call whose arguments are a JSON object."""
     if arguments_of(call) is None:
         return ToolCall(call.id, call.name, "{}")
     text = plain_arguments(call.arguments)
@@ -355,7 +349,7 @@ def _plain(call: ToolCall) -> ToolCall:
 
 
 NO_ANSWER = "(no answer was given here)"
-"""What stands for the answer between a result and the person's next message, where one must stand."""
+"""The answer between a result and the person's next message, if a provider requires one."""
 BEGIN = "(the conversation begins with the answer below)"
 GO_ON = "Go on."
 
@@ -363,16 +357,16 @@ _ANY_ORDER = frozenset({"anthropic", "azure", "bedrock", "gemini", "vertex_ai", 
 
 
 def is_strict(provider: str, address: str = "") -> bool:
-    """Whether a message of the person may not stand right behind a result: so it is where nobody knows."""
+    """Whether a provider refuses a message of the person right after a result; assumed if unknown."""
     return is_elsewhere(address) if provider == "openai" else provider not in _ANY_ORDER
 
 
 def in_order(messages: Sequence[Message], *, strict: bool, system: bool = True) -> list[Message]:
-    """Return closed messages so that the roles take turns, nothing of what was said left out.
+    """Return closed messages with alternating roles, without losing any text.
 
-    Messages of one role side by side become one; the first message is the person's, and so is the last
-    one unless it is a result. With `strict`, an answer stands between a result and the person's next
-    message. Without `system` what the system prompt says stands before the person's first words.
+    Neighbours of one role are joined; the first message is the person's, and so is the last unless it is a
+    result. With `strict`, there is an answer between a result and the person's next message. Without
+    `system`, the system prompt becomes part of the person's first message.
     """
     head, rest = _head(messages)
     out = _alternating(rest, strict=strict)
@@ -402,7 +396,7 @@ def _alternating(messages: Sequence[Message], *, strict: bool) -> list[Message]:
 
 
 def _head(messages: Sequence[Message]) -> tuple[list[Message], Sequence[Message]]:
-    """Split off the system prompt; several of them at the beginning are one."""
+    """Split off the system prompt; join several of them."""
     count = next((at for at, each in enumerate(messages) if each.role != "system"), len(messages))
     if count < 2:
         return list(messages[:count]), messages[count:]

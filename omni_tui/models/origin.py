@@ -1,8 +1,8 @@
-"""Where an answer came from, and what of it may go back there: reasoning is returned to its maker only.
+"""The origin of an answer: the place that wrote it, which alone gets its reasoning back.
 
-A provider that thinks in the open wants its reasoning back behind a call; a signed thought is refused
-everywhere but where it was signed. So an answer carries the place it came from, and whatever belongs to
-that place alone is left out when the conversation goes on somewhere else.
+Some providers require their plain reasoning back after a call; a signed thought is refused by everyone but
+its signer. An answer carries its origin, and its thoughts are left out when the conversation continues
+elsewhere.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import msgspec
 from omni_tui.models.base import Message
 
 ONE_MAKER = frozenset({"deepseek", "moonshot", "zai", "minimax", "xai"})
-"""Providers whose models all come from one house, which takes the reasoning of each for that of any."""
+"""Providers of a single maker, which accept the reasoning of any of their models."""
 
 SIGNATURE = "__thought__"
-"""What LiteLLM puts between the id of a Gemini call and the signature of the thought that led to it."""
+"""LiteLLM's separator between the id of a Gemini call and the signature of its thought."""
 
 _OPENAI = "api.openai.com"
 _TAKES_NO_REASONING = frozenset(
@@ -27,11 +27,11 @@ _TAKES_NO_REASONING = frozenset(
         "perplexity", "sambanova", "vertex_ai", "vertex_ai_beta",
     }
 )  # fmt: skip
-"""Providers that refuse `reasoning_content` in a request, or that have another way of their own."""
+"""Providers that refuse `reasoning_content` in a request or use another field."""
 
 
 def origin_of(name: str, provider: str, address: str = "") -> str:
-    """Return the place that answers in one line: provider, address and model, no space within them."""
+    """Return the origin in one line: provider, address and model, each without spaces."""
     parts = urlsplit(address if "//" in address else f"//{address}")
     place = f"{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}".lower() or "-"
     model = name.strip().removeprefix(f"{provider}/")
@@ -39,7 +39,7 @@ def origin_of(name: str, provider: str, address: str = "") -> str:
 
 
 def is_same_family(one: str, other: str) -> bool:
-    """Whether plain reasoning from one place may be sent to another: the same, or another of its house."""
+    """Whether plain reasoning from one origin may be sent to another: the same, or of the same maker."""
     if not one or not other:
         return False
     if one == other:
@@ -49,19 +49,19 @@ def is_same_family(one: str, other: str) -> bool:
 
 
 def is_elsewhere(address: str) -> bool:
-    """Whether OpenAI's protocol is spoken there by somebody else."""
+    """Whether the address is a server of OpenAI's protocol other than OpenAI."""
     return bool(address) and _OPENAI not in address.lower()
 
 
 def takes_reasoning(provider: str, address: str = "") -> bool:
-    """Whether a provider takes `reasoning_content` back, before anything else was found out."""
+    """Whether a provider accepts `reasoning_content`, unless its quirks say otherwise."""
     if provider == "openai":
         return is_elsewhere(address)
     return provider not in _TAKES_NO_REASONING
 
 
 def returned(messages: Sequence[Message], here: str) -> list[Message]:
-    """Return the messages without the thoughts that belong to another place than `here`."""
+    """Return the messages without thoughts of other origins than `here`."""
     return [_returned(message, here) for message in messages]
 
 
@@ -75,5 +75,5 @@ def _returned(message: Message, here: str) -> Message:
 
 
 def unsigned_id(ident: str) -> str:
-    """Return the id of a call without the signature that LiteLLM hides in it."""
+    """Return the id of a call without LiteLLM's signature in it."""
     return ident.partition(SIGNATURE)[0]

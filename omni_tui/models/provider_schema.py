@@ -1,10 +1,9 @@
-"""Tool schemas as providers take them: valid JSON Schema of today, one object, bounded in size.
+"""Tool schemas that providers accept: current JSON Schema, one object, limited in size.
 
-The schema a person sees and arguments are checked against is the server's own; this is only what a
-model is shown. Servers write schemas of every draft and some of none, and one that a provider refuses
-would end every request that offers it. So only words that are known are kept, each only with a value
-that it may have; old spellings are written in the new one, and what cannot be said in the provider's
-words is said in the description.
+This is only for models; people see the server's own schema, and arguments are checked against it. Servers
+write schemas of every draft and of none, and one refused schema would end every request with it. Therefore
+only known keywords with valid values are kept, old spellings are converted, and what a provider cannot
+express goes into the description.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from urllib.parse import unquote
 
 Schema = dict[str, Any]
 Family = Literal["plain", "gemini", "local"]
-"""Who is shown it: any provider of JSON Schema; Gemini, which takes a part of it; a server of one's own,
-whose templates and grammars want a type everywhere."""
+"""For any provider of JSON Schema; for Gemini, which supports a part of it; for a local server, whose
+templates and grammars need a type everywhere."""
 
 _MAX_NODES = 4_000
 _MAX_DEPTH = 12
@@ -43,22 +42,21 @@ _COUNTS = frozenset(
 _BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _SCHEMAS = ("contains", "propertyNames", "not", "if", "then", "else")
 _LOOKS = re.compile(r"\(\?[=!<]|\\[1-9]|\\[pPbBuU]")
-"""What engines without backtracking do not have."""
+"""Features that regex engines without backtracking lack."""
 
 
 def for_provider(schema: Mapping[str, Any], family: Family = "plain") -> Schema:
-    """Return `schema` with local references written out and an object at the top.
+    """Return `schema` with local references resolved and an object at the top.
 
-    A reference that leads back to itself, leaves the document or leads nowhere becomes `{}`, which
-    allows anything; so does what lies beyond 4,000 nodes or 12 levels. Alternatives at the top are
-    merged: their properties together, of one that is in several of them all its values, required only
-    what all of them require.
+    A recursive, external or dangling reference becomes `{}`, which allows anything; so does everything
+    beyond 4,000 nodes or 12 levels. Alternatives at the top are merged: all their properties with all
+    values, and required is only what all of them require.
     """
     return _merged(_Normaliser(schema, family).run(), family)
 
 
 def bare(schema: Schema) -> Schema:
-    """Return a schema that `for_provider` wrote in its simplest form: names, types and descriptions."""
+    """Return a schema of `for_provider` in its simplest form: names, types and descriptions."""
     properties: Schema = {}
     for key, value in schema["properties"].items():
         kinds = [kind for kind in _types(value) or _shown_types(value) if kind != "null"] or ["string"]
@@ -74,7 +72,7 @@ def bare(schema: Schema) -> Schema:
 
 
 class _Normaliser:
-    """Writes one schema anew. What is the name of a property is never taken for a word of JSON Schema."""
+    """Rewrites one schema. A property's name is never taken for a keyword."""
 
     def __init__(self, root: Mapping[str, Any], family: Family) -> None:
         self._root = root
@@ -93,7 +91,7 @@ class _Normaliser:
         reference = node.get("$ref")
         if not isinstance(reference, str):
             return self._one(node, seen, depth)
-        # What stands beside a reference counts too (JSON Schema 2020-12, section 8.2.3.1).
+        # Keywords beside a reference count too (JSON Schema 2020-12, section 8.2.3.1).
         beside = {key: value for key, value in node.items() if key != "$ref"}
         target = None if reference in seen else self._target(reference)
         followed = self._schema(target, (*seen, reference), depth + 1) if target is not None else {}
@@ -258,7 +256,7 @@ class _Normaliser:
 
 
 def _for_gemini(out: Schema, notes: list[str]) -> Schema:
-    """Return a schema in the words that Gemini knows; LiteLLM writes types and nulls in its way."""
+    """Return a schema with Gemini's keywords; LiteLLM converts types and nulls."""
     if "const" in out:
         out.setdefault("enum", [out.pop("const")])
     if "enum" in out:
@@ -285,7 +283,7 @@ def _for_gemini(out: Schema, notes: list[str]) -> Schema:
 
 
 def _gemini_choices(out: Schema) -> None:
-    """Leave one kind of choice, and none beside a type, where Gemini would drop one of the two."""
+    """Keep one kind of alternatives, and none beside a type: Gemini would drop one of the two."""
     branches = [each for key in ("anyOf", "oneOf") for each in out.pop(key, [])]
     real = [each for each in branches if _types(each) != ["null"]]
     if len(real) == 1 and not out.keys() & {"type", "properties"}:
@@ -298,7 +296,7 @@ def _gemini_choices(out: Schema) -> None:
 
 
 def _shown_types(out: Schema) -> list[str]:
-    """Return the types that a schema without one has by what stands in it; any, where nothing does."""
+    """Return the types that a schema without `type` implies; all, if it implies none."""
     found = [kind for kind, key in (("object", "properties"), ("array", "items")) if key in out]
     if constants := _constants(out):
         found = _types_of(constants)
@@ -308,7 +306,7 @@ def _shown_types(out: Schema) -> list[str]:
 
 
 def _plain_words(node: Mapping[str, Any]) -> Schema:
-    """Return what stands in a schema that needs no looking into, where it has a value it may have."""
+    """Return the simple keywords of a schema that have valid values."""
     out: Schema = {}
     for key, value in node.items():
         if key in _WORDS and isinstance(value, str):
@@ -330,7 +328,7 @@ def _is_taken(key: str, value: object) -> bool:
 
 
 def _merged(schema: Schema, family: Family) -> Schema:
-    """Merge alternatives at the top into one object; OpenAI and Anthropic take none there."""
+    """Merge alternatives at the top into one object; OpenAI and Anthropic accept none there."""
     top = {key: value for key, value in schema.items() if key not in _NOT_AT_THE_TOP}
     own = _properties(schema)
     required = _required(schema)
@@ -368,7 +366,7 @@ def _merged(schema: Schema, family: Family) -> Schema:
 
 
 def _flat(branch: Schema) -> Schema:
-    """Return a branch with the properties of its own `allOf` in it."""
+    """Return a branch merged with its own `allOf`."""
     for part in branch.get("allOf", []):
         if isinstance(part, dict):
             branch = _both(part, branch)
@@ -376,7 +374,7 @@ def _flat(branch: Schema) -> Schema:
 
 
 def _told(branches: Sequence[Schema]) -> list[str]:
-    """Say which keys go together, where a constant tells the branches apart."""
+    """Return which keys go together, if a constant distinguishes the branches."""
     if not any(_constants(value) for branch in branches for value in _properties(branch).values()):
         return []
     lines: list[str] = []
@@ -392,7 +390,7 @@ def _told(branches: Sequence[Schema]) -> list[str]:
 
 
 def _either(one: Schema, other: Schema) -> Schema:
-    """Return a schema that takes what one of the two takes."""
+    """Return a schema that accepts what one of the two accepts."""
     if one == other:
         return one
     values, more = _constants(one), _constants(other)
@@ -418,7 +416,7 @@ def _any_of(shapes: list[Schema]) -> Schema:
 
 
 def _both(one: Schema, other: Schema) -> Schema:
-    """Return a schema that says what both say; where they differ, the second counts."""
+    """Return the merge of two schemas; where they differ, the second counts."""
     out = {**one, **other}
     if isinstance(one.get("properties"), dict) and isinstance(other.get("properties"), dict):
         shared = {
@@ -450,7 +448,7 @@ def _required(schema: Schema) -> set[str]:
 
 
 def _type_of(said: object) -> str:
-    """Return a type of JSON Schema for the word that a server used, "" for one that says nothing."""
+    """Return the JSON Schema type for a server's word, "" if unknown."""
     if not isinstance(said, str):
         return ""
     word = said.strip().lower()

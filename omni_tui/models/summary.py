@@ -1,4 +1,4 @@
-"""Summaries of what a window had to drop: what the model is asked for, and what is said without it."""
+"""Summaries of dropped messages: the request to a model, and a digest without one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from omni_tui.models.message_history import result_text
 from omni_tui.security.text import strip_invisible
 
 PIECE = 1_200
-"""Characters of one message that go into a request for a summary."""
+"""The most characters of one message in a request for a summary."""
 
 LONGEST = 6_000
-"""Characters of a summary that are taken."""
+"""The most characters of a summary."""
 
 _ASK = """\
 You write the summary of the beginning of a conversation between a person and an assistant that calls \
@@ -29,8 +29,10 @@ the summary alone, in plain text, at most 300 words."""
 
 @dataclass(slots=True)
 class Summary:
-    """What stands for the first `upto` closed messages; `mark` is a digest of them, so that a summary
-    is never used for another conversation. `tokens` is 0 until it was counted.
+    """Replaces the first `upto` closed messages. `mark` is their digest: it is used for no other
+    conversation.
+
+    `tokens` is 0 until counted.
     """
 
     upto: int
@@ -41,9 +43,9 @@ class Summary:
 
 
 def summary_message(summary: Summary) -> Message:
-    """Return the message that tells a model of a summary: framed by the host, as data."""
+    """Return the message with a summary for the model, framed as data."""
     who = "the model" if summary.by_model else "Omni TUI, by rules"
-    # The id comes from the text, so that nothing in it can write the closing end.
+    # The id is a digest of the text: the text cannot contain its own closing tag.
     mark = hashlib.sha256(f"{summary.mark}\0{summary.text}".encode(errors="surrogatepass")).hexdigest()[:12]
     text = (
         f"[Omni TUI: the first {summary.upto} messages of this conversation are left out to fit the "
@@ -55,9 +57,9 @@ def summary_message(summary: Summary) -> Message:
 
 
 def summary_request(dropped: Sequence[Message], before: str, limit: int) -> ModelRequest:
-    """Return the request for a summary of messages that were dropped, at most about `limit` characters.
+    """Return the request for a summary of dropped messages, of about `limit` characters at most.
 
-    `before` is the summary of what came before them. Of too many messages the middle is left out.
+    `before` is the summary of earlier messages. Of too many messages the middle is left out.
     """
     lines = [_line(message) for message in dropped]
     room = max(1_000, limit - len(before) - len(_ASK))
@@ -69,7 +71,7 @@ def summary_request(dropped: Sequence[Message], before: str, limit: int) -> Mode
 
 
 def digest(dropped: Sequence[Message], before: str = "") -> str:
-    """Return what can be said of messages without a model: the person's words, and the calls."""
+    """Return a summary without a model: the person's words, and the calls."""
     said = [_short(without_attachments(message.text), 200) for message in dropped if message.role == "user"]
     calls: Counter[str] = Counter()
     for message in dropped:
@@ -89,7 +91,7 @@ def digest(dropped: Sequence[Message], before: str = "") -> str:
 
 
 def clean(text: str) -> str:
-    """Return a summary bounded and without characters that do not show."""
+    """Return a summary cut to its limit, without invisible characters."""
     return strip_invisible(text.strip()[:LONGEST])[0]
 
 
@@ -109,7 +111,7 @@ def _middle_out(lines: Sequence[str], room: int) -> str:
     tail: list[str] = []
     left, front, back = room, 0, len(lines) - 1
     while front <= back:
-        # One from the beginning for every two from the end: what came last matters most.
+        # One from the beginning for every two from the end: the last ones matter most.
         at_front = len(head) * 2 <= len(tail)
         line = lines[front] if at_front else lines[back]
         left -= len(line) + 1

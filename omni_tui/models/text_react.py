@@ -1,14 +1,12 @@
-"""Tools in plain text, for models that take none in their provider's way or write calls as text.
+"""Text mode of tool calling, for models without native tool calling or that write calls as text.
 
-The tools stand in the system prompt. A call is one fenced block at the end of an answer:
+The tools are in the system prompt. A call is one fenced block at the end of an answer:
 
-    ```json
-    {"action": "NAME", "action_input": {…}}
-    ```
+```json {"action": "NAME", "action_input": {…}} ```
 
-It is read from a finished answer only, and never out of what a server wrote: not inside a quoted
-result, not inside another block, and not where the same block stands in a result word for word. Its
-result comes back as a message of the person's side, framed as data (ReAct, Yao et al. 2022).
+It is read only from a finished answer, and never from a server's text: not inside a quoted result or
+another block, and not if a result has the same block. Its result is sent as a user message, framed as data
+(ReAct, Yao et al. 2022).
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
 from omni_tui.models.provider_schema import for_provider
 
 MALFORMED = "malformed_action"
-"""The name of a call that was meant as one and cannot be read."""
+"""The name of a call that cannot be read."""
 
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>[^`]*?)[ \t]*")
 _QUOTE = re.compile(r'<(?P<tag>tool_result|attached_resource) id="(?P<id>[^"\n]*)"')
@@ -51,7 +49,7 @@ The tools, one a line:
 
 
 class ParsedAnswer(NamedTuple):
-    """What an answer is: the words before the action, and the call; without a call, all is the answer."""
+    """A parsed answer: the text before the action, and the call; without a call, the whole text."""
 
     text: str
     call: ToolCall | None
@@ -61,13 +59,13 @@ class ParsedAnswer(NamedTuple):
 
 
 def as_text(request: ModelRequest, *, offer: bool = True) -> ModelRequest:
-    """Return a request that says everything about tools in words. Without `offer`, none are on offer."""
+    """Return a request in text mode. Without `offer`, it has no tools."""
     tools = request.tools if offer else ()
     messages: list[Message] = []
     for message in _spoken(request.messages):
         last = messages[-1] if messages else None
         if last is not None and last.role == message.role == "user":
-            # Many templates want the roles to take turns.
+            # Many templates require alternating roles.
             messages[-1] = msgspec.structs.replace(
                 last, text=f"{last.text}\n\n{message.text}", images=last.images + message.images
             )
@@ -83,7 +81,7 @@ def as_text(request: ModelRequest, *, offer: bool = True) -> ModelRequest:
 
 
 def _spoken(messages: Sequence[Message]) -> Iterator[Message]:
-    """Yield closed messages with calls and results in words: each call with its own result behind it."""
+    """Yield closed messages with calls and results as text: each call followed by its result."""
     results = {message.call_id: message for message in messages if message.role == "tool"}
     for message in messages:
         if message.role == "tool":
@@ -133,9 +131,10 @@ class _Block(NamedTuple):
 
 
 def parse(text: str, tools: Sequence[ToolSpec], heard: Sequence[str] = ()) -> ParsedAnswer:
-    """Read a finished answer. `heard` are the texts of results and attachments: no action comes of them.
+    """Parse a finished answer. `heard` are the texts of results and attachments: no action is read from
+    them.
 
-    An action that cannot be read is a call with a `problem`, and the text stays whole.
+    An unreadable action is a call with a `problem`, and the text stays whole.
     """
     names = {tool.name for tool in tools}
     actions = [block for block in _blocks(text) if _is_action(block, names)]
@@ -155,7 +154,7 @@ def _call(name: str, arguments: str, problem: str = "") -> ToolCall:
 
 
 def _blocks(text: str) -> Iterator[_Block]:
-    """Yield the fenced blocks of a text that stand on their own (CommonMark 0.31, section 4.5)."""
+    """Yield the top-level fenced blocks of a text (CommonMark 0.31, section 4.5)."""
     at, quoted = 0, ""
     begun: tuple[int, int, str, str] | None = None
     for line in text.splitlines(keepends=True):
@@ -181,7 +180,7 @@ def _closes(line: str, marks: str) -> bool:
 
 
 def _is_action(block: _Block, names: set[str]) -> bool:
-    """Whether a block is meant as an action, well written or not."""
+    """Whether a block is meant as an action, valid or not."""
     if block.info not in _ACTIONS:
         return False
     try:
@@ -205,7 +204,7 @@ _FORM = (
 
 
 def _problem(block: _Block, behind: str, heard: Sequence[str]) -> str:
-    """Say why an action cannot be carried out, "" if it can."""
+    """Return why an action is invalid, "" if it is valid."""
     if not block.closed:
         return f"The block of the action was not closed, so nothing was done. {_FORM}"
     try:
@@ -236,7 +235,7 @@ def _squeezed(text: str) -> str:
 
 
 class ActionBuffer:
-    """Lets an answer's text through until a block begins that may be an action."""
+    """Passes an answer's text on until a block begins that may be an action."""
 
     def __init__(self) -> None:
         self._line = ""
@@ -265,11 +264,11 @@ class ActionBuffer:
         return "".join(out)
 
     def rest(self) -> str:
-        """Return what was held back."""
+        """Return the text that was held back."""
         return self._line[self._passed :] if self._held is None else "".join(self._held)
 
     def _begins(self) -> bool:
-        """Judge a finished line: does a block begin with it that may be an action?"""
+        """Whether a finished line begins a block that may be an action."""
         bare = self._line.rstrip("\r\n")
         if self._code:
             if _closes(bare, self._code):

@@ -1,7 +1,7 @@
-"""The process in which the tiny local model runs: C++ code and 200 MB that the engine is kept free of.
+"""The process of the tiny local model: it keeps C++ code and 200 MB out of the engine.
 
 `python -I -S tiny_server.py MODEL_FILE [FOLDER]`, where FOLDER holds the package `xllamacpp`. It imports
-nothing of ours, so that it starts fast and in isolation. One JSON object a line on the standard streams:
+nothing from this package, to start fast and isolated. One JSON object a line on the standard streams:
 
     in   {"id": 1, "messages": [...], "max_tokens": 64, "temperature": 0, "schema": {...}}
                                                    or "prompt": "..."; a schema is not needed
@@ -12,7 +12,7 @@ nothing of ours, so that it starts fast and in isolation. One JSON object a line
          {"id": 1, "error": "..."}                 this request cannot be answered
          {"fatal": "import", "words": "..."}       or "file", "memory", "load"; then it ends
 
-It ends when its input does, however the one that started it ended, and after a while without work.
+It ends when its input ends, or after a while without work.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import threading
 from typing import Any, NoReturn
 
 CONTEXT = 2048
-"""Tokens of its window: what the model was trained for, and 47 MB of cache."""
+"""The context window in tokens: the model's training length, and 47 MB of cache."""
 
 IDLE_S = 900.0
 _NICE = 5
@@ -36,7 +36,7 @@ _PROMPT_CACHE_MIB = 64
 
 
 class _Fatal(Exception):
-    """The model cannot be had. `kind` is one of the protocol's."""
+    """The model cannot be loaded. `kind` is one of the protocol's."""
 
     def __init__(self, kind: str, words: object) -> None:
         super().__init__(str(words))
@@ -44,7 +44,7 @@ class _Fatal(Exception):
 
 
 class TinyServer:
-    """Reads requests in the main thread, answers them in another, one after the other."""
+    """Reads requests in the main thread and answers them one after the other in another thread."""
 
     def __init__(self, file: str, source: Any, target: int) -> None:
         self._file = file
@@ -93,8 +93,8 @@ class TinyServer:
             import xllamacpp
         except ImportError as error:
             raise _Fatal("import", error) from error
-        # The library insists on listening. It listens on a socket in a folder that only we may enter and
-        # that is gone as soon as it stands, behind a key that nobody has: nobody else can use the model.
+        # The library always listens. It gets a socket in a private folder that is deleted at once, and a
+        # key that nobody has: nobody else can use the model.
         self._folder = tempfile.mkdtemp(prefix="omni-tiny-")
         cores = os.cpu_count() or 1
         params = xllamacpp.CommonParams()
@@ -105,7 +105,7 @@ class TinyServer:
         params.n_parallel = 1
         params.n_ubatch = 128
         params.cache_ram_mib = _PROMPT_CACHE_MIB
-        # Half of the cores: the screen needs one, and threads that wait for each other's core crawl.
+        # Half of the cores: the screen needs one, and threads that compete for cores are slow.
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, min(4, cores // 2))
         params.warmup = params.ui = params.endpoint_slots = False
         params.verbosity = -1
@@ -119,7 +119,7 @@ class TinyServer:
         finish, usage, wrong = "stopped", {"prompt_tokens": 0, "completion_tokens": 0}, ""
 
         def take(chunk: dict[str, Any]) -> bool:
-            """Take a part of the answer; True ends it."""
+            """Take a part of the answer; return True to end it."""
             nonlocal finish, usage, wrong
             if "error" in chunk:
                 wrong = str(chunk["error"].get("message", "it was refused"))
@@ -151,18 +151,18 @@ class TinyServer:
         try:
             while data:
                 data = data[os.write(self._target, data) :]
-        except OSError:  # Nobody listens any more.
+        except OSError:  # The engine is gone.
             self._leave()
 
     def _leave(self) -> NoReturn:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
-        # The library's own threads are not waited for.
+        # Does not wait for the library's threads.
         os._exit(0)
 
 
 def _body(message: dict[str, Any]) -> dict[str, Any]:
-    """Return a request in the library's words."""
+    """Return a request in the library's form."""
     body = {
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -183,18 +183,18 @@ def _body(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Run with a model's file, and the folder the library is in."""
+    """Run with the model's file and the folder of the library."""
     with contextlib.suppress(OSError):
         os.nice(_NICE)
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        # A crash leaves no file with the conversation in it.
+        # A crash must leave no file with the conversation.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.path.extend(arguments[1:2])
     target = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (1, 2):  # What the library prints is no part of the protocol.
+    for stream in (1, 2):  # The library's output is not part of the protocol.
         os.dup2(nowhere, stream)
     TinyServer(arguments[0], sys.stdin.buffer, target).run()
 

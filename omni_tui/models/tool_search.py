@@ -1,7 +1,7 @@
-"""Which tools fit some words best: BM25 over names, descriptions and arguments, with a few synonyms.
+"""Search tools by words with BM25 (Robertson and Zaragoza, 2009). Deterministic, without dependencies.
 
-Deterministic, no dependency. The offline rules choose with it; what a language model is offered out of
-many tools, `bm25` ranks.
+`Ranker`, with a few synonyms, is for the offline rules and the tiny model; `BM25Index`, an inverted index
+for many tools, chooses the tools of a request. In both a tool's name weighs more than its description.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SYNONYM = 0.7
 
 
 def word_set(text: str) -> frozenset[str]:
-    """Return the words of a text, as they are."""
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
@@ -66,7 +66,7 @@ def _synonyms() -> dict[str, frozenset[str]]:
 
 
 def stem(word: str) -> str:
-    """Return a crude stem: plurals and the commonest English endings fall off."""
+    """Return a crude stem, without plurals and the most common English endings."""
     word = word.lower()
     if len(word) > 4 and word.endswith("ies"):
         return word[:-3] + "y"
@@ -85,14 +85,14 @@ _SYNONYMS = _synonyms()
 
 
 def words(text: str) -> list[str]:
-    """Split text, snake_case and camelCase into stems, in order, stop words and digits left out."""
+    """Split text, snake_case and camelCase into stems, in order, without stop words and digits."""
     return [
         stem(word) for word in _WORD.findall(text) if word.lower() not in STOP_WORDS and not word.isdigit()
     ]
 
 
 class ToolMatch(NamedTuple):
-    """How well a tool fits: the stems of the query that were found, and those of them in its name."""
+    """How well a tool matches: the stems of the query that it has, and those in its name."""
 
     tool: ToolSpec
     score: float
@@ -108,7 +108,7 @@ class _Entry(NamedTuple):
 
 
 class Ranker:
-    """An index over tools. Make it once per list of tools."""
+    """An index of tools. Make it once per list of tools."""
 
     def __init__(self, tools: Iterable[ToolSpec]) -> None:
         self._entries = [_entry(tool) for tool in tools]
@@ -117,7 +117,7 @@ class Ranker:
         self._mean = sum(lengths) / len(lengths) if lengths else 1.0
 
     def search(self, query: str, limit: int | None = None) -> list[ToolMatch]:
-        """Return the tools that share a word with the query, best first; ties in the order of the list."""
+        """Return the tools that share a word with the query, best first; ties in list order."""
         asked = list(dict.fromkeys(words(query)))
         hits = [hit for entry in self._entries if (hit := self._score(entry, asked)).score > 0]
         hits.sort(key=lambda hit: -hit.score)
@@ -137,7 +137,7 @@ class Ranker:
         return ToolMatch(entry.tool, score, tuple(matched), tuple(in_name))
 
     def _word(self, entry: _Entry, word: str) -> tuple[float, bool]:
-        """Score one word of the query, itself or by a synonym, whichever is better."""
+        """Score one word of the query, or a synonym of it, whichever is better."""
         best = self._term(entry, word)
         name = word in entry.name
         for other in _SYNONYMS.get(word, ()):
@@ -151,7 +151,7 @@ class Ranker:
         weight = entry.weights.get(word, 0.0)
         if not weight:
             return 0.0
-        # A floor under the rarity: with few tools, a word that half of them share still counts.
+        # A minimum rarity: with few tools, a word that half of them share still counts.
         total, seen = len(self._entries), self._seen[word]
         rarity = max(math.log(1 + (total - seen + 0.5) / (seen + 0.5)), 0.3)
         return rarity * weight * (_K1 + 1) / (weight + _K1 * (1 - _B + _B * entry.length / self._mean))
@@ -180,13 +180,13 @@ _INDEX_K1 = 1.2
 _INDEX_B = 0.75
 _INDEX_NAME, _INDEX_TITLE, _INDEX_DESCRIPTION, _INDEX_PARAMETER = 3.0, 2.0, 1.0, 1.0
 _READ = 2_000
-"""Characters of a description that are read."""
+"""The most characters of a description that are read."""
 
 Document = dict[str, float]
 
 
 class _Built(NamedTuple):
-    """One state of an index, put in place as a whole."""
+    """One state of an index, replaced as a whole."""
 
     tools: tuple[ToolSpec, ...]
     documents: dict[int, tuple[ToolSpec, Document]]
@@ -196,13 +196,13 @@ class _Built(NamedTuple):
 
 
 class BM25Index:
-    """An index over a list of tools. Documents of tools that are the same objects are taken over."""
+    """An index of a list of tools. Tools that are the same objects are not read again."""
 
     def __init__(self) -> None:
         self._built = _Built((), {}, {}, [], 1.0)
 
     def update(self, tools: tuple[ToolSpec, ...]) -> None:
-        """Index these tools; nothing is done if they are the same as before. May run in a thread."""
+        """Index these tools, unless they are the same as before. May run in a thread."""
         known = self._built.documents
         if tools is self._built.tools:
             return
@@ -220,7 +220,7 @@ class BM25Index:
         self._built = _Built(tools, documents, dict(postings), lengths, mean)
 
     def fresh(self, tools: Sequence[ToolSpec]) -> int:
-        """Return how many of these tools would have to be read."""
+        """Return how many of these tools are not indexed yet."""
         known = self._built.documents
         return sum(id(tool) not in known for tool in tools)
 
@@ -242,7 +242,7 @@ class BM25Index:
 
 
 def query_of(text: str, weight: float = 1.0) -> dict[str, float]:
-    """Return the words of a text as a query; each counts once."""
+    """Return the words of a text as a query, each once."""
     return dict.fromkeys(words(text), weight)
 
 

@@ -1,4 +1,4 @@
-"""Which tools a request carries when there are too many for one."""
+"""Choose the tools of a request when there are too many."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from omni_tui.models.message_history import result_text
 from omni_tui.models.tool_search import BM25Index, query_of
 
 MOST = 126
-"""Tools of servers that a request may ever carry: providers take 128, and two are ours."""
+"""The most tools of servers in a request: providers accept 128, and two are built in."""
 
 RECENT = 60
-"""Messages back in which a tool that was used stays on offer."""
+"""A tool stays in requests for this many messages after its last use."""
 _SAID = 6
 _SEARCHES = 3
 
 
 class ToolSelector:
-    """Chooses tools for one conversation. Its index is kept for as long as the tools are the same."""
+    """Chooses tools for one conversation."""
 
     def __init__(self) -> None:
         self.index = BM25Index()
@@ -36,12 +36,12 @@ class ToolSelector:
         room: int | None = None,
         cost: Callable[[ToolSpec], int] = lambda _tool: 0,
     ) -> tuple[ToolSpec, ...]:
-        """Return the tools to offer, in their order; `find_tools` behind them if not all are.
+        """Return the tools of a request, in their order, and `find_tools` if some are left out.
 
-        First come pinned ones (model names), then those `find_tools` found last, those used lately,
-        the best matches for what was said last, and others in their order, up to `limit` tools (pinned
-        ones beyond it, up to `MOST`). With `room`, they cost at most that many tokens by `cost`.
-        What servers wrote in results does not choose.
+        Priority: pinned ones (model names), those that `find_tools` found last, those used lately, the best
+        matches for the last messages, then list order; up to `limit` tools (more pinned ones, up to
+        `MOST`). With `room`, they cost at most that many tokens by `cost`. The text of results has no
+        influence.
         """
         limit = max(1, min(limit, MOST))
         if len(tools) <= limit and (room is None or sum(map(cost, tools)) <= room):
@@ -51,7 +51,7 @@ class ToolSelector:
         pins = [name for name in pinned if name in by_name][:MOST]
         order = dict.fromkeys(pins)
         order.update(dict.fromkeys(name for name in found_names(history) if name in by_name))
-        # What was promised as found is offered, however much is pinned.
+        # Found tools are included, however many are pinned.
         limit = max(limit, min(MOST, len(pins) + min(FOUND, len(order) - len(pins))))
         order.update(dict.fromkeys(used_names(history)))
         order.update((tool.name, None) for tool, _ in self.index.search(said(history), limit))
@@ -70,13 +70,13 @@ class ToolSelector:
         return (*offered, FIND_TOOLS) if len(offered) < len(tools) else tools
 
     def find(self, tools: tuple[ToolSpec, ...], query: str, limit: int) -> list[ToolSpec]:
-        """Return the tools that fit a query, best first."""
+        """Return the tools that match a query, best first."""
         self.index.update(tools)
         return [tool for tool, _ in self.index.search(query_of(query[:2_000]), limit)]
 
 
 def said(history: Sequence[Message]) -> dict[str, float]:
-    """Return the last words of the person and the model as a query, the later the weightier."""
+    """Return the last messages of the person and the model as a query; later ones weigh more."""
     query: dict[str, float] = {}
     weight = 1.0
     spoken = 0
@@ -92,13 +92,13 @@ def said(history: Sequence[Message]) -> dict[str, float]:
 
 
 def used_names(history: Sequence[Message]) -> list[str]:
-    """Return the names of tools that were called lately, the last first."""
+    """Return the names of recently called tools, the last one first."""
     calls = [call.name for message in history[-RECENT:] for call in message.calls]
     return [name for name in dict.fromkeys(reversed(calls)) if name not in BUILTIN_TOOL_NAMES]
 
 
 def found_names(history: Sequence[Message]) -> list[str]:
-    """Return the names that the last searches found, those of the last search first."""
+    """Return the names that the last searches found, the last search first."""
     names: list[str] = []
     searches = 0
     for message in reversed(history[-RECENT:]):

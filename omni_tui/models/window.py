@@ -1,11 +1,10 @@
-"""What of a conversation goes into a model's window, and how it is brought under its limit.
+"""Fit a conversation into a model's context window.
 
-In stages, each only if the one before was not enough: old results are shrunk to an excerpt with a
-pointer to the whole; the oldest exchanges are dropped, and within the running turn the oldest
-answers with all their results; the results of the last answer are shrunk as well. What is dropped
-once stays dropped, down to well below the limit, so that what is sent changes rarely and providers
-can cache it. The system prompt and the person's last message always stay, and so does the first
-while it is small. A call is never separated from its result.
+In steps, each only if the former was not enough: shrink old results to an excerpt with a pointer to the
+whole; drop the oldest exchanges, and in the running turn the oldest answers with their results; shrink the
+results of the last answer. Dropped messages stay dropped, down to well below the limit, so that requests
+change rarely and providers can cache them. The system prompt and the person's last message always stay, the
+first one while it is small. A call is never separated from its result.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from omni_tui.models.tool_selection import ToolSelector
 from omni_tui.protocol.context import PartOfContext
 
 EXCERPT = 800
-"""Characters that stay of a result that is shrunk."""
+"""Characters of a shrunk result."""
 
 LOW = 0.7
-"""Share of the limit down to which a request is brought once it is over it."""
+"""A request over its limit is reduced to this share of it."""
 
 SUMMARY_TOKENS = 1_000
-"""Tokens that a summary may have; less in small windows."""
+"""The most tokens of a summary; fewer in small windows."""
 
 
 class ContextWindowExceeded(ModelError):
-    """Not even what must stay fits. Asking again with less is no use."""
+    """Even the messages that must stay do not fit."""
 
     def __init__(self, least: int, limit: int, tools: int, *, refused: bool) -> None:
         more = f", {tools} of them for the tools" if tools > limit // 4 else ""
@@ -51,9 +50,8 @@ class ContextWindowExceeded(ModelError):
 class FittedRequest:
     """A request that fits. Tokens are estimates by the model's own count.
 
-    `limit` is None where the window is not known; it is `assumed` where nobody said it. `missing` are
-    messages that were dropped and have no summary yet. `hits` are counts that were known already,
-    `misses` those that were made now.
+    `limit` is None if the window is unknown; `assumed`: the window was not reported by anyone. `missing`:
+    dropped messages without a summary yet. `hits` and `misses`: cached counts and new ones.
     """
 
     limit: int | None
@@ -72,14 +70,14 @@ class FittedRequest:
 
 
 class Window:
-    """One conversation's window. It is asked before each request and remembers what it did."""
+    """The context window of one conversation. It remembers what it dropped and shrank."""
 
     def __init__(self, summaries: Sequence[Summary] = ()) -> None:
         self._closing = ClosedHistory()
         self._summaries = list(summaries)
         self.offering = ToolSelector()
         self.readable = False
-        """Whether there is a result that is cut, or may be, and of which the journal has the whole."""
+        """Whether a result is or may be cut, and the journal has the whole."""
         self._learned: dict[str, tuple[int, int]] = {}
         self._model = ""
         self._total = 0
@@ -101,7 +99,7 @@ class Window:
     # --- asked by the agent ---------------------------------------------------------------------
 
     def update(self, model: Model, history: Sequence[Message]) -> None:
-        """Take the whole history as it is now; what of it is known already is not looked at again."""
+        """Take the whole history; only its new part is counted."""
         if model.name != self._model:
             self._use(model)
         before, fresh = self._closing.rebuilt, not self._sent
@@ -117,14 +115,14 @@ class Window:
         self._hits += len(self._tokens) - len(changed)
         if fresh:
             self._summaries = [each for each in self._summaries if self._stands(each)]
-        # Where no limit is known, a summary tells that there is one.
+        # Without a known limit, a summary means that there is one.
         if fresh and self.limit(model) is None and (summary := self.summary()) is not None:
             self._drop_to(summary.upto)
         if (summary := self.used()) is not None and not summary.tokens:
             summary.tokens = self._count(model, summary_message(summary))
 
     def fit(self, model: Model, system: Message, tools: Sequence[ToolSpec]) -> FittedRequest:
-        """Decide what of the history is sent. Raises `ContextWindowExceeded`."""
+        """Decide which messages are sent. Raises `ContextWindowExceeded`."""
         fixed = self.cost(model, system)
         offered = sum(self.cost(model, tool) for tool in tools)
         limit, hard = self._limits(model)
@@ -169,7 +167,7 @@ class Window:
         return ModelRequest((*head, *self._sent[self._first :]), tools, purpose)
 
     def summarised(self, model: Model, text: str, *, by_model: bool) -> Summary:
-        """Keep the summary of everything that is dropped now, cut to what it may have."""
+        """Store the summary of all dropped messages, cut to its limit."""
         summary = Summary(self._first, self._mark(self._first), text, by_model)
         room = self._allowance(self._limits(model)[0])
         while (tokens := self._count(model, summary_message(summary))) > room and len(text) > 40:
@@ -180,14 +178,14 @@ class Window:
         return summary
 
     def summary(self) -> Summary | None:
-        """Return the last summary that stands for the beginning of this conversation."""
+        """Return the last summary of the beginning of this conversation."""
         for summary in reversed(self._summaries):
             if self._stands(summary):
                 return summary
         return None
 
     def used(self) -> Summary | None:
-        """Return the summary of exactly what is dropped now."""
+        """Return the summary of exactly the dropped messages."""
         if not self._first or not self._summaries:
             return None
         last = self._summaries[-1]
@@ -199,8 +197,8 @@ class Window:
     def overflowed(self, model: Model, window: int | None = None) -> None:
         """Remember that a provider refused the last request as too long.
 
-        `window` is what it says it takes; where it does not say, or our count was below that all the
-        same, half of the request is the limit now.
+        `window` is the size that it reports. If it reports none, or the estimate was below it anyway, the
+        limit is now half of the request.
         """
         if window is not None and window < self._total:
             self._learned[model.name] = (int(window * WINDOW_SHARE), window)
@@ -208,11 +206,11 @@ class Window:
             self._learned[model.name] = (self._total // 2, self._total - 1)
 
     def limit(self, model: Model) -> int | None:
-        """Return the tokens a request may have, None if nobody knows."""
+        """Return the most tokens of a request, None if unknown."""
         return self._limits(model)[0]
 
     def cost(self, model: Model, thing: Message | ToolSpec) -> int:
-        """Count a message or a tool, once for as long as it is the same object."""
+        """Count the tokens of a message or a tool, once for each object."""
         if model.name != self._model:
             self._use(model)
         known = self._known.get(id(thing))
@@ -235,7 +233,7 @@ class Window:
         return model.count(ModelRequest((), (thing,)))
 
     def _use(self, model: Model) -> None:
-        """Another model counts in another way, and has another window."""
+        """Switch to another model, which counts differently and has another window."""
         self._model = model.name
         self._known.clear()
         self._begin_again()
@@ -251,7 +249,7 @@ class Window:
                 self._starts.append(place)
             if message.role == "user":
                 self._users.append(place)
-        else:  # The result of a call that had none.
+        else:  # The result of an open call.
             self._account(place, -1)
             self._shrunk.pop(place, None)
             self._sent[place] = message
@@ -278,10 +276,7 @@ class Window:
         return self._results + self._rest + self._files + apart + (summary.tokens if summary else 0)
 
     def _limits(self, model: Model) -> tuple[int | None, int | None]:
-        """Return what a request should keep to, and what it must not pass.
-
-        An assumed window is kept to as far as that goes, but forbids nothing.
-        """
+        """Return the soft and the hard limit of a request. An assumed window has only a soft one."""
         window = model.context_window()
         soft, hard = (int(window * WINDOW_SHARE), window) if window else (None, None)
         if soft is None and isinstance(model, WindowFinder) and (assumed := model.assumed_window()):
@@ -294,7 +289,7 @@ class Window:
     # --- making room ----------------------------------------------------------------------------
 
     def _reduce(self, model: Model, room: int) -> None:
-        """Bring the history under `room` tokens, and then some; best effort."""
+        """Reduce the history well below `room` tokens, as far as possible."""
         low = int(room * LOW)
         if (summary := self.summary()) is not None and summary.upto > self._first:
             self._drop_to(summary.upto)
@@ -331,7 +326,9 @@ class Window:
             self._drop_to(to)
 
     def _next(self) -> int | None:
-        """Return where the history would begin if one more unit were dropped, None if none may be."""
+        """Return where the history would begin after dropping one more unit, None if none may be
+        dropped.
+        """
         last_user = self._users[-1] if self._users else 0
         if self._first < last_user:
             return self._users[bisect_right(self._users, self._first)]
@@ -347,7 +344,7 @@ class Window:
         self._first = to
 
     def _kept_apart(self) -> list[int]:
-        """Return the places of messages that stay although what is around them is dropped."""
+        """Return the places of messages that stay while those around them are dropped."""
         if not self._users:
             return []
         last, first = self._users[-1], self._users[0]

@@ -1,1 +1,1 @@
-"""What can be seen of the engine from outside: logs."""
+"""What can be observed of the engine: its log and the statistics of tool calls."""

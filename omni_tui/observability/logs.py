@@ -1,8 +1,8 @@
-"""Logs: JSON lines in a rotated file that only the person can read, redacted, never on the screen.
+"""The log: JSON lines in a rotated private file, redacted, never on the screen.
 
-What people, models and servers write does not stand in it, with `--debug` neither. Libraries do not know
-that rule: of their records only warnings and errors are kept, and of those where they come from. The
-text of an exception is kept if its class is Python's or ours; libraries put answers into theirs.
+It never holds what people, models and servers write, not even with `--debug`. Libraries do not follow
+that rule: of their records only warnings and errors are logged, without their text. The text of an
+exception is logged if its class is Python's or ours; libraries quote answers in theirs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _WARNING = re.compile(r"\A(.{1,400}?:\d+: \w+)(?::|\Z)", re.DOTALL)
 
 
 class _PrivateFile(logging.handlers.RotatingFileHandler):
-    """A rotating file with mode 0600 from its first byte, and without contents in libraries' records."""
+    """A rotating file with mode 0600, without the texts of libraries' records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, one of a library without its text."""
+        """Write a record, without its text if it is a library's."""
         if _is_ours(record.name):
             super().emit(record)
         elif record.levelno >= logging.WARNING:
@@ -45,9 +45,9 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 
 
 def set_up_logs(folder: Path, *, debug: bool, redact: Callable[[str], str]) -> Path:
-    """Send every logger of the process to a file and return its path.
+    """Send all loggers of the process to a file and return its path.
 
-    Handlers that libraries put on their loggers are dropped: nothing may write to the terminal.
+    Other handlers of the root logger are removed: nothing may write to the terminal.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / FILE
@@ -76,7 +76,7 @@ def set_up_logs(folder: Path, *, debug: bool, redact: Callable[[str], str]) -> P
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    # Libraries ask what they inherit before they make a text: below a warning theirs go nowhere.
+    # Libraries check the inherited level before they format a text.
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(logging.DEBUG if debug else logging.INFO)
     logging.captureWarnings(True)
@@ -88,7 +88,7 @@ def _is_ours(name: str) -> bool:
 
 
 def without_contents(record: logging.LogRecord) -> logging.LogRecord:
-    """Return a library's record that says where it comes from, and nothing of what it is about."""
+    """Return a library's record with its place in the code instead of its text."""
     text = f"{record.module}.{record.funcName}, line {record.lineno}"
     if record.name == "py.warnings":
         found = _WARNING.match(record.getMessage())
@@ -99,7 +99,7 @@ def without_contents(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _traceback_of(exc_info: structlog.typing.ExcInfo) -> str:
-    """Return a traceback with the texts of those exceptions only that are Python's or ours."""
+    """Return a traceback with the texts only of exceptions that are Python's or ours."""
     error: BaseException | None = exc_info[1]
     parts: list[str] = []
     seen: set[int] = set()
@@ -108,7 +108,7 @@ def _traceback_of(exc_info: structlog.typing.ExcInfo) -> str:
         frames = "".join(traceback.format_tb(error.__traceback__))
         parts.append(f"Traceback (most recent call last):\n{frames}{_named(error)}")
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return "\n\nraised while this was handled, or because of it:\n\n".join(reversed(parts))
+    return "\n\nraised while the above was handled, or because of it:\n\n".join(reversed(parts))
 
 
 def _named(error: BaseException) -> str:

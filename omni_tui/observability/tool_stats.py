@@ -1,6 +1,6 @@
-"""How calls went, per tool: a fold over the journal's events.
+"""Statistics of calls per tool, from the journal's events.
 
-What others call `tool_executions_total` and `tool_execution_duration`.
+Also known as `tool_executions_total` and `tool_execution_duration`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Counts:
 
 
 class ToolStats:
-    """Counts calls by tool. Only what was sent, or answered from the cache, is an execution."""
+    """Counts calls by tool; only calls that were sent, or answered from the cache."""
 
     def __init__(self) -> None:
         self._session = ""
@@ -41,12 +41,12 @@ class ToolStats:
         self._sent: set[str] = set()
 
     def begin(self, events: Iterable[AnyEvent]) -> None:
-        """Count a session from its beginning: it was opened with these events."""
+        """Start to count a session that was opened with these events."""
         self._forget()
         self.take(events)
 
     def take(self, events: Iterable[AnyEvent]) -> None:
-        """Count what has happened. Another session begins anew."""
+        """Count further events. Another session resets the counts."""
         for event in events:
             if event.session != self._session:
                 self._forget()
@@ -85,7 +85,7 @@ class ToolStats:
         counts.longest = max(counts.longest, event.elapsed_ms / 1000)
 
     def rows(self, limit: int = 100) -> tuple[ToolExecutions, ...]:
-        """Return the tools that were called, the most used first."""
+        """Return the called tools, the most used first."""
         used = sorted(self._tools.items(), key=lambda item: (-item[1].total, item[0]))
         return tuple(
             ToolExecutions(

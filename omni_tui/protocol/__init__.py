@@ -1,4 +1,4 @@
-"""The language of face and engine: typed commands, typed events, one codec. Imports nothing of ours."""
+"""The protocol between face and engine: typed commands, typed events, one codec."""
 
 from omni_tui.protocol.codec import (
     MAX_FRAME,

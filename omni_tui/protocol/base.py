@@ -1,4 +1,4 @@
-"""What all commands and all events have in common."""
+"""The base classes of commands and events."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ VERSION = 1
 
 
 def snake(name: str) -> str:
-    """Return a class name as the tag it has in a frame: `ToolsListed` is `tools_listed`."""
+    """Return the tag of a class in a frame: `ToolsListed` is `tools_listed`."""
     return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
 
 class Command(
     msgspec.Struct, frozen=True, kw_only=True, tag=snake, tag_field="type", forbid_unknown_fields=True
 ):
-    """Base of all commands. `request` is unique per link and 0 where no reply is wanted."""
+    """Base of all commands. `request` is unique per link, and 0 if no reply is wanted."""
 
     request: int = 0
 
@@ -35,13 +35,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=snake, tag_field="typ
 
 
 class Journalled(Event, frozen=True, kw_only=True):
-    """Base of events that are on disk before they are seen."""
+    """Base of events that are on disk before anybody sees them."""
 
     journalled: ClassVar[bool] = True
 
 
 class Reply(Event, frozen=True, kw_only=True):
-    """Base of answers to one command."""
+    """Base of replies, each to one command."""
 
     public: ClassVar[bool] = False
 

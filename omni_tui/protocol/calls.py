@@ -14,11 +14,11 @@ from omni_tui.protocol.values import CallState, ContentPart, Mode, Risk
 
 
 class CallProposed(Journalled):
-    """Somebody wants to call a tool. Nothing has been sent.
+    """A call was proposed. Nothing has been sent.
 
-    `arguments` is a bounded, safe, pretty preview; `digest` names the exact arguments and tool
-    definition, and `size` is the length of the exact canonical JSON in bytes. `fallback` says
-    for what it stands in, where another server's tool should have answered.
+    `arguments` is a bounded, safe, formatted preview; `digest` identifies the exact arguments and tool
+    definition; `size` is the length of the exact canonical JSON in bytes. `fallback`: which tool of another
+    server it replaces.
     """
 
     call: str
@@ -72,7 +72,7 @@ class ApprovalRequested(Journalled):
 
 
 class CallChanged(Journalled):
-    """A call moved to another state without a result: decided, dispatching, cancelled, uncertain, …
+    """A call changed its state without a result: decided, dispatching, cancelled, uncertain, …
 
     `decider` is `user`, `user (by hand)`, `policy`, `mode`, `headless`, `restart` or `stop`.
     """
@@ -95,9 +95,9 @@ class CallProgress(Event):
 
 
 class CallFinished(Journalled):
-    """A call has an answer. `parts` are previews; the whole is read with `ReadResult`.
+    """A call has a result. `parts` are previews; the whole is read with `ReadResult`.
 
-    `cached_s`: nothing was sent, the answer is one that came that many seconds ago.
+    `cached_s`: nothing was sent, the result is this many seconds old.
     """
 
     call: str
@@ -155,7 +155,7 @@ class AttemptFailed(Journalled):
 
 
 class AttemptScheduled(Event, tag="attempt_ahead"):
-    """A failed call is tried again in `delay_s` seconds, as attempt number `attempt` of `of`."""
+    """A failed call will be retried in `delay_s` seconds, as attempt `attempt` of `of`."""
 
     call: str
     attempt: int
@@ -168,11 +168,10 @@ TaskStatus = Literal["working", "input_required", "completed", "failed", "cancel
 
 
 class CallTask(Journalled):
-    """A call goes on as a task: the server has it, and is asked after it until it ends.
+    """A call became a task at its server, which is polled until it ends.
 
-    On disk, with the exact id of the task, before it is asked for the first time. `task` is that id
-    made safe to show; `poll_ms` how often it will be asked, `ttl_s` how long the server promises to
-    know the task (None: no limit is known).
+    On disk, with the exact id of the task, before the first poll. `task` is that id made safe to show;
+    `poll_ms` the interval, `ttl_s` how long the server keeps the task (None: unknown).
     """
 
     call: str
@@ -185,7 +184,7 @@ class CallTask(Journalled):
 
 
 class TaskProgress(Event):
-    """What the server says of a running task. `away`: it cannot be asked now; the task may go on."""
+    """The state of a running task. `away`: the server cannot be reached now; the task may continue."""
 
     call: str
     status: TaskStatus

@@ -1,4 +1,4 @@
-"""One codec for every carrier: a command or an event is one JSON object on one line."""
+"""The codec of all links: a command or an event is one JSON object on one line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from omni_tui.protocol.events import AnyEvent
 _T = TypeVar("_T")
 
 MAX_FRAME = 256 * 1024
-"""Longest frame in bytes, newline included. A longer one is a protocol error."""
+"""The longest frame in bytes, with its newline. A longer one is a protocol error."""
 
 _encoder = msgspec.json.Encoder()
 
 
-# A decoder of so many types takes milliseconds to make: it is made when the first message comes.
+# A decoder of so many types takes milliseconds to make: it is made for the first message.
 
 
 @cache
@@ -33,14 +33,11 @@ def _events() -> Callable[[bytes], AnyEvent]:
 
 
 class ProtocolError(Exception):
-    """A frame that is too long, is not JSON, or is no command or event that is known here."""
+    """A frame is too long, not JSON, or not a known command or event."""
 
 
 def encode(message: AnyCommand | AnyEvent) -> bytes:
-    """Return the frame of a message, newline included.
-
-    Raises `ProtocolError` if it would be longer than `MAX_FRAME`.
-    """
+    """Return the frame of a message, with its newline. Raises `ProtocolError` if it is too long."""
     frame = _encoder.encode(message) + b"\n"
     if len(frame) > MAX_FRAME:
         raise ProtocolError(f"{type(message).__name__} takes {len(frame)} bytes; a frame holds {MAX_FRAME}")
@@ -48,17 +45,17 @@ def encode(message: AnyCommand | AnyEvent) -> bytes:
 
 
 def encode_record(message: AnyEvent) -> bytes:
-    """Return an event as JSON without the frame's length limit: for the journal."""
+    """Return an event as JSON for the journal, without the length limit of a frame."""
     return _encoder.encode(message)
 
 
 def decode_command(frame: bytes) -> AnyCommand:
-    """Read one command. Raises `ProtocolError`."""
+    """Decode one command. Raises `ProtocolError`."""
     return _decode(_commands(), frame)
 
 
 def decode_event(frame: bytes) -> AnyEvent:
-    """Read one event. Raises `ProtocolError`."""
+    """Decode one event. Raises `ProtocolError`."""
     return _decode(_events(), frame)
 
 

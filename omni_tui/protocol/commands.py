@@ -1,4 +1,4 @@
-"""What the face asks of the engine. Every command carries a `request` number that replies echo."""
+"""The commands of a client to the engine. Replies echo a command's `request` number."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Verdict = Literal["approve", "reject", "defer"]
 
 
 class Hello(Command):
-    """First frame of a face: asks for the state of everything, and for the journal after `cursor`."""
+    """The first command of a client: asks for the state of everything, and the journal after `cursor`."""
 
     client: str
     cursor: int = 0
@@ -48,9 +48,9 @@ class Goodbye(Command):
 
 
 class SendMessage(Command):
-    """A message of the person to the agent; starts a turn, or is queued behind the running one.
+    """Send a message to the agent. It starts a turn, or is queued behind the running one.
 
-    `attachments` are read now, at most `MAX_ATTACHMENTS`; if one cannot be, nothing is sent.
+    `attachments`, at most `MAX_ATTACHMENTS`, are read now; if one cannot be read, nothing is sent.
     """
 
     text: str
@@ -58,19 +58,19 @@ class SendMessage(Command):
 
 
 class StopRun(Command):
-    """Stop the running turn now: close the model's stream, cancel its calls, supersede its approvals."""
+    """Stop the running turn: close the model's stream, cancel its calls and pending approvals."""
 
 
 class SendNow(Command):
-    """Send a message that waits for servers at once, with the tools that are there."""
+    """Send a message that waits for servers now, with the available tools."""
 
 
 class ContinueRun(Command):
-    """Go on with a turn that was parked by a crash or by leaving."""
+    """Continue a turn that was parked by a crash or by quitting."""
 
 
 class SetMode(Command):
-    """Change what happens to a proposed call when no rule matches (design section 5b)."""
+    """Change the mode: what happens to a proposed call."""
 
     mode: Mode
 
@@ -92,11 +92,10 @@ class OpenSession(Command):
 
 
 class BranchSession(Command):
-    """Go another way from a message on: a session with all before it, and the message sent in it anew.
+    """Edit and resend a message in a new session, a branch with everything before it.
 
-    `turn` is that of the message; `text` what is said in its place, "" for the same words, attachments
-    included. The former session stays as it is, and so does what its calls did. `CommandDone.id` is
-    the new session.
+    `turn` is that of the message; `text` its new text, "" to resend it unchanged, with attachments. The
+    former session and the effects of its calls stay. `CommandDone.id` is the new session.
     """
 
     turn: str
@@ -108,10 +107,7 @@ class ListSessions(Command):
 
 
 class DecideCall(Command, tag="decide"):
-    """The person's verdict on one pending call.
-
-    `digest` is that of the item as it was painted; the engine refuses a verdict on anything else.
-    """
+    """Decide on one pending call. `digest` is that of the shown item; the engine refuses any other."""
 
     call: str
     digest: str
@@ -129,14 +125,14 @@ class EditCall(Command):
 
 
 class SettleCall(Command):
-    """The person says what became of a call whose outcome is unknown."""
+    """Set whether a call with an uncertain outcome happened."""
 
     call: str
     happened: bool
 
 
 class CallTool(Command):
-    """A call by hand, from the form. `confirmed` answers the second question for destructive tools."""
+    """Call a tool by hand. `confirmed` answers the second question for destructive tools."""
 
     server: str
     tool: str
@@ -151,27 +147,27 @@ class CancelCall(Command):
 
 
 class ReconnectServer(Command):
-    """Connect (again) now, whatever the backoff says."""
+    """Connect now, without waiting for the backoff."""
 
     server: str
 
 
 class DisconnectServer(Command):
-    """End the connection and do not try again by itself."""
+    """End the connection and do not reconnect automatically."""
 
     server: str
 
 
 class ReadLaunch(Command):
-    """Ask for `LaunchRead`: what exactly would be started, before the person consents to it."""
+    """Ask for `LaunchRead`: exactly what would be started, before the person allows it."""
 
     server: str
 
 
 class AllowServer(Command):
-    """Consent to starting a server of a project folder or an imported file.
+    """Allow a server of a project or an imported file to start.
 
-    With a `digest` (from `LaunchRead`) only to exactly what that named.
+    With a `digest` (from `LaunchRead`) only exactly that start.
     """
 
     server: str
@@ -179,7 +175,7 @@ class AllowServer(Command):
 
 
 class RefreshServer(Command):
-    """List tools, prompts and resources again, past every cache."""
+    """List tools, prompts and resources again, without caches."""
 
     server: str
 
@@ -204,13 +200,13 @@ class RemoveServer(Command):
 
 
 class ImportServers(Command):
-    """Read an `mcpServers` JSON file; its servers are listed as not yet allowed."""
+    """Import an `mcpServers` JSON file; its servers must be allowed before they start."""
 
     path: str
 
 
 class ReadServerLog(Command):
-    """Ask for `ServerLog`: what the server wrote on stderr, most recent lines."""
+    """Ask for `ServerLogRead`: the last lines of a server's log."""
 
     server: str
 
@@ -251,7 +247,7 @@ class ReadResult(Command):
 
 
 class SaveResult(Command):
-    """Write one part of a result to a file of the person's choice; answered by `FileSaved`."""
+    """Save one part of a result to a file; answered by `FileSaved`."""
 
     call: str
     path: str

@@ -13,10 +13,10 @@ from omni_tui.protocol.values import Mode, TurnLimit, TurnStatus, Usage
 
 
 class UserMessage(Journalled):
-    """What the person said. Always on disk before anything is done about it.
+    """A message of the person, on disk before anything is done about it.
 
-    `text` is what is shown; `written` is what was written where the two differ (a tab, a control).
-    `mode` is the mode it was sent in: it says what its turn may do, and whether a plan is asked for.
+    `text` is shown; `written` is the exact text if it differs (a tab, a control). `mode` is the mode of its
+    turn.
     """
 
     turn: str
@@ -27,12 +27,12 @@ class UserMessage(Journalled):
 
     @property
     def words(self) -> str:
-        """The message to the character: what the model gets, and what comes back for editing."""
+        """The exact text, for the model and for editing."""
         return self.written or self.text
 
 
 class Steered(Journalled):
-    """A message sent while a turn ran is before the model now, in that turn; its own (`by`) is none."""
+    """The model got a message that was sent during a turn; that message (`by`) has no turn of its own."""
 
     turn: str
     by: str
@@ -48,9 +48,9 @@ class TurnStarted(Journalled):
 
 
 class AwaitingTools(Event):
-    """A message waits for servers that are connecting, until then (Unix seconds) at the latest.
+    """A message waits for connecting servers, at most until `until` (Unix seconds).
 
-    Sent again when the servers change; of none when the wait is over.
+    Sent again when the servers change; without servers when the wait is over.
     """
 
     turn: str
@@ -117,10 +117,10 @@ class UsageChanged(Journalled):
 
 
 class TurnEnded(Journalled):
-    """The turn is over (or parked).
+    """The turn ended (or was parked).
 
-    `limit` says which limit was reached where that is the status; `missing` are servers whose tools the
-    model did not have.
+    `limit`: which limit was reached, if that is the status. `missing`: servers whose tools the model did
+    not have.
     """
 
     turn: str

@@ -1,4 +1,4 @@
-"""What the command line tells an engine at its start. Crosses to the engine process as JSON."""
+"""The options of an engine start, from the command line; sent to the engine process as JSON."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import msgspec
 
 
 class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of the command line, after parsing. Empty means: not given.
+    """Options of the command line. Empty means not given. Paths are absolute.
 
-    Paths are absolute. `resume`: "auto" reopens a session that did not end cleanly, "new" never
-    does, anything else is a session id. `connect_timeout`: seconds that every server may take to start, 0
-    for what is configured. `headless`: nobody can answer; what would ask is withheld.
+    `resume`: "auto" reopens a session that did not end cleanly, "new" does not, anything else is a session
+    id. `connect_timeout`: seconds that every server may take to start, 0 for the configured time.
+    `headless`: nobody can approve; calls that would ask are withheld.
     """
 
     config: str = ""
@@ -25,11 +25,11 @@ class LaunchOptions(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: float = 0.0
     resume: str = "auto"
     again: bool = False
-    """Started in the place of one that has gone: what was set in the session since wins over flags."""
+    """Replaces an engine that has ended: settings made in the session win over flags."""
     demo: bool = False
     headless: bool = False
     debug: bool = False
     connect: Literal["all", "none"] = "all"
-    """"none": list servers but start none (for commands that need only the config)."""
+    """"none": list servers but start none."""
     only: tuple[str, ...] = ()
-    """Start these servers and no others, for a command that needs no more; empty: all."""
+    """Start only these servers; empty means all."""

@@ -1,4 +1,4 @@
-"""What carries commands one way and events the other, whatever is in between."""
+"""The link that carries commands one way and events the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omni_tui.protocol.events import AnyEvent
 
 
 class LinkClosed(Exception):
-    """The engine is gone. The text says why, in words for the person."""
+    """The engine is gone; the text says why, for the person."""
 
 
 class Link(Protocol):
@@ -21,7 +21,7 @@ class Link(Protocol):
         ...
 
     def events(self) -> AsyncIterator[AnyEvent]:
-        """Yield events as they come; raises `LinkClosed` when the engine is gone unasked."""
+        """Yield events as they come; raises `LinkClosed` if the engine ends unexpectedly."""
         ...
 
     async def close(self) -> None:

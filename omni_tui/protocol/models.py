@@ -1,4 +1,4 @@
-"""Models beside the one of the session: who stands in for whom, what is found, what may be spent."""
+"""Models: fallbacks, circuit breakers, available models, spending."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BudgetKey = Literal["turn_tokens", "session_tokens", "day_tokens", "turn_cost", 
 
 
 class ModelFellBack(Journalled):
-    """A model could not answer, and the next of the fallbacks is asked, for the rest of this turn.
+    """A model could not answer; the next fallback is asked for the rest of this turn.
 
-    The session's model stays what it is. `reason` and `todo` are what went wrong, and what to do.
+    The session's model does not change. `reason` and `todo`: what went wrong, and what to do.
     """
 
     turn: str
@@ -85,7 +85,7 @@ class FindModels(Command):
 
 
 class SetBudget(Command):
-    """Change one budget until the app is left. `value` is in tokens or US dollars; 0 is no limit."""
+    """Change one budget until the app ends. `value` is in tokens or US dollars; 0 is no limit."""
 
     key: BudgetKey
     value: float

@@ -1,8 +1,8 @@
-"""Plans of the orchestrator: proposed, decided on by the person, carried out task by task.
+"""Plans of the orchestrator: proposed, approved by the person, carried out task by task.
 
-A plan is phases in order; the tasks of a phase run side by side, except where one comes `after`
-another. Each task is worked on by a sub-agent of its own, whose events carry its path in `agent`
-(`root/p1/t2`); it may use the task's tools and no others.
+A plan has phases in order; the tasks of a phase run in parallel, unless one comes `after` another. Each
+task has its own sub-agent, whose events carry its path in `agent` (`root/p1/t2`); it has only the task's
+tools.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class PlanTaskChanged(Journalled, tag="task_changed"):
 
 
 class PlanEnded(Journalled):
-    """All that will be done of a plan has been done. The counts are of its tasks."""
+    """A plan ended. The counts are of its tasks."""
 
     plan: str
     turn: str
@@ -116,7 +116,7 @@ class PlanEnded(Journalled):
 
 
 class DecidePlan(Command):
-    """Decide on exactly the plan that was shown. `feedback` goes to the model, which plans anew."""
+    """Decide on exactly the shown plan. The model gets `feedback` and plans again."""
 
     plan: str
     digest: str
@@ -125,7 +125,7 @@ class DecidePlan(Command):
 
 
 class EditPlan(Command):
-    """Put another plan in the place of what was shown; it needs its own approval then."""
+    """Replace the shown plan by another one, which needs its own approval."""
 
     plan: str
     digest: str

@@ -1,7 +1,7 @@
-"""What servers ask of the person: input by a form, a visit to a page, an answer of the model.
+"""Server requests: input by a form, a visit to a page, an answer of the model.
 
-A question is shown in the approvals beside the calls, and nothing goes back to the server before
-somebody has decided. It lives as long as the server waits for it: a restart closes it.
+A request is shown in the approvals beside the calls; nothing is sent back before a decision. It exists only
+while the server waits: a restart closes it.
 Source: MCP 2025-11-25 and 2026-07-28, client features "Elicitation" and "Sampling".
 """
 
@@ -65,10 +65,10 @@ class ServerRequestOpened(Journalled, tag="server_asked"):
 
 
 class ServerRequestClosed(Journalled, tag="ask_closed"):
-    """A question is over. On disk before the answer goes to the server.
+    """A server request is closed. On disk before the answer is sent.
 
-    `decider` is `user`, `policy`, `headless`, `server`, `restart`, `stop`, or "" where nobody waits any
-    more; `answer` is what was sent, bounded.
+    `decider` is `user`, `policy`, `headless`, `server`, `restart`, `stop`, or "" if the server no longer
+    waits; `answer` is what was sent, bounded.
     """
 
     ask: str
@@ -93,7 +93,7 @@ class AnswerServerRequest(Command, tag="answer_ask"):
 
 
 class EditServerRequest(Command, tag="edit_ask"):
-    """Put other messages for the model, or another answer of it, in the place of what is shown."""
+    """Replace the shown messages for the model, or its shown answer."""
 
     ask: str
     digest: str
@@ -101,7 +101,7 @@ class EditServerRequest(Command, tag="edit_ask"):
 
 
 class OpenServerRequestPage(Command, tag="open_ask_page"):
-    """Open the address of a question in a browser on the engine's machine; it goes on waiting."""
+    """Open the address of a request in a browser on the engine's machine; the request stays pending."""
 
     ask: str
     digest: str

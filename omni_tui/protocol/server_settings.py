@@ -11,15 +11,15 @@ from omni_tui.protocol.text import JsonText, SafeText
 from omni_tui.protocol.values import Problem
 
 KEPT = "[kept]"
-"""Stands for a value that is written in the clear somewhere and looks like a secret: the engine does not
-tell it. Sent back, it means that the value stays as it is."""
+"""Stands for a plain-text value that looks like a secret, which the engine does not send. Sent back, it
+means that the value stays."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person sets about a server; the keys of `[servers.NAME]`.
+    """The settings of a server in its form, by the keys of `[servers.NAME]`.
 
-    References (`${VAR}`, `keyring:SERVICE/NAME`) stand as they were written. A time is in seconds; text
-    where a number belongs is what the person has typed so far, for the engine to say what is wrong.
+    References (`${VAR}`, `keyring:SERVICE/NAME`) are not resolved. Times are in seconds; text in place of a
+    number is the person's input, for the engine to report what is wrong.
     """
 
     command: str = ""
@@ -54,11 +54,10 @@ class CheckServer(Command, frozen=True):
 
 
 class EditServer(Command, frozen=True):
-    """Give a server other settings, or add one (`new`), and connect it anew.
+    """Change the settings of a server, or add one (`new`), and connect it again.
 
-    It is the person's own doing and counts as consent to start it. With `save` it is written to the
-    person's config file, unless what stands there is no longer what `revision` (from `ServerRead`)
-    names. Without, it holds until the engine ends.
+    This allows the server to start. With `save`, the settings are written to the person's config file,
+    unless it has changed since `revision` (from `ServerRead`). Without, they hold until the engine ends.
     """
 
     name: str
@@ -69,21 +68,21 @@ class EditServer(Command, frozen=True):
 
 
 class EnableServer(Command, frozen=True):
-    """Switch a server on and connect it; `save` writes that to the person's config file."""
+    """Enable a server and connect it; `save` writes that to the person's config file."""
 
     server: str
     save: bool = False
 
 
 class DisableServer(Command, frozen=True):
-    """End a server's connection and leave it off; `save` writes that to the person's config file."""
+    """Disconnect and disable a server; `save` writes that to the person's config file."""
 
     server: str
     save: bool = False
 
 
 class KeepSecret(Command, frozen=True):
-    """Put a value into the keyring. The answer's `text` is the reference to write in its place."""
+    """Store a value in the keyring. The reply's `text` is the reference to use instead."""
 
     server: str
     place: SecretPlace
@@ -92,10 +91,10 @@ class KeepSecret(Command, frozen=True):
 
 
 class ServerRead(Reply, frozen=True):
-    """A server's settings. `revision` names what stands in the config file now, "" if nothing does.
+    """A server's settings. `revision` identifies its table in the config file, "" if it has none.
 
-    `fixed` says why they cannot be changed here, "" if they can; `unsaved` why they can be changed for
-    this session only, "" if the person's config file may hold them.
+    `fixed`: why they cannot be changed here, "" if they can. `unsaved`: why they can be changed only until
+    the engine ends, "" if they can be saved.
     """
 
     name: str
@@ -106,9 +105,9 @@ class ServerRead(Reply, frozen=True):
 
 
 class ServerChecked(Reply, frozen=True):
-    """What is wrong with settings; `where` is the setting's name, or `env.NAME` and `headers.NAME`.
+    """The problems of settings; `where` is the setting's name, or `env.NAME` and `headers.NAME`.
 
-    `warnings` are worth telling and stand in nobody's way.
+    `warnings` do not prevent saving.
     """
 
     problems: tuple[Problem, ...]
@@ -116,11 +115,11 @@ class ServerChecked(Reply, frozen=True):
 
 
 class LaunchRead(Reply, frozen=True):
-    """What would be started or reached. `digest` names it exactly; `AllowServer` gives it back.
+    """What would be started or reached. `digest` identifies it exactly; `AllowServer` sends it back.
 
-    `program` is the file that would run, `real` where links lead from there, if elsewhere. `launch_json`
-    is exact: `command`, `args`, `cwd` and `env`, or `url` and `headers`; a value that is secret is null.
-    `dangers` are sentences about it.
+    `program` is the file that would run, `real` the target of its links, if different. `launch_json` is
+    exact: `command`, `args`, `cwd` and `env`, or `url` and `headers`; a secret value is null. `dangers` are
+    warnings about it.
     """
 
     server: str

@@ -1,4 +1,4 @@
-"""Signing in to servers that ask for OAuth. No token, code or secret ever stands in these."""
+"""Sign-in to servers with OAuth. These messages never contain a token, code or secret."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class SignInChanged(Event):
 
 
 class SignIn(Command):
-    """Begin to sign in: `SignInChanged` brings the address to open. Whatever was begun before ends."""
+    """Start a sign-in: `SignInChanged` brings the address to open. An earlier sign-in ends."""
 
     server: str
 
 
 class FinishSignIn(Command):
-    """The address the browser was sent back to, where it could not be reached from there (ssh)."""
+    """Finish a sign-in with the redirect address that the browser could not reach (ssh)."""
 
     server: str
     url: str
 
 
 class CancelSignIn(Command):
-    """Give a sign-in up."""
+    """Cancel a sign-in."""
 
     server: str
 

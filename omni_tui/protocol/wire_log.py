@@ -16,11 +16,10 @@ WireKind = Literal["request", "answer", "error", "note", "broken"]
 
 
 class WireFrame(msgspec.Struct, frozen=True, kw_only=True):
-    """One JSON-RPC frame. `sent` is from us to the server; `ts` is Unix time.
+    """One JSON-RPC frame. `sent`: to the server; `ts` is in Unix seconds.
 
-    `size` is in bytes, at least that many if not `exact`. `method` of an answer is that of its request;
-    `after_ms` how long that took. `text` is the beginning of the frame on one line. `lost` says that
-    the transport did not take it.
+    `size` is in bytes, a minimum if not `exact`. An answer has the `method` of its request, and `after_ms`,
+    the time since then. `text` is the beginning of the frame on one line. `lost`: the transport refused it.
     """
 
     number: int
@@ -38,7 +37,7 @@ class WireFrame(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WireRead(Reply, frozen=True):
-    """Noted frames. `dropped` older ones are gone; with `more`, ask again after the last one."""
+    """Recorded frames. `dropped` older ones are gone; with `more`, ask again after the last one."""
 
     server: str
     on: bool
@@ -48,7 +47,7 @@ class WireRead(Reply, frozen=True):
 
 
 class WireText(Reply, frozen=True):
-    """One frame, indented. `cut`: it was longer than what is kept of a frame."""
+    """One frame, indented. `cut`: the frame was longer."""
 
     server: str
     number: int
@@ -57,27 +56,27 @@ class WireText(Reply, frozen=True):
 
 
 class SetWireLog(Command, frozen=True):
-    """Begin or end to note what goes over a server's wire. Ending forgets what was noted."""
+    """Start or stop recording a server's frames. Stopping deletes what was recorded."""
 
     server: str
     on: bool
 
 
 class ReadWire(Command, frozen=True):
-    """Ask for `WireRead`: the noted frames after a number, oldest first, as many as fit."""
+    """Ask for `WireRead`: the recorded frames after a number, oldest first, as many as fit."""
 
     server: str
     after: int = 0
 
 
 class ReadWireFrame(Command, frozen=True):
-    """Ask for `WireText`: one noted frame, as far as it was kept."""
+    """Ask for `WireText`: one recorded frame, as far as it was kept."""
 
     server: str
     number: int
 
 
 class SaveWire(Command, frozen=True):
-    """Write all that is noted to a new file that only this person can read; answered by `FileSaved`."""
+    """Save all recorded frames to a new private file; answered by `FileSaved`."""
 
     server: str

@@ -1,4 +1,4 @@
-"""What went wrong, in kinds and in words, and what may be tried again."""
+"""Failed model requests: their kinds and words, retries, circuit breakers, backoff."""
 
 from omni_tui.resilience.model_errors import (
     classify_failure,

@@ -1,7 +1,6 @@
-"""Failed model requests: sorted into kinds by status first, and told in words.
+"""Failed model requests: their kind, by status first, and their words.
 
-A provider's own text is quoted only where it helps, on one line, without addresses for bug reports
-and without anything that looks like a key.
+A provider's own text is quoted where it helps, on one line, without addresses for bug reports and keys.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _NO_USE = re.compile(
     r"|not (been )?implemented|invalid_request_error|unsupported",
     re.IGNORECASE,
 )
-"""What a server says with a 5xx where no further try can help."""
+"""What a provider says with a 5xx that no further try can cure."""
 _WAIT_IN_WORDS = re.compile(
     r"(?:try again|retry|resets?|available)(?: again)? in\s+((?:\d+(?:\.\d+)?\s*(?:ms|d|h|m|s)[a-z]*\s*)+)"
     r"|retryDelay\W+(\d+(?:\.\d+)?s)",
@@ -71,16 +70,16 @@ _KEY = re.compile(
 )
 _MAX_QUOTE = 300
 _LONG_S = 60.0
-"""A wait that is told in the words of the error, beside the count-down."""
+"""A longer wait is mentioned in the error's words, beside the count-down."""
 _LOST = frozenset(
     {"ReadError", "RemoteProtocolError", "ClientPayloadError", "ConnectError", "ServerDisconnectedError"}
 )
 
 
 class FailedRequest(NamedTuple):
-    """What is known about a failed request. `provider` is a name for the person; `where` host and port.
+    """A failed request. `provider` is a name for the person; `where` host and port.
 
-    `said` is the body of the provider's answer, "" if it is not known.
+    `said` is the body of the provider's answer, "" if unknown.
     """
 
     error: BaseException
@@ -96,7 +95,7 @@ class FailedRequest(NamedTuple):
 
 
 def kind_of_status(status: int | None, text: str = "") -> ErrorKind:
-    """Sort an HTTP status and the provider's words into a kind."""
+    """Return the kind of an error from its HTTP status and the provider's words."""
     if status in (None, 400, 413, 422, 500) and _OVERFLOW.search(text):
         return "overflow"
     if status == 413 or (status == 429 and _never_fits(text)):
@@ -115,13 +114,13 @@ def kind_of_status(status: int | None, text: str = "") -> ErrorKind:
 
 
 def _never_fits(text: str) -> bool:
-    """Whether a request asks for more than a limit gives at any time."""
+    """Return whether a request exceeds a rate limit even on its own."""
     found = _TOO_LARGE_FOR_RATE.search(text)
     return found is not None and int(found[2].replace(",", "")) > int(found[1].replace(",", ""))
 
 
 def wait_in(text: str) -> float | None:
-    """Return the seconds that a provider's words ask to wait, None if they do not."""
+    """Return the seconds to wait that a provider's words name, None if they name none."""
     found = _WAIT_IN_WORDS.search(text)
     if found is None:
         return None
@@ -130,7 +129,7 @@ def wait_in(text: str) -> float | None:
 
 
 def wait_words(seconds: float) -> str:
-    """Return a time to wait as people say it, rounded up."""
+    """Return a waiting time in words, rounded up."""
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds > 1.5 * size:
             number = math.ceil(seconds / size - 0.1)
@@ -159,7 +158,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it came from, nearest first."""
+    """Yield an error and its causes, nearest first."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
@@ -169,7 +168,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def clean_provider_text(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a provider's words on one line: no class names, help links or keys, at most 300 characters."""
+    """Return a provider's words on one line of at most 300 characters, without classes, links and keys."""
     text = _message_in(text.partition(" Original exception:")[0]).strip()
     text = _ASIDE.sub("", _PREFIX.sub("", text))
     text = _LINK.sub("", text)
@@ -181,7 +180,7 @@ def clean_provider_text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _message_in(text: str) -> str:
-    """Return the `error.message` of a JSON body that is quoted in `text`, a page's heading, else `text`."""
+    """Return the message of a JSON body quoted in `text`, a page's heading, else `text`."""
     if text.lstrip()[:1] == "<":
         found = _HEADING.search(text)
         return html.unescape(found[2] if found else _TAGS.sub(" ", text))
@@ -212,7 +211,7 @@ def _words_in(body: object) -> str:
 
 
 def classify_failure(failure: FailedRequest, *, now: float) -> ModelError:
-    """Turn a failed request into a `ModelError` with words: what happened, why, and what to do."""
+    """Return the `ModelError` of a failed request: what happened, why, and what to do."""
     network = _network(failure)
     if network is not None:
         return network
@@ -234,7 +233,7 @@ def classify_failure(failure: FailedRequest, *, now: float) -> ModelError:
 def unreadable_answer(
     kind: str, place: str, words: str, *, began: bool, secrets: Iterable[str] = ()
 ) -> ModelError:
-    """Return the error for an answer that is none: a page, nothing, or what cannot be read."""
+    """Return the error for an answer that is a page, empty or unreadable."""
     said = clean_provider_text(words, secrets)
     if kind == "page":
         page = "a web page" if words.lstrip()[:1] == "<" else "text"
@@ -257,7 +256,7 @@ def unreadable_answer(
 
 
 def _network(failure: FailedRequest) -> ModelError | None:
-    """Judge what never became an HTTP answer. None if the provider did answer."""
+    """Return the error of a request without an HTTP answer, None if the provider answered."""
     place = failure.where or failure.provider
     for each in causes(failure.error):
         if isinstance(each, ImportError) and not failure.headers and str(each) in str(failure.error):
@@ -355,7 +354,7 @@ def _words(kind: ErrorKind, failure: FailedRequest) -> tuple[str, str]:
     if kind == "request":
         return f"{who} refused the request{quote}", "the log has the details"
     if failure.said:
-        return f"{who} cannot answer{quote}", "mend it there, or choose another model"
+        return f"{who} cannot answer{quote}", "fix it there, or choose another model"
     return f"the request to {who} failed{quote}", "the log has the details"
 
 
@@ -401,7 +400,7 @@ _PATTERNS = tuple(
 
 
 def window_in(text: str) -> int | None:
-    """Return the tokens that a provider's words say it takes, None if they do not say."""
+    """Return the context window in tokens that a provider's words name, None if they name none."""
     for pattern in _PATTERNS:
         for found in pattern.finditer(text[:4_000]):
             digits = re.sub(r"[^\d]", "", found["n"])
@@ -411,5 +410,5 @@ def window_in(text: str) -> int | None:
 
 
 def is_by_the_minute(text: str) -> bool:
-    """Whether the limit is one of an account's use of time, not of the model."""
+    """Return whether a limit is a rate limit of the account, not the model's context window."""
     return re.search(r"per (minute|day|hour)|\bTP[MD]\b", text, re.IGNORECASE) is not None

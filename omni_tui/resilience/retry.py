@@ -1,4 +1,4 @@
-"""The one place where a model request is sent again, visibly and cancellably."""
+"""The one place where model requests are retried; the person sees that and can cancel it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when. Times in seconds.
+    """How often and when to retry. Times in seconds.
 
-    A transient failure is tried again after each of `delays`, give or take a quarter so that many
-    clients do not come back together, but never before the provider said; one that asks for more
-    than `longest_wait` is not waited for. A stream that was cut is tried again `cut_retries` times.
+    A transient failure is retried after each of `delays`, plus or minus a quarter, but not earlier than
+    the provider says; longer than `longest_wait` is not waited. A cut stream is retried `cut_retries`
+    times.
     """
 
     delays: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
@@ -31,7 +31,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The next try: its number (2 is the first repetition) of how many, and the wait before it."""
+    """The next attempt: its number (the first retry is 2), of how many, and the wait before it."""
 
     attempt: int
     of: int
@@ -44,9 +44,9 @@ async def with_retries(
     policy: RetryPolicy,
     on_retry: Callable[[Retry], None],
 ) -> _T:
-    """Call `attempt(number)` until it succeeds; `on_retry` is told before each wait.
+    """Call `attempt(number)` until it succeeds; call `on_retry` before each wait.
 
-    Raises the last `ModelError` when the kind is not one to try again or the tries are used up.
+    Raises the last `ModelError` if its kind is not retried or the retries are used up.
     """
     transient = cuts = 0
     number = 1
@@ -68,7 +68,7 @@ async def with_retries(
 
 
 def _delay(policy: RetryPolicy, error: ModelError, transient: int, cuts: int) -> float | None:
-    """Return the seconds to wait before the next try, None if there is to be none."""
+    """Return the seconds until the next attempt, None for no further one."""
     if error.kind == "cut":
         return 0.0 if cuts < policy.cut_retries else None
     if error.kind != "transient" or transient >= len(policy.delays):

@@ -1,4 +1,4 @@
-"""Opening files in whose place something else may stand: a pipe would wait for ever, a link lead away."""
+"""Opens files that might be something else: a pipe would block forever, a link lead elsewhere."""
 
 from __future__ import annotations
 
@@ -17,28 +17,26 @@ _KINDS = {
 
 
 class NotRegularFile(OSError):
-    """Something that is no regular file stands where one is expected; `strerror` says what."""
+    """Something else than a regular file; `strerror` says what."""
 
 
 def check_regular(descriptor: int, path: str | os.PathLike[str]) -> None:
-    """Raise `NotRegularFile` if an open descriptor is not that of a regular file."""
+    """Raise `NotRegularFile` if a descriptor is not of a regular file."""
     kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
     if kind != stat.S_IFREG:
         raise NotRegularFile(0, f"it is {_KINDS.get(kind, 'something else')}, not a file", os.fspath(path))
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading. Raises `NotRegularFile` for a pipe, a folder or a device, and any other
-    `OSError`.
+    """Open a file for reading. Raises `NotRegularFile` for a pipe, folder or device, and `OSError`.
 
-    `/dev/null` is an empty file, and a pipe that the shell made for this command (`<(…)` is
-    `/dev/fd/63`) is read as one.
+    Allowed are `/dev/null`, and pipes of the shell for this command (`<(…)` is `/dev/fd/63`).
     """
     name = os.fspath(path)
-    made_by_the_shell = name.startswith("/dev/fd/")
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if made_by_the_shell else os.O_NONBLOCK))
+    from_shell = name.startswith("/dev/fd/")
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if from_shell else os.O_NONBLOCK))
     try:
-        if not made_by_the_shell and name != os.devnull:
+        if not from_shell and name != os.devnull:
             check_regular(descriptor, path)
         return open(descriptor, "rb")
     except BaseException:
@@ -47,10 +45,9 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def open_log(path: Path) -> int:
-    """Open a log to append to, for this person alone, and return its descriptor.
+    """Open a private log for appending and return its descriptor.
 
-    Raises `NotRegularFile` for a pipe and the like, `OSError` for a symbolic link: what is logged belongs
-    here.
+    Raises `NotRegularFile` for a pipe and the like, and for a symbolic link.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:

@@ -1,9 +1,8 @@
-"""Names that tell one thing from another, shown so that look-alikes are seen.
+"""Shows identifiers so that look-alikes are visible.
 
-A letter that looks like an ASCII one and is another (a Cyrillic а in `files`, a full-width ａ, a dotless ı)
-is followed by its code point. Words in a script of their own stay as they are, unless every letter of
-theirs looks like an ASCII one. What looks alike is chosen after Unicode's confusables (UTS #39); it is no
-complete list.
+A letter that only looks like an ASCII one (a Cyrillic а in `files`, a full-width ａ, a dotless ı) is
+followed by its code point. Words in another script stay unchanged, unless all their letters look like
+ASCII ones. The letters are chosen from Unicode's confusables (UTS #39); the list is not complete.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ _SCRIPTS = (
     "DESERET",
     "TIFINAGH",
 )
-"""Scripts with letters that are drawn like ASCII ones: among ASCII letters, each of theirs is marked."""
+"""Scripts with letters that look like ASCII ones: beside ASCII letters, all of theirs are marked."""
 
-# Their letters that are drawn like a letter or digit of ASCII.
+# Their letters that look like a letter or digit of ASCII.
 _ALIKE = frozenset(
     "аАВеЕЗКМНоОрРсСТуУхХЬбѕЅіІјЈһҺԁԌԛԜԝѵѴӀӏүҮ"
     "αΑΒΕΖΗιΙκΚΜνΝοΟρΡΤυΥχΧγσϲϹϳͿ"
@@ -51,19 +50,19 @@ _MAX_MARKED = 200
 
 
 def identifier(name: str, *, limit: int = 128) -> SafeText:
-    """Return a name safe to show in one line, look-alikes of ASCII letters marked by `<U+XXXX>`."""
+    """Return a name as one safe line, with look-alikes of ASCII letters marked by `<U+XXXX>`."""
     if name.isascii():
         return safe_line(name, limit=limit)
     return safe_line(marked(name[:limit]), limit=limit + _MAX_MARKED)
 
 
 def marked(name: str) -> str:
-    """Return a name with its look-alikes marked, and otherwise as it is. Doing so twice changes nothing."""
+    """Return a name with its look-alikes marked; marking twice changes nothing."""
     return name if name.isascii() else "".join(_marked(name))
 
 
 def _marked(name: str) -> Iterator[str]:
-    # The letters of a mark that is there already are no part of the name.
+    # The letters of an existing mark are not part of the name.
     bare = _MARK.sub(lambda mark: "." * len(mark[0]), name)
     foreign = {at for word in _WORD.finditer(bare) for at in _foreign(word)}
     for at, letter in enumerate(name):
@@ -76,7 +75,7 @@ def _marked(name: str) -> Iterator[str]:
 
 
 def _foreign(word: re.Match[str]) -> list[int]:
-    """Return the places of letters that are there to be taken for ASCII ones."""
+    """Return the places of letters that can be mistaken for ASCII ones."""
     places = [word.start() + at for at, letter in enumerate(word[0]) if not letter.isascii()]
     letters = [letter for letter in word[0] if not letter.isascii()]
     mixed = any(letter.isascii() and letter.isalpha() for letter in word[0])

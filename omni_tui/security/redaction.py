@@ -196,11 +196,11 @@ _NO_SECRET = re.compile(r"(?i)true|false|yes|no|on|off|none|null|auto|default|\d
 
 
 def secrets_in_arguments(arguments: Sequence[str]) -> list[str]:
-    """Return every part of a program's arguments that is likely a secret.
+    """Return every part of a program's arguments that is probably a secret.
 
-    That is what stands behind a name for one (`--token X`, `--api-key=X`, `-e GITHUB_TOKEN=X`,
-    `Authorization: Bearer X`), a token by its looks, and the password in a URL. References such as `${X}`,
-    numbers, switches and paths are none.
+    Those are values after a secret's name (`--token X`, `--api-key=X`, `-e GITHUB_TOKEN=X`,
+    `Authorization: Bearer X`), shapes of tokens, and passwords in URLs; not references such as `${X}`,
+    numbers, switches and paths.
     """
     found: list[str] = []
     before = ""
@@ -214,10 +214,7 @@ def secrets_in_arguments(arguments: Sequence[str]) -> list[str]:
 
 
 def redacted_arguments(arguments: Sequence[str], known: Iterable[str] = ()) -> list[str]:
-    """Return a program's arguments as they may be seen, with `MASK` in place of each secret.
-
-    `known` are further secrets, as references led to them.
-    """
+    """Return a program's arguments with `MASK` for each secret; `known` are further secrets."""
     secrets = sorted({*secrets_in_arguments(arguments), *filter(None, known)}, key=len, reverse=True)
     masked: list[str] = []
     for argument in arguments:
@@ -231,7 +228,7 @@ def redacted_arguments(arguments: Sequence[str], known: Iterable[str] = ()) -> l
 
 
 def _inside(argument: str, depth: int = 0) -> Iterator[str]:
-    """Yield the secrets that one argument holds by itself."""
+    """Yield the secrets inside one argument."""
     yield from token_shapes(argument)
     for pattern in (_NAMED, _HEADER_ARGUMENT):
         parts = pattern.fullmatch(argument)

@@ -1,13 +1,13 @@
-"""Text from outside, made fit for a terminal: nothing that is not a visible character gets through.
+"""Makes text from outside safe for a terminal: only visible characters pass.
 
-`safe` and its kin are the first ring: what cannot be seen is written out as `<U+XXXX>`. `SAFE_FILTER`
-is the second ring, on the way to the terminal. The standard library only, since the face and every
-engine module use this before anything else is loaded.
+`safe` and the functions like it are the first ring: they write invisible characters as `<U+XXXX>`.
+`SAFE_FILTER` is the second ring, just before the terminal. The standard library only, since the face and
+all of the engine use this before anything else is loaded.
 
-Safe means: letters, marks, digits, punctuation, symbols and spaces of Unicode 17, and line feeds.
-In messages, answers and results joiners stay between letters of scripts that need them (Persian, Hindi),
-and joiners, selectors and tags stay where they form an emoji or a flag. In names, identifiers and on
-approval cards they are written out too (`joined=False`): there they can hide a difference.
+Safe are letters, marks, digits, punctuation, symbols and spaces of Unicode 17, and line feeds. In
+messages and results, joiners stay between letters of scripts that need them (Persian, Hindi), and joiners,
+selectors and tags stay in an emoji or a flag. In names, identifiers and on approval cards they are written
+out too (`joined=False`), since they could hide a difference.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from omni_tui.protocol.text import JsonText, SafeText
 
 MAX_MARKS = 4
-"""Marks that may pile up on one character; the rest is counted instead of drawn."""
+"""Most marks on one character; further ones are counted instead of shown."""
 
 MAX_DEPTH = 64
-"""Levels of nesting that `safe_json` writes out."""
+"""Levels of nesting that `safe_json` shows."""
 
 _Range = tuple[int, int]
 _LOW = [(0, 0xFFFF)]
 _WIDE = re.compile("[\U00010000-\U0010ffff]")
 
 _ASCII_ODD = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
-# What nearly all text is made of. It needs neither the large tables nor a look at marks.
+# Nearly all text; it needs neither the large tables nor a check of marks.
 _COMMON = (
     "\n -~\xa0-\xac\xae-\u02ff\u0391-\u03a1\u03a3-\u03ff\u0410-\u044f\u2010-\u2027\u2030-\u205e"
     "\u20a0-\u20c0\u2190-\u23ff\u2460-\u27ff\u2900-\u2b73"
@@ -54,7 +54,7 @@ _FLAGS = tuple(
     _FLAG + "".join(chr(0xE0000 + ord(letter)) for letter in region) + "\U000e007f"
     for region in ("gbeng", "gbsct", "gbwls")
 )
-"""England, Scotland, Wales: the only flags that are made of tags."""
+"""England, Scotland, Wales: the only flags made of tags."""
 _HALVES = _JOINERS + _TAGS
 _SPECIAL = "\t\r" + _HALVES
 _MAY_STAY = re.compile(f"[\t\r{_JOINERS}\U000e0020-\U000e007f]")
@@ -65,7 +65,7 @@ class _Rules(NamedTuple):
     """A run of unsafe characters, tabs, joiners and selectors included."""
     pile: re.Pattern[str]
     orphan: re.Pattern[str]
-    """A mark at the start of a line: it would be drawn onto whatever stands before it."""
+    """A mark at the start of a line, which would be drawn onto the character before it."""
     joins: re.Pattern[str]
 
 
@@ -137,15 +137,15 @@ def _class(ranges: list[_Range]) -> str:
 
 
 def safe(text: str, *, limit: int = 64_000, lines: bool = True, joined: bool | None = None) -> SafeText:
-    """Return `text` with everything that does not show made visible as `<U+XXXX>`.
+    """Return `text` with invisible characters written as `<U+XXXX>`.
 
-    `limit` is the greatest length of the answer in characters; a longer text ends with how many
-    characters are missing. With `lines`, line feeds stay, CR LF counts as one, and tabs become
-    spaces up to the next multiple of four; without, they are shown like other controls. More than
-    four marks on a character become `<+N marks>`. Applying it twice changes nothing.
+    `limit` is the greatest length of the result in characters; a longer text ends with how many
+    characters are missing. With `lines`, line feeds stay, CR LF counts as one, and tabs become spaces up
+    to the next multiple of four; without, they are written out. More than four marks on a character
+    become `<+N marks>`. Applying it twice changes nothing.
 
-    `joined` says whether joiners that form a word or an emoji stay. By default they do in a text of
-    several lines and do not without `lines`, which is for names; pass False for an approval card.
+    `joined`: keep joiners that form a word or an emoji. Default: like `lines`; names are one line. Pass
+    False for an approval card.
     """
     if len(text) <= limit and _is_clean(text) and (lines or "\n" not in text):
         return cast("SafeText", text)
@@ -156,9 +156,9 @@ def safe(text: str, *, limit: int = 64_000, lines: bool = True, joined: bool | N
 
 
 def safe_line(text: str, *, limit: int = 200, joined: bool = False) -> SafeText:
-    """Return `text` as one safe line: like `safe`, with line breaks written as ` ⏎ `.
+    """Return `text` as one safe line: like `safe`, with line breaks as ` ⏎ `.
 
-    Without `joined` it is for names: joiners are written out.
+    Without `joined`, for names, joiners are written out.
     """
     if len(text) <= limit and _is_clean(text) and "\n" not in text:
         return cast("SafeText", text)
@@ -166,7 +166,7 @@ def safe_line(text: str, *, limit: int = 200, joined: bool = False) -> SafeText:
 
 
 def count_hidden(text: str, *, joined: bool = True) -> int:
-    """Return how many characters of `text` `safe` makes visible (tabs and line breaks are not counted)."""
+    """Return how many characters of `text` `safe` writes out, without tabs and line breaks."""
     if _is_clean(text):
         return 0
     rules = _rules(text)
@@ -178,17 +178,17 @@ def count_hidden(text: str, *, joined: bool = True) -> int:
 
 
 def strip_invisible(text: str) -> tuple[str, int]:
-    """Return `text` without what does not show, for the model, and how many characters that took away.
+    """Return `text` without invisible characters, for the model, and how many were removed.
 
-    It is for names, descriptions, instructions and schemas; what a server answers goes to the model whole.
-    Tabs, line breaks and joiners of words and emoji stay (CR LF becomes LF); of piled marks the first four.
+    For names, descriptions, instructions and schemas; the model gets results whole. Tabs, line breaks and
+    joiners of words and emoji stay (CR LF becomes LF), and four marks per character.
     """
     if _is_clean(text):
         return text, 0
     rules = _rules(text)
     text = text.replace("\r\n", "\n")
     kept = text
-    for _ in range(3):  # what is taken away can leave marks and joiners without what they stood on
+    for _ in range(3):  # a removal can leave marks and joiners without their character
         former, kept = (
             kept,
             rules.pile.sub(lambda run: run.group()[:MAX_MARKS], rules.unsafe.sub(_kept, kept)),
@@ -201,7 +201,7 @@ def strip_invisible(text: str) -> tuple[str, int]:
 def encodable(text: str) -> str:
     """Return `text` with half characters (lone surrogates, which JSON can hold) as U+FFFD.
 
-    Nothing else is changed: it is for text that goes on whole, and UTF-8 has no form for those.
+    Nothing else changes. UTF-8 has no form for half characters.
     """
     return (
         text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
@@ -211,10 +211,9 @@ def encodable(text: str) -> str:
 def safe_json(value: object, *, limit: int = 64_000, joined: bool = True) -> SafeText:
     """Return `value` as JSON, indented by two, with every key and string made safe first.
 
-    It is for reading: two keys that differ only in what does not show both stay and look different
-    from plain ones, but `<U+200B>` in it may also have been written by the sender. `count_hidden` tells
-    them apart, `exact_json` is exact. Values that JSON does not know are shown in quotes. Pass `joined`
-    as False on an approval card.
+    For reading: keys that differ only in invisible characters look different, but a `<U+200B>` may also
+    be the sender's own text. `count_hidden` tells them apart; `exact_json` is exact. Values that JSON does
+    not have are shown in quotes. Pass `joined=False` on an approval card.
     """
     pieces: list[str] = []
     size = 0
@@ -232,8 +231,7 @@ def safe_json(value: object, *, limit: int = 64_000, joined: bool = True) -> Saf
 def exact_json(value: object) -> JsonText:
     """Return `value` as compact JSON in printable ASCII, keys in their own order.
 
-    Raises `ValueError` for NaN, infinities and values nested too deep, `TypeError` for what JSON
-    cannot hold.
+    Raises `ValueError` for NaN, infinities and too deep nesting, `TypeError` for what JSON does not have.
     """
     try:
         return cast("JsonText", json.dumps(value, separators=(",", ":"), allow_nan=False))
@@ -242,7 +240,7 @@ def exact_json(value: object) -> JsonText:
 
 
 def _terminal_filter(text: str) -> str:
-    """Replace what must not reach the terminal, keeping the number of cells the text takes."""
+    """Replace what must not reach the terminal; the text keeps its width in cells."""
     if _is_common(text):
         return text
     return _rules(text).unsafe.sub(_same_width, text)
@@ -250,7 +248,7 @@ def _terminal_filter(text: str) -> str:
 
 SAFE_FILTER: Callable[[str], str] = _terminal_filter
 """The last filter before the terminal: one search for ordinary text, else one replacement for each
-unsafe character. What takes no cell goes away; what takes one or two becomes as many U+FFFD."""
+unsafe character. Without width it is removed; else it becomes one or two U+FFFD."""
 
 
 def _is_clean(text: str) -> bool:
@@ -263,7 +261,7 @@ def _is_clean(text: str) -> bool:
 
 
 def _kept(run: re.Match[str]) -> str:
-    """Return the part of an unsafe run that may stay: tabs, and joiners that form an emoji."""
+    """Return the part of an unsafe run that stays: tabs, and joiners that form an emoji."""
     text = run.group()
     if _MAY_STAY.search(text) is None:
         return ""
@@ -271,7 +269,7 @@ def _kept(run: re.Match[str]) -> str:
 
 
 def _tabs(run: re.Match[str]) -> str:
-    """Return the tabs of an unsafe run: all that is not counted where joiners are marked."""
+    """Return the tabs of an unsafe run, which are not counted where joiners are marked."""
     return "\t" * run.group().count("\t")
 
 
@@ -300,7 +298,7 @@ def _cells(one: str) -> int:
     if category in ("Cn", "Co", "Cs"):
         return 2 if "\U00020000" <= one <= "\U0003fffd" else 1
     if category == "Cf":
-        # The soft hyphen and the signs that enclose the digits after them are drawn.
+        # The soft hyphen and signs that enclose the digits after them have a width.
         return int(one == "\xad" or one in "\u06dd\u070f\u0890\u0891\u08e2" or "\u0600" <= one <= "\u0605")
     return 0
 
@@ -324,7 +322,7 @@ def _prepare_json(text: str) -> str:
 def _shown(
     text: str, limit: int, prepare: Callable[[str], str], keep: str = "", *, joined: bool = True
 ) -> str:
-    """Write `text` out safely in at most `limit` characters; those in `keep` stay as they are."""
+    """Return `text` safely written in at most `limit` characters; those in `keep` stay."""
     head = prepare(text[: max(limit, 0)])
     rules = _rules(head)
     head = rules.pile.sub(
@@ -343,7 +341,7 @@ def _shown(
 
 
 def _fill(head: str, room: int, keep: str, joined: bool) -> tuple[str, int]:
-    """Return the safe form of as much of `head` as fits into `room`, and how much of it was taken."""
+    """Return the safe form of the part of `head` that fits into `room`, and the length of that part."""
     out: list[str] = []
     size = line_start = at = 0
     for run in _rules(head).unsafe.finditer(head):
@@ -378,7 +376,7 @@ def _name(one: str) -> str:
 
 
 def _cut(text: str, length: int) -> str:
-    """Shorten `text`, leaving no joiner whose other half is gone."""
+    """Shorten `text` without leaving half a joined character."""
     return text[: max(length, 0)].rstrip(_HALVES)
 
 
@@ -416,7 +414,7 @@ def _json_scalar(value: object, limit: int, joined: bool) -> str:
 
 
 def _json_string(text: str, limit: int, joined: bool) -> str:
-    # JSON itself writes line breaks and tabs as escapes; taking them through keeps those exact.
+    # JSON escapes line breaks and tabs itself.
     if not _is_clean(text) or len(text) > limit:
         text = _shown(text, limit, _prepare_json, keep="\r\t", joined=joined)
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""MCP servers: connecting, watching, listing and calling them. The SDK is imported when one starts."""
+"""MCP servers: connecting to them, listing what they offer, calling them. The SDK loads when one starts."""
 
 from omni_tui.servers.base import (
     CallError,

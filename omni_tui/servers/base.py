@@ -1,4 +1,4 @@
-"""What servers and tools say to each other: definitions, dispatches, raw results, typed failures."""
+"""What servers and tools exchange: definitions, dispatches, raw results, errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
-    """A tool exactly as its server listed it (schemas as parsed JSON, names untouched)."""
+    """A tool exactly as its server listed it (schemas as parsed JSON, names unchanged)."""
 
     server: str
     name: str
@@ -18,16 +18,16 @@ class ToolDefinition:
     output_schema: dict[str, Any] | None = None
     annotations: dict[str, Any] = field(default_factory=dict)
     only_as_task: bool = False
-    """Whether a server of the handshake versions runs it as a task only (2025-11-25, `taskSupport`)."""
+    """Whether a server of the handshake versions runs it only as a task (2025-11-25, `taskSupport`)."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Its `_meta`, which is used for nothing here but for noticing that it has changed."""
+    """Its `_meta`, used only to notice changes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dispatch:
-    """The right to put one `tools/call` frame on the wire, made by the gate from a used-up grant.
+    """The permission to send one `tools/call` frame, made by the gate from a used grant.
 
-    `arguments` is the exact canonical JSON object, in bytes, that was approved.
+    `arguments` is the approved canonical JSON object, in bytes.
     """
 
     call: str
@@ -39,7 +39,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class RawResult:
-    """What a server answered to `tools/call`: content blocks as JSON objects, not validated by us yet."""
+    """A server's answer to `tools/call`: content blocks as JSON objects, not validated yet."""
 
     content: list[dict[str, Any]]
     structured: Any = None
@@ -48,11 +48,11 @@ class RawResult:
 
 
 class CallError(Exception):
-    """A call without a usable answer. `sent` tells whether the request may have reached the server.
+    """A call without a usable answer. `sent`: the request may have reached the server.
 
-    `sent=False`: surely nothing happened. `sent=True`: the outcome is unknown unless `answered`,
-    in which case the server itself refused (a JSON-RPC error) and said so in `what`. `refused`: it was
-    turned away before it could run, by what the protocol says of such an answer.
+    Not sent: nothing happened. Sent: the outcome is unknown, unless `answered`: the server itself
+    refused with a JSON-RPC error, whose text is in `what`. `refused`: the protocol says of such an
+    answer that the call did not run.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class CallError(Exception):
 
     @property
     def did_not_run(self) -> bool:
-        """Whether the tool surely did not run."""
+        """Whether it is certain that the tool did not run."""
         return not self.sent or self.refused
 
 
 class TokenRenewed(CallError):
-    """The server refused a call unseen for its token (`status` 401 or 403), and now there is another token.
+    """The server refused a call for its token (`status` 401 or 403), and another token is available now.
 
-    Nothing ran, so a further attempt is safe; it needs a grant of its own.
+    Nothing ran, so a further attempt is safe; it needs its own grant.
     """
 
     def __init__(self, status: int) -> None:
@@ -83,4 +83,4 @@ class TokenRenewed(CallError):
 
 
 class DispatchRefused(Exception):
-    """A `tools/call` frame met the tap on the transport without an open dispatch for those bytes."""
+    """A `tools/call` frame without an open dispatch for its bytes; the tap did not let it pass."""

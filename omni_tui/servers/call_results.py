@@ -1,4 +1,4 @@
-"""What an answer to `tools/call` means: a result, a refusal, or nothing that one could rely on."""
+"""What an answer to `tools/call` means: a result, a refusal, or an unknown outcome."""
 
 from __future__ import annotations
 
@@ -31,17 +31,16 @@ ProgressFn = Callable[[float, float | None, str], None]
 
 @dataclass(frozen=True, slots=True)
 class InputResponses:
-    """What goes with a further frame of a call: the answers, and the server's state, as it came."""
+    """What is sent with a further frame of a call: the answers, and the server's state as it came."""
 
     inputs: dict[str, Any] = field(default_factory=dict)
     state: str | None = None
 
 
 def result_of(answer: dict[str, Any]) -> RawResult:
-    """Return a server's result as it came, or raise `CallError` if it is no final one.
+    """Return a server's result as it came. Raises `CallError` if it is not final.
 
-    Content that is no list of objects is not worth losing the result of a call that ran: what is no
-    object becomes a text block.
+    The call ran, so a sloppy result is still used: content that is no object becomes a text block.
     """
     kind = answer.get("resultType", "complete")
     if kind != "complete":
@@ -66,7 +65,7 @@ def _as_text(block: Any) -> dict[str, Any]:
 
 
 def session_lost_error() -> CallError:
-    """Return the error for a call of a session that the server does not know any more."""
+    """Return the error for a call in a session that the server has forgotten."""
     todo = "It is reconnected; call again then."
     return CallError(SESSION_LOST, sent=True, answered=True, todo=todo, refused=True)
 
@@ -74,8 +73,8 @@ def session_lost_error() -> CallError:
 def refused_call_error(opening: InFlightCall, *, http: bool) -> CallError:
     """Return the error for a call that was answered with a JSON-RPC error.
 
-    Over HTTP the SDK also writes such errors itself, for responses that were none; those are told
-    apart by status and code, because they say nothing about whether the call ran.
+    Over HTTP the SDK also writes such errors itself. Those are told apart by status and code: they say
+    nothing about whether the call ran.
     """
     assert opening.refusal is not None
     error = opening.refusal.error
@@ -89,7 +88,7 @@ def refused_call_error(opening: InFlightCall, *, http: bool) -> CallError:
         return _refused_by_status(opening.status, opening.words)
     if isinstance(opening.refusal, MalformedResponse) and not opening.refusal.answered:
         return CallError(safe(error.message, limit=4000), sent=True)
-    if error.code == types.URL_ELICITATION_REQUIRED:  # its data is the page to visit, shown on its own
+    if error.code == types.URL_ELICITATION_REQUIRED:  # the page in its data is shown separately
         return CallError(
             f"{safe(error.message, limit=4000)} (error {error.code})", sent=True, answered=True
         )
@@ -114,7 +113,7 @@ def _refused_by_status(status: int, words: str) -> CallError:
 
 
 class ProgressThrottle:
-    """Passes a call's progress on, at most ten times a second, the last state always."""
+    """Reports the progress of a call at most ten times a second, and always the last state."""
 
     def __init__(self, report: ProgressFn) -> None:
         self._report = report
@@ -124,7 +123,7 @@ class ProgressThrottle:
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self, progress: float, total: float | None, message: str | None) -> None:
-        """Take a report of the server; it is passed on now or soon."""
+        """Take a report of the server. It is passed on now or soon."""
         if not math.isfinite(progress):
             return
         total = total if total is not None and math.isfinite(total) else None

@@ -19,6 +19,7 @@ from omni_tui.loading import without_collections
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
+from omni_tui.security.urls import shown_url
 from omni_tui.servers.activity import Activity
 from omni_tui.servers.auth import SignIns
 from omni_tui.servers.base import CallError, Dispatch, RawResult
@@ -29,7 +30,6 @@ from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.prompt_resource_types import PromptResourceError
 from omni_tui.servers.reconnect import ReconnectBreaker, StartLimiter
-from omni_tui.servers.server_urls import shown_url
 from omni_tui.servers.task_types import ServerUnavailable, TaskClient
 from omni_tui.servers.wire_log import WireLog
 
@@ -324,7 +324,7 @@ class Connection:
         """Return the reason that is shown during a further try: how the last one ended."""
         if not self._last_failure.what:
             return _NO_FAILURE
-        return dataclasses.replace(self._last_failure, what=f"{self._last_failure.what}; being tried again")
+        return dataclasses.replace(self._last_failure, what=f"{self._last_failure.what}; trying again")
 
     async def _attempt(
         self, session_type: type[live.McpSession], choice: TransportChoice
@@ -374,7 +374,7 @@ class Connection:
             return None
         delay = self._breaker.failed(lasting=failure.lasting)
         if delay is None and not failure.lasting:
-            todo = "It was started again 3 times in 5 minutes: now only by hand (reconnect)."
+            todo = "It was restarted 3 times in 5 minutes: reconnect it to try again."
             failure = dataclasses.replace(failure, todo=todo)
         self._last_failure = failure
         self._next_try = time.time() + delay if delay is not None else None
@@ -404,9 +404,9 @@ class Connection:
             return
         if failure:
             self.log.note(f"missed a heartbeat: {failure}")
-            todo = "It is asked again; after a second miss it is reconnected."
+            todo = "Omni TUI asks again; after a second miss it reconnects."
             if self.spec.transport == "stdio":
-                todo = "It is asked again. Reconnect it to start it anew."
+                todo = "Omni TUI asks again. Reconnect it to restart it."
             self._set("degraded", ConnectionFailure(failure, todo))
         else:
             self._listing.latency_ms = took_ms
@@ -421,10 +421,10 @@ class Connection:
         if self.spec.problem and self.spec.enabled:
             self._state, self._reason = "failed", self._misconfigured()
         elif not self.spec.allowed:
-            todo = "Allow it if you trust where it comes from; nothing of it has run."
+            todo = "Allow it if you trust where it comes from; it has not run."
             self._state, self._reason = "not_allowed", ConnectionFailure(f"comes from {place}", todo)
         elif not self.spec.enabled:
-            self._reason = ConnectionFailure(f"switched off in {place}")
+            self._reason = ConnectionFailure(f"disabled in {place}")
         else:
             self._reason = ConnectionFailure("not started")
 

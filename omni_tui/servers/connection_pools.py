@@ -1,9 +1,8 @@
-"""Sockets to web servers, shared by everybody who speaks to the same origin, and nothing but sockets.
+"""Sockets to web servers, shared by all clients of the same origin (scheme, host, port).
 
-What tells servers apart stays with each client: cookies, tokens, headers, time-outs. An origin (scheme,
-host, port) is one party to TLS and to whoever terminates it, so two clients of one origin may use a
-connection one after the other, as they do in a browser. Another proxy, or another rule for the
-certificates, makes another pool. A pool is closed when the last that uses it leaves.
+Only sockets are shared, as in a browser: cookies, tokens, headers and time-outs stay with each client.
+Another proxy, or other certificate authorities, make another pool. A pool is closed when its last user
+leaves.
 """
 
 from __future__ import annotations
@@ -18,20 +17,24 @@ from weakref import WeakKeyDictionary
 
 import httpx2
 
-from omni_tui.servers.server_urls import is_loopback, shown_url
+from omni_tui.security.urls import is_loopback, shown_url
 
 LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=20, keepalive_expiry=15.0)
-"""Bounds of one pool. An event stream holds a connection for as long as it lives."""
+"""Limits of one pool. An event stream occupies a connection while it is open."""
 
+PROXY_TODO = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
 _PORTS = {"http": 80, "https": 443}
 
 
-class ProxyUnusable(Exception):
-    """The environment names a proxy that cannot be used; the text says which, without its password."""
+class PoolError(Exception):
+    """The environment names a proxy or certificate authorities that cannot be used.
 
+    The text says which, without passwords; `todo` what to do.
+    """
 
-class CertificatesUnusable(Exception):
-    """The environment names certificate authorities that cannot be read; the text says which."""
+    def __init__(self, what: str, todo: str) -> None:
+        super().__init__(what)
+        self.todo = todo
 
 
 class _Key(NamedTuple):
@@ -49,11 +52,11 @@ class _Pool:
 
 
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Pool]] = WeakKeyDictionary()
-"""Per event loop, since a socket belongs to the loop that opened it."""
+"""By event loop, since a socket belongs to the loop that opened it."""
 
 
 class PoolLease(httpx2.AsyncBaseTransport):
-    """A place at the pool of one origin; the transport to make a client of, left when that is closed."""
+    """The transport of one client, over the pool of its origin; closing the client leaves the pool."""
 
     def __init__(self, key: _Key, pool: _Pool) -> None:
         self._key = key
@@ -73,7 +76,7 @@ class PoolLease(httpx2.AsyncBaseTransport):
         return await self._pool.transport.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Leave. The last one closes the sockets."""
+        """Leave the pool; the last user closes the sockets."""
         if self._left:
             return
         self._left = True
@@ -86,10 +89,10 @@ class PoolLease(httpx2.AsyncBaseTransport):
 
 
 def lease(url: httpx2.URL) -> PoolLease:
-    """Take a place at the pool for a URL's origin. Raises `ProxyUnusable` and `CertificatesUnusable`.
+    """Join the pool for a URL's origin. Raises `PoolError`.
 
-    This machine is spoken to directly. `SSL_CERT_FILE` and `SSL_CERT_DIR` name the certificate authorities
-    that count, for this machine too: who develops with TLS has a certificate authority of their own.
+    No proxy is used for this machine. `SSL_CERT_FILE` and `SSL_CERT_DIR` name the certificate authorities,
+    for this machine too, since developers may have their own.
     """
     proxy = "" if is_loopback(url.host) else proxy_for(url)
     certificates = (os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", ""))
@@ -102,26 +105,27 @@ def lease(url: httpx2.URL) -> PoolLease:
                 httpx2.AsyncHTTPTransport(limits=LIMITS, trust_env=True, proxy=proxy or None)
             )
         except OSError as error:
+            place = certificates[0] or certificates[1]
             named = "SSL_CERT_FILE" if certificates[0] else "SSL_CERT_DIR"
             words = "" if isinstance(error, ssl.SSLError) else error.strerror
             why = words or "it holds no certificate"
-            raise CertificatesUnusable(
-                f"{named} names {certificates[0] or certificates[1]}, which cannot be used: {why.lower()}"
-            ) from None
+            what = f"{named} names {place}, which cannot be used: {why.lower()}"
+            raise PoolError(what, "Correct it, or unset it, and start again.") from None
         except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            raise ProxyUnusable(f"the proxy of the environment cannot be used: {_why(error)}") from None
+            what = f"the proxy of the environment cannot be used: {_why(error)}"
+            raise PoolError(what, PROXY_TODO) from None
     return PoolLease(key, pools[key])
 
 
 def pool_count() -> int:
-    """Return how many pools are open in the running loop."""
+    """Return how many pools the running loop has."""
     return len(_open.get(asyncio.get_running_loop(), {}))
 
 
 def proxy_for(url: httpx2.URL) -> str:
     """Return the proxy that the environment names for a URL, "" for none.
 
-    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, as Python's standard library reads them.
+    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, read as by Python's standard library.
     """
     proxies = getproxies()
     proxy = (proxies.get(url.scheme) or proxies.get("all") or "").strip()
@@ -132,7 +136,7 @@ def proxy_for(url: httpx2.URL) -> str:
 
 
 def shown_proxy(url: str) -> str:
-    """Return the proxy that makes the connections to a URL, as it may be shown; "" for none."""
+    """Return the proxy for a URL without its password, "" for none."""
     try:
         address = httpx2.URL(url)
     except httpx2.InvalidURL:

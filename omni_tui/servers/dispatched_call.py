@@ -31,7 +31,7 @@ from omni_tui.servers.server_request_responder import ServerRequestResponder, re
 from omni_tui.servers.tap import InFlightCall, Tap
 from omni_tui.servers.task_client import augmentation, raise_if_task
 from omni_tui.servers.timeouts import HARD_CAP_S, PausableTimeout, RequestTimeouts
-from omni_tui.servers.transports.factory import Transport
+from omni_tui.servers.transports.base import Transport
 
 if TYPE_CHECKING:
     from mcp.client.client import Client
@@ -67,73 +67,78 @@ class DispatchedCall:
 
     def __init__(
         self,
-        line: CallContext,
+        context: CallContext,
         client: Client,
         dispatch: Dispatch,
         timeout: float,
         on_progress: ProgressFn | None,
     ) -> None:
-        self._line = line
+        self._context = context
         self._client = client
         self._dispatch = dispatch
         self._report = ProgressThrottle(on_progress) if on_progress else None
-        self._patience = PausableTimeout(timeout, HARD_CAP_S)
+        self._timeout = PausableTimeout(timeout, HARD_CAP_S)
         self._given = InputResponses()
 
     async def run(self) -> RawResult:
-        """Send it, answer what the server asks, and return its result; see `Connection.call_tool`."""
-        line = self._line
-        with line.tap.open(self._dispatch) as opening:
+        """Send it, answer what the server asks, and return its result; see `Connection.call_tool`.
+
+        The first frame is sent once: a further attempt is the gate's to make. A frame with answers whose
+        token was refused, as after a long time of asking, is sent again once, so that nothing is asked
+        twice.
+        """
+        context, repeated = self._context, False
+        with context.tap.open(self._dispatch) as call:
             while True:
-                answer = await self._round(opening)
-                if line.modern and answer.get("resultType") == "input_required":
-                    await self._asked(opening, answer)
+                try:
+                    answer = await self._frame(call)
+                except TokenRenewed as refused:
+                    if not call.rounds:
+                        raise
+                    if repeated:
+                        raise CallError(str(refused), sent=True, answered=True) from None
+                    repeated = True
+                    context.tap.repeat(call)
+                    await context.listener.input_round(self._dispatch, call.rounds, ())
                     continue
-                asked = line.spec.tasks if line.modern else self._dispatch.tool in line.only_as_task
-                raise_if_task(answer, modern=line.modern, asked=asked)
+                if context.modern and answer.get("resultType") == "input_required":
+                    repeated = False
+                    await self._answer(call, answer)
+                    continue
+                asked = (
+                    context.spec.tasks if context.modern else self._dispatch.tool in context.only_as_task
+                )
+                raise_if_task(answer, modern=context.modern, asked=asked)
                 return result_of(answer)
 
-    async def _round(self, opening: InFlightCall) -> dict[str, Any]:
-        """Send one frame and return its answer.
-
-        A frame with answers whose token was refused, as after a long time of asking, is sent again
-        once: the round before has not to be asked again. The first frame is the gate's to repeat.
-        """
-        try:
-            return await self._frame(opening)
-        except TokenRenewed:
-            if not opening.rounds:
-                raise
-        self._line.tap.repeat(opening)
-        await self._line.listener.input_round(self._dispatch, opening.rounds, ())
-        try:
-            return await self._frame(opening)
-        except TokenRenewed as refused:  # not the gate's to repeat: it would begin with the first frame
-            raise CallError(str(refused), sent=True, answered=True) from None
-
-    async def _asked(self, opening: InFlightCall, answer: dict[str, Any]) -> None:
+    async def _answer(self, call: InFlightCall, answer: dict[str, Any]) -> None:
         """Have the person answer what a result asks for, and write down that the call goes on."""
-        number = opening.rounds + 1
+        number = call.rounds + 1
         if number > MAX_ROUNDS:
-            what = f"the server asked for input more than {MAX_ROUNDS} times; the call was not gone on with"
+            what = f"the server asked for input more than {MAX_ROUNDS} times; the call was not continued"
             raise CallError(what, sent=True, answered=True)
         requests, state = answer.get("inputRequests"), answer.get("requestState")
         if not isinstance(state, str | None) or not (requests or state is not None):
             raise CallError("the server asks for input and does not say for which", sent=True)
         inputs: dict[str, Any] = {}
         if requests:
-            inputs = await self._line.responder.inputs(requests, self._dispatch.call)
+            inputs = await self._context.responder.inputs(requests, self._dispatch.call)
         else:
-            await asyncio.sleep(min(0.05 * 2**opening.rounds, 2.0))
-        self._line.tap.again(opening)
-        await self._line.listener.input_round(self._dispatch, number, requested_methods(requests))
+            await asyncio.sleep(min(0.05 * 2**call.rounds, 2.0))
+        self._context.tap.again(call)
+        await self._context.listener.input_round(self._dispatch, number, requested_methods(requests))
         self._given = InputResponses(inputs, state)
 
-    async def _frame(self, opening: InFlightCall) -> dict[str, Any]:
+    async def _frame(self, call: InFlightCall) -> dict[str, Any]:
+        """Send one frame exactly as approved, and return the answer, which the tap takes off the wire."""
         try:
-            await self._send()
+            request = self._request()
+            async with self._context.timeouts.limit(self._timeout):
+                await self._client.session.send_request(
+                    request, types.CallToolResult, progress_callback=self._progressed
+                )
         except TimeoutError as error:
-            raise self._silent(opening) from error
+            raise self._timed_out(call) from error
         except DispatchRefused:
             raise
         except (
@@ -144,81 +149,75 @@ class DispatchedCall:
             OSError,
             anyio.BrokenResourceError,
         ) as error:
-            if opening.answer is None:
-                raise self._failed(opening, error) from error
+            if call.answer is None:
+                raise self._failed(call, error) from error
         finally:
             if self._report is not None:
                 self._report.flush()
-        if opening.answer is None:
+        if call.answer is None:
             raise CallError(CONNECTION_CUT, sent=True)
-        return opening.answer
+        return call.answer
 
-    async def _send(self) -> None:
-        """Put the request on the wire as it is and wait for the answer, which the tap takes."""
+    def _request(self) -> types.CallToolRequest:
         try:
             arguments = json.loads(self._dispatch.arguments)
         except ValueError as error:
             raise DispatchRefused("the approved arguments are no JSON") from error
         if not isinstance(arguments, dict):
             raise DispatchRefused("the approved arguments are no JSON object")
-        request = types.CallToolRequest(
+        return types.CallToolRequest(
             params=types.CallToolRequestParams(
                 name=self._dispatch.tool,
                 arguments=arguments,
                 input_responses=self._given.inputs or None,
                 request_state=self._given.state,
-                task=augmentation(self._dispatch, self._line.only_as_task),
+                task=augmentation(self._dispatch, self._context.only_as_task),
             )
         )
 
-        async def progressed(progress: float, total: float | None, message: str | None) -> None:
-            self._patience.alive()
-            if self._report is not None:
-                self._report(progress, total, message)
-
-        async with self._line.timeouts.limit(self._patience):
-            await self._client.session.send_request(
-                request, types.CallToolResult, progress_callback=progressed
-            )
+    async def _progressed(self, progress: float, total: float | None, message: str | None) -> None:
+        self._timeout.alive()
+        if self._report is not None:
+            self._report(progress, total, message)
 
     # --- how it failed --------------------------------------------------------------------------
 
-    def _silent(self, opening: InFlightCall) -> CallError:
-        idle = f"{self._patience.idle:g} s"
-        if not opening.passed and not opening.rounds:
+    def _timed_out(self, call: InFlightCall) -> CallError:
+        idle = f"{self._timeout.idle:g} s"
+        if not call.passed and not call.rounds:
             return CallError(f"could not be sent within {idle}", sent=False)
         silence = f"no answer and no progress for {idle}"
-        if self._patience.capped:
+        if self._timeout.capped:
             silence = f"it ran for more than {HARD_CAP_S / 60:.0f} minutes"
         what = f"{silence}; it was cancelled, but may or may not have run"
         return CallError(what, sent=True, todo="Check with the server before you call it again.")
 
-    def _failed(self, opening: InFlightCall, error: Exception) -> CallError:
+    def _failed(self, call: InFlightCall, error: Exception) -> CallError:
         """Return the error for a frame that got no result."""
-        line = self._line
-        if opening.unsent or not opening.passed:
-            failure = line.transport.failure()
+        context = self._context
+        if call.unsent or not call.passed:
+            failure = context.transport.failure()
             what = failure.what if failure else "the connection is closed"
-            return CallError(what, sent=opening.rounds > 0)
-        if opening.forgotten:
-            line.note_loss()
+            return CallError(what, sent=call.rounds > 0)
+        if call.forgotten:
+            context.note_loss()
             return session_lost_error()
-        if opening.refusal is None:
+        if call.refusal is None:
             if not isinstance(error, MCPError):
-                _log.warning("a call of %s failed in the SDK: %r", line.spec.name, error)
+                _log.warning("a call of %s failed in the SDK: %r", context.spec.name, error)
             return CallError(
                 CONNECTION_CUT, sent=True, todo="Check with the server before you call it again."
             )
-        if opening.renewed:
-            return TokenRenewed(opening.status)
-        if line.bearer_auth is not None and opening.status in (401, 403):
-            refused = line.bearer_auth.refusal_failure()
+        if call.renewed:
+            return TokenRenewed(call.status)
+        if context.bearer_auth is not None and call.status in (401, 403):
+            refused = context.bearer_auth.refusal_failure()
             if refused is not None:
                 return CallError(refused.what, sent=True, answered=True, todo=refused.todo)
-        code = opening.refusal.error.code
+        code = call.refusal.error.code
         if code in _STALE_CODES:
-            line.stale()
-        refusal = refused_call_error(opening, http=line.transport.web)
+            context.stale()
+        refusal = refused_call_error(call, http=context.transport.web)
         if code == types.URL_ELICITATION_REQUIRED:
-            refusal.todo = line.responder.ask_to_visit(opening.refusal.error, self._dispatch.call)
+            refusal.todo = context.responder.ask_to_visit(call.refusal.error, self._dispatch.call)
         return refusal

@@ -1,8 +1,8 @@
-"""Which of the lines that a program wrote before its death says why it died.
+"""Finds the line in a program's last output that says why it exited.
 
-Programs write most after the reason: stack frames, usage texts, versions, good-byes. What is looked for
-is a message in the form that languages and command line libraries give their errors, from the end
-backwards; else a line with the words of a failure; else the last line that says anything.
+Programs write much after the reason: stack frames, usage texts, versions, good-byes. Preferred is the last
+message in the form that languages and command line libraries give their errors; else the last line with
+words of a failure; else the last line that is not empty.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 LONGEST = 400
 _MOST_FOLLOWING = 3
-"""How many lines that belong to a message are told with it."""
+"""How many further lines of a message are returned with it."""
 
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])",
 )
 _FRAME = re.compile(r"^[ \t]*[|+][ |+-]*(?=\S|$)")
-"""What Python puts before the lines of an exception group."""
+"""Python's prefix of the lines of an exception group."""
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d+)?"
 _STAMP = re.compile(
     rf"^(?:\[?\d{{4}}[-/]\d\d[-/]\d\d[T ]{_CLOCK}(?:Z|[+-]\d\d:?\d\d)?\]?|\[?{_CLOCK}\]?)[ \t:-]*",
@@ -75,7 +75,7 @@ _WORDS = re.compile(
 
 
 def find_exit_reason(lines: Sequence[bytes]) -> str:
-    """Return the message that says why, in one line of `LONGEST` characters at most; "" for no lines."""
+    """Return the reason as one line of at most `LONGEST` characters, "" for no lines."""
     texts = [_plain(line) for line in lines]
     best, strength = -1, 0
     usage = 0
@@ -99,15 +99,15 @@ def find_exit_reason(lines: Sequence[bytes]) -> str:
 
 
 def _plain(line: bytes) -> str:
-    """Return a line without colours, the frame of exception groups and the time of day."""
+    """Return a line without colours, the frame of exception groups and the time."""
     text = _ESCAPES.sub("", line.decode("utf-8", "replace")).rstrip()
-    text = text.rpartition("\r")[2]  # what a progress bar has written over is gone
+    text = text.rpartition("\r")[2]  # without what a progress bar has overwritten
     text = _FRAME.sub("", text)
     return _logged(_STAMP.sub("", text))
 
 
 def _logged(text: str) -> str:
-    """Return the message of a line of structured logs, with its level before it; others as they are."""
+    """Return the message of a structured log line, after its level; other lines unchanged."""
     if not text.startswith("{") or len(text) > 100_000:
         return text
     try:
@@ -128,7 +128,7 @@ def _logged(text: str) -> str:
 
 
 def _strength(text: str) -> int:
-    """Return how much a line looks like the reason: 3 an error's own form, 2 its words, 0 noise."""
+    """Return how likely a line is the reason: 3 the form of an error, 2 words of a failure, 0 noise."""
     bare = text.strip()
     if not bare or _NOISE.match(bare) or _STACK.match(text):
         return 0
@@ -166,7 +166,7 @@ def _message(texts: Sequence[str], number: int, strength: int) -> str:
 
 
 def _continues(line: str, first: str, before: Sequence[str]) -> bool:
-    """Whether a line goes on with a message: indented details, or what a colon or a count announced."""
+    """Return whether a line continues a message: indented, or announced by a colon or a count."""
     bare = line.strip()
     if not bare or _STACK.match(line) or _NOISE.match(bare) or _USAGE.match(bare):
         return False

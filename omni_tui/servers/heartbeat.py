@@ -1,6 +1,6 @@
 """Heartbeats: requests that tell an idle connection from a dead one.
 
-A program that dies closes its pipe; a host behind a URL that is cut off says nothing at all.
+A program that exits closes its pipe; a host behind a URL that is cut off is just silent.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Ping:
-    """Asks with what the server's protocol version has for it: `server/discover` or `ping`.
+    """Sends the heartbeat of the server's protocol version: `server/discover` or `ping`.
 
-    Some programs never answer a `ping`, although they must. A `program` that has not answered the first
-    one is asked for its tools from then on, which it is known to answer.
+    Some programs never answer a `ping`, although they must. A `program` that did not answer the first one
+    gets `tools/list` from then on, which it does answer.
     """
 
     def __init__(self, client: Client, protocol: str, *, modern: bool, program: bool) -> None:
@@ -32,8 +32,8 @@ class Ping:
         self._pings = True
         self._proven = False
 
-    async def ask(self) -> None:
-        """Return once it has answered. Raises what the SDK raises; may be cancelled."""
+    async def send(self) -> None:
+        """Return when the server has answered. Raises what the SDK raises; may be cancelled."""
         session = self._client.session
         if self._modern:
             await session.send_discover(self._protocol)
@@ -42,7 +42,7 @@ class Ping:
             try:
                 await session.send_request(types.PingRequest(), types.EmptyResult)
             except MCPError:
-                self._pings = self._proven = True  # a refusal is an answer, too
+                self._pings = self._proven = True  # a refusal is an answer too
                 raise
             self._pings = self._proven = True
         else:
@@ -50,51 +50,49 @@ class Ping:
 
 
 DEADLINE = 10.0
-"""Most seconds that the answer to a heartbeat may take."""
+"""Longest time for the answer to a heartbeat, in seconds."""
 
 PAUSE = 5.0
-"""Most seconds between a missed heartbeat and the next."""
+"""Longest time between a missed heartbeat and the next, in seconds."""
 
 BUSY = 2
-"""Intervals after which a server that is heard of all the time is asked nevertheless."""
+"""Intervals after which also a server that is never silent gets a heartbeat."""
 
 MISSES = 2
-"""Missed heartbeats in a row after which the connection counts as lost."""
+"""So many missed heartbeats in a row mean that the connection is lost."""
 
 
 class HeartbeatMissed(Exception):
-    """A heartbeat that was not answered; the text says why."""
+    """An unanswered heartbeat; the text says why."""
 
 
 class Heartbeat:
-    """Asks for a sign of life whenever the server was `quiet` for `interval` seconds.
+    """Sends a heartbeat whenever the server was silent for `interval` seconds.
 
-    Also of one that is heard of all the time it is asked now and then, so that the time of an answer is
-    that of now. `ask` sends the request that fits the protocol version and raises `HeartbeatMissed` if it
-    surely
-    got no answer. `quiet` gives the seconds since the server was last heard of, 0 while a call is under
-    way: a server at work need not answer, and its calls have deadlines of their own. `told` gets "" and
-    the milliseconds of the answer, or the words for a miss. `endless`: go on asking, whatever is missed.
+    A server that is never silent gets one now and then too, to measure its latency. `send` sends the
+    request and raises `HeartbeatMissed` if it got no answer. `quiet` returns the seconds since the last
+    message, 0 during a call: a busy server need not answer, and calls have their own time-outs. `report`
+    gets "" and the milliseconds of the answer, or why it was missed. `endless`: never give up.
     """
 
     def __init__(
         self,
-        ask: Callable[[], Awaitable[None]],
+        send: Callable[[], Awaitable[None]],
         quiet: Callable[[], float],
-        told: Callable[[str, float], None],
+        report: Callable[[str, float], None],
         interval: float,
         *,
         endless: bool = False,
     ) -> None:
-        self._ask = ask
+        self._send = send
         self._quiet = quiet
-        self._told = told
+        self._report = report
         self._interval = interval
         self._deadline = min(DEADLINE, interval)
         self._endless = endless
 
     async def run(self) -> None:
-        """Watch until too many heartbeats were missed in a row."""
+        """Run until too many heartbeats were missed in a row."""
         missed = 0
         while missed < MISSES or self._endless:
             if missed:
@@ -104,16 +102,16 @@ class Heartbeat:
             begun = time.perf_counter()
             try:
                 async with asyncio.timeout(self._deadline):
-                    await self._ask()
+                    await self._send()
             except (TimeoutError, HeartbeatMissed) as error:
                 missed += 1
-                self._told(str(error) or f"did not answer a heartbeat within {self._deadline:g} s", 0.0)
+                self._report(str(error) or f"did not answer a heartbeat within {self._deadline:g} s", 0.0)
             else:
                 missed = 0
-                self._told("", (time.perf_counter() - begun) * 1000)
+                self._report("", (time.perf_counter() - begun) * 1000)
 
     async def _silence(self) -> None:
-        """Wait until nothing was heard for the interval; if it is never quiet, for a pause after two."""
+        """Wait for an interval of silence; after two intervals, for any silence."""
         waited, left = 0.0, self._interval
         while left > 0:
             await asyncio.sleep(left)

@@ -96,7 +96,7 @@ class ServerLogBuffer:
         self.note(f"{level}{where} {safe(text[:2000], limit=1500, lines=False)}")
 
     def odd(self, line: bytes, why: str) -> None:
-        """Note a line of standard output that is no message, or an answer of an odd form."""
+        """Note a line of standard output that is no message, or a malformed answer."""
         self._odd += 1
         if not line.lstrip().startswith((b"{", b"[")):  # perhaps the reason of its exit
             self._printed.append(line[:MAX_LINE])

@@ -25,7 +25,6 @@ from omni_tui.protocol import SafeText
 from omni_tui.security.text import safe_line
 from omni_tui.servers.base import CallError, Dispatch, RawResult
 from omni_tui.servers.call_results import (
-    SESSION_LOST,
     STAND_INS,
     ProgressFn,
 )
@@ -56,7 +55,8 @@ from omni_tui.servers.subscriptions import ResourceSubscriptions
 from omni_tui.servers.tap import Tap
 from omni_tui.servers.task_client import SdkTaskClient, TasksExtension, only_as_tasks
 from omni_tui.servers.timeouts import RequestTimeouts
-from omni_tui.servers.transports.factory import TransportContext, make
+from omni_tui.servers.transports.base import TransportContext
+from omni_tui.servers.transports.factory import make
 from omni_tui.servers.transports.json_rpc import error_words
 from omni_tui.servers.wire_log import WireLog
 
@@ -67,8 +67,10 @@ if TYPE_CHECKING:
 
 warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
 _log = logging.getLogger(__name__)
-_SESSION_LOST = ConnectionFailure(SESSION_LOST.partition(";")[0], "It is reconnected.")
-_AT_FAULT = "The server is at fault."
+_SESSION_LOST = ConnectionFailure(
+    "the server does not know this session any more, as after a restart", "Omni TUI reconnects it."
+)
+_AT_FAULT = "The server is faulty."
 KNOWN_VERSIONS = (*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS)
 _NO_ANSWER = (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 
@@ -351,11 +353,11 @@ class McpSession:
     async def _watch(self, client: Client) -> None:
         """Send heartbeats; end the connection when too many are missed."""
         program = not self._transport.web
-        sign = Ping(client, self.protocol, modern=self.era == "modern", program=program)
+        ping = Ping(client, self.protocol, modern=self.era == "modern", program=program)
 
-        async def ask() -> None:
+        async def send() -> None:
             try:
-                await sign.ask()
+                await ping.send()
             except MCPError as error:
                 if self._note_loss():
                     return
@@ -368,13 +370,13 @@ class McpSession:
         # A stopped program may continue, and a restart would lose its state; a silent host is reached again
         # over another socket.
         await Heartbeat(
-            ask,
+            send,
             lambda: self._tap.quiet,
             self._on_heartbeat,
             self._spec.heartbeat,
             endless=program,
         ).run()
-        self._lose(ConnectionFailure("did not answer two heartbeats in a row", "It is reconnected."))
+        self._lose(ConnectionFailure("did not answer two heartbeats in a row", "Omni TUI reconnects it."))
 
     async def _list(self, client: Client) -> None:
         async with self._listing_lock:

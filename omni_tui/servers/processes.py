@@ -1,4 +1,4 @@
-"""Keeps track of every server process group, so that none outlives the engine, however it ends.
+"""Keeps track of every server process group, so that none outlives the engine.
 
 Three nets, each for the failure of the one before: the engine stops its servers itself; a small
 program of its own (`reaper.py`) ends them when the engine is killed; a lease file tells the next
@@ -46,11 +46,11 @@ class Processes:
         self._reaper: subprocess.Popen[bytes] | None = None
         self._closed = False
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="omni-spawn")
-        """Where servers are started and unregistered: both wait for the system."""
+        """For starting and unregistering servers, which wait for the system."""
 
     @property
     def groups(self) -> frozenset[int]:
-        """The groups that are registered now."""
+        """The registered groups."""
         return frozenset(self._groups)
 
     @property
@@ -63,21 +63,21 @@ class Processes:
         return {reaper.MARKER: self.engine_id}
 
     def prepare(self) -> None:
-        """Start the reaper and write the lease, so that a server started next is covered at once."""
+        """Start the reaper and write the lease, so that the next server is covered at once."""
         with self._lock:
             if self._reaper is None and not self._closed:
                 self._write_lease(_identity(os.getpid()))
                 self._start_reaper()
 
     def register(self, group: int) -> None:
-        """Note that a process group runs. Call right after the spawn."""
+        """Register a process group. Call it right after the start."""
         self.prepare()
         with self._lock:
             self._groups[group] = reaper.start_time(group)
             self._tell(f"+ {group} {self._groups[group]}\n")
 
     def unregister(self, group: int) -> None:
-        """Note that a process group is over: none of its processes is left."""
+        """Unregister a process group whose processes have all ended."""
         with self._lock:
             if self._groups.pop(group, None) is not None:
                 self._tell(f"- {group}\n")
@@ -85,9 +85,8 @@ class Processes:
     def kill_all(self, deadline: float) -> bool:
         """End every registered group and marked process within `deadline` seconds (5 at most).
 
-        For a plain thread, when the loop hangs: blocks, takes no loop and no lock for longer than
-        a moment. SIGTERM first, SIGKILL after a second or when a third of the time is over.
-        Returns whether nothing is left.
+        For a plain thread when the loop hangs: blocks, needs no loop, and no lock for long. SIGTERM first,
+        SIGKILL after a second or a third of the time. Returns whether nothing is left.
         """
         held = self._lock.acquire(timeout=0.2)
         groups = dict(self._groups)
@@ -97,10 +96,10 @@ class Processes:
         return reaper.end_all(groups, f"{reaper.MARKER}={self.engine_id}", grace=0.0, term=term)
 
     def close(self) -> None:
-        """Let go of the reaper, which ends marked processes that are still there, and drop the lease.
+        """End the reaper, which first ends marked processes that are left, and remove the lease.
 
-        For the regular end, after all servers have been stopped. Blocks, a moment as a rule and four
-        seconds at most. The lease stays if a group is left.
+        For the regular end, after all servers were stopped. Blocks, usually for a moment and at most four
+        seconds. The lease stays if a group is left.
         """
         self.threads.shutdown(wait=False)
         with self._lock:
@@ -138,7 +137,7 @@ class Processes:
         self._send("".join(f"+ {group} {begun}\n" for group, begun in self._groups.items()))
 
     def _tell(self, line: str) -> None:
-        """Note a change in the lease and tell the reaper; a reaper that is gone is started again."""
+        """Write a change into the lease and to the reaper; start another reaper if it is gone."""
         with contextlib.suppress(OSError):
             self._write_lease(line)
         if not self._send(line) and not self._closed:
@@ -160,12 +159,11 @@ class Processes:
 
 
 def sweep_leases(state_dir: Path) -> int:
-    """End what dead engines left running, drop their leases, and return how many there were.
+    """End what dead engines left running, remove their leases, and return how many there were.
 
-    Blocks for up to three seconds per lease if something is left: run it in a thread. An engine is
-    dead if no process has its id and start time. A lease from before the last boot names nobody.
-    Where there is no /proc a process cannot be told from a later one with its number: the lease is
-    only dropped.
+    Blocks for up to three seconds per lease if something is left: run it in a thread. An engine is dead
+    if no process has its id and start time. A lease from before the last boot is only removed, and so is
+    any without /proc, where a process cannot be told from a later one with the same id.
     """
     swept = 0
     for lease in sorted(_lease_dir(state_dir).glob("*.lease")):
@@ -215,25 +213,25 @@ def _engine_lives(line: bytes) -> bool:
 
 
 NICENESS = 5
-"""By how much a server's priority is lower than the engine's: a third of its share, if they compete."""
+"""How much lower a server's priority is than the engine's: a third of its share if they compete."""
 
 YIELD_RETRY_S = 0.13
-"""Seconds after which `yield_session` may be tried again: the system takes one such change in 0.1 s."""
+"""Seconds until `yield_session` may be tried again: the system allows one such change in 0.1 s."""
 YIELD_TRIES = 30
 
 
 def yield_process(pid: int) -> None:
-    """Lower the priority of a process group. What cannot be done is left."""
-    with contextlib.suppress(OSError, AttributeError):  # no such call on Windows
+    """Lower the priority of a process group, if the system allows it."""
+    with contextlib.suppress(OSError, AttributeError):  # not on Windows
         own = os.getpriority(os.PRIO_PROCESS, 0)
         os.setpriority(os.PRIO_PGRP, pid, min(own + NICENESS, 19))
 
 
 def yield_session(pid: int) -> bool:
-    """Lower the priority of a process's session; False if that is worth another try.
+    """Lower the priority of a process's session; False means: try again.
 
     Linux with automatic task groups (sched(7), "The autogroup feature") shares the processors among
-    sessions, and the niceness of processes counts only within theirs; each server has a session.
+    sessions; the niceness of a process counts only within its session.
     """
     try:
         descriptor = os.open(f"/proc/{pid}/autogroup", os.O_WRONLY | os.O_CLOEXEC)

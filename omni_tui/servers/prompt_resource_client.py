@@ -1,8 +1,7 @@
-"""What one asks of a connected server besides tool calls: prompts, resources, completions, following.
+"""Requests to a connected server besides tool calls: prompts, resources, completions, subscriptions.
 
-Every verb has a time-out in seconds and raises `PromptResourceError` with words for the person. These
-requests
-change nothing at the server by the specification, and a person asked for each: no gate is in the way.
+Each has a time-out in seconds and raises `PromptResourceError`. By the specification they change nothing
+at the server, and a person asked for each, so no gate decides about them.
 """
 
 from __future__ import annotations
@@ -27,16 +26,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_READ = 24 * 1024 * 1024
-"""Largest resource that is taken, in bytes of all its parts."""
+"""Largest resource, in bytes of all its parts."""
 MAX_PARTS = 200
 MAX_PROMPT = 2_000_000
-"""Longest prompt that is taken, in characters of all its messages."""
+"""Longest prompt, in characters of all its messages."""
 MAX_COMPLETIONS = 100
 """The specification's own limit for one answer (2025-11-25, server/utilities/completion)."""
 
 
 class PromptResourceClient:
-    """The verbs of one life of a connection. `on_error` is called after each JSON-RPC error."""
+    """Requests over one connection. `on_error` is called after each JSON-RPC error."""
 
     def __init__(
         self,
@@ -49,10 +48,10 @@ class PromptResourceClient:
         self._timeouts = timeouts or RequestTimeouts()
 
     async def get_prompt(self, name: str, arguments: Mapping[str, str], timeout: float) -> PromptMessages:
-        """Return a prompt's messages, filled in by the server."""
+        """Return a prompt's messages with the arguments filled in."""
         if self._client.server_capabilities.prompts is None:
             raise PromptResourceError("it offers no prompts")
-        reply = await self._asked(
+        reply = await self._request(
             self._client.get_prompt(name, dict(arguments) or None), timeout, "prompts/get"
         )
         messages = tuple((message.role, block_text(message.content)) for message in reply.messages)
@@ -61,10 +60,10 @@ class PromptResourceClient:
         return PromptMessages(reply.description or "", messages)
 
     async def read(self, uri: str, timeout: float) -> tuple[ResourceContent, ...]:
-        """Return the parts of a resource, whole."""
+        """Return all parts of a resource."""
         if self._client.server_capabilities.resources is None:
             raise PromptResourceError("it offers no resources")
-        reply = await self._asked(self._client.read_resource(uri), timeout, "resources/read")
+        reply = await self._request(self._client.read_resource(uri), timeout, "resources/read")
         if len(reply.contents) > MAX_PARTS:
             raise PromptResourceError(f"the resource has more than {MAX_PARTS} parts")
         parts = tuple([await asyncio.to_thread(_part, content) for content in reply.contents])
@@ -76,31 +75,31 @@ class PromptResourceClient:
         self, ref: types.PromptReference | types.ResourceTemplateReference,
         argument: str, value: str, others: Mapping[str, str], timeout: float,
     ) -> tuple[list[str], int]:  # fmt: skip
-        """Return how an argument may go on, and how many more values there are; none if it cannot say."""
+        """Return completions of an argument, and how many more exist; none if not supported."""
         if self._client.server_capabilities.completions is None:
             return [], 0
         asked = self._client.complete(ref, {"name": argument, "value": value}, dict(others) or None)
-        completion = (await self._asked(asked, timeout, "completion/complete")).completion
+        completion = (await self._request(asked, timeout, "completion/complete")).completion
         values = completion.values[:MAX_COMPLETIONS]
         total = completion.total if completion.total is not None else len(completion.values)
         return values, max(0, total - len(values), int(bool(completion.has_more)))
 
     async def subscribe(self, uri: str, on: bool, timeout: float) -> None:
-        """Begin or end to be told of a resource's changes (handshake versions)."""
-        # Not the SDK's own methods for it, which only add a warning.
+        """Subscribe to a resource or unsubscribe (handshake versions)."""
+        # Not by the SDK's own methods, which only add a deprecation warning.
         session = self._client.session
         if on:
             request = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
-            await self._asked(
+            await self._request(
                 session.send_request(request, types.EmptyResult), timeout, "resources/subscribe"
             )
         else:
             ending = types.UnsubscribeRequest(params=types.UnsubscribeRequestParams(uri=uri))
-            await self._asked(
+            await self._request(
                 session.send_request(ending, types.EmptyResult), timeout, "resources/unsubscribe"
             )
 
-    async def _asked(self, request: Awaitable[T], timeout: float, method: str) -> T:
+    async def _request(self, request: Awaitable[T], timeout: float, method: str) -> T:
         try:
             async with self._timeouts.limit(PausableTimeout(timeout, HARD_CAP_S)):
                 return await request
@@ -128,7 +127,7 @@ def _refusal(error: MCPError, method: str) -> PromptResourceError:
 
 
 def block_text(block: types.ContentBlock) -> str:
-    """Return a block of a prompt's message as text; what is not text is described."""
+    """Return a block of a prompt's message as text; describe what is not text."""
     match block:
         case types.TextContent(text=text):
             return text

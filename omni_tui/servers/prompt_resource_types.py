@@ -1,4 +1,4 @@
-"""Prompts, resources and templates as servers list them, what reading one brings, typed failures."""
+"""Prompts, resources and templates as servers list them, their content, and the error of requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ArgumentDefinition:
 
 @dataclass(frozen=True, slots=True)
 class PromptDefinition:
-    """A prompt as listed; the name is exact, the rest cut to size."""
+    """A listed prompt; the name is exact, the rest cut to size."""
 
     name: str
     title: str = ""
@@ -26,7 +26,7 @@ class PromptDefinition:
 
 @dataclass(frozen=True, slots=True)
 class ResourceDefinition:
-    """A resource as listed; the address is exact, the rest cut to size. `size` is in bytes."""
+    """A listed resource; the address is exact, the rest cut to size. `size` is in bytes."""
 
     uri: str
     name: str
@@ -38,7 +38,7 @@ class ResourceDefinition:
 
 @dataclass(frozen=True, slots=True)
 class TemplateDefinition:
-    """A resource template (RFC 6570) as listed, and its variables; none if it cannot be understood."""
+    """A listed resource template (RFC 6570) and its variables."""
 
     uri_template: str
     name: str
@@ -50,7 +50,7 @@ class TemplateDefinition:
 
 @dataclass(frozen=True, slots=True)
 class PromptsAndResources:
-    """Everything that a server offers besides tools, and what can be done with it."""
+    """The prompts and resources of a server, and whether it supports subscriptions and completions."""
 
     prompts: tuple[PromptDefinition, ...] = ()
     resources: tuple[ResourceDefinition, ...] = ()
@@ -61,10 +61,7 @@ class PromptsAndResources:
 
 @dataclass(frozen=True, slots=True)
 class ResourceContent:
-    """One part of a resource as it was read: `text`, or `blob` (decoded) if it is not text.
-
-    `size` is in bytes.
-    """
+    """One part of a read resource: `text`, or `blob` (decoded) if it is not text. `size` is in bytes."""
 
     uri: str
     mime: str = ""
@@ -75,14 +72,14 @@ class ResourceContent:
 
 @dataclass(frozen=True, slots=True)
 class PromptMessages:
-    """A prompt's messages: role and text of each, in order; what is not text is described in words."""
+    """A prompt's messages: role and text of each; what is not text is described."""
 
     description: str
     messages: tuple[tuple[str, str], ...]
 
 
 class PromptResourceError(Exception):
-    """A request that is no tool call came to nothing. The text is not safe to show as it is."""
+    """A failed request about prompts or resources. The text is not safe to show as it is."""
 
     def __init__(self, what: str, todo: str = "") -> None:
         super().__init__(what)

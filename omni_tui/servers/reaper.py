@@ -2,11 +2,10 @@
 
 The engine holds the other end of this program's standard input and writes one line per change:
 `+ GROUP START` when a process group begins (START is the start time of its leader, 0 if unknown),
-`- GROUP` when it is over. At the end of input the engine is gone: whatever still runs gets one
-second to notice that its own input has ended, then SIGTERM, one more second, then SIGKILL. On
-Linux this includes processes that left their group but carry the engine's marker in their
-environment. Standard library only; nothing of Omni TUI is imported, so that it starts in
-milliseconds and needs nothing that could break.
+`- GROUP` when it has ended. At the end of input the engine is gone: what still runs gets one second to
+notice that its own input has ended, then SIGTERM, one more second, then SIGKILL. On Linux this includes
+processes that left their group but have the engine's marker in their environment. Standard library only,
+so that it starts in milliseconds and depends on nothing that could break.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MARKER = "OMNI_TUI_LEASE"
 """Name of the environment variable that every server process inherits; its value is the engine's id."""
 
 GRACE = 1.0
-"""Seconds that a process has after the end of its input, and again after SIGTERM."""
+"""Seconds for a process after the end of its input, and again after SIGTERM."""
 
 _LAST_LOOK = 1.5
 _PAUSE = 0.04
@@ -29,13 +28,13 @@ _PROC = "/proc"
 
 
 def start_time(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot, or 0 if it is gone or not known here."""
+    """Return when a process started, in clock ticks since boot, 0 if it is gone or unknown."""
     fields = _stat(pid)
     return int(fields[19]) if fields else 0
 
 
 def _stat(pid: int | str) -> list[bytes]:
-    """Return the fields of /proc/PID/stat from the third (state) on; empty for a zombie or nobody."""
+    """Return the fields of /proc/PID/stat from the third (state) on; empty for a zombie or no process."""
     try:
         with open(f"{_PROC}/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -55,9 +54,8 @@ def _carries(pid: str, marker: bytes) -> bool:
 def survivors(groups: dict[int, int], marker: str) -> list[int]:
     """Return the processes that belong to one of `groups` (group → start of its leader) or carry `marker`.
 
-    `marker` is `NAME=value`, "" for none. A group whose number was given to somebody else in the
-    meantime is left alone. Where there is no /proc, the groups themselves are probed and returned
-    as negative numbers, which `os.kill` understands.
+    `marker` is `NAME=value`, "" for none. A group whose number was reused since is left alone. Without
+    /proc, the groups themselves are tested and returned as negative numbers, as `os.kill` takes them.
     """
     if not os.path.isdir(f"{_PROC}/self"):
         return [-group for group in groups if _group_answers(group)]
@@ -94,8 +92,8 @@ def send(pids: list[int], number: int) -> None:
 def end_all(groups: dict[int, int], marker: str, *, grace: float = GRACE, term: float = GRACE) -> bool:
     """End everything that `survivors` finds; return whether nothing is left.
 
-    Waits `grace` seconds for processes to go by themselves, sends SIGTERM, waits `term` seconds,
-    then sends SIGKILL until nobody is left, at most for 1.5 s.
+    Waits `grace` seconds for processes to exit, sends SIGTERM, waits `term` seconds, then sends SIGKILL
+    until none is left, for at most 1.5 s.
     """
     if _wait_gone(groups, marker, grace):
         return True
@@ -121,7 +119,7 @@ def _wait_gone(groups: dict[int, int], marker: str, seconds: float) -> bool:
 
 
 def read_groups(lines: list[bytes], groups: dict[int, int]) -> None:
-    """Apply lines of the engine to `groups`; a line that makes no sense (cut off by a crash) is skipped."""
+    """Apply lines of the engine to `groups`; skip invalid ones (cut off by a crash)."""
     for line in lines:
         words = line.split()
         with contextlib.suppress(ValueError, IndexError):
@@ -132,7 +130,7 @@ def read_groups(lines: list[bytes], groups: dict[int, int]) -> None:
 
 
 def main(engine_id: str) -> None:
-    """Follow the engine's lines until they end, then end what is left."""
+    """Read the engine's lines until they end, then end what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""All configured servers: added, started, stopped, asked about. One bad server is its own row's problem."""
+"""All configured servers, by name. A bad server is a problem of its own row only."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ServerRegistry:
         self._started = False
 
     def add(self, spec: ServerSpec) -> None:
-        """Add a server; it connects at once if `start` was called and it may. `ValueError`: name taken."""
+        """Add a server, and connect it if `start` was called. Raises `ValueError` if its name is taken."""
         if spec.name in self._connections:
             raise ValueError(f"there is already a server called {spec.name!r}")
         connection = self._connections[spec.name] = Connection(spec, self._context)
@@ -69,14 +69,14 @@ class ServerRegistry:
             connection.start()
 
     async def start(self, only: Collection[str] = ()) -> None:
-        """Begin to connect the servers that may be started, or `only` some; does not wait for them."""
+        """Start to connect all servers, or `only` some, as far as they may; does not wait for them."""
         self._started = True
         for name, connection in self._connections.items():
             if not only or name in only:
                 connection.start()
 
     async def stop(self) -> None:
-        """End all connections and every process of theirs, within 5 s."""
+        """End all connections and their processes, within 5 s."""
         self._started = False
         await self.sign_ins.close()
         everybody = [asyncio.create_task(one.stop()) for one in self._connections.values()]
@@ -86,28 +86,28 @@ class ServerRegistry:
                 task.cancel()
         for connection in self._connections.values():
             connection.close()
-        # Also finds what has left its group; a moment if nothing is there.
+        # Also finds processes that left their group.
         if self._processes.reaper_pid is not None:
             await asyncio.to_thread(self._processes.kill_all, _KILL)
 
     async def reconnect(self, name: str) -> None:
-        """Connect a server anew now. Raises `KeyError`."""
+        """Reconnect a server now. Raises `KeyError`."""
         await self.get(name).reconnect()
 
     async def disconnect(self, name: str) -> None:
-        """End a connection, not to be tried again by itself. Raises `KeyError`."""
+        """Disconnect and disable a server. Raises `KeyError`."""
         await self.get(name).disconnect()
 
     async def allow(self, name: str) -> None:
-        """Note the person's consent to a server, and connect it. Raises `KeyError`."""
+        """Note the person's consent to a server and connect it. Raises `KeyError`."""
         await self.get(name).allow()
 
     async def refresh(self, name: str) -> None:
-        """List what a server offers again. Raises `KeyError`, or `CallError` if it is not connected."""
+        """Request a server's lists again. Raises `KeyError`, and `CallError` if not connected."""
         await self.get(name).refresh()
 
     async def replace(self, spec: ServerSpec) -> None:
-        """End a server's connection and begin anew with another spec, in the same place. `KeyError`."""
+        """Replace a server by one with another spec, in the same place. Raises `KeyError`."""
         async with self._changing:
             former = self.get(spec.name)
             await former.stop()
@@ -120,7 +120,7 @@ class ServerRegistry:
                 connection.start()
 
     async def remove(self, name: str) -> None:
-        """End and forget a server. Raises `KeyError`."""
+        """Disconnect and remove a server. Raises `KeyError`."""
         async with self._changing:
             connection = self.get(name)
             await self.sign_ins.remove(name)
@@ -130,22 +130,22 @@ class ServerRegistry:
         notify(self._listener.server_changed, ServerRemoved(name=name))
 
     async def sign_out(self, name: str) -> str:
-        """Disconnect a server and forget its sign-in; returns what was done. Raises `KeyError`."""
+        """Sign out of a server and disconnect it; return what was done. Raises `KeyError`."""
         connection = self.get(name)
         done = await self.sign_ins.sign_out(connection.spec)
         await connection.disconnect()
         return done
 
     def _signed_in(self, name: str) -> None:
-        """Go on with a server that waited for a sign-in; one that is connected just has better tokens."""
+        """Reconnect a server that waited for a sign-in; a connected one uses the new token."""
         connection = self._connections.get(name)
         if connection is not None and connection.state in ("needs_sign_in", "failed"):
-            task = asyncio.create_task(connection.reconnect(), name=f"{name} goes on")
+            task = asyncio.create_task(connection.reconnect(), name=f"reconnect {name}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def wire(self, name: str) -> WireLog:
-        """Return what is noted of a server's wire. Raises `KeyError`."""
+        """Return a server's wire log. Raises `KeyError`."""
         return self.get(name).wire
 
     def snapshot(self) -> list[ServerChanged]:

@@ -1,4 +1,4 @@
-"""What of ours a server knows and must not be repeated from it: tokens, keys, passwords."""
+"""Takes our secrets (tokens, keys, passwords) out of what a server says."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from omni_tui.config.spec import ServerSpec
 from omni_tui.security.redaction import MASK, MIN_LENGTH
 
 _MOST_VALUES = 200_000
-"""Values of one message that are looked at; the bound keeps the loop free."""
+"""How many values of a message are searched; the limit keeps the loop responsive."""
 _DEEPEST = 200
 
 _Json = TypeVar("_Json")
 
 
 class ServerRedactor:
-    """Takes the secrets that were given to one server out of what it says.
+    """Takes the secrets that one server was given out of what it says.
 
-    `tokens` are those of a sign-in that the server has seen up to now.
+    `tokens` returns the tokens of a sign-in that the server has seen.
     """
 
     def __init__(self, spec: ServerSpec, tokens: Callable[[], Iterable[str]] = tuple) -> None:
@@ -37,7 +37,7 @@ class ServerRedactor:
         return text
 
     def redact_in(self, value: _Json) -> _Json:
-        """Return a JSON value without secrets; the very same one if there are none in it."""
+        """Return a JSON value without secrets; the same object if it has none."""
         if not self._current():
             return value
         hidden: _Json = _Walk(self.hide).take(value, 0)
@@ -54,7 +54,7 @@ class ServerRedactor:
 
 
 class _Walk:
-    """Copies of a JSON value only what changes in it."""
+    """Copies only the changed parts of a JSON value."""
 
     def __init__(self, hide: Callable[[str], str]) -> None:
         self._hide = hide

@@ -1,7 +1,7 @@
-"""Answering what a server asks, in the SDK's types: forms, pages, model answers, roots.
+"""Answers server requests in the SDK's types: elicitation (form, URL), sampling, roots.
 
 Source: MCP 2025-11-25, client/elicitation, client/sampling, client/roots; MCP 2026-07-28,
-basic/patterns/mrtr for the same inside of an answer that asks for input.
+basic/patterns/mrtr for the same inside a result that asks for input.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from omni_tui.servers.timeouts import RequestTimeouts
 _log = logging.getLogger(__name__)
 
 MAX_INPUTS = 16
-"""Things a server may ask for at once."""
+"""Most requests at once."""
 MAX_PAGES = 5
 DECLINED = -1
-"""The code that the specification gives a sampling request which the user rejected."""
+"""The specification's code for a sampling request that the user rejected."""
 
 _REQUEST: TypeAdapter[types.InputRequest] = TypeAdapter(types.InputRequest)
 _Answer = types.ElicitResult | types.CreateMessageResult | types.ListRootsResult
@@ -59,12 +59,12 @@ class ServerRequestResponder:
 
     @property
     def elicitation(self) -> ElicitationFnT | None:
-        """The SDK's callback, None if nobody can be asked."""
+        """The SDK's callback, None if requests are not answered."""
         return self._elicit if self._listener.answers_requests else None
 
     @property
     def sampling(self) -> SamplingFnT | None:
-        """The SDK's callback, None if nobody can be asked or it is switched off."""
+        """The SDK's callback, None if requests are not answered or sampling is off."""
         return self._sample if self._listener.answers_requests and self._samples else None
 
     async def _elicit(
@@ -78,19 +78,18 @@ class ServerRequestResponder:
         return await self._answer_sample(params, self._call())
 
     async def inputs(self, requests: object, call: str) -> dict[str, _Answer]:
-        """Return the answers to what a result asks for, all asked at the same time.
+        """Return the answers to the requests in a result, all asked at the same time.
 
-        Raises `CallError` for what is malformed, unknown, or was refused in a way that the protocol
-        has no answer for: the call ends there.
+        Raises `CallError`, which ends the call, for malformed or unknown requests, and for refusals that
+        the protocol has no answer for.
         """
         parsed = _parsed(requests)
         if not self._listener.answers_requests and not all(
             isinstance(one, types.ListRootsRequest) for one in parsed.values()
         ):
-            what = (
-                f"the server asks for input ({', '.join(requested_methods(requests))}), and nobody is there"
-            )
-            todo = "Call it in the app, or with arguments that leave nothing to ask."
+            methods = ", ".join(requested_methods(requests))
+            what = f"the server asks for input ({methods}), which nobody can give here"
+            todo = "Call it in the app, or with all arguments."
             raise CallError(what, sent=True, answered=True, todo=todo)
         answers = await asyncio.gather(
             *(self._input(request, call) for request in parsed.values()), return_exceptions=True
@@ -100,7 +99,7 @@ class ServerRequestResponder:
             if isinstance(answer, BaseException):
                 raise answer
             if isinstance(answer, types.ErrorData):
-                raise CallError(f"the call does not go on: {answer.message}", sent=True, answered=True)
+                raise CallError(f"the call ends here: {answer.message}", sent=True, answered=True)
             given[key] = answer
         return given
 
@@ -147,19 +146,19 @@ class ServerRequestResponder:
     async def _answer_roots(self) -> types.ListRootsResult | types.ErrorData:
         if self.roots is None:
             return types.ListRootsResult(roots=[])
-        context: Any = None  # ours takes none
+        context: Any = None  # ours needs none
         return await self.roots(context)
 
     async def _ask(self, ask: ServerRequest) -> ServerRequestAnswer:
         if not self._listener.answers_requests:
-            return ServerRequestAnswer("cancel", reason="nobody is there to be asked")
+            return ServerRequestAnswer("cancel", reason="nobody can answer here")
         with self._timeouts.asking():
             return await self._listener.server_request(ask)
 
-    # --- pages that a server wants visited before the call is made again --------------------------
+    # --- pages to visit before a call is made again -------------------------------------------------
 
     def ask_to_visit(self, error: types.ErrorData, call: str) -> str:
-        """Put the pages that an error names before the person; return what is to be said of the call.
+        """Show the pages that an error names to the person; return a hint for the call.
 
         Source: MCP 2025-11-25, client/elicitation, "URL elicitation required error".
         """
@@ -174,10 +173,10 @@ class ServerRequestResponder:
             task = asyncio.create_task(self._listener.server_request(ask))
             self._pages.add(task)
             task.add_done_callback(self._pages.discard)
-        return "It wants a page visited first: see the approvals, then call it again."
+        return "It needs you to visit a page first: see the approvals, then call it again."
 
     def close(self) -> None:
-        """Withdraw what is still asked: the connection is over."""
+        """Withdraw open requests: the connection is over."""
         for task in list(self._pages):
             task.cancel()
 
@@ -199,7 +198,7 @@ def roots_callback(folders: Sequence[str]) -> ListRootsFnT | None:
 
 
 def requested_methods(requests: object) -> tuple[str, ...]:
-    """Return the methods that a result asks for, sorted, for words about it."""
+    """Return the methods that a result asks for, sorted."""
     if not isinstance(requests, dict):
         return ()
     named = {str(one.get("method", ""))[:80] for one in requests.values() if isinstance(one, dict)}
@@ -214,5 +213,5 @@ def _parsed(requests: object) -> dict[str, types.InputRequest]:
     except ValidationError as error:
         _log.info("a server asks for input that cannot be read: %s", error)
         methods = ", ".join(requested_methods(requests)) or "unnamed"
-        what = f"the server asks for what is not known here ({methods})"
+        what = f"the server asks for something unknown ({methods})"
         raise CallError(what, sent=True, answered=True) from error

@@ -1,9 +1,9 @@
-"""The last gate before the wire: no `tools/call` frame passes without an open dispatch for its bytes.
+"""The last check before the wire: no `tools/call` frame passes without an open dispatch for its bytes.
 
-The gate of the approvals decides; this tap makes sure that nothing else, by mistake of ours or of
-the SDK, puts a call on the wire: it sits between the SDK's session and the transport. It also takes
-each answer to a passed call, and each page of a list, off the wire as it came, so that the SDK neither
-rejects a sloppy one nor spends time on a large one, and notices the end of the stream.
+The gate of the approvals decides; the tap, between the SDK's session and the transport, makes sure that no
+mistake of ours or of the SDK sends a call. It also takes answers to calls and pages of lists off the wire
+as they came, so that the SDK neither rejects a sloppy one nor spends time on a large one, and it notices
+the end of the stream.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
 from mcp.shared.dispatcher import coerce_request_id
@@ -38,33 +38,34 @@ from omni_tui.servers.wire_log import LoggedFrame, WireLog
 if TYPE_CHECKING:
     from mcp.client._transport import ReadStream, WriteStream
 
+_Inner = TypeVar("_Inner", bound="ReadStream[SessionMessage | Exception] | WriteStream[SessionMessage]")
+
 _CALL = "tools/call"
 _GREETINGS = ("initialize", "server/discover")
 _MOST_REQUESTS = 2000
-"""Requests without an answer, and with one, that are remembered each."""
+"""How many requests without an answer, and how many with one, are remembered."""
 _STAND_IN: dict[str, Any] = {"content": [], "resultType": "complete"}
 
 
 def canonical(arguments: Any) -> bytes:
-    """Return the one encoding of arguments that is compared, hashed and sent.
+    """Return the encoding of arguments that is compared, hashed and sent.
 
-    Raises `ValueError` for what JSON cannot say (NaN, infinity, lone surrogates) and `TypeError` for
-    what is no JSON.
+    Raises `ValueError` for values that JSON does not have (NaN, infinity, lone surrogates), `TypeError` for
+    other types.
     """
     text = json.dumps(arguments, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()
 
 
 class InFlightCall:
-    """One dispatch while its call runs, and what became of its frame.
+    """One dispatch while its call runs, and what happened to its frame.
 
     `passed`: the frame was let through. `answer`: the server's result, `refusal`: its JSON-RPC error,
-    both as they came. The HTTP transport adds `status` (of the response to this very request), `words`
-    (of an error response, or why an answer cannot be read) and `unsent` (no connection could be made, so
-    surely nothing was sent), the sign-in `renewed` (its token was refused, and there is another one), and
-    `forgotten` says that the server refused it because it does not know our session. `rounds`: how
-    often the server has asked for input and the
-    same call was let through again, with the answers.
+    both as they came. `rounds`: how often the server asked for input and the same call was let through
+    again, with the answers. The HTTP transport adds `status` (of the response to this request), `words`
+    (of an error response, or why an answer cannot be read), `unsent` (no connection could be made, so
+    surely nothing was sent) and `forgotten` (the server does not know our session). The sign-in adds
+    `renewed` (the token was refused, and there is a new one).
     """
 
     def __init__(self, dispatch: Dispatch) -> None:
@@ -87,18 +88,17 @@ _page: ContextVar[ListPage | None] = ContextVar("page", default=None)
 
 
 def current_call() -> InFlightCall | None:
-    """Return the opening in whose call the running code is, None outside of calls."""
+    """Return the call that the running code belongs to, None outside of calls."""
     return _current.get()
 
 
 class Tap:
     """Guards the two streams of one connection to `server`.
 
-    `authority` is asked last, once per frame, whether the dispatch still stands. `on_end` is called
-    when the server's stream ends. `wire` notes what passes, while it is on. `secrets` are taken out of
-    whatever the server says. `on_odd` gets words for an answer that is not used. `version` is the
-    protocol version that the server answered `initialize` with. `direct`: all errors that come are the
-    server's own, none the SDK's.
+    `authority` is asked last, once per frame, whether the dispatch is still valid. `on_end` is called when
+    the server's stream ends. `wire` records what passes while it is on. `secrets` are taken out of what the
+    server says. `on_odd` gets words for an answer that is not used. `version` is the protocol version in
+    the server's answer to `initialize`. `direct`: all errors are the server's own, none the SDK's.
     """
 
     def __init__(
@@ -127,17 +127,17 @@ class Tap:
 
     @property
     def quiet(self) -> float:
-        """Seconds since the server was last heard of; 0 while a call of ours waits for its answer."""
+        """Seconds since the last message of the server; 0 while a call waits for its answer."""
         return 0.0 if self._passed else time.monotonic() - self._heard
 
     def sole_open_call(self) -> str:
-        """Return the call that waits for its answer, "" if there are several or none."""
+        """Return the only call that waits for its answer, "" if there are several or none."""
         calls = {opening.dispatch.call for opening in self._passed.values()}
         return calls.pop() if len(calls) == 1 else ""
 
     @contextlib.contextmanager
     def open(self, dispatch: Dispatch) -> Iterator[InFlightCall]:
-        """Let the frame of `dispatch` through, once, if it is sent inside of this block.
+        """Let the frame of `dispatch` pass, once, if it is sent inside this block.
 
         Raises `DispatchRefused` for a dispatch to another server.
         """
@@ -155,7 +155,7 @@ class Tap:
 
     @contextlib.contextmanager
     def listing(self, kind: str) -> Iterator[ListPage]:
-        """Return the page that the answer to the list request sent inside of this block fills."""
+        """Yield the page that the answer to a list request inside this block fills."""
         page = ListPage(kind)
         token = _page.set(page)
         try:
@@ -166,19 +166,19 @@ class Tap:
                 del self._lists[request]
 
     def again(self, opening: InFlightCall) -> None:
-        """Let the same call through once more: its answer asked for input, which is to be given.
+        """Let the call pass again with answers, because its result asked for input.
 
-        Raises `DispatchRefused` where there was no such answer.
+        Raises `DispatchRefused` if it did not.
         """
         if opening.answer is None or opening.answer.get("resultType") != "input_required":
-            raise DispatchRefused(f"the call {opening.dispatch.call} was about to go on unasked")
+            raise DispatchRefused(f"the call {opening.dispatch.call} was about to continue unrequested")
         opening.rounds += 1
         self._close_frame(opening)
 
     def repeat(self, opening: InFlightCall) -> None:
-        """Let a frame with answers through once more: the server refused it for its token alone.
+        """Let a frame with answers pass again, because the server refused it only for its token.
 
-        Raises `DispatchRefused` for any other.
+        Raises `DispatchRefused` for any other frame.
         """
         if not opening.rounds or not opening.renewed:
             raise DispatchRefused(f"the call {opening.dispatch.call} was about to be sent twice")
@@ -219,21 +219,21 @@ class Tap:
             self._waiting.popitem(last=False)
 
     def _clean(self, message: JSONRPCMessage) -> None:
-        """Take out of a message, in place, what must not go on: our secrets, and codes of the SDK's."""
+        """Take our secrets, and codes that the SDK also uses, out of a message, in place."""
         if self._secrets is not None and not self._is_listing(message):
             _take_out(message, self._secrets)
         if self.direct and isinstance(message, JSONRPCError) and not isinstance(message, MalformedResponse):
             message.error = as_server_error(message.error)
 
     def _is_listing(self, message: JSONRPCMessage) -> bool:
-        """Whether a message is an answer that names tools and the like, which must stay exact."""
+        """Return whether a message is an answer with names of tools and the like, which must stay exact."""
         if not isinstance(message, JSONRPCResponse):
             return False
         method = self._waiting.get(coerce_request_id(message.id), "")
         return method in LIST_KEYS or method in _GREETINGS
 
     def _is_second(self, request: RequestId) -> bool:
-        """Note an answer; return whether its request had one before: the first one counts."""
+        """Note an answer; return whether its request had one before, since only the first counts."""
         if request in self._answered:
             self._on_odd(f"the request {str(request)[:40]} was answered again; the first answer counts")
             return True
@@ -300,7 +300,7 @@ class Tap:
         return item if page is None else _answered(item, message.id, page.take(message.result))
 
     def unsent(self, item: SessionMessage) -> None:
-        """Note that a frame met a closed transport: nothing of it was sent."""
+        """Note that nothing of a frame was sent, because the transport is closed."""
         opening = _current.get()
         if (
             opening is not None
@@ -310,14 +310,14 @@ class Tap:
             opening.unsent = True
 
     def heard(self, item: SessionMessage | Exception, size: int) -> SessionMessage | Exception:
-        """Note what came, as it came, then do with it what `receive` does."""
+        """Record a message as it came, then `receive` it."""
         if self.wire.on:
-            with contextlib.suppress(Exception):  # looking on must not become part of what is looked at
+            with contextlib.suppress(Exception):  # recording must not disturb the connection
                 self.wire.note(item, sent=False, size=size)
         return self.receive(item)
 
     def ended(self) -> None:
-        """Note that the server's stream is over."""
+        """Note the end of the server's stream."""
         self._on_end()
 
 
@@ -326,7 +326,7 @@ def _answered(item: SessionMessage, request: RequestId, result: dict[str, Any]) 
 
 
 def _take_out(message: JSONRPCMessage, secrets: ServerRedactor) -> None:
-    """Take secrets out of a message, in place."""
+    """Remove secrets from a message, in place."""
     if isinstance(message, JSONRPCError):
         error = message.error
         error.message, error.data = secrets.hide(error.message), secrets.redact_in(error.data)
@@ -336,37 +336,16 @@ def _take_out(message: JSONRPCMessage, secrets: ServerRedactor) -> None:
         message.params = secrets.redact_in(message.params)
 
 
-class GuardedReader:
-    """The server's messages, after the tap has seen them."""
+class _Guarded(Generic[_Inner]):
+    """A stream of the transport with the tap in between."""
 
-    def __init__(self, inner: ReadStream[SessionMessage | Exception], tap: Tap) -> None:
+    def __init__(self, inner: _Inner, tap: Tap) -> None:
         self._inner = inner
         self._tap = tap
-
-    @property
-    def last_context(self) -> Context | None:
-        """The context of whoever sent the last message, where the transport keeps it."""
-        context: Context | None = getattr(self._inner, "last_context", None)
-        return context
-
-    async def receive(self) -> SessionMessage | Exception:
-        """Return the next message; raises what the transport raises."""
-        return self._tap.heard(await self._inner.receive(), getattr(self._inner, "last_size", 0))
 
     async def aclose(self) -> None:
         """Close the transport's stream."""
         await self._inner.aclose()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> SessionMessage | Exception:
-        try:
-            item = await self._inner.__anext__()
-        except Exception:  # the end, or a stream closed under the reader: passed on either way
-            self._tap.ended()
-            raise
-        return self._tap.heard(item, getattr(self._inner, "last_size", 0))
 
     async def __aenter__(self) -> Self:
         await self._inner.__aenter__()
@@ -378,15 +357,36 @@ class GuardedReader:
         return await self._inner.__aexit__(kind, error, trace)
 
 
-class GuardedWriter:
+class GuardedReader(_Guarded["ReadStream[SessionMessage | Exception]"]):
+    """The server's messages, after the tap has seen them."""
+
+    @property
+    def last_context(self) -> Context | None:
+        """The context of the last message's sender, if the transport knows it."""
+        context: Context | None = getattr(self._inner, "last_context", None)
+        return context
+
+    async def receive(self) -> SessionMessage | Exception:
+        """Return the next message; raises what the transport raises."""
+        return self._tap.heard(await self._inner.receive(), getattr(self._inner, "last_size", 0))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionMessage | Exception:
+        try:
+            item = await self._inner.__anext__()
+        except Exception:  # the end, or a stream closed under the reader
+            self._tap.ended()
+            raise
+        return self._tap.heard(item, getattr(self._inner, "last_size", 0))
+
+
+class GuardedWriter(_Guarded["WriteStream[SessionMessage]"]):
     """Our messages, past the tap."""
 
-    def __init__(self, inner: WriteStream[SessionMessage], tap: Tap) -> None:
-        self._inner = inner
-        self._tap = tap
-
     async def send(self, item: SessionMessage, /) -> None:
-        """Send a message, or raise `DispatchRefused` and send nothing."""
+        """Send a message. Raises `DispatchRefused`, and sends nothing then."""
         self._tap.check(item)
         noted = self._note(item) if self._tap.wire.on else None
         try:
@@ -399,19 +399,6 @@ class GuardedWriter:
             raise
 
     def _note(self, item: SessionMessage) -> LoggedFrame | None:
-        with contextlib.suppress(Exception):  # looking on must not become part of what is looked at
+        with contextlib.suppress(Exception):  # recording must not disturb the connection
             return self._tap.wire.note(item, sent=True)
         return None
-
-    async def aclose(self) -> None:
-        """Close the transport's stream."""
-        await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._inner.__aexit__(kind, error, trace)

@@ -1,9 +1,8 @@
-"""Tasks on the wire: what we declare, what we send, and how answers are read.
+"""Tasks on the wire, over the SDK: the declared extension, the requests, and reading the answers.
 
 Modern: extension `io.modelcontextprotocol/tasks` for protocol 2026-07-28 (SEP-2663; the repository
 modelcontextprotocol/ext-tasks, schema/draft/schema.ts). Legacy: the experimental tasks of 2025-11-25
-(basic/utilities/tasks), used for tools that run in no other way. Both are read by one reader, which
-takes what is there and trusts none of it.
+(basic/utilities/tasks), used for tools that run only as tasks.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ TASKS = "io.modelcontextprotocol/tasks"
 _STATUSES: tuple[TaskStatus, ...] = ("working", "input_required", "completed", "failed", "cancelled")
 _LONGEST_ID = 4096
 _LEGACY_TTL = 86_400_000
-"""How long a legacy server is asked to keep a task, in milliseconds; it decides itself."""
+"""How long a legacy server is asked to keep a task, in milliseconds; the server decides."""
 _UNKNOWN = (types.INVALID_PARAMS, types.METHOD_NOT_FOUND, types.MISSING_REQUIRED_CLIENT_CAPABILITY)
 _AWAY = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError, RuntimeError)
 _BROKEN = (*_AWAY, ValidationError, ValueError)
@@ -53,17 +52,17 @@ class _Claimed(types.Result):
 
 
 class TasksExtension(ClientExtension):
-    """Declares that calls may be answered with tasks; the SDK does so only where the protocol has them."""
+    """Declares that calls may be answered with tasks, where the protocol has them."""
 
     identifier = TASKS
 
     def claims(self) -> Sequence[ResultClaim[Any]]:
-        """Claim the shape, which is what makes the SDK declare the extension on modern connections."""
+        """Claim the result type, so that the SDK declares the extension on modern connections."""
         return (ResultClaim(result_type="task", model=_Claimed, resolve=self._resolve),)
 
     @staticmethod
     async def _resolve(claimed: _Claimed, context: ClaimContext) -> types.CallToolResult:
-        """Refuse: the answers to our calls are taken off the wire before the SDK sees them (see `Tap`)."""
+        """Refuse: the tap takes answers to our calls before the SDK sees them."""
         raise RuntimeError(f"a task of {context.tool_name} came to a call that nobody dispatched")
 
 
@@ -87,7 +86,7 @@ class _TaskResult(types.Request[dict[str, Any], Literal["tasks/result"]]):
 
 
 def only_as_tasks(client: Client, tools: Sequence[ToolDefinition]) -> frozenset[str]:
-    """Name the tools that a legacy server runs as tasks only, if it says that it can."""
+    """Return the tools that a legacy server runs only as tasks."""
     offered = client.server_capabilities.tasks
     calls = offered.requests.tools if offered and offered.requests else None
     if calls is None or calls.call is None:
@@ -96,21 +95,21 @@ def only_as_tasks(client: Client, tools: Sequence[ToolDefinition]) -> frozenset[
 
 
 def augmentation(dispatch: Dispatch, tools: frozenset[str]) -> types.TaskMetadata | None:
-    """Return what makes a legacy server run a call as a task, for the tools that must run as one."""
+    """Return the metadata that makes a legacy server run a call as a task, None if it need not."""
     return types.TaskMetadata(ttl=_LEGACY_TTL) if dispatch.tool in tools else None
 
 
 def raise_if_task(answer: dict[str, Any], *, modern: bool, asked: bool) -> None:
-    """Raise `TaskStarted` if an answer to `tools/call` is a task that we said we would follow.
+    """Raise `TaskStarted` if an answer to `tools/call` is a task.
 
-    `asked` says that tasks were declared, or (legacy) asked for with this very call. Raises
-    `CallError` for a task that cannot or must not be followed: it may be running.
+    `asked`: tasks were declared, or (legacy) requested with this call. Raises `CallError` for a task that
+    we cannot follow: it may be running.
     """
     handle = answer if modern else answer.get("task")
     if modern and answer.get("resultType") != "task":
         return
     if modern and not asked:
-        what = "the server made a task of the call, though it was not told that it may; it may be running"
+        what = "the server made a task of the call without permission; it may be running"
         raise CallError(what, sent=True, todo="Set tasks = true for it, and check with the server.")
     if not asked or not isinstance(handle, dict):
         return
@@ -123,15 +122,15 @@ def raise_if_task(answer: dict[str, Any], *, modern: bool, asked: bool) -> None:
 
 
 def read_task(answer: Mapping[str, Any], *, known: str = "", final: bool = True) -> ServerTask:
-    """Read a task. Raises `UnusableTaskAnswer` for what is none, or another than the `known` one.
+    """Read a task. Raises `UnusableTaskAnswer` if it is invalid or not the `known` one.
 
-    With `final` a task that is over has to say how: `CallError` where its result is no final one.
+    `final`: read its result too. Raises `CallError` if that is not final.
     """
     name = answer.get("taskId")
     if not isinstance(name, str) or not name or len(name) > _LONGEST_ID or not _encodes(name):
         raise UnusableTaskAnswer("it has no usable id")
     if known and name != known:
-        raise UnusableTaskAnswer("the server answered with another task than the one that was asked for")
+        raise UnusableTaskAnswer("the server answered with another task than the requested one")
     status = answer.get("status")
     if status not in _STATUSES:
         raise UnusableTaskAnswer(f"its status {safe_line(repr(status), limit=60)} is not known")
@@ -152,7 +151,7 @@ def _with_end(task: ServerTask, answer: Mapping[str, Any]) -> ServerTask:
     if task.status == "completed":
         result = answer.get("result")
         if not isinstance(result, dict):
-            raise UnusableTaskAnswer("the server says that it is done, and gives no result")
+            raise UnusableTaskAnswer("the server says that it is completed, and gives no result")
         return replace(task, result=result_of(result))
     if task.status == "failed":
         error = answer.get("error")
@@ -182,7 +181,7 @@ class SdkTaskClient:
         self._modern = modern
 
     async def get(self, task: str, timeout: float) -> ServerTask:
-        """Return the task as it is now, with its result if it has one."""
+        """Return the task's present state, with its result if it has one."""
         answer = await self._ask(_GetTask(params={"taskId": task}), timeout)
         if self._modern:
             return read_task(answer, known=task)
@@ -190,21 +189,21 @@ class SdkTaskClient:
         if now.status in ("completed", "failed"):
             return await self._legacy_end(now, timeout)
         if now.status == "input_required":
-            # Its questions come as requests of the server's own, while its result is awaited.
+            # The server sends its requests while we wait for the result.
             with contextlib.suppress(_Silent):
                 return await self._legacy_end(now, timeout)
         return now
 
     async def update(self, task: str, answers: Mapping[str, Any], timeout: float) -> None:
-        """Give answers to what the task asked."""
+        """Send answers to the task's requests."""
         await self._ask(_UpdateTask(params={"taskId": task, "inputResponses": dict(answers)}), timeout)
 
     async def cancel(self, task: str, timeout: float) -> None:
-        """Ask for the task to be cancelled; the answer only says that this was heard."""
+        """Ask the server to cancel the task; the answer only confirms the request."""
         await self._ask(_CancelTask(params={"taskId": task}), timeout)
 
     async def _legacy_end(self, task: ServerTask, timeout: float) -> ServerTask:
-        """Fetch what a legacy task ended with: its call's result, or its call's error."""
+        """Return a legacy task with its call's result or error."""
         request = _TaskResult(params={"taskId": task.id})
         try:
             async with asyncio.timeout(timeout):
@@ -216,7 +215,7 @@ class SdkTaskClient:
         except (TimeoutError, *_BROKEN) as error:
             raise _sorted(error, timeout) from error
         result = result_of(answer)
-        # A tool that failed is `failed` here, and has a result all the same.
+        # A failed tool is `failed` here and still has a result.
         return replace(task, status="completed", result=result)
 
     async def _ask(self, request: types.Request[dict[str, Any], Any], timeout: float) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""Following a task at a server: it is asked after at a sane pace until it ends, over reconnections too.
+"""Polls a task at a server until it ends, also over reconnections. Does not load the SDK.
 
-A server may answer `tools/call` with a handle instead of a result; the result is then polled. Source:
-extension `io.modelcontextprotocol/tasks` for protocol 2026-07-28 (SEP-2663; repository
+A server may answer `tools/call` with a task instead of a result. Source: extension
+`io.modelcontextprotocol/tasks` for protocol 2026-07-28 (SEP-2663; repository
 modelcontextprotocol/ext-tasks, specification/draft/tasks.md, "Task Polling", "Task Update Requests",
-"Task Cancellation"). Nothing here sends a `tools/call`, and nothing here loads the SDK.
+"Task Cancellation").
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ T = TypeVar("T")
 _UNSAID = 1.0
 _LEAST, _MOST = 0.1, 60.0
 _TURN_DOWN = (0.01, 5.0)
-"""However often a server wants to be asked: after a while it is once in 1 % of the task's age, or 5 s."""
+"""The pace slows down to 1 % of the task's age, at most 5 s, however often the server wants polls."""
 _AGAIN = 15.0
-"""Seconds after which a server that was away is looked for again, if nobody says that it is back."""
+"""Seconds until an unavailable server is tried again, if nothing says earlier that it is back."""
 _ODD_ANSWERS = 5
 ODD_PAUSE = 1.0
-"""Seconds until it is asked again after a first odd answer; doubled after each."""
+"""Seconds until the next poll after a first invalid answer; doubled after each."""
 _MAX_INPUTS = 100
 CANCEL = 2.5
-"""Seconds for a server to take note of a cancellation and to say what became of the task."""
+"""Seconds for a server to accept a cancellation and to say how the task ended."""
 _CANCEL_PAUSE = 0.2
 TTL_GRACE = 30.0
-"""Seconds that are added to how long a server says it keeps a task: its clock need not be ours."""
-_SURELY = "Check with the server before you call it again."
+"""Seconds added to how long a server says it keeps a task, since clocks differ."""
+_CHECK = "Check with the server before you call it again."
 
 
 @dataclass(frozen=True, slots=True)
 class PollOptions:
-    """How a task is followed. `began` is Unix time, the others are seconds.
+    """How a task is polled. `began` is Unix time, the others are seconds.
 
-    `limit`: in all. `each`: for one answer. `least`: following lasts that long however late it is, so
-    that the server can be asked once more after a restart.
+    `limit`: in all. `each`: for one answer. `least`: at least that long from now, so that the server can
+    be asked once more after a restart.
     """
 
     began: float
@@ -65,7 +65,7 @@ class PollOptions:
 
 
 class _Stop(Exception):
-    """The task is to be followed no longer: why, and the error where it is not the person's wish."""
+    """Stop polling: why, and the error if the person did not ask for it."""
 
     def __init__(self, why: str, error: CallError | None = None) -> None:
         super().__init__(why)
@@ -74,11 +74,10 @@ class _Stop(Exception):
 
 
 class TaskPoller:
-    """One task, followed to its end. `run` once.
+    """Polls one task to its end. `run` once.
 
-    `verbs` gives what is asked over the present connection; it raises `ServerUnavailable`, or `CallError`
-    where there
-    is nothing to wait for. `told` gets each state with whether the server is away.
+    `client` returns the client of the present connection; it raises `ServerUnavailable`, or `CallError`
+    if waiting is pointless. `report` gets each state and whether the server is unavailable.
     """
 
     def __init__(
@@ -86,44 +85,44 @@ class TaskPoller:
         task: ServerTask,
         terms: PollOptions,
         *,
-        verbs: Callable[[], TaskClient],
+        client: Callable[[], TaskClient],
         answer: AnswerInputs,
-        told: Callable[[ServerTask, bool], None],
+        report: Callable[[ServerTask, bool], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._task = task
         self._terms = terms
-        self._verbs = verbs
+        self._client = client
         self._answer = answer
-        self._told = told
+        self._report = report
         self._clock = clock
         self._least = clock() + terms.least
         self._news = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._away = False
+        self._unavailable = False
         self._wanted: _Stop | None = None
         self._asked: set[str] = set()
         self._asking: dict[asyncio.Task[None], frozenset[str]] = {}
         self._answers: dict[str, Any] = {}
 
     def stop(self, why: str) -> None:
-        """Have the task cancelled at the server, and end with what it says of that."""
+        """Cancel the task at the server, and end with the server's answer to that."""
         self._want(_Stop(why))
 
     def adopt(self, *, limit: float, each: float) -> None:
-        """Follow on these terms from now on; seconds, as in `PollOptions`."""
+        """Use these limits from now on; seconds, as in `PollOptions`."""
         self._terms = replace(self._terms, limit=limit, each=each)
 
     def back(self) -> None:
-        """Say that the server may be there again."""
-        if self._away:
+        """Note that the server may be available again."""
+        if self._unavailable:
             self._news.set()
 
     async def run(self) -> RawResult:
         """Return the result of the task. Raises `TaskCancelled` and `CallError`.
 
-        A `CallError` that is `answered` means that the server said that it failed. Cancelling the
-        running task leaves the server's task alone.
+        An `answered` `CallError` means that the server said that it failed. Cancelling the asyncio task
+        does not cancel the server's.
         """
         try:
             return await self._to_the_end()
@@ -132,7 +131,7 @@ class TaskPoller:
         finally:
             self._drop()
 
-    # --- asking ---------------------------------------------------------------------------------
+    # --- polling --------------------------------------------------------------------------------
 
     async def _to_the_end(self) -> RawResult:
         pause, odd = 0.0 if self._task.over else self._pace(), 0
@@ -141,44 +140,44 @@ class TaskPoller:
             try:
                 self._task = await self._look()
             except ServerUnavailable:
-                self._note(away=True)
+                self._note(unavailable=True)
                 pause = _AGAIN
                 continue
             except UnknownTask as error:
                 raise CallError(
                     f"the server does not know the task any more ({error}); it may or may not have run",
                     sent=True,
-                    todo=_SURELY,
+                    todo=_CHECK,
                 ) from None
             except UnusableTaskAnswer as error:
                 odd += 1
                 if odd >= _ODD_ANSWERS:
                     what = f"the task cannot be followed: {error}; it may or may not have run"
-                    raise CallError(what, sent=True, todo=_SURELY) from None
+                    raise CallError(what, sent=True, todo=_CHECK) from None
                 pause = max(self._pace(), ODD_PAUSE * 2.0 ** (odd - 1))
                 continue
-            self._note(away=False)
+            self._note(unavailable=False)
             if self._task.over:
                 return self._ended(self._task)
             odd, pause = 0, self._pace()
             self._ask_person()
 
     async def _look(self) -> ServerTask:
-        verbs = self._verbs()
+        client = self._client()
         each = self._terms.each
         if self._answers:
             given = dict(self._answers)
-            await self._unless_stopped(verbs.update(self._task.id, given, each))
+            await self._unless_stopped(client.update(self._task.id, given, each))
             for key in given:
                 self._answers.pop(key, None)
-        return await self._unless_stopped(verbs.get(self._task.id, each))
+        return await self._unless_stopped(client.get(self._task.id, each))
 
-    def _note(self, *, away: bool) -> None:
-        self._away = away
-        self._told(self._task, away)
+    def _note(self, *, unavailable: bool) -> None:
+        self._unavailable = unavailable
+        self._report(self._task, unavailable)
 
     def _pace(self) -> float:
-        """Return seconds until it is asked again: the server's wish, within bounds, jittered."""
+        """Return the seconds until the next poll: the server's wish, within limits, with jitter."""
         share, most = _TURN_DOWN
         age = max(0.0, self._clock() - self._terms.began)
         least = max(_LEAST, min(most, age * share))
@@ -186,7 +185,7 @@ class TaskPoller:
         return max(least, min(_MOST, wish)) * random.uniform(1.0, 1.1)
 
     async def _rest(self, seconds: float) -> None:
-        """Wait that long, or until there is news. Raises `_Stop` when following is to end."""
+        """Wait, or until something happens. Raises `_Stop` when polling must end."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), max(0.0, min(seconds, self._left())))
         self._news.clear()
@@ -211,7 +210,7 @@ class TaskPoller:
         return f"the task outlived the {_duration(self._task.ttl or 0.0)} for which the server keeps it"
 
     async def _unless_stopped(self, request: Coroutine[Any, Any, T]) -> T:
-        """Wait for an answer, or raise `_Stop` as soon as following is to end."""
+        """Wait for an answer. Raises `_Stop` as soon as polling must end."""
         asking = asyncio.create_task(request)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -242,23 +241,23 @@ class TaskPoller:
         return task.result
 
     async def _withdraw(self, stop: _Stop) -> RawResult:
-        """Have the task cancelled. Only what the server says of it is believed: it may have ended first."""
-        unsure = "the server took note, but did not say that the task ended"
+        """Cancel the task; trust only the server's answer, since the task may have ended first."""
+        unsure = "the server accepted that, but did not say that the task ended"
         try:
             async with asyncio.timeout(CANCEL):
-                verbs = self._verbs()
+                client = self._client()
                 with contextlib.suppress(
                     UnusableTaskAnswer, UnknownTask
-                ):  # what is over already cannot be cancelled
-                    await verbs.cancel(self._task.id, CANCEL)
-                task = await verbs.get(self._task.id, CANCEL)
+                ):  # a finished task cannot be cancelled
+                    await client.cancel(self._task.id, CANCEL)
+                task = await client.get(self._task.id, CANCEL)
                 while not task.over:
                     await asyncio.sleep(_CANCEL_PAUSE)
-                    task = await verbs.get(self._task.id, CANCEL)
+                    task = await client.get(self._task.id, CANCEL)
         except (TimeoutError, UnusableTaskAnswer):
             raise self._unsure(stop, unsure) from None
         except ServerUnavailable:
-            raise self._unsure(stop, "the server cannot be told now") from None
+            raise self._unsure(stop, "the server cannot be reached now") from None
         except UnknownTask:
             raise self._unsure(stop, "the server does not know the task any more") from None
         except CallError as error:
@@ -274,14 +273,14 @@ class TaskPoller:
 
     @staticmethod
     def _unsure(stop: _Stop, why: str) -> CallError:
-        return CallError(f"{stop.why}; {why}: it may or may not have run", sent=True, todo=_SURELY)
+        return CallError(f"{stop.why}; {why}: it may or may not have run", sent=True, todo=_CHECK)
 
-    # --- what the task asks ---------------------------------------------------------------------
+    # --- the task's requests --------------------------------------------------------------------
 
     def _ask_person(self) -> None:
-        """Have what is new of the task's questions answered; withdraw what it no longer waits for.
+        """Have new requests of the task answered; withdraw those it no longer waits for.
 
-        Each key is answered once in the life of a task, however often it is shown.
+        Each key is answered once per task, however often it appears.
         """
         if self._task.status != "input_required":
             self._drop()
@@ -303,9 +302,9 @@ class TaskPoller:
             answers = await self._answer(requests)
         except CallError as error:
             self._want(_Stop(error.what, error))
-        except Exception:  # somebody else's code; the task must not wait for ever for it
+        except Exception:  # a mistake there must not make the task wait forever
             _log.exception("a task's questions could not be put")
-            broken = CallError("its questions could not be put to anybody", sent=True, answered=True)
+            broken = CallError("its questions could not be shown", sent=True, answered=True)
             self._want(_Stop(broken.what, broken))
         else:
             self._answers.update({key: value for key, value in answers.items() if key in requests})

@@ -1,7 +1,7 @@
-"""What is said about tasks at servers: their states, what can be asked, and how asking fails.
+"""Tasks at servers, without the SDK: their state, the requests about them, and their errors.
 
 Source: extension `io.modelcontextprotocol/tasks` for protocol 2026-07-28 (SEP-2663; repository
-modelcontextprotocol/ext-tasks, schema/draft/schema.ts). Nothing here loads the SDK.
+modelcontextprotocol/ext-tasks, schema/draft/schema.ts).
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from omni_tui.protocol.calls import TaskStatus
 from omni_tui.servers.base import CallError, RawResult
 
 AnswerInputs = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Answers what a task asks: requests by key (as the server wrote them) to results by the same keys.
+"""Answers a task's requests: by key, as the server wrote them, to results by the same keys.
 
-Raises `CallError` where they are not answered; cancelled if the server no longer waits for them."""
+Raises `CallError` if they are not answered; cancelled when the server no longer waits for them."""
 
 TERMINAL = ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTask:
-    """A task as its server describes it. `poll` and `ttl` are seconds, None if unsaid or senseless.
+    """A task as its server describes it. `poll` and `ttl` are seconds, None if missing or invalid.
 
     `result` belongs to `completed`, `error` (words) to `failed`, `inputs` to `input_required`.
     """
@@ -45,15 +45,15 @@ class ServerTask:
 
 
 class TaskStarted(Exception):
-    """The server answered a call with a task: there is no result yet. The call is not to be sent again."""
+    """The server answered a call with a task, which has no result yet. Do not send the call again."""
 
     def __init__(self, task: ServerTask) -> None:
-        super().__init__("the call goes on as a task")
+        super().__init__("the call continues as a task")
         self.task = task
 
 
 class TaskCancelled(Exception):
-    """The server says that the task was cancelled; `asked` tells whether we had asked for it."""
+    """The server says that the task was cancelled; `asked`: we had asked for that."""
 
     def __init__(self, what: str, *, asked: bool) -> None:
         super().__init__(what)
@@ -62,51 +62,48 @@ class TaskCancelled(Exception):
 
 
 class ServerUnavailable(Exception):
-    """The server cannot be asked now. That says nothing of the task."""
+    """The server cannot be reached now. The task may still run."""
 
 
 class UnknownTask(Exception):
-    """The server does not know the task, in its words."""
+    """The server does not know the task; the text is the server's."""
 
 
 class UnusableTaskAnswer(Exception):
-    """An answer, or none, that says nothing of the task; asking again may help."""
+    """A missing or invalid answer about a task; asking again may help."""
 
 
 class TaskClient(Protocol):
-    """What can be asked about a task over one life of a connection; `timeout` is in seconds.
+    """Requests about tasks over one connection; `timeout` is in seconds.
 
     All raise `ServerUnavailable`, `UnknownTask` and `UnusableTaskAnswer`; `get` also `CallError` for a
-    result that cannot be taken.
+    result that is not final.
     """
 
     async def get(self, task: str, timeout: float) -> ServerTask:
-        """Return the task as it is now, with its result if it has one."""
-        ...
+        """Return the task's present state, with its result if it has one."""
 
     async def update(self, task: str, answers: Mapping[str, Any], timeout: float) -> None:
-        """Give answers to what the task asked."""
-        ...
+        """Send answers to the task's requests."""
 
     async def cancel(self, task: str, timeout: float) -> None:
-        """Ask for the task to be cancelled; the answer only says that this was heard."""
-        ...
+        """Ask the server to cancel the task; the answer only confirms the request."""
 
 
 async def refuse_inputs(requests: dict[str, Any]) -> dict[str, Any]:
-    """Answer nothing: what stands where nobody is there to be asked. Raises `CallError`."""
+    """Refuse, where nobody can answer. Raises `CallError`."""
     methods = {str(asked.get("method", "")) for asked in requests.values() if isinstance(asked, dict)}
     what = ", ".join(sorted(filter(None, methods))) or "unspecified"
     raise CallError(
         f"the server asks for input ({what[:120]}), which nobody can give here",
         sent=True,
         answered=True,
-        todo="Call it with arguments that leave nothing to ask.",
+        todo="Call it with all arguments.",
     )
 
 
 def seconds(value: object) -> float | None:
-    """Return milliseconds of a server as seconds, None for what is no time."""
+    """Return milliseconds of a server as seconds, None if invalid."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if not 0 <= value < math.inf:

@@ -1,10 +1,10 @@
-"""URI templates (RFC 6570), all four levels, from the client's side: what to ask for, and expanding it.
+"""Expands URI templates (RFC 6570), all four levels, and names their variables.
 
 The SDK's own (mcp 2.3.0, `mcp.shared.uri_template`) also matches addresses, as a server must, and so
 refuses templates that can only be expanded: `{path*}`, `{name:3}`, `{a}{b}`.
 
-`{path*}` is what FastMCP writes for a path of several parts: its slashes stay, as in `{+path}`.
-Names with a hyphen are taken too, though the RFC has none.
+`{path*}` is FastMCP's form of a path with several parts: its slashes stay, as in `{+path}`. Names with a
+hyphen are accepted, though the RFC has none.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 class BadTemplate(Exception):
-    """A template that cannot be understood; the text says why, and is not safe to show as it is."""
+    """An invalid template; the text says why, and is not safe to show as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,7 @@ def variables_of(template: str) -> tuple[str, ...]:
 
 
 def expand(template: str, values: Mapping[str, str]) -> str:
-    """Return the address that a template gives; an empty value is as one that is missing.
-
-    Raises `BadTemplate`.
-    """
+    """Return the expanded address; an empty value counts as missing. Raises `BadTemplate`."""
     return "".join(
         _expanded(part, values) if isinstance(part, _Expression) else _encoded(part, reserved=True)
         for part in _parsed(template)
@@ -115,7 +112,7 @@ def _pieces(operator: str, variable: _Variable, value: str) -> list[str]:
 
 
 def _encoded(text: str, *, reserved: bool) -> str:
-    """Encode what may not stand in an address; what is encoded already stays where `reserved` may."""
+    """Percent-encode a text; with `reserved`, reserved and encoded characters stay."""
     if not reserved:
         return quote(text, safe="~", errors="replace")
     plain = _ENCODED.split(text)

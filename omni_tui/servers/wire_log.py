@@ -1,8 +1,7 @@
-"""What goes over a server's wire, noted on request: in memory only, bounded, and looked at later.
+"""The wire log of a server: its frames, recorded on request, in memory only, limited.
 
-Noting must cost the connection nothing it could notice: of each frame a bounded copy is taken, without
-encoding it and without a look at what lies beyond the bound. Redacting, laying out and making safe
-is the work of whoever reads (`shown`), in a thread if it is much.
+Recording must not slow the connection down: of each frame a limited copy is made, without encoding it and
+without looking beyond the limit. Redacting and formatting happen when the log is read.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ if TYPE_CHECKING:
 
 MAX_FRAMES = 2000
 MAX_KEPT = 4 * 1024 * 1024
-"""Most that is kept of all frames together, in characters."""
+"""Limit of all frames together, in characters."""
 MAX_FRAME = 32 * 1024
-"""Most that is shown of one frame, in characters."""
+"""Limit of one frame when it is shown, in characters."""
 PREVIEW = 400
-"""Most that is shown of a frame in the list, in characters."""
+"""Limit of a frame in the list, in characters."""
 
 _MARGIN = 8 * 1024
-"""Kept beyond what is shown: a secret that crosses the border is recognised by its whole length."""
+"""Recorded beyond the limit, so that a secret across it is still recognised."""
 _NODE = 8
-"""What a value counts at least, in characters: bounds how many are looked at."""
+"""Least cost of a value, in characters: limits how many are copied."""
 _OPEN = 512
-"""Requests that may wait for an answer; of older ones the answer stands without a method."""
+"""Most requests that wait for an answer; answers to older ones have no method."""
 _DEPTH = 40
 
 Redact = Callable[[Any], Any]
@@ -43,7 +42,7 @@ Redact = Callable[[Any], Any]
 
 @dataclass(slots=True, eq=False)
 class LoggedFrame:
-    """One frame as it was noted."""
+    """One recorded frame."""
 
     number: int
     ts: float
@@ -61,7 +60,7 @@ class LoggedFrame:
 
 
 class WireLog:
-    """The frames of one connection, newest last. Off at first; then `note` is not to be called."""
+    """The frames of one connection, newest last. Off at first; call `note` only while it is on."""
 
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
         self.on = False
@@ -76,7 +75,7 @@ class WireLog:
         return len(self._frames)
 
     def switch(self, on: bool) -> None:
-        """Begin to note frames; or end, and forget them all."""
+        """Start to record frames, or stop and forget them."""
         if on == self.on:
             return
         self.on = on
@@ -86,7 +85,7 @@ class WireLog:
         self._on_change()
 
     def note(self, item: SessionMessage | Exception, *, sent: bool, size: int = 0) -> LoggedFrame:
-        """Note a frame. `size` is its length in bytes where the transport knows it."""
+        """Record a frame. `size` is its length in bytes if the transport knows it."""
         now = time.time()
         kind, method, key, body = _parts(item)
         cutter = _Cutter()
@@ -122,7 +121,7 @@ class WireLog:
             self.dropped += 1
 
     def after(self, number: int) -> list[LoggedFrame]:
-        """Return the noted frames with higher numbers, oldest first."""
+        """Return the frames with higher numbers, oldest first."""
         newer: list[LoggedFrame] = []
         for noted in reversed(self._frames):
             if noted.number <= number:
@@ -137,7 +136,7 @@ class WireLog:
 
 
 def wire_frame(noted: LoggedFrame, redact: Redact) -> WireFrame:
-    """Return a frame as a list shows it."""
+    """Return a frame for the list."""
     text = safe_line(frame_json(noted, redact)[: PREVIEW + 1], limit=PREVIEW)
     return WireFrame(
         number=noted.number,
@@ -156,7 +155,7 @@ def wire_frame(noted: LoggedFrame, redact: Redact) -> WireFrame:
 
 
 def frame_json(noted: LoggedFrame, redact: Redact, *, indent: int | None = None) -> str:
-    """Return a frame as JSON, as far as it is kept, without its secrets; not made safe to show."""
+    """Return the recorded part of a frame as JSON, without secrets; not safe to show yet."""
     body = redact(noted.body)
     text = json.dumps(
         body, ensure_ascii=False, indent=indent, separators=(",", ":") if not indent else None
@@ -165,12 +164,12 @@ def frame_json(noted: LoggedFrame, redact: Redact, *, indent: int | None = None)
 
 
 def frame_text(noted: LoggedFrame, redact: Redact) -> tuple[SafeText, bool]:
-    """Return a frame laid out to be read, and whether something of it is missing."""
+    """Return a frame as indented JSON, and whether a part is missing."""
     text = frame_json(noted, redact, indent=2)
     return safe(text, limit=2 * MAX_FRAME), noted.cut or len(text) == MAX_FRAME
 
 
-def body(noted: LoggedFrame, redact: Redact) -> dict[str, Any]:
+def frame_record(noted: LoggedFrame, redact: Redact) -> dict[str, Any]:
     """Return a frame as a line of a saved log."""
     return {
         "number": noted.number,
@@ -188,33 +187,30 @@ def _parts(item: SessionMessage | Exception) -> tuple[WireKind, str, str, Any]:
     """Return a message's kind, method and id, and the message as a JSON value (not copied)."""
     if isinstance(item, Exception):
         return "broken", type(item).__name__, "", str(item)[: MAX_FRAME + _MARGIN]
-    message: Any = item.message
-    key = getattr(message, "id", None)
-    method = getattr(message, "method", "")
+    from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest  # the SDK is loaded by now
+
+    message = item.message
     body: dict[str, Any] = {"jsonrpc": "2.0"}
-    if key is not None:
-        body["id"] = key
-    if method:
-        body["method"] = method
+    key = ""
+    if not isinstance(message, JSONRPCNotification) and message.id is not None:
+        body["id"] = message.id
+        key = str(message.id)[:200]
+    if isinstance(message, JSONRPCRequest | JSONRPCNotification):
+        body["method"] = message.method
         if message.params is not None:
             body["params"] = message.params
-        return "request" if key is not None else "note", method, _key(key), body
-    error = getattr(message, "error", None)
-    if error is not None:
-        body["error"] = {"code": error.code, "message": error.message}
-        if error.data is not None:
-            body["error"]["data"] = error.data
-        return "error", "", _key(key), body
-    body["result"] = getattr(message, "result", None)
-    return "answer", "", _key(key), body
-
-
-def _key(key: object) -> str:
-    return "" if key is None else str(key)[:200]
+        return "request" if isinstance(message, JSONRPCRequest) else "note", message.method, key, body
+    if isinstance(message, JSONRPCError):
+        error = body["error"] = {"code": message.error.code, "message": message.error.message}
+        if message.error.data is not None:
+            error["data"] = message.error.data
+        return "error", "", key, body
+    body["result"] = message.result
+    return "answer", "", key, body
 
 
 class _Cutter:
-    """Copies a JSON value up to a bound. `size` counts what the copied part takes as JSON."""
+    """Copies a JSON value up to a limit. `size` is the length of the copy as JSON."""
 
     def __init__(self) -> None:
         self.kept = 0
@@ -223,7 +219,7 @@ class _Cutter:
         self._left = MAX_FRAME + _MARGIN
 
     def take(self, value: Any, depth: int = 0) -> Any:
-        """Return a copy, cut where the bound is reached."""
+        """Return a copy, cut at the limit."""
         self._spend(_NODE, 0)
         if isinstance(value, str):
             return self._text(value)
@@ -231,7 +227,7 @@ class _Cutter:
             self.size += 5 if value is False else 4
             return value
         if isinstance(value, int):
-            if value.bit_length() > 4096:  # writing it out takes time, and Python refuses the longest
+            if value.bit_length() > 4096:  # writing it takes time, and Python refuses the longest
                 self.cut = True
                 return "… (a very long number)"
             self.size += len(str(value))

@@ -6,11 +6,10 @@ from omni_tui.tools.catalogue import Catalogue, Tool, annotation_lines
 from omni_tui.tools.executor import CallBecameTask, CallOutcome, ToolExecutor
 from omni_tui.tools.result_cache import ResultCache
 from omni_tui.tools.results import StoredResult, encode_result, model_text, part_bytes, part_text, previews
-from omni_tui.tools.rules import ToolRules
+from omni_tui.tools.rules import ToolRoutes, ToolRules
 from omni_tui.tools.schema_checker import BadSchema, SchemaChecker
 from omni_tui.tools.task_tracker import MAY_BE_HALF_DONE, TaskTracker
 from omni_tui.tools.tool_names import ToolNameMap, model_name
-from omni_tui.tools.tool_routes import ToolRoutes
 from omni_tui.tools.write_order import ConcurrencyLimits, OrderPlace, WriteOrder
 
 __all__ = [

@@ -1,6 +1,6 @@
-"""Arguments of a call: read strictly, written canonically.
+"""Reads the arguments of a call strictly, and writes them in one canonical form.
 
-The canonical bytes are what the person approves, what the gate hashes and what goes to the server.
+The person approves the canonical bytes, the gate hashes them, and the server gets them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class BadArguments(Exception):
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
-    """Read a JSON object, refusing what two parsers could read differently.
+    """Read a JSON object. Refuse what two parsers could read differently.
 
     Raises `BadArguments` for anything that is not an object, for duplicate keys, NaN and infinities,
     numbers of more than 400 digits, lone surrogates, over 256 KiB, or nesting deeper than 32.
@@ -55,7 +55,7 @@ def canonical(value: dict[str, Any]) -> bytes:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise BadArguments("a key stands twice in one object")
+        raise BadArguments("a key occurs twice in one object")
     return value
 
 

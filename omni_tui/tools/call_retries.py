@@ -1,5 +1,6 @@
-"""When a failed call may be sent again: after a failure that surely left nothing behind, or of a tool that
-may be repeated. Never after an answer that says the tool ran.
+"""When a failed call is sent again: if it surely did not run, or if the tool may be repeated.
+
+Never after an answer that says the tool ran.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass, field
 from omni_tui.approvals.policy import Origin
 from omni_tui.servers.base import CallError
 from omni_tui.tools.catalogue import Tool
-from omni_tui.tools.rules import ToolRules
 
 UNSENT = 2
 """Further attempts of an agent's call of which surely nothing ran."""
@@ -22,7 +22,7 @@ CUT = 1
 
 @dataclass(frozen=True, slots=True)
 class RetryBackoff:
-    """How long is waited before each further attempt, in seconds, give or take a quarter."""
+    """The pauses before further attempts in seconds, give or take a quarter."""
 
     delays: tuple[float, ...] = (0.5, 2.0, 5.0)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -35,7 +35,7 @@ class RetryBackoff:
 
 @dataclass(slots=True)
 class CallRetries:
-    """What further attempts one call has. `tell` hears of each first: attempt, of how many, delay, why."""
+    """The further attempts of one call. `tell` is called before each: attempt, of how many, delay, why."""
 
     unsent: int = 0
     cut: int = 0
@@ -44,7 +44,7 @@ class CallRetries:
     made: int = 0
 
     def after(self, error: CallError) -> int:
-        """Return how many further attempts there may be in all after such a failure; 0 for none left."""
+        """Return how many further attempts are allowed in all after this failure, 0 if none is left."""
         if error.did_not_run:
             most = self.unsent
         elif error.answered:
@@ -54,7 +54,7 @@ class CallRetries:
         return most if self.made < most else 0
 
     async def wait(self, attempt: int, most: int, why: str) -> None:
-        """Count a further attempt, say so, and wait until it is time."""
+        """Count a further attempt, tell about it, and wait for its time."""
         self.made += 1
         delay = self.backoff.delay(self.made)
         self.tell(attempt + 1, attempt + 1 + most - self.made, delay, why)
@@ -62,7 +62,7 @@ class CallRetries:
 
 
 def repeatable(tool: Tool, *, allowed: bool) -> bool:
-    """Whether a call of a tool may be made twice though it ran, by what a trusted server says of it."""
+    """Whether a call may be repeated although it ran, by the annotations of a trusted server."""
     if not allowed or tool.held or tool.trust != "unchanged":
         return False
     idempotent = tool.definition.annotations.get("idempotentHint") is True and tool.risk == "write"
@@ -70,16 +70,15 @@ def repeatable(tool: Tool, *, allowed: bool) -> bool:
 
 
 def retry_limits(
-    rules: ToolRules, tool: Tool | None, origin: Origin, *, allowed: bool, elsewhere: bool
+    said: int | None, tool: Tool | None, origin: Origin, *, allowed: bool, elsewhere: bool
 ) -> tuple[int, int]:
-    """Return how many further attempts a call may have: of one that did not run, and of one that was cut.
+    """Return how many further attempts a call may have: if it did not run, and if it was cut off.
 
-    The person's own `[tools.retry]` counts before everything. A call by hand is repeated by hand. With
-    another server to go to (`elsewhere`), no time is lost on one that is not there.
+    `said`, the person's own `[tools.retry]`, counts first. A call by hand is repeated by hand. If
+    another server can answer (`elsewhere`), no time is lost on one that is away.
     """
     if tool is None:
         return 0, 0
-    said = rules.retries(tool.server, tool.name)
     if said is not None:
         return said, said
     if origin == "hand":

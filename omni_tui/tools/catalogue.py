@@ -1,4 +1,4 @@
-"""The catalogue: every tool of every connected server, with its pin, its risk and its model name."""
+"""The catalogue: all tools of the connected servers, with trust, risk and model name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from omni_tui.approvals.pins import Pins, definition_hash, fingerprint, former_hash
 from omni_tui.approvals.policy import Trust
 from omni_tui.approvals.risk import classify
+from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
 from omni_tui.models.base import ToolSpec
 from omni_tui.protocol import SafeText
@@ -19,15 +20,20 @@ from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line, strip_invisible
 from omni_tui.servers.base import ToolDefinition
 from omni_tui.tools.tool_names import ToolNameMap, model_name
-from omni_tui.tools.visible_schema import visible_schema
 
 PAGE = 100
 _DESCRIPTION = 4096
+_NAMED = frozenset(
+    {"properties", "patternProperties", "dependentSchemas", "dependentRequired", "dependencies", "required"}
+)
+"""Keywords that hold names of properties."""
+_DEEPEST = 100
+"""Levels of nesting beyond which nothing more is told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool with all that the gate, the model and the face need to know of it."""
+    """One tool, with all that the gate, the model and the face need."""
 
     definition: ToolDefinition
     def_hash: str
@@ -38,6 +44,9 @@ class Tool:
     model_name: str
     first_seen: float | None = None
     """When this definition was accepted, in Unix seconds."""
+    target: str = ""
+    """Where its server is started or reached, for showing; secrets are left out."""
+    transport: str = ""
 
     @property
     def server(self) -> str:
@@ -66,14 +75,14 @@ class Tool:
 
     @property
     def held(self) -> bool:
-        """Whether its calls wait for the person because it, or its server, has changed."""
+        """Whether its calls wait for the person because the tool or its server has changed."""
         return "changed" in (self.trust, self.server_trust)
 
     def spec(self) -> ToolSpec:
         """Return what a model is told.
 
-        Invisible characters are left out. Of a changed tool only the shape is told: its new words
-        could be instructions, and nobody has read them yet.
+        Invisible characters are left out. Of a changed tool only the names of its arguments are told:
+        the new words could be instructions, and nobody has read them yet.
         """
         description, _ = strip_invisible(self.definition.description)
         parameters = self.definition.input_schema or {"type": "object", "properties": {}}
@@ -92,7 +101,7 @@ class Tool:
 
 
 class Catalogue:
-    """Tools by (server, name). Changed at every listing; asked by everybody."""
+    """The tools by server and name, replaced at every listing."""
 
     def __init__(self, pins: Pins, pool: Executor, on_listed: Callable[[ToolsListed], None]) -> None:
         self._pins = pins
@@ -109,23 +118,22 @@ class Catalogue:
         self._chosen: Callable[[list[Tool]], list[Tool]] = list
 
     async def allow(self, spec: ServerSpec) -> None:
-        """Remember the person's consent to starting exactly this server."""
+        """Remember that the person allowed exactly this server to start."""
         async with self._order:
             await asyncio.get_running_loop().run_in_executor(self._pool, self._pins.allow, spec)
 
     async def allowed(self, spec: ServerSpec) -> bool:
-        """Whether the person consented to starting exactly this server."""
+        """Whether the person allowed exactly this server to start."""
         async with self._order:
             return await asyncio.get_running_loop().run_in_executor(self._pool, self._pins.allowed, spec)
 
     async def update(
         self, spec: ServerSpec, definitions: Iterable[ToolDefinition], instructions: str = ""
     ) -> None:
-        """Replace a server's tools by a new listing and tell the face.
+        """Replace a server's tools with a new listing and tell the face.
 
-        `instructions` are what the server says about its use; a change of them is one of the server.
-
-        Pins are compared and written (an fsync) in the pool. Listings are applied in call order.
+        A change of the server's `instructions` is a change of the server. Pins are compared and written
+        in the pool; listings are applied in call order.
         """
         definitions = list(definitions)
         async with self._order:
@@ -150,7 +158,7 @@ class Catalogue:
         server_trust = self._pins.server_trust(spec)
         server_trust = "changed" if "changed" in (says, server_trust) else server_trust
         trust = self._pins.tool_trust(spec.name, hashes, former)
-        server_fp = fingerprint(spec)
+        server_fp, target = fingerprint(spec), display_target(spec)
         tools = {
             name: Tool(
                 definition=definition,
@@ -161,6 +169,8 @@ class Catalogue:
                 risk=classify(name, definition.annotations),
                 model_name=model_name(spec.name, name),
                 first_seen=self._pins.first_seen(spec.name, name),
+                target=target,
+                transport=spec.transport,
             )
             for name, definition in listed.items()
         }
@@ -174,9 +184,9 @@ class Catalogue:
             self.announce(server)
 
     async def accept(self, server: str, tool: str, def_hash: str) -> None:
-        """The person accepts a changed or new tool as it was shown, and its server as it is now.
+        """Accept a changed or new tool as it was shown, and its server as it is now.
 
-        A definition that came since was not seen, and is not accepted with it.
+        A newer definition was not seen by the person and is not accepted.
         """
         found = self.get(server, tool)
         spec = self._specs.get(server)
@@ -210,10 +220,10 @@ class Catalogue:
         return list(self._tools)
 
     def specs(self, chosen: Callable[[list[Tool]], list[Tool]] = list) -> tuple[ToolSpec, ...]:
-        """Return the tools a model may be offered, in a stable order (prompt caches depend on it).
+        """Return the tools that a model may get, in a stable order (prompt caches depend on it).
 
-        `chosen` leaves out what is not offered. The same objects until a listing changes: what was
-        counted or indexed of them stays so.
+        `chosen` filters them. The objects stay the same until a listing changes, so that counts and
+        indexes of them can be kept.
         """
         if self._offer is None or self._chosen != chosen:
             self._chosen = chosen
@@ -227,11 +237,11 @@ class Catalogue:
         return {name: tool.def_hash for name, tool in self._tools.get(server, {}).items()}
 
     def server_trust(self, server: str) -> Trust:
-        """Return how a server compares with its pin; unchanged while nothing was listed."""
+        """Return how a server compares with its pin; unchanged before its first listing."""
         return self._trust.get(server, "unchanged")
 
     def is_known_server(self, server: str) -> bool:
-        """Whether a server was listed, and is as it was when it was accepted."""
+        """Whether a server was listed and has not changed since it was accepted."""
         return self._trust.get(server) == "unchanged"
 
     def announce(self, server: str) -> None:
@@ -259,6 +269,32 @@ class Catalogue:
         self._offer = None
 
 
+def visible_schema(schema: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    """Return a schema as a model may read it: without characters that nobody can see.
+
+    Names of properties stay as they are: calls are made with them. Pins are of the schema as it came.
+    """
+    if depth > _DEEPEST:
+        return {}
+    return {strip_invisible(key)[0]: _within(key, value, depth + 1) for key, value in schema.items()}
+
+
+def _within(key: str, value: Any, depth: int) -> Any:
+    if key in _NAMED and isinstance(value, dict):
+        return {name: _visible(one, depth) if isinstance(one, dict) else one for name, one in value.items()}
+    return value if key in _NAMED and isinstance(value, list) else _visible(value, depth)
+
+
+def _visible(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return strip_invisible(value)[0]
+    if isinstance(value, dict):
+        return visible_schema(value, depth)
+    if isinstance(value, list):
+        return [_visible(one, depth + 1) for one in value] if depth <= _DEEPEST else []
+    return value
+
+
 def _wordless(schema: Any) -> Any:
     if isinstance(schema, dict):
         words = ("description", "title", "examples", "$comment")
@@ -271,7 +307,7 @@ def _wordless(schema: Any) -> Any:
 
 
 def annotation_lines(annotations: dict[str, Any]) -> tuple[SafeText, ...]:
-    """Put a tool's annotations in words. They are claims of the server."""
+    """Return a tool's annotations in words. They are claims of the server."""
     words = {
         "readOnlyHint": ("only reads", "may change things"),
         "destructiveHint": ("may destroy", "does not destroy"),

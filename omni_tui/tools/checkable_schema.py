@@ -1,10 +1,4 @@
-"""What of a schema can be checked: it is rebuilt keyword by keyword, and what is left out is named.
-
-The result is plain JSON Schema 2020-12. Words of older drafts and slips whose meaning is clear are put
-into today's (`required: true` beside a property, `exclusiveMinimum: true`, `divisibleBy`, `items` as a
-list). Leaving a keyword out makes a schema take more, never less: where that would turn round (inside
-of `not`, `if`, `oneOf`, beside `additionalProperties`), what depends on it is left out too.
-"""
+"""The part of a schema that can be checked: rebuilt keyword by keyword, naming what is left out."""
 
 from __future__ import annotations
 
@@ -78,7 +72,7 @@ class CheckableSchema:
         if isinstance(node, bool):
             return node
         if not isinstance(node, dict):
-            self._leave(where, "what stands there is no schema")
+            self._leave(where, "this is not a schema")
             return True
         self._room -= 1
         if depth > self._depth or self._room < 0:

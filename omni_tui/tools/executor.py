@@ -1,8 +1,8 @@
-"""The one place from which a tool call leaves the process. It takes a grant, and nothing else.
+"""The only place from which a tool call leaves the process. It takes a grant and nothing else.
 
-The gate turns the grant into a dispatch (journalled, exact bytes); the connection's tap lets one
-frame with those bytes through. Whatever happens then is the end of that attempt. Only where surely
-nothing ran, or where the tool may be repeated, is there a further one, with a number and grant of its own.
+The gate turns the grant into a dispatch (journalled, exact bytes); the tap of the connection lets one
+frame with those bytes through. The result ends that attempt. A further attempt, with its own number and
+grant, is made only if surely nothing ran or if the tool may be repeated.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ToolConnection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallOutcome:
-    """How an attempt ended: its state, words for the model, and a reason where it went wrong.
+    """How an attempt ended: its state, words for the model, and the reason of a failure.
 
     `call` is the call whose whole result the journal keeps, "" if there is none.
     """
@@ -73,7 +73,7 @@ class CallOutcome:
 
 
 class CallBecameTask(Exception):
-    """A call was sent and goes on as a task at its server; what becomes of it is not known yet."""
+    """A call was sent and now runs as a task at its server. Its outcome is not known yet."""
 
     def __init__(self, dispatch: Dispatch, task: ServerTask) -> None:
         super().__init__(f"call {dispatch.call} goes on as a task")
@@ -84,8 +84,7 @@ class CallBecameTask(Exception):
 class ToolExecutor:
     """Executes granted calls.
 
-    `back` returns when a tool's server, if it is on its way back, is there again; a further attempt
-    waits for that.
+    `back` waits until a tool's server that reconnects is there again; a further attempt waits for it.
     """
 
     def __init__(
@@ -154,7 +153,7 @@ class ToolExecutor:
             grant = self._gate.grant(dispatch.call)
 
     async def settle(self, dispatch: Dispatch, end: RawResult | CallError, began: float) -> CallOutcome:
-        """Journal how a call ended that went on after it was sent. `began` is of `time.perf_counter`."""
+        """Journal how a call ended that ran as a task. `began` is a value of `time.perf_counter`."""
         if isinstance(end, CallError):
             return await self._failed(dispatch, end, began)
         return await self._answered(dispatch, end, began)
@@ -162,7 +161,7 @@ class ToolExecutor:
     async def _after(
         self, dispatch: Dispatch, error: CallError, started: float, retries: CallRetries
     ) -> CallOutcome | None:
-        """Have a further attempt made after a pause, or return how the call stands if there is none."""
+        """Prepare a further attempt after a pause, or return the outcome if there is none."""
         token = isinstance(error, TokenRenewed)
         most = 0 if token else retries.after(error)
         if not (token or most):
@@ -199,9 +198,9 @@ class ToolExecutor:
     async def _again(
         self, dispatch: Dispatch, error: CallError, event: AttemptRefused | AttemptFailed, started: float
     ) -> CallOutcome | None:
-        """Have the gate make a further attempt; return how the call stands if there is none to send now.
+        """Ask the gate for a further attempt; return the outcome if none can be sent now.
 
-        Cancelled in between, the call ends as cancelled: nothing of this attempt ran.
+        If cancelled meanwhile, the call ends as cancelled: nothing of this attempt ran.
         """
         step = asyncio.ensure_future(self._next(dispatch, error, event, started))
         try:
@@ -270,7 +269,7 @@ class ToolExecutor:
         return CallOutcome(state, text, reason, dispatch.call, images=images)
 
     async def _check(self, dispatch: Dispatch, result: RawResult, size: int) -> str:
-        """Say why a result breaks the schema its own server gave, "" if it does not."""
+        """Return why a result does not fit the output schema of its tool, "" if it does."""
         tool = self._tool(dispatch.server, dispatch.tool)
         if tool is None or tool.definition.output_schema is None:
             return ""
@@ -320,7 +319,7 @@ class ToolExecutor:
     async def _finish(
         self, dispatch: Dispatch, event: AnyEvent, state: CallState, stored: bytes
     ) -> JournalBroken | None:
-        """Journal an end. Return what was wrong if that could not be done; it has ended all the same."""
+        """Journal the end of a call. Return the error if that failed; the call has ended nevertheless."""
         try:
             await self._gate.finish(dispatch, event, state, stored)
         except JournalBroken as error:
@@ -332,7 +331,7 @@ class ToolExecutor:
 
 
 def _unwritten(how: str, error: JournalBroken, *, ran: bool) -> CallOutcome:
-    """Say that a call was sent and that its end is not on disk: after a restart it counts as unknown."""
+    """Return the outcome of a sent call whose end is not on disk: after a restart it counts as unknown."""
     ends = "do not repeat it" if ran else "nothing of it ran"
     text = f"The call was sent ({how}), but its end could not be written down: {error}; {ends}."
     return CallOutcome("uncertain", text, str(error))
@@ -347,7 +346,7 @@ def _unknown(reason: str) -> CallOutcome:
 
 
 def _is_small(result: RawResult) -> bool:
-    """Whether digesting a result takes less than handing it to a thread would."""
+    """Whether reading a result is faster than handing it to a thread."""
     if result.has_structured or len(result.content) > _FEW:
         return False
     return all(len(str(block.get("text", ""))) <= SMALL and "data" not in block for block in result.content)

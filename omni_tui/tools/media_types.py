@@ -1,4 +1,4 @@
-"""What binary content is, told from its first bytes; what a server says of it is only compared.
+"""The type of binary content by its first bytes; the type a server gives is only compared with it.
 
 Source of the signatures: the WHATWG MIME Sniffing Standard, sections 6.1 and 6.2 (images, audio), PNG
 (W3C, 5.2), and ISO/IEC 11172-3 for the header of an MPEG audio frame.
@@ -71,10 +71,10 @@ def check_media(data: bytes, declared: str) -> MediaCheck:
 
 
 def file_suffix(data: bytes, declared: str) -> str:
-    """Return the suffix, with its dot, of a file that holds this content.
+    """Return the file suffix of this content, with its dot.
 
-    Binary content gets that of its own bytes. Text, which any reader of text may open, gets that of the
-    type its server gives, if it is one of a few.
+    Binary content gets the suffix of its own bytes. Text, which any reader of text may open, gets that
+    of the type its server gives, if it is one of a few.
     """
     if found := sniff(data):
         return _SAVED[found]

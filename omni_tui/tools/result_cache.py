@@ -1,7 +1,7 @@
-"""Results that need not be fetched twice, for a while: of tools that only read, or that the person names.
+"""Keeps results for a while: of tools that only read, or that the person names.
 
-What is found here sends nothing. It has passed the gate by then as any other call, and is journalled
-as what it is. The key holds everything the answer depends on: a changed definition finds nothing old.
+A call answered from here has passed the gate like any other, sends nothing, and is journalled as
+cached. The key holds everything the answer depends on, so a changed definition finds nothing old.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class CachedResult:
 
 @dataclass(frozen=True, slots=True)
 class CacheMark:
-    """When a call began, as the cache counts: what ran since then makes its result too old to keep."""
+    """When a call began, as the cache counts. If another call wrote since then, the result is not kept."""
 
     key: CacheKey
     server: str
@@ -53,7 +53,7 @@ class CacheMark:
 
 
 class ResultCache:
-    """The results of one engine. `tool` looks a tool up; `allowed` says whether a server was allowed.
+    """The results of one engine. `tool` looks up a tool, `allowed` says whether a server was allowed.
 
     `clock` counts seconds.
     """
@@ -90,13 +90,13 @@ class ResultCache:
         found = self._tool(server, tool)
         if not self.ttl or found is None or found.held:
             return False
-        said = self._rules.cacheable(server, tool)
+        said = self._rules.of(server, tool).cacheable
         return said or (found.risk == "read" and repeatable(found, allowed=self._allowed(server)))
 
     def writes(self, server: str, tool: str) -> bool:
         """Whether a call of a tool may change what others of its server answer."""
         found = self._tool(server, tool)
-        return found is None or (found.risk != "read" and not self._rules.cacheable(server, tool))
+        return found is None or (found.risk != "read" and not self._rules.of(server, tool).cacheable)
 
     # --- a call ---------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class ResultCache:
         return (kept, self._clock() - kept.at) if kept is not None else None
 
     def began(self, row: CallRow | None) -> CacheMark | None:
-        """Note that a call is sent. Return the mark under which its result may be kept, if it may."""
+        """Note that a call is sent. Return the mark for keeping its result, None if it may not be kept."""
         if row is None:
             return None
         self.touched(row.server, row.tool)
@@ -117,7 +117,7 @@ class ResultCache:
         return CacheMark(_key(row), row.server, self._epoch(row.server))
 
     def keep(self, mark: CacheMark | None, stored: bytes, parts: tuple[Any, ...], text: str) -> None:
-        """Keep the good result of a call, unless something may have written there since it began."""
+        """Keep the result of a call, unless another call may have written since it began."""
         if mark is None or self._epoch(mark.server) != mark.epoch:
             return
         kept = CachedResult(stored, parts, text, self._clock())
@@ -128,7 +128,7 @@ class ResultCache:
             self._kept.popitem()
 
     def touched(self, server: str, tool: str) -> None:
-        """Note that a call is sent or has ended: what may have written empties the cache for its server."""
+        """Note that a call is sent or has ended. One that may have written empties its server's cache."""
         if self.writes(server, tool):
             self.clear(server)
 
@@ -138,14 +138,14 @@ class ResultCache:
     # --- emptying -------------------------------------------------------------------------------
 
     def listed(self, server: str, hashes: Mapping[str, str]) -> None:
-        """Note a server's tools: with other definitions than before, nothing old counts."""
+        """Note a server's tools. If their definitions changed, drop its results."""
         before = self._listed.get(server)
         self._listed[server] = dict(hashes)
         if before is not None and before != self._listed[server]:
             self.clear(server)
 
     def clear(self, server: str = "") -> int:
-        """Empty the cache, of one server or of all (""). Return how many results were dropped."""
+        """Empty the cache of one server or of all (""). Return how many results were dropped."""
         if not server:
             dropped = len(self._kept)
             self._swept += 1

@@ -1,4 +1,4 @@
-"""What becomes of a server's answer: kept whole, shown in part, told to the model within bounds."""
+"""The forms of a result: whole for the journal, a preview for the screen, text for the model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WHOLE = -2
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """A result as it is kept in the journal: the content blocks and the structured content, exact."""
+    """A stored result: the exact content blocks and structured content."""
 
     content: list[dict[str, Any]]
     structured: Any
@@ -43,7 +43,7 @@ class StoredResult:
         return cls(value["content"], value.get("structured"), "structured" in value, value["is_error"])
 
     def raw(self) -> RawResult:
-        """Return it as the server's answer it was."""
+        """Return it as the server's answer."""
         return RawResult(self.content, self.structured, self.has_structured, self.is_error)
 
 
@@ -143,10 +143,10 @@ def part_bytes(result: StoredResult, part: int) -> bytes:
 
 
 def _encoded(block: dict[str, Any]) -> str | None:
-    """Return the base64 of a block that is binary by its kind, None for every other block.
+    """Return the base64 of a binary block, None for any other.
 
-    Only what is shown as binary is decoded: a text with a `data` beside it is saved as the text that
-    the person has read.
+    Only what is shown as binary is decoded: a text with a `data` field is saved as the text that the
+    person has read.
     """
     kind = block.get("type")
     if kind in ("image", "audio"):
@@ -160,7 +160,7 @@ def _encoded(block: dict[str, Any]) -> str | None:
 
 
 def model_text(result: RawResult) -> str:
-    """Return the words a model is given, whole: text parts verbatim, the others described."""
+    """Return the whole text for a model: text parts verbatim, the others described."""
     texts: list[str] = []
     for block in result.content:
         kind = _KINDS.get(str(block.get("type")), "text")

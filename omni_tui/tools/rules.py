@@ -1,14 +1,20 @@
-"""What the configuration says about single tools; of the patterns that name one, the most exact counts."""
+"""What `[tools]` of the configuration says about single tools, and which server answers for a tool.
+
+Of several patterns that name a tool, the most exact one counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from omni_tui.config.patterns import matches_glob, matches_tool
+from omni_tui.tools.catalogue import Tool
+from omni_tui.tools.tool_names import ToolKey
 
 if TYPE_CHECKING:
-    from omni_tui.config.sections import LimitSection, ToolsSection
+    from omni_tui.config.sections import ToolsSection
 
 
 def _exactness(pattern: str) -> tuple[int, str]:
@@ -16,39 +22,93 @@ def _exactness(pattern: str) -> tuple[int, str]:
     return len(pattern) - pattern.count("*") - pattern.count("?"), pattern
 
 
+def _best(patterns: Iterable[str]) -> str | None:
+    return max(patterns, key=_exactness, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTerms:
+    """What the configuration says about one tool; None where it says nothing.
+
+    `limit`: the pattern whose limits count. `concurrency`: calls at once of the tools that it names.
+    `timeout`: seconds without an answer. `retries`: how often a call may be repeated.
+    """
+
+    limit: str | None = None
+    concurrency: int | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    cacheable: bool = False
+
+
 class ToolRules:
     """`[tools]` of the configuration, asked about one tool at a time."""
 
     def __init__(self, section: ToolsSection) -> None:
         self.section = section
+        self._terms: dict[ToolKey, ToolTerms] = {}
+        self._routes: dict[str, list[str]] = {}
 
-    def _best(self, patterns: Iterable[str], server: str, tool: str) -> str | None:
-        return max(
-            (each for each in patterns if matches_tool(each, server, tool)), key=_exactness, default=None
+    def of(self, server: str, tool: str) -> ToolTerms:
+        """Return what the configuration says about a tool."""
+        key = (server, tool)
+        if key not in self._terms:
+            self._terms[key] = self._read(server, tool)
+        return self._terms[key]
+
+    def _read(self, server: str, tool: str) -> ToolTerms:
+        section = self.section
+        limit = _best(each for each in section.limits if matches_tool(each, server, tool))
+        retry = _best(each for each in section.retry if matches_tool(each, server, tool))
+        limits = section.limits[limit] if limit is not None else None
+        return ToolTerms(
+            limit,
+            concurrency=limits.concurrency if limits is not None else None,
+            timeout=limits.timeout if limits is not None else None,
+            retries=section.retry[retry] if retry is not None else None,
+            cacheable=any(matches_tool(each, server, tool) for each in section.cacheable),
         )
 
-    def limit(self, server: str, tool: str) -> tuple[str, LimitSection] | None:
-        """Return the pattern whose limits count for a tool, with them; None if no pattern names it."""
-        best = self._best(self.section.limits, server, tool)
-        return (best, self.section.limits[best]) if best is not None else None
+    def route(self, tool: str) -> list[str]:
+        """Return the servers that answer for tools of this name, in order; none if no route is set."""
+        if tool not in self._routes:
+            best = _best(each for each in self.section.routes if matches_glob(each, tool))
+            self._routes[tool] = self.section.routes[best] if best is not None else []
+        return self._routes[tool]
 
-    def timeout(self, server: str, tool: str) -> float | None:
-        """Return the seconds that a tool may be silent, None where its server's time counts."""
-        found = self.limit(server, tool)
-        return found[1].timeout if found else None
 
-    def retries(self, server: str, tool: str) -> int | None:
-        """Return how often the person lets a call of a tool be repeated, None where nothing is said."""
-        best = self._best(self.section.retry, server, tool)
-        return self.section.retry[best] if best is not None else None
+class ToolRoutes:
+    """Which server answers for a tool that several have (`[tools.routes]`): the first there, then the next.
 
-    def cacheable(self, server: str, tool: str) -> bool:
-        """Whether the person says that a tool's results may be kept."""
-        return any(matches_tool(each, server, tool) for each in self.section.cacheable)
+    `tool` looks up a tool that is listed now.
+    """
 
-    def route(self, tool: str) -> tuple[str, list[str]] | None:
-        """Return the pattern and the servers that answer for tools of this name, None if none is set."""
-        best = max(
-            (each for each in self.section.routes if matches_glob(each, tool)), key=_exactness, default=None
-        )
-        return (best, self.section.routes[best]) if best is not None else None
+    def __init__(self, rules: ToolRules, tool: Callable[[str, str], Tool | None]) -> None:
+        self._rules = rules
+        self._tool = tool
+        self._known: dict[str, ToolKey] = {}
+
+    def offered(self, tools: Iterable[Tool]) -> list[Tool]:
+        """Return what a model is offered: of a tool with a route, that of the first server that has it."""
+        kept = []
+        for tool in tools:
+            route = self._rules.route(tool.name)
+            if tool.server in route:
+                first = next(server for server in route if self._tool(server, tool.name) is not None)
+                if tool.server != first:
+                    continue
+                self._known[tool.model_name] = (tool.server, tool.name)
+            kept.append(tool)
+        return kept
+
+    def known(self, model_name: str) -> ToolKey | None:
+        """Return the server and tool of a name that was offered under a route, though it may be gone."""
+        return self._known.get(model_name)
+
+    def after(self, server: str, tool: str) -> Tool | None:
+        """Return the tool that stands in for one that could not be called, None if there is none."""
+        route = self._rules.route(tool)
+        if server not in route:
+            return None
+        behind = route[route.index(server) + 1 :]
+        return next((found for name in behind if (found := self._tool(name, tool)) is not None), None)

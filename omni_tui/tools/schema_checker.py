@@ -1,8 +1,4 @@
-"""Validation against JSON Schemas that servers sent: linear, offline, bounded, keyword by keyword.
-
-`jsonschema-rs` with its `regex` engine cannot backtrack; a retriever that raises keeps every
-reference inside the document (MCP 2026-07-28: implementations must not fetch network references).
-"""
+"""Validates values against JSON Schemas that servers sent: linear, offline, bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that run as tasks: kept in the journal before they are asked after, followed over restarts.
+"""Calls that run as tasks at their servers: stored in the journal, polled, followed over restarts.
 
 The call was sent once, through the gate, like any other; from then on the server is only asked.
 """
@@ -51,7 +51,7 @@ _ELSEWHERE = (
 
 @dataclass(slots=True)
 class _Run:
-    """A task that is followed now. `server_fp` is how its server was reached when the call was sent."""
+    """A task that is followed. `server_fp` is the fingerprint of its server when the call was sent."""
 
     dispatch: Dispatch
     saved: SavedTask
@@ -65,9 +65,9 @@ class _Run:
 
 
 class TaskTracker:
-    """The tasks of one session's calls. `inputs` gives who answers what a call's task asks.
+    """The tasks of one session's calls. `inputs` returns what answers the input requests of a task.
 
-    `listed` says whether a server's tools are known: before that, no result could be checked.
+    `listed` says whether a server's tools are known: before that, no result can be checked.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class TaskTracker:
         self._runs: dict[str, _Run] = {}
         self._parked = False
 
-    # --- from the desk --------------------------------------------------------------------------
+    # --- from the calls ------------------------------------------------------------------------
 
     async def follow(self, begun: CallBecameTask) -> CallOutcome:
-        """Keep the task of a call that was just sent, and follow it to its end."""
+        """Store the task of a call that was just sent, and follow it to its end."""
         dispatch, task = begun.dispatch, begun.task
         self._gate.dispatches.close(dispatch)
         row = self._gate.row(dispatch.call)
@@ -102,14 +102,14 @@ class TaskTracker:
         return await self._through(run, self._keep(run, task))
 
     async def take_up(self, row: CallRow, saved: SavedTask) -> CallOutcome:
-        """Go on following the task of a call from before a restart. Nothing of it is sent again."""
+        """Follow the task of a call from before a restart. Nothing is sent again."""
         # The gate did not make this dispatch, so the tap lets no frame through for it: it is a name.
         dispatch = Dispatch(row.call, row.attempt, row.server, row.tool, row.args)
         task = ServerTask(saved.id, "working", poll=saved.poll, ttl=saved.ttl)
         return await self._through(self._run(dispatch, task, saved, row.server_fp, late=LATE), None)
 
     def stop(self, call: str, *, decider: str, reason: str) -> bool:
-        """Have a call's task cancelled at its server; its outcome tells the rest. False if it has none."""
+        """Cancel a call's task at its server; its outcome follows. Return False if it has no task."""
         run = self._runs.get(call)
         if run is None or self._parked:
             return False
@@ -124,7 +124,7 @@ class TaskTracker:
                 run.follow.back()
 
     def park(self) -> None:
-        """Leave everything to the next start: the tasks go on at their servers."""
+        """Leave the tasks to the next start: they keep running at their servers."""
         self._parked = True
 
     # --- inside ---------------------------------------------------------------------------------
@@ -137,9 +137,9 @@ class TaskTracker:
         follow = TaskPoller(
             task,
             terms,
-            verbs=lambda: self._verbs(run),
+            client=lambda: self._verbs(run),
             answer=self._inputs(dispatch),
-            told=lambda now, away: self._tell(run, now, away),
+            report=lambda now, away: self._tell(run, now, away),
         )
         began = time.perf_counter() - max(0.0, time.time() - saved.began)
         run = _Run(dispatch, saved, server_fp, follow, began)
@@ -153,7 +153,7 @@ class TaskTracker:
             return ServerSpec(name=server)
 
     async def _through(self, run: _Run, keeping: asyncio.Future[None] | None) -> CallOutcome:
-        """Follow a task in a task of its own: who waits for it may be cancelled, it ends properly."""
+        """Follow a task in its own asyncio task, so that it ends properly if its waiter is cancelled."""
         work = asyncio.create_task(self._work(run, keeping), name=f"task of {run.dispatch.call}")
         try:
             while True:
@@ -169,7 +169,7 @@ class TaskTracker:
                 self._runs.pop(run.dispatch.call, None)
 
     def _keep(self, run: _Run, task: ServerTask) -> asyncio.Future[None]:
-        """Put the task into the journal. Begun at once, so that no cancellation comes in between."""
+        """Start storing the task in the journal at once, so that no cancellation comes first."""
         dispatch, saved = run.dispatch, run.saved
         event = CallTask(
             call=dispatch.call,
@@ -224,9 +224,9 @@ class TaskTracker:
         return CallOutcome("cancelled", f"{words} {MAY_BE_HALF_DONE}", end.what)
 
     def _verbs(self, run: _Run) -> TaskClient:
-        """Return what can be asked now. Raises `ServerUnavailable`; `CallError` where waiting is pointless.
+        """Return the client to ask now. Raises `ServerUnavailable`, or `CallError` if waiting is pointless.
 
-        The id of a task is told to the very server that gave it, and to no other of the same name.
+        The id of a task is sent only to the server that gave it, never to another one of the same name.
         """
         try:
             connection = self._connection(run.dispatch.server)

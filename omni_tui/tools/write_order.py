@@ -1,7 +1,7 @@
-"""Which calls may run at the same time: order for what writes, room for a bounded number.
+"""Which calls may run at the same time: calls that write in order, and only so many at once.
 
-The calls of one answer go to their servers together if they only read. One that may write waits for
-those that the model wrote before it for the same server, and those behind it wait for it.
+The calls of one answer that only read go to their servers together. One that may write waits for the
+earlier ones to the same server, and the later ones wait for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from omni_tui.tools.rules import ToolRules
 
 
 class OrderPlace:
-    """The place of one call in the order of its answer. To be left, whatever becomes of the call."""
+    """The place of one call in the order of its answer. Leave it when the call is over."""
 
     def __init__(self, lanes: WriteOrder, key: Hashable, *, writes: bool) -> None:
         self._lanes = lanes
@@ -23,18 +23,18 @@ class OrderPlace:
         self.turn = asyncio.Event()
 
     def leave(self) -> None:
-        """Let those behind go on. May be called again."""
+        """Let the next calls run. May be called more than once."""
         self._lanes._left(self._key, self)
 
 
 class WriteOrder:
-    """The order of calls: places are taken in the order of the answer and come up when they may run."""
+    """The order of calls. Places are taken in the order of the answer."""
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, list[OrderPlace]] = {}
 
     def take(self, key: Hashable, *, writes: bool) -> OrderPlace:
-        """Take the next place. `key` names the answer and the server; others do not wait for it."""
+        """Take the next place. Only calls with the same `key` (answer and server) wait for each other."""
         place = OrderPlace(self, key, writes=writes)
         self._waiting.setdefault(key, []).append(place)
         self._wake(key)
@@ -58,7 +58,7 @@ class WriteOrder:
 
 
 class ConcurrencyLimits:
-    """How many calls run at the same time: in all, of one server, of the tools that a pattern names."""
+    """Limits the calls that run at once: in all, per server, and per pattern of tool names."""
 
     def __init__(self, rules: ToolRules) -> None:
         self._rules = rules
@@ -67,11 +67,11 @@ class ConcurrencyLimits:
 
     @asynccontextmanager
     async def of(self, server: str, tool: str) -> AsyncIterator[None]:
-        """Wait for room and keep it. The narrowest is waited for first."""
+        """Wait until a call may run, and count it until the block ends. The narrowest limit comes first."""
         async with AsyncExitStack() as stack:
-            limit = self._rules.limit(server, tool)
-            if limit is not None and limit[1].concurrency is not None:
-                await stack.enter_async_context(self._slot("pattern", limit[0], limit[1].concurrency))
+            terms = self._rules.of(server, tool)
+            if terms.limit is not None and terms.concurrency is not None:
+                await stack.enter_async_context(self._slot("pattern", terms.limit, terms.concurrency))
             most = self._rules.section.server_concurrency
             await stack.enter_async_context(self._slot("server", server, most))
             await stack.enter_async_context(self._all)

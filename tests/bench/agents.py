@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from omni_tui.agents import run_turn
-from omni_tui.agents.agent_scope import AgentScope
+from omni_tui.agents.agent_host import AgentScope
 from omni_tui.agents.turn_writer import TurnWriter
 from omni_tui.models.base import Message, ModelEvent, ModelReply, ModelRequest, TextPart
 from omni_tui.models.message_history import estimate
@@ -96,7 +96,7 @@ async def ours(running: Stage, model: Streamer, agents: int, turn: str) -> None:
 
     async def one(number: int) -> None:
         path = f"root/p1/t{number}"
-        lane = AgentScope(runner, path, lambda: running.session.plans.progress.lanes.get(path, ()))
+        lane = AgentScope(runner, path, lambda: running.session.plans.progress.histories.get(path, ()))
         await runner.commit(TurnWriter(lane, turn, path).message(Message(role="user", text="go")))
         ended = await run_turn(lane, model, turn=turn, policy=policy, agent=path)
         assert ended.status == "done", ended

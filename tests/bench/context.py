@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 
 from omni_tui.models.base import Message, ModelRequest, ToolCall, ToolSpec
-from omni_tui.models.message_history import close_history, estimate, tool_message
+from omni_tui.models.message_history import estimate, tool_message
 from omni_tui.models.summary import digest
 from omni_tui.models.window import Window
-from tests.scripted_model import ScriptedModel
+from tests.scripted_model import ScriptedModel, close_history
 
 SYSTEM = Message(role="system", text="You work in Omni TUI. " * 60)
 TOOLS = tuple(ToolSpec(f"demo__tool_{n}", "Does it. " * 20, {"type": "object"}) for n in range(40))

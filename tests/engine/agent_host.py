@@ -10,8 +10,10 @@ from typing import TypeVar
 import msgspec
 
 from omni_tui.agents import ChatPolicy, ToolOutcome, run_turn
+from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.models.base import Message, ToolCall, ToolSpec
-from omni_tui.models.message_history import read_result
+from omni_tui.models.message_history import read_result, steps_since_user
+from omni_tui.models.window import Window
 from omni_tui.protocol.events import AnyEvent, Event, ModelMessage, TurnEnded
 from omni_tui.protocol.values import CallOrigin
 from omni_tui.resilience import RetryPolicy
@@ -45,6 +47,7 @@ class FakeHost:
         self.calls: list[tuple[int, ToolCall]] = []
         self.cancelled: list[str] = []
         self.specs: tuple[ToolSpec, ...] = (ADD, WAIT)
+        self.windows: dict[str, Window] = {}
         self.parked = False
         self.broken: Exception | None = None
         self._work = work
@@ -52,6 +55,18 @@ class FakeHost:
 
     def tools(self) -> tuple[ToolSpec, ...]:
         return self.specs
+
+    def window(self, agent: str) -> Window:
+        return self.windows.setdefault(agent, Window())
+
+    async def stored(self, call: str) -> EarlierResult | None:
+        return None
+
+    async def take_in(self, turn: str) -> None:
+        pass
+
+    def steps(self, turn: str) -> int:
+        return steps_since_user(self.messages)
 
     async def call(self, origin: CallOrigin, call: ToolCall) -> ToolOutcome:
         self.calls.append((origin.step, call))

@@ -10,29 +10,24 @@ from omni_tui.agents import ToolOutcome
 from omni_tui.agents.agent_host import EarlierResult
 from omni_tui.models.base import Message, ModelError, TextPart, ToolCall
 from omni_tui.models.builtin_tool_specs import FIND_TOOLS, READ_RESULT
-from omni_tui.models.message_history import close_history, read_result
-from omni_tui.models.window import Window
+from omni_tui.models.message_history import read_result
 from omni_tui.protocol.context import BuiltinToolCalled, ContextChanged, ContextSummarised
 from omni_tui.protocol.events import Notice, Retrying, Usage, UsageChanged
 from tests.engine.agent_host import QUICK, FakeHost, assert_one_result_each, call, play, spec
-from tests.scripted_model import ScriptedModel, reply
+from tests.scripted_model import ScriptedModel, close_history, reply
 
 LONG = "word " * 400
 
 
 class KeepingHost(FakeHost):
-    """A host that keeps windows and results, as the engine does."""
+    """A host that keeps results, as the engine does."""
 
     def __init__(self, text: str = "x" * 40_000) -> None:
         async def work(call: ToolCall) -> ToolOutcome:
             return ToolOutcome(text, "succeeded", call="c-" + call.id)
 
         super().__init__(work)
-        self.windows: dict[str, Window] = {}
         self.kept = text
-
-    def window(self, agent: str) -> Window:
-        return self.windows.setdefault(agent, Window())
 
     async def stored(self, call: str) -> EarlierResult | None:
         return EarlierResult(self.kept, "succeeded") if call == "c-c1" else None
@@ -207,7 +202,7 @@ async def test_a_negative_offset_is_the_beginning() -> None:
 
 async def test_a_host_without_a_memory_offers_no_reading() -> None:
     async def work(call: ToolCall) -> ToolOutcome:
-        return ToolOutcome("x" * 40_000, "succeeded", call="c-c1")
+        return ToolOutcome("x" * 40_000, "succeeded")
 
     host = FakeHost(work)
     model = ScriptedModel([reply("", call("c1"))], [reply("ok")])

@@ -58,7 +58,7 @@ def at_once(running: Rig) -> list[float]:
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    running.session.desk._sending.backoff = RetryBackoff(sleep=sleep, random=lambda: 0.5)
+    running.session.calls._dispatcher.backoff = RetryBackoff(sleep=sleep, random=lambda: 0.5)
     return waits
 
 
@@ -244,7 +244,7 @@ async def test_stopped_before_the_next_attempt_the_last_one_is_told_as_it_was(
             waits.set()
             await never.wait()
 
-        running.session.desk._sending.backoff = RetryBackoff(sleep=sleep)
+        running.session.calls._dispatcher.backoff = RetryBackoff(sleep=sleep)
         sent = instead(running, lambda *_: error)
         await running.ask(c.SendMessage(text="go"))
         await waits.wait()

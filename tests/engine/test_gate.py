@@ -23,7 +23,7 @@ NOTE = {"name": "a", "text": "x"}
 async def granted(running: Rig, call: str = "c-test", note: dict[str, str] = NOTE) -> Grant:
     """Bring a call by hand up to its grant."""
     session = running.session
-    subject = session.subject("demo", "write_note")
+    subject = running.engine.context.subject("demo", "write_note")
     assert subject is not None
     proposal = CallProposal(
         call=call, server="demo", tool="write_note", arguments=canonical(dict(note)), origin="hand"
@@ -34,7 +34,7 @@ async def granted(running: Rig, call: str = "c-test", note: dict[str, str] = NOT
 
 
 def executor(running: Rig) -> object:
-    return running.session.desk._sending._executor
+    return running.session.calls._dispatcher._executor
 
 
 def written(folder: Path) -> list[str]:
@@ -106,7 +106,7 @@ async def test_the_journal_row_is_the_authority(
     async with rig(tmp_path) as running:
         await running.connected()
         session = running.session
-        subject = session.subject("demo", "write_note")
+        subject = running.engine.context.subject("demo", "write_note")
         assert subject is not None
         proposal = CallProposal(
             call="c-test", server="demo", tool="write_note", arguments=canonical(dict(NOTE)), origin="agent"

@@ -398,8 +398,8 @@ async def test_an_import_says_what_cannot_start_and_what_is_not_used(tmp_path: P
     async with rig(tmp_path, demo=False, config=TINY, connect="none") as running:
         done = await running.ask(ImportServers(path=str(theirs)))
         assert isinstance(done, e.CommandDone)
-        assert "2 servers were read" in done.text
-        assert "these cannot start, and say why: odd" in done.text
+        assert "2 servers imported" in done.text
+        assert "these cannot start, and their rows say why: odd" in done.text
         assert "good: not taken over: autoApprove" in done.text
         told = {event.name: event.state for event in running.of(e.ServerChanged)}
         assert (told["good"], told["odd"]) == ("not_allowed", "failed")

@@ -154,6 +154,22 @@ async def test_what_one_client_allows_loosens_nothing_that_another_sent_before(t
         assert "you allowed or changed demo" in a.session.turns.loosened(turn, "demo")
 
 
+async def test_send_now_ends_the_wait_of_its_own_session_only(tmp_path: Path) -> None:
+    config = '[servers.slow]\ncommand = "sleep"\nargs = ["60"]\n'
+    async with rig(tmp_path, demo=False, config=config, model=ScriptedModel([reply("hi")])) as a:
+        b = await another(a, [reply("hi")])
+        for each in (a, b):
+            await say(each)
+            await each.until(e.AwaitingTools, lambda event: bool(event.servers))
+        await b.ask(c.SendNow())
+        await b.until(e.TurnEnded)
+        assert a.of(e.AwaitingTools)[-1].servers
+        assert a.of(e.TurnEnded) == []
+        await a.ask(c.SendNow())
+        await a.until(e.TurnEnded)
+        await b.close()
+
+
 async def test_live_events_carry_the_session_of_the_client_they_go_to(tmp_path: Path) -> None:
     async with two(tmp_path, [], [[reply("hello")]]) as (a, b):
         seen = len(a.seen)
@@ -288,6 +304,19 @@ async def test_a_run_without_a_person_asks_nobody_beside_one_with(tmp_path: Path
         await decide(a, await a.until(e.ApprovalRequested))
         assert (await a.until(e.TurnEnded)).status == "done"
         assert notes(tmp_path) == ["a"]
+        await b.close()
+
+
+async def test_a_client_without_a_person_decides_nothing_in_a_session_it_shares(tmp_path: Path) -> None:
+    async with rig(tmp_path, model=ScriptedModel([reply("", write("a"))], [reply("done")])) as a:
+        await a.connected()
+        b = await another(a, resume=a.client.session, headless=True)
+        await say(b)
+        waiting = await a.until(e.ApprovalRequested)
+        assert isinstance(await decide(b, waiting), e.CommandFailed)
+        assert notes(tmp_path) == []
+        await decide(a, waiting)
+        assert (await b.until(e.TurnEnded)).status == "done"
         await b.close()
 
 

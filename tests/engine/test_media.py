@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from omni_tui.engine import file_opener
-from omni_tui.engine.file_opener import FOLDER, desktop_environ, no_display_reason, sweep_opened
+from omni_tui.engine import files
+from omni_tui.engine.files import FOLDER, desktop_environ, no_display_reason, sweep_opened
 from omni_tui.protocol import JsonText
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e
@@ -208,7 +208,7 @@ async def test_twenty_megabytes_are_no_answer_and_there_is_nothing_to_open(
 async def test_without_an_opener_the_file_is_there_and_it_is_said(
     tmp_path: Path, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_opener, "_program", lambda _environ: "")
+    monkeypatch.setattr(files, "_program", lambda _environ: "")
     async with running(tmp_path) as engine:
         call = await given(engine, block(PNG, "image/png"))
         reply = await engine.ask(m.OpenPart(source=call))
@@ -243,8 +243,8 @@ async def test_an_opener_that_cannot_be_started_is_told_of(tmp_path: Path, desk:
 async def test_openers_that_hang_hold_nobody_up_and_are_counted(
     tmp_path: Path, desk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_opener, "HANDOVER_S", 0.05)
-    monkeypatch.setattr(file_opener, "MAX_RUNNING", 2)
+    monkeypatch.setattr(files, "HANDOVER_S", 0.05)
+    monkeypatch.setattr(files, "MAX_RUNNING", 2)
     pids = tmp_path / "pids"
     write_opener(tmp_path / "programs", f"echo $$ >> {pids}; exec sleep 600")
     try:
@@ -341,12 +341,12 @@ def test_a_link_in_place_of_the_folder_is_left_alone(tmp_path: Path) -> None:
     sweep_opened(tmp_path)
     assert outside.exists()
     with pytest.raises(OSError, match="symbolic link"):
-        file_opener.FileOpener(tmp_path, {}).put(PNG, ".png")
+        files.FileOpener(tmp_path, {}).put(PNG, ".png")
 
 
 def test_only_the_last_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_opener, "MAX_FILES", 3)
-    one = file_opener.FileOpener(tmp_path, {})
+    monkeypatch.setattr(files, "MAX_FILES", 3)
+    one = files.FileOpener(tmp_path, {})
     paths = [one.put(PNG, ".png") for _ in range(6)]
     assert [path.exists() for path in paths] == [False] * 3 + [True] * 3
 

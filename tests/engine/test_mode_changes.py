@@ -126,7 +126,7 @@ async def test_a_call_its_mode_let_pass_is_asked_about_if_the_mode_tightens_befo
     async with rig(tmp_path, model=model, mode="auto") as running:
         await running.connected()
         session = running.session
-        place = session.desk._sending.place
+        place = session.calls._dispatcher.place
         held: list[asyncio.Event] = []
 
         def behind(origin: CallOrigin, server: str, tool: str) -> object:
@@ -136,7 +136,7 @@ async def test_a_call_its_mode_let_pass_is_asked_about_if_the_mode_tightens_befo
                 held.append(found.turn)
             return found
 
-        session.desk._sending.place = behind  # type: ignore[method-assign, assignment]
+        session.calls._dispatcher.place = behind  # type: ignore[method-assign, assignment]
         await say(running, "go")
         await running.until(e.CallFinished)
         await running.ask(c.SetMode(mode="chat"))

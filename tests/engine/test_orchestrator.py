@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents.turn_limits import TurnMeter
 from omni_tui.agents.turn_writer import TurnStopped
 from omni_tui.models.base import ModelError, ToolCall
 from omni_tui.models.message_history import read_result
@@ -285,9 +285,9 @@ async def test_stopping_ends_every_agent_and_every_call_has_one_result(tmp_path:
         assert loop.time() - begun < 3
         assert (ended.status, ended.reason) == ("stopped", "stopped by you")
         assert set(running.states().items()) == {(f"t{at}", "stopped") for at in range(1, 5)}
-        lanes = running.session.plans.progress.lanes
+        histories = running.session.plans.progress.histories
         for path in ("root/p1/t1", "root/p1/t2"):
-            (result,) = [m for m in lanes[path] if m.role == "tool"]
+            (result,) = [m for m in histories[path] if m.role == "tool"]
             assert read_result(result.text)[0] == "uncertain"
         assert sorted(ev.state for ev in running.of(e.CallChanged) if ev.state == "uncertain") == [
             "uncertain",

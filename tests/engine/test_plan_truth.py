@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from omni_tui.agents import autonomous, orchestrator
-from omni_tui.agents.meter import TurnMeter
+from omni_tui.agents import orchestrator, turn_limits
+from omni_tui.agents.turn_limits import TurnMeter
 from omni_tui.models.base import ModelRequest, TextPart, ToolCall
 from omni_tui.models.budget import BudgetExceeded
 from omni_tui.protocol import commands as c
@@ -52,7 +52,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock by which turns are measured."""
     clock = Clock()
-    for module in (autonomous, orchestrator):
+    for module in (turn_limits, orchestrator):
         monkeypatch.setattr(module, "TurnMeter", partial(TurnMeter, clock=clock))
     return clock
 
@@ -229,7 +229,7 @@ async def test_what_failed_and_was_planned_around_is_said_though_the_rest_is_don
         await running.ask(c.SendMessage(text="go"))
         ended = await running.ended()
         assert ended.status == "done"
-        assert ended.reason == "what failed was planned around: title of one"
+        assert ended.reason == "a new plan replaced what failed: title of one"
 
 
 async def rejected(running: Stage, which: str) -> None:
@@ -310,11 +310,11 @@ async def test_continue_goes_on_after_a_limit_and_says_when_there_is_nothing(tmp
         await running.connected()
         refused = await running.ask(c.ContinueRun())
         assert isinstance(refused, e.CommandFailed)
-        assert "nothing to go on with" in refused.what
+        assert "nothing to continue" in refused.what
         await running.ask(c.SendMessage(text="add"))
         first = await running.until(e.TurnEnded)
         assert (first.status, first.limit) == ("limit", "steps")
-        assert first.todo == "type /continue to let it go on"
+        assert first.todo == "type /continue to let it continue"
         assert isinstance(await running.ask(c.ContinueRun()), e.CommandDone)
         await running.until(e.TurnEnded, lambda event: event.status == "done")
         refused = await running.ask(c.ContinueRun())

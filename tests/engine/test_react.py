@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from omni_tui.agents import ChatPolicy, ToolOutcome
-from omni_tui.agents.deltas import Deltas
+from omni_tui.agents.model_client import Deltas
 from omni_tui.models.base import (
     Message,
     ModelError,

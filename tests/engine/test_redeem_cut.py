@@ -52,7 +52,7 @@ async def test_a_sent_call_whose_end_cannot_be_written_is_not_told_as_unsent(tmp
         await running.connected()
         session = running.session
         commit, outcomes = session.journal.commit, []
-        by_agent = session.desk.by_agent
+        by_agent = session.calls.by_agent
 
         async def broken(*events, change=None):  # type: ignore[no-untyped-def]
             if any(isinstance(each, e.CallFinished) for each in events):
@@ -64,7 +64,7 @@ async def test_a_sent_call_whose_end_cannot_be_written_is_not_told_as_unsent(tmp
             return outcomes[-1]
 
         session.journal.commit = broken  # type: ignore[method-assign]
-        session.desk.by_agent = listened  # type: ignore[method-assign]
+        session.calls.by_agent = listened  # type: ignore[method-assign]
         await running.ask(c.SendMessage(text="write it"))
         await running.until(e.TurnEnded)
         (outcome,) = outcomes

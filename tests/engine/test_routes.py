@@ -70,7 +70,7 @@ async def test_the_next_server_stands_in_for_a_call_that_did_not_run(tmp_path: P
         assert "fast › write_note" in proposed.fallback
         (answer,) = told(model)
         assert "written" in answer
-        assert "fast could not be asked" in answer
+        assert "fast could not be reached" in answer
         assert "slow" in answer
 
 
@@ -102,7 +102,7 @@ async def test_a_server_that_is_gone_is_stood_in_for(tmp_path: Path) -> None:
         assert slow == ["write_note"]
         (row,) = await rows(running)
         assert (row.server, row.state) == ("slow", "succeeded")
-        assert "fast could not be asked" in told(model, 2)[-1]
+        assert "fast could not be reached" in told(model, 2)[-1]
 
 
 async def test_the_stand_in_is_asked_about_and_the_card_says_for_what(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_the_stand_in_is_asked_about_and_the_card_says_for_what(tmp_path: 
         await running.ask(c.DecideCall(call=first.call, digest=first.digest, verdict="approve"))
         second = await running.until(e.ApprovalRequested, lambda event: event.server == "slow")
         assert slow == []
-        assert "stands in for fast › write_note" in second.why[0]
+        assert "replaces fast › write_note" in second.why[0]
         await running.ask(c.DecideCall(call=second.call, digest=second.digest, verdict="reject"))
         await running.until(e.TurnEnded)
         assert slow == []
@@ -147,7 +147,7 @@ async def test_a_stand_in_that_waits_over_a_restart_still_says_for_what(tmp_path
     text_of = (tmp_path / "config.toml").read_text()
     async with rig(tmp_path, model=model, mode="chat", demo=False, config=text_of) as running:
         again = await running.until(e.ApprovalRequested, lambda event: event.restored)
-        assert "stands in for fast › write_note" in again.why[0]
+        assert "replaces fast › write_note" in again.why[0]
 
 
 async def test_arguments_that_do_not_fit_the_stand_in_go_nowhere(tmp_path: Path) -> None:
@@ -163,14 +163,14 @@ async def test_arguments_that_do_not_fit_the_stand_in_go_nowhere(tmp_path: Path)
         await go(running)
         assert slow == []
         assert len(await rows(running)) == 1
-        assert "slow was not asked instead" in told(model)[0]
+        assert "slow was not tried instead" in told(model)[0]
 
 
 async def test_a_server_outside_the_route_is_never_asked(tmp_path: Path) -> None:
     model = ScriptedModel([reply("", ToolCall("p", "fast__add", '{"a":1,"b":2}'))], [reply("done")])
     async with routed(tmp_path, model) as running:
-        running.session.desk._sending.backoff = replace(
-            running.session.desk._sending.backoff, delays=(0.0,)
+        running.session.calls._dispatcher.backoff = replace(
+            running.session.calls._dispatcher.backoff, delays=(0.0,)
         )
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("x"), "slow")
@@ -183,11 +183,11 @@ async def test_a_stand_in_for_a_call_of_a_plans_agent_is_asked_about(tmp_path: P
     async with routed(tmp_path, ScriptedModel(), "orchestrator") as running:
         instead(running, lambda *_: AWAY, "fast")
         slow = instead(running, lambda *_: text("written"), "slow")
-        desk = running.session.desk
+        desk = running.session.calls
         call = asyncio.ensure_future(desk.by_agent(CallOrigin("t-1", "root/t1", 1, CALL.id), CALL))
         asked = await running.until(e.ApprovalRequested)
         assert asked.server == "slow"
-        assert any("the plan does not name this tool" in why for why in asked.why)
+        assert any("the plan does not give this tool" in why for why in asked.why)
         assert slow == []
         await running.ask(c.DecideCall(call=asked.call, digest=asked.digest, verdict="approve"))
         assert (await call).status == "succeeded"

@@ -228,7 +228,7 @@ async def test_program_that_keeps_dying_opens_the_breaker_for_good(
     monkeypatch.setattr("omni_tui.servers.reconnect.FIRST_DELAY_S", 0.01)
     async with connected(tmp_path, fault("dies_idle")) as servers:
         await servers.until(
-            lambda: "only by hand" in servers.last("dies_idle").todo if servers.events else False
+            lambda: "3 times in 5 minutes" in servers.last("dies_idle").todo if servers.events else False
         )
         told = servers.last("dies_idle")
         assert (told.state, told.breaker, told.next_try) == ("failed", "open", None)

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
+from omni_tui.security.urls import is_loopback, shown_url
 from omni_tui.servers.connection_failure import root_cause
 from omni_tui.servers.list_page import MAX_TOOLS, ListPage, read_tool
 from omni_tui.servers.log_buffer import MAX_BYTES, MAX_LINES, ServerLogBuffer
 from omni_tui.servers.reconnect import ReconnectBreaker, StartLimiter
-from omni_tui.servers.server_urls import is_loopback, shown_url
 from omni_tui.servers.tap import canonical
 from omni_tui.servers.transports.frames import MAX_CONTAINERS, encode, parse
 from omni_tui.servers.transports.json_rpc import InvalidMessage

@@ -203,7 +203,7 @@ async def test_a_stopped_program_is_not_green_and_goes_on_where_it_was(tmp_path:
         try:
             degraded = await servers.reach("w", "degraded")
             assert degraded.reason == "did not answer a heartbeat within 0.3 s"
-            assert degraded.todo == "It is asked again. Reconnect it to start it anew."
+            assert degraded.todo == "Omni TUI asks again. Reconnect it to restart it."
             misses = log(servers).count("missed a heartbeat")
             servers.registry.get("w").log.note("looking")
             await servers.until(lambda: log(servers).count("missed a heartbeat") >= misses + 2)

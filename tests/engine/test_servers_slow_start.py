@@ -12,7 +12,7 @@ import pytest
 from omni_tui.config.load import load_config
 from omni_tui.config.server_program import FIRST_START, is_package_runner
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.known_transports_file import KnownTransportsFile
+from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol.events import ServerChanged
 from tests.engine.faults.harness import SERVER, Harness, connected, fault
@@ -36,7 +36,7 @@ async def test_a_server_that_is_tried_again_says_how_the_last_try_ended(tmp_path
             await servers.until(lambda name=name: len(connecting(servers, name)) > 1)  # type: ignore[misc]
             told = connecting(servers, name)
             assert told[0].reason == ""
-            assert told[1].reason == f"{why}; being tried again"
+            assert told[1].reason == f"{why}; trying again"
 
 
 def connecting(servers: Harness, name: str) -> list[ServerChanged]:

@@ -215,7 +215,7 @@ async def test_endpoint_that_is_no_address_is_refused(tmp_path: Path, endpoint: 
     with streaming() as web:
         web.endpoint = endpoint
         async with connected(tmp_path, sse(web.url)) as servers:
-            assert (await servers.reach("w", "failed")).reason == "names an endpoint that is no address"
+            assert (await servers.reach("w", "failed")).reason == "names an endpoint that is not an address"
 
 
 async def test_redirect_to_another_origin_is_not_followed(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCRequest
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.known_transports_file import MAX_AGE, KnownTransportsFile
+from omni_tui.engine.server_stores import MAX_AGE, KnownTransportsFile
 from omni_tui.servers import Processes
 from omni_tui.servers.connect_strategy import ConnectStrategy, KnownTransport, TransportChoice
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.transports import factory
+from omni_tui.servers.transports.base import TransportContext
 from tests.engine.faults.events import streaming
 from tests.engine.faults.harness import connected, fault
 from tests.engine.faults.web import serving
@@ -182,7 +183,7 @@ def test_the_file_is_private_holds_no_address_and_forgets_in_time(
     changed = auto("https://host.example/mcp?key=other")
     assert memory.recall(changed) is None
     now = time.time()
-    monkeypatch.setattr("omni_tui.engine.known_transports_file.time.time", lambda: now + MAX_AGE + 1)
+    monkeypatch.setattr("omni_tui.engine.server_stores.time.time", lambda: now + MAX_AGE + 1)
     assert memory.recall(spec) is None
     memory.forget(spec)
     assert json.loads(file.read_text())["servers"] == {}
@@ -289,9 +290,7 @@ class _Signs(httpx2.Auth):
 async def test_every_request_is_signed(tmp_path: Path, kind: str) -> None:
     with serving() if kind == "http" else streaming() as web:
         processes = Processes(tmp_path, "test-engine")
-        needs = factory.TransportContext(
-            processes, ServerLogBuffer(lambda: None), lambda: None, auth=_Signs()
-        )
+        needs = TransportContext(processes, ServerLogBuffer(lambda: None), lambda: None, auth=_Signs())
         async with factory.make(kind, auto(web.url), needs) as (read, write):
             ping = JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")
             await write.send(SessionMessage(ping))

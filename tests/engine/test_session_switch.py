@@ -96,7 +96,7 @@ def same(running: Rig) -> str:
 
 @pytest.mark.parametrize(
     ("session", "words"),
-    [(elsewhere, "not the id"), (unknown, "no such session"), (same, "open already")],
+    [(elsewhere, "not a session id"), (unknown, "no such session"), (same, "open already")],
 )
 async def test_a_refused_session_leaves_everything_as_it_was(
     tmp_path: Path, session: Callable[[Rig], str], words: str

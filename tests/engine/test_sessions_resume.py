@@ -70,7 +70,7 @@ async def test_stopping_takes_a_restored_call_out_of_the_queue(tmp_path: Path) -
         answer = await running.ask(c.ContinueRun())
         assert isinstance(answer, e.CommandDone), answer
         await running.count(e.TurnStarted, 2)
-        desk, gate = running.session.desk, running.session.gate
+        desk, gate = running.session.calls, running.session.gate
         await turns(lambda: not desk._restored)
         await running.ask(c.StopRun())
         await running.until(e.TurnEnded, lambda event: event.status == "stopped")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from omni_tui.engine.pool import MeteredPool
+from omni_tui.engine.background import MeteredPool
 from omni_tui.models.base import ToolCall
 from omni_tui.protocol import commands as c
 from omni_tui.protocol import events as e

@@ -15,8 +15,8 @@ import pytest
 
 from omni_tui.approvals.pins import Pins, definition_hash
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.known_transports_file import KnownTransportsFile
 from omni_tui.engine.model_files import DailyUsageFile, ModelQuirksFile
+from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.face.keys import check_keys
 from omni_tui.face.themes import load_saved_theme
 from omni_tui.memory import Credentials, ServerLogs, TrustStore, Vault, last_unclean

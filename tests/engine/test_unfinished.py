@@ -9,7 +9,7 @@ import pytest
 
 from omni_tui.agents import run_turn
 from omni_tui.config.sections import SamplingSection
-from omni_tui.engine.sampling import Sampler
+from omni_tui.engine.sampler import Sampler
 from omni_tui.models.base import FinishReason, ModelError, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import arguments_of
 from omni_tui.protocol import commands as c
@@ -107,7 +107,7 @@ async def test_a_servers_sampling_counts_what_broke_off() -> None:
         [ModelError("auth", "refused")],
     )
     sampler = Sampler(
-        SamplingSection, lambda: "x", lambda name, **_: model, retry=RetryPolicy(sleep=no_sleep)
+        SamplingSection(), lambda: "x", lambda name, **_: model, retry=RetryPolicy(sleep=no_sleep)
     )
     body = {"messages": [{"role": "user", "content": {"type": "text", "text": "hi"}}], "maxTokens": 100}
     sampled = await sampler.sample(body)

@@ -340,7 +340,7 @@ async def test_what_is_no_form_is_answered_in_json() -> None:
     face = Face(ready(), asked("form", {"type": "string"}))
     async with face.app.run_test(size=SIZE) as pilot:
         pane = await arrive(face, pilot)
-        assert "answered in JSON" in " ".join(line.plain for line in pane.card._lines)
+        assert "answer in JSON" in " ".join(line.plain for line in pane.card._lines)
         screen = await opened(face, pilot)
         assert screen.form.raw
         screen.form.query_one(TextArea).text = '{"value": 1}'
@@ -355,7 +355,7 @@ async def test_a_form_without_fields_can_be_agreed_to() -> None:
         await arrive(face, pilot)
         await pilot.press("A")
         face.clock.advance(0.1)
-        await until(pilot, lambda: "It asks for no values" in drawn(face.app))
+        await until(pilot, lambda: "It needs no values" in drawn(face.app))
         await pilot.press("f9")
         await until(pilot, lambda: [a.content_json for a in sent(face)] == ["{}"])
 

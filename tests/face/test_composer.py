@@ -11,8 +11,8 @@ from textual.widgets import Static
 
 from omni_tui.face.actions import Action
 from omni_tui.face.port import CommandError
-from omni_tui.face.widgets.composer import MAX_MESSAGE, MAX_ROWS
-from omni_tui.face.widgets.draft_text import LARGE_PASTE, MessageHistory
+from omni_tui.face.widgets.composer import MAX_MESSAGE, MAX_ROWS, MessageHistory
+from omni_tui.face.widgets.marks import LARGE_PASTE
 from omni_tui.protocol import AnyCommand, AnyEvent, LinkClosed, SafeText
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import CommandFailed, UserMessage

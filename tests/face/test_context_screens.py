@@ -8,9 +8,8 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from omni_tui.face.context.window_lines import window_lines
 from omni_tui.face.form.controls import TextBox
-from omni_tui.face.screens.context import ContextScreen
+from omni_tui.face.screens.context import ContextScreen, window_lines
 from omni_tui.face.screens.system_prompt import SystemPromptScreen
 from omni_tui.face.transcript.fold import Fold
 from omni_tui.face.transcript.item_types import NoticeItem
@@ -98,7 +97,7 @@ async def test_it_follows_the_next_request_and_only_the_root_agents() -> None:
     face = Face(ready())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await opened(face, pilot, "context", ContextScreen)
-        assert "Nothing has been sent" in "\n".join(rows(face))
+        assert "Nothing was sent" in "\n".join(rows(face))
         face.link.emit(msgspec.structs.replace(FULL, agent="root/p1/t1"))
         face.link.emit(msgspec.structs.replace(FULL, total=77))
         await until(pilot, lambda: "77 tokens" in "\n".join(rows(face)))
@@ -116,7 +115,7 @@ def test_a_window_that_nobody_knows_is_said_to_be_so() -> None:
 def test_a_limit_that_nobody_told_is_said_to_be_assumed() -> None:
     told = msgspec.structs.replace(FULL, window=None, limit=26_214, assumed=True)
     text = "\n".join(line.plain for line in window_lines(told, 80))
-    assert "so this limit is assumed" in text
+    assert "this limit is assumed" in text
     assert "assumed" not in "\n".join(line.plain for line in window_lines(FULL, 80))
     assert all(len(line.plain) <= 72 for line in window_lines(told, 80) if "assumed" in line.plain)
 

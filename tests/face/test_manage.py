@@ -147,7 +147,7 @@ async def test_a_pasted_command_line_is_taken_apart() -> None:
         await until(pilot, lambda: row(face, "command").value == "npx")
         assert row(face, "args").value == "-y @scope/server '/two words'"
         assert row(face, "env").value == "API_URL=https://x"
-        assert "was taken apart" in text_of(face)
+        assert "was split" in text_of(face)
 
 
 async def test_what_is_typed_into_the_command_stays_there() -> None:
@@ -338,7 +338,7 @@ async def test_forgetting_takes_it_out_of_the_file_only_if_it_is_there() -> None
     async with face.app.run_test(size=(120, 40)) as pilot:
         await opened(face, pilot, "delete")
         assert isinstance(face.app.screen, ConfirmScreen)
-        assert "taken out of your config file" in face.app.screen._detail
+        assert "removed from your config file" in face.app.screen._detail
         await pilot.press("y")
         await until(pilot, lambda: bool(face.link.sent(RemoveServer)))
         assert face.link.sent(RemoveServer)[0].save is True

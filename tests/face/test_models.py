@@ -60,7 +60,7 @@ async def test_models_are_listed_with_why_and_enter_uses_one(size: tuple[int, in
         assert "● anthropic/clever" in text
         assert "costs money" in text
         if size[0] >= 120:
-            assert "left alone 14 s" in text
+            assert "paused 14 s" in text
             assert "Ollama on this machine (port 11434)" in text
         await pilot.press("down", "enter")
         await until(pilot, lambda: bool(face.link.sent(SetModel)))
@@ -91,7 +91,7 @@ async def test_a_budget_is_set_and_nonsense_is_not_sent() -> None:
 
 def test_the_words_about_spending() -> None:
     overview = Overview()
-    assert "Nothing is known" in overview.spending_summary()
+    assert "Usage is not known yet" in overview.spending_summary()
     overview.apply(SPENT)
     words = overview.spending_summary()
     assert "this session 900 tokens, $0.5000" in words

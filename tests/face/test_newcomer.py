@@ -56,7 +56,7 @@ async def test_the_hints_of_empty_panes_are_whole_at_any_width(size: tuple[int, 
         for pane, said in (
             ("approvals", "A call that needs approval is shown here exactly as it would be sent."),
             ("tools", "No server yet, so no tools. ctrl+p finds “add server” and “import servers”."),
-            ("servers", "No servers yet. n adds one"),
+            ("servers", "No servers yet. Press n to add a server"),
         ):
             region = face.app.main.query_one(f"#{pane}").region
             assert said in columns(face, region.x, region.width), pane

@@ -12,14 +12,13 @@ from textual.widgets import Input, OptionList
 
 from omni_tui.face.panes.chat import ChatPane
 from omni_tui.face.panes.servers import ServersPane
+from omni_tui.face.prompts_resources.argument_screens import PromptScreen, TemplateScreen
 from omni_tui.face.prompts_resources.browser import PromptResourceBrowser, PromptResourceRows
 from omni_tui.face.prompts_resources.index import PromptResourceIndex
-from omni_tui.face.prompts_resources.prompt import PromptScreen
 from omni_tui.face.prompts_resources.resource import ResourceScreen
-from omni_tui.face.prompts_resources.template import TemplateScreen
 from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.widgets.composer import Composer
-from omni_tui.face.widgets.mentions import Mentions, typed_mention
+from omni_tui.face.widgets.marks import Mentions, typed_mention
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.commands import SendMessage
 from omni_tui.protocol.events import FileSaved, ServerChanged, TextPage, UserMessage
@@ -224,7 +223,7 @@ async def test_following_and_news(make_face: type[Face]) -> None:
         await until(pilot, lambda: bool(one.link.sent(SubscribeResource)))
         assert one.link.sent(SubscribeResource)[0].on
         one.link.emit(SubscriptionsChanged(server="docs", uris=("doc://architecture",)))
-        await until(pilot, lambda: "○ followed" in seen(pilot))
+        await until(pilot, lambda: "○ subscribed" in seen(pilot))
         news = ResourceUpdated(server="docs", uri="doc://architecture", label=SafeText("architecture"))
         one.link.emit(news, news, news)
         await until(pilot, lambda: "● changed" in seen(pilot))
@@ -263,7 +262,7 @@ async def test_a_prompt_is_seen_before_it_is_taken_and_never_sent_by_itself(make
         await pilot.press("f9")
         assert one.link.sent(GetPrompt) == [], "a required argument is missing"
         await pilot.press(*"Bob", "f9")
-        await until(pilot, lambda: "these are the words of docs" in seen(pilot))
+        await until(pilot, lambda: "this text comes from docs" in seen(pilot))
         assert json.loads(one.link.sent(GetPrompt)[0].arguments_json) == {"who": "Bob"}
         await pilot.press("enter")
         chat = one.app.main.pane("chat")
@@ -320,7 +319,7 @@ async def test_changed_values_take_the_text_back(make_face: type[Face]) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(pilot.app.focused, Input))
         await pilot.press(*"Bob", "f9")
-        await until(pilot, lambda: "these are the words of docs" in seen(pilot))
+        await until(pilot, lambda: "this text comes from docs" in seen(pilot))
         screen = pilot.app.screen
         assert isinstance(screen, PromptScreen)
         assert screen.form is not None
@@ -404,7 +403,7 @@ async def test_typing_among_ten_thousand_resources_stays_in_the_composer(make_fa
     async with one.app.run_test(size=SIZE) as pilot:
         await one.settle(pilot)
         composer = one.app.main.query_one(Composer)
-        await until(pilot, lambda: "many" in one.app.overview.offers.servers)
+        await until(pilot, lambda: "many" in one.app.overview.prompts_resources.servers)
         await pilot.press("@", *"note")
         assert composer.query_one(OptionList).option_count <= 50
         assert pilot.app.focused is composer.prompt

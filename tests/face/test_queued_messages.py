@@ -94,8 +94,8 @@ async def test_esc_brings_queued_messages_back_as_they_were_typed() -> None:
         await pilot.press(*"half a")
         await pilot.press("escape")
         await until(pilot, lambda: pane.draft == f"{typed}\n\nfurther\n\nhalf a")
-        assert "not told to the model" in screen_text(face.app)
-        assert screen_text(face.app).count("not sent to the model") == 2
+        assert "not sent to the model" in screen_text(face.app)
+        assert screen_text(face.app).count("■ not sent to the model") == 2
 
 
 async def test_a_message_that_a_model_was_told_does_not_come_back() -> None:

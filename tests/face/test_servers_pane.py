@@ -34,13 +34,13 @@ def server(**more: object) -> ServerChanged:
     [
         (
             {"breaker": "open", "attempt": 4, "next_try": NOW + 8.2},
-            "it failed 4 times in a row; next try in 8 s",
+            "it failed 4 times in a row; next retry in 8 s",
         ),
-        ({"breaker": "open", "attempt": 4, "next_try": NOW - 3}, "next try in 0 s"),
-        ({"breaker": "open", "attempt": 3}, "not tried again by itself"),
+        ({"breaker": "open", "attempt": 4, "next_try": NOW - 3}, "next retry in 0 s"),
+        ({"breaker": "open", "attempt": 3}, "not retried automatically"),
         (
             {"breaker": "half_open", "attempt": 3, "state": "connecting"},
-            "it failed 3 times in a row; being tried again now",
+            "it failed 3 times in a row; retrying now",
         ),
     ],
 )

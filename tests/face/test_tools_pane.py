@@ -128,7 +128,7 @@ async def test_a_server_folds_and_unfolds() -> None:
         ("needs_sign_in", "signed out"),
         ("failed", "failed"),
         ("connecting", "connecting"),
-        ("disabled", "off"),
+        ("disabled", "disabled"),
     ],
 )
 async def test_a_server_that_is_not_there_says_so(state: ServerState, words: str) -> None:

@@ -64,7 +64,7 @@ class PtyApp:
                 stderr=terminal,
                 start_new_session=True,
                 env=environ,
-                preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if controlling else None,
+                preexec_fn=lambda: _begin(controlling),
             )
         finally:
             os.close(terminal)
@@ -230,6 +230,14 @@ class PtyApp:
     def shown(self) -> str:
         """Return every character the terminal was told to show, one after the other."""
         return "".join(item for item in read(bytes(self.tape)) if isinstance(item, Text))
+
+
+def _begin(controlling: bool) -> None:
+    """Begin as a person's program does: what a script runs in the background has Ctrl-C ignored."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    if controlling:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @contextlib.contextmanager

@@ -218,7 +218,7 @@ def test_leaving_approved_takes_the_nonce_away(tx: Transaction) -> None:
 
 def test_moves_that_make_no_sense_are_refused(tx: Transaction) -> None:
     call_table.insert(tx, ROW)
-    with pytest.raises(ValueError, match="no tool"):
+    with pytest.raises(ValueError, match="tool of a call cannot change"):
         call_table.move(tx, "c1", "pending", expect=("approved",), tool="x")  # type: ignore[call-arg]
     with pytest.raises(ValueError, match="together"):
         call_table.move(tx, "c1", "pending", expect=("approved",), args=b"{}")

@@ -364,9 +364,7 @@ async def test_a_session_that_can_no_longer_be_saved_ends_a_run_and_a_call_in_wo
         await run(parse(["run", "x"]))
     assert caught.value.status == 1
     engine(tool(e.CommandDone(id="c1"), broke), *LISTED)
-    with pytest.raises(
-        CliError, match="what became of the call cannot be told: the disk is full"
-    ) as caught:
+    with pytest.raises(CliError, match="the outcome of the call is unknown: the disk is full") as caught:
         await headless.call(parse(["call", "s", "add", "a=1"]))
     assert caught.value.status == 1
 

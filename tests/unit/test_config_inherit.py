@@ -17,7 +17,7 @@ from omni_tui.config.server_environment import (
     inherited_environment,
 )
 from omni_tui.config.spec import ServerSource, ServerSpec
-from omni_tui.engine.launch_preview import describe_launch
+from omni_tui.engine.handlers.servers import describe_launch
 from omni_tui.protocol import LaunchOptions
 from omni_tui.servers.transports.stdio import environment
 

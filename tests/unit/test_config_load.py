@@ -178,7 +178,7 @@ def test_every_mistake_is_told_at_once_with_its_line_and_what_would_be_right(loa
     assert "did you mean `command`?" in by_line[11]
     assert 'servers."a b".url must begin with https://' in by_line[20]
     assert 'did you mean "allow"?' in by_line[22]
-    assert "rules are not supported by this version" in by_line[23]
+    assert "this version does not support rules" in by_line[23]
     assert "ui.theme must be text, in quotes, not 3" in by_line[26]
     assert 'must be a number, not "soon"' in by_line[28]
     assert "did you mean `tools`?" in by_line[29]

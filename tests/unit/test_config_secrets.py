@@ -175,4 +175,4 @@ def test_the_doctor_names_each(
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
     assert found["reference in model.key"]["level"] == "bad"
     assert "keyring set omni-tui gone" in found["reference in model.key"]["what"]
-    assert found["references"]["what"] == "1 of 2 lead to a value"
+    assert found["references"]["what"] == "1 of 2 resolve"

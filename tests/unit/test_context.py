@@ -16,7 +16,6 @@ from omni_tui.models import history_from, suggest_all
 from omni_tui.models.base import Message, ToolCall
 from omni_tui.models.message_history import (
     bound,
-    close_history,
     host_result,
     read_result,
     steps_since_user,
@@ -26,6 +25,7 @@ from omni_tui.models.message_history import (
 from omni_tui.models.provider_schema import for_provider
 from omni_tui.protocol.events import ModelMessage, UserMessage
 from omni_tui.security.text import exact_json, safe
+from tests.scripted_model import close_history
 
 IDS = st.sampled_from(["c1", "c2", "c3"])
 ARGUMENTS = st.sampled_from(["{}", '{"a": 1}', "", "{broken", "[1]", "null"])

@@ -51,5 +51,5 @@ def test_redis_is_neither_fine_nor_broken_where_nothing_uses_it(tmp_path: Path) 
     loaded = load_config(LaunchOptions(state_dir=str(tmp_path)), environ)
     (found,) = _redis(loaded)
     assert found.level == "note"
-    assert "nothing in this version uses Redis" in found.what
+    assert "this version does not use Redis" in found.what
     assert list(_redis(load_config(LaunchOptions(state_dir=str(tmp_path)), {}))) == []

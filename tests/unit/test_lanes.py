@@ -74,5 +74,9 @@ def test_of_two_patterns_the_more_exact_counts() -> None:
         {"limits": {"*/*": {"timeout": 1.0}, "files/*": {"timeout": 2.0}, "files/read": {"timeout": 3.0}}}
     )
     rules = ToolRules(section)
-    assert [rules.timeout(*name) for name in (("x", "y"), ("files", "y"), ("files", "read"))] == [1, 2, 3]
-    assert rules.timeout("files/read", "x") == 1.0
+    assert [rules.of(*name).timeout for name in (("x", "y"), ("files", "y"), ("files", "read"))] == [
+        1,
+        2,
+        3,
+    ]
+    assert rules.of("files/read", "x").timeout == 1.0

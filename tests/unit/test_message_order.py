@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omni_tui.models.base import Message, ToolCall
-from omni_tui.models.message_history import GO_ON, NO_ANSWER, close_history, in_order, is_strict
+from omni_tui.models.message_history import GO_ON, NO_ANSWER, in_order, is_strict
+from tests.scripted_model import close_history
 
 WORDS = st.sampled_from(["one", "two", "three"])
 ENTRIES = st.one_of(

@@ -14,7 +14,7 @@ from omni_tui.servers import connection_pools
 from omni_tui.servers.auth.fetcher import Fetcher
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy
 from omni_tui.servers.connection_failure import ConnectionFailed
-from omni_tui.servers.connection_pools import ProxyUnusable, lease, proxy_for
+from omni_tui.servers.connection_pools import PoolError, lease, proxy_for
 from omni_tui.servers.transports.http_client import ClientListener, open_client
 
 
@@ -159,7 +159,7 @@ async def test_a_proxy_that_cannot_be_used_is_said_without_its_password(
 ) -> None:
     no_proxy.setenv("HTTPS_PROXY", "gopher://me:hunter2@p:1")
     url = "https://a.example/mcp"
-    with pytest.raises(ProxyUnusable) as caught:
+    with pytest.raises(PoolError) as caught:
         lease(httpx2.URL(url))
     assert "hunter2" not in str(caught.value)
     with pytest.raises(ConnectionFailed):

@@ -118,7 +118,7 @@ UNCHECKED: dict[str, tuple[Any, str]] = {
     "an enum that is an object": ({"enum": {"a": 1}}, "/p: enum {…}"),
     "an empty enum": ({"enum": [], "type": "text"}, '/p: type "text"'),
     "items that are a text": ({"type": "array", "items": "string"}, '/p: items "string"'),
-    "a schema that is a text": ("string", "/p: what stands there is no schema"),
+    "a schema that is a text": ("string", "/p: this is not a schema"),
     "a union that is an object": ({"anyOf": {"type": "string"}}, "/p: anyOf {…}"),
     "a pattern of names": ({"patternProperties": {"^(?!x)": {}}}, '/p: the pattern "^(?!x)" of patt'),
     "properties as a list of objects": ({"properties": [{"name": "q"}]}, "/p: properties […]"),

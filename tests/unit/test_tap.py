@@ -17,6 +17,7 @@ from mcp_types import JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 from omni_tui.servers import Dispatch, DispatchRefused, Processes
 from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.tap import GuardedReader, GuardedWriter, Tap, canonical
+from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.http import HttpTransport
 from omni_tui.servers.transports.stdio import StdioTransport
 from tests.engine.faults.harness import fault
@@ -73,7 +74,8 @@ class Wire:
 async def stdio(tap: Tap, folder: Path) -> AsyncIterator[Wire]:
     record = folder / "frames"
     processes = Processes(folder, f"tap-{uuid.uuid4().hex}")
-    transport = StdioTransport(fault("record", str(record), name="s"), processes, ServerLogBuffer())
+    context = TransportContext(processes, ServerLogBuffer(), lambda: None)
+    transport = StdioTransport(fault("record", str(record), name="s"), context)
     async with transport as (read, write):
 
         def arrived() -> list[dict[str, Any]]:
@@ -86,7 +88,8 @@ async def stdio(tap: Tap, folder: Path) -> AsyncIterator[Wire]:
 @asynccontextmanager
 async def http(tap: Tap, folder: Path) -> AsyncIterator[Wire]:
     with serving() as web:
-        transport = HttpTransport(fault(name="s", url=web.url), lambda: None)
+        context = TransportContext(Processes(folder, "tap"), ServerLogBuffer(), lambda: None)
+        transport = HttpTransport(fault(name="s", url=web.url), context)
         async with transport as (read, write):
             yield Wire(tap, *tap.guard(read, write), lambda: web.frames)
 

@@ -260,9 +260,9 @@ class Clock:
 
 def follow(script: Script, task: ServerTask, clock: Clock | None = None, **more: Any) -> TaskPoller:
     given: dict[str, Any] = {
-        "verbs": lambda: script,
+        "client": lambda: script,
         "answer": refuse_inputs,
-        "told": lambda _task, _away: None,
+        "report": lambda _task, _away: None,
         "clock": clock or Clock(),
         **more,
     }
@@ -292,7 +292,7 @@ async def test_a_server_that_is_away_is_asked_when_it_is_said_to_be_back() -> No
     away: asyncio.Queue[bool] = asyncio.Queue()
     script = Script(ServerUnavailable("gone"), DONE)
     followed = follow(
-        script, ServerTask("t", "working", poll=0), told=lambda _task, gone: away.put_nowait(gone)
+        script, ServerTask("t", "working", poll=0), report=lambda _task, gone: away.put_nowait(gone)
     )
     running = asyncio.create_task(followed.run())
     async with asyncio.timeout(60):
@@ -308,9 +308,9 @@ async def test_away_without_end_ends_when_the_time_is_up() -> None:
         Script(ServerUnavailable("gone")),
         ServerTask("t", "working", poll=0),
         clock,
-        told=lambda _t, _a: setattr(clock, "now", 1e9),
+        report=lambda _t, _a: setattr(clock, "now", 1e9),
     )
-    with pytest.raises(CallError, match="60 minutes; the server cannot be told now") as caught:
+    with pytest.raises(CallError, match="60 minutes; the server cannot be reached now") as caught:
         async with asyncio.timeout(60):
             await followed.run()
     assert not caught.value.answered
@@ -321,7 +321,7 @@ async def test_stopping_while_away_is_not_sure_and_takes_no_time() -> None:
     running = asyncio.create_task(followed.run())
     await asyncio.sleep(0)
     followed.stop("cancelled by you")
-    with pytest.raises(CallError, match="cancelled by you; the server cannot be told now"):
+    with pytest.raises(CallError, match="cancelled by you; the server cannot be reached now"):
         async with asyncio.timeout(60):
             await running
 
@@ -398,7 +398,7 @@ async def test_an_answerer_that_breaks_ends_the_task() -> None:
     script = Script(
         ServerTask("t", "input_required", poll=0, inputs={"a": {}}), cancelled=ServerTask("t", "cancelled")
     )
-    with pytest.raises(CallError, match="could not be put") as caught:
+    with pytest.raises(CallError, match="could not be shown") as caught:
         await follow(script, ServerTask("t", "working", poll=0), answer=answer).run()
     assert caught.value.answered
 

@@ -323,8 +323,8 @@ async def test_requests_take_turns(machine: Machine) -> None:
         ({"mode": "dies", "signal": signal.SIGABRT}, "cut", "signal 6", "again"),
         ({"mode": "no memory"}, "permanent", "not enough memory", "250 MB"),
         ({"mode": "broken"}, "permanent", "Failed to init server", "force-reinstall"),
-        ({"mode": "mute", "patience_s": 0.5}, "transient", "said nothing for", "less busy"),
-        ({"mode": "endless", "answers": [""], "patience_s": 0.5}, "transient", "said nothing for", "busy"),
+        ({"mode": "mute", "patience_s": 0.5}, "transient", "was silent for", "less busy"),
+        ({"mode": "endless", "answers": [""], "patience_s": 0.5}, "transient", "was silent for", "busy"),
     ],
 )
 async def test_what_becomes_of_its_process_is_an_error_in_words(

@@ -17,7 +17,6 @@ from omni_tui.models.message_history import (
     FROM_SERVER,
     ClosedHistory,
     arguments_of,
-    close_history,
     estimate,
     missing_result,
     read_result,
@@ -28,7 +27,7 @@ from omni_tui.models.summary import LONGEST, digest, summary_message, summary_re
 from omni_tui.models.window import ContextWindowExceeded, FittedRequest, Window
 from tests.engine.agent_host import QUICK, FakeHost, spec
 from tests.lengths import examples
-from tests.scripted_model import ScriptedModel, reply
+from tests.scripted_model import ScriptedModel, close_history, reply
 
 SYSTEM = Message(role="system", text="You work in Omni TUI. " * 10)
 

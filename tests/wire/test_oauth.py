@@ -411,7 +411,7 @@ async def test_the_address_can_be_brought_by_hand(authority: Authority, tmp_path
             (where.replace("state=", "state=x"), "another sign-in"),
             ("https://example.com/", "holds no answer"),
             (f"{where}&code=again", "twice"),
-            ("http://[", "no address"),
+            ("http://[", "not an address"),
         ):
             with pytest.raises(SignInRefused, match=words):
                 sign_ins.finish("w", wrong)
@@ -477,7 +477,7 @@ async def test_nobody_comes(authority: Authority, tmp_path: Path) -> None:
         await servers.reach("w", "needs_sign_in")
         await servers.registry.sign_ins.begin(spec(authority))
         await servers.until(lambda: told(servers).phase == "needed" and bool(told(servers).reason))
-        assert told(servers).reason.startswith("nobody signed in within")
+        assert told(servers).reason.startswith("no sign-in within")
 
 
 async def test_signing_out_forgets_revokes_and_disconnects(

@@ -238,7 +238,7 @@ async def test_cancelled_in_between_it_ends_as_cancelled(
         again = session.gate.again
 
         async def cancelled_meanwhile(dispatch, refused):  # type: ignore[no-untyped-def]
-            task = session.desk._active[dispatch.call].task
+            task = session.calls._active[dispatch.call].task
             assert task is not None
             task.cancel()
             return await again(dispatch, refused)

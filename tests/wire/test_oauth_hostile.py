@@ -55,11 +55,11 @@ async def outcome(authority: Authority, folder: Path, *, go: bool = False, **oau
         ("https://[::ffff:10.0.0.1]/", "not on the open internet"),
         ("https://[fd00::1]/", "not on the open internet"),
         ("http://example.com/", "not https"),
-        ("https://me:pw@example.com/", "no plain web address"),
-        ("https://0x7f.1/", "no host name"),
-        ("https://2130706433/", "no host name"),
-        ("file:///etc/passwd", "no plain web address"),
-        ("gopher://127.0.0.1:70/", "no plain web address"),
+        ("https://me:pw@example.com/", "not a plain web address"),
+        ("https://0x7f.1/", "not a host name"),
+        ("https://2130706433/", "not a host name"),
+        ("file:///etc/passwd", "not a plain web address"),
+        ("gopher://127.0.0.1:70/", "not a plain web address"),
     ],
 )
 async def test_directions_to_where_nobody_wanted_to_go(

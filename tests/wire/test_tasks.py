@@ -183,7 +183,7 @@ async def test_words_of_a_server_are_not_told_to_the_model_as_ours(
     ("tool", "words"),
     [
         ("forgets", "does not know the task any more"),
-        ("renames", "another task than the one that was asked for"),
+        ("renames", "another task than the requested one"),
         ("strange", "its status '\\x1bmeditating' is not known"),
         ("no_result", "gives no result"),
         ("no_id", "a task that cannot be followed: it has no usable id"),
@@ -263,7 +263,7 @@ async def test_nothing_unsafe_of_a_task_leaves_the_engine(tmp_path: Path) -> Non
     [
         ("never", "cancelled", "cancelled by you; the server confirms it"),
         ("done_on_cancel", "succeeded", ""),
-        ("stubborn", "uncertain", "cancelled by you; the server took note, but did not say"),
+        ("stubborn", "uncertain", "cancelled by you; the server accepted that, but did not say"),
     ],
 )
 async def test_cancelling_ends_as_the_server_says(
@@ -294,7 +294,7 @@ async def test_stopping_a_turn_cancels_its_task_and_tells_the_model(tmp_path: Pa
         assert (told.decider, "confirms" in told.reason) == ("stop", True)
         await running.ask(c.SendMessage(text="and now?"))
         await running.count(e.TurnEnded, 2)
-        words = "Cancelled: the run was stopped; the server confirms it. What it had done by then is done."
+        words = "Cancelled: the turn was stopped; the server confirms it. What it had done by then is done."
         assert told_to(model, 1) == [("cancelled", words)]
 
 

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.engine.known_transports_file import KnownTransportsFile
+from omni_tui.engine.server_stores import KnownTransportsFile
 from omni_tui.servers import CallError
 from omni_tui.servers.connect_strategy import KnownTransport
 from tests.engine.faults.harness import connected

@@ -1,4 +1,4 @@
-"""What a client is told when it arrives: who the engine is, the state of everything, then the journal."""
+"""What a client is sent when it arrives: who the engine is, the state of everything, the journal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ArrivalHandlers(Handlers):
         if (carried := session.runner.memo.context) is not None:
             outbox.offer(carried)
         await replay(self._engine, self._client, command.cursor, command.request)
-        for notice in self._engine.notices:
+        for notice in (*self._engine.notices, *session.notices):
             outbox.offer(notice)
 
     async def _replay(self, command: c.Replay) -> None:
@@ -51,7 +51,7 @@ class ArrivalHandlers(Handlers):
 
 
 async def caught_up(engine: Engine, client: Client) -> None:
-    """Return when a client has been told its whole session; one that does not ask is told unasked.
+    """Return when a client has its whole session; a client that does not ask for it gets it unasked.
 
     Nothing is begun for a client that would not show it.
     """

@@ -1,4 +1,4 @@
-"""Commands about calls: decide, edit, cancel; read and save their arguments and results."""
+"""Commands about calls: read and save arguments and results, cancel, settle an unknown outcome."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from cachetools import LRUCache
 
 from omni_tui.engine.clients import Client
 from omni_tui.engine.core import Engine
-from omni_tui.engine.file_writer import write_new_file
+from omni_tui.engine.files import write_new_file
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.engine.handlers.tools import find_tool
 from omni_tui.memory import call_table
 from omni_tui.protocol import AnyEvent, SafeText, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CallChanged, CallState, CommandDone, FileSaved, PartKind, TextPage
 from omni_tui.security.text import safe, safe_json, safe_line
-from omni_tui.tools import BadArguments, StoredResult, canonical, parse_arguments, part_bytes, part_text
+from omni_tui.tools import StoredResult, part_bytes, part_text
 
 _LIMIT = 60_000
 _WHOLE = 64 * 1024 * 1024
 
 
 class CallHandlers(Handlers):
-    """Decides on calls, and reads page by page what the journal keeps whole of them."""
+    """Reads arguments and results page by page from the journal; cancels and settles calls."""
 
     def __init__(self, engine: Engine, client: Client) -> None:
         super().__init__(engine, client)
@@ -37,47 +36,13 @@ class CallHandlers(Handlers):
             c.ReadResult: self._result,
             c.SaveResult: self._save,
             c.CancelCall: self._cancel,
-            c.DecideCall: self._decide,
-            c.EditCall: self._edit,
             c.SettleCall: self._settle,
         }
 
     async def _cancel(self, command: c.CancelCall) -> AnyEvent:
-        cancelled = await self._session.desk.cancel(command.call, reason="cancelled by you")
+        cancelled = await self._session.calls.cancel(command.call, reason="cancelled by you")
         if not cancelled:
-            raise UserError("this call is over already")
-        return CommandDone()
-
-    async def _decide(self, command: c.DecideCall) -> AnyEvent:
-        session = self._session
-        if command.verdict == "defer":
-            return CommandDone()
-        row = session.gate.row(command.call)
-        orphan = row is not None and session.desk.restored(command.call)
-        await session.gate.decide(
-            command.call,
-            command.digest,
-            approve=command.verdict == "approve",
-            feedback=command.feedback,
-        )
-        if command.stop and command.verdict == "reject":
-            await session.runner.stop()
-        elif orphan and not session.runner.running and session.runner.unfinished:
-            await session.runner.go_on()
-        return CommandDone()
-
-    async def _edit(self, command: c.EditCall) -> AnyEvent:
-        session = self._session
-        row = session.gate.row(command.call)
-        if row is None:
-            raise UserError("this call does not wait for a decision any more")
-        tool = find_tool(self._context, row.server, row.tool)
-        try:
-            value = parse_arguments(command.arguments_json)
-            await session.desk.proposals.check(tool, value, len(command.arguments_json))
-        except BadArguments as error:
-            raise UserError(str(error)) from None
-        await session.gate.edit(command.call, command.digest, canonical(value))
+            raise UserError("this call has already ended")
         return CommandDone()
 
     async def _settle(self, command: c.SettleCall) -> AnyEvent:
@@ -91,7 +56,7 @@ class CallHandlers(Handlers):
                 change=lambda tx: call_table.move(tx, command.call, state, expect=("uncertain",)),
             )
         except call_table.CallMoved:
-            raise UserError("the outcome of this call is known") from None
+            raise UserError("the outcome of this call is already known") from None
         await asyncio.sleep(0)
         return CommandDone()
 

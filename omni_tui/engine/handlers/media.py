@@ -1,4 +1,4 @@
-"""Commands about pictures, sound and other binary parts: what they are, and showing them."""
+"""Commands about images, sound and other binary parts: check what they are, open them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PartContent:
 
 
 class MediaHandlers(Handlers):
-    """Looks at bytes in the pool, never on the loop; opens one part at a time."""
+    """Checks parts in the pool, never on the loop; opens one at a time."""
 
     def __init__(
         self, engine: Engine, client: Client, calls: CallHandlers, resources: PromptResourceHandlers
@@ -39,7 +39,7 @@ class MediaHandlers(Handlers):
         """Return the handlers by command."""
         return {m.CheckPart: self._check, m.OpenPart: self._open}
 
-    async def _judged(self, command: m.CheckPart | m.OpenPart) -> tuple[PartContent, MediaCheck]:
+    async def _checked(self, command: m.CheckPart | m.OpenPart) -> tuple[PartContent, MediaCheck]:
         source = self._calls if command.of == "call" else self._resources
         data, mime = await source.content(command.source, command.part)
         return PartContent(data, mime), await self._in_pool(
@@ -47,24 +47,24 @@ class MediaHandlers(Handlers):
         )
 
     async def _check(self, command: m.CheckPart) -> AnyEvent:
-        content, judged = await self._judged(command)
+        content, check = await self._checked(command)
         return m.PartChecked(
             suffix=await self._in_pool(file_suffix, content.data, content.mime),
             size=len(content.data),
-            mime=safe_line(judged.mime),
-            why=safe_line(judged.problem, limit=2 * _SHOWN),
+            mime=safe_line(check.mime),
+            why=safe_line(check.problem, limit=2 * _SHOWN),
         )
 
     async def _open(self, command: m.OpenPart) -> AnyEvent:
         if self._client.headless:
-            raise UserError("nothing is opened without a person at the screen")
-        content, judged = await self._judged(command)
-        if judged.problem:
-            raise UserError(f"not opened: {judged.problem}; it can be saved")
+            raise UserError("files are only opened for a person at the screen")
+        content, check = await self._checked(command)
+        if check.problem:
+            raise UserError(f"not opened: {check.problem}; it can be saved")
         opener = self._context.opener
         async with opener.lock:
             try:
-                path = await self._in_pool(opener.put, content.data, judged.suffix)
+                path = await self._in_pool(opener.put, content.data, check.suffix)
             except OSError as error:
                 raise UserError(
                     f"not opened: it cannot be written for another program: {error.strerror or error}"
@@ -73,7 +73,7 @@ class MediaHandlers(Handlers):
         return m.PartOpened(
             path=str(path),
             size=len(content.data),
-            mime=safe_line(judged.mime),
+            mime=safe_line(check.mime),
             by=safe_line(shown.by, limit=_SHOWN),
             why=safe_line(shown.why, limit=_SHOWN),
         )

@@ -1,4 +1,4 @@
-"""Commands about prompts and resources: what a server offers besides tools."""
+"""Commands about prompts and resources: get, read, save, subscribe, complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 from omni_tui.engine.clients import Client
 from omni_tui.engine.context import EngineContext
 from omni_tui.engine.core import Engine
-from omni_tui.engine.file_writer import write_new_file
+from omni_tui.engine.files import write_new_file
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.models.attachments import MOST, QuotedResource, image_from
 from omni_tui.models.base import Image
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from omni_tui.servers.subscriptions import ResourceSubscriptions
 
 PROMPT_SHOWN = 40_000
-"""Characters of a prompt's text that cross to the face; a longer one is cut, and it says so."""
+"""Characters of a prompt's text that a client gets; a longer one is cut, and says so."""
 TIMEOUT = 20.0
 COMPLETE_TIMEOUT = 4.0
 KEPT_BYTES = 64 * 1024 * 1024
@@ -42,7 +42,7 @@ _VALUE = 500
 
 @dataclass(slots=True)
 class _OpenedResource:
-    """A resource that was read, and the safe text of its parts as far as somebody looked at them."""
+    """A resource that was read, with the safe text of the parts that were shown."""
 
     parts: tuple[ResourceContent, ...]
     texts: dict[int, SafeText] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class _OpenedResource:
 
 
 class PromptResourceHandlers(Handlers):
-    """Getting prompts, reading and following resources, completing arguments."""
+    """Gets prompts, reads and subscribes to resources, completes arguments."""
 
     def __init__(self, engine: Engine, client: Client) -> None:
         super().__init__(engine, client)
@@ -66,7 +66,7 @@ class PromptResourceHandlers(Handlers):
             o.OpenResource: self._open,
             o.ReadResourcePart: self._page,
             o.SaveResourcePart: self._save,
-            o.SubscribeResource: self._follow,
+            o.SubscribeResource: self._subscribe,
             o.CompleteArgument: self._complete,
         }
 
@@ -127,7 +127,7 @@ class PromptResourceHandlers(Handlers):
     def _part(self, ident: str, part: int) -> tuple[_OpenedResource, ResourceContent]:
         opened = self._opened.get(ident)
         if opened is None:
-            raise UserError("this resource was read too long ago; read it again")
+            raise UserError("this resource is no longer kept; read it again")
         if not 0 <= part < len(opened.parts):
             raise UserError("the resource has no such part")
         self._opened.move_to_end(ident)
@@ -160,7 +160,7 @@ class PromptResourceHandlers(Handlers):
         )
         return FileSaved(path=path, size=size)
 
-    async def _follow(self, command: o.SubscribeResource) -> AnyEvent:
+    async def _subscribe(self, command: o.SubscribeResource) -> AnyEvent:
         _, follower = self._verbs(command.server)
         try:
             await follower.change(command.uri, command.on, TIMEOUT)
@@ -187,7 +187,7 @@ class PromptResourceHandlers(Handlers):
             )
         except PromptResourceError as error:
             raise refusal(command.server, error) from None
-        # What cannot be shown as it is cannot be chosen by its looks.
+        # A value that cannot be shown exactly cannot be chosen by its looks.
         kept = [
             one
             for one in values
@@ -200,7 +200,7 @@ class PromptResourceHandlers(Handlers):
 def client_and_subscriptions(
     context: EngineContext, server: str
 ) -> tuple[PromptResourceClient, ResourceSubscriptions]:
-    """Return what can be asked of a server. Raises `UserError` if it is not there or not connected."""
+    """Return a server's prompts and resources. Raises `UserError` if it is unknown or not connected."""
     connection = context.connection(server)
     try:
         return connection.prompts_and_resources()
@@ -209,17 +209,17 @@ def client_and_subscriptions(
 
 
 def refusal(server: str, error: PromptResourceError) -> UserError:
-    """Return what a person is told of a request that came to nothing."""
+    """Return the error for the person of a request that failed."""
     return UserError(f"{server}: {error.what}" + (f" · {error.todo}" if error.todo else ""))
 
 
 def subscriptions_event(context: EngineContext, server: str) -> o.SubscriptionsChanged:
-    """Return the event that says which resources of a server are followed."""
+    """Return the event with the subscribed resources of a server."""
     return o.SubscriptionsChanged(server=server, uris=context.registry.get(server).subscribed)
 
 
 def prompt_text(reply: PromptMessages) -> str:
-    """Return a prompt's messages as one text; who speaks is said where it is not only the person."""
+    """Return a prompt's messages as one text, with their roles unless all are the user's."""
     messages = reply.messages
     if all(role == "user" for role, _ in messages):
         return "\n\n".join(text for _, text in messages)

@@ -1,32 +1,28 @@
-"""Commands about servers' settings: read, checked, changed, written to the person's own file."""
+"""Commands about a server's settings: read, check and change them, and write them to the config file."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import msgspec
+
 from omni_tui.config.config_file import ConfigEditError, read_server, set_server_enabled, update_server
-from omni_tui.config.references import has_reference
-from omni_tui.config.server_check import ServerCheck, check_server
+from omni_tui.config.references import has_reference, is_reference
+from omni_tui.config.server_check import ServerCheck, check_server, looks_secret
 from omni_tui.config.server_display import server_secrets
 from omni_tui.config.spec import ServerSource, ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.engine.server_form import (
-    secret_places,
-    settings_for_form,
-    unshowable,
-    values_of,
-    values_of_spec,
-)
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import server_settings as m
+from omni_tui.protocol.commands import AddServer
 from omni_tui.protocol.events import CommandDone
-from omni_tui.protocol.server_settings import ServerChecked, ServerRead
+from omni_tui.protocol.server_settings import KEPT, ServerChecked, ServerRead, ServerSettings
 from omni_tui.security.text import safe, safe_line
 
 logger = logging.getLogger(__name__)
@@ -43,13 +39,14 @@ _NOT_WRITTEN = {
 
 
 class ServerSettingsHandlers(Handlers):
-    """Settings of servers at run time. One change at a time."""
+    """Reads and changes the settings of servers, one change at a time."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
         return {
             m.ReadServer: self._read,
             m.CheckServer: self._check,
+            AddServer: self._add,
             m.EditServer: self._edit,
             m.EnableServer: self._enable,
             m.DisableServer: self._disable,
@@ -74,16 +71,16 @@ class ServerSettingsHandlers(Handlers):
             taken = f"there is a server named {command.name} already"
             checked = ServerCheck((_problem("name", taken),), (), None)
         else:
-            _, checked = await self._judged(command, None if command.new else self._spec(command.name))
+            _, checked = await self._checked(command, None if command.new else self._spec(command.name))
         return ServerChecked(problems=checked.problems, warnings=checked.warnings)
 
-    async def _judged(
+    async def _checked(
         self,
         command: m.CheckServer | m.EditServer,
         former: ServerSpec | None,
         source: ServerSource | None = None,
     ) -> tuple[dict[str, Any], ServerCheck]:
-        """Return the settings in the shape of a file, and what is to be said of them."""
+        """Return the settings as a file has them, and what a check of them found."""
         engine = self._context
         old, _ = await self._values(former) if former else ({}, "")
         values, kept = values_of(command.settings, old, engine.redactor.redact)
@@ -102,7 +99,7 @@ class ServerSettingsHandlers(Handlers):
         return values, checked
 
     async def _values(self, spec: ServerSpec) -> tuple[dict[str, Any], str]:
-        """Return a server's settings as they were written, and the revision of the person's file."""
+        """Return a server's settings as written, and the revision of the config file."""
         unsaved = self._context.unsaved.kept.get(spec.name)
         if spec.source != "user":
             if unsaved is not None and unsaved[0] == _bare(spec):
@@ -118,7 +115,7 @@ class ServerSettingsHandlers(Handlers):
 
     @staticmethod
     def _hidden(spec: ServerSpec, values: dict[str, Any]) -> frozenset[str]:
-        """Name what must not be told: secret values that do not stand there as references."""
+        """Return the places of secret values that are not written as references."""
         hidden = set()
         for place in secret_places(spec):
             key, _, name = place.partition(".")
@@ -128,6 +125,17 @@ class ServerSettingsHandlers(Handlers):
         return frozenset(hidden)
 
     # --- changing
+
+    async def _add(self, command: AddServer) -> AnyEvent:
+        settings = ServerSettings(
+            command=command.command,
+            args=command.args,
+            url=command.url,
+            env=command.env,
+            headers=command.headers,
+        )
+        save = command.save and not self._context.options.demo
+        return await self._edit(m.EditServer(name=command.name, settings=settings, new=True, save=save))
 
     async def _edit(self, command: m.EditServer) -> AnyEvent:
         async with self._context.unsaved.lock:
@@ -140,7 +148,7 @@ class ServerSettingsHandlers(Handlers):
             if command.save and (why := self._unsavable(former.source if former else "user")):
                 raise UserError(f"{name} was not saved: {why}; it can be changed for this session")
             source = self._source(former, save=command.save)
-            values, checked = await self._judged(command, former, source)
+            values, checked = await self._checked(command, former, source)
             if checked.spec is None:
                 first = checked.problems[0]
                 raise UserError(" · ".join(filter(None, (first.what, first.todo))))
@@ -155,9 +163,9 @@ class ServerSettingsHandlers(Handlers):
         return CommandDone(text=safe(f"{name} was {done} {where}"))
 
     async def _start(self, spec: ServerSpec, *, new: bool) -> None:
-        """Connect a server that the person has just described themselves, which is their consent.
+        """Connect a server that the person has just described, which is their consent.
 
-        Its tools are compared with what they were: another program cannot take over their place unseen.
+        Its tools are still compared with the pins: no other program can take their place unseen.
         """
         engine = self._context
         for secret in server_secrets(spec):
@@ -180,19 +188,21 @@ class ServerSettingsHandlers(Handlers):
         await self._switch(spec, on=True, save=command.save)
         self._engine.sessions.server_allowed(spec.name)
         await self._context.registry.reconnect(spec.name)
-        return CommandDone(text=safe(f"{spec.name} is switched on{_also(command.save)}"))
+        return CommandDone(text=safe(f"{spec.name} is enabled{_also(command.save)}"))
 
     async def _disable(self, command: m.DisableServer) -> AnyEvent:
         spec = self._spec(command.server)
         await self._switch(spec, on=False, save=command.save)
         await self._context.registry.disconnect(spec.name)
-        return CommandDone(text=safe(f"{spec.name} is switched off{_also(command.save)}"))
+        return CommandDone(text=safe(f"{spec.name} is disabled{_also(command.save)}"))
 
     async def _switch(self, spec: ServerSpec, *, on: bool, save: bool) -> None:
         if not save:
             return
         if why := self._unsavable(spec.source):
-            raise UserError(f"{spec.name} was left as it is: {why}; it can be switched for this session")
+            raise UserError(
+                f"{spec.name} was left as it is: {why}; it can be enabled or disabled for this session"
+            )
         async with self._context.unsaved.lock:
             await self._file(set_server_enabled, spec.name, enabled=on)
 
@@ -200,7 +210,7 @@ class ServerSettingsHandlers(Handlers):
 
     async def _keep(self, command: m.KeepSecret) -> AnyEvent:
         if not command.value.strip() or has_reference(command.value):
-            raise UserError("there is no secret to store: it is empty, or a reference already")
+            raise UserError("nothing to store: the secret is empty, or already a reference")
         key = command.key if command.place != "token" else ""
         name = quote(f"{command.server}.{command.place}{'.' + key if key else ''}", safe=".")
         self._context.redactor.add(command.value)
@@ -214,7 +224,7 @@ class ServerSettingsHandlers(Handlers):
 
     @staticmethod
     def _fixed(spec: ServerSpec, values: dict[str, Any]) -> str:
-        """Say why a server's settings cannot be changed from a form, "" if they can."""
+        """Return why a server's settings cannot be changed from a form, "" if they can."""
         return "it is the bundled one" if spec.source == "demo" else unshowable(values)
 
     def _unsavable(self, source: ServerSource) -> str:
@@ -226,11 +236,11 @@ class ServerSettingsHandlers(Handlers):
 
     @staticmethod
     def _source(former: ServerSpec | None, *, save: bool) -> ServerSource:
-        """Return where a changed server comes from: what a person typed is theirs."""
+        """Return the source of a changed server: what a person typed is theirs."""
         return "user" if save or (former is not None and former.source == "user") else "session"
 
     def _folder(self, former: ServerSpec | None, source: ServerSource | None) -> Path:
-        """Return the folder in which a relative `cwd` begins."""
+        """Return the folder that a relative `cwd` starts from."""
         paths = self._context.loaded.paths
         if former is not None and former.source == "project" and paths.project_file is not None:
             return paths.project_file.parent
@@ -239,7 +249,7 @@ class ServerSettingsHandlers(Handlers):
         return Path.cwd()
 
     async def _file(self, work: Callable[..., _T], *given: Any, **named: Any) -> _T:
-        """Do something with the person's config file, off the loop. Raises `UserError`."""
+        """Read or write the config file in a thread. Raises `UserError`."""
         try:
             return await asyncio.to_thread(work, self._context.loaded.paths.config_file, *given, **named)
         except ConfigEditError as error:
@@ -257,12 +267,12 @@ def _also(saved: bool) -> str:
 
 
 def _bare(spec: ServerSpec) -> ServerSpec:
-    """Return a spec without what changes while it is used."""
+    """Return a spec without what changes at run time."""
     return dataclasses.replace(spec, enabled=True, allowed=True)
 
 
 def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
-    """Mark as secret what the form was not told."""
+    """Mark as secret what the form was not shown."""
     env = {name for name in spec.env if f"env.{name}" in kept}
     headers = {name for name in spec.headers if f"headers.{name}" in kept}
     return dataclasses.replace(
@@ -271,7 +281,7 @@ def _as_secret(spec: ServerSpec, kept: frozenset[str]) -> ServerSpec:
 
 
 def _store(name: str, value: str) -> None:
-    """Put a secret into the keyring and look whether it is there. Raises `UserError`."""
+    """Put a secret into the keyring and check that it is there. Raises `UserError`."""
     way_out = "write ${NAME} instead, and set that variable before you start"
     try:
         import keyring
@@ -283,3 +293,130 @@ def _store(name: str, value: str) -> None:
         raise UserError(f"the keyring did not take it ({type(error).__name__}); {way_out}") from None
     if stored != value:
         raise UserError(f"the keyring of this machine keeps nothing; {way_out}")
+
+
+_DEFAULTS: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(ServerSettings()))
+"""The keys of a form with their default values, which are not written."""
+
+_STAY = ("mode", "connect_timeout", "enabled")
+"""Keys that stay in a file even at their default value."""
+
+
+def settings_for_form(
+    values: Mapping[str, Any], redact: Callable[[str], str], secret: frozenset[str] = frozenset()
+) -> ServerSettings:
+    """Return settings for a form. `redact` removes secrets from a text; `secret` names further places."""
+    given = {key: _shaped(values.get(key, default), default) for key, default in _DEFAULTS.items()}
+    for key in ("env", "headers"):
+        given[key] = {
+            name: KEPT
+            if f"{key}.{name}" in secret or looks_secret(name, value, redact) or _odd(value)
+            else value
+            for name, value in given[key].items()
+        }
+    for key in ("command", "cwd", "url"):
+        given[key] = KEPT if redact(given[key]) != given[key] else given[key]
+    given["token"] = given["token"] if not given["token"] or is_reference(given["token"]) else KEPT
+    given["args"] = tuple(KEPT if redact(each) != each else each for each in given["args"])
+    return ServerSettings(**given)
+
+
+def _odd(value: str) -> bool:
+    """Return whether a text has line breaks or characters that do not show."""
+    return safe_line(value, limit=100_000) != value
+
+
+def unshowable(values: Mapping[str, Any]) -> str:
+    """Return why a form cannot show these settings, "" if it can."""
+    texts = [_shaped(values.get(key, ""), "") for key in ("command", "cwd", "url", "auth", "mode")]
+    texts += _shaped(values.get("args", []), [])
+    for key in ("env", "headers"):
+        texts += _shaped(values.get(key, {}), {})
+    if any(_odd(text) for text in texts):
+        return "its settings hold line breaks or characters that do not show; edit its file by hand"
+    return ""
+
+
+def _shaped(value: Any, default: Any) -> Any:
+    """Return a value that a form can show: a file with mistakes may have anything anywhere."""
+    if isinstance(default, dict):
+        items = value.items() if isinstance(value, Mapping) else ()
+        return {str(name): str(content) for name, content in items}
+    if isinstance(default, list):
+        return [str(each) for each in value] if isinstance(value, list) else []
+    if isinstance(default, bool):
+        return value if isinstance(value, bool) else default
+    if isinstance(default, str):
+        return str(value)
+    return value if value is None or isinstance(value, int | float | str) else default
+
+
+def values_of(
+    settings: ServerSettings, former: Mapping[str, Any], redact: Callable[[str], str]
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return the settings of a form as a file has them, and the places where a hidden value was kept.
+
+    Keys that no form has stay as they were. Raises `UserError` for a mark without a hidden value.
+    """
+    kept: set[str] = set()
+    given = msgspec.structs.asdict(settings)
+    values = {key: value for key, value in former.items() if key not in _DEFAULTS}
+    for key, default in _DEFAULTS.items():
+        value: Any = given[key]
+        if key in ("env", "headers"):
+            value = _table(key, value, _shaped(former.get(key), default), kept)
+        elif key == "args":
+            hidden = [each for each in _shaped(former.get(key), default) if redact(each) != each]
+            value = _list(value, hidden, kept)
+        elif value == KEPT:
+            value = _former(key, former.get(key))
+            kept.add(key)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if value != default or (key in _STAY and key in former):
+            values[key] = value
+    return values, frozenset(kept)
+
+
+def _table(key: str, new: Mapping[str, str], old: Mapping[str, str], kept: set[str]) -> dict[str, str]:
+    table = {}
+    for name, value in new.items():
+        if value == KEPT:
+            value = _former(f"{key}.{name}", old.get(name))
+            kept.add(f"{key}.{name}")
+        table[name] = value
+    return table
+
+
+def _list(new: Iterable[str], hidden: list[str], kept: set[str]) -> list[str]:
+    values = []
+    for value in new:
+        if value == KEPT:
+            value = _former("args", hidden.pop(0) if hidden else None)
+            kept.add("args")
+        values.append(value)
+    return values
+
+
+def _former(where: str, value: str | None) -> str:
+    if value is None:
+        raise UserError(f"{where} says {KEPT}, and there is nothing that could be kept; write it out")
+    return value
+
+
+def values_of_spec(spec: ServerSpec) -> dict[str, Any]:
+    """Return settings from a spec, for a server that no file describes."""
+    given = {
+        field.name: getattr(spec, field.name)
+        for field in dataclasses.fields(spec)
+        if field.name in _DEFAULTS
+    }
+    values = {**given, "args": list(spec.args)}
+    return {key: value for key, value in values.items() if value != _DEFAULTS[key]}
+
+
+def secret_places(spec: ServerSpec) -> frozenset[str]:
+    """Return the settings with secret values, as `env.NAME` and `headers.NAME`."""
+    return frozenset(
+        [*(f"env.{name}" for name in spec.secret_env), *(f"headers.{name}" for name in spec.secret_headers)]
+    )

@@ -1,4 +1,4 @@
-"""Commands about servers."""
+"""Commands about servers: connect, allow, import, remove, sign in."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from omni_tui.approvals import fingerprint
-from omni_tui.config.config_file import ConfigEditError, add_server, remove_server
+from omni_tui.config.config_file import ConfigEditError, remove_server
 from omni_tui.config.importers import ImportedServers, import_servers
-from omni_tui.config.sections import ServerSection
-from omni_tui.config.server_display import server_secrets
-from omni_tui.config.servers import name_problem, server_spec
+from omni_tui.config.server_program import program_of, program_warnings
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.handlers.base import Handler, Handlers
-from omni_tui.engine.launch_preview import describe_launch
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol import commands as c
 from omni_tui.protocol.events import CommandDone, ServerLogRead
-from omni_tui.security.text import safe
+from omni_tui.protocol.server_settings import LaunchRead
+from omni_tui.protocol.signin import CancelSignIn, FinishSignIn, OpenSignInPage, SignIn, SignOut
+from omni_tui.security.text import exact_json, safe
 
 _NAMED = 5
 """How many servers, or notes, are named after an import."""
 
 
 class ServerHandlers(Handlers):
-    """Connecting, adding, importing, removing."""
+    """Connects, allows, imports and removes servers; signs in to them."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
@@ -35,10 +34,14 @@ class ServerHandlers(Handlers):
             c.ReadLaunch: self._launch,
             c.AllowServer: self._allow,
             c.RefreshServer: self._refresh,
-            c.AddServer: self._add,
             c.RemoveServer: self._remove,
             c.ImportServers: self._import,
             c.ReadServerLog: self._log,
+            SignIn: self._sign_in,
+            FinishSignIn: self._finish_sign_in,
+            CancelSignIn: self._cancel_sign_in,
+            OpenSignInPage: self._open_sign_in_page,
+            SignOut: self._sign_out,
         }
 
     async def _reconnect(self, command: c.ReconnectServer) -> AnyEvent:
@@ -67,52 +70,6 @@ class ServerHandlers(Handlers):
         await self._context.connection(command.server).refresh()
         return CommandDone()
 
-    async def _add(self, command: c.AddServer) -> AnyEvent:
-        spec = self._spec(command)
-        if command.save:
-            try:
-                await asyncio.to_thread(
-                    add_server,
-                    self._context.loaded.paths.config_file,
-                    command.name,
-                    command=command.command,
-                    args=command.args,
-                    url=command.url,
-                    env=command.env,
-                    headers=command.headers,
-                )
-            except ConfigEditError as error:
-                raise UserError(str(error)) from None
-        for secret in server_secrets(spec):
-            self._context.redactor.add(secret)
-        self._context.registry.add(spec)
-        self._engine.sessions.server_allowed(spec.name)
-        await self._context.registry.reconnect(spec.name)
-        where = "to your config file" if command.save else "for this session"
-        return CommandDone(text=safe(f"{spec.name} was added {where}"))
-
-    def _spec(self, command: c.AddServer) -> ServerSpec:
-        if problem := name_problem(command.name):
-            raise UserError(problem)
-        if command.name in self._context.registry.names():
-            raise UserError(f"there is a server named {command.name} already")
-        given: dict[str, Any] = {"command": command.command, "url": command.url}
-        given |= {"args": list(command.args)} if command.args else {}
-        given |= {"env": dict(command.env)} if command.env else {}
-        given |= {"headers": dict(command.headers)} if command.headers else {}
-        try:
-            section = ServerSection(**given)
-        except ValueError as error:
-            raise UserError(_first_words(error)) from None
-        return server_spec(
-            command.name,
-            section,
-            "user" if command.save else "session",
-            self._context.environ,
-            folder=Path.cwd(),
-            config=self._context.loaded.config,
-        )
-
     async def _remove(self, command: c.RemoveServer) -> AnyEvent:
         name = self._context.connection(command.server).spec.name
         if command.save:
@@ -132,12 +89,12 @@ class ServerHandlers(Handlers):
             self._engine.sessions.server_allowed(spec.name)
             await self._engine.servers.add(spec)
         skipped = len(imported.servers) - len(fresh)
-        words = f"{len(fresh)} servers were read; allow each one before it is started"
+        words = f"{len(fresh)} servers imported; allow each one before it starts"
         if stuck := [spec.name for spec in fresh if spec.problem]:
-            words += f"; these cannot start, and say why: {', '.join(stuck[:_NAMED])}"
+            words += f"; these cannot start, and their rows say why: {', '.join(stuck[:_NAMED])}"
             words += f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""
         if skipped:
-            words += f"; {skipped} with a name that is taken were left out"
+            words += f"; {skipped} left out because their names are taken"
         for note in imported.notes[:_NAMED]:
             words += f"\n{note.where}: {note.what}"
         if len(imported.notes) > _NAMED:
@@ -164,11 +121,69 @@ class ServerHandlers(Handlers):
             kept.append(line)
         return ServerLogRead(server=command.server, lines=tuple(reversed(kept)), dropped=dropped)
 
+    # --- sign in and out ------------------------------------------------------------------------
 
-def _first_words(error: ValueError) -> str:
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error)
-    first = errors()[0]
-    where = ".".join(str(step) for step in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    async def _sign_in(self, command: SignIn) -> AnyEvent:
+        spec = self._context.connection(command.server).spec
+        if self._client.headless:
+            raise UserError("nobody is there to sign in; do it in the app, then run this again")
+        await self._context.registry.sign_ins.begin(spec)
+        return CommandDone()
+
+    async def _finish_sign_in(self, command: FinishSignIn) -> AnyEvent:
+        self._context.connection(command.server)
+        self._context.registry.sign_ins.finish(command.server, command.url)
+        return CommandDone()
+
+    async def _cancel_sign_in(self, command: CancelSignIn) -> AnyEvent:
+        self._context.connection(command.server)
+        await self._context.registry.sign_ins.cancel(command.server)
+        return CommandDone(text=safe("the sign-in was cancelled"))
+
+    async def _open_sign_in_page(self, command: OpenSignInPage) -> AnyEvent:
+        self._context.connection(command.server)
+        await self._context.registry.sign_ins.open_page(command.server)
+        return CommandDone(text=safe("opened in your browser"))
+
+    async def _sign_out(self, command: SignOut) -> AnyEvent:
+        self._context.connection(command.server)
+        return CommandDone(text=safe(await self._context.registry.sign_out(command.server)))
+
+
+_LONGEST = 100_000
+"""Characters of a launch that are shown; nobody reads more."""
+
+
+def describe_launch(spec: ServerSpec, project_file: Path | None) -> LaunchRead:
+    """Return what a server would start, for the person to allow it. Reads the disk.
+
+    Raises `UserError` if it is too long to show.
+    """
+    launch = exact_json(_launch(spec))
+    if len(launch) > _LONGEST:
+        raise UserError(
+            f"what {spec.name} starts takes {len(launch):,} characters, too many to review; "
+            "it cannot be allowed here: shorten its arguments or variables"
+        )
+    folders = [Path(), *([project_file.parent] if project_file else [])]
+    program = program_of(spec)
+    real = str(Path(program).resolve()) if program else ""
+    return LaunchRead(
+        server=spec.name,
+        digest=fingerprint(spec),
+        program=safe(program, limit=8_000),
+        real=safe("" if real == program else real, limit=8_000),
+        launch_json=launch,
+        source=spec.source,
+        dangers=tuple(safe(words, limit=1_000) for words in program_warnings(spec, folders)),
+    )
+
+
+def _launch(spec: ServerSpec) -> dict[str, Any]:
+    """Return everything that decides what is started; a secret value is None."""
+    if spec.url:
+        headers = {name: None if name in spec.secret_headers else v for name, v in spec.headers.items()}
+        return {"url": spec.url, "headers": headers}
+    env = {name: None if name in spec.secret_env else value for name, value in spec.env.items()}
+    launch = {"command": spec.command, "args": list(spec.args), "cwd": spec.cwd, "env": env}
+    return {**launch, "inherit": list(spec.inherit)} if spec.inherit else launch

@@ -31,7 +31,7 @@ _MOST_LISTED = 500
 
 
 class SessionHandlers(Handlers):
-    """Sending, stopping and continuing turns; modes, models; new, opened and branched sessions."""
+    """Sending, stopping and continuing turns; modes; new, opened and branched sessions."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
@@ -41,7 +41,6 @@ class SessionHandlers(Handlers):
             c.ContinueRun: self._continue,
             c.SendNow: self._send_now,
             c.SetMode: self._set_mode,
-            c.SetModel: self._set_model,
             c.NewSession: self._new_session,
             c.OpenSession: self._open_session,
             c.BranchSession: self._branch,
@@ -70,7 +69,7 @@ class SessionHandlers(Handlers):
         return CommandDone()
 
     async def _send_now(self, _command: c.SendNow) -> AnyEvent:
-        self._context.startup_wait.send_at_once()
+        self._session.startup_wait.send_at_once()
         return CommandDone()
 
     async def _set_mode(self, command: c.SetMode) -> AnyEvent:
@@ -80,11 +79,6 @@ class SessionHandlers(Handlers):
         if runs is not None and runs != command.mode:
             words += f"; what was sent before stays in {runs} mode, and gets no freer by this change"
         return CommandDone(text=safe(words))
-
-    async def _set_model(self, command: c.SetModel) -> AnyEvent:
-        self._context.models.breakers.reset(command.name)
-        await self._session.set_model(command.name)
-        return CommandDone(text=safe(f"{command.name} answers from your next message on"))
 
     async def _new_session(self, _command: c.NewSession) -> AnyEvent:
         await self._engine.switch(self._client)

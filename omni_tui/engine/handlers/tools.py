@@ -1,4 +1,4 @@
-"""Commands about tools: describe one, check arguments, call one by hand."""
+"""Commands about tools: describe one, check arguments, call it by hand; the cache and the counts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from omni_tui.engine.context import EngineContext
 from omni_tui.engine.handlers.base import Handler, Handlers
 from omni_tui.protocol import AnyEvent, JsonText, UserError
 from omni_tui.protocol import commands as c
+from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from omni_tui.protocol.events import (
     ArgumentsChecked,
     CommandDone,
@@ -35,6 +36,8 @@ class ToolHandlers(Handlers):
             c.DescribeTool: self._describe,
             c.CheckArguments: self._check,
             c.CallTool: self._call,
+            ClearCache: self._clear_cache,
+            ReadStats: self._read_stats,
         }
 
     async def _describe(self, command: c.DescribeTool) -> AnyEvent:
@@ -74,16 +77,31 @@ class ToolHandlers(Handlers):
 
     async def _call(self, command: c.CallTool) -> AnyEvent:
         tool = find_tool(self._context, command.server, command.tool)
-        desk = self._session.desk
+        calls = self._session.calls
         try:
             value = parse_arguments(command.arguments_json)
-            unchecked = await desk.proposals.check(tool, value, len(command.arguments_json))
+            unchecked = await calls.proposals.check(tool, value, len(command.arguments_json))
         except BadArguments as error:
             raise UserError(str(error)) from None
-        hand = desk.proposals.by_hand(tool, value, confirmed=command.confirmed, unchecked=unchecked)
-        if why := desk.question(hand):
+        hand = calls.proposals.by_hand(tool, value, confirmed=command.confirmed, unchecked=unchecked)
+        if why := calls.question(hand):
             return ConfirmNeeded(server=tool.server, tool=tool.name, risk=tool.risk, why=why)
-        return CommandDone(id=desk.start_by_hand(hand))
+        return CommandDone(id=calls.start_by_hand(hand))
+
+    async def _clear_cache(self, command: ClearCache) -> AnyEvent:
+        if command.server:
+            self._context.connection(command.server)
+        dropped = self._context.cache.clear(command.server)
+        results = "1 result was" if dropped == 1 else f"{dropped} results were"
+        return CommandDone(text=safe(f"{results} dropped from the cache"))
+
+    async def _read_stats(self, _command: ReadStats) -> AnyEvent:
+        return StatsRead(
+            pool=self._context.pool.depth(),
+            tools=self._session.feed.stats.rows(),
+            cache_entries=len(self._context.cache),
+            cache_hits=self._context.cache.hits,
+        )
 
 
 def find_tool(context: EngineContext, server: str, name: str) -> Tool:

@@ -1,4 +1,4 @@
-"""Commands about the wire log: on and off, read, one frame whole, saved."""
+"""Commands about the wire log: switch it, read it, read one frame, save it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from omni_tui.protocol import wire_log as m
 from omni_tui.protocol.events import CommandDone, FileSaved
 from omni_tui.protocol.wire_log import WireRead, WireText
 from omni_tui.security.text import safe
-from omni_tui.servers.wire_log import LoggedFrame, WireLog, body, frame_text, wire_frame
+from omni_tui.servers.wire_log import LoggedFrame, WireLog, frame_record, frame_text, wire_frame
 
 _PAGE = 200
 _PAGE_BYTES = 150_000
 
 
 class WireLogHandlers(Handlers):
-    """Looking at what was noted. Redacting and laying out is done in the pool, never on the loop."""
+    """Reads the wire log of a server. Redacting is done in the pool, never on the loop."""
 
     def table(self) -> dict[type, Handler]:
         """Return the handlers by command."""
@@ -43,8 +43,8 @@ class WireLogHandlers(Handlers):
 
     async def _set(self, command: m.SetWireLog) -> AnyEvent:
         self._log(command.server).switch(command.on)
-        words = "is noted from now on, in memory only" if command.on else "is no longer noted"
-        return CommandDone(text=safe(f"what goes over the wire of {command.server} {words}"))
+        words = "on: frames are kept in memory only" if command.on else "off"
+        return CommandDone(text=safe(f"the wire log of {command.server} is {words}"))
 
     async def _read(self, command: m.ReadWire) -> AnyEvent:
         log = self._log(command.server)
@@ -68,14 +68,14 @@ class WireLogHandlers(Handlers):
     async def _frame(self, command: m.ReadWireFrame) -> AnyEvent:
         noted = self._log(command.server).get(command.number)
         if noted is None:
-            raise UserError("this frame is gone: newer ones took its place, or the log was switched off")
+            raise UserError("this frame is gone: newer ones replaced it, or the wire log was switched off")
         text, cut = await self._in_pool(frame_text, noted, self._redact)
         return WireText(server=command.server, number=command.number, text=text, cut=cut)
 
     async def _save(self, command: m.SaveWire) -> AnyEvent:
         frames = self._log(command.server).after(0)
         if not frames:
-            raise UserError("there is nothing to save: no frame was noted")
+            raise UserError("nothing to save: the wire log is empty")
         folder = self._context.loaded.paths.state_dir / "wire"
         path, size = await self._in_pool(_write, folder, command.server, frames, self._redact)
         return FileSaved(path=str(path), size=size)
@@ -84,8 +84,8 @@ class WireLogHandlers(Handlers):
 def _write(
     folder: Path, server: str, frames: list[LoggedFrame], redact: Callable[[Any], Any]
 ) -> tuple[Path, int]:
-    """Write frames as JSON lines to a new file of this person alone. Raises `UserError`."""
-    lines = [json.dumps(body(each, redact), ensure_ascii=True) for each in frames]
+    """Write frames as JSON lines to a new private file. Raises `UserError`."""
+    lines = [json.dumps(frame_record(each, redact), ensure_ascii=True) for each in frames]
     data = ("\n".join(lines) + "\n").encode()
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", server)[:40] or "server"
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -102,4 +102,4 @@ def _write(
             return path, len(data)
     except OSError as error:
         raise UserError(f"it was not saved: {error.strerror or error}") from None
-    raise UserError(f"it was not saved: {folder} is full of files of this very second")
+    raise UserError(f"it was not saved: {folder} has too many files of this second")

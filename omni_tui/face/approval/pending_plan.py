@@ -98,7 +98,7 @@ class PendingPlanItem(PendingItem):
                 drawn += labelled_rows(label, visible(text, lines=True), width)
         for number, phase in enumerate(self.event.phases, 1):
             drawn += [Content(""), *_phase(number, phase, width)]
-        words = f"all of it is shown · agents can use only these tools{_CALLS[self.event.calls]}"
+        words = f"all of it shown · agents use only these tools{_CALLS[self.event.calls]}"
         return CardBody(head, drawn, wrap(Content.styled(words, "$text-2"), width), [], [])
 
     def changed_by(self, event: AnyEvent) -> bool:

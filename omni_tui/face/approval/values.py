@@ -57,24 +57,18 @@ _MATTERS = (
 def parse(text: JsonText) -> JsonObject | None:
     """Return the arguments, None if the text is not a complete JSON object or is nested too deep."""
     try:
-        value = json.loads(
-            text,
-            parse_int=JsonLiteral,
-            parse_float=JsonLiteral,
-            parse_constant=JsonLiteral,
-            object_pairs_hook=JsonObject,
+        value = _plain(
+            json.loads(
+                text,
+                parse_int=JsonLiteral,
+                parse_float=JsonLiteral,
+                parse_constant=JsonLiteral,
+                object_pairs_hook=JsonObject,
+            )
         )
     except (ValueError, RecursionError):
         return None
-    return _literals(value) if isinstance(value, JsonObject) else None
-
-
-def _literals(pairs: JsonObject) -> JsonObject | None:
-    try:
-        plain = _plain(pairs)
-    except RecursionError:
-        return None
-    return plain if isinstance(plain, JsonObject) else None
+    return value if isinstance(value, JsonObject) else None
 
 
 def _plain(value: object, depth: int = 0) -> JsonValue:
@@ -110,9 +104,9 @@ def spell_lines(value: JsonValue, indent: str = "", *, ascii_only: bool = False)
         return [indent + spell(value, ascii_only=ascii_only)]
     pairs = isinstance(value, JsonObject)
     lines = [indent + ("{" if pairs else "[")]
-    for number, item in enumerate(value):
+    for number, member in enumerate(value):
         comma = "," if number < len(value) - 1 else ""
-        key, inner = item if isinstance(item, tuple) else ("", item)
+        key, inner = member if isinstance(member, tuple) else ("", member)
         block = spell_lines(inner, indent + "  ", ascii_only=ascii_only)
         if pairs:
             block[0] = f"{indent}  {json.dumps(key, ensure_ascii=ascii_only)}: {block[0].lstrip()}"

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from omni_tui.face.commands.request import request
+from omni_tui.face.shell import Shell, request
 from omni_tui.protocol.context import ReadSystem, SetSystem, SystemText
-
-if TYPE_CHECKING:
-    from omni_tui.face.shell import Shell
 
 
 def show_context(shell: Shell, _argument: str) -> None:

@@ -23,7 +23,7 @@ def use_model(shell: Shell, name: str) -> None:
 
 def show_models(shell: Shell, _argument: str) -> None:
     """Choose a model."""
-    from omni_tui.face.screens.models import ModelsScreen
+    from omni_tui.face.screens.choice import ModelsScreen
 
     def chosen(name: str | None) -> None:
         if name and name != shell.overview.model:

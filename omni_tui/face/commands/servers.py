@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from omni_tui.face.commands.request import request
 from omni_tui.face.messages import SelectServer, ShowServerLog
+from omni_tui.face.shell import Shell, request
 from omni_tui.protocol.commands import ReconnectServer, RefreshServer, RemoveServer
 from omni_tui.protocol.events import CommandDone
 from omni_tui.protocol.server_settings import DisableServer, EnableServer
-
-if TYPE_CHECKING:
-    from omni_tui.face.shell import Shell
 
 
 def known(shell: Shell, server: str, command: str) -> bool:

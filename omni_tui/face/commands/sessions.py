@@ -17,7 +17,7 @@ def new_session(shell: Shell, _argument: str) -> None:
 
 def open_session(shell: Shell, session: str) -> None:
     """Open a session by its id; without one, list the saved ones."""
-    from omni_tui.face.screens.sessions import SessionsScreen
+    from omni_tui.face.screens.choice import SessionsScreen
 
     def chosen(session: str | None) -> None:
         if session:

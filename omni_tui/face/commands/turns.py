@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-from omni_tui.face.commands.request import request
+from omni_tui.face.shell import Shell, request
 from omni_tui.protocol import Mode
 from omni_tui.protocol.call_stats import ClearCache, ReadStats, StatsRead
 from omni_tui.protocol.commands import ContinueRun, SendNow, SetMode, StopRun
 from omni_tui.protocol.events import CommandDone
-
-if TYPE_CHECKING:
-    from omni_tui.face.shell import Shell
 
 MODES: tuple[Mode, ...] = get_args(Mode)
 

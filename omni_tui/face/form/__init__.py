@@ -1,1 +1,1 @@
-"""A form made from a tool's JSON schema: data (`model`), rows (`widgets`) and the whole (`form`)."""
+"""A form made from a JSON schema: fields (`schema`), values (`model`), rows and the form itself."""

@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from omni_tui.face.widgets.undo import UNDO
+from omni_tui.face.keys import UNDO
 
 FIELD_BINDINGS = [
     Binding("up", "app.focus_previous", "previous field", show=False),
@@ -217,9 +217,16 @@ class ChoiceBar(Widget, can_focus=True):
         if not self._fits(self.size.width):
             self.action_step(-1 if event.x < 2 else 1)
             return
-        right = 0
-        for number, label in enumerate(self._labels):
-            right += Content(label).cell_length + 4
-            if event.x < right:
-                self._pick(-1 if self._optional and number == self.choice else number)
-                return
+        number = label_at(self._labels, event.x)
+        if number is not None:
+            self._pick(-1 if self._optional and number == self.choice else number)
+
+
+def label_at(labels: Sequence[str], x: int) -> int | None:
+    """Return which of several labels on one line, each with a sign and a gap of 4 cells, is at a cell."""
+    right = 0
+    for number, label in enumerate(labels):
+        right += Content(label).cell_length + 4
+        if x < right:
+            return number
+    return None

@@ -390,15 +390,12 @@ class ArrayNode(Node):
     def _read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid:
         if not self.items and self.state != "empty" and (self.left_out or not self.field.required):
             return self._missing(problems)
-        made: list[Json] = []
-        broken = False
-        for node in self.items:
-            value = node.read(problems)
-            if isinstance(value, (Absent, Invalid)):
-                broken = True
-            else:
-                made.append(value)
-        return INVALID if broken else made
+        return self._read_items(problems)
+
+    def _read_items(self, problems: list[FieldProblem]) -> Json | Invalid:
+        values = [node.read(problems) for node in self.items]
+        made = [value for value in values if not isinstance(value, Absent | Invalid)]
+        return made if len(made) == len(values) else INVALID
 
 
 class MapNode(ArrayNode):
@@ -418,9 +415,7 @@ class MapNode(ArrayNode):
         self.state = "set" if value else "empty"
         return True
 
-    def _read(self, problems: list[FieldProblem]) -> Json | Absent | Invalid:
-        if not self.items and self.state != "empty" and (self.left_out or not self.field.required):
-            return self._missing(problems)
+    def _read_items(self, problems: list[FieldProblem]) -> Json | Invalid:
         made: dict[str, Json] = {}
         broken = False
         for node in self.items:

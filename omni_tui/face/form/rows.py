@@ -20,6 +20,7 @@ from omni_tui.face.form.controls import (
     MoreLinesNeeded,
     TextBox,
     TextLine,
+    label_at,
 )
 from omni_tui.face.form.exact_json import escape_hidden
 from omni_tui.face.form.model import ArrayNode, LeafNode, Node, ObjectNode
@@ -57,6 +58,8 @@ class FieldRow(Widget):
         Binding("shift+delete,f8", "remove_item", "remove from the list", show=False),
         Binding("ctrl+n", "add_item", "one more in the list", show=False),
     ]
+
+    name_style = "$text-1"
 
     def __init__(self, node: Node) -> None:
         super().__init__()
@@ -115,14 +118,19 @@ class FieldRow(Widget):
         return Content("")
 
     @property
+    def _sign(self) -> str:
+        return ""
+
+    @property
     def _indent(self) -> int:
         return min(max(self.node.level, 0), 6)
 
     def _heading(self) -> Content:
-        style = "bold $mine" if self.has_focus_within else "$text-1"
+        style = "bold $mine" if self.has_focus_within else self.name_style
         mark = (" *", "$waiting") if self.node.field.required and self.items is None else ("", "")
         name = Content(self.name_shown).truncate(self._room, ellipsis=True)
-        return Content.assemble("  " * self._indent + " ", name.stylize(style), mark)
+        indent = "  " * self._indent + " "
+        return Content.assemble(indent, (self._sign, "$text-3"), name.stylize(style), mark)
 
     def _said(self) -> Content:
         field = self.node.field
@@ -377,15 +385,8 @@ class CheckboxBar(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Tick what was clicked."""
-        number, right = event.y, 0
-        if self._fits:
-            for number, label in enumerate(self._labels):  # noqa: B007
-                right += Content(label).cell_length + 4
-                if event.x < right:
-                    break
-            else:
-                return
-        if number < len(self._labels):
+        number = label_at(self._labels, event.x) if self._fits else event.y
+        if number is not None and number < len(self._labels):
             self.at = number
             self.action_tick()
 
@@ -456,6 +457,7 @@ class GroupRow(FieldRow, can_focus=True):
     DEFAULT_CSS = """
     GroupRow:focus { background: $cursor; }
     """
+    name_style = "bold $text-1"
     BINDINGS = [
         *FIELD_BINDINGS,
         Binding("enter,space", "unfold", "open or close", show=False),
@@ -464,10 +466,6 @@ class GroupRow(FieldRow, can_focus=True):
         Binding("plus,insert", "add_below", "add an item", show=False),
         Binding("minus", "drop_last", "remove the last item", show=False),
     ]
-
-    def control_height(self) -> int:
-        """Return one line: what it holds."""
-        return 1
 
     def gap(self) -> int:
         """Return no gap between the heading and what it holds."""
@@ -482,17 +480,9 @@ class GroupRow(FieldRow, can_focus=True):
     def _room(self) -> int:
         return max(LABEL_CELLS - 5 - 2 * self._indent, 4)
 
-    def _heading(self) -> Content:
-        focused = self.has_focus
-        sign = "▾" if self.node.open and self._can_open() else "▸"
-        mark = (" *", "$waiting") if self.node.field.required and self.items is None else ("", "")
-        name = Content(self.name_shown).truncate(self._room, ellipsis=True)
-        return Content.assemble(
-            "  " * self._indent + " ",
-            (sign + " ", "$text-3"),
-            name.stylize("bold $mine" if focused else "bold $text-1"),
-            mark,
-        )
+    @property
+    def _sign(self) -> str:
+        return "▾ " if self.node.open and self._can_open() else "▸ "
 
     def _can_open(self) -> bool:
         return not isinstance(self.node, ArrayNode) or bool(self.node.items)

@@ -340,8 +340,7 @@ def read_schema(text: str) -> Field:
 
 def read_field(schema: Json, root: Json, *, name: str, required: bool, level: int) -> Field:
     """Read one schema as a field. Never raises."""
-    made = _Reader(root, name, required, level)
-    return made.read(schema)
+    return _Reader(root, name, required, level).read(schema)
 
 
 @dataclass(frozen=True)
@@ -354,7 +353,7 @@ class _Reader:
     def read(self, schema: Json) -> Field:
         flat, problem = flatten(schema, self.root)
         if flat is None:
-            return self._raw({}, problem)
+            return self._make({}, "raw", False, why=problem)
         nullable = flat.get("nullable") is True
         for word in ("anyOf", "oneOf"):
             branches = flat.get(word)
@@ -398,39 +397,41 @@ class _Reader:
         more = flat.get("additionalProperties")
         if kinds[0] == "object" and self.level and (more is True or isinstance(more, dict)):
             return self._nest(flat, "map", nullable)
-        return self._raw(flat, "", nullable)
+        return self._make(flat, "raw", nullable)
 
     def _several(self, flat: Schema, takes: frozenset[str], why: str, nullable: bool) -> Field:
         """Return a field that takes several types: `mixed` if text is one of them, else `raw`."""
         nullable = nullable or (NULL in takes and takes != ANYTHING)
         if "string" not in takes or not self.level:
-            return self._raw(flat, why, nullable, takes)
-        return Field(self.name, flat, self.root, "mixed", self.required, nullable, self.level, takes=takes)
+            return self._make(flat, "raw", nullable, why=why, takes=takes)
+        return self._make(flat, "mixed", nullable, takes=takes)
 
     def _nest(self, flat: Schema, kind: FieldKind, nullable: bool) -> Field:
         if self.level >= MAX_LEVELS:
-            return self._raw(flat, f"nested deeper than {MAX_LEVELS} levels", nullable)
+            return self._make(flat, "raw", nullable, why=f"nested deeper than {MAX_LEVELS} levels")
         return self._make(flat, kind, nullable)
 
     def _choice(self, flat: Schema, choices: list[Choice], nullable: bool) -> Field:
         without = _distinct([choice for choice in choices if choice.value is not None])
         nullable = nullable or len(without) < len(choices)
         if not without or len(without) > MAX_CHOICES:
-            return self._raw(flat, f"{len(without)} choices", nullable)
-        return self._make(flat, "choice", nullable, without)
+            return self._make(flat, "raw", nullable, why=f"{len(without)} choices")
+        return self._make(flat, "choice", nullable, choices=without)
 
     def _make(
-        self, flat: Schema, kind: FieldKind, nullable: bool, choices: tuple[Choice, ...] = ()
+        self,
+        flat: Schema,
+        kind: FieldKind,
+        nullable: bool,
+        *,
+        choices: tuple[Choice, ...] = (),
+        why: str = "",
+        takes: frozenset[str] = frozenset(),
     ) -> Field:
         if kind == "boolean":
             choices = (Choice(True, SafeText("true")), Choice(False, SafeText("false")))
-        return Field(self.name, flat, self.root, kind, self.required, nullable, self.level, choices=choices)
-
-    def _raw(
-        self, flat: Schema, why: str, nullable: bool = False, takes: frozenset[str] = frozenset()
-    ) -> Field:
         return Field(
-            self.name, flat, self.root, "raw", self.required, nullable, self.level, why_raw=why, takes=takes
+            self.name, flat, self.root, kind, self.required, nullable, self.level, why, choices, takes
         )
 
 
@@ -456,7 +457,7 @@ def _choice(value: Json, title: Json = None) -> Choice:
 
 def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:
     """Add the type to values that look alike (`1` and `"1"`), and the value to equal titles."""
-    for say in (_type_words, pretty_short):
+    for say in (lambda value: TYPE_WORDS[type_of(value)], _short_json):
         looks = Counter(choice.label for choice in choices)
         choices = [
             Choice(each.value, safe_line(f"{each.label} ({say(each.value)})", limit=80))
@@ -467,11 +468,7 @@ def _distinct(choices: list[Choice]) -> tuple[Choice, ...]:
     return tuple(choices)
 
 
-def _type_words(value: Json) -> str:
-    return TYPE_WORDS[type_of(value)]
-
-
-def pretty_short(value: Json) -> str:
+def _short_json(value: Json) -> str:
     """Return a value as JSON on one line, cut to a few words."""
     return safe_line(" ".join(pretty(value).split()), limit=30)
 

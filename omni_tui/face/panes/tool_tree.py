@@ -31,7 +31,7 @@ _STATES = {
     "not_allowed": "not allowed yet",
     "degraded": "slow",
     "failed": "failed",
-    "disabled": "off",
+    "disabled": "disabled",
 }
 _RISKS = {"write": "writes", "destructive": "destroys"}
 

@@ -12,9 +12,8 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from omni_tui.face.messages import AttachResource, CopyText
+from omni_tui.face.prompts_resources.argument_screens import PromptScreen, TemplateScreen
 from omni_tui.face.prompts_resources.index import PromptOrResource, PromptResourceIndex, address_of, by_key
-from omni_tui.face.prompts_resources.prompt import PromptScreen
-from omni_tui.face.prompts_resources.template import TemplateScreen
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.rows import RowList
@@ -33,7 +32,7 @@ from omni_tui.protocol.prompts_and_resources import (
 from omni_tui.security.identifiers import identifier
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 ListKind = Literal["prompts", "resources"]
 SHOWN = 500
@@ -45,7 +44,7 @@ _KINDS: dict[ListKind, tuple[type, ...]] = {
 
 
 class PromptResourceRows(RowList):
-    """One row an offer."""
+    """One row for each prompt, resource or template."""
 
     def __init__(self, index: PromptResourceIndex) -> None:
         super().__init__(id="offer-rows")
@@ -53,7 +52,7 @@ class PromptResourceRows(RowList):
         self._index = index
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Server, name, and what tells it from others."""
+        """Return server, name, and title, description or address."""
         entry = self.entries[key]
         left = Content.assemble(
             (f"  {identifier(entry.server)} › ", "$text-3"),
@@ -63,7 +62,7 @@ class PromptResourceRows(RowList):
         if isinstance(entry, ResourceSummary) and self._index.follows(entry.server, entry.uri):
             news = (entry.server, entry.uri) in self._index.changed
             left += Content.styled(
-                "  ● changed" if news else "  ○ followed", "$waiting" if news else "$done"
+                "  ● changed" if news else "  ○ subscribed", "$waiting" if news else "$done"
             )
         said = entry.title or (
             " ".join(entry.description.split()) if isinstance(entry, PromptSummary) else entry.address
@@ -80,7 +79,7 @@ def _mark(entry: PromptOrResource) -> str:
 
 
 class PromptResourceBrowser(Screen[None]):
-    """Browses prompts or resources. The app forwards events to `apply`."""
+    """Browses prompts or resources; an `EventListener`."""
 
     CSS_PATH = "../styles/prompts_resources.tcss"
     AUTO_FOCUS = "PromptResourceRows"
@@ -88,7 +87,7 @@ class PromptResourceBrowser(Screen[None]):
         Binding("escape,q", "back", "back"),
         Binding("slash", "filter", "filter"),
         Binding("tab", "other", "prompts · resources", priority=True),
-        Binding("f", "follow", "follow"),
+        Binding("f", "follow", "subscribe"),
         Binding("a", "attach", "attach"),
         Binding("y", "copy", "copy"),
     ]
@@ -102,12 +101,8 @@ class PromptResourceBrowser(Screen[None]):
 
     @property
     def index(self) -> PromptResourceIndex:
-        """What is on offer."""
-        return shell_of(self).overview.offers
-
-    @property
-    def _port(self) -> Port:
-        return shell_of(self).port
+        """The prompts and resources of all servers."""
+        return shell_of(self).overview.prompts_resources
 
     @property
     def rows(self) -> PromptResourceRows:
@@ -116,11 +111,11 @@ class PromptResourceBrowser(Screen[None]):
 
     @property
     def chosen(self) -> PromptOrResource | None:
-        """The offer under the cursor."""
+        """The prompt, resource or template under the cursor."""
         return self.rows.entries.get(self.rows.selected or "")
 
     def compose(self) -> ComposeResult:
-        """Title, filter, rows, details, keys."""
+        """Yield title, filter, rows, details, keys."""
         yield Static(id="offers-title", markup=False)
         yield Input(self._query, placeholder="filter", id="offers-filter", compact=True)
         yield PromptResourceRows(self.index)
@@ -128,7 +123,7 @@ class PromptResourceBrowser(Screen[None]):
         yield Static(id="offers-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Show what there is."""
+        """Fill the list."""
         line = self.query_one(Input)
         line.cursor_blink = False
         line.can_focus = bool(self._query)
@@ -138,7 +133,7 @@ class PromptResourceBrowser(Screen[None]):
     # --- the list
 
     def apply(self, event: AnyEvent) -> None:
-        """Follow what changes while it is open; the app's fold has taken the event already."""
+        """Refill the list when it changes; the overview has taken the event already."""
         if self.is_mounted and isinstance(
             event, PromptsAndResourcesListed | SubscriptionsChanged | ResourceUpdated
         ):
@@ -180,7 +175,7 @@ class PromptResourceBrowser(Screen[None]):
             keys.append("a attaches it")
             if self.index.servers[entry.server].subscribable:
                 on = self.index.follows(entry.server, entry.uri)
-                keys.append("f follows it no more" if on else "f follows it")
+                keys.append("f unsubscribes" if on else "f subscribes")
         if entry is not None and not isinstance(entry, PromptSummary):
             keys.append("y copies its address")
         keys += ["/ filter", "tab " + ("resources" if self.kind == "prompts" else "prompts"), "esc back"]
@@ -193,7 +188,7 @@ class PromptResourceBrowser(Screen[None]):
     # --- the filter
 
     def action_filter(self) -> None:
-        """Type into the filter."""
+        """Go to the filter."""
         self.add_class("-filtering")
         line = self.query_one(Input)
         line.can_focus = True
@@ -211,7 +206,7 @@ class PromptResourceBrowser(Screen[None]):
         self.rows.focus()
 
     def action_other(self) -> None:
-        """Show the other kind."""
+        """Switch between prompts and resources."""
         self.kind = "resources" if self.kind == "prompts" else "prompts"
         self._said = ""
         self.rows.select(None)
@@ -238,7 +233,7 @@ class PromptResourceBrowser(Screen[None]):
 
         self._say("reading …")
         try:
-            opened = await self._port.ask(OpenResource(server=resource.server, uri=resource.uri))
+            opened = await shell_of(self).port.ask(OpenResource(server=resource.server, uri=resource.uri))
         except REQUEST_ERRORS as error:
             self._say(f"✗ {error_text(error)}")
             return
@@ -248,13 +243,13 @@ class PromptResourceBrowser(Screen[None]):
 
     @work(group="follow", exclusive=True, exit_on_error=False)
     async def action_follow(self) -> None:
-        """Follow the chosen resource's changes, or no more."""
+        """Subscribe to the chosen resource's changes, or unsubscribe."""
         entry = self.chosen
         if not isinstance(entry, ResourceSummary) or not self.index.servers[entry.server].subscribable:
             return
         on = not self.index.follows(entry.server, entry.uri)
         try:
-            await self._port.ask(SubscribeResource(server=entry.server, uri=entry.uri, on=on))
+            await shell_of(self).port.ask(SubscribeResource(server=entry.server, uri=entry.uri, on=on))
         except REQUEST_ERRORS as error:
             self._say(f"✗ {error_text(error)}")
 
@@ -274,7 +269,7 @@ class PromptResourceBrowser(Screen[None]):
         self._foot()
 
     def action_back(self) -> None:
-        """Leave the filter, else close."""
+        """Clear the filter, else close."""
         line = self.query_one(Input)
         if line.has_focus or self._query:
             line.value = ""
@@ -300,7 +295,7 @@ def _about(entry: PromptOrResource) -> list[Content]:
             lines.append(
                 Content.assemble((f"{one.label}{must}", "$mine"), (f"  {one.description}", "$text-2"))
             )
-    return lines or [Content.styled("The server says no more about it.", "$text-3")]
+    return lines or [Content.styled("The server gives no description.", "$text-3")]
 
 
 def _nothing(kind: ListKind, query: str, index: PromptResourceIndex) -> str:

@@ -1,4 +1,4 @@
-"""A form whose fields are texts, with suggestions from the server: for prompts and templates."""
+"""A form of texts with suggestions from the server (completion/complete of MCP)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
 from textual.suggester import Suggester
+from textual.widget import Widget
 
 from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.form.controls import TakeSuggestion, TextLine
@@ -31,7 +32,7 @@ _LISTED = 8
 
 
 class Suggested(Message):
-    """What the server suggests for the field with the cursor; `line` is to be shown, perhaps empty."""
+    """The suggestions for the field with the cursor, as a line, which may be empty."""
 
     def __init__(self, line: Content) -> None:
         super().__init__()
@@ -39,7 +40,7 @@ class Suggested(Message):
 
 
 class ServerSuggester(Suggester):
-    """Asks the form's server how a field may go on."""
+    """Asks the form's server to complete a field."""
 
     def __init__(self, form: FieldsForm, name: str) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -47,15 +48,12 @@ class ServerSuggester(Suggester):
         self._name = name
 
     async def get_suggestion(self, value: str) -> str | None:
-        """Return the first suggestion that begins with what is typed."""
+        """Return the first suggestion that begins with `value`."""
         return await self._form.suggest(self._name, value)
 
 
 class FieldsForm(ArgumentsForm):
-    """Texts to fill in. `kind` and `ref` name what they are for; without `completes` nothing is asked.
-
-    Nothing is checked: the fields are texts, and the form itself knows which are missing.
-    """
+    """Texts to fill in for a prompt or template. With `completes` the server is asked for suggestions."""
 
     BINDINGS = [Binding("ctrl+t", "next_suggestion", "next suggestion", show=False)]
 
@@ -72,15 +70,15 @@ class FieldsForm(ArgumentsForm):
         self._server = server
         self._ref = ref
         self._kind: Literal["prompt", "template"] = kind
-        self._completes = completes
+        self.completes = completes
         self._values: tuple[str, ...] = ()
         self._at = -1
         self._field = ""
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Begin to suggest for the field that the cursor came to."""
+        """Suggest for the field that got the cursor."""
         name = _field_of(event.widget)
-        if name is None or not isinstance(event.widget, TextLine) or not self._completes:
+        if name is None or not isinstance(event.widget, TextLine) or not self.completes:
             self._show(())
             return
         if event.widget.suggester is None:
@@ -92,13 +90,13 @@ class FieldsForm(ArgumentsForm):
         await self.suggest(name, value)
 
     async def suggest(self, name: str, value: str) -> str | None:
-        """Ask the server, show what it says, and return the first value that begins with `value`."""
+        """Ask the server, show its suggestions, and return the first that begins with `value`."""
         await asyncio.sleep(SUGGEST_DELAY_S)
         line = self._line
         if line is None or line.value != value or _field_of(line) != name:
             return None
         if name == self._field and self._at >= 0 and self._values[self._at] == value:
-            return None  # it was put there by us: the suggestions to choose from stay
+            return None  # the form put it there: its suggestions stay
         arguments = self.arguments_json
         given = json.loads(arguments) if arguments else {}
         others = json.dumps({key: text for key, text in given.items() if isinstance(text, str)})
@@ -135,13 +133,13 @@ class FieldsForm(ArgumentsForm):
         self.post_message(Suggested(line))
 
     def on_take_suggestion(self, message: TakeSuggestion) -> None:
-        """Put the first suggested value into an empty field: there is nothing to show it behind."""
+        """Put the first suggestion into an empty field."""
         message.stop()
         self._at = -1
         self.action_next_suggestion()
 
     def action_next_suggestion(self) -> None:
-        """Put the next suggested value into the field."""
+        """Put the next suggestion into the field."""
         line = self._line
         if line is None or not self._values or _field_of(line) != self._field:
             return
@@ -151,8 +149,8 @@ class FieldsForm(ArgumentsForm):
         line.cursor_position = len(line.value)
 
 
-def _field_of(widget: object) -> str | None:
-    row = getattr(widget, "parent", None)
+def _field_of(widget: Widget) -> str | None:
+    row = widget.parent
     node: Node | None = row.node if isinstance(row, FieldRow) else None
     return node.field.name if node is not None else None
 

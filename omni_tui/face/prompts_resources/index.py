@@ -1,4 +1,4 @@
-"""What servers offer besides tools: a fold over the engine's events, and the search in it."""
+"""The prompts and resources of all servers: a fold over the events, and the search in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PromptOrResource = PromptSummary | ResourceSummary | TemplateSummary
 
 
 class ServerPromptsAndResources(msgspec.Struct):
-    """What one server offers, with the words that are searched, in lower case."""
+    """The prompts and resources of one server, with the words that are searched, in lower case."""
 
     generation: int = -1
     entries: list[PromptOrResource] = msgspec.field(default_factory=list)
@@ -31,7 +31,7 @@ class ServerPromptsAndResources(msgspec.Struct):
 
 
 class PromptResourceIndex(msgspec.Struct):
-    """Everything on offer, by server. `changed` are followed resources with news nobody has read."""
+    """Everything by server. `changed` are subscribed resources that changed and were not read since."""
 
     servers: dict[str, ServerPromptsAndResources] = msgspec.field(default_factory=dict)
     followed: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
@@ -39,7 +39,7 @@ class PromptResourceIndex(msgspec.Struct):
     _coming: dict[str, ServerPromptsAndResources] = msgspec.field(default_factory=dict)
 
     def apply(self, event: AnyEvent) -> bool:
-        """Take one event into account; returns whether it changed what is on offer or followed."""
+        """Take one event into account; return whether it changed anything."""
         match event:
             case PromptsAndResourcesListed():
                 return self._listed(event)
@@ -55,7 +55,7 @@ class PromptResourceIndex(msgspec.Struct):
                 return False
 
     def engine_stopped(self) -> None:
-        """A listing that was cut off is never completed; the next engine numbers its own anew."""
+        """Forget listings that were cut off; the next engine counts from one again."""
         self._coming.clear()
 
     def _listed(self, page: PromptsAndResourcesListed) -> bool:
@@ -74,21 +74,15 @@ class PromptResourceIndex(msgspec.Struct):
         return True
 
     def follows(self, server: str, uri: str) -> bool:
-        """Whether changes of a resource are followed."""
+        """Return whether a resource is subscribed."""
         return uri in self.followed.get(server, frozenset())
 
     def completes(self, server: str) -> bool:
-        """Whether a server suggests values for arguments."""
+        """Return whether a server completes arguments."""
         return server in self.servers and self.servers[server].completes
 
-    def any_resource(self) -> bool:
-        """Whether there is a resource at all."""
-        return any(
-            isinstance(one, ResourceSummary) for each in self.servers.values() for one in each.entries
-        )
-
     def find(self, query: str, kinds: tuple[type, ...], limit: int) -> tuple[list[PromptOrResource], int]:
-        """Return offers with every word of the query, and how many more there are.
+        """Return at most `limit` matches with every word of the query, and the number of further ones.
 
         Those whose name begins with the query come first; else the order is the server's.
         """
@@ -110,7 +104,7 @@ def address_of(entry: PromptOrResource) -> str:
 
 
 def key_of(entry: PromptOrResource) -> str:
-    """Return what tells an offer from every other."""
+    """Return a key that no other entry has."""
     exact = (
         entry.name
         if isinstance(entry, PromptSummary)
@@ -127,5 +121,5 @@ def full_label(entry: PromptOrResource) -> str:
 
 
 def by_key(entries: Iterable[PromptOrResource]) -> dict[str, PromptOrResource]:
-    """Return offers by their keys."""
+    """Return entries by their keys."""
     return {key_of(entry): entry for entry in entries}

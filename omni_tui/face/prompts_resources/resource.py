@@ -1,4 +1,4 @@
-"""A resource that was read: its text page by page, saved, attached, followed."""
+"""The screen of a resource: its text by pages, saving, attaching, subscribing to changes."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 class ResourceScreen(ReaderScreen):
-    """Reads a resource of a server. The app forwards events to `apply`."""
+    """Shows a resource of a server; an `EventListener`."""
 
     WHAT: ClassVar[str] = "the resource"
-    KEYS: ClassVar[str] = "s save · a attach · f follow · r again · / search · y copy · esc back"
+    KEYS: ClassVar[str] = "s save · a attach · f subscribe · r read again · / search · y copy · esc back"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "attach", "attach"),
-        Binding("f", "follow", "follow"),
+        Binding("f", "follow", "subscribe"),
         Binding("r", "again", "read again"),
     ]
     OF: ClassVar[PartOf] = "resource"
@@ -50,11 +50,11 @@ class ResourceScreen(ReaderScreen):
 
     @property
     def index(self) -> PromptResourceIndex:
-        """What is on offer."""
-        return shell_of(self).overview.offers
+        """The prompts and resources of all servers."""
+        return shell_of(self).overview.prompts_resources
 
     def on_mount(self) -> None:
-        """Reading it makes it known."""
+        """Show the first page; the resource counts as read."""
         self.index.changed.discard((self.opened.server, self.opened.uri))
         if not self.opened.parts:
             self._trouble = "the resource is empty"
@@ -67,7 +67,7 @@ class ResourceScreen(ReaderScreen):
         return ReadResourcePart(id=self.opened.id, part=part, offset=offset, limit=PAGE)
 
     def apply(self, event: AnyEvent) -> None:
-        """Say so when what is read has changed at its server."""
+        """Show that the resource has changed at its server."""
         if isinstance(event, ResourceUpdated) and (event.server, event.uri) == (
             self.opened.server,
             self.opened.uri,
@@ -90,14 +90,14 @@ class ResourceScreen(ReaderScreen):
 
     @work(group="follow", exclusive=True, exit_on_error=False)
     async def action_follow(self) -> None:
-        """Be told of its changes, or no more."""
+        """Subscribe to its changes, or unsubscribe."""
         on = not self.index.follows(self.opened.server, self.opened.uri)
         try:
             await self.port.ask(SubscribeResource(server=self.opened.server, uri=self.opened.uri, on=on))
         except REQUEST_ERRORS as error:
             self.trouble(f"✗ {error_text(error)}")
         else:
-            self.trouble("its changes are followed" if on else "its changes are followed no more")
+            self.trouble("subscribed to its changes" if on else "no longer subscribed")
 
     def action_attach(self) -> None:
         """Attach it to the message that is being written."""
@@ -106,7 +106,7 @@ class ResourceScreen(ReaderScreen):
     # --- saving and opening
 
     def is_binary(self, page: TextPage) -> bool:
-        """Whether the part came as bytes."""
+        """Return whether the part is binary."""
         return any(one.index == page.part and one.kind == "blob" for one in self.opened.parts)
 
     def save_command(self, part: int, path: str, *, overwrite: bool) -> AnyCommand:
@@ -114,7 +114,7 @@ class ResourceScreen(ReaderScreen):
         return SaveResourcePart(id=self.opened.id, part=part, path=path, overwrite=overwrite)
 
     def file_name(self) -> str:
-        """Return the last word of the address, as far as it can be a file's: no folder, not hidden."""
+        """Return a file name from the address: no folder, not hidden."""
         name = PurePosixPath(self.opened.address.rstrip("/")).name
         plain = "".join(one if one.isalnum() or one in "._- " else "_" for one in name)[:80]
         return plain.lstrip(".- ") or "resource"

@@ -1,9 +1,9 @@
-"""The form with a server's settings: a new server's, or those of one that is there."""
+"""The form for the settings of a server, new or known."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -26,7 +26,7 @@ from omni_tui.face.form.server_fields import (
 from omni_tui.face.input_order import EngineGone, FormScreen
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
-from omni_tui.protocol.events import Problem
+from omni_tui.protocol.events import CommandDone, Problem
 from omni_tui.protocol.server_settings import (
     KEPT,
     CheckServer,
@@ -41,16 +41,16 @@ from omni_tui.protocol.server_settings import (
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 PAUSE_S = 0.2
 """Seconds without a change after which what is typed is checked."""
 
 
 class ServerFormScreen(FormScreen[str]):
-    """Fills, checks while one types, and sends; `server` is "" for a new one.
+    """Checks while the person types; `server` is "" for a new one.
 
-    Its result is the name of the server that was saved, "" if none was.
+    Its result is the name of the saved server, "" if none was saved.
     """
 
     CSS_PATH = "../styles/manage.tcss"
@@ -74,12 +74,8 @@ class ServerFormScreen(FormScreen[str]):
         self._command = ""
         self._leaving = False
 
-    @property
-    def _port(self) -> Port:
-        return shell_of(self).port
-
     def compose(self) -> ComposeResult:
-        """Title, fields, what there is to say, keys."""
+        """Yield title, fields, a message, keys."""
         words = f"EDIT · {safe(self._server, lines=False)}" if self._server else "NEW SERVER"
         yield Static(Content.styled(words, "bold $mine"), id="screen-title", markup=False)
         with VerticalScroll(id="server-form", can_focus=False):
@@ -107,7 +103,7 @@ class ServerFormScreen(FormScreen[str]):
     @work(group="server-read", exit_on_error=False)
     async def _read(self) -> None:
         try:
-            reply = await self._port.ask(ReadServer(server=self._server))
+            reply = await shell_of(self).port.ask(ReadServer(server=self._server))
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             self.form_is_ready()
@@ -141,12 +137,12 @@ class ServerFormScreen(FormScreen[str]):
         self._say(" ".join(lines), "$waiting")
 
     def _not_allowed(self) -> str:
-        """Return why a server nobody consented to is not changed here: saving it would start it."""
+        """Return why a server that is not allowed cannot be changed: saving it would start it."""
         servers = shell_of(self).overview.servers
         server = servers.get(self._server)
         if server is None or server.state != "not_allowed":
             return ""
-        return "it is not allowed to start yet; y in the list of servers shows what it starts and allows it"
+        return "it is not allowed to start yet; y in the list of servers shows what it starts, to allow it"
 
     # --- what is typed
 
@@ -154,7 +150,7 @@ class ServerFormScreen(FormScreen[str]):
         return {field.name: self._row(field.name).value for field in FIELDS}
 
     def _lay_out(self) -> None:
-        """Show the fields that count."""
+        """Show the fields that apply."""
         texts = self._texts()
         for field in FIELDS:
             hidden = bool(field.only) and field.only != texts["reach"]
@@ -189,11 +185,11 @@ class ServerFormScreen(FormScreen[str]):
         for name, text in parts.items():
             if text:
                 self._row(name).fill(text)
-        self._say("The command line was taken apart: program, arguments and variables.", "$text-2")
+        self._say("The command line was split into program, arguments and variables.", "$text-2")
 
     @on(MoreLinesNeeded)
     def _grown(self, event: MoreLinesNeeded) -> None:
-        """Several lines were pasted where one belongs: they stand beside each other."""
+        """Join several lines that were pasted into a one-line field."""
         event.stop()
         if isinstance(self.focused, Input):
             self.focused.value = " ".join(event.text.split("\n"))
@@ -204,12 +200,12 @@ class ServerFormScreen(FormScreen[str]):
         await self._judge()
 
     async def _judge(self) -> bool:
-        """Show what is wrong with the visited fields; return whether nothing is, anywhere."""
+        """Show problems of the visited fields; return whether no field has any."""
         texts = self._texts()
         settings, wrong = read_settings(texts)
         try:
             command = CheckServer(name=texts["name"].strip(), settings=settings, new=not self._server)
-            reply = await self._port.ask(command)
+            reply = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             return False
@@ -231,7 +227,7 @@ class ServerFormScreen(FormScreen[str]):
 
     @work(group="server-save", exclusive=True, exit_on_error=False)
     async def action_save(self) -> None:
-        """Check everything, then have the engine use it, and write it if that is chosen."""
+        """Check all fields, then use the settings, and save them if chosen."""
         if self._fixed:
             return
         self._visited = {field.name for field in FIELDS}
@@ -252,30 +248,34 @@ class ServerFormScreen(FormScreen[str]):
         )
         self._say("…", "$text-3")
         try:
-            reply = await self._port.ask(command)
+            reply = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             return
-        self.app.notify(safe_line(getattr(reply, "text", ""), limit=400), markup=False)
+        assert isinstance(reply, CommandDone)
+        self.app.notify(safe_line(reply.text, limit=400), markup=False)
         self.dismiss(command.name)
 
     def _secret(self) -> tuple[SecretPlace, str] | None:
-        """Return where the first secret in the clear stands, None if nowhere."""
+        """Return the place of the first secret in plain text, None if there is none."""
         for each in self._problems:
             place, _, key = each.where.partition(".")
-            if place in ("env", "headers") and key:
-                return cast("SecretPlace", place), key
-            if place == "token":
-                return "token", ""
+            match place:
+                case "env" | "headers" if key:
+                    return place, key
+                case "token":
+                    return "token", ""
+                case _:
+                    pass
         return None
 
     @work(group="server-keep", exclusive=True, exit_on_error=False)
     async def action_keep(self) -> None:
-        """Store the first secret in the clear in the keyring, and write a reference in its place."""
+        """Move the first plain-text secret to the keyring, and put a reference in its place."""
         await self._judge()
         found = self._secret()
         if found is None:
-            self._say("There is no secret in the clear here.", "$text-2")
+            self._say("No field holds a secret in plain text.", "$text-2")
             return
         place, key = found
         sign = ":" if place == "headers" else "="
@@ -283,28 +283,30 @@ class ServerFormScreen(FormScreen[str]):
         value = row.value.strip() if place == "token" else read_pairs(row.value, sign)[0].get(key, "")
         name = self._texts()["name"].strip() or "server"
         try:
-            reply = await self._port.ask(KeepSecret(server=name, place=place, key=key, value=value))
+            command = KeepSecret(server=name, place=place, key=key, value=value)
+            reply = await shell_of(self).port.ask(command)
         except REQUEST_ERRORS as error:
             self._say(error_text(error), "$fail")
             return
-        reference = cast("str", getattr(reply, "text", ""))
+        assert isinstance(reply, CommandDone)
+        reference = reply.text
         row.fill(reference if place == "token" else replace_pair(row.value, sign, key, reference))
-        self._say(f"It is in the keyring now; {reference} stands for it.", "$done")
+        self._say(f"It is in the keyring now; {reference} refers to it.", "$done")
 
     def action_back(self) -> None:
-        """Close; what was typed and not saved asks for a second escape."""
+        """Close; with unsaved changes only at the second Escape."""
         if self._first and self._texts() != self._first and not self._leaving:
             self._leaving = True
-            self._say("What you typed is not saved. esc once more leaves it, F9 saves it.", "$waiting")
+            self._say("Your changes are not saved. esc again discards them, F9 saves them.", "$waiting")
         else:
             self.dismiss("")
 
     # --- words
 
     def on_engine_gone(self, event: EngineGone) -> None:
-        """Say that nothing can be sent now; what is written stays."""
+        """Show that nothing can be sent now; the fields stay."""
         event.stop()
-        self._say("✗ the engine stopped; what is written here stays", "$fail")
+        self._say("✗ the engine stopped; what you typed stays here", "$fail")
 
     def _say(self, words: str, style: str) -> None:
         self.query_one("#server-said", Static).update(Content.styled(safe(words, limit=600), style))
@@ -312,7 +314,7 @@ class ServerFormScreen(FormScreen[str]):
     def _foot(self) -> None:
         keys = [("F9", "save"), ("↑ ↓", "fields"), ("esc", "back")]
         if self._secret() is not None:
-            keys.insert(1, ("ctrl+k", "put the secret into the keyring"))
+            keys.insert(1, ("ctrl+k", "move the secret to the keyring"))
         if self._fixed:
             keys = keys[-1:]
         parts = [

@@ -1,4 +1,4 @@
-"""One sign-in: the whole address to open, and where to bring back what the browser ended on."""
+"""A sign-in: the address to open, and a field for the address the browser ended on."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from omni_tui.protocol.signin import (
 )
 
 if TYPE_CHECKING:
-    from omni_tui.face.port import Port
+    pass
 
 
 class SignInScreen(ModalScreen[None]):
-    """Opened by the person. Closing it leaves the sign-in as it is; it closes when that is done."""
+    """Shows a sign-in until it is done. Closing the screen does not cancel the sign-in."""
 
     AUTO_FOCUS = ""
     CSS_PATH = "../styles/screens.tcss"
@@ -49,8 +49,8 @@ class SignInScreen(ModalScreen[None]):
         Binding("u", "copy_address", "copy the address"),
         Binding("o", "open_page", "open in a browser"),
         Binding("p", "paste", "paste where the browser ended"),
-        Binding("x", "give_up", "give up"),
-        Binding("s", "again", "begin again"),
+        Binding("x", "cancel", "cancel"),
+        Binding("s", "again", "start again"),
         Binding("escape", "close_screen", "close"),
     ]
 
@@ -58,13 +58,13 @@ class SignInScreen(ModalScreen[None]):
         super().__init__()
         self.server = server
         self._label = label
-        # What was known before is over if a new sign-in was asked for: until it is told of, it starts.
+        # A new sign-in was requested: until the engine reports on it, it is starting.
         self._known = SignInChanged(server=server, phase="starting")
         if known is not None and known.phase in ("starting", "waiting"):
             self._known = known
 
     def compose(self) -> ComposeResult:
-        """Return title, what to do, the address, a line to paste into, keys."""
+        """Yield title, instructions, the address, a field to paste into, keys."""
         with VerticalScroll(can_focus=False):
             yield Static(Content.styled(f"Sign in to {self._label}", "bold $text-1"), markup=False)
             yield Static(id="sign-in-words", markup=False)
@@ -78,7 +78,7 @@ class SignInScreen(ModalScreen[None]):
             yield Static(id="sign-in-keys", markup=False)
 
     def on_mount(self) -> None:
-        """Show what is known."""
+        """Show the state."""
         self._redraw()
 
     def apply(self, event: AnyEvent) -> None:
@@ -111,7 +111,7 @@ class SignInScreen(ModalScreen[None]):
         elif known.phase == "starting":
             words = Content.styled("Looking for the sign-in page …", "$text-2")
         else:
-            words = Content.styled(known.reason or "It is not signed in.", "$waiting")
+            words = Content.styled(known.reason or "Not signed in.", "$waiting")
         self.query_one("#sign-in-words", Static).update(words)
         address = self.query_one("#sign-in-address", Static)
         address.set_class(not waiting, "-hidden")
@@ -131,46 +131,41 @@ class SignInScreen(ModalScreen[None]):
         return Content.assemble(*parts)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what can be done now is offered."""
+        """Offer only what works now."""
         phase = self._known.phase
         return {
             "copy_address": phase == "waiting",
             "open_page": phase == "waiting" and self._known.browser,
             "paste": phase == "waiting",
-            "give_up": phase in ("starting", "waiting"),
+            "cancel": phase in ("starting", "waiting"),
             "again": phase in ("needed", "none"),
         }.get(action, True)
-
-    @property
-    def _port(self) -> Port:
-        port = shell_of(self).port
-        return port
 
     def action_copy_address(self) -> None:
         """Copy the address."""
         self.post_message(CopyText(self._known.url, "the address of the sign-in page"))
 
     def action_open_page(self) -> None:
-        """Have it opened where the engine runs."""
-        self._port.send(OpenSignInPage(server=self.server))
+        """Open the page in a browser, on the engine's machine."""
+        shell_of(self).port.send(OpenSignInPage(server=self.server))
 
     def action_paste(self) -> None:
-        """Give a line to paste into."""
+        """Show the field to paste into."""
         line = self.query_one("#sign-in-paste", Input)
         line.remove_class("-hidden")
         line.focus()
 
-    def action_give_up(self) -> None:
-        """Give the sign-in up."""
-        self._port.send(CancelSignIn(server=self.server))
+    def action_cancel(self) -> None:
+        """Cancel the sign-in."""
+        shell_of(self).port.send(CancelSignIn(server=self.server))
         self.dismiss(None)
 
     def action_again(self) -> None:
-        """Begin anew."""
-        self._port.send(SignIn(server=self.server))
+        """Start again."""
+        shell_of(self).port.send(SignIn(server=self.server))
 
     def action_close_screen(self) -> None:
-        """Close the line if it is open, else the screen."""
+        """Close the field if it is open, else the screen."""
         if self.query_one("#sign-in-paste", Input).has_class("-hidden"):
             self.dismiss(None)
         else:
@@ -186,5 +181,5 @@ class SignInScreen(ModalScreen[None]):
     def _pasted(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value.strip():
-            self._port.send(FinishSignIn(server=self.server, url=event.value.strip()))
+            shell_of(self).port.send(FinishSignIn(server=self.server, url=event.value.strip()))
             self._hide_paste()

@@ -1,4 +1,4 @@
-"""The first page: try the demo, read servers from another program's file, or add one by hand."""
+"""The welcome page: try the demo, import servers from a file, or add one by hand."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from omni_tui.face.port import CommandError
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import AddServer, ImportServers
+from omni_tui.protocol.events import CommandDone
 from omni_tui.security.text import safe_line
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ WelcomePage = Literal["start", "add", "import"]
 _CHOICES = (
     ("demo", "Try the demo", "a small server and the offline model: no key, no network"),
     ("add", "Add a server by hand", "a command to run, or an address"),
-    ("import", "Read an mcpServers file", "from another host; nothing starts until you allow it"),
-    ("model", "Choose a model", "from your keys and this machine; none is used unasked"),
-    ("later", "Go on without servers", "the offline model answers; /welcome opens this again"),
+    ("import", "Import an mcpServers file", "from another program; nothing starts until you allow it"),
+    ("model", "Choose a model", "from your API keys and this machine; none is used before you choose it"),
+    ("later", "Continue without servers", "the offline model answers; /welcome opens this page again"),
 )
 
 
 class WelcomeScreen(Screen[None]):
-    """Helps to a first server. Opened by the first run's hint, `/import` and `/welcome`."""
+    """Opened at the first run and by `/import` and `/welcome`."""
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = ""
@@ -48,7 +49,7 @@ class WelcomeScreen(Screen[None]):
         self._path = path
 
     def compose(self) -> ComposeResult:
-        """All three pages; one is shown."""
+        """Yield all three pages; one is shown."""
         with Vertical():
             head = Content.assemble(
                 ("◆ ", "$mine"), ("omni", "bold $mine"), ("   connect a server", "$text-2")
@@ -70,7 +71,7 @@ class WelcomeScreen(Screen[None]):
             yield field
 
     def on_mount(self) -> None:
-        """Show the page that was asked for."""
+        """Show the requested page."""
         if self._path:
             self._field("path").value = self._path
         self.show(self._page)
@@ -87,7 +88,7 @@ class WelcomeScreen(Screen[None]):
         first = {"start": "#choices", "add": "#field-name", "import": "#field-path"}[page]
         self.query_one(first).focus()
         self._say(
-            "↑ ↓ and enter choose · esc closes" if page == "start" else "enter goes on · esc goes back"
+            "↑ ↓ and enter choose · esc closes" if page == "start" else "enter continues · esc goes back"
         )
 
     def _say(self, words: str, style: str = "$text-3") -> None:
@@ -119,11 +120,11 @@ class WelcomeScreen(Screen[None]):
 
     @staticmethod
     def _is_a_target(text: str) -> bool:
-        """Whether a command or an address stands where the name belongs."""
+        """Return whether a command or an address was typed as the name."""
         return len(text.split()) > 1 or "/" in text
 
     def _take_for_target(self, text: str) -> None:
-        """Put what was written as the name where it belongs, and ask for a name."""
+        """Move a command or an address to its own field, and ask for a name."""
         target = self._field("target")
         if target.value.strip():
             self._say("A name is one word without spaces and slashes, e.g. files.", "$waiting")
@@ -168,19 +169,19 @@ class WelcomeScreen(Screen[None]):
         except (TimeoutError, LinkClosed):
             self._say("The engine did not answer.", "$fail")
         else:
-            words = getattr(reply, "text", "") or "Done; it stands in the list of servers (F2)."
-            self.app.notify(words, markup=False)
+            words = reply.text if isinstance(reply, CommandDone) else ""
+            self.app.notify(words or "Done; the list of servers (F2) has it.", markup=False)
             self.dismiss(None)
 
     def on_key(self, event: events.Key) -> None:
-        """Whoever just starts to write is not kept from it: the page closes, the letter is theirs."""
+        """Close the page when the person starts to write, and put the letter into the composer."""
         if self._page == "start" and event.is_printable and event.character:
             event.stop()
             self.app.post_message(InsertText(event.character))
             self.dismiss(None)
 
     def action_back(self) -> None:
-        """Back to the start, or out."""
+        """Go back to the start page, or close."""
         if self._page != "start" and not self._path:
             self.show("start")
         else:

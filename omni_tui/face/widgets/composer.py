@@ -1,7 +1,6 @@
 """Where the person writes: several lines, a history, slash commands, and pastes of any size.
 
-Nothing that was written is lost: what could not be sent stays, and a large paste is held aside while
-a short mark stands for it in the text.
+Nothing is lost: what could not be sent stays, and a large paste is kept behind a short mark.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+import msgspec
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -23,28 +23,62 @@ from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.messages import RunAction
 from omni_tui.face.prompts_resources.index import PromptOrResource
-from omni_tui.face.widgets.draft_text import MessageHistory, Pastes
-from omni_tui.face.widgets.mentions import LISTED, Mentions, too_many, typed_mention
+from omni_tui.face.shell import shell_of
+from omni_tui.face.widgets.completions import completed_server, completion_rows, matching_actions
+from omni_tui.face.widgets.marks import LISTED, Mentions, Pastes, too_many, typed_mention
 from omni_tui.face.widgets.message_input import MessageInput
-from omni_tui.face.widgets.popup import completion_rows, matching_actions
-from omni_tui.face.widgets.server_names import completed_server
 from omni_tui.protocol.prompts_and_resources import Attachment, ResourceSummary
 from omni_tui.security.text import count_hidden
 
 MAX_ROWS = 8
+MAX_HISTORY = 500
 MAX_MESSAGE = 240_000
 """Longest message in bytes; a frame of the protocol holds little more."""
 _HINT_GAP = 2
-"""Cells between the hint and what goes on."""
+"""Cells between the hint and the state at the right."""
 _COMMAND = re.compile(r"/([A-Za-z_][\w-]*)(?:[ \t]+(.*))?\s*", re.DOTALL)
 
 
 FOR_THE_MODEL = frozenset({"call"})
-"""What looks like a command of ours and is one of the offline model's."""
+"""Commands of the offline model, which are sent as messages."""
+
+
+class MessageHistory(msgspec.Struct):
+    """What was sent before, oldest first, and the place in it while the person browses it."""
+
+    entries: list[str] = msgspec.field(default_factory=list)
+    at: int | None = None
+    draft: str = ""
+
+    def add(self, text: str) -> None:
+        """Add a message; the same one twice in a row counts once."""
+        self.at = None
+        if text and (not self.entries or self.entries[-1] != text):
+            self.entries.append(text)
+            del self.entries[:-MAX_HISTORY]
+
+    def older(self, now: str) -> str | None:
+        """Return the entry before, and keep the draft. None at the oldest."""
+        if self.at is None:
+            self.draft, self.at = now, len(self.entries)
+        if self.at == 0:
+            return None
+        self.at -= 1
+        return self.entries[self.at]
+
+    def newer(self) -> str | None:
+        """Return the entry after, at last the draft. None if the history is not open."""
+        if self.at is None:
+            return None
+        self.at += 1
+        if self.at < len(self.entries):
+            return self.entries[self.at]
+        self.at = None
+        return self.draft
 
 
 class Composer(Vertical):
-    """The prompt, the list of commands above it and the line of hints under it."""
+    """The text, the list of commands above it and the line of hints below it."""
 
     DEFAULT_CSS = """
     Composer {
@@ -72,7 +106,7 @@ class Composer(Vertical):
     """
 
     class Submitted(Message):
-        """The person wants this said to the agent."""
+        """The person sends a message."""
 
         def __init__(self, text: str, attachments: tuple[Attachment, ...] = ()) -> None:
             super().__init__()
@@ -96,7 +130,7 @@ class Composer(Vertical):
         self.busy = False
 
     def compose(self) -> ComposeResult:
-        """The list, the prompt, the hints. A lean one gets its list from `furnish`."""
+        """Yield list, text and hints. A lean composer gets its list from `furnish`."""
         if not self._lean:
             yield self._list()
         yield MessageInput(
@@ -122,7 +156,7 @@ class Composer(Vertical):
             self._lean = False
 
     def on_mount(self) -> None:
-        """A blinking cursor is motion: none where animations are off."""
+        """Stop the cursor from blinking where animations are off."""
         self.prompt.cursor_blink = self.app.animation_level != "none"
         self._hint()
 
@@ -135,7 +169,7 @@ class Composer(Vertical):
 
     @property
     def draft(self) -> str:
-        """Everything that is written, pastes in full."""
+        """The text, with its pastes in full."""
         return self.in_full(self.prompt.text)
 
     @draft.setter
@@ -147,14 +181,14 @@ class Composer(Vertical):
         self.prompt.move_cursor(self.prompt.document.end)
 
     def insert(self, text: str) -> None:
-        """Put text where the cursor stands, as it is: line ends are the only thing that is made one."""
+        """Insert text at the cursor, unchanged but for its line ends."""
         text = self._pastes.shorten(text.replace("\r\n", "\n").replace("\r", "\n"))
         prompt = self.prompt
         result = prompt.replace(text, *prompt.selection, maintain_selection_offset=False)
         prompt.move_cursor(result.end_location)
 
     def paste(self, text: str) -> None:
-        """Insert what was pasted, and say that nothing was sent by it."""
+        """Insert what was pasted, and show that it was not sent."""
         self.insert(text)
         unseen = count_hidden(text.replace("\r", "\n"))
         if unseen:
@@ -165,7 +199,7 @@ class Composer(Vertical):
         self._hint()
 
     def attach(self, server: str, uri: str, label: str) -> None:
-        """Put a resource where the cursor stands; it is read when the message is sent."""
+        """Insert the mark of a resource at the cursor; it is read when the message is sent."""
         prompt = self.prompt
         result = prompt.replace(
             self._mentions.mark(server, uri, label) + " ",
@@ -179,23 +213,23 @@ class Composer(Vertical):
         return self._pastes.in_full(text)
 
     def remember(self, text: str) -> None:
-        """Add a message to the history: sent now, or in a session that is replayed."""
+        """Add a message to the history: one sent now, or one of a replayed session."""
         self.history.add(text)
 
     def recall(self, *, older: bool) -> None:
-        """Show the message before or after, at last what was being written."""
+        """Show the message before or after, at last the draft."""
         text = self.history.older(self.draft) if older else self.history.newer()
         if text is not None:
             self.draft = text
 
     def forget_history(self) -> None:
-        """Another session is about to be replayed; what is being written stays."""
+        """Forget the history for another session; the draft stays."""
         self.history = MessageHistory()
 
     # --- sending
 
     def submit(self) -> None:
-        """Send what is written, or run it if it is a command. What cannot be done stays written."""
+        """Send the text, or run it if it is a command. What fails stays in the composer."""
         text = self.draft
         if not text.strip():
             return
@@ -224,7 +258,7 @@ class Composer(Vertical):
         self.post_message(self.Submitted(text, attachments))
 
     def give_back(self, text: str, why: str) -> None:
-        """A message could not be sent: it stands here again, unless something new is written already."""
+        """Put a message that was not sent back, unless something new is written already."""
         if not self.draft.strip():
             self.draft = text
             self._say(f"not sent: {why}")
@@ -232,14 +266,14 @@ class Composer(Vertical):
             self._say(f"not sent: {why} · ↑ brings it back")
 
     def take_back(self, text: str) -> None:
-        """A queued message comes back: behind those that came just before, above what is being written."""
+        """Put a queued message back: after those that came just before, above the draft."""
         texts, written, stood = self._taken_back
         if not texts or self.draft != stood:
             texts, written = [], self.draft
         texts = [*texts, text]
         self.draft = "\n\n".join([*texts, written] if written.strip() else texts)
         self._taken_back = (texts, written, self.draft)
-        self._say("not told to the model: it is back here · enter sends it")
+        self._say("not sent to the model: it is back here · enter sends it")
 
     def _run(self, name: str, argument: str) -> None:
         action = actions.by_slash(name)
@@ -265,7 +299,7 @@ class Composer(Vertical):
 
     @property
     def popup_open(self) -> bool:
-        """Whether the list of commands is to be seen for what is written now.
+        """Whether the list is open for the text of now.
 
         Keys may come faster than the messages that tell of changes.
         """
@@ -274,20 +308,20 @@ class Composer(Vertical):
         return self.has_class("-popup")
 
     def close_popup(self) -> bool:
-        """Close the list of commands; False if it was closed. It stays closed until the text changes."""
+        """Close the list until the text changes; False if it was closed."""
         was = self.popup_open
         self._dismissed = self.prompt.text
         self.set_class(False, "-popup")
         return was
 
     def pick(self, step: int) -> None:
-        """Move in the list of commands."""
+        """Move in the list."""
         options = self._options
         if self._matches:
             options.highlighted = ((options.highlighted or 0) + step) % len(self._matches)
 
     def complete(self) -> None:
-        """Write out the command that is picked, or the mark of the resource."""
+        """Insert the picked command, or the mark of the picked resource."""
         if not self._matches:
             return
         action = self._picked
@@ -310,14 +344,16 @@ class Composer(Vertical):
         return self.query_one("#composer-commands", OptionList)
 
     def _fill_list(self, text: str) -> None:
-        """Show the commands that are being typed, or the resources after an `@`."""
+        """Show the commands that match, or the resources after an `@`."""
         if self._lean:
             return
         row, column = self.prompt.cursor_location
         self._listed_for = (text, (row, column))
         mentioned = typed_mention(self.prompt.document.get_line(row)[:column])
         self._matches = (
-            self._resources(mentioned) if mentioned is not None else matching_actions(text, self.app)
+            self._resources(mentioned)
+            if mentioned is not None
+            else matching_actions(text, shell_of(self).overview.servers)
         )
         options = self._options
         if options.option_count:
@@ -330,8 +366,7 @@ class Composer(Vertical):
         self.set_class(True, "-popup")
 
     def _resources(self, typed: str) -> Sequence[PromptOrResource]:
-        overview = getattr(self.app, "overview", None)
-        return overview.offers.find(typed, (ResourceSummary,), LISTED)[0] if overview is not None else ()
+        return shell_of(self).overview.prompts_resources.find(typed, (ResourceSummary,), LISTED)[0]
 
     # --- what changes
 
@@ -362,7 +397,7 @@ class Composer(Vertical):
         self.prompt.focus()
 
     def on_resize(self) -> None:
-        """Other width, other number of rows."""
+        """Fit the number of rows to the new width."""
         self.call_after_refresh(self._grow)
 
     def _grow(self) -> None:
@@ -372,34 +407,34 @@ class Composer(Vertical):
             self.prompt.styles.height = rows
 
     def _lost(self, text: str) -> str:
-        """Say so if a paste is in the text no more, because its mark was deleted or changed."""
+        """Return which pastes are gone from the text: their marks were deleted or changed."""
         gone = ", ".join(map(str, self._pastes.lost(text)))
-        return f"paste {gone} is not in the message any more · ctrl+_ brings it back" if gone else ""
+        return f"paste {gone} is no longer in the message · ctrl+_ brings it back" if gone else ""
 
     def _say(self, text: str) -> None:
         self._trouble, self._said_of = text, self.prompt.text
         self._hint()
 
     def note(self, text: str) -> None:
-        """Say what is being done about a message; "" says no more. The next letter ends it too."""
+        """Show what happens to a message, until "" or the next letter."""
         if text or self._trouble.startswith("reading "):
             self._say(text)
 
     def set_busy(self, busy: bool) -> None:
-        """While a turn runs, a message waits for its end: say so."""
+        """Show that a message sent now is queued, because a turn runs."""
         if busy != self.busy:
             self.busy = busy
             self._hint()
 
     def show_state(self, text: str, colour: str) -> None:
-        """Show at the right what goes on, quietly."""
+        """Show at the right what happens now."""
         if (text, colour) != self._state:  # an update lays out the screen, even one that changes nothing
             self._state = (text, colour)
             self.query_one("#composer-state", Static).update(Content.styled(text, colour))
             self._hint()
 
     def _room_for_hint(self) -> int:
-        """Return the cells left of what goes on; very many before the first layout."""
+        """Return the cells beside the state at the right; very many before the first layout."""
         line = self.query_one("#composer-hint", Static).parent
         width = line.size.width if isinstance(line, Widget) else 0
         return width - Content(self._state[0]).cell_length - _HINT_GAP if width else 1_000

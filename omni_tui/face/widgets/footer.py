@@ -1,4 +1,4 @@
-"""The bottom bar: the keys that work here and now; folded, also the panes that are not to be seen."""
+"""The bottom bar: the panes, and the keys that work here and now."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omni_tui.face.widgets.lines_view import join_content
 
 
 class PaneTab(msgspec.Struct, frozen=True):
-    """A pane in the bottom bar: its key, its name, its count and whether it is the one shown."""
+    """A pane in the bottom bar. `action` runs on a click."""
 
     action: str
     key: str
@@ -23,7 +23,7 @@ class PaneTab(msgspec.Struct, frozen=True):
 
 
 class KeyHint(msgspec.Struct, frozen=True):
-    """A key and what it does now. `action` runs on a click; the heaviest leave first when it is narrow."""
+    """A key and what it does now. `action` runs on a click; the heaviest go first when it is narrow."""
 
     key: str
     label: str
@@ -32,7 +32,7 @@ class KeyHint(msgspec.Struct, frozen=True):
 
 
 class FooterBar(Widget):
-    """One line of keys; every one can be clicked."""
+    """One line of keys; each can be clicked."""
 
     DEFAULT_CSS = """
     FooterBar { height: 1; width: 1fr; padding: 0 1; }
@@ -58,7 +58,7 @@ class FooterBar(Widget):
         hints = list(self._hints)
         room = width - left.cell_length - 2
         if hints and self._folded and _hint(min(hints, key=lambda hint: hint.weight)).cell_length > room:
-            left = self._folded_tabs(brief=True)  # how to get help says more than how many tools
+            left = self._folded_tabs(brief=True)  # the help key matters more than counts
             room = width - left.cell_length - 2
         while hints and sum(_hint(hint).cell_length + 3 for hint in hints) - 3 > room:
             hints.remove(max(hints, key=lambda hint: hint.weight))

@@ -23,11 +23,11 @@ cast("dict[str, Any]", ANSI_SEQUENCES_KEYS).setdefault("\x1b\r", (SimpleNamespac
 
 
 _OTHERWISE = frozenset({"f6", "f7", "up", "down", "pageup", "pagedown", "ctrl+c,super+c", "ctrl+z,super+z"})
-"""Keys of `TextArea` that mean something else here, or in the whole app."""
+"""Keys of `TextArea` that mean something else here or in the app."""
 
 
 class MessageInput(TextArea, inherit_bindings=False):
-    """The text itself. Its height changes only with its number of lines, never while a line is typed."""
+    """The text. Its height follows its number of lines."""
 
     DEFAULT_CSS = """
     MessageInput {
@@ -51,7 +51,7 @@ class MessageInput(TextArea, inherit_bindings=False):
     ]
 
     class Scroll(Message):
-        """The person wants to look at another page of the transcript."""
+        """Scroll the transcript by `step` pages."""
 
         def __init__(self, step: int) -> None:
             super().__init__()
@@ -59,21 +59,17 @@ class MessageInput(TextArea, inherit_bindings=False):
 
     @property
     def composer(self) -> Composer:
-        """The composer this is part of."""
+        """The composer it is part of."""
         return cast("Composer", self.parent)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Tab and Escape are for the list of commands only while it is there."""
+        """Offer Tab and Escape only while the list of commands is open."""
         if action in ("complete_command", "close_popup"):
             return self.composer.popup_open
         return True
 
     async def _on_key(self, event: events.Key) -> None:
-        """Enter is a binding here, not a character. (Textual itself calls the handler of `TextArea`.)
-
-        What it sends is what was written before it, so it acts in its turn among the letters, and
-        not when bindings are looked at: keys that came together would be sent with it by then.
-        """
+        """Send at Enter, in its turn among the letters; bindings would run too early or too late."""
         if event.key != "enter":
             return
         event.prevent_default()
@@ -83,27 +79,27 @@ class MessageInput(TextArea, inherit_bindings=False):
             self.action_send_message()
 
     async def _on_paste(self, event: events.Paste) -> None:
-        """Insert a paste as it is, holding a large one aside."""
+        """Insert a paste; a large one as a mark."""
         event.stop()
         event.prevent_default()
         self.composer.paste(event.text)
 
     def action_copy_selection(self) -> None:
-        """Copy what is selected; with nothing selected the key means something else."""
+        """Copy the selection; without one, ctrl+c is left to the app."""
         if not self.selected_text:
             raise SkipAction
         self.app.copy_to_clipboard(self.composer.in_full(self.selected_text))
 
     def action_send_message(self) -> None:
-        """Send, or take the command that is picked."""
+        """Send the message, or run the picked command."""
         self.composer.submit()
 
     def action_new_line(self) -> None:
-        """Begin a new line."""
+        """Start a new line."""
         self._replace_via_keyboard("\n", *self.selection)
 
     def action_older_message(self) -> None:
-        """Go up in the list or in the text; at its first line, to the message before."""
+        """Go up in the list or the text; on the first line, to the message before."""
         if self.composer.popup_open:
             self.composer.pick(-1)
         elif self.navigator.is_first_wrapped_line(self.cursor_location):
@@ -112,7 +108,7 @@ class MessageInput(TextArea, inherit_bindings=False):
             self.action_cursor_up()
 
     def action_newer_message(self) -> None:
-        """Go down in the list or in the text; at its last line, to the message after."""
+        """Go down in the list or the text; on the last line, to the message after."""
         if self.composer.popup_open:
             self.composer.pick(1)
         elif self.navigator.is_last_wrapped_line(self.cursor_location):
@@ -129,9 +125,9 @@ class MessageInput(TextArea, inherit_bindings=False):
         self.composer.close_popup()
 
     def action_page_back(self) -> None:
-        """Scroll what is above: the text here has no pages."""
+        """Scroll the transcript up."""
         self.post_message(self.Scroll(-1))
 
     def action_page_on(self) -> None:
-        """Scroll what is above on."""
+        """Scroll the transcript down."""
         self.post_message(self.Scroll(1))

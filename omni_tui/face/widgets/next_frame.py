@@ -1,7 +1,7 @@
-"""Drawing once for many reasons, and surely.
+"""Drawing once with the next frame, however often it is requested.
 
-`call_after_refresh` hands its function to the screen that is on top at that moment. If that screen closes
-first, the function is never called; whoever remembers that it was asked for would wait for ever.
+`call_after_refresh` hands its function to the screen on top. If that screen closes first, the function is
+never called: a timer calls it then.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 LATEST_S = 0.1
-"""Seconds after which it is done in any case."""
+"""Seconds after which the function is called in any case."""
 
 
 class NextFrameCall:
-    """Calls a function of a widget with the next frame, once however often it is asked for."""
+    """Calls a function of a widget once with the next frame."""
 
     def __init__(self, owner: Widget, run: Callable[[], object]) -> None:
         self._owner = owner
@@ -24,7 +24,7 @@ class NextFrameCall:
         self._timer: Timer | None = None
 
     def ask(self) -> None:
-        """Have it called; nothing happens before the widget is there, or after it has gone."""
+        """Request the call; ignored while the widget is not mounted."""
         if self._timer is None and self._owner.is_attached and self._owner.is_running:
             self._timer = self._owner.set_timer(LATEST_S, self._call, name="soon")
             self._owner.call_after_refresh(self._call)
@@ -36,7 +36,7 @@ class NextFrameCall:
                 self._run()
 
     def done(self) -> None:
-        """Take it as called: it was done for another reason."""
+        """Drop the request: its work was done already."""
         if self._timer is not None:
             self._timer.stop()
             self._timer = None

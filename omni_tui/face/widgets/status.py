@@ -1,4 +1,4 @@
-"""The top bar: where you are, how calls are decided, which model, what it cost, what waits for you."""
+"""The top bar: session, mode, model, usage, and how many items are pending."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from omni_tui.face.overview import Overview
 
 _BLOCKS = 8
 _STAYS = 7
-"""The weight from which on a piece stays and the title is cut: how calls are decided, which model."""
+"""Pieces of this weight and more stay, and the title is cut instead: the mode, the model."""
 _TITLE = 16
-"""Cells that the left part may be cut to for that."""
+"""Cells that the left part may be cut to."""
 _MODE_STYLE = {
     "chat": "bold $on-colour on $running",
     "auto": "bold $on-colour on $waiting",
@@ -23,7 +23,7 @@ _MODE_STYLE = {
 
 
 class StatusBar(Widget):
-    """One line; what matters least leaves first when it gets narrow."""
+    """One line; the lightest pieces go first when it gets narrow."""
 
     DEFAULT_CSS = """
     StatusBar { height: 1; width: 1fr; padding: 0 1; }
@@ -66,7 +66,7 @@ class StatusBar(Widget):
 
 
 def left_part(overview: Overview, *, wide: bool) -> Content:
-    """Return the mark, the session's title and when it began."""
+    """Return name, title of the session and when it was opened."""
     parts: list[tuple[str, str]] = [("◆ ", "$mine"), ("omni", "bold $mine")]
     title = overview.title
     if title:
@@ -83,7 +83,7 @@ def left_part(overview: Overview, *, wide: bool) -> Content:
 
 
 def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
-    """Return the pieces at the right in order, each with a weight: the lightest leaves first."""
+    """Return the pieces at the right in order, each with its weight."""
     if overview.ready is None:
         return [(9, Content.styled("starting the engine …", "$text-2"))]
     parts: list[tuple[int, Content]] = [
@@ -97,8 +97,8 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
         parts.append((6, Content.styled(overview.label, "$waiting")))
     if overview.step and overview.mode == "auto":
         parts.append((3, Content.styled(f"step {overview.step}" if wide else overview.step, "$text-2")))
-    if overview.work.going and overview.work.total:
-        parts.append((6, _work(overview, wide=wide)))
+    if overview.plan.id and overview.plan.total:
+        parts.append((6, _plan_progress(overview, wide=wide)))
     if overview.context is not None:
         parts.append((4, _context(overview.context, wide=wide)))
     parts += _spent(overview, wide=wide)
@@ -111,7 +111,7 @@ def right_parts(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
 
 
 def _spent(overview: Overview, *, wide: bool) -> list[tuple[int, Content]]:
-    """Return what the session used, and the day where it is more; a budget nearly used stands out."""
+    """Return the usage of the session, and of the day if it is more; nearly used budgets stand out."""
     parts: list[tuple[int, Content]] = []
     spending = overview.spending
     about = "~" if overview.estimated else ""
@@ -138,13 +138,13 @@ def _near(used: float, limit: float, otherwise: str) -> str:
     return "$waiting" if limit and used >= 0.8 * limit else otherwise
 
 
-def _work(overview: Overview, *, wide: bool) -> Content:
-    """Return how far a plan is: the tasks that run now, and those that are done of all."""
-    work = overview.work
-    done = f"{work.done}/{work.total}"
+def _plan_progress(overview: Overview, *, wide: bool) -> Content:
+    """Return the progress of a plan: running tasks, and done ones of all."""
+    plan = overview.plan
+    done = f"{plan.done}/{plan.total}"
     if not wide:
-        return Content.styled(f"◐{work.running} {done}", "$running")
-    return Content.styled(f"◐ {work.running} running · {done} tasks", "$running")
+        return Content.styled(f"◐{plan.running} {done}", "$running")
+    return Content.styled(f"◐ {plan.running} running · {done} tasks", "$running")
 
 
 def short_number(value: int) -> str:

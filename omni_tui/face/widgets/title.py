@@ -1,4 +1,4 @@
-"""A pane's title: small capitals with a quiet count beside them."""
+"""A pane's title with a count."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.widget import Widget
 
 
 class PaneTitle(Widget):
-    """`SERVERS 4 · 1 failed`. Lit while its pane has the keys (`.-lit`, by style from `:focus-within`)."""
+    """`SERVERS 4 · 1 failed`, brighter while its pane has the focus (by style)."""
 
     DEFAULT_CSS = """
     PaneTitle { height: 1; width: 1fr; padding: 0 1 0 2; }

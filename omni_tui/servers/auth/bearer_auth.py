@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Callable
 
 import httpx2
 
+from omni_tui.security.urls import is_loopback
 from omni_tui.servers.auth.account import Account
 from omni_tui.servers.auth.oauth_clients import Challenge
 from omni_tui.servers.auth.urls import SignInError, UrlOrigin
 from omni_tui.servers.connection_failure import ConnectionFailure
-from omni_tui.servers.server_urls import is_loopback
 from omni_tui.servers.tap import current_call
 
 _CALL = "tools/call"

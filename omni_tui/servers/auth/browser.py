@@ -70,12 +70,12 @@ def read_redirect(url: str, state: str) -> Redirect:
     try:
         query = parse_qs(urlsplit(url.strip()).query, max_num_fields=20)
     except ValueError:
-        raise RedirectMismatch("that is no address") from None
+        raise RedirectMismatch("that is not an address") from None
     if any(len(values) > 1 for values in query.values()):
-        raise RedirectMismatch("that address says something twice")
+        raise RedirectMismatch("that address has a parameter twice")
     said = {name: values[0] for name, values in query.items()}
     if not said.get("code") and not said.get("error"):
-        raise RedirectMismatch("that address holds no answer; copy the whole of where the browser ended")
+        raise RedirectMismatch("that address holds no answer; copy the browser's last address whole")
     if not state or not hmac.compare_digest(said.get("state", "").encode(), state.encode()):
         raise RedirectMismatch("that answer belongs to another sign-in")
     return Redirect(said.get("code", ""), said["state"], said.get("iss"), said.get("error", ""))

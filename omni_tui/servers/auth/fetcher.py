@@ -20,9 +20,8 @@ import httpx2
 
 from omni_tui.servers.auth.urls import SignInError, UrlOrigin, UrlPolicy
 from omni_tui.servers.connection_pools import (
-    CertificatesUnusable,
+    PoolError,
     PoolLease,
-    ProxyUnusable,
     lease,
     shown_proxy,
 )
@@ -108,10 +107,8 @@ class Fetcher:
         if origin not in self._sockets:
             try:
                 self._sockets[origin] = lease(url)
-            except ProxyUnusable as error:
-                raise SignInError(str(error), "Correct it, or exclude the host in NO_PROXY.") from None
-            except CertificatesUnusable as error:
-                raise SignInError(str(error), "Correct it, or unset it, and start again.") from None
+            except PoolError as error:
+                raise SignInError(str(error), error.todo) from None
         return self._sockets[origin]
 
     async def _hosts(self, request: httpx2.Request, origin: UrlOrigin, *, proxied: bool) -> list[str]:

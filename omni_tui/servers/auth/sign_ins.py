@@ -239,9 +239,7 @@ class SignIns:
         metadata = provider.context.oauth_metadata
         if metadata is not None:
             if "S256" not in (metadata.code_challenge_methods_supported or ()):
-                raise SignInError(
-                    "the authorisation server does not protect sign-ins of this kind (PKCE, S256)"
-                )
+                raise SignInError("the authorisation server does not support PKCE with S256")
             if provider.bound and not same_issuer(str(metadata.issuer), provider.issuer):
                 raise SignInError(f"the authorisation server is {metadata.issuer}, not {provider.issuer}")
         asked = parse_qs(urlsplit(url).query)
@@ -258,7 +256,7 @@ class SignIns:
             async with asyncio.timeout(self._deadline):
                 redirect = await attempt.answer
         except TimeoutError:
-            raise SignInError(f"nobody signed in within {self._deadline / 60:g} minutes") from None
+            raise SignInError(f"no sign-in within {self._deadline / 60:g} minutes") from None
         if redirect.error:
             code = redirect.error if redirect.error.replace("_", "").isalnum() else "refused"
             raise SignInError(f"the sign-in was refused: {code[:40]}")

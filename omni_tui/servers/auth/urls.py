@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from omni_tui.servers.server_urls import is_loopback, shown_url
+from omni_tui.security.urls import is_loopback, shown_url
 
 LONGEST = 4096
 """Longest authorisation URL, in characters."""
@@ -19,6 +19,7 @@ LONGEST = 4096
 _NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]{0,62}\.?")
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_POINTS = "the server's sign-in metadata points to"
 _PORTS = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -49,11 +50,9 @@ class UrlOrigin:
             parts = urlsplit(url)
             scheme, host, port = parts.scheme.lower(), (parts.hostname or "").lower(), parts.port
         except ValueError:
-            raise SignInError("the server's directions hold an address that is no URL") from None
+            raise SignInError("the server's sign-in metadata holds an invalid URL") from None
         if scheme not in _PORTS or not host or "@" in parts.netloc or not _VISIBLE.fullmatch(url):
-            raise SignInError(
-                f"the server's directions lead to {shown_url(url)[:200]}, which is no plain web address"
-            )
+            raise SignInError(f"{_POINTS} {shown_url(url)[:200]}, which is not a plain web address")
         return cls(scheme, host, port or _PORTS[scheme])
 
 
@@ -74,13 +73,12 @@ class UrlPolicy:
         origin = UrlOrigin.of(url)
         literal = _literal(origin.host)
         if literal is None and not _NAME.fullmatch(origin.host):
-            raise SignInError(f"the server's directions lead to {origin.host!r}, which is no host name")
+            raise SignInError(f"{_POINTS} {origin.host!r}, which is not a host name")
         if origin in self._chosen and (origin.scheme == "https" or is_loopback(origin.host)):
             return origin
         if origin.scheme != "https" and not (self._local and is_loopback(origin.host)):
             raise SignInError(
-                f"the server's directions lead to {shown_url(url)[:200]}, which is not https; "
-                "nothing was sent there"
+                f"{_POINTS} {shown_url(url)[:200]}, which is not https; nothing was sent there"
             )
         if literal is not None:
             self.check_address(origin.host, literal)
@@ -92,8 +90,7 @@ class UrlPolicy:
             return
         if not is_public(address):
             raise SignInError(
-                f"the server's directions lead to {host}, which is not on the open internet ({address}); "
-                "nothing was sent there",
+                f"{_POINTS} {host}, which is not on the open internet ({address}); nothing was sent there",
                 "If that is right, name it in the config: issuer in the server's oauth table.",
             )
 
@@ -120,7 +117,7 @@ def authorize_problem(url: str) -> str:
     try:
         origin = UrlOrigin.of(url)
     except SignInError:
-        return "the sign-in page's address is no plain web address"
+        return "the sign-in page's address is not a plain web address"
     if _literal(origin.host) is None and not _NAME.fullmatch(origin.host):
         return "the sign-in page's address has no proper host name"
     if origin.scheme != "https" and not is_loopback(origin.host):

@@ -5,7 +5,6 @@ The transport is the SDK's, over a client of ours. It follows redirects inside t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from http import HTTPStatus
 from types import TracebackType
@@ -15,9 +14,10 @@ import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
+from omni_tui.security.urls import is_loopback, shown_url
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
-from omni_tui.servers.server_urls import is_loopback, shown_url
 from omni_tui.servers.tap import current_call
+from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.http_client import NOT_SENT, ClientListener, open_client
 from omni_tui.servers.transports.http_failures import credentials_of, explain_failure, explain_status
 
@@ -60,38 +60,32 @@ def checked_url(spec: ServerSpec) -> httpx2.URL:
 class WebTransport(ClientListener):
     """What the transports behind a URL share: they listen to their HTTP client.
 
-    `on_lost` is called when the host cannot be reached any more; a request that breaks fails alone.
-    `auth` signs every request. `on_odd` gets words for invalid messages. `hide` takes our secrets out
-    of the server's words.
+    The context's `on_lost` is called when the host cannot be reached any more; a request that breaks
+    fails alone. Its log gets a line for each invalid message.
     """
 
     web = True
     pid = None
 
-    def __init__(
-        self,
-        spec: ServerSpec,
-        on_lost: Callable[[], None],
-        *,
-        auth: httpx2.Auth | None = None,
-        on_odd: Callable[[str], None] = lambda _what: None,
-        hide: Callable[[str], str] = str,
-    ) -> None:
+    def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec
-        self._on_lost = on_lost
-        self._auth = auth
-        self._on_odd = on_odd
-        self._hide = hide
+        self._context = context
         self._error: Exception | None = None
         self._status = 0
         self._words = ""
+        self._stack = AsyncExitStack()
         self.invalid_messages = 0
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._stack.__aexit__(kind, error, trace)
 
     def failed(self, error: httpx2.TransportError) -> None:
         """Note a request that broke."""
         self._error = error
         if isinstance(error, NOT_SENT):
-            self._on_lost()
+            self._context.on_lost()
 
     def answered(self, response: httpx2.Response) -> None:
         """Note the head of an answer to a POST."""
@@ -103,7 +97,7 @@ class WebTransport(ClientListener):
 
     def refused(self, words: str) -> None:
         """Note the words of an error response."""
-        words = self._words = self._hide(words)
+        words = self._words = self._context.hide(words)
         if (opening := current_call()) is not None:
             opening.words = words
 
@@ -111,9 +105,9 @@ class WebTransport(ClientListener):
         """Count an invalid message, and write it into the server's log."""
         self.invalid_messages += 1
         if self.invalid_messages <= _MOST_NOTED:
-            self._on_odd(what)
+            self._context.log.note(what)
         if self.invalid_messages == _MOST_NOTED:
-            self._on_odd("more of this kind is counted, and not written here")
+            self._context.log.note("more of this kind is counted, and not written here")
 
     def why_failed(self) -> ConnectionFailure | None:
         """Return why the last request failed or was refused, None if it was not."""
@@ -133,23 +127,16 @@ class HttpTransport(WebTransport):
     Entering raises `ConnectionFailed` for a URL that must not be used.
     """
 
-    _stack: AsyncExitStack
-
     async def __aenter__(self) -> TransportStreams:
         url = checked_url(self._spec)
         async with AsyncExitStack() as stack:
-            client = open_client(self._spec, url, self, auth=self._auth)
+            client = open_client(self._spec, url, self, auth=self._context.auth)
             await stack.enter_async_context(client)
             streams = await stack.enter_async_context(
                 streamable_http_client(str(url), http_client=client, max_sse_event_size=None)
             )
             self._stack = stack.pop_all()
         return streams
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
 
     @property
     def absent(self) -> bool:

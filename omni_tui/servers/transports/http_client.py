@@ -17,7 +17,7 @@ import httpx2
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
-from omni_tui.servers.connection_pools import CertificatesUnusable, ProxyUnusable, lease, shown_proxy
+from omni_tui.servers.connection_pools import PoolError, lease, shown_proxy
 from omni_tui.servers.tap import current_call
 from omni_tui.servers.transports.error_responses import (
     NORMAL,
@@ -248,12 +248,8 @@ def open_client(
 
     try:
         sockets = lease(url)
-    except ProxyUnusable as error:
-        todo = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
-        raise ConnectionFailed(ConnectionFailure(str(error), todo, lasting=True)) from None
-    except CertificatesUnusable as error:
-        todo = "Correct it, or unset it, and start again."
-        raise ConnectionFailed(ConnectionFailure(str(error), todo, lasting=True)) from None
+    except PoolError as error:
+        raise ConnectionFailed(ConnectionFailure(str(error), error.todo, lasting=True)) from None
     return HttpClient(
         listener,
         headers={"Accept-Encoding": ACCEPTED_ENCODINGS, **spec.headers},

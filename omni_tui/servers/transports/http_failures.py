@@ -12,9 +12,9 @@ from http import HTTPStatus
 import httpx2
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.security.urls import shown_url
 from omni_tui.servers.connection_failure import ConnectionFailure
-from omni_tui.servers.connection_pools import shown_proxy
-from omni_tui.servers.server_urls import shown_url
+from omni_tui.servers.connection_pools import PROXY_TODO, shown_proxy
 
 _CREDENTIALS = ("authorization", "cookie", "proxy-authorization", "x-api-key")
 _PROBE = 3.0
@@ -62,13 +62,13 @@ def explain_status(status: int, spec: ServerSpec, words: str = "") -> Connection
     if status == HTTPStatus.FORBIDDEN:
         return ConnectionFailure(f"refuses access: {answer}", _permit(spec), lasting=True)
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return ConnectionFailure(f"a proxy asks for credentials: {answer}", _proxy_todo(), lasting=True)
+        return ConnectionFailure(f"a proxy asks for credentials: {answer}", PROXY_TODO, lasting=True)
     if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE):
         return ConnectionFailure(
             f"no MCP server at {shown_url(spec.url)}: {answer}", "Check the path of the URL."
         )
     return ConnectionFailure(
-        answer, "It is tried again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
+        answer, "Omni TUI tries again." if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ""
     )
 
 
@@ -98,10 +98,6 @@ def _permit(spec: ServerSpec) -> str:
     return "If it needs credentials, set them in headers and reconnect. Else ask who runs it."
 
 
-def _proxy_todo() -> str:
-    return "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or exclude the host in NO_PROXY."
-
-
 def explain_failure(error: Exception, url: str) -> ConnectionFailure:
     """Return the failure of an HTTP request."""
     shown = shown_url(url)
@@ -125,7 +121,7 @@ def explain_failure(error: Exception, url: str) -> ConnectionFailure:
     if isinstance(error, httpx2.ConnectError):
         return ConnectionFailure(f"nothing listens at {shown}", "Start the server, or check the address.")
     said = str(error) or _said(causes)
-    return ConnectionFailure(f"the connection to {shown} broke: {said}", "It is tried again.")
+    return ConnectionFailure(f"the connection to {shown} broke: {said}", "Omni TUI tries again.")
 
 
 def tls_failure(error: Exception, url: str) -> ConnectionFailure | None:
@@ -141,12 +137,10 @@ def _proxied(error: Exception, url: str, shown: str) -> ConnectionFailure | None
     proxy = shown_proxy(url)
     if proxy and isinstance(error, httpx2.ProxyError):
         return ConnectionFailure(
-            f"the proxy {proxy} does not let it through to {shown}: {error}", _proxy_todo()
+            f"the proxy {proxy} does not let it through to {shown}: {error}", PROXY_TODO
         )
     if proxy and isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return ConnectionFailure(
-            f"the proxy {proxy} cannot be reached, on the way to {shown}", _proxy_todo()
-        )
+        return ConnectionFailure(f"the proxy {proxy} cannot be reached, on the way to {shown}", PROXY_TODO)
     return None
 
 
@@ -178,7 +172,7 @@ def _tls(error: ssl.SSLError, shown: str) -> ConnectionFailure:
         what = f"asks for a client certificate, which Omni TUI does not support: {shown}"
         return ConnectionFailure(what, "Use another address of it, or a proxy that adds one.", lasting=True)
     words = reason.replace("_", " ").lower() or "it broke off"
-    return ConnectionFailure(f"no secure connection to {shown}: {words}", "It is tried again.")
+    return ConnectionFailure(f"no secure connection to {shown}: {words}", "Omni TUI tries again.")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

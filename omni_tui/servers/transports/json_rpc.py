@@ -68,6 +68,10 @@ class OpenRequests:
         if request is not None:
             self._methods.pop(coerce_request_id(request), None)
 
+    def sole(self) -> RequestId | None:
+        """Return the only open request, None if there are more or none: an error without id is about it."""
+        return next(iter(self._methods)) if len(self._methods) == 1 else None
+
     def method(self, request: object) -> str:
         """Return the method of an open request, "" if no request has that id."""
         if isinstance(request, bool) or not isinstance(request, int | str):
@@ -162,7 +166,7 @@ def _error(error: Any, key: RequestId | None, requests: OpenRequests) -> JSONRPC
                 return JSONRPCError(jsonrpc="2.0", id=key, error=data)
             return malformed_response(key, text, code, error.get("data"))
     if not requests.method(key):
-        raise InvalidMessage("an error of an odd form, to no request that is open")
+        raise InvalidMessage("a malformed error, to no request that is open")
     if not isinstance(error, Mapping):
         return malformed_response(
             key, error if isinstance(error, str) and error.strip() else _compact(error)

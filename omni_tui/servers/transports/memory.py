@@ -11,6 +11,7 @@ from mcp.server.mcpserver import MCPServer
 
 from omni_tui.config.spec import ServerSpec
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
+from omni_tui.servers.transports.base import TransportContext
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
@@ -28,7 +29,7 @@ class MemoryTransport:
     absent = False
     forgotten = False
 
-    def __init__(self, spec: ServerSpec) -> None:
+    def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec
         self._inner: InMemoryTransport | None = None
 

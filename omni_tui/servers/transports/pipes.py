@@ -10,17 +10,15 @@ import asyncio
 import os
 import re
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import anyio
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCError, JSONRPCMessage, JSONRPCRequest, JSONRPCResponse
 
 from omni_tui.servers.log_buffer import ServerLogBuffer
+from omni_tui.servers.transports.base import ClosableStream
 from omni_tui.servers.transports.frames import MAX_LINE, encode, is_whole, read
 from omni_tui.servers.transports.json_rpc import (
     InvalidMessage,
@@ -49,22 +47,7 @@ _MARKS = (b"\xef\xbb\xbf", b"\0")
 """What some programs write first: the byte order mark of UTF-8, and padding."""
 
 
-class _Stream(ABC):
-    """The part that anyio's streams share."""
-
-    @abstractmethod
-    async def aclose(self) -> None: ...
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-class LineReader(_Stream):
+class LineReader(ClosableStream):
     """The server's standard output as a stream of messages.
 
     Lines wait as bytes and are parsed when they are taken; while too many wait, the pipe is not read.
@@ -186,7 +169,7 @@ class LineReader(_Stream):
     def _note_answer(self, line: bytes, message: JSONRPCResponse | JSONRPCError) -> None:
         self._requests.answered(message.id)
         if isinstance(message, MalformedResponse):
-            self._odd(line, "an answer of an odd form")
+            self._odd(line, "a malformed answer")
         elif isinstance(message, JSONRPCError) and message.id is None:
             self._odd(line, f"an error that names no request: {error_words(message.error)}")
 
@@ -308,7 +291,7 @@ class LineReader(_Stream):
             self._reading = False
 
 
-class FrameWriter(_Stream):
+class FrameWriter(ClosableStream):
     """The server's standard input as a stream that takes messages.
 
     A request waits while the server does not read; other messages are queued, up to a limit, so that

@@ -12,8 +12,7 @@ import asyncio
 import contextlib
 import logging
 from http import HTTPStatus
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import anyio
@@ -25,8 +24,9 @@ from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCNotification, JSONRPCRequest, RequestId
 
 from omni_tui.config.spec import ServerSpec
+from omni_tui.security.urls import shown_url
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure
-from omni_tui.servers.server_urls import shown_url
+from omni_tui.servers.transports.base import ClosableStream, TransportContext
 from omni_tui.servers.transports.frames import MAX_LINE, encode, parse, read
 from omni_tui.servers.transports.http import WebTransport, checked_url
 from omni_tui.servers.transports.http_client import open_client
@@ -39,8 +39,6 @@ from omni_tui.servers.transports.json_rpc import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from anyio.streams.memory import MemoryObjectSendStream
     from mcp.client._transport import TransportStreams
 
@@ -56,7 +54,7 @@ _LONGEST_REFUSAL = 64 * 1024
 _HEADERS = {"content-type": "application/json"}
 
 
-class PostWriter:
+class PostWriter(ClosableStream):
     """The stream of our messages to `endpoint`, each one a POST; the answer comes as an event.
 
     A request is posted in a task of its own, since some servers hold the response until the tool is
@@ -73,7 +71,6 @@ class PostWriter:
         self._endpoint = endpoint
         self._inward = inward
         self._posts: dict[RequestId, asyncio.Task[None]] = {}
-        self._unanswered: set[RequestId] = set()
         self.requests = OpenRequests()
         self._closed = False
 
@@ -85,7 +82,6 @@ class PostWriter:
         body = encode(message)
         if isinstance(message, JSONRPCRequest):
             name = f"post {message.method}"
-            self._unanswered.add(message.id)
             self.requests.asked(message)
             # The task inherits the context, by which the tap knows the call.
             task = asyncio.create_task(self._request(message.id, body), name=name)
@@ -103,18 +99,10 @@ class PostWriter:
         """Note that a request is answered or given up, so that its POST may end."""
         if request is None:
             return
-        self._unanswered.discard(request)
         self.requests.answered(request)
         task = self._posts.get(request)
         if task is not None:
             asyncio.get_running_loop().call_later(_GRACE, task.cancel)
-
-    def sole_open_request(self) -> RequestId | None:
-        """Return the only request that waits for an answer, None if there are more or none.
-
-        An error without an id can belong to no other.
-        """
-        return next(iter(self._unanswered)) if len(self._unanswered) == 1 else None
 
     def close(self) -> None:
         """Take no more messages. Posts under way continue: they may have arrived."""
@@ -130,14 +118,6 @@ class PostWriter:
         if posts:
             await asyncio.wait(posts)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def _done(self, request: RequestId, task: asyncio.Task[None]) -> None:
         if self._posts.get(request) is task:
             del self._posts[request]
@@ -150,7 +130,7 @@ class PostWriter:
         except httpx2.HTTPError as error:
             refusal = types.ErrorData(code=types.CONNECTION_CLOSED, message=str(error) or "cut")
         if refusal is not None:
-            self._unanswered.discard(request)
+            self.requests.answered(request)
             answer = types.JSONRPCError(jsonrpc="2.0", id=request, error=refusal)
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await self._inward.send(SessionMessage(answer))
@@ -191,9 +171,9 @@ MAX_EVENT = MAX_LINE
 
 _LONGEST_ENDPOINT = 4096
 _REFUSED_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
-_ENDED = ConnectionFailure("it ended the event stream", "It is tried again.")
+_ENDED = ConnectionFailure("it ended the event stream", "Omni TUI tries again.")
 _ENDED_EARLY = ConnectionFailure(
-    "it ended the event stream before it named an endpoint", "It is tried again."
+    "it ended the event stream before it named an endpoint", "Omni TUI tries again."
 )
 
 
@@ -201,25 +181,16 @@ class SseTransport(WebTransport):
     """Async context manager that yields the two streams for the SDK's `Client`.
 
     Entering waits for the `endpoint` event and raises `ConnectionFailed` if it does not come.
-    `on_lost` is also called when the event stream ends.
+    The context's `on_lost` is also called when the event stream ends.
     """
 
     reads_events = True
 
-    def __init__(
-        self,
-        spec: ServerSpec,
-        on_lost: Callable[[], None],
-        *,
-        auth: httpx2.Auth | None = None,
-        on_odd: Callable[[str], None] = lambda _what: None,
-        hide: Callable[[str], str] = str,
-    ) -> None:
-        super().__init__(spec, on_lost, auth=auth, on_odd=on_odd, hide=hide)
+    def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
+        super().__init__(spec, context)
         self._fault: ConnectionFailure | None = None
         self._reader: asyncio.Task[None] | None = None
         self._outbox: PostWriter | None = None
-        self._stack = contextlib.AsyncExitStack()
         self.absent = False
 
     async def __aenter__(self) -> TransportStreams:
@@ -228,7 +199,7 @@ class SseTransport(WebTransport):
         endpoint: asyncio.Future[httpx2.URL] = loop.create_future()
         inward, reader = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         async with contextlib.AsyncExitStack() as stack:
-            client = open_client(self._spec, url, self, auth=self._auth)
+            client = open_client(self._spec, url, self, auth=self._context.auth)
             await stack.enter_async_context(client)
             stack.push_async_callback(self._end)
             stack.callback(reader.close)
@@ -245,11 +216,6 @@ class SseTransport(WebTransport):
             self._outbox = PostWriter(client, address, inward.clone())
             self._stack = stack.pop_all()
         return reader, self._outbox
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._stack.__aexit__(kind, error, trace)
 
     def failure(self) -> ConnectionFailure | None:
         """Return why connecting failed or the connection ended."""
@@ -281,7 +247,7 @@ class SseTransport(WebTransport):
             self._fault = error.failure
         except httpx2.SSEError as error:
             what = f"it sent an event of more than {MAX_EVENT // 2**20} MiB ({error})"
-            self._fault = ConnectionFailure(what, "The server is at fault.")
+            self._fault = ConnectionFailure(what, "The server is faulty.")
         except httpx2.HTTPError as error:
             self._error = error
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -296,7 +262,7 @@ class SseTransport(WebTransport):
             if self._outbox is not None:
                 self._outbox.close()
             inward.close()
-            self._on_lost()
+            self._context.on_lost()
 
     async def _read(
         self,
@@ -339,7 +305,7 @@ class SseTransport(WebTransport):
                 continue
             if self._outbox is not None and isinstance(message, types.JSONRPCResponse | types.JSONRPCError):
                 if message.id is None:
-                    message.id = self._outbox.sole_open_request()
+                    message.id = self._outbox.requests.sole()
                 self._outbox.answered(message.id)
                 if isinstance(message, types.JSONRPCError) and not isinstance(message, MalformedResponse):
                     message.error = as_server_error(message.error)
@@ -357,8 +323,8 @@ def _endpoint(base: httpx2.URL, data: str) -> httpx2.URL:
             raise ValueError
         url = httpx2.URL(urljoin(str(base), data.strip()))
     except (httpx2.InvalidURL, ValueError):
-        what = "names an endpoint that is no address"
-        raise ConnectionFailed(ConnectionFailure(what, "The server is at fault.", lasting=True)) from None
+        what = "names an endpoint that is not an address"
+        raise ConnectionFailed(ConnectionFailure(what, "The server is faulty.", lasting=True)) from None
     same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
     if not same or url.userinfo not in (b"", base.userinfo):
         what = f"wants its messages sent to another origin, {shown_url(str(url))}; nothing was sent there"

@@ -13,21 +13,19 @@ import os
 import signal
 import subprocess
 import threading
-from types import TracebackType
 
 from omni_tui.config.server_environment import inherited_environment
 from omni_tui.config.server_program import program_of
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
 from omni_tui.servers import reaper
 from omni_tui.servers.connection_failure import ConnectionFailed, ConnectionFailure, suggest_log
-from omni_tui.servers.log_buffer import ServerLogBuffer
 from omni_tui.servers.processes import (
     YIELD_RETRY_S,
     YIELD_TRIES,
-    Processes,
     yield_process,
     yield_session,
 )
+from omni_tui.servers.transports.base import TransportContext
 from omni_tui.servers.transports.json_rpc import OpenRequests
 from omni_tui.servers.transports.pipes import ErrorReader, FrameWriter, LineReader
 
@@ -104,10 +102,10 @@ class StdioTransport:
     absent = False
     forgotten = False
 
-    def __init__(self, spec: ServerSpec, processes: Processes, log: ServerLogBuffer) -> None:
+    def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec
-        self._processes = processes
-        self._server_log = log
+        self._processes = context.processes
+        self._server_log = context.log
         self._child: ServerProcess | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._yields = False
@@ -170,9 +168,7 @@ class StdioTransport:
             return
         await self._stop(self._attach(process))
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         # In a task of its own: the process must end even if this one is cancelled again.
         if self._child is not None and self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(self._child), name=f"stop {self._spec.name}")
@@ -185,7 +181,7 @@ class StdioTransport:
             return None
         if self._reader.fault:
             return ConnectionFailure(
-                self._reader.fault, f"The server is at fault. {suggest_log(self._spec.name)}"
+                self._reader.fault, f"The server is faulty. {suggest_log(self._spec.name)}"
             )
         if self._death is None:
             return None

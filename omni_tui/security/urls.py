@@ -1,4 +1,4 @@
-"""URLs of servers, as they may be shown and judged before any HTTP library is loaded."""
+"""URLs without an HTTP library: showing them without secrets, and what crosses a network unencrypted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def shown_url(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password, query and fragment."""
+    """Return a URL without its user, password, query and fragment, which may be secret."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -17,10 +17,20 @@ def shown_url(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host name or address is surely this machine."""
+    """Return whether a host name or address is certainly this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def is_unencrypted(url: str) -> bool:
+    """Return whether data to a URL crosses a network unencrypted."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return True
+    return parts.scheme.lower() == "http" and not is_loopback(host)

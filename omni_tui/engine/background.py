@@ -1,13 +1,17 @@
-"""The one bounded pool for blocking work, and how full it is."""
+"""Work in the background: the one bounded pool for what blocks, and tasks that nobody awaits."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from omni_tui.protocol.call_stats import PoolDepth
+
+logger = logging.getLogger(__name__)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -58,3 +62,26 @@ class MeteredPool(ThreadPoolExecutor):
             return PoolDepth(
                 queued=queued, running=self._running, size=self._size, most_queued=self._most_queued
             )
+
+
+class BackgroundTasks:
+    """Tasks that nobody awaits, held until they end."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        """Start a task; what it raises goes to the log."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def cancel(self) -> None:
+        """Cancel every task that still runs."""
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("task %s broke", task.get_name(), exc_info=error)

@@ -1,26 +1,27 @@
-"""What the list above the composer holds: commands, or resources, and how they are drawn."""
+"""What the list above the composer shows: commands, names of servers, resources."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-from textual.app import App
+import msgspec
 from textual.content import Content
 
 from omni_tui.face import actions
 from omni_tui.face.actions import Action
 from omni_tui.face.prompts_resources.index import PromptOrResource, address_of, full_label
-from omni_tui.face.widgets.server_names import server_name_completions
+from omni_tui.protocol.events import ServerChanged
+
+_TYPED = re.compile(r"/([A-Za-z_][\w-]*)[ ](.*)")
 
 
-def matching_actions(text: str, app: App[Any]) -> list[Action]:
+def matching_actions(text: str, servers: dict[str, ServerChanged]) -> list[Action]:
     """Return the commands that begin with what is written, then those that contain it.
 
-    After a command that takes a server it is that command with each name that fits.
+    After a command that takes a server, each is that command with the name of a server.
     """
-    typed, found = text[1:].lower(), server_name_completions(text, app)
+    typed, found = text[1:].lower(), _with_server_names(text, servers)
     if found is None:
         if not re.fullmatch(r"/[\w-]{0,40}", text):
             return []
@@ -33,8 +34,28 @@ def matching_actions(text: str, app: App[Any]) -> list[Action]:
     return [] if exact else matches
 
 
+def _with_server_names(text: str, servers: dict[str, ServerChanged]) -> tuple[Action, ...] | None:
+    """Return the written command with each server name that fits, None if it takes no name."""
+    typed = _TYPED.fullmatch(text)
+    action = actions.by_slash(typed[1]) if typed else None
+    if typed is None or action is None or action.argument != "SERVER":
+        return None
+    return tuple(
+        msgspec.structs.replace(
+            action, slash=f"{action.slash} {name}", argument="", description=server.state.replace("_", " ")
+        )
+        for name, server in servers.items()
+        if typed[2].lower() in name.lower() and name.isprintable()
+    )
+
+
+def completed_server(action: Action) -> str:
+    """Return the server name in a listed command, "" if it has none."""
+    return action.slash.partition(" ")[2]
+
+
 def completion_rows(matches: Sequence[Action | PromptOrResource]) -> list[Content]:
-    """Return how commands, or resources, are drawn in the list."""
+    """Return the rows of the list, for commands or resources."""
     names = [one.slash if isinstance(one, Action) else full_label(one) for one in matches]
     column = min(max(map(len, names)), 60) + 3
     return [

@@ -1,4 +1,4 @@
-"""Answers of the model that servers ask for, within a budget of their own.
+"""Sampling: answers of the model for servers, within a budget of their own.
 
 Source: MCP 2025-11-25, client/sampling.
 """
@@ -25,13 +25,13 @@ from omni_tui.resilience.retry import RetryPolicy, with_retries
 logger = logging.getLogger(__name__)
 
 LEAST = 16
-"""Tokens of answer below which asking is pointless."""
+"""Tokens of answer below which a request is refused."""
 
 SamplingStop = Literal["endTurn", "stopSequence", "maxTokens"]
 
 
 class SamplingModelFactory(Protocol):
-    """Makes a model, with limits of its own for one purpose."""
+    """Makes a model with other limits than the config's."""
 
     def __call__(
         self, name: str, *, max_tokens: int | None = None, temperature: float | None = None
@@ -42,7 +42,7 @@ class SamplingModelFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SamplingAnswer:
-    """An answer: its text, the model it is from, why it ended, and what it used."""
+    """An answer, the model that gave it, why it ended, and what it used."""
 
     text: str
     model: str
@@ -51,11 +51,11 @@ class SamplingAnswer:
 
 
 class Sampler:
-    """Has the model answer. `spent` counts the tokens of this session's requests so far."""
+    """Has a model answer servers. `spent` counts the tokens of this session's sampling requests."""
 
     def __init__(
         self,
-        settings: Callable[[], SamplingSection],
+        settings: SamplingSection,
         model: Callable[[], str],
         make: SamplingModelFactory,
         spending: Budget | None = None,
@@ -71,17 +71,17 @@ class Sampler:
     @property
     def name(self) -> str:
         """The model that would answer."""
-        return self._settings().model or self._model()
+        return self._settings.model or self._model()
 
     @property
     def review(self) -> bool:
-        """Whether an answer is shown before the server gets it."""
-        return self._settings().review
+        """Whether the person sees an answer before the server gets it."""
+        return self._settings.review
 
     @property
     def budget(self) -> str:
         """What is left to spend, in words."""
-        limit = self._settings().session_tokens
+        limit = self._settings.session_tokens
         return f"{max(0, limit - self.spent):,} of {limit:,} tokens left for servers in this session"
 
     async def sample(self, body: dict[str, Any]) -> SamplingAnswer:
@@ -91,9 +91,9 @@ class Sampler:
         cover, `ModelError` where the model fails.
         """
         request = ModelRequest(sampling_messages(body), purpose="sampling")
-        wanted = min(requested_tokens(body), self._settings().max_tokens)
+        wanted = min(requested_tokens(body), self._settings.max_tokens)
         sent = self._make(self.name).count(request)
-        left = self._settings().session_tokens - self.spent - sent
+        left = self._settings.session_tokens - self.spent - sent
         if left < min(LEAST, wanted):
             raise InvalidServerRequest(
                 f"the budget does not cover it: it would send {sent:,} tokens, and {self.budget}; "
@@ -130,7 +130,7 @@ class Sampler:
         return SamplingAnswer(text, model.name, "stopSequence" if stopped else stop, used)
 
     def _hold(self, model: Model, request: ModelRequest) -> int:
-        """Hold back what it may use of the person's own budgets. Raises `InvalidServerRequest`."""
+        """Reserve what it may use of the person's budgets. Raises `InvalidServerRequest`."""
         if self._spending is None:
             return 0
         try:

@@ -1,4 +1,4 @@
-"""Showing a file with this machine's own program, and the private place such files stand in.
+"""Files for the person: saved where they say, or opened with this machine's own program.
 
 The program is started without a shell, with one absolute path of ours, without our standard streams,
 and with a short list of the environment's variables: no key of ours reaches it.
@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omni_tui.memory.private_files import open_private, private_dir
+from omni_tui.protocol import UserError
 from omni_tui.servers.reaper import start_time
+from omni_tui.tools.media_types import file_suffix
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "opened"
 HANDOVER_S = 2.0
-"""How long a program may take to fail. One that runs on is either showing the file, or hangs."""
+"""Seconds in which a program may fail. One that still runs then shows the file, or hangs."""
 MAX_RUNNING = 8
 MAX_FILES = 50
 _NAMES = frozenset({
@@ -38,16 +40,16 @@ _PREFIXES = ("LC_", "XDG_", "QT_", "GTK_", "GDK_")
 
 @dataclass(frozen=True, slots=True)
 class OpenOutcome:
-    """`by` is the program that has the file; `why` what stood in the way, "" if nothing did."""
+    """`by` is the program that has the file; `why` says why none has, "" if one has."""
 
     by: str = ""
     why: str = ""
 
 
 class FileOpener:
-    """Writes files for other programs to show, and starts those. Its methods block: call them in a thread.
+    """Writes files for other programs and opens them there. Its methods block: call them in a thread.
 
-    What is still shown when the engine ends goes on being shown: it is the person's window.
+    Such a program outlives the engine: it is the person's window.
     """
 
     def __init__(self, state_dir: Path, environ: Mapping[str, str]) -> None:
@@ -58,7 +60,7 @@ class FileOpener:
         """Held while one file is opened: one at a time."""
 
     def put(self, data: bytes, suffix: str) -> Path:
-        """Write a new file of this person alone, under a name of ours. Raises `OSError`."""
+        """Write a new private file under a random name. Raises `OSError`."""
         private_dir(self._root)
         folder = private_dir(self._root / f"{os.getpid()}-{start_time(os.getpid())}")
         path = folder / f"{secrets.token_hex(8)}{suffix}"
@@ -70,7 +72,7 @@ class FileOpener:
         return path.resolve()
 
     def show(self, path: Path) -> OpenOutcome:
-        """Have the system's program show a file; waits `HANDOVER_S` at most."""
+        """Open a file with the system's program; waits `HANDOVER_S` at most."""
         if why := no_display_reason(self._environ):
             return OpenOutcome(why=why)
         program = _program(self._environ)
@@ -103,7 +105,7 @@ class FileOpener:
 def no_display_reason(environ: Mapping[str, str]) -> str:
     """Return why no window can be opened for the person here, "" if one can.
 
-    Over ssh only a forwarded display is the person's own: a local one (`:0`) is somebody else's desk.
+    Over ssh only a forwarded display is the person's own: a local one (`:0`) is somebody else's calls.
     """
     remote = bool(environ.get("SSH_CONNECTION") or environ.get("SSH_TTY"))
     if platform.system() == "Darwin":
@@ -122,7 +124,7 @@ def desktop_environ(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def sweep_opened(state_dir: Path) -> None:
-    """Remove the files that engines which are gone have written to be shown."""
+    """Remove the files that ended engines have left behind."""
     root = state_dir / FOLDER
     if root.is_symlink() or not root.is_dir():
         return
@@ -160,3 +162,26 @@ def _words(code: int) -> str:
         4: "no reason",
     }
     return f"signal {-code}" if code < 0 else known.get(code, f"exit code {code}")
+
+
+def write_new_file(name: str, data: bytes, mime: str, *, stem: str, overwrite: bool) -> tuple[str, int]:
+    """Write a new file of mode 0600 and return its path and size in bytes. Raises `UserError`.
+
+    `name` is what the person typed. In a folder, the file is named `stem` with the suffix that fits its
+    bytes; nothing of a server becomes part of a path.
+    """
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            path = path / f"{stem}{file_suffix(data, mime)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
+        # Opening a pipe that nobody reads would block for ever.
+        with os.fdopen(os.open(path, flags | os.O_NONBLOCK, 0o600), "wb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise UserError(f"{path} already exists; choose another name, or allow it to be replaced") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"this is not a path: {error}") from None
+    return str(path), len(data)
