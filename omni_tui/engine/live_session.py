@@ -166,11 +166,11 @@ class LiveSession:
                 todo=safe(f"{GO_ON} to continue it"),
             )
             await self.journal.commit(ended)
-        await self.server_requests.settle(events)
+        await self.server_requests.close_left_open(events)
         stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
         left = [row for row in waiting if row.call not in running]
         await self.calls.restore(left, stand_ins)
-        self.calls.take_up([row for row in waiting if row.call in running], running)
+        self.calls.follow_tasks([row for row in waiting if row.call in running], running)
 
     def attend(self, attended: bool) -> None:
         """Take note whether a person follows the session; without one, what would ask is withheld."""
@@ -344,7 +344,7 @@ class OpenSessions(dict[str, LiveSession]):
         """Journal that a call continues with answers, in its own session. Raises `DispatchRefused`."""
         for session in self.values():
             if session.gate.is_open(dispatch):
-                return await session.gate.dispatches.goes_on(dispatch, number, methods)
+                return await session.gate.dispatches.next_round(dispatch, number, methods)
         raise DispatchRefused(f"the call {dispatch.call} is over")
 
     async def server_request(self, request: ServerRequest) -> ServerRequestAnswer:
@@ -352,7 +352,7 @@ class OpenSessions(dict[str, LiveSession]):
         session = self._session_of(request)
         if session is None:
             return ServerRequestAnswer("cancel", reason="nobody is there to answer")
-        return await session.server_requests.ask(request)
+        return await session.server_requests.open(request)
 
     def _session_of(self, request: ServerRequest) -> LiveSession | None:
         """Return the session in which a server request is answered, None if nobody is there.

@@ -58,8 +58,7 @@ class PendingPlans:
     def remember(self, events: Sequence[AnyEvent]) -> None:
         """Apply events that are on disk now."""
         for event in events:
-            if getattr(event, "turn", "") == self.progress.turn:
-                self.progress.apply(event)
+            self.progress.apply(event)
             if isinstance(event, PlanProposed):
                 self._shown(event)
             elif isinstance(event, PlanDecided) and (item := self._pending.get(event.plan)) is not None:
@@ -118,7 +117,7 @@ class PendingPlans:
                 turn = self.progress.turn
                 await self._commit(PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider))
 
-    def left_behind(self) -> list[AnyEvent]:
+    def withdrawal_of_open(self) -> list[AnyEvent]:
         """Return the events that close a pending plan of a turn that is not continued."""
         record = self.progress.open
         if record is None:
