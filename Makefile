@@ -3,7 +3,7 @@ UV ?= uv
 
 .PHONY: check test bench screenshots lock
 
-check:  ## style, types, walls between the rooms
+check:  ## style, types, import rules between packages
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy

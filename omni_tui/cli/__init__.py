@@ -1,1 +1,1 @@
-"""The command line. Importing the room loads no part of it: `--help` must cost next to nothing."""
+"""The command line. Importing the package loads no part of it: `--help` must cost next to nothing."""

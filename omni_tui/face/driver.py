@@ -35,15 +35,15 @@ from textual.message import Message
 BURST = 6
 """Characters in one read from which on it can be a paste."""
 BURST_PRINTABLE = 5
-"""How many of them have to be printable: held arrows, Enter and backspace stay keys."""
+"""How many of them must be printable: held arrows, Enter and backspace stay keys."""
 FOLLOWS_S = 0.005
-"""What comes this soon after a paste belongs to it."""
+"""Seconds after a paste in which a read still belongs to it."""
 LARGE, FOLLOWS_LARGE_S = 1000, 0.05
-"""The same for a read this large: it is a piece of a longer paste."""
+"""The same for a large read, which is a piece of a longer paste."""
 UNFINISHED_S = 1.0
-"""How long to wait for the rest of a bracketed paste before taking what is there."""
+"""Seconds to wait for the rest of a bracketed paste before inserting what came."""
 MAX_PASTE = 8_000_000
-"""Longest paste in characters; what is beyond is dropped."""
+"""Longest paste in characters; the rest is dropped."""
 
 _SHIFT = 1
 _START, _END = "\x1b[200~", "\x1b[201~"
@@ -52,27 +52,27 @@ _SEQUENCE = re.compile(
     re.DOTALL,
 )
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*)?\Z")
-"""A sequence of which the rest is still to come."""
+"""A sequence that is not complete yet."""
 _ANSWER = re.compile(r"\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)")
-"""What a terminal answers to questions about its colours and the like: nobody typed it."""
+"""Replies of a terminal about its colours and the like: nobody typed them."""
 _REPORT = re.compile(r"\x1b\[(?:M.{3}|<?[-\d;]+[mM]|[IO]|\?\d+;\d\$y|48;[\d:;]+t)", re.DOTALL)
-"""The mouse, the focus, modes and sizes: no keys, whatever they stand beside."""
+"""Reports of mouse, focus, modes and sizes: never keys."""
 _STYLE = re.compile(r"\x1b\[[0-9;:]*m")
 _OTHER_KEY = re.compile(r"\x1b\[27;(\d+);(\d+)~")
 
 
 def is_burst(text: str) -> bool:
-    """Whether characters that came in one read are more than a person types in one go."""
+    """Return whether one read holds more characters than a person types at once."""
     return len(text) >= BURST and sum(map(_is_text, text)) >= BURST_PRINTABLE
 
 
 def _is_text(one: str) -> bool:
-    """Whether a character is no control; joiners and emoji newer than Python's tables are text too."""
+    """Return whether a character is text; joiners and emoji newer than Python's tables are too."""
     return one.isprintable() or one > "\x9f"
 
 
 class GuardedParser(XTermParser):
-    """Textual's parser with pastes that stay pastes."""
+    """Textual's parser, which recognises every paste."""
 
     def __init__(self, debug: bool = False) -> None:
         self._pasted_at, self._pasted_size = float("-inf"), 0
@@ -82,7 +82,7 @@ class GuardedParser(XTermParser):
     # --- a read
 
     def feed(self, data: str) -> Iterable[Message]:
-        """Return what one read holds. What follows the end of a paste in the same read is text too."""
+        """Return the events of one read. Text right after a paste, in the same read, is text too."""
         if not data:
             yield from super().feed(data)
             return
@@ -112,13 +112,13 @@ class GuardedParser(XTermParser):
             data = data[step:]
 
     def tick(self) -> Iterable[Message]:
-        """Return what a key or a sequence comes to that nothing follows."""
+        """Return the events of a key or sequence that is not continued."""
         now = get_time()
         for message in super().tick():
             yield _key_or_text(message, now) if isinstance(message, events.Key) else message
 
     def _typed(self, data: str, now: float) -> Iterator[Message]:
-        """Tell keys from a paste that comes without marks."""
+        """Return keys, or a paste that came without marks."""
         if not data:  # the answer of a terminal was all of it
             return
         burst = is_burst(_SEQUENCE.sub("", data))
@@ -157,7 +157,7 @@ class GuardedParser(XTermParser):
     # --- a bracketed paste
 
     def parse(self, token_callback: Callable[[Message], None]) -> Generator[Read1 | Peek1, str, None]:
-        """Pass everything on to Textual's parser but what stands between the marks of a paste."""
+        """Give everything to Textual's parser except text between the marks of a paste."""
 
         def out(token: Message) -> None:
             if not (isinstance(token, events.Paste) and not token.text):
@@ -214,7 +214,7 @@ class GuardedParser(XTermParser):
 
 
 def _key_or_text(key: events.Key, now: float) -> Message:
-    """Return the key with the time of its read; what Textual would drop as unprintable becomes text."""
+    """Return the key with the time of its read; text that Textual would drop stays text."""
     one = key.character or ""
     if len(one) == 1 and one > "\x9f" and not one.isprintable():
         return events.Paste(one)
@@ -223,15 +223,15 @@ def _key_or_text(key: events.Key, now: float) -> Message:
 
 
 def _clean(text: str) -> str:
-    """Drop NUL, as Textual does, and what is beyond any use."""
+    """Drop NUL, as Textual does, and text beyond the longest paste."""
     return text[:MAX_PASTE].replace("\x00", "")
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver with the parser above, which gives the terminal back however it is asked to end."""
+    """Textual's driver with the parser above; it restores the terminal at every signal to end."""
 
     def start_application_mode(self) -> None:
-        """Take the terminal. From here on a signal to end is what ctrl+q is: leave, and park the turn."""
+        """Take the terminal. A signal to end acts like ctrl+q from here on: leave, and park the turn."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
@@ -250,21 +250,21 @@ class TerminalDriver(LinuxDriver):
             self._app.post_message(self.SignalResume())
 
     def _bytes(self) -> bytes:
-        """Read what is there; b"" if the other end of the terminal was closed."""
+        """Return available input; b"" if the other end of the terminal was closed."""
         try:
             return os.read(self.fileno, 4096)
         except OSError:
             return b""
 
     def run_input_thread(self) -> None:
-        """Wait for input and pass it on; this is Textual's own loop with another parser and decoder."""
+        """Wait for input and parse it: Textual's own loop with another parser and decoder."""
         parser = GuardedParser(self._debug)
         decode = getincrementaldecoder("utf-8")(errors="replace").decode
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
 
             def look(*, final: bool = False) -> bool:
-                """Return False once the terminal is gone: from then on it would be ready for ever."""
+                """Return False once the terminal is gone: it would be readable for ever."""
                 there = True
                 for _ready in selector.select(0.1):
                     data = self._bytes()

@@ -1,4 +1,4 @@
-"""Every tool that is known, and finding one by a few letters. Pure."""
+"""All tools of all servers, and the search in them. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import ServerChanged, ServerRemoved, ToolsListed, ToolSummary
 
 SHOWN = 300
-"""Matches that are shown at once."""
+"""Matches that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolMatches:
-    """The best matches of a search, and how many more there are."""
+    """The best matches of a search, and the number of further ones."""
 
     tools: tuple[ToolSummary, ...]
     more: int
@@ -30,7 +30,7 @@ class _Listing:
 
 
 class ToolIndex:
-    """A fold over server and tool events. `changed` holds the servers that must be drawn anew."""
+    """A fold over server and tool events. `changed` holds the servers that must be redrawn."""
 
     def __init__(self) -> None:
         self.servers: dict[str, ServerChanged] = {}
@@ -41,7 +41,7 @@ class ToolIndex:
 
     @property
     def names(self) -> list[str]:
-        """Servers in the order in which they were first heard of."""
+        """Servers in the order of their first events."""
         return list(dict.fromkeys((*self.servers, *self._tools)))
 
     def __contains__(self, server: str) -> bool:
@@ -49,15 +49,15 @@ class ToolIndex:
 
     @property
     def count(self) -> int:
-        """How many tools are known."""
+        """The number of tools."""
         return sum(len(tools) for tools in self._tools.values())
 
     def tools(self, server: str) -> list[ToolSummary]:
-        """Return a server's tools as it listed them."""
+        """Return a server's tools in its order."""
         return self._tools.get(server, [])
 
     def apply(self, event: AnyEvent) -> bool:
-        """Take an event into account; False if it was about something else."""
+        """Take an event into account; return whether it changed what is drawn."""
         if isinstance(event, ServerChanged):
             known = self.servers.get(event.name)
             self.servers[event.name] = event
@@ -92,7 +92,7 @@ class ToolIndex:
         return True
 
     def engine_stopped(self) -> None:
-        """A listing that was cut off is never completed; the next engine numbers its own anew."""
+        """Forget listings that were cut off; the next engine counts from one again."""
         self._coming.clear()
 
     def find(self, query: str, limit: int = SHOWN) -> ToolMatches:

@@ -1,4 +1,4 @@
-"""The tree of servers and their tools. Only what was opened is in it."""
+"""The tree of servers and their tools. A server's tools are added when it is opened."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNK = 100
 """Tools of one server that are added to the tree at once."""
 _OPEN_UP_TO = 40
 _KEPT = 2_000
-"""Drawn lines that are kept: a server that comes and goes moves those below it away and back."""
+"""Drawn lines that are kept: a server that comes and goes moves the lines below it."""
 
 _STATES = {
     "connecting": "connecting",
@@ -46,7 +46,7 @@ class ToolTreeItem:
 
 
 class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
-    """Servers with their tools. Tools are added when a server is opened, some at a time."""
+    """Servers with their tools, which are added some at a time."""
 
     DEFAULT_CSS = """
     ToolTree { height: 1fr; padding: 0 1 0 2; background: transparent; scrollbar-size-vertical: 1; }
@@ -66,7 +66,7 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
     }
 
     virtual_size: Reactive[Size] = Reactive(Size(0, 0))
-    """How large it would be as a whole; where it has a fixed height that is no reason for a new layout."""
+    """The size of all lines; with a fixed height a change needs no new layout."""
 
     def __init__(self, index: ToolIndex) -> None:
         super().__init__(Text(""))
@@ -77,14 +77,14 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(_KEPT)
 
     def on_mount(self) -> None:
-        """Draw servers at the left edge, tools a little further in."""
+        """Draw servers at the left edge, tools indented."""
         self.show_root = False
         self.show_guides = False
         self.guide_depth = 2
         self.root.expand()
 
     def bring(self, changed: set[str]) -> None:
-        """Draw these servers anew; the cursor stays on its tool."""
+        """Redraw these servers; the cursor stays on its tool."""
         spot = self.cursor_node.data if self.cursor_node is not None else None
         known = self._index.names
         self._bringing, replaced = True, set()
@@ -101,7 +101,7 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
             self._return_to(spot)
 
     def _same_tools(self, name: str) -> bool:
-        """True if a server's node has the tools that it should have: then only its state is news."""
+        """Return whether a server's node has its tools already: then only its state changed."""
         node, tools = self._heads.get(name), self._index.tools(name)
         if node is None or name not in self._index or bool(node.children) != bool(tools):
             return False
@@ -111,7 +111,7 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
         return shown == tools[: len(shown)] and (more or len(tools)) == len(shown)
 
     def _invalidate(self) -> None:
-        """Forget the lines; once for all that `bring` changes, as every node asks for it."""
+        """Forget the lines; only once during `bring`, though every node asks for it."""
         self._stale = self._bringing
         if self._bringing:
             return
@@ -122,19 +122,19 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
 
     @property
     def _grows(self) -> bool:
-        """Whether it is as high as it has lines: where there are no tools, with words below."""
+        """Whether its height follows its lines: if there are no tools, words stand below it."""
         height = self.styles.height
         return height is None or height.is_auto
 
     def watch_virtual_size(self, size: Size) -> None:
-        """Tell the scroll bar; ask for a new layout only where the height follows the lines."""
+        """Update the scroll bar, and the layout only if the height follows the lines."""
         if self._grows:
             self.refresh(layout=True)
         elif self.is_attached:
             self._scroll_update(size)
 
     def get_label_width(self, node: TreeNode[ToolTreeItem]) -> int:
-        """Every label is as wide as there is room: no need to draw them all to know the widest."""
+        """Return the width of the tree for every label: drawing them all to measure is slow."""
         return self._room
 
     def _bring(self, name: str) -> None:
@@ -187,12 +187,12 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
             self._add_tools(event.node, 0)
 
     def on_resize(self) -> None:
-        """The marks stand at the right edge, wherever that is now."""
+        """Move the marks to the new right edge."""
         self._room = max(self.scrollable_content_region.width, 8)
         self._invalidate()
 
     def reach(self, node: TreeNode[ToolTreeItem]) -> None:
-        """Put the next tools where "… more" stands."""
+        """Replace "… more" by the next tools."""
         parent, spot = node.parent, node.data
         if parent is None or spot is None:
             return
@@ -202,12 +202,12 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
         self.call_after_refresh(setattr, self, "cursor_line", line)
 
     def notify_style_update(self) -> None:
-        """Other colours: no line is as it was."""
+        """Forget the drawn lines: the colours changed."""
         self._strips.clear()
         super().notify_style_update()
 
     def _render_line(self, y: int, x1: int, x2: int, base_style: Style) -> Strip:
-        """Draw a line, unless one was drawn before that has to look the same."""
+        """Draw a line, or return the strip drawn before if it would look the same."""
         lines = self._tree_lines
         if y >= len(lines):
             return super()._render_line(y, x1, x2, base_style)
@@ -221,7 +221,7 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
         return strip
 
     def _words(self, node: TreeNode[ToolTreeItem]) -> tuple[object, ...]:
-        """Return all that a label is made of."""
+        """Return everything that a label shows."""
         spot = node.data
         if spot is None or spot.tool is not None:
             return (spot,)
@@ -230,7 +230,7 @@ class ToolTree(CalmScrolling, Tree[ToolTreeItem]):
         return spot, len(self._index.tools(spot.server)), node.is_expanded, bool(node.children), *news
 
     def render_label(self, node: TreeNode[ToolTreeItem], base_style: Style, style: Style) -> Text:
-        """Draw a server with its state, or a tool with what it may do at the right edge."""
+        """Draw a server with its state, or a tool with its risk, at the right edge."""
         spot = node.data
         if spot is None or not self.is_attached:
             return Text("")

@@ -23,7 +23,7 @@ from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.tool_index import ToolIndex
 from omni_tui.face.panes.tool_tree import ToolTree, ToolTreeItem, tool_row_parts
-from omni_tui.face.results.history import CallHistory
+from omni_tui.face.results.call_history import CallHistory
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
@@ -32,11 +32,11 @@ from omni_tui.protocol.events import EngineReady, ServerChanged, ToolSummary
 from omni_tui.security.identifiers import identifier
 
 DELAY = 0.05
-"""Seconds between two keys below which the filter waits for the last of them before it searches."""
+"""Seconds between two keys below which the filter waits for the last key before it searches."""
 
 
 class FilterInput(Input):
-    """What is looked for. The arrows move in the matches while the keys stay here."""
+    """The filter. The arrows move in the matches while the focus stays here."""
 
     DEFAULT_CSS = """
     FilterInput { height: 1; margin-bottom: 1; background: transparent; color: $text-1; }
@@ -62,13 +62,13 @@ class FilterInput(Input):
         return self.parent
 
     def on_key(self, event: events.Key) -> None:
-        """`/` goes to the filter also for who is there already and has typed nothing."""
+        """Ignore `/` in the empty filter: the person is there already."""
         if event.key == "slash" and not self.value:
             event.stop()
             event.prevent_default()
 
     def action_move(self, by: int) -> None:
-        """Move the highlight in the matches, or go to the tree where nothing is typed."""
+        """Move in the matches, or go to the tree if nothing is typed."""
         self.pane.move(by)
 
     def action_leave(self) -> None:
@@ -78,7 +78,7 @@ class FilterInput(Input):
 
 
 class ToolRows(RowList):
-    """The tools that were found, drawn as they come into sight. The first is chosen."""
+    """The matches, drawn when they become visible. The first is selected."""
 
     DEFAULT_CSS = """
     ToolRows > .match--name { color: $text-1; }
@@ -96,14 +96,14 @@ class ToolRows(RowList):
         self._tools: dict[str, ToolSummary] = {}
 
     def show(self, tools: tuple[ToolSummary, ...], *, keep: bool) -> None:
-        """Show other matches; with `keep` the cursor stays on its tool if that is still among them."""
+        """Show other matches; with `keep` the cursor stays on its tool if it still matches."""
         self._tools = {f"{tool.server}\n{tool.name}": tool for tool in tools}
         if not keep:
             self.selected = None
         self.keys = list(self._tools)
         if self.selected not in self._tools:
             self.selected = None
-        # No new layout, which `set_keys` asks for: the height does not follow the number of rows here.
+        # Not `set_keys`, which lays out again: the height does not follow the number of rows here.
         self.virtual_size = Size(self.size.width, len(self.keys))
         self.refresh()
         if self.selected is None and self.keys:
@@ -114,7 +114,7 @@ class ToolRows(RowList):
         return self._tools.get(key or "")
 
     def render_line(self, y: int) -> Strip:
-        """Draw one match: name, server and, where there is room, the description; the mark at the right.
+        """Draw one match: name, server, description if there is room; the mark at the right.
 
         Drawn from segments: a screen full of `Content` costs ten milliseconds more for every key.
         """
@@ -149,7 +149,7 @@ class ToolRows(RowList):
 
 
 def fit_names(name: str, server: str, cells: int) -> tuple[str, str]:
-    """Return a tool's name and its server's, cut where they do not fit: of neither nothing is left."""
+    """Return a tool's name and its server's, cut to fit; something of each is left."""
     least = min(cell_len(server), max(cells // 3, 4))
     name = _cut(name, max(cells - least - 2, 4))
     return name, _cut(server, max(cells - cell_len(name) - 2, 4))
@@ -160,7 +160,7 @@ def _cut(text: str, cells: int) -> str:
 
 
 class ToolsPane(Pane):
-    """All tools of all servers. Posts `OpenTool` for the one that is chosen."""
+    """All tools of all servers. Posts `OpenTool` for the chosen one."""
 
     TITLE = "Tools"
     HELP = "Every tool of every server. `/` finds one by name or description, enter opens its form."
@@ -187,7 +187,7 @@ class ToolsPane(Pane):
         self._told = False
 
     def compose(self) -> ComposeResult:
-        """Title, filter, tree, matches, and what to do where there is nothing."""
+        """Yield title, filter, tree, matches, and the words for an empty pane."""
         yield PaneTitle(self.TITLE)
         yield FilterInput()
         yield ToolTree(self.index)
@@ -196,23 +196,23 @@ class ToolsPane(Pane):
         yield Static(id="tools-empty", markup=False)
 
     def on_mount(self) -> None:
-        """Draw what was heard of before."""
+        """Draw what events told before."""
         self._draw()
 
     @property
     def query_shown(self) -> str:
-        """What the matches on the screen are matches for, "" while the tree is there."""
+        """The query of the visible matches, "" while the tree is visible."""
         return self._query
 
     @property
     def entrance(self) -> Widget:
-        """What takes the keys when somebody comes here."""
+        """The filter if it is in use, else the tree."""
         return self.query_one(FilterInput) if self._query else self.query_one(ToolTree)
 
     # --- events
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event into account; drawn with the next frame."""
+        """Take one event into account; it is drawn with the next frame."""
         if self.index.apply(event):
             self.count = self.index.count
             self._draw_soon()
@@ -223,7 +223,7 @@ class ToolsPane(Pane):
             self.history.apply(event)
 
     def engine_stopped(self) -> None:
-        """No listing goes on."""
+        """Forget listings that were cut off."""
         self.index.engine_stopped()
 
     def clear_session(self) -> None:
@@ -263,7 +263,7 @@ class ToolsPane(Pane):
     # --- the tree
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[ToolTreeItem]) -> None:
-        """Open a tool, or bring more of them."""
+        """Open a tool, or add the next tools."""
         event.stop()
         spot = event.node.data
         if spot is not None and spot.tool is not None:
@@ -282,7 +282,7 @@ class ToolsPane(Pane):
         self.screen.set_focus(self.query_one(FilterInput))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search at once after a pause; while keys come quickly, when they have stopped for a moment."""
+        """Search at once after a pause; during fast typing, when it stops."""
         event.stop()
         now, before = monotonic(), self._typed
         self._typed = now
@@ -298,13 +298,13 @@ class ToolsPane(Pane):
             self._wait = self.set_timer(DELAY, self._search)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Open the match under the highlight, searching first if a search is due."""
+        """Open the highlighted match, after a search that is due."""
         event.stop()
         self._catch_up()
         self._open(self.query_one(ToolRows).selected)
 
     def _catch_up(self) -> None:
-        """Search now if a search is due: what a key acts on is what was typed before it."""
+        """Search now if a search is due: a key acts on what was typed before it."""
         value = self.query_one(FilterInput).value.strip()
         if value and value != self._query:
             self._search()
@@ -324,7 +324,7 @@ class ToolsPane(Pane):
         self.add_class("-finding")
 
     def move(self, by: int) -> None:
-        """Move the highlight in the matches, or go into the tree where there are none."""
+        """Move in the matches, or go to the tree if there are none."""
         self._catch_up()
         if self._query:
             self.query_one(ToolRows).action_move(by)

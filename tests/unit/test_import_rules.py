@@ -1,4 +1,4 @@
-"""The walls between the rooms, seen from what is really loaded; and that the face starts lean."""
+"""The import rules, checked on what is really loaded; and that the face starts with little."""
 
 from __future__ import annotations
 
