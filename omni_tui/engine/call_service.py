@@ -114,6 +114,7 @@ class CallService:
                 item = await self._enter(active, proposed)
             else:
                 item = active.item
+                await self._gate.withhold()  # it was put before a person; perhaps nobody is there now
             row = item.row
             place = self._dispatcher.place(origin, row.server, row.tool)
         try:

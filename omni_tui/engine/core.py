@@ -176,6 +176,7 @@ class Engine:
             ident = session.journal.session
             try:
                 await self._apply_flags(options, session)
+                self._check_running()
             except BaseException:
                 await self._release(ident)
                 raise
@@ -199,8 +200,8 @@ class Engine:
             await self._release(client.session)
 
     def session(self, client: Client) -> LiveSession:
-        """Return the session that a client follows. Raises `UserError` once the client has left."""
-        if client not in self.context.clients or client.session not in self.sessions:
+        """Return the session that a client follows, or followed. Raises `UserError` once it is closed."""
+        if client.session not in self.sessions:
             raise UserError("this client has left")
         return self.sessions[client.session]
 

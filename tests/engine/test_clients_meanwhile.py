@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from omni_tui.engine import core
@@ -85,8 +86,6 @@ async def test_a_client_that_left_opens_nothing_any_more(
         await b.close()
         with pytest.raises(core.StartFailed, match="left"):
             await a.engine.switch(b.client)
-        with pytest.raises(Exception, match="left"):
-            a.engine.session(b.client)
         assert list(a.engine.sessions) == [a.client.session]
 
 
@@ -250,6 +249,7 @@ async def test_a_client_without_a_person_changes_nothing_that_needs_one(tmp_path
             c.AddServer(name="own", command="true"),
             FinishSignIn(server="demo", url="http://127.0.0.1/"),
             OpenSignInPage(server="demo"),
+            SetBudget(key="turn_tokens", value=0),
         ):
             refused = await b.ask(command)
             assert isinstance(refused, e.CommandFailed), command
@@ -286,6 +286,42 @@ async def test_what_waits_for_a_person_who_leaves_is_withheld(tmp_path: Path) ->
         states = [each.state for each in a.of(e.CallChanged) if each.call == waiting.call]
         assert states == ["withheld"]
         assert notes(tmp_path) == []
+
+
+async def test_without_a_person_a_call_from_before_a_restart_is_withheld(tmp_path: Path) -> None:
+    async with rig(tmp_path, model=ScriptedModel([reply("", write("a"))])) as a:
+        await a.connected()
+        await say(a)
+        await a.until(e.ApprovalRequested)
+        session = a.client.session
+    model = ScriptedModel([reply("done")])
+    async with rig(tmp_path, model=model, headless=True, resume=session) as b:
+        await b.connected()
+        assert isinstance(await b.ask(c.ContinueRun()), e.CommandDone)
+        assert (await b.until(e.TurnEnded, lambda event: event.status != "parked")).status == "done"
+        assert notes(tmp_path) == []
+        (result,) = [each for each in b.session.runner.history() if each.role == "tool"]
+        assert "nobody is there" in result.text
+
+
+async def test_an_engine_that_ends_takes_no_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with rig(tmp_path, demo=False) as a:
+        began, go = asyncio.Event(), asyncio.Event()
+
+        async def slowly(*_: object) -> None:
+            began.set()
+            await go.wait()
+
+        monkeypatch.setattr(a.engine, "_apply_flags", slowly)
+        launch = msgspec.structs.replace(a.engine.context.options, resume=a.client.session)
+        coming = asyncio.create_task(a.engine.attach(EventBuffer(), launch))
+        await began.wait()
+        leaving = asyncio.create_task(a.close())
+        await turns(lambda: a.engine._stopping)
+        go.set()
+        with pytest.raises(core.StartFailed, match="ending"):
+            await coming
+        await leaving
 
 
 async def test_a_server_request_ends_when_the_person_leaves(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class ModelHandlers(Handlers):
         """Change one limit of this client's, for its session and those it opens until it leaves."""
         if not math.isfinite(command.value) or command.value < 0:
             raise UserError("a budget is a number from 0; 0 is no limit")
+        if self._session.attended:
+            self._check_person()
         kind = float if command.key.endswith("_cost") else int
         changed, budget = {command.key: kind(command.value)}, self._session.budget
         budget.limits = msgspec.structs.replace(budget.limits, **changed)
