@@ -24,6 +24,10 @@ class Dispatches:
         """Whether this very dispatch came from a redeemed grant and is not over."""
         return dispatch in self._open
 
+    def at(self, server: str) -> bool:
+        """Whether something may be on the wire to a server."""
+        return any(dispatch.server == server for dispatch in self._open)
+
     def close(self, dispatch: Dispatch) -> None:
         """Let nothing more be sent under a dispatch. Its call may still run as a task at its server."""
         self._open.discard(dispatch)

@@ -378,12 +378,18 @@ class OpenSessions(dict[str, LiveSession]):
     def _session_of(self, request: ServerRequest) -> LiveSession | None:
         """Return the session in which a server request is answered, None if nobody is there.
 
-        That is the session of its call. Where the server does not tell the call, it is the session
-        that somebody used last.
+        That is the session of its call. Where the server does not tell the call, it is one of those with a
+        call at that server, or any if there is none: the session that somebody used last. Nobody answers
+        what may belong to a session without a person.
         """
-        attended = [session for session in self.values() if session.attended]
+        sessions = list(self.values())
         if request.call:
-            attended = [session for session in attended if session.gate.row(request.call) is not None]
+            sessions = [session for session in sessions if session.gate.row(request.call) is not None]
+        elif calling := [session for session in sessions if session.gate.dispatches.at(request.server)]:
+            if not all(session.attended for session in calling):
+                return None
+            sessions = calling
+        attended = [session for session in sessions if session.attended]
         return max(attended, key=lambda session: session.used, default=None)
 
     async def tools_listed(self, server: str) -> None:

@@ -30,6 +30,8 @@ from omni_tui.protocol.server_requests import (
 )
 from omni_tui.protocol.server_settings import EnableServer
 from omni_tui.protocol.signin import FinishSignIn, OpenSignInPage
+from omni_tui.servers import Dispatch
+from omni_tui.servers.server_request_types import ServerRequest
 from omni_tui.tools import Tool
 from tests.engine.orchestra import Box, Players, plan, stage, task
 from tests.engine.rig import Rig, rig, turns, use_model
@@ -337,6 +339,28 @@ async def test_a_server_request_ends_when_the_person_leaves(tmp_path: Path) -> N
         assert (await a.until(ServerRequestClosed)).outcome == "cancelled"
         await a.until(e.CallFinished)
         await a.close()
+
+
+async def test_a_server_request_without_a_call_goes_to_a_session_that_calls_its_server(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path, demo=False) as a:
+        b = await another(a)
+        alone = await another(a, headless=True)
+        b.session.used = a.session.used + 60
+        a.session.gate.dispatches._open.add(Dispatch("c-1", 1, "s", "tool", b"{}"))
+        form = {"type": "object", "properties": {"name": {"type": "string"}}}
+        request = ServerRequest("s", "form", "who?", form, "")
+        asking = asyncio.create_task(a.engine.sessions.server_request(request))
+        await a.until(ServerRequestOpened)
+        alone.session.gate.dispatches._open.add(Dispatch("c-2", 1, "s", "tool", b"{}"))
+        answer = await a.engine.sessions.server_request(request)
+        assert (answer.action, answer.reason) == ("cancel", "nobody is there to answer")
+        assert len(a.of(ServerRequestOpened)) == 1
+        assert b.of(ServerRequestOpened) == alone.of(ServerRequestOpened) == []
+        asking.cancel()
+        for each in (b, alone):
+            await each.close()
 
 
 async def test_a_plan_that_waits_for_a_person_who_leaves_is_withdrawn(tmp_path: Path) -> None:
