@@ -32,8 +32,9 @@ from omni_tui.config.load import LoadedConfig, load_config
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.conversation import conversation_from
 from omni_tui.face import actions
-from omni_tui.face.transcript.fold import AnyItem, Fold
+from omni_tui.face.transcript.fold import Fold
 from omni_tui.face.transcript.item_lines import draw_item
+from omni_tui.face.transcript.item_types import AnyItem
 from omni_tui.memory import (
     Journal,
     SavedSession,

@@ -78,7 +78,7 @@ class AgentHost(Protocol):
         """Return the whole result of a call that an agent of this session made, None if there is none."""
         ...
 
-    async def take_in(self, turn: str) -> None:
+    async def add_messages(self, turn: str) -> None:
         """Add the messages that the person sent meanwhile to this turn."""
         ...
 
@@ -147,7 +147,7 @@ class AgentScope:
         """Return the whole result of a call of this session, None if there is none."""
         return await self._host.stored(call)
 
-    async def take_in(self, turn: str) -> None:
+    async def add_messages(self, turn: str) -> None:
         """Do nothing: the person speaks with the root agent alone."""
 
     def steps(self, turn: str) -> int:

@@ -23,6 +23,7 @@ GOES_ON = "[goes on]"
 """How the message begins that closes a question whose answer was to go on."""
 
 _FAILED = re.compile(r"\A\[failed: (?P<ids>[\w, ]+)\]")
+_OF_PLANS = ModelMessage | PlanProposed | PlanDecided | PlanTaskChanged | PlanEnded
 OVER: frozenset[PlanTaskState] = frozenset(("done", "failed", "skipped", "stopped"))
 
 
@@ -122,6 +123,8 @@ class PlanState:
 
     def apply(self, event: Event) -> None:
         """Apply an event of the turn; events that are not about plans are ignored."""
+        if not isinstance(event, _OF_PLANS) or event.turn != self.turn:
+            return
         if isinstance(event, ModelMessage) and event.agent != "root":
             message = decode_message(event.body_json)
             self.histories.setdefault(event.agent, []).append(message)

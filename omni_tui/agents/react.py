@@ -92,7 +92,7 @@ class _Turn:
             if not reply.message.calls:
                 return self._answered(reply)
             await self._calls.run(step, tools)
-            await self._host.take_in(self._turn)
+            await self._host.add_messages(self._turn)
         return self._ended(
             "limit",
             f"the agent used all {self._policy.max_steps} steps of this turn",

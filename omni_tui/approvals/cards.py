@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from omni_tui.approvals.pins import since
 from omni_tui.approvals.subject import Subject
 from omni_tui.memory import CallRow
 from omni_tui.protocol import JsonText, Mode, SafeText
@@ -75,7 +76,7 @@ def request_approval(card: CardContent, row: CallRow, digest: str) -> ApprovalRe
         title=safe_line(subject.title, limit=128),
         target=safe(subject.target, limit=2_000, joined=False),
         transport=subject.transport,
-        trust=SafeText(subject.trust_words),
+        trust=SafeText(_trust(subject)),
         turn=row.turn,
         agent=row.agent,
         origin="hand" if row.origin == "hand" else "agent",
@@ -83,6 +84,17 @@ def request_approval(card: CardContent, row: CallRow, digest: str) -> ApprovalRe
         restored=card.restored,
         mode=card.mode,
     )
+
+
+def _trust(subject: Subject) -> str:
+    """Return in words how far a tool is the one that the person knows."""
+    if not subject.transport:
+        return "not connected"
+    if subject.server_trust == "changed":
+        return "how it is started, or what it says about its use, has changed"
+    if subject.tool_trust == "new":
+        return "new on this server"
+    return f"{subject.tool_trust} since {since(subject.first_seen)}"
 
 
 def _escapes(value: object) -> bool:

@@ -83,7 +83,7 @@ class Dispatches:
         )
         item.row = replace(item.row, state="cancelled")
 
-    async def goes_on(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
+    async def next_round(self, dispatch: Dispatch, number: int, asked: tuple[str, ...]) -> None:
         """Journal a further round of a dispatch. Raises `GrantRefused` for one that is over."""
         if dispatch not in self._open:
             raise GrantRefused("this call is over")

@@ -27,7 +27,8 @@ class Subject:
     description: str
     target: str
     transport: str
-    trust_words: str
+    first_seen: float | None = None
+    """When its definition was accepted, in Unix seconds."""
 
     @classmethod
     def missing(cls, server: str, tool: str) -> Self:
@@ -44,7 +45,6 @@ class Subject:
             description="",
             target="",
             transport="",
-            trust_words="not connected",
         )
 
 

@@ -68,7 +68,7 @@ def launch_options(
     """Return the options of one start, with absolute paths. Raises `CliError` for a missing project
     folder.
     """
-    demo = arguments.command == "demo" or getattr(arguments, "demo", False)
+    demo = arguments.command == "demo" or arguments.demo
     project = _path(arguments.project) or ("" if demo else _project_here())
     if project and not Path(project).is_dir():
         raise CliError(

@@ -74,12 +74,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if odd := _not_utf8(words):
         parser.error(odd)
     _must_know_options(parser, words)
-    arguments, further = parser.parse_known_args(words)
+    arguments, further = parser.parse_known_args(words, argparse.Namespace(**_GLOBAL_DEFAULTS))
     _must_have_an_action(parser, arguments)
     _take_further(parser, arguments, further)
-    for name, value in _GLOBAL_DEFAULTS.items():
-        if not hasattr(arguments, name):
-            setattr(arguments, name, value)
     if arguments.command is None:
         arguments.command = "app"
     if arguments.json and arguments.command in {"app", "demo"}:
@@ -179,6 +176,7 @@ _GLOBAL_DEFAULTS: dict[str, object] = {
     "connect_timeout": 0.0,
     "new": False,
     "session": "",
+    "demo": False,
 }
 
 

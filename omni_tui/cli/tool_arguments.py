@@ -57,7 +57,7 @@ def _whole(text: str) -> dict[str, Any]:
 
 
 def _typed(key: str, text: str, schema: Any) -> Any:
-    """Return the value a word stands for: JSON where the schema wants no text, else the text itself."""
+    """Return the value of a word: JSON unless the schema requires text."""
     kinds = _kinds(schema)
     if kinds == {"string"}:
         return text

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from omni_tui.config.references import UnresolvedReference, resolve
+from omni_tui.config.spec import ToolCallingSetting
 
 if TYPE_CHECKING:
     from omni_tui.config.sections import Config
-
-ToolCallingSetting = Literal["auto", "native", "text", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def model_spec(
     name = name.strip()
     base, own = config.model, config.models.get(name)
     named = name == base.name
-    values: dict[str, object] = {each: getattr(base, each) for each in _EVERYWHERE}
+    values: dict[str, Any] = {each: getattr(base, each) for each in _EVERYWHERE}
     if named:
         values |= {each: getattr(base, each) for each in _OWN}
     related = named or (provider_of(name) == provider_of(base.name) != "")
@@ -74,7 +73,7 @@ def model_spec(
     related_key = key if related and not (own and own.api_base) else ""
     secret = (keys or {}).get(name, "") or related_key
     spare = related or base.name == "offline"
-    return ModelSpec(name, key=secret, api_base=address, spare_key=spare, **values)  # type: ignore[arg-type]
+    return ModelSpec(name, key=secret, api_base=address, spare_key=spare, **values)
 
 
 def resolved_keys(config: Config, environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

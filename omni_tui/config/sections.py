@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from omni_tui.config.model_settings import ToolCallingSetting
 from omni_tui.config.patterns import matches_glob
 from omni_tui.config.references import UnresolvedReference, has_reference, is_reference, resolve
-from omni_tui.config.spec import GrantType, IdpToken, LogLevel
+from omni_tui.config.spec import GrantType, IdpToken, LogLevel, ToolCallingSetting
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 TaskSeconds = Annotated[float, Field(gt=0, le=30 * 86_400)]

@@ -1,4 +1,4 @@
-"""The spec of a server, with every reference resolved."""
+"""The spec of a server, with every reference resolved; and the words that settings may have."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ GrantType = Literal["authorization_code", "client_credentials", "cross_app"]
 IdpToken = Literal["id_token", "refresh_token", "saml2"]
 LogLevel = Literal["off", "debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 ServerSource = Literal["user", "project", "imported", "flag", "demo", "session"]
+ToolCallingSetting = Literal["auto", "native", "text", "none"]
 TransportKind = Literal["stdio", "http", "sse", "memory"]
 
 SOURCE_WORDS: dict[ServerSource, str] = {

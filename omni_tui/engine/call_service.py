@@ -318,22 +318,22 @@ class CallService:
             item = await self._gate.restore(row, subject, mode, fallbacks.get(row.call, ""))
             self._restored[row.made_by] = item
 
-    async def leave_restored(self) -> None:
+    async def withdraw_restored(self) -> None:
         """Withdraw the restored calls: their turn is not continued."""
         items, self._restored = list(self._restored.values()), {}
         for item in items:
             await self._gate.withdraw(item.id, decider="stop", reason="its turn was not continued")
 
-    def take_up(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
+    def follow_tasks(self, rows: list[CallRow], running: dict[str, SavedTask]) -> None:
         """Follow the calls that ran as tasks when the app ended."""
         for row in rows:
             active = ActiveCall(row.call)
-            self._start(active, self._server_tasks.take_up(row, running[row.call]))
+            self._start(active, self._server_tasks.resume(row, running[row.call]))
             self._followed[row.made_by] = active
 
     def restored(self, call: str) -> bool:
         """Whether a call was restored and its agent does not wait for it yet."""
-        return any(item.id == call for item in self._restored.values())
+        return any(item.id == call and item.waits for item in self._restored.values())
 
 
 _WORDS: dict[CallState, str] = {

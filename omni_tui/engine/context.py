@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from omni_tui.agents import ChatPolicy, PlanPolicy
-from omni_tui.approvals import Decision, Subject, since
+from omni_tui.approvals import Decision, Subject
 from omni_tui.config.load import LoadedConfig
 from omni_tui.config.server_display import display_target
 from omni_tui.config.spec import ServerSpec
@@ -106,22 +106,8 @@ class EngineContext:
     def subject(self, server: str, name: str) -> Subject | None:
         """Return what the gate needs of a tool, None if it is not there now."""
         tool = self.catalogue.get(server, name)
-        if tool is None:
+        if tool is None or server not in self.registry.names():
             return None
-        try:
-            self.registry.get(server)
-        except KeyError:
-            return None
-        seen = tool.first_seen
-        words = {
-            "unchanged": f"unchanged since {since(seen)}",
-            "new": "new on this server",
-            "changed": f"changed since {since(seen)}",
-        }
-        if tool.server_trust == "changed":
-            trust = "how it is started, or what it says about its use, has changed"
-        else:
-            trust = words[tool.trust]
         return Subject(
             server=server,
             tool=name,
@@ -134,7 +120,7 @@ class EngineContext:
             description=tool.definition.description,
             target=tool.target,
             transport=tool.transport,
-            trust_words=trust,
+            first_seen=tool.first_seen,
         )
 
     def place(self, server: str) -> tuple[str, str]:

@@ -142,10 +142,12 @@ def _take_up(conversation: Conversation, events: list[AnyEvent]) -> None:
     turn = conversation.unfinished
     conversation.progress = PlanState(turn)
     for event in events:
-        if getattr(event, "turn", "") != turn:
-            continue
         conversation.progress.apply(event)
-        if isinstance(event, UserMessage):
+        if isinstance(event, UserMessage) and event.turn == turn:
             conversation.untold = _retold(event)
-        elif isinstance(event, ModelMessage) and event.agent == "root" and event.role == "user":
+        elif isinstance(event, ModelMessage) and (event.turn, event.agent, event.role) == (
+            turn,
+            "root",
+            "user",
+        ):
             conversation.untold = ""

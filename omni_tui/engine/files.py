@@ -179,7 +179,7 @@ def write_new_file(name: str, data: bytes, mime: str, *, stem: str, overwrite: b
         with os.fdopen(os.open(path, flags | os.O_NONBLOCK, 0o600), "wb") as file:
             file.write(data)
     except FileExistsError:
-        raise UserError(f"{path} already exists; choose another name, or allow it to be replaced") from None
+        raise UserError(f"{path} exists already; choose another name, or allow it to be replaced") from None
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
     except (RuntimeError, ValueError) as error:

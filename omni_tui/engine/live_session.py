@@ -80,12 +80,12 @@ class LiveSession:
         self.budget = feed.budget
         self.turns = TurnModes(settings)
         self.startup_wait = StartupWait(context.registry, context.catalogue)
-        config, digest = context.loaded.config, context.vault.digest
+        config = context.loaded.config
         self.gate = Gate(
             journal,
             base=context.base_decisions(),
             lookup=context.subject,
-            digest=digest,
+            digest=context.vault.digest,
             now=self._mode,
             headless=not attended,
         )
@@ -116,22 +116,19 @@ class LiveSession:
             turns=self.turns,
         )
         self.server_requests = PendingServerRequests(
+            context,
             journal,
             Sampler(config.sampling, self._model_name, context.models.make, self.budget),
-            digest=digest,
-            place=context.place,
-            clock=time.monotonic,
         )
         conversation = conversation_from(events)
         for turn, mode in conversation.modes.items():
             self.turns.sent(turn, mode)
         self.plans = PendingPlans(
+            context=context,
+            gate=self.gate,
+            startup_wait=self.startup_wait,
             progress=conversation.progress,
             commit=self._commit,
-            catalogue=context.catalogue,
-            digest=digest,
-            waits=self._call_waits,
-            connecting=self.startup_wait.waits,
             headless=not attended,
         )
         self.runner = TurnRunner(
@@ -166,11 +163,11 @@ class LiveSession:
                 todo=safe(f"{GO_ON} to continue it"),
             )
             await self.journal.commit(ended)
-        await self.server_requests.settle(events)
+        await self.server_requests.close_left_open(events)
         stand_ins = {event.call: event.fallback for event in events if isinstance(event, CallProposed)}
         left = [row for row in waiting if row.call not in running]
         await self.calls.restore(left, stand_ins)
-        self.calls.take_up([row for row in waiting if row.call in running], running)
+        self.calls.follow_tasks([row for row in waiting if row.call in running], running)
 
     def attend(self, attended: bool) -> None:
         """Take note whether a person follows the session; without one, what would ask is withheld."""
@@ -247,9 +244,6 @@ class LiveSession:
 
     def _model_name(self) -> str:
         return self.settings.model
-
-    def _call_waits(self) -> bool:
-        return bool(self.gate.pending())
 
     def _is_listed(self, server: str) -> bool:
         return server in self._context.catalogue.servers()
@@ -344,7 +338,7 @@ class OpenSessions(dict[str, LiveSession]):
         """Journal that a call continues with answers, in its own session. Raises `DispatchRefused`."""
         for session in self.values():
             if session.gate.is_open(dispatch):
-                return await session.gate.dispatches.goes_on(dispatch, number, methods)
+                return await session.gate.dispatches.next_round(dispatch, number, methods)
         raise DispatchRefused(f"the call {dispatch.call} is over")
 
     async def server_request(self, request: ServerRequest) -> ServerRequestAnswer:
@@ -352,7 +346,7 @@ class OpenSessions(dict[str, LiveSession]):
         session = self._session_of(request)
         if session is None:
             return ServerRequestAnswer("cancel", reason="nobody is there to answer")
-        return await session.server_requests.ask(request)
+        return await session.server_requests.open(request)
 
     def _session_of(self, request: ServerRequest) -> LiveSession | None:
         """Return the session in which a server request is answered, None if nobody is there.

@@ -12,7 +12,7 @@ from omni_tui.models import TINY_NAMES, make_model
 from omni_tui.models.base import Model
 from omni_tui.models.budget import Budget, BudgetLimits
 from omni_tui.models.model_chain import ModelBreakers, ModelChain
-from omni_tui.models.model_discovery import LOCAL_BASES, ModelSuggestion, look_around, suggest_all
+from omni_tui.models.model_discovery import LOCAL_BASES, ModelSuggestion, find_local_models, suggest_all
 from omni_tui.models.model_facts import FREE
 from omni_tui.models.tiny import LABEL as TINY_LABEL
 from omni_tui.models.tiny import NAME as TINY
@@ -108,7 +108,7 @@ class ModelService:
             listed += [ModelSuggestion(name, because, not _is_free(name)) for name in names]
         listed += suggest_all(self._environ)
         if look:
-            listed += await look_around()
+            listed += await find_local_models()
         if tiny_is_there():
             listed.append(ModelSuggestion(TINY, f"{TINY_LABEL}: no key, no network", costs_money=False))
         listed.append(ModelSuggestion(_OFFLINE, "built-in rules: no key, no network", costs_money=False))

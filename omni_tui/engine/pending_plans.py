@@ -10,11 +10,13 @@ import msgspec
 from omni_tui.agents.plan import PlannableTool, PlannableTools
 from omni_tui.agents.plan_parser import InvalidPlan, PlanConstraints, read_plan
 from omni_tui.agents.plan_state import PlanState
+from omni_tui.approvals import Gate
 from omni_tui.approvals.pending import Pending, PendingItems
+from omni_tui.engine.context import EngineContext
+from omni_tui.engine.startup_wait import StartupWait
 from omni_tui.protocol import AnyEvent, UserError
 from omni_tui.protocol.plan import PlanDecided, PlanProposed
 from omni_tui.security.text import safe
-from omni_tui.tools import Catalogue
 
 _SETTLE_S = 20.0
 _LOOK_S = 0.1
@@ -31,20 +33,18 @@ class PendingPlans:
     def __init__(
         self,
         *,
+        context: EngineContext,
+        gate: Gate,
+        startup_wait: StartupWait,
         progress: PlanState,
         commit: Callable[..., Awaitable[None]],
-        catalogue: Catalogue,
-        digest: Callable[[bytes], str],
-        waits: Callable[[], bool],
-        connecting: Callable[[], bool],
         headless: bool,
     ) -> None:
         self.progress = progress
         self._commit = commit
-        self._catalogue = catalogue
-        self._digest = digest
-        self._waits = waits
-        self._connecting = connecting
+        self._context = context
+        self._gate = gate
+        self._startup_wait = startup_wait
         self.headless = headless
         self._pending: PendingItems[Pending[PlanDecided]] = PendingItems("plan")
         if (record := progress.open) is not None:
@@ -58,8 +58,7 @@ class PendingPlans:
     def remember(self, events: Sequence[AnyEvent]) -> None:
         """Apply events that are on disk now."""
         for event in events:
-            if getattr(event, "turn", "") == self.progress.turn:
-                self.progress.apply(event)
+            self.progress.apply(event)
             if isinstance(event, PlanProposed):
                 self._shown(event)
             elif isinstance(event, PlanDecided) and (item := self._pending.get(event.plan)) is not None:
@@ -79,7 +78,7 @@ class PendingPlans:
         """Return the tools that a plan may name now, without those whose name is ambiguous."""
         found: dict[str, PlannableTool] = {}
         twice: set[str] = set()
-        for tool in self._catalogue.all():
+        for tool in self._context.catalogue.all():
             key = f"{tool.server}/{tool.name}"
             if key in found:
                 twice.add(key)
@@ -88,16 +87,16 @@ class PendingPlans:
 
     def digest(self, plan: str, plan_json: str) -> str:
         """Return the digest that a decision on exactly this plan must name."""
-        return self._digest(f"plan|{plan}|{plan_json}".encode())
+        return self._context.vault.digest(f"plan|{plan}|{plan_json}".encode())
 
     def waits(self) -> bool:
         """Whether a call waits for the person."""
-        return self._waits()
+        return bool(self._gate.pending())
 
     async def settled(self, tools: frozenset[str]) -> None:
         """Wait until these tools are listed or no server connects any more, at most 20 s."""
         for _ in range(round(_SETTLE_S / _LOOK_S)):
-            if not (tools - self.offer().keys() and self._connecting()):
+            if not (tools - self.offer().keys() and self._startup_wait.waits()):
                 return
             await asyncio.sleep(_LOOK_S)
 
@@ -118,7 +117,7 @@ class PendingPlans:
                 turn = self.progress.turn
                 await self._commit(PlanDecided(plan=plan, turn=turn, verdict="withdrawn", decider=decider))
 
-    def left_behind(self) -> list[AnyEvent]:
+    def withdrawal_of_open(self) -> list[AnyEvent]:
         """Return the events that close a pending plan of a turn that is not continued."""
         record = self.progress.open
         if record is None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from omni_tui.approvals.cards import CARD_LIMIT
@@ -22,6 +23,7 @@ from omni_tui.approvals.server_request_review import (
     review_server_request,
     sampling_messages,
 )
+from omni_tui.engine.context import EngineContext
 from omni_tui.engine.sampler import Sampler
 from omni_tui.memory import Journal, JournalBroken
 from omni_tui.models.base import ModelError
@@ -60,11 +62,11 @@ _OUTCOMES: dict[str, ServerRequestOutcome] = {
 class PendingServerRequest(Pending[ServerRequestAnswer]):
     """A server request that waits for the person."""
 
-    def __init__(self, ask: ServerRequest) -> None:
+    def __init__(self, request: ServerRequest) -> None:
         super().__init__("a-" + uuid.uuid4().hex[:12])
-        self.ask = ask
-        self.judgement: ServerRequestReview = review_server_request(ask)
-        self.body = ask.body
+        self.request = request
+        self.judgement: ServerRequestReview = review_server_request(request)
+        self.body = request.body
         """What is shown now: the request, or (stage review) the answer of the model."""
         self.stage: ServerRequestStage = "asked"
         self.edited = False
@@ -77,38 +79,28 @@ class PendingServerRequest(Pending[ServerRequestAnswer]):
 class PendingServerRequests:
     """The open server requests of one session."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        sampler: Sampler,
-        *,
-        digest: Callable[[bytes], str],
-        place: Callable[[str], tuple[str, str]],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, context: EngineContext, journal: Journal, sampler: Sampler) -> None:
+        self._context = context
         self._journal = journal
         self._sampler = sampler
-        self._digest = digest
-        self._place = place
-        self._clock = clock
         self._open: PendingItems[PendingServerRequest] = PendingItems("server request")
         self._times: dict[str, deque[float]] = {}
         self._closed = False
 
     # --- from the servers -----------------------------------------------------------------------
 
-    async def ask(self, ask: ServerRequest) -> ServerRequestAnswer:
+    async def open(self, request: ServerRequest) -> ServerRequestAnswer:
         """Show a server request and return the person's answer. Cancelling withdraws it."""
-        if refusal := self._too_many(ask.server):
-            logger.warning("%s asks too much: %s", ask.server, refusal)
+        if refusal := self._too_many(request.server):
+            logger.warning("%s asks too much: %s", request.server, refusal)
             return ServerRequestAnswer("cancel", reason=refusal)
-        one = PendingServerRequest(ask)
+        one = PendingServerRequest(request)
         self._open.add(one)
         try:
             await self._show(one)
             return await one.verdict()
         except JournalBroken:
-            logger.exception("a question of %s could not be written down", ask.server)
+            logger.exception("a server request of %s could not be written down", request.server)
             return ServerRequestAnswer("cancel", reason="it could not be written to disk")
         except asyncio.CancelledError:
             over = "nobody waits for the answer any more: the call it belonged to has ended"
@@ -124,10 +116,10 @@ class PendingServerRequests:
     def _too_many(self, server: str) -> str:
         if self._closed:
             return "the session is over"
-        if sum(one.ask.server == server for one in self._open) >= PER_SERVER:
+        if sum(one.request.server == server for one in self._open) >= PER_SERVER:
             return f"{PER_SERVER} questions of this server wait already"
         times = self._times.setdefault(server, deque())
-        now = self._clock()
+        now = time.monotonic()
         while times and now - times[0] > 60:
             times.popleft()
         if len(times) >= PER_MINUTE:
@@ -141,7 +133,7 @@ class PendingServerRequests:
         """Return an open server request as it was shown. Raises `UserError`."""
         return self._open.waiting(ask, digest)
 
-    async def turn_down(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
+    async def decline(self, ask: str, digest: str, reply: ServerRequestAnswer) -> None:
         """Decline or dismiss a server request. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
@@ -159,7 +151,7 @@ class PendingServerRequests:
         """Replace the messages or the answer that is shown. Raises `UserError`."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
-            if one.ask.kind != "sampling" or one.stage == "answering":
+            if one.request.kind != "sampling" or one.stage == "answering":
                 raise UserError("there is nothing to edit in it now")
             if one.stage == "review":
                 assert one.answer is not None
@@ -179,7 +171,7 @@ class PendingServerRequests:
             one.edited, one.trouble = True, ""
             await self._show(one)
 
-    async def go_on(self, ask: str, digest: str) -> None:
+    async def proceed(self, ask: str, digest: str) -> None:
         """Accept the current stage of a sampling request: let the model answer, or send its answer."""
         async with self._open.lock:
             one = self.waiting(ask, digest)
@@ -193,7 +185,7 @@ class PendingServerRequests:
             else:
                 one.stage, one.trouble = "answering", ""
                 await self._show(one)
-                one.task = asyncio.create_task(self._sample(one), name=f"sampling for {one.ask.server}")
+                one.task = asyncio.create_task(self._sample(one), name=f"sampling for {one.request.server}")
 
     async def _sample(self, one: PendingServerRequest) -> None:
         try:
@@ -207,7 +199,7 @@ class PendingServerRequests:
             await self._back(one, str(error))
             return
         except Exception as error:
-            logger.exception("a sampling request of %s broke", one.ask.server)
+            logger.exception("a sampling request of %s broke", one.request.server)
             await self._back(one, f"something went wrong inside Omni TUI ({type(error).__name__})")
             return
         answer = ServerRequestAnswer("accept", text=sampled.text, model=sampled.model, stop=sampled.stop)
@@ -231,8 +223,9 @@ class PendingServerRequests:
 
     async def _show(self, one: PendingServerRequest) -> None:
         exact = exact_json(one.body)
-        one.digest = self._digest(f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}".encode())
-        target, transport = self._place(one.ask.server)
+        shown = f"{one.id}|{one.stage}|{one.edited}|{one.trouble}|{exact}"
+        one.digest = self._context.vault.digest(shown.encode())
+        target, transport = self._context.place(one.request.server)
         await self._journal.commit(_card(one, self._sampler, exact, target, transport))
 
     async def _end(self, one: PendingServerRequest, reply: ServerRequestAnswer, decider: str) -> None:
@@ -252,11 +245,11 @@ class PendingServerRequests:
             try:
                 await self._journal.commit(event)
             except JournalBroken:
-                logger.exception("a withdrawn question could not be written down")
+                logger.exception("a withdrawn server request could not be written down")
 
     # --- the session ----------------------------------------------------------------------------
 
-    async def settle(self, events: Sequence[AnyEvent]) -> None:
+    async def close_left_open(self, events: Sequence[AnyEvent]) -> None:
         """Close the requests that a crash left open, and count the tokens that were used before."""
         open_ids: dict[str, None] = {}
         for event in events:
@@ -290,22 +283,22 @@ def _card(
     one: PendingServerRequest, sampler: Sampler, exact: JsonText, target: str, transport: str
 ) -> ServerRequestOpened:
     """Return the event that shows a server request."""
-    ask, judgement = one.ask, one.judgement
-    sampling = ask.kind == "sampling"
+    request, judgement = one.request, one.judgement
+    sampling = request.kind == "sampling"
     whole = _content(one)
     complete = len(exact) <= CARD_LIMIT
     refused = judgement.refused or ("" if complete else "it is too long to be shown whole")
     why = [*judgement.why, *([f"the model could not answer: {one.trouble}"] if one.trouble else [])]
-    if not ask.waits:
+    if not request.waits:
         why.append("it refused a call until this is done; nothing waits meanwhile")
-    label = "would get this answer" if one.stage == "review" else _LABELS[ask.kind]
+    label = "would get this answer" if one.stage == "review" else _LABELS[request.kind]
     return ServerRequestOpened(
         ask=one.id,
-        server=ask.server,
-        kind=ask.kind,
+        server=request.server,
+        kind=request.kind,
         stage=one.stage,
         label=SafeText(label),
-        message=safe(ask.message, limit=_MESSAGE, joined=False),
+        message=safe(request.message, limit=_MESSAGE, joined=False),
         digest=one.digest,
         content=safe(whole, limit=CARD_LIMIT, joined=False),
         content_json=exact if complete else JsonText(exact[:CARD_LIMIT]),
@@ -315,12 +308,12 @@ def _card(
         why=tuple(safe(words, limit=500, joined=False) for words in why),
         refused=safe(refused, limit=500),
         host=safe_line(judgement.host, limit=300),
-        browser=ask.kind == "url" and browser_available(),
+        browser=request.kind == "url" and browser_available(),
         target=safe(target, limit=2_000, joined=False),
         transport=transport,
         model=safe_line(sampler.name) if sampling else SafeText(""),
         budget=safe_line(sampler.budget) if sampling else SafeText(""),
-        call=ask.call,
+        call=request.call,
         edited=one.edited,
     )
 
@@ -329,9 +322,9 @@ def _content(one: PendingServerRequest) -> str:
     body = one.body
     if one.stage == "review":
         return str(body.get("text", ""))
-    if one.ask.kind == "url":
+    if one.request.kind == "url":
         return str(body.get("url", ""))
-    if one.ask.kind == "form":
+    if one.request.kind == "form":
         return "\n".join(_field(name, field, body) for name, field in _fields(body).items())
     return _request(body)
 

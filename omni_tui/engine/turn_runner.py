@@ -150,10 +150,10 @@ class TurnRunner:
             self._conversation.titled = True
             events.append(SessionTitled(title=title_of(text)))
         if self._conversation.unfinished:
-            events += self._plans.left_behind()
+            events += self._plans.withdrawal_of_open()
             events += _untold(self._conversation.queued)
             self._conversation.queued = {}
-            await self._calls.leave_restored()
+            await self._calls.withdraw_restored()
         await self._journal.commit(*events)
         self._plans.remember(events)
         self._conversation.unfinished = ""
@@ -162,7 +162,7 @@ class TurnRunner:
         self._go()
         return turn
 
-    async def go_on(self) -> None:
+    async def continue_turn(self) -> None:
         """Continue the turn that was cut off, else what the last one left undone, in a new turn.
 
         Raises `TurnInProgress` if a turn runs or there is nothing to continue.
@@ -323,7 +323,7 @@ class TurnRunner:
         await self._not_parked()
         return outcome
 
-    async def take_in(self, turn: str) -> None:
+    async def add_messages(self, turn: str) -> None:
         """Add the messages that the person sent meanwhile to this turn.
 
         One with another mode or model begins its own turn.

@@ -236,7 +236,7 @@ _APPROVALS = (
            "Cancel this request: the server hears that nobody decided", label="cancel", palette=False),
     Action("open_page", "o", "approvals", "Open page", "Open a request's page first, without agreeing",
            label="open", palette=False),
-    Action("later", "D", "approvals", "Defer", "Look at it later", label="later", palette=False),
+    Action("later", "D", "approvals", "Defer", "Look at it later", label="defer", palette=False),
     Action("mark", "m", "approvals", "Mark", "Mark it, to approve several at once",
            label="mark", palette=False),
     Action("approve_marked", "M", "approvals", "Approve marked", "Approve the marked calls together",

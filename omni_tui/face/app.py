@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.notifications import SeverityLevel
 
-    from omni_tui.face.transcript.messages import OpenResult
+    from omni_tui.face.transcript.view import OpenResult
 
 Connect = Callable[[], Awaitable[Link]]
 _log = logging.getLogger(__name__)

@@ -1,10 +1,9 @@
-"""How wide a text is and where it may be cut: measured as Textual paints it, never within a grapheme.
+"""Width of text in terminal cells, and where to cut and wrap it. Nothing is cut within a grapheme.
 
-A grapheme is what a reader takes for one character: a letter with its marks, a Korean syllable, two
-letters that form a flag, several pictures joined to one. The boundaries are those of Unicode's annex
-29, with two differences, and neither of them cuts where the annex does not: marks that Unicode lets
-stand alone stay with their letter too, and joined letters of all Indic scripts stay together. The only
-cut within a grapheme is after `MAX_GRAPHEME` code points, so that endless marks do not make endless rows.
+A grapheme is what a reader sees as one character: a letter with its marks, a Korean syllable, a flag, an
+emoji sequence. Boundaries follow Unicode annex 29, except that marks which Unicode lets stand alone and
+joined letters of all Indic scripts also stay together. A grapheme is cut only after `MAX_GRAPHEME` code
+points, so that endless marks do not make endless rows. Widths are those that Textual paints.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from functools import cache
 from rich.cells import cell_len, get_character_cell_size
 
 MAX_GRAPHEME = 32
-"""Code points in a grapheme at most. Real ones have up to 15; the most marks Unicode calls safe are 30."""
+"""Most code points in a grapheme. Real ones have up to 15; Unicode calls up to 30 marks safe."""
 
 TAB = 8
-"""The cells that a tab is painted with at most. Textual measures it as none."""
+"""Most cells that a tab is painted with. Textual measures it as none."""
 
 _BLOCK = 4 * MAX_GRAPHEME
 _CROWD = 8
-"""Code points per cell of a row at most, so that characters without width do not make endless rows."""
+"""Most code points per cell of a row, so that characters without width do not make endless rows."""
 
 _PLAIN = re.compile("[ -~\xa0-\xac\xae-\u02ff\u0370-\u0482\u2010-\u2027\u2500-\u25a9\u2800-\u28ff]*")
-"""Characters of one cell that are a grapheme each, if such a character follows."""
+"""Characters of one cell, each a grapheme if followed by another of them."""
 
 
 def cells(text: str) -> int:
-    """Return the width of a text as Textual measures and paints it, tabs aside."""
+    """Return the width of a text as Textual paints it. Tabs count as none."""
     return cell_len(text)
 
 
 def graphemes(text: str, at: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, end, cells) of each grapheme from `at` on, which has to be where one begins.
+    """Yield (start, end, cells) of each grapheme from `at` on; one must begin there.
 
-    Their cells together are never fewer than those of the text, and may be more: in a text, Textual
-    leaves out what follows a joiner, whatever it is.
+    The sum of the cells is at least the width of the text. It can be more: Textual does not count what
+    follows a joiner.
     """
     for start, end, each in _runs(text, at):
         if each:
@@ -50,11 +49,11 @@ def graphemes(text: str, at: int = 0) -> Iterator[tuple[int, int, int]]:
 
 
 def _runs(text: str, at: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (start, end, each): graphemes of one code point with `each` cells, or, with 0, one grapheme."""
+    """Yield (start, end, each): graphemes of one code point with `each` cells, or one grapheme if 0."""
     size, find = len(text), _pattern().finditer
     while at < size:
         kinds = text[at : at + _BLOCK].translate(_KINDS)
-        edge = len(kinds) if at + len(kinds) < size else -1  # what ends there may go on behind it
+        edge = len(kinds) if at + len(kinds) < size else -1  # more of this grapheme may follow
         seen = 0
         for found in find(kinds):
             start, end = found.span()
@@ -78,14 +77,14 @@ def _cells_of(one: str) -> int:
 
 
 def _least(one: str) -> int:
-    """Return the cells to allow for a grapheme that has none by itself."""
+    """Return the cells to allow for a grapheme that measures none."""
     if one == "\t":
         return TAB
-    return int("\ufe0f" in one)  # it may widen a picture before it, over characters that do not show
+    return int("\ufe0f" in one)  # it may widen a picture before it
 
 
 def fitting(text: str, at: int, room: int) -> int:
-    """Return the end of the graphemes from `at` on that fit in `room` cells: at least one of them."""
+    """Return the end of the graphemes from `at` on that fit in `room` cells, at least one."""
     end = at + room
     if _PLAIN.fullmatch(text, at, end + 1):
         return min(end, len(text))
@@ -111,25 +110,72 @@ def fitting(text: str, at: int, room: int) -> int:
 
 
 def fits(text: str, room: int) -> bool:
-    """Say whether a text needs no cut. Takes no longer for a long text than for a short one."""
-    return len(text) <= _CROWD * room and "\t" not in text and cell_len(text) <= room
+    """Return whether a text needs no cut. Takes no longer for a long text than for a short one."""
+    if len(text) > _CROWD * room or "\t" in text:
+        return False
+    return 2 * len(text) <= room or cell_len(text) <= room
 
 
-def breaks(text: str, room: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, end) of the rows of one line, broken at spaces where there are some, else anywhere.
+def fit(text: str, room: int) -> str:
+    """Return a text in at most `room` cells, with … at its end where something was left out."""
+    if room <= 0:
+        return ""
+    if fits(text, room):
+        return text
+    kept = text[: fitting(text, 0, room - 1)] if room > 1 else ""
+    return kept + "…" if cell_len(kept) < room else "…"
 
-    One space is left out at such a break. Takes time in proportion to the length of the text.
+
+def pad(text: str, room: int) -> str:
+    """Return a text with spaces added up to `room` cells."""
+    return text + " " * max(0, room - cell_len(text))
+
+
+def breaks(text: str, room: int, rest: int = 0, *, hard: bool = False) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of the rows of one line: `room` cells for the first, `rest` for the others.
+
+    A row ends at a space, which is left out, or after a wide character; a word is cut only if it is
+    longer than a row. With `hard` every row is filled and nothing is left out. Takes time in proportion
+    to the length of the text.
     """
+    rest = rest or room
     at = 0
     while (end := fitting(text, at, room)) < len(text):
-        cut = end if _is_space(text, end) else _last_space(text, at, end)
-        if cut == end or cut - at > room // 3:
-            yield at, cut
-            at = cut + 1
-        else:
-            yield at, end
-            at = end
+        cut, following = (end, end) if hard else _break(text, at, end, rest)
+        yield at, cut
+        at, room = following, rest
     yield at, len(text)
+
+
+def _break(text: str, at: int, end: int, rest: int) -> tuple[int, int]:
+    """Return where a row from `at` to `end` at most ends, and where the next one begins."""
+    if _is_space(text, end):
+        return end, end + 1
+    space = _last_space(text, at, end)
+    if wide := _last_wide(text, max(space + 1, at), end):
+        return wide, wide
+    worth_it = 3 * (space - at) > end - at or (space >= 0 and _word_fits(text, space + 1, rest))
+    if space > at and worth_it and not text[at:space].isspace():
+        return space, space + 1
+    return end, end
+
+
+def _word_fits(text: str, at: int, room: int) -> bool:
+    """Return whether the word at `at` fits in a row."""
+    end = text.find(" ", at, at + room + 1)
+    if end < 0:
+        end = len(text)
+    return end - at <= room and fits(text[at:end], room)
+
+
+def _last_wide(text: str, start: int, end: int) -> int:
+    """Return the end of the last wide character of a part of a text, 0 if there is none."""
+    part, found = text[start:end], 0
+    if not part.isascii():
+        for left, right, size in graphemes(part):
+            if size >= 2 and get_character_cell_size(part[left]) == 2:
+                found = start + right
+    return found
 
 
 def _last_space(text: str, start: int, end: int) -> int:
@@ -139,7 +185,7 @@ def _last_space(text: str, start: int, end: int) -> int:
 
 
 def _is_space(text: str, at: int) -> bool:
-    """Say whether a space stands there that nothing is joined to."""
+    """Return whether there is a space at `at` that nothing is joined to."""
     if text[at] != " ":
         return False
     before, after = text[at - 1 : at].translate(_KINDS), text[at + 1 : at + 2].translate(_KINDS)
@@ -154,7 +200,7 @@ def _is_space(text: str, at: int) -> bool:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    """Compile the pattern: its first two groups are runs of graphemes of one code point."""
+    """Compile the pattern. Its first two groups are runs of graphemes of one code point."""
     return re.compile(
         r"((?:[oc](?![ekmz]))+)|((?:[wHS](?![ekmzVT]))+)|rn|[rnC]"
         r"|p*(?:RR|L*(?:V+|HV*|S)T*|L+|T+|x(?:[ekm]*zx)*|k[ekzm]*c|[^rnC])"
@@ -195,10 +241,10 @@ _INDIC = _ranges(
 
 
 class _Kinds(dict[int, str]):
-    """Finds out the kind of a code point when it is first met."""
+    """Caches the kind of each code point."""
 
     def __missing__(self, code: int) -> str:
-        if len(self) > 0xFFFF:  # more than any text has that people read
+        if len(self) > 0xFFFF:  # more than any real text has
             self.clear()
         self[code] = kind = _kind(code)
         return kind

@@ -54,7 +54,7 @@ def branch_before(tx: Transaction, turn: str) -> Branch:
     """
     before: list[AnyEvent] = []
     since: list[AnyEvent] = []
-    ends: list[AnyEvent] = []
+    ends: list[CallChanged | CallFinished] = []
     message: UserMessage | None = None
     told: ModelMessage | None = None
     begun = False
@@ -80,7 +80,7 @@ def branch_before(tx: Transaction, turn: str) -> Branch:
     events = [*before, *since] if begun else before
     known = {event.call for event in events if isinstance(event, CallProposed)}
     # The end of a call that was still running holds here too.
-    events += [event for event in ends if getattr(event, "call", "") in known]
+    events += [event for event in ends if event.call in known]
     return _with_calls(tx, Branch(message, told, events))
 
 

@@ -183,7 +183,7 @@ def move(
     if to not in MOVES.get(state, frozenset()):
         raise CallMoved(f"a call that is {state} cannot become {to}")
     if to == "approved" and state in ("dispatching", "failed") and fields.get("attempt", 0) != found[1] + 1:
-        raise CallMoved(f"call {call} was tried {found[1]} times; it goes on only as the next attempt")
+        raise CallMoved(f"call {call} was tried {found[1]} times; it continues only as the next attempt")
     changes: dict[str, Value] = {"state": to, **({} if to == "approved" else {"nonce": ""})}
     changes.update(cast("dict[str, Value]", fields))
     if "args" in fields:

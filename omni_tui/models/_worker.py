@@ -11,10 +11,10 @@ import concurrent.futures
 import logging
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import ModuleType
 
-from omni_tui.loading import without_collections
+from omni_tui.heavy_import import without_collections
 from omni_tui.models import _litellm_patches as patches
 
 logger = logging.getLogger(__name__)
@@ -75,9 +75,9 @@ class LiteLLMWorker:
         """Start a coroutine in the worker's loop."""
         return WorkerJob(self, work)
 
-    def call(self, function: object, *args: object) -> None:
+    def call(self, function: Callable[[], object]) -> None:
         """Run a function in the worker's loop."""
-        self._loop.call_soon_threadsafe(function, *args)  # type: ignore[arg-type]
+        self._loop.call_soon_threadsafe(function)
 
     def stop(self, timeout: float = 5.0) -> None:
         """End the thread and cancel its jobs."""

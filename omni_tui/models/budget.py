@@ -60,7 +60,11 @@ class BudgetLimits(msgspec.Struct, frozen=True):
 
     def of(self, span: Span) -> tuple[int, float]:
         """Return the limits of a span: tokens and US dollars."""
-        return getattr(self, f"{span}_tokens"), getattr(self, f"{span}_cost")
+        if span == "turn":
+            return self.turn_tokens, self.turn_cost
+        if span == "session":
+            return self.session_tokens, self.session_cost
+        return self.day_tokens, self.day_cost
 
 
 @dataclass(slots=True)

@@ -149,7 +149,7 @@ class PropertyNames:
         return bool(self._shown)
 
     def schema(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the schema with the shown names; each says in its description what it stands for."""
+        """Return the schema with the shown names; each description has the server's name."""
         return self._schema(schema) if self._shown else dict(schema)
 
     def shown(self, arguments: str) -> str:

@@ -100,7 +100,7 @@ _MOST = 50
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,150}")
 
 
-async def look_around(
+async def find_local_models(
     servers: Sequence[LocalModelServer] = LOCAL_SERVERS, *, timeout_s: float = LOOK_S
 ) -> list[ModelSuggestion]:
     """List the models of the model servers on this machine; ignore unexpected answers.

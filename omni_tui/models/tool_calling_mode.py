@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from omni_tui.config.model_settings import ToolCallingSetting
+from omni_tui.config.spec import ToolCallingSetting
 from omni_tui.models.base import (
     Message,
     Model,

@@ -1,4 +1,4 @@
-"""Asking how calls are carried out, and emptying the cache of their results."""
+"""Statistics of calls, and the cache of their results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from omni_tui.protocol.text import SafeText
 
 
 class ClearCache(Command):
-    """Forget the results that are kept, of one server or of all (""); answered by `CommandDone`."""
+    """Clear the cached results of one server or of all (""); answered by `CommandDone`."""
 
     server: str = ""
 
@@ -19,7 +19,7 @@ class ReadStats(Command):
 
 
 class PoolDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """How full the pool for blocking work is; `most_queued` is the most that ever waited."""
+    """The load of the thread pool for blocking work; `most_queued` is the maximum of the queue."""
 
     queued: int
     running: int
@@ -28,9 +28,9 @@ class PoolDepth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolExecutions(msgspec.Struct, frozen=True, kw_only=True):
-    """The calls of one tool that are over, by how they ended, and how long they took.
+    """The finished calls of one tool, by outcome, and how long they took.
 
-    `total` counts what was answered from the cache too, `duration` (seconds) does not.
+    `total` includes calls answered from the cache, `duration` (seconds) does not.
     """
 
     server: str
@@ -45,7 +45,7 @@ class ToolExecutions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsRead(Reply):
-    """How the calls of this session went, the tools most used first, and what is kept."""
+    """The calls of this session, most used tools first, and the cache."""
 
     pool: PoolDepth
     tools: tuple[ToolExecutions, ...]

@@ -111,7 +111,7 @@ class CallFinished(Journalled):
 
 
 class CallRound(Journalled):
-    """The server asked for input in the course of a call and got it: the same call goes on.
+    """The server asked for input during a call and got it: the same call continues.
 
     On disk before the frame that carries the answers. `round` counts from 1; `asked` are the methods
     of what it asked for. Source: MCP 2026-07-28, multi-round-trip requests.

@@ -1,5 +1,5 @@
-"""What a model is told besides the conversation itself: its window, summaries, the host's own tools,
-the system prompt.
+"""What a model gets besides the conversation: summaries, the built-in tools, the system prompt; its
+window.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ContextSummarised(Journalled):
 
 
 class BuiltinToolCalled(Journalled, tag="meta_called"):
-    """A model used a tool of the host itself. Nothing went to a server.
+    """A model used a built-in tool. Nothing was sent to a server.
 
     `asked` is what it wanted, `answer` what it got, in a line each.
     """
@@ -91,9 +91,9 @@ class BuiltinToolCalled(Journalled, tag="meta_called"):
 
 
 class SystemChanged(Journalled):
-    """The person's own words in the system prompt are these from the next turn on, in this session.
+    """The person's part of the system prompt from the next turn on, in this session.
 
-    `text` is what is shown; `written` is what was written where the two differ.
+    `text` is shown; `written` is the exact text if it differs.
     """
 
     text: SafeText
@@ -101,12 +101,12 @@ class SystemChanged(Journalled):
 
     @property
     def words(self) -> str:
-        """The words to the character, for the model."""
+        """The exact text, for the model."""
         return self.written or self.text
 
 
 class SystemText(Reply):
-    """The person's part of the system prompt, where it is from, and the whole as a model is told it."""
+    """The person's part of the system prompt, its source, and the whole prompt."""
 
     own: SafeText
     source: Literal["config", "session"]
@@ -118,6 +118,6 @@ class ReadSystem(Command):
 
 
 class SetSystem(Command):
-    """Put other words in the place of the person's part of the system prompt, for this session."""
+    """Replace the person's part of the system prompt, for this session."""
 
     text: str

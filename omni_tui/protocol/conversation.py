@@ -1,4 +1,4 @@
-"""What is said in a turn: the person's words, thoughts, answers, steps, what they cost, and a report."""
+"""The events of a turn: messages, thoughts, answers, steps, usage, and the report."""
 
 from __future__ import annotations
 

@@ -1,13 +1,11 @@
-"""What happens in the engine, as told to the face, the journal and `omni-tui run --json`.
+"""The events of the engine, for clients, the journal and `omni-tui run --json`.
 
-Three families share one header:
+- journalled events (`journalled = True`) have a `seq`, are on disk before anybody sees them, and make up
+  the session: every pane is a fold over them;
+- live events hold only for the moment (deltas, progress, server states); their `seq` is 0;
+- replies answer one command and have its `request` number.
 
-- journalled events (`journalled = True`) have a `seq`, are on disk before anybody sees them, and
-  make up the session: every pane is a fold over them;
-- live events are true for the moment only (deltas, progress, server states); `seq` is 0;
-- replies answer one command and carry its `request` number.
-
-All text that came from outside is `SafeText` already; `*_json` fields are `JsonText`.
+All text from outside is `SafeText`; `*_json` fields are `JsonText`.
 """
 
 from __future__ import annotations
@@ -91,7 +89,7 @@ from omni_tui.protocol.wire_log import WireRead, WireText
 
 
 class EngineReady(Event):
-    """Answer to `Hello`: who the engine is and what it is set to. Journalled events follow by replay."""
+    """The answer to `Hello`: the engine and its settings. Journalled events follow by replay."""
 
     public: ClassVar[bool] = False
 
@@ -125,28 +123,28 @@ class SessionTitled(Journalled):
 
 
 class SessionBranched(Journalled):
-    """From here on the session goes another way than `origin` did from its message `turn` on."""
+    """The session is a branch of `origin` before its message `turn`."""
 
     origin: str
     turn: str
 
 
 class ModeChanged(Journalled):
-    """What happens to a call that no rule matches changed. `covers` says what the mode covers."""
+    """The mode changed. `covers` says what it covers."""
 
     mode: Mode
     covers: SafeText = SafeText("")
 
 
 class ModelChanged(Journalled):
-    """Another model answers from now on. `label` is what must be said about it, "" for most."""
+    """Another model answers from now on. `label` is a note shown with it, "" for most."""
 
     name: SafeText
     label: SafeText = SafeText("")
 
 
 class Notice(Event):
-    """One thing the person should know: what happened, why, what to do."""
+    """A notice for the person: what happened, why, what to do."""
 
     level: Literal["info", "warning", "error"]
     what: SafeText
@@ -155,14 +153,14 @@ class Notice(Event):
 
 
 class JournalFailed(Event):
-    """The session can no longer be saved: nothing more is sent to servers, and what ran is over."""
+    """The session can no longer be saved: nothing more is sent to servers, and running work ends."""
 
     what: SafeText
     todo: SafeText = SafeText("")
 
 
 class ConfigProblems(Event):
-    """The configuration has mistakes; the engine runs on what it understood, asking for everything."""
+    """The configuration has mistakes; the engine uses the valid part, and every call asks."""
 
     problems: tuple[Problem, ...]
 
@@ -176,10 +174,10 @@ class EventsDropped(Event, tag="lagged"):
 
 
 class JournalHead(Event):
-    """How far the session's journal has come: `head` is the number of its last public event.
+    """The head of the session's journal: the number of its last public event.
 
-    Sent soon after events were written, whatever else a face was sent. A face that has another session,
-    or has not seen that event, asks for what it missed with `Replay`.
+    Sent soon after events were written. A client with another session, or that has not seen that event,
+    asks for the rest with `Replay`.
     """
 
     public: ClassVar[bool] = False
@@ -191,10 +189,10 @@ class JournalHead(Event):
 
 
 class ServerChanged(Event):
-    """The whole state of one server, sent at every change. Times are Unix seconds.
+    """The whole state of one server, sent at every change. Times are in Unix seconds.
 
-    `wire`: what goes over its wire is noted. `odd`: how much came from it, in this life, that could not be
-    read as it came; its log tells of it.
+    `wire`: its wire log is on. `odd`: how many unreadable messages came from it since its start; they are
+    in its log.
     """
 
     name: str
@@ -223,7 +221,7 @@ class ServerChanged(Event):
 
 
 class ServerRemoved(Event):
-    """A server is gone from the registry."""
+    """A server was removed."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Pictures, sound and other binary parts: looked at before they are saved, opened when a person asks.
+"""Images, sound and other binary parts: checked before they are saved, opened when the person asks.
 
 A part belongs to a call's result or to a resource that was read; `source` is the call's id, or the id
 of `ResourceOpened`.
@@ -15,7 +15,7 @@ PartOf = Literal["call", "resource"]
 
 
 class CheckPart(Command, frozen=True):
-    """Ask what the bytes of a part are, whatever its server says of it; answered by `PartChecked`."""
+    """Detect the type of a part by its bytes; answered by `PartChecked`."""
 
     source: str
     part: int = 0
@@ -23,10 +23,10 @@ class CheckPart(Command, frozen=True):
 
 
 class OpenPart(Command, frozen=True):
-    """Show a picture, or play a sound, with this machine's own program; answered by `PartOpened`.
+    """Open an image or a sound with this machine's program; answered by `PartOpened`.
 
-    Sent only because a person pressed the key for it. Refused for everything that is not a picture or
-    a sound of a known type, and where the bytes are not what the server says they are.
+    Sent only after a key press. Refused unless it is an image or a sound of a known type, and of the type
+    that the server declares.
     """
 
     source: str
@@ -35,10 +35,9 @@ class OpenPart(Command, frozen=True):
 
 
 class PartChecked(Reply, frozen=True):
-    """What a part is. `suffix` is that of a file it may be saved as, with its dot; `size` is in bytes.
+    """The type of a part. `suffix` is a file suffix with its dot; `size` is in bytes.
 
-    `mime` is what the bytes are, "" if that is not known. `why` says why it cannot be opened, "" if
-    it can.
+    `mime` is the type by its bytes, "" if unknown. `why`: why it cannot be opened, "" if it can.
     """
 
     suffix: str
@@ -48,10 +47,10 @@ class PartChecked(Reply, frozen=True):
 
 
 class PartOpened(Reply, frozen=True):
-    """A part was written to a private file, which is removed when the app is next started.
+    """A part was written to a private file, which is removed at the next start.
 
-    `by` is the program that was given the file. With `why`, nobody was (no display) or it failed, and
-    the file is what the person has.
+    `by` is the program that opens it. With `why`, none does (no display) or it failed; the file is still
+    there.
     """
 
     path: str

@@ -48,7 +48,7 @@ class PlanPhase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanProposed(Journalled):
-    """A plan waits for the person; or, with `asks` false, goes on by the policy's word.
+    """A plan waits for the person; or, with `asks` false, the policy allows it.
 
     Sent again with a new digest after an edit. `replaces` names the plan whose remaining tasks it
     takes over, with `why`. `plan_json` is exact: `{"analysis", "phases": [{"title", "tasks": [{"id",

@@ -1,4 +1,4 @@
-"""Answers to one command each, with its `request` number."""
+"""Replies, each to one command, with its `request` number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CommandDone(Reply):
 
 
 class CommandFailed(Reply):
-    """The command was refused or went wrong; nothing was lost."""
+    """The command was refused or failed; nothing was lost."""
 
     what: SafeText
     why: SafeText = SafeText("")
@@ -25,7 +25,7 @@ class CommandFailed(Reply):
 
 
 class ConfirmNeeded(Reply):
-    """A call by hand to a destructive or changed tool: ask once more, then send `confirmed=True`."""
+    """A call by hand to a destructive or changed tool: ask again, then send `confirmed=True`."""
 
     server: str
     tool: str
@@ -54,7 +54,7 @@ class ToolDetails(Reply):
 
 
 class ArgumentsChecked(Reply):
-    """What is wrong with arguments; `where` is a JSON Pointer ("" is the whole). Empty: they fit."""
+    """The mistakes in arguments; `where` is a JSON Pointer ("" is the whole)."""
 
     problems: tuple[Problem, ...]
 

@@ -1,4 +1,4 @@
-"""The types that say how far a string may be trusted on its way to a screen."""
+"""The types of strings that are safe to show."""
 
 from __future__ import annotations
 

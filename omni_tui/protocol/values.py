@@ -1,4 +1,4 @@
-"""What events are made of: states, kinds, and the small values they carry."""
+"""Values in events: states, kinds and small structs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ContentPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that is wrong: where (file and line, or JSON path), what, and what to do."""
+    """One mistake: where (file and line, or JSON path), what, and what to do."""
 
     where: SafeText
     what: SafeText

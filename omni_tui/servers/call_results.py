@@ -70,23 +70,23 @@ def session_lost_error() -> CallError:
     return CallError(SESSION_LOST, sent=True, answered=True, todo=todo, refused=True)
 
 
-def refused_call_error(opening: InFlightCall, *, http: bool) -> CallError:
+def refused_call_error(call: InFlightCall, *, http: bool) -> CallError:
     """Return the error for a call that was answered with a JSON-RPC error.
 
     Over HTTP the SDK also writes such errors itself. Those are told apart by status and code: they say
     nothing about whether the call ran.
     """
-    assert opening.refusal is not None
-    error = opening.refusal.error
+    assert call.refusal is not None
+    error = call.refusal.error
     if http and error.code == types.CONNECTION_CLOSED:
         return CallError(CONNECTION_CUT, sent=True)
-    if http and error.code == types.PARSE_ERROR and opening.status < HTTPStatus.BAD_REQUEST:
+    if http and error.code == types.PARSE_ERROR and call.status < HTTPStatus.BAD_REQUEST:
         return CallError(
-            safe(opening.words) or "its answer could not be read; the call has probably run", sent=True
+            safe(call.words) or "its answer could not be read; the call has probably run", sent=True
         )
-    if http and error.message in STAND_INS and opening.status >= HTTPStatus.BAD_REQUEST:
-        return _refused_by_status(opening.status, opening.words)
-    if isinstance(opening.refusal, MalformedResponse) and not opening.refusal.answered:
+    if http and error.message in STAND_INS and call.status >= HTTPStatus.BAD_REQUEST:
+        return _refused_by_status(call.status, call.words)
+    if isinstance(call.refusal, MalformedResponse) and not call.refusal.answered:
         return CallError(safe(error.message, limit=4000), sent=True)
     if error.code == types.URL_ELICITATION_REQUIRED:  # the page in its data is shown separately
         return CallError(

@@ -15,7 +15,7 @@ import msgspec
 
 from omni_tui.config.server_display import display_command
 from omni_tui.config.spec import SOURCE_WORDS, ServerSpec
-from omni_tui.loading import without_collections
+from omni_tui.heavy_import import without_collections
 from omni_tui.protocol.events import ServerChanged, ServerState
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line

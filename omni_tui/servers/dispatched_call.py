@@ -199,7 +199,7 @@ class DispatchedCall:
             failure = context.transport.failure()
             what = failure.what if failure else "the connection is closed"
             return CallError(what, sent=call.rounds > 0)
-        if call.forgotten:
+        if call.session_lost:
             context.note_loss()
             return session_lost_error()
         if call.refusal is None:

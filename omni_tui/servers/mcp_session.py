@@ -244,9 +244,9 @@ class McpSession:
 
     def _note_loss(self) -> bool:
         """Return whether the server lost our session, as after its restart; if so, end the connection."""
-        if self._transport.forgotten:
+        if self._transport.session_lost:
             self._lose(_SESSION_LOST)
-        return self._transport.forgotten
+        return self._transport.session_lost
 
     def explain(self, error: BaseException | None) -> ConnectionFailure:
         """Return why the connection ended, in words; valid once `run` is over."""

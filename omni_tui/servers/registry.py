@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from omni_tui.config.spec import ServerSpec
-from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import ServerChanged, ServerRemoved
 from omni_tui.servers.auth import SignIns, SignInStore
 from omni_tui.servers.base import Dispatch
@@ -15,7 +14,6 @@ from omni_tui.servers.connection import Connection, ConnectionContext
 from omni_tui.servers.listener import ServerListener, notify
 from omni_tui.servers.processes import Processes
 from omni_tui.servers.reconnect import StartLimiter
-from omni_tui.servers.wire_log import WireLog
 
 CALL_TIMEOUT = 120.0
 """Seconds for a call to a server that is not there any more."""
@@ -90,22 +88,6 @@ class ServerRegistry:
         if self._processes.reaper_pid is not None:
             await asyncio.to_thread(self._processes.kill_all, _KILL)
 
-    async def reconnect(self, name: str) -> None:
-        """Reconnect a server now. Raises `KeyError`."""
-        await self.get(name).reconnect()
-
-    async def disconnect(self, name: str) -> None:
-        """Disconnect and disable a server. Raises `KeyError`."""
-        await self.get(name).disconnect()
-
-    async def allow(self, name: str) -> None:
-        """Note the person's consent to a server and connect it. Raises `KeyError`."""
-        await self.get(name).allow()
-
-    async def refresh(self, name: str) -> None:
-        """Request a server's lists again. Raises `KeyError`, and `CallError` if not connected."""
-        await self.get(name).refresh()
-
     async def replace(self, spec: ServerSpec) -> None:
         """Replace a server by one with another spec, in the same place. Raises `KeyError`."""
         async with self._changing:
@@ -144,18 +126,9 @@ class ServerRegistry:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def wire(self, name: str) -> WireLog:
-        """Return a server's wire log. Raises `KeyError`."""
-        return self.get(name).wire
-
     def snapshot(self) -> list[ServerChanged]:
         """Return the state of every server, in the order they were added."""
         return [connection.describe() for connection in self._connections.values()]
-
-    def log(self, name: str) -> tuple[list[SafeText], int]:
-        """Return the last lines of a server's log and how many were dropped. Raises `KeyError`."""
-        log = self.get(name).log
-        return log.lines(), log.dropped
 
     def get(self, name: str) -> Connection:
         """Return a server. Raises `KeyError`."""

@@ -319,7 +319,7 @@ class Relister:
 
 
 async def follow_list_changes(client: Client, changed: Callable[[], None], timeout: float) -> None:
-    """Listen to a modern server's changes until cancelled, opening the stream again when it ends.
+    """Listen to a modern server's changes until cancelled, stream the stream again when it ends.
 
     Returns at once if the server reports no changes. After an interruption anything may have changed,
     so `changed` is called too.
@@ -335,10 +335,10 @@ async def follow_list_changes(client: Client, changed: Callable[[], None], timeo
     while True:
         begun, told = time.monotonic(), False
         try:
-            opening = client.listen(
+            stream = client.listen(
                 tools_list_changed=tools, prompts_list_changed=prompts, resources_list_changed=resources
             )
-            async with asyncio.timeout(timeout) as deadline, opening as events:
+            async with asyncio.timeout(timeout) as deadline, stream as events:
                 deadline.reschedule(None)
                 if not first:
                     changed()

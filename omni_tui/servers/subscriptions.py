@@ -151,8 +151,8 @@ class ResourceSubscriptions:
 
     async def _listen(self, client: Client, uris: Iterable[str], timeout: float, first: bool) -> None:
         try:
-            opening = client.listen(resource_subscriptions=tuple(uris))
-            async with asyncio.timeout(timeout) as deadline, opening as events:
+            stream = client.listen(resource_subscriptions=tuple(uris))
+            async with asyncio.timeout(timeout) as deadline, stream as events:
                 deadline.reschedule(None)
                 self._refused = ""
                 self._honored = frozenset(events.honored.resource_subscriptions or ())

@@ -64,7 +64,7 @@ class InFlightCall:
     both as they came. `rounds`: how often the server asked for input and the same call was let through
     again, with the answers. The HTTP transport adds `status` (of the response to this request), `words`
     (of an error response, or why an answer cannot be read), `unsent` (no connection could be made, so
-    surely nothing was sent) and `forgotten` (the server does not know our session). The sign-in adds
+    surely nothing was sent) and `session_lost` (the server does not know our session). The sign-in adds
     `renewed` (the token was refused, and there is a new one).
     """
 
@@ -78,7 +78,7 @@ class InFlightCall:
         self.words = ""
         self.unsent = False
         self.renewed = False
-        self.forgotten = False
+        self.session_lost = False
         self.request: RequestId | None = None
         self.rounds = 0
 
@@ -132,7 +132,7 @@ class Tap:
 
     def sole_open_call(self) -> str:
         """Return the only call that waits for its answer, "" if there are several or none."""
-        calls = {opening.dispatch.call for opening in self._passed.values()}
+        calls = {call.dispatch.call for call in self._passed.values()}
         return calls.pop() if len(calls) == 1 else ""
 
     @contextlib.contextmanager
@@ -143,15 +143,15 @@ class Tap:
         """
         if dispatch.server != self._server:
             raise DispatchRefused(f"a call for {dispatch.server!r} met the connection of {self._server!r}")
-        opening = InFlightCall(dispatch)
-        token = _current.set(opening)
+        call = InFlightCall(dispatch)
+        token = _current.set(call)
         try:
-            yield opening
+            yield call
         finally:
-            opening.open = False
+            call.open = False
             _current.reset(token)
-            if opening.request is not None:
-                self._passed.pop(opening.request, None)
+            if call.request is not None:
+                self._passed.pop(call.request, None)
 
     @contextlib.contextmanager
     def listing(self, kind: str) -> Iterator[ListPage]:
@@ -165,31 +165,31 @@ class Tap:
             for request in [request for request, each in self._lists.items() if each is page]:
                 del self._lists[request]
 
-    def again(self, opening: InFlightCall) -> None:
+    def again(self, call: InFlightCall) -> None:
         """Let the call pass again with answers, because its result asked for input.
 
         Raises `DispatchRefused` if it did not.
         """
-        if opening.answer is None or opening.answer.get("resultType") != "input_required":
-            raise DispatchRefused(f"the call {opening.dispatch.call} was about to continue unrequested")
-        opening.rounds += 1
-        self._close_frame(opening)
+        if call.answer is None or call.answer.get("resultType") != "input_required":
+            raise DispatchRefused(f"the call {call.dispatch.call} was about to continue unrequested")
+        call.rounds += 1
+        self._close_frame(call)
 
-    def repeat(self, opening: InFlightCall) -> None:
+    def repeat(self, call: InFlightCall) -> None:
         """Let a frame with answers pass again, because the server refused it only for its token.
 
         Raises `DispatchRefused` for any other frame.
         """
-        if not opening.rounds or not opening.renewed:
-            raise DispatchRefused(f"the call {opening.dispatch.call} was about to be sent twice")
-        self._close_frame(opening)
+        if not call.rounds or not call.renewed:
+            raise DispatchRefused(f"the call {call.dispatch.call} was about to be sent twice")
+        self._close_frame(call)
 
-    def _close_frame(self, opening: InFlightCall) -> None:
-        if opening.request is not None:
-            self._passed.pop(opening.request, None)
-        opening.passed = opening.unsent = opening.renewed = opening.forgotten = False
-        opening.answer = opening.refusal = opening.request = None
-        opening.status, opening.words = 0, ""
+    def _close_frame(self, call: InFlightCall) -> None:
+        if call.request is not None:
+            self._passed.pop(call.request, None)
+        call.passed = call.unsent = call.renewed = call.session_lost = False
+        call.answer = call.refusal = call.request = None
+        call.status, call.words = 0, ""
 
     def guard(
         self, read: ReadStream[SessionMessage | Exception], write: WriteStream[SessionMessage]
@@ -244,33 +244,33 @@ class Tap:
         return False
 
     def _check_call(self, message: JSONRPCRequest) -> None:
-        opening = _current.get()
-        if opening is None or not opening.open or opening.dispatch.server != self._server:
+        call = _current.get()
+        if call is None or not call.open or call.dispatch.server != self._server:
             raise DispatchRefused("a tools/call was about to be sent that nobody dispatched")
-        if opening.passed:
-            raise DispatchRefused(f"the call {opening.dispatch.call} was about to be sent twice")
+        if call.passed:
+            raise DispatchRefused(f"the call {call.dispatch.call} was about to be sent twice")
         params = message.params or {}
-        if params.get("name") != opening.dispatch.tool:
+        if params.get("name") != call.dispatch.tool:
             raise DispatchRefused(
                 "a tools/call was about to be sent for another tool than the approved one"
             )
         try:
-            same = canonical(params.get("arguments")) == opening.dispatch.arguments
+            same = canonical(params.get("arguments")) == call.dispatch.arguments
         except (ValueError, TypeError, RecursionError):
             same = False
         if not same:
             raise DispatchRefused(
                 "a tools/call was about to be sent with other arguments than the approved ones"
             )
-        if not opening.rounds and {"inputResponses", "requestState"} & params.keys():
+        if not call.rounds and {"inputResponses", "requestState"} & params.keys():
             raise DispatchRefused("a tools/call was about to be sent with answers nobody asked for")
-        if not self._authority(opening.dispatch):
+        if not self._authority(call.dispatch):
             raise DispatchRefused(
-                f"the journal does not know the call {opening.dispatch.call} as being dispatched"
+                f"the journal does not know the call {call.dispatch.call} as being dispatched"
             )
-        opening.passed = True
-        opening.request = coerce_request_id(message.id)
-        self._passed[opening.request] = opening
+        call.passed = True
+        call.request = coerce_request_id(message.id)
+        self._passed[call.request] = call
 
     def receive(self, item: SessionMessage | Exception) -> SessionMessage | Exception:
         """Take a call's answer, or the page of a list, off the wire."""
@@ -288,26 +288,22 @@ class Tap:
             return SessionMessage(
                 JSONRPCResponse(jsonrpc="2.0", id=message.id, result=dict(_STAND_IN)), item.metadata
             )
-        opening = self._passed.get(request)
+        call = self._passed.get(request)
         page = self._lists.pop(request, None)
         if isinstance(message, JSONRPCError):
-            if opening is not None:
-                opening.refusal = message
+            if call is not None:
+                call.refusal = message
             return item
-        if opening is not None:
-            opening.answer = message.result
+        if call is not None:
+            call.answer = message.result
             return _answered(item, message.id, dict(_STAND_IN))
         return item if page is None else _answered(item, message.id, page.take(message.result))
 
     def unsent(self, item: SessionMessage) -> None:
         """Note that nothing of a frame was sent, because the transport is closed."""
-        opening = _current.get()
-        if (
-            opening is not None
-            and isinstance(item.message, JSONRPCRequest)
-            and item.message.method == _CALL
-        ):
-            opening.unsent = True
+        call = _current.get()
+        if call is not None and isinstance(item.message, JSONRPCRequest) and item.message.method == _CALL:
+            call.unsent = True
 
     def heard(self, item: SessionMessage | Exception, size: int) -> SessionMessage | Exception:
         """Record a message as it came, then `receive` it."""

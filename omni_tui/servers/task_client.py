@@ -109,7 +109,7 @@ def raise_if_task(answer: dict[str, Any], *, modern: bool, asked: bool) -> None:
     if modern and answer.get("resultType") != "task":
         return
     if modern and not asked:
-        what = "the server made a task of the call without permission; it may be running"
+        what = "the server made a task of the call, though tasks are off for it; it may be running"
         raise CallError(what, sent=True, todo="Set tasks = true for it, and check with the server.")
     if not asked or not isinstance(handle, dict):
         return

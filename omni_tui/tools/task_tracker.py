@@ -101,7 +101,7 @@ class TaskTracker:
         run = self._run(dispatch, task, saved, row.server_fp if row else "", late=0.0)
         return await self._through(run, self._keep(run, task))
 
-    async def take_up(self, row: CallRow, saved: SavedTask) -> CallOutcome:
+    async def resume(self, row: CallRow, saved: SavedTask) -> CallOutcome:
         """Follow the task of a call from before a restart. Nothing is sent again."""
         # The gate did not make this dispatch, so the tap lets no frame through for it: it is a name.
         dispatch = Dispatch(row.call, row.attempt, row.server, row.tool, row.args)

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from omni_tui.face.app import FaceOptions, OmniApp
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.fold import TaskItem
+from omni_tui.face.transcript.item_types import TaskItem
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.events import Answer, AnswerDelta
 from omni_tui.protocol.plan import PlanPhase, PlanTask

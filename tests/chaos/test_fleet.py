@@ -86,7 +86,7 @@ class Fleet(Harness):
             os.killpg(pid, signal.SIGKILL)
             await self.until(lambda: self.failed[name] > failed)
         if self.now[name].state != "failed" or self.now[name].next_try is None:
-            await self.registry.reconnect(name)
+            await self.registry.get(name).reconnect()
         await self.until(lambda: self.listed[name] > listed and self.now[name].state in ("idle", "active"))
 
     async def use(self, name: str) -> None:
@@ -107,11 +107,11 @@ class Fleet(Harness):
                 await self.call(name, "echo", {"a": 1}, timeout=1)
         elif what == "refresh":
             with contextlib.suppress(CallError):
-                await self.registry.refresh(name)
+                await self.registry.get(name).refresh()
         elif what == "disconnect":
-            await self.registry.disconnect(name)
+            await self.registry.get(name).disconnect()
         else:
-            await self.registry.reconnect(name)
+            await self.registry.get(name).reconnect()
 
 
 async def round_of_chaos(fleet: Fleet, chance: random.Random) -> None:

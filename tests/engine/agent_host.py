@@ -62,7 +62,7 @@ class FakeHost:
     async def stored(self, call: str) -> EarlierResult | None:
         return None
 
-    async def take_in(self, turn: str) -> None:
+    async def add_messages(self, turn: str) -> None:
         pass
 
     def steps(self, turn: str) -> int:

@@ -367,7 +367,7 @@ async def test_a_further_attempt_waits_until_the_server_is_connected_again(
         async def answer(_dispatch: Dispatch, number: int) -> Any:
             if number > 1:
                 return text("here")
-            await registry.reconnect("demo")
+            await registry.get("demo").reconnect()
             assert running.engine.context.catalogue.get("demo", "add") is None
             lost.set()
             return AWAY
@@ -390,7 +390,7 @@ async def test_a_further_attempt_is_not_waited_for_where_the_server_stays_away(t
         at_once(running)
 
         async def answer(_dispatch: Dispatch, _number: int) -> Any:
-            await running.engine.context.registry.disconnect("demo")
+            await running.engine.context.registry.get("demo").disconnect()
             await turns(lambda: running.engine.context.catalogue.get("demo", "add") is None)
             return AWAY
 

@@ -41,7 +41,7 @@ def asked(folder: Path, method: str) -> list[Any]:
 
 
 def log(servers: Harness) -> str:
-    return "\n".join(servers.registry.log("lists")[0])
+    return "\n".join(servers.registry.get("lists").log.lines())
 
 
 def _arm(name: str, kind: str) -> dict[str, Any]:

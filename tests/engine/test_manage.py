@@ -104,7 +104,7 @@ async def test_an_edit_of_a_running_server_connects_it_with_the_new_settings(tmp
         text = (tmp_path / "config.toml").read_text()
         assert "[servers.tiny]   # a small one" in text
         assert "connect_timeout = 20   # seconds" in text
-        assert any("changed by you" in line for line in registry.log("tiny")[0])
+        assert any("changed by you" in line for line in registry.get("tiny").log.lines())
 
 
 async def test_the_persons_edit_starts_it_and_its_changed_tools_are_held(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ async def test_exit_is_told_with_code_and_last_words(tmp_path: Path) -> None:
     async with connected(tmp_path, fault("exits")) as servers:
         failed = await servers.reach("exits", "failed")
         assert failed.reason == "it exited with code 3: no licence found"
-        lines, dropped = servers.registry.log("exits")
+        log = servers.registry.get("exits").log
+        lines, dropped = log.lines(), log.dropped
         assert lines[:2] == ["first line", "no licence found"]
         assert dropped == 0
 
@@ -51,8 +52,8 @@ async def test_server_is_started_again_three_times_then_only_by_hand(
         await servers.until(lambda: servers.states("exits").count("failed") == 4)
         last = servers.last("exits")
         assert last.next_try is None
-        assert "by hand" in last.todo
-        await servers.registry.reconnect("exits")
+        assert "reconnect it to try again" in last.todo
+        await servers.registry.get("exits").reconnect()
         await servers.until(lambda: servers.states("exits").count("failed") == 5)
         assert servers.last("exits").next_try is not None
 
@@ -138,14 +139,15 @@ async def test_flood_on_standard_error_slows_nothing(tmp_path: Path) -> None:
     async with connected(tmp_path, fault("flood"), fault()) as servers:
         await servers.reach("flood", "idle")
         await servers.reach("good", "idle")
-        await servers.until(lambda: servers.registry.log("flood")[1] > 10_000)
+        await servers.until(lambda: servers.registry.get("flood").log.dropped > 10_000)
 
         async def calls() -> None:
             for number in range(100):
                 await servers.call("good", "echo", {"n": number})
 
         assert await longest_gap(calls(), time.thread_time) < 250
-        lines, dropped = servers.registry.log("flood")
+        log = servers.registry.get("flood").log
+        lines, dropped = log.lines(), log.dropped
         assert 0 < len(lines) <= 5000
         assert dropped > 10_000
         told = [

@@ -121,7 +121,7 @@ async def test_session_lost_at_a_refresh_is_renewed(tmp_path: Path) -> None:
             await servers.reach("w", "idle")
             web.session = "two"
             with pytest.raises(CallError):
-                await servers.registry.refresh("w")
+                await servers.registry.get("w").refresh()
             await servers.until(lambda: servers.listings.count("w") == 2)
 
 

@@ -81,7 +81,8 @@ async def test_malformed_answer_fails_its_call_at_once_and_is_counted(
         assert (await servers.call("odd", "raw")).content, "the connection goes on"
         good = '"error":{"code":5' in answer  # an error of the right form, beside something else
         assert servers.registry.get("odd").invalid_messages == (0 if good else 1)
-        assert any("on its standard output" in line for line in servers.registry.log("odd")[0]) is not good
+        noted = any("on its standard output" in line for line in servers.registry.get("odd").log.lines())
+        assert noted is not good
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ async def test_strays_are_told_of_on_the_row_and_in_the_log(tmp_path: Path) -> N
     async with odd(tmp_path) as servers:
         await servers.call("odd", "raw", {"text": strays})
         await servers.until(lambda: servers.last("odd").odd == 4)
-        log = "\n".join(servers.registry.log("odd")[0])
+        log = "\n".join(servers.registry.get("odd").log.lines())
         for words in ("Loading the model …", '"msg":"hello"', "what was that?", "for nobody"):
             assert words in log
 

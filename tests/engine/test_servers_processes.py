@@ -91,7 +91,7 @@ async def test_reaper_that_was_killed_is_replaced(tmp_path: Path) -> None:
         assert first is not None
         os.kill(first, 9)
         await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
-        await servers.registry.reconnect("second")
+        await servers.registry.get("second").reconnect()
         await servers.reach("second", "idle")
         assert servers.processes.reaper_pid not in (None, first)
 

@@ -49,7 +49,7 @@ async def test_connecting_by_hand_begins_without_the_former_reason(tmp_path: Pat
     async with connected(tmp_path, fault("exits")) as servers:
         await servers.reach("exits", "failed")
         count = len(servers.events)
-        await servers.registry.reconnect("exits")
+        await servers.registry.get("exits").reconnect()
         begun = next(
             event for event in servers.events[count:] if getattr(event, "state", "") == "connecting"
         )
@@ -180,7 +180,7 @@ def test_report_says_of_every_server_what_came_of_it(tmp_path: Path) -> None:
     assert "no licence found" in told["dies"]["error"]
     assert "did not answer initialize within 2 s" in told["mute"]["error"]
     assert "did not answer initialize within 2 s" in told["good"]["error"]
-    assert all("tried again" in one["error"] for one in told.values() if one["state"] == "connecting")
+    assert all("trying again" in one["error"] for one in told.values() if one["state"] == "connecting")
     patient = omni("servers", "--json", "--connect-timeout", "8", *where)
     told = {each["name"]: each for each in json.loads(patient.stdout)}
     assert told["good"]["error"] is None

@@ -53,7 +53,7 @@ async def test_active_while_calling_and_for_a_while_after(
 async def test_events_only_when_something_changed(tmp_path: Path) -> None:
     async with connected(tmp_path, fault()) as servers:
         await servers.reach("good", "idle")
-        await servers.registry.refresh("good")
+        await servers.registry.get("good").refresh()
         await servers.call("good", "echo")
         told = [event for event in servers.events if isinstance(event, ServerChanged)]
         bare = [
@@ -67,10 +67,10 @@ async def test_nothing_runs_without_consent(tmp_path: Path) -> None:
     spec = fault(source="project", allowed=False)
     async with connected(tmp_path, spec) as servers:
         assert servers.last("good").state == "not_allowed"
-        await servers.registry.reconnect("good")
+        await servers.registry.get("good").reconnect()
         assert servers.last("good").state == "not_allowed"
         assert not servers.processes.groups
-        await servers.registry.allow("good")
+        await servers.registry.get("good").allow()
         await servers.reach("good", "idle")
 
 
@@ -79,17 +79,17 @@ async def test_disconnect_reconnect_remove(tmp_path: Path) -> None:
         assert servers.last("off").state == "disabled"
         await servers.reach("good", "idle")
         pid = servers.registry.get("good").pid
-        await servers.registry.disconnect("good")
+        await servers.registry.get("good").disconnect()
         assert servers.last("good").state == "disabled"
         assert servers.last("good").reason == "disconnected by you"
         assert servers.gone == ["good"]
         assert not Path(f"/proc/{pid}").exists()
         with pytest.raises(CallError):
-            await servers.registry.refresh("good")
-        await servers.registry.reconnect("good")
+            await servers.registry.get("good").refresh()
+        await servers.registry.get("good").reconnect()
         await servers.reach("good", "idle")
         assert servers.registry.get("good").pid != pid
-        await servers.registry.reconnect("good")
+        await servers.registry.get("good").reconnect()
         await servers.until(lambda: servers.listings.count("good") == 3)
         await servers.registry.remove("good")
         assert servers.removed() == ["good"]
@@ -125,7 +125,7 @@ async def test_change_of_the_list_is_followed_once_for_a_burst(tmp_path: Path, m
         await servers.call(mode, "change")
         await servers.until(lambda: len(servers.listings) == 2)
         assert servers.tools[mode][-1].name == "extra"
-        await servers.registry.refresh(mode)
+        await servers.registry.get(mode).refresh()
         assert len(servers.listings) == 3
 
 
@@ -179,7 +179,7 @@ async def test_many_servers_in_any_order_leave_nothing_behind(tmp_path: Path) ->
             await servers.reach(spec.name, "idle")
         groups = set(servers.processes.groups)
         assert len(groups) == 12
-        await asyncio.gather(*(servers.registry.disconnect(f"s{number}") for number in (7, 2, 11, 0)))
+        await asyncio.gather(*(servers.registry.get(f"s{number}").disconnect() for number in (7, 2, 11, 0)))
         with pytest.raises(CallError):
             await servers.call("s5", "die")
         await servers.registry.remove("s3")

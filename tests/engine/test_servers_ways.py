@@ -66,7 +66,7 @@ async def test_both_absent_is_said_in_the_words_of_the_usual_one(tmp_path: Path,
             failed = await servers.reach("w", "failed")
             assert f"the server answered {status}" in failed.reason
             assert failed.transport == "http"
-            assert any("trying sse" in line for line in servers.registry.log("w")[0])
+            assert any("trying sse" in line for line in servers.registry.get("w").log.lines())
 
 
 async def test_sse_is_not_tried_where_the_config_says_http_or_after_another_status(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_sse_is_not_tried_where_the_config_says_http_or_after_another_stat
         other.status = 503
         async with connected(tmp_path, auto(other.url)) as servers:
             assert "503" in (await servers.reach("w", "failed")).reason
-            assert not any("trying sse" in line for line in servers.registry.log("w")[0])
+            assert not any("trying sse" in line for line in servers.registry.get("w").log.lines())
 
 
 async def test_the_era_is_remembered_and_the_probe_left_out(
@@ -214,9 +214,9 @@ async def test_server_inside_of_this_process(tmp_path: Path) -> None:
         told = await servers.reach("p", "idle")
         assert (told.transport, told.tools, told.target) == ("memory", 1, "in this process")
         assert (await servers.call("p", "add", {"a": 2, "b": 3})).structured == {"result": 5}
-        await servers.registry.reconnect("p")
+        await servers.registry.get("p").reconnect()
         await servers.until(lambda: servers.listings.count("p") == 2)
-        await servers.registry.disconnect("p")
+        await servers.registry.get("p").disconnect()
         assert servers.last("p").state == "disabled"
 
 

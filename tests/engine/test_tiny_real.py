@@ -67,7 +67,7 @@ async def test_it_is_among_the_models_with_its_label_and_is_not_chosen_by_itself
     async def nobody() -> list[object]:
         return []
 
-    monkeypatch.setattr(model_service, "look_around", nobody)
+    monkeypatch.setattr(model_service, "find_local_models", nobody)
     async with rig(tmp_path, demo=False) as running:
         found = await running.ask(FindModels())
         assert isinstance(found, ModelsFound)

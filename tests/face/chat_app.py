@@ -91,7 +91,7 @@ class ChatApp(App[None]):
 
     def rows(self) -> list[str]:
         """What the transcript's window shows, row by row, without trailing space."""
-        height = self.view.room.height
+        height = self.view.window.height
         return [self.view.render_line(y).text.rstrip() for y in range(height)]
 
     def on_copy_text(self, message: CopyText) -> None:

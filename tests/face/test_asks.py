@@ -619,6 +619,6 @@ async def test_a_call_by_hand_says_that_the_server_waits_for_the_person(
         face.link.emit(asked(call=call, server=server), approval("c10"))
         await until(pilot, lambda: len(face.app.overview.pending) == 2)
         await pilot.pause()
-        assert ("the server asks something of you: F5 leads to it" in drawn(face.app)) is told
+        assert ("the server waits for your answer: F5 shows its request" in drawn(face.app)) is told
         face.link.emit(ServerRequestClosed(ask="a1", outcome="declined", decider="user"))
         await until(pilot, lambda: "asks something of you" not in drawn(face.app))

@@ -15,10 +15,9 @@ from textual.style import Style
 from textual.visual import RenderOptions
 from wcwidth import iter_graphemes
 
-from omni_tui.face.cells import MAX_GRAPHEME, breaks, cells, fitting, graphemes
-from omni_tui.face.results.wrap import breaks as result_breaks
-from omni_tui.face.transcript.lines import Span, copied_text, fit
-from omni_tui.face.transcript.lines import wrap as transcript_wrap
+from omni_tui.face.cells import MAX_GRAPHEME, breaks, cells, fit, fitting, graphemes
+from omni_tui.face.lines import Span, copied_text
+from omni_tui.face.lines import wrap as transcript_wrap
 from omni_tui.face.widgets.lines_view import fold, wrap, wrap_rows
 from tests.lengths import examples
 
@@ -157,13 +156,20 @@ def test_wrapping_loses_only_spaces_and_tears_nothing(text: str, width: int) -> 
 
 
 @settings(max_examples=examples(200))
-@given(MIXED, WIDTH)
-def test_rows_of_results_tear_nothing(text: str, width: int) -> None:
+@given(MIXED, WIDTH, WIDTH, st.booleans())
+def test_rows_with_a_first_row_of_another_width_tear_nothing(
+    text: str, first: int, rest: int, hard: bool
+) -> None:
     text = text.replace("\r\n", "")
-    spans = result_breaks(text, width)
+    spans = list(breaks(text, first, rest, hard=hard))
     ends = {0, *(end for _, end, _ in graphemes(text))}
     assert {at for span in spans for at in span} <= ends
-    assert all(fits_or_is_alone(text[start:end], width) for start, end in spans)
+    rooms = [first, *([rest] * (len(spans) - 1))]
+    assert all(
+        fits_or_is_alone(text[start:end], room) for (start, end), room in zip(spans, rooms, strict=True)
+    )
+    left_out = ("",) if hard else ("", " ")
+    assert all(text[before[1] : after[0]] in left_out for before, after in pairwise(spans))
 
 
 @settings(max_examples=examples(400))

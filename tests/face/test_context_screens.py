@@ -11,7 +11,8 @@ from textual.pilot import Pilot
 from omni_tui.face.form.controls import TextBox
 from omni_tui.face.screens.context import ContextScreen, window_lines
 from omni_tui.face.screens.system_prompt import SystemPromptScreen
-from omni_tui.face.transcript.fold import Fold, NoticeItem
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_types import NoticeItem
 from omni_tui.face.widgets.lines_view import LinesView
 from omni_tui.protocol import SafeText
 from omni_tui.protocol.context import (
@@ -171,7 +172,7 @@ async def test_the_system_prompt_is_shown_changed_and_saved(size: tuple[int, int
         await until(pilot, lambda: "Be brief. Yes" in "\n".join(rows(face)))
         assert [command.text for command in face.link.sent(SetSystem)] == ["Be brief. Yes"]
         foot = face.app.screen.query_one("#screen-foot")
-        await until(pilot, lambda: "saved; the model is told so" in str(foot.render()))
+        await until(pilot, lambda: "saved; it applies from your next" in str(foot.render()))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(face.app.screen, SystemPromptScreen))
 
@@ -239,8 +240,8 @@ def test_the_hosts_own_tools_and_summaries_stand_in_the_transcript() -> None:
     assert isinstance(summarised, NoticeItem)
     assert isinstance(changed, NoticeItem)
     assert (found.what, found.why) == (
-        "looked for tools: zebra",
-        "zoo__zebra · find_tools, by Omni TUI, no server was asked",
+        "searched tools: zebra",
+        "zoo__zebra · find_tools, built in, no server was called",
     )
     assert (summarised.why, summarised.more) == ("by rules: no key", ("one", "two"))
     assert changed.more == ("Be brief.",)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from omni_tui.face.transcript.call_lines import state_of
-from omni_tui.face.transcript.fold import CallItem, Fold
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_types import CallItem
 from omni_tui.protocol import SafeText
 from omni_tui.protocol import events as e
 
@@ -32,7 +33,7 @@ def test_a_cached_result_says_how_old_it_is() -> None:
 def test_the_next_attempt_and_its_reason_are_shown() -> None:
     sent = e.CallChanged(call="c", state="dispatching")
     ahead = e.AttemptScheduled(call="c", attempt=2, of=3, delay_s=0.5, reason=SafeText("not connected"))
-    assert item(proposed(), sent, ahead).message == "try 2 of 3 in 0.5 s, after: not connected"
+    assert item(proposed(), sent, ahead).message == "attempt 2 of 3 in 0.5 s, after: not connected"
 
 
 def test_a_stand_in_says_for_what() -> None:

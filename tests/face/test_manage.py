@@ -392,7 +392,7 @@ async def test_the_wire_is_off_until_switched_on_and_then_followed(size: tuple[i
     async with face.app.run_test(size=size) as pilot:
         await opened(face, pilot, "w")
         assert isinstance(face.app.screen, WireLogScreen)
-        await until(pilot, lambda: "Nothing is noted" in text_of(face))
+        await until(pilot, lambda: "The wire log is off" in text_of(face))
         assert face.link.sent(SetWireLog) == []
         await pilot.press("w")
         await until(pilot, lambda: '"whole": 2' in text_of(face))

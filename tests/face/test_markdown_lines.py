@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from omni_tui.face.lines import Line, copied_text
 from omni_tui.face.transcript.code import highlight
-from omni_tui.face.transcript.lines import Line, copied_text
 from omni_tui.face.transcript.markdown import MAX_CHARS, code_blocks, markdown
 from omni_tui.face.transcript.stream import StreamText
 from tests.face.page import ANSWER

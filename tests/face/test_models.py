@@ -6,7 +6,8 @@ import pytest
 
 from omni_tui.face.messages import RunAction
 from omni_tui.face.overview import Overview
-from omni_tui.face.transcript.fold import Fold, NoticeItem, TextItem
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_types import NoticeItem, TextItem
 from omni_tui.face.widgets.status import right_parts
 from omni_tui.protocol import SafeText
 from omni_tui.protocol import events as ev
@@ -114,7 +115,7 @@ def test_the_transcript_says_who_answers_in_whose_place() -> None:
     fold.apply(FELL)
     (item,) = fold.items
     assert isinstance(item, NoticeItem)
-    assert (item.what, item.why) == ("b/small answers in the place of a/big", "no credit")
+    assert (item.what, item.why) == ("b/small answers instead of a/big", "no credit")
 
 
 def test_a_streamed_answer_that_was_a_thought_is_shown_as_one_only() -> None:

@@ -466,7 +466,7 @@ async def test_a_picture_that_was_read_is_opened_and_its_file_is_never_hidden(
         await one.settle(pilot)
         await command(pilot, "/resources")
         await pilot.press("enter")
-        await until(pilot, lambda: "o opens it" in seen(pilot))
+        await until(pilot, lambda: "o open · s save" in seen(pilot))
         assert not one.link.sent(OpenPart)
         await pilot.press("o")
         await until(pilot, lambda: "was given to xdg-open" in seen(pilot))

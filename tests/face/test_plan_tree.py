@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from omni_tui.face.approval.queue import PendingQueue, QueueRows
 from omni_tui.face.overview import Overview
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.fold import Fold, PlanItem, TaskItem
-from omni_tui.face.transcript.item_types import EndItem
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_types import EndItem, PlanItem, TaskItem
 from omni_tui.face.transcript.sub_agents import MAX_ITEMS
 from omni_tui.face.widgets.status import right_parts
 from omni_tui.protocol import AnyEvent, SafeText
@@ -124,7 +124,7 @@ def test_what_an_agent_does_stands_in_its_lane_only() -> None:
     kinds = [type(item).__name__ for item in fold.items]
     assert kinds == ["UserItem", "PlanItem", *["PhaseItem", *["TaskItem"] * 2], *["PhaseItem",
                      *["TaskItem"] * 3], "PhaseItem", "TaskItem"]  # fmt: skip
-    lane = task_of(fold, "t1").lane
+    lane = task_of(fold, "t1").sub_agent
     assert lane is not None
     assert [type(item).__name__ for item in lane.fold.items] == ["TextItem", "CallItem", "TextItem"]
     assert (lane.calls, lane.tokens) == (1, 4_140)
@@ -143,7 +143,7 @@ def test_the_same_path_in_another_turn_is_another_lane() -> None:
     again = plans.plan(plan="plan-2", turn="t2")
     late = Answer(turn="t2", message="z", agent="root/p1/t1", text=SafeText("the second turn"))
     fold = folded(*plans.running(), *plans.ended(), again, late)
-    lanes = [item.lane for item in fold.items if isinstance(item, TaskItem) and item.task == "t1"]
+    lanes = [item.sub_agent for item in fold.items if isinstance(item, TaskItem) and item.task == "t1"]
     assert [len(lane.fold.items) for lane in lanes if lane is not None] == [3, 1]
 
 
@@ -190,7 +190,7 @@ def test_events_of_tasks_and_agents_that_nobody_proposed_are_shown() -> None:
 
 def test_a_turn_that_ends_leaves_no_stream_open_in_any_lane() -> None:
     fold = folded(*plans.running(), TurnEnded(turn="t1", status="stopped"))
-    lane = task_of(fold, "t3").lane
+    lane = task_of(fold, "t3").sub_agent
     assert lane is not None
     last = lane.fold.items[-1]
     assert (last.partial, last.stream) == (True, None)  # type: ignore[union-attr]
@@ -213,10 +213,19 @@ async def test_the_tree_tells_states_without_colour(size: tuple[int, int]) -> No
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         text = "\n".join(line.text for index in range(len(app.view.fold.items))
-                         for line in app.view.lines_of(index))  # fmt: skip
-        for words in ("◐ 2/6 done", "● t1 ", "done · 4 s", "✗ t5 ", "try 2", "○ t6 ", "◐ t3 ", "2 calls"):
+                         for line in app.view.rows_of(index))  # fmt: skip
+        for words in (
+            "◐ 2/6 done",
+            "● t1 ",
+            "done · 4 s",
+            "✗ t5 ",
+            "attempt 2",
+            "○ t6 ",
+            "◐ t3 ",
+            "2 calls",
+        ):
             assert words in text
-        assert all(cell_len(line) <= app.view.room.width for line in app.rows())
+        assert all(cell_len(line) <= app.view.window.width for line in app.rows())
 
 
 async def test_a_lane_unfolds_under_its_task_and_folds_again() -> None:
@@ -257,7 +266,7 @@ async def test_a_lane_alone_is_a_transcript_of_its_own_and_esc_comes_back() -> N
         index = await on_task(app, "t3")
         await pilot.press("z")
         await pilot.pause()
-        assert app.view.alone is task_of(app.view.fold, "t3")
+        assert app.view.zoomed_task is task_of(app.view.fold, "t3")
         assert not row(app, "Find everything")
         await pilot.press("up")
         assert type(app.view.current).__name__ == "CallItem"
@@ -284,7 +293,7 @@ async def test_a_task_without_an_agent_cannot_be_shown_alone() -> None:
         await pilot.pause()
         await on_task(app, "t6")
         await pilot.press("z")
-        assert app.view.alone is None
+        assert app.view.zoomed_task is None
 
 
 async def test_a_call_in_a_lane_is_found() -> None:
@@ -307,7 +316,7 @@ async def test_another_session_leaves_the_lane() -> None:
         await pilot.press("z")
         app.chat.clear_session()
         app.play(scenario.conversation())
-        assert app.view.alone is None
+        assert app.view.zoomed_task is None
         assert row(app, "Which notes still mention")
 
 
@@ -338,7 +347,7 @@ async def test_a_long_lane_shows_its_end_and_says_how_much_came_before() -> None
         await pilot.pause()
         index = await on_task(app, "t1")
         await pilot.press("space")
-        lines = [line.text for line in app.view.lines_of(index)]
+        lines = [line.text for line in app.view.rows_of(index)]
         assert any("12 more before" in line for line in lines)
         assert lines[-1].endswith(f"number {MAX_ITEMS + 11}")
         assert not any(line.endswith("number 3") for line in lines)
@@ -398,10 +407,10 @@ async def test_monstrous_plans_stay_within_the_screen(width: int) -> None:
     app = ChatApp([*plans.begun(), plan, *moves])
     async with app.run_test(size=(width, 24)) as pilot:
         await pilot.pause()
-        room = app.view.room.width - 1
+        room = app.view.window.width - 1
         for index, item in enumerate(app.view.fold.items):
             for item.folded in (True, False):
-                lines = app.view.draw_block(index, app.view.room.width)
+                lines = app.view.draw_block(index, app.view.window.width)
                 assert all(line.width <= room for line in lines), (index, [line.text for line in lines])
                 assert len(lines) < 400
 
@@ -438,5 +447,5 @@ def test_the_top_bar_counts_the_tasks_while_a_plan_goes() -> None:
 
 def test_a_view_without_plans_has_no_lanes() -> None:
     fold = folded(*scenario.conversation(), proposed("z", "files", "x", {}, "read", agent=""))
-    assert fold.lanes.holders == {}
-    assert TranscriptView().alone is None
+    assert fold.sub_agents.tasks == {}
+    assert TranscriptView().zoomed_task is None

@@ -73,12 +73,12 @@ async def test_a_queued_message_is_marked_until_a_model_is_told(size: tuple[int,
         await face.settle(pilot)
         await send(face, pilot, "behind")
         await send(face, pilot, "further")
-        await until(pilot, lambda: screen_text(face.app).count("queued:") == 2)
+        await until(pilot, lambda: screen_text(face.app).count("◌ queued for") == 2)
         face.link.emit(Steered(turn="t1", by="t2"))
-        await until(pilot, lambda: screen_text(face.app).count("queued:") == 1)
+        await until(pilot, lambda: screen_text(face.app).count("◌ queued for") == 1)
         face.link.emit(TurnEnded(turn="t1", status="done"))
         face.link.emit(TurnStarted(turn="t3", mode="chat", model=SafeText("m")))
-        await until(pilot, lambda: "queued:" not in screen_text(face.app))
+        await until(pilot, lambda: "◌ queued for" not in screen_text(face.app))
 
 
 async def test_esc_brings_queued_messages_back_as_they_were_typed() -> None:
@@ -95,7 +95,7 @@ async def test_esc_brings_queued_messages_back_as_they_were_typed() -> None:
         await pilot.press("escape")
         await until(pilot, lambda: pane.draft == f"{typed}\n\nfurther\n\nhalf a")
         assert "not sent to the model" in screen_text(face.app)
-        assert screen_text(face.app).count("the model was not told this") == 2
+        assert screen_text(face.app).count("■ not sent to the model") == 2
 
 
 async def test_a_message_that_a_model_was_told_does_not_come_back() -> None:
@@ -126,14 +126,14 @@ async def test_behind_a_parked_turn_no_key_is_promised_that_does_nothing(how: st
             face.link.crash()
         else:
             face.link.emit(TurnEnded(turn="t1", status="parked"))
-        await until(pilot, lambda: "waits with the parked turn" in screen_text(face.app))
+        await until(pilot, lambda: "behind the parked turn" in screen_text(face.app))
         assert "esc takes it back" not in screen_text(face.app)
         if how == "killed":
             return
         face.link.emit(TurnStarted(turn="t1", mode="chat", model=SafeText("m")))
         await until(pilot, lambda: "esc takes it back" in screen_text(face.app))
         face.link.emit(TurnEnded(turn="t1", status="parked"), TurnEnded(turn="t2", status="stopped"))
-        await until(pilot, lambda: "was not told this" in screen_text(face.app))
+        await until(pilot, lambda: "not sent to the model" in screen_text(face.app))
         await until(pilot, lambda: chat(face).composer.prompt.text == "second")
 
 

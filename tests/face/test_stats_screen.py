@@ -68,18 +68,18 @@ async def test_each_tool_has_a_row_whose_columns_stand_under_their_heads(size: t
         assert len(head) == len(first) == len(second), "the columns are as wide as their heads"
         assert second.split()[-6:] == ["1", "·", "1", "·", "·", "·"]
         text = "\n".join(rest)
-        assert "4 results kept, used 2 times" in text
-        assert "1 of 8 at work, 0 waiting, 3 at most" in text
+        assert "4 results, used 2 times" in text
+        assert "1 of 8 running, 0 queued, at most 3" in text
 
 
 async def test_it_follows_the_calls_and_empties_the_cache() -> None:
     face = face_with(stats(), stats(ADD), stats(ADD, entries=0))
     async with face.app.run_test(size=(120, 40)) as pilot:
         await opened(face, pilot)
-        assert "No tool was called yet." in "\n".join(rows(face))
+        assert "No calls yet." in "\n".join(rows(face))
         face.link.emit(CallFinished(call="c", state="succeeded", parts=(), elapsed_ms=1.0, size=1, seq=5))
         await until(pilot, lambda: "demo › add" in "\n".join(rows(face)))
         await pilot.press("c")
-        await until(pilot, lambda: "0 results kept" in "\n".join(rows(face)))
+        await until(pilot, lambda: "0 results, used" in "\n".join(rows(face)))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(face.app.screen, StatsScreen))

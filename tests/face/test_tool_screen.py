@@ -14,14 +14,13 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from omni_tui.face.results.call_status import ConfirmBar
-from omni_tui.face.results.history import CALLS_KEPT, CallHistory
+from omni_tui.face.cells import breaks
+from omni_tui.face.results.call_history import CALLS_KEPT, CallHistory
 from omni_tui.face.results.json_tree import JsonTree
-from omni_tui.face.results.part_pages import STRUCTURED, WHOLE
+from omni_tui.face.results.parts import STRUCTURED, WHOLE
 from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.results.view import ResultView
-from omni_tui.face.results.wrap import breaks
-from omni_tui.face.screens.tool import ToolScreen
+from omni_tui.face.screens.tool import ConfirmBar, ToolScreen
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
 from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.commands import (
@@ -155,7 +154,7 @@ async def test_f9_sends_exactly_what_the_form_says(key: str) -> None:
 async def test_what_is_not_checked_is_said_above_the_form_and_named_below() -> None:
     notes = (SafeText('/path: pattern "^(?=a)"'),)
     async with shown(port_with(not_checked=notes)) as (pilot, _, app):
-        assert "not checked in full, F8 says why" in app.seen()
+        assert "not fully checked, F8 shows why" in app.seen()
         await pilot.press("f8")
         await pilot.pause()
         assert '/path: pattern "^(?=a)"' in app.seen()
@@ -176,7 +175,7 @@ async def test_a_missing_argument_is_marked_and_nothing_is_sent() -> None:
         await pilot.pause()
         assert app.port.of(CallTool) == []
         assert "needs a value" in app.seen()
-        assert "correct what is marked" in app.seen()
+        assert "correct the marked arguments" in app.seen()
         await pilot.press("f9")
         await pilot.pause()
         assert [c.arguments_json for c in app.port.of(CallTool)] == ["{}"]
@@ -389,7 +388,7 @@ async def test_events_that_come_before_the_reply_are_not_lost() -> None:
         ),
         (
             CallFinished(call="c1", state="result_rejected", parts=(), elapsed_ms=3, size=0),
-            "breaks the tool's own schema",
+            "does not match the tool's schema",
         ),
     ],
 )
@@ -419,7 +418,7 @@ async def test_parts_are_shown_in_order_with_their_kind_and_size() -> None:
         seen = app.seen()
         places = [
             seen.index(words)
-            for words in ("first", "image · image/png · 4.2 KB", "link · demo://1", "a note")
+            for words in ("first", "image · image/png · 4.2 kB", "link · demo://1", "a note")
         ]
         assert places == sorted(places)
         assert "4 parts" in seen
@@ -696,10 +695,10 @@ async def test_a_tool_that_cannot_be_described_says_why_and_f9_asks_again() -> N
 async def test_where_there_is_no_room_form_and_result_take_turns() -> None:
     async with shown(size=(80, 24)) as (pilot, screen, app):
         assert "arguments · result" in app.seen()
-        assert "Nothing has been called" not in app.seen()
+        assert "No calls yet" not in app.seen()
         await pilot.press("f7")
         await pilot.pause()
-        assert "Nothing has been called" in app.seen()
+        assert "No calls yet" in app.seen()
         await pilot.press("f7")
         await pilot.pause()
         await run(pilot, screen, text_part("hello"))

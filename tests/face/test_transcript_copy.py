@@ -166,7 +166,7 @@ async def test_a_cut_result_says_so_when_copied() -> None:
         await pilot.pause()
         app.chat.focus_call("c")
         await pilot.press("r")
-        assert app.copied == [("x", "the beginning of the result (enter reads all 9.0 MB)")]
+        assert app.copied == [("x", "the beginning of the result (Enter opens all 9.0 MB)")]
 
 
 async def test_nothing_to_copy_is_said_and_nothing_breaks() -> None:

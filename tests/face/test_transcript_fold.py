@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from omni_tui.face.transcript.fold import AnyItem, CallItem, Fold, RetryItem, TextItem, UserItem
+from omni_tui.face.transcript.fold import Fold
 from omni_tui.face.transcript.item_lines import draw_item
+from omni_tui.face.transcript.item_types import AnyItem, CallItem, RetryItem, TextItem, UserItem
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.calls import CallTask, TaskProgress
 from omni_tui.protocol.events import (
@@ -128,9 +129,9 @@ def test_a_retry_counts_down_hides_the_half_answer_and_goes_when_it_worked() -> 
     retry = fold.items[1]
     assert isinstance(retry, RetryItem)
     assert text_of(fold.items[0]) == []
-    assert text_of(retry) == ["↻ again in 8 s · attempt 2 of 5 · busy"]
-    assert text_of(retry, now=NOW + 5) == ["↻ again in 3 s · attempt 2 of 5 · busy"]
-    assert text_of(retry, now=NOW + 9) == ["↻ trying again · attempt 2 of 5 · busy"]
+    assert text_of(retry) == ["↻ retry in 8 s · attempt 2 of 5 · busy"]
+    assert text_of(retry, now=NOW + 5) == ["↻ retry in 3 s · attempt 2 of 5 · busy"]
+    assert text_of(retry, now=NOW + 9) == ["↻ retrying · attempt 2 of 5 · busy"]
     fold.apply(delta("whole"))
     assert page_of(fold) == ["  whole"]
 
@@ -140,7 +141,7 @@ def test_a_retry_counts_down_hides_the_half_answer_and_goes_when_it_worked() -> 
     [
         ("pending", "◌ waiting for you"),
         ("held", "◌ held for you"),
-        ("approved", "… approved, in line"),
+        ("approved", "… approved, queued"),
         ("dispatching", "… 4 s"),
         ("rejected", "⊘ rejected"),
         ("denied", "⊘ denied by policy"),
@@ -225,7 +226,7 @@ def test_a_cut_result_says_how_large_the_whole_is() -> None:
     item = next(i for i in folded(*page.troubles()).items if isinstance(i, CallItem))
     assert "5.2 MB in all" in text_of(item)[-1]
     item.folded = False
-    assert text_of(item)[-1] == "    … the whole is 5.2 MB · enter opens it"
+    assert text_of(item)[-1] == "    … 5.2 MB in all · enter opens the full result"
 
 
 def test_images_and_links_are_named() -> None:
@@ -265,7 +266,7 @@ def test_long_messages_and_thoughts_fold() -> None:
     fold = folded(UserMessage(turn="t", text=long), Thought(turn="t", message="m", text=long))
     user, thought = fold.items
     assert len(text_of(user)) == 13
-    assert text_of(user)[-1] == "▌ … 223 more characters · space unfolds"
+    assert text_of(user)[-1] == "▌ … 223 more characters · space expands"
     assert len(text_of(thought)) == 7
     user.folded = thought.folded = False
     assert len(text_of(user)) == len(text_of(thought)) == 40
@@ -290,7 +291,7 @@ def test_config_problems_are_listed() -> None:
         where=SafeText("a.toml:3"), what=SafeText("unknown key"), todo=SafeText("did you mean x?")
     )
     rows = page_of(folded(ConfigProblems(problems=(problem, problem))))
-    assert "2 mistakes" in rows[0]
+    assert "2 errors" in rows[0]
     assert rows[-1] == "  a.toml:3: unknown key: did you mean x?"
 
 

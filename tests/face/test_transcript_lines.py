@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from omni_tui.face.transcript.call_summary import arguments_line, duration, first_rows, pretty, size_of
-from omni_tui.face.transcript.heights import Heights
-from omni_tui.face.transcript.lines import Line, Span, copied_text, fit, single_span, wrap
+from omni_tui.face.cells import fit
+from omni_tui.face.formats import format_duration, format_size
+from omni_tui.face.lines import Line, Span, copied_text, single_span, wrap
+from omni_tui.face.transcript.call_summary import arguments_line, first_rows, pretty
+from omni_tui.face.widgets.block_view import Heights
 from omni_tui.security.text import count_hidden
 from tests.lengths import examples
 
@@ -147,12 +149,12 @@ def test_json_that_nests_without_end_is_left_alone() -> None:
     [(0.0142, "14 ms"), (3.21, "3.2 s"), (42.0, "42 s"), (125.0, "2 m 05 s"), (0, "0 s"), (7, "7 s")],
 )
 def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (8_200, "8.2 kB"), (5_200_000, "5.2 MB"), (3 * 10**12, "3000 GB")],
+    [(0, "0 B"), (999, "999 B"), (8_200, "8.2 kB"), (5_200_000, "5.2 MB"), (3 * 10**12, "3000 GB")],
 )
 def test_sizes(count: int, words: str) -> None:
-    assert size_of(count) == words
+    assert format_size(count) == words

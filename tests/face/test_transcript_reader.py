@@ -38,7 +38,7 @@ def opened(app: ChatApp) -> ReaderScreen:
 
 def shown(app: ChatApp) -> list[str]:
     view = opened(app).view
-    return [view.render_line(y).text.rstrip() for y in range(view.room.height)]
+    return [view.render_line(y).text.rstrip() for y in range(view.window.height)]
 
 
 def state(app: ChatApp) -> str:
@@ -176,7 +176,7 @@ async def test_the_mark_stands_on_the_place_that_was_found_also_in_a_wrapped_lin
         for _ in range(3):
             await app.workers.wait_for_complete()
             await pilot.pause()
-            for y in range(opened(app).view.room.height):
+            for y in range(opened(app).view.window.height):
                 at = 0
                 for segment in opened(app).view.render_line(y):
                     if segment.text == "needle":  # cut out of its row only where it is marked

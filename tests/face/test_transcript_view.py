@@ -9,10 +9,10 @@ import pytest
 from rich.cells import cell_len
 from textual.events import MouseScrollUp
 
+from omni_tui.face.lines import Line
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.fold import CallItem
 from omni_tui.face.transcript.item_lines import draw_item
-from omni_tui.face.transcript.lines import Line
+from omni_tui.face.transcript.item_types import CallItem
 from omni_tui.protocol import AnyEvent, SafeText
 from omni_tui.protocol.events import (
     Answer,
@@ -46,7 +46,7 @@ def answer(text: str, number: int = 0) -> Answer:
 
 def whole(app: ChatApp) -> list[str]:
     """Every row of the transcript, drawn without the view."""
-    width = app.view.room.width - 1
+    width = app.view.window.width - 1
     items = app.view.fold.items
     return [line.text.rstrip() for i, item in enumerate(items)
             for line in draw_item(item, items[i - 1] if i else None, width, NOW)]  # fmt: skip
@@ -111,7 +111,7 @@ async def test_walking_up_through_what_was_never_drawn_skips_and_repeats_nothing
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         rows = whole(app)
-        height = app.view.room.height
+        height = app.view.window.height
         seen = app.rows()
         for _ in range(len(rows) - height):
             app.view.scroll_to(y=app.view.scroll_y - 1, animate=False)
@@ -151,7 +151,7 @@ async def test_a_resize_at_the_end_stays_at_the_end() -> None:
         for size in ((40, 15), (120, 40), (81, 24)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-            assert app.rows() == whole(app)[-app.view.room.height :]
+            assert app.rows() == whole(app)[-app.view.window.height :]
 
 
 async def test_only_what_is_seen_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,10 +189,10 @@ async def test_every_row_is_exactly_as_wide_as_the_window() -> None:
         async with app.run_test(size=size) as pilot:
             await pilot.pause()
             for _ in range(40):
-                for y in range(app.view.room.height):
+                for y in range(app.view.window.height):
                     strip = app.view.render_line(y)
-                    assert strip.cell_length == app.view.room.width
-                    assert sum(cell_len(s.text) for s in strip) == app.view.room.width
+                    assert strip.cell_length == app.view.window.width
+                    assert sum(cell_len(s.text) for s in strip) == app.view.window.width
                 app.view.scroll_to(y=app.view.scroll_y - 5, animate=False)
 
 
@@ -214,10 +214,11 @@ async def test_hostile_text_is_text_everywhere(text: str) -> None:
         await pilot.pause()
         for item in app.view.fold.items:
             item.folded = False
-        app.view.redraw_all()
+        app.view.reset(len(app.view.items))
+        app.view.refresh()
         await pilot.pause()
         assert sum(text[:60] in row for row in app.rows()) >= 5
-        for y in range(app.view.room.height):
+        for y in range(app.view.window.height):
             for segment in app.view.render_line(y):
                 assert segment.style is None or "@click" not in segment.style.meta
         assert app.is_running
@@ -392,7 +393,7 @@ async def test_a_result_of_many_rows_opens_the_reader_too() -> None:
         await pilot.pause()
         app.chat.focus_call("c")
         await pilot.press("enter")
-        assert whole(app)[-1] == "    … 300 more rows · enter opens it"
+        assert whole(app)[-1] == "    … 300 more rows · enter opens the full result"
         await pilot.press("enter")
         await pilot.pause()
         assert type(app.screen).__name__ == "ReaderScreen"

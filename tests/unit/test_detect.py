@@ -13,7 +13,7 @@ from omni_tui.models.model_discovery import (
     LOCAL_SERVERS,
     LocalModelServer,
     ModelSuggestion,
-    look_around,
+    find_local_models,
     suggest_all,
 )
 
@@ -44,7 +44,7 @@ async def listening(raw: bytes, *, hold: bool = False) -> AsyncIterator[tuple[Lo
 
 async def test_models_are_listed_with_where_they_are() -> None:
     async with listening(answer(OLLAMA)) as (server, asked):
-        found = await look_around([server], timeout_s=5)
+        found = await find_local_models([server], timeout_s=5)
     because = f"Test on this machine (port {server.port})"
     assert found == [ModelSuggestion("ollama_chat/qwen3:8b", because, costs_money=False)]
     assert len(asked) == 1
@@ -54,7 +54,7 @@ async def test_models_are_listed_with_where_they_are() -> None:
 
 async def test_the_other_shape_is_read_too() -> None:
     async with listening(answer(json.dumps({"data": [{"id": "org/model-7b"}]}))) as (server, _):
-        assert [each.model for each in await look_around([server], timeout_s=5)] == [
+        assert [each.model for each in await find_local_models([server], timeout_s=5)] == [
             "ollama_chat/org/model-7b"
         ]
 
@@ -78,7 +78,7 @@ async def test_the_other_shape_is_read_too() -> None:
 )
 async def test_whatever_is_not_a_list_of_safe_names_is_passed_over(raw: bytes) -> None:
     async with listening(raw) as (server, _):
-        assert await look_around([server], timeout_s=5) == []
+        assert await find_local_models([server], timeout_s=5) == []
 
 
 async def test_one_that_says_nothing_costs_a_moment_only() -> None:
@@ -87,7 +87,7 @@ async def test_one_that_says_nothing_costs_a_moment_only() -> None:
         listening(b"HTTP/1.0 200 OK\r\n", hold=True) as (dumb, _),
     ):
         async with asyncio.timeout(60):
-            found = await look_around([dumb, good], timeout_s=0.4)
+            found = await find_local_models([dumb, good], timeout_s=0.4)
     assert len(found) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_tui.config.model_settings import ToolCallingSetting
+from omni_tui.config.spec import ToolCallingSetting
 from omni_tui.models.base import (
     Image,
     Message,

@@ -283,7 +283,7 @@ async def test_more_rights_are_asked_for_once_and_the_rest_goes_on(
         event = told(servers)
         assert (event.phase, event.more, event.scopes) == ("needed", True, "read write")
         assert servers.last("w").state in ("idle", "active")
-        await servers.registry.refresh("w")
+        await servers.registry.get("w").refresh()
         await browse((await page(servers)).url)
         await servers.until(lambda: told(servers).phase == "signed_in")
         assert authority.authorized[-1]["scope"] == "read write"
@@ -492,7 +492,7 @@ async def test_signing_out_forgets_revokes_and_disconnects(
         assert authority.refresh == {}
         assert servers.last("w").state == "disabled"
         assert told(servers).phase == "none"
-        await servers.registry.reconnect("w")
+        await servers.registry.get("w").reconnect()
         await signed_in(servers)
         assert authority.count("/register") == 2
 
@@ -520,7 +520,7 @@ async def test_nothing_secret_is_told_or_stands_in_a_file(
         await word(servers)
         authority.revoke_all()
         await word(servers)
-        log = repr(servers.registry.log("w"))
+        log = repr(servers.registry.get("w").log.lines())
     secret = [*authority.tokens, *authority.refresh]
     secret += [form[key] for form in authority.forms for key in ("code", "code_verifier") if key in form]
     secret += [each.secret for each in authority.clients.values()]

@@ -86,7 +86,7 @@ async def _outcome(servers: Harness, server: str, tool: str, arguments: dict[str
 
 async def _idle(servers: Harness, name: str) -> str:
     told = await servers.reach(name, "idle", "failed", "degraded")
-    assert told.state == "idle", f"{told.reason}: {servers.registry.log(name)[0]}"
+    assert told.state == "idle", f"{told.reason}: {servers.registry.get(name).log.lines()}"
     return told.protocol
 
 

@@ -25,7 +25,7 @@ Find = Callable[[str], str]
 
 async def _idle(servers: Harness, name: str) -> ServerChanged:
     told = await servers.reach(name, "idle", "failed", "degraded")
-    assert told.state == "idle", f"{told.reason}: {servers.registry.log(name)[0]}"
+    assert told.state == "idle", f"{told.reason}: {servers.registry.get(name).log.lines()}"
     return told
 
 
@@ -116,7 +116,7 @@ async def _exercise_everything(servers: Harness) -> None:
 async def test_everything_reconnected_and_killed_over_http(tmp_path: Path, everything: WebServer) -> None:
     async with connected(tmp_path, ServerSpec(name="all", url=everything.url)) as servers:
         await _idle(servers, "all")
-        await servers.registry.reconnect("all")
+        await servers.registry.get("all").reconnect()
         await servers.until(lambda: servers.listings.count("all") == 2)
         assert "again" in _text(await servers.call("all", "echo", {"message": "again"}))
         everything.process.kill()
@@ -163,7 +163,7 @@ async def test_filesystem(tmp_path: Path, npm_bin: Find) -> None:
         assert (folder / "b.txt").read_text() == "é \U0001f600\n"
         outside = await servers.call("files", "read_text_file", {"path": "/etc/hostname"})
         assert outside.is_error
-        lines, _ = servers.registry.log("files")
+        lines = servers.registry.get("files").log.lines()
         assert any("running" in line.lower() for line in lines)
 
 

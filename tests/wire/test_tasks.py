@@ -120,7 +120,7 @@ async def test_a_server_that_is_not_told_of_tasks_answers_at_once(tmp_path: Path
         assert not running.of(CallTask)
         # One that makes a task all the same may be running it, and is not asked about it.
         told = await ended(running, "seeded")
-        assert (told.state, "not told that it may" in told.reason) == ("uncertain", True)
+        assert (told.state, "tasks are off for it" in told.reason) == ("uncertain", True)
     assert not requests(tmp_path, "tasks/")
 
 

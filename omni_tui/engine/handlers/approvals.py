@@ -52,8 +52,7 @@ class ApprovalHandlers(Handlers):
         if command.verdict == "defer":
             return CommandDone()
         self._check_person()
-        row = session.gate.row(command.call)
-        orphan = row is not None and session.calls.restored(command.call)
+        orphan = session.calls.restored(command.call)
         await session.gate.decide(
             command.call,
             command.digest,
@@ -63,7 +62,7 @@ class ApprovalHandlers(Handlers):
         if command.stop and command.verdict == "reject":
             await session.runner.stop()
         elif orphan and not session.runner.running and session.runner.unfinished:
-            await session.runner.go_on()
+            await session.runner.continue_turn()
         return CommandDone()
 
     async def _edit_call(self, command: EditCall) -> AnyEvent:
@@ -93,8 +92,8 @@ class ApprovalHandlers(Handlers):
         )
         runner = session.runner
         if not runner.running and runner.unfinished:
-            # It waited since before a restart: the verdict is the word to go on.
-            await runner.go_on()
+            # It waited since before a restart: the decision continues its turn.
+            await runner.continue_turn()
         return CommandDone()
 
     async def _edit_plan(self, command: EditPlan) -> AnyEvent:
@@ -108,10 +107,10 @@ class ApprovalHandlers(Handlers):
         requests = self._session.server_requests
         one = requests.waiting(command.ask, command.digest)
         if command.action != "accept":
-            await requests.turn_down(command.ask, command.digest, ServerRequestAnswer(command.action))
-        elif one.ask.kind == "sampling":
-            await requests.go_on(command.ask, command.digest)
-        elif one.ask.kind == "url":
+            await requests.decline(command.ask, command.digest, ServerRequestAnswer(command.action))
+        elif one.request.kind == "sampling":
+            await requests.proceed(command.ask, command.digest)
+        elif one.request.kind == "url":
             opened = await self._agree(one, command)
             return CommandDone(text=safe(opened))
         else:
@@ -125,7 +124,7 @@ class ApprovalHandlers(Handlers):
         """Accept to visit a page and open it in the browser; say so where that is not possible."""
         if one.judgement.refused:
             raise UserError(one.judgement.refused)
-        url = str(one.ask.body.get("url", ""))
+        url = str(one.request.body.get("url", ""))
         await self._session.server_requests.accept(
             command.ask, command.digest, ServerRequestAnswer("accept")
         )
@@ -142,7 +141,7 @@ class ApprovalHandlers(Handlers):
             value = parse_arguments(text)
         except BadArguments as error:
             raise UserError(str(error)) from None
-        schema = one.ask.body
+        schema = one.request.body
         key = "ask/" + hashlib.sha256(exact_json(schema).encode()).hexdigest()
         try:
             wrong = await self._context.schemas.check(key, schema, value, size=len(text))
@@ -169,9 +168,9 @@ class ApprovalHandlers(Handlers):
 
     async def _open_page(self, command: OpenServerRequestPage) -> AnyEvent:
         one = self._session.server_requests.waiting(command.ask, command.digest)
-        if one.ask.kind != "url" or one.judgement.refused:
+        if one.request.kind != "url" or one.judgement.refused:
             raise UserError(one.judgement.refused or "it does not ask to visit a page")
-        if problem := await asyncio.to_thread(open_page, str(one.ask.body.get("url", ""))):
+        if problem := await asyncio.to_thread(open_page, str(one.request.body.get("url", ""))):
             raise UserError(problem)
         return CommandDone(text=safe("opened in your browser; the request still waits"))
 

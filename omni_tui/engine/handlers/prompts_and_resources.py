@@ -70,14 +70,11 @@ class PromptResourceHandlers(Handlers):
             o.CompleteArgument: self._complete,
         }
 
-    def _verbs(self, server: str) -> tuple[PromptResourceClient, ResourceSubscriptions]:
-        return client_and_subscriptions(self._context, server)
-
     async def _prompt(self, command: o.GetPrompt) -> AnyEvent:
-        verbs, _ = self._verbs(command.server)
+        client, _ = client_and_subscriptions(self._context, command.server)
         arguments = _strings(command.arguments_json)
         try:
-            reply = await verbs.get_prompt(command.name, arguments, TIMEOUT)
+            reply = await client.get_prompt(command.name, arguments, TIMEOUT)
         except PromptResourceError as error:
             raise refusal(command.server, error) from None
         text = prompt_text(reply)
@@ -92,12 +89,12 @@ class PromptResourceHandlers(Handlers):
         )
 
     async def _open(self, command: o.OpenResource) -> AnyEvent:
-        verbs, _ = self._verbs(command.server)
+        client, _ = client_and_subscriptions(self._context, command.server)
         try:
             uri = command.uri
             if command.template:
                 uri = _expand(uri, _strings(command.variables_json))
-            parts = await verbs.read(uri, TIMEOUT)
+            parts = await client.read(uri, TIMEOUT)
         except PromptResourceError as error:
             raise refusal(command.server, error) from None
         ident = "r-" + uuid.uuid4().hex[:12]
@@ -161,9 +158,9 @@ class PromptResourceHandlers(Handlers):
         return FileSaved(path=path, size=size)
 
     async def _subscribe(self, command: o.SubscribeResource) -> AnyEvent:
-        _, follower = self._verbs(command.server)
+        _, subscriptions = client_and_subscriptions(self._context, command.server)
         try:
-            await follower.change(command.uri, command.on, TIMEOUT)
+            await subscriptions.change(command.uri, command.on, TIMEOUT)
         except PromptResourceError as error:
             raise refusal(command.server, error) from None
         finally:
@@ -173,7 +170,7 @@ class PromptResourceHandlers(Handlers):
     async def _complete(self, command: o.CompleteArgument) -> AnyEvent:
         import mcp_types as types
 
-        verbs, _ = self._verbs(command.server)
+        client, _ = client_and_subscriptions(self._context, command.server)
         ref: types.PromptReference | types.ResourceTemplateReference
         if command.kind == "prompt":
             ref = types.PromptReference(name=command.ref)
@@ -182,7 +179,7 @@ class PromptResourceHandlers(Handlers):
         others = _strings(command.others_json)
         others.pop(command.argument, None)
         try:
-            values, more = await verbs.complete(
+            values, more = await client.complete(
                 ref, command.argument, command.value, others, COMPLETE_TIMEOUT
             )
         except PromptResourceError as error:
@@ -254,9 +251,9 @@ async def read_attachments(
 
 
 async def _quoted(context: EngineContext, server: str, uri: str) -> QuotedResource:
-    verbs, _ = client_and_subscriptions(context, server)
+    client, _ = client_and_subscriptions(context, server)
     try:
-        parts = await verbs.read(uri, TIMEOUT)
+        parts = await client.read(uri, TIMEOUT)
     except PromptResourceError as error:
         raise refusal(server, error) from None
     listed = context.prompts_and_resources.resource(server, uri)

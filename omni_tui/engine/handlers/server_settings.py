@@ -176,7 +176,7 @@ class ServerSettingsHandlers(Handlers):
         if new:
             engine.registry.add(spec)
             if spec.enabled:
-                await engine.registry.reconnect(spec.name)
+                await engine.registry.get(spec.name).reconnect()
         else:
             await engine.registry.replace(spec)
         engine.registry.get(spec.name).log.note("its settings were changed by you")
@@ -187,13 +187,13 @@ class ServerSettingsHandlers(Handlers):
             raise UserError(f"{spec.name} is not allowed to start yet; allow it first")
         await self._switch(spec, on=True, save=command.save)
         self._engine.sessions.server_allowed(spec.name)
-        await self._context.registry.reconnect(spec.name)
+        await self._context.registry.get(spec.name).reconnect()
         return CommandDone(text=safe(f"{spec.name} is enabled{_also(command.save)}"))
 
     async def _disable(self, command: m.DisableServer) -> AnyEvent:
         spec = self._spec(command.server)
         await self._switch(spec, on=False, save=command.save)
-        await self._context.registry.disconnect(spec.name)
+        await self._context.registry.get(spec.name).disconnect()
         return CommandDone(text=safe(f"{spec.name} is disabled{_also(command.save)}"))
 
     async def _switch(self, spec: ServerSpec, *, on: bool, save: bool) -> None:

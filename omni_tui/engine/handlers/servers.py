@@ -59,7 +59,7 @@ class ServerHandlers(Handlers):
             raise UserError(f"what {name} starts has changed since it was shown; look at it again")
         await self._context.catalogue.allow(spec)
         self._engine.sessions.server_allowed(name)
-        await self._context.registry.allow(name)
+        await self._context.registry.get(name).allow()
         return CommandDone()
 
     async def _launch(self, command: c.ReadLaunch) -> AnyEvent:

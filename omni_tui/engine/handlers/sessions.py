@@ -65,7 +65,7 @@ class SessionHandlers(Handlers):
         return CommandDone(text=safe("stopped" if stopped else "nothing was running"))
 
     async def _continue(self, _command: c.ContinueRun) -> AnyEvent:
-        await self._session.runner.go_on()
+        await self._session.runner.continue_turn()
         return CommandDone()
 
     async def _send_now(self, _command: c.SendNow) -> AnyEvent:

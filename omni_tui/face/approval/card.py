@@ -14,6 +14,7 @@ from textual.style import Style
 from textual.visual import Visual
 from textual.widget import Widget
 
+from omni_tui.face import actions
 from omni_tui.face.approval.arming import Arming, Painted
 from omni_tui.face.approval.card_body import CardBody, fit_card
 from omni_tui.face.approval.pending_item import PendingItem
@@ -161,7 +162,10 @@ def key_lines(item: PendingItem, key_of: Callable[[str], str], ready: str, width
     """Return the rows of keys; `ready` is the style of accepting. A row that is too long is broken."""
     lines: list[Content] = []
     for row in item.keys:
-        labels = [_key_label(key_of(name), label, name, style or ready) for name, label, style in row]
+        labels = [
+            _key_label(key_of(name), label or actions.get(name).label, name, style or ready)
+            for name, label, style in row
+        ]
         lines += [join_content(_GAP, part) for part in _packed(labels, width)]
     return lines
 

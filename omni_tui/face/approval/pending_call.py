@@ -80,7 +80,7 @@ class PendingCallItem(PendingItem):
     def keys(self) -> KeyRows:
         """The keys of the card, by rows."""
         first, second = DECISION_KEYS
-        return first, (*second[:2], ("mark", "mark", PLAIN), *second[2:])
+        return first, (*second[:2], ("mark", "", PLAIN), *second[2:])
 
     @property
     def _parsed(self) -> JsonObject | None:

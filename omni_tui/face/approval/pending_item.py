@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 VerdictOrCancel: TypeAlias = Verdict | Literal["cancel"]
 """A decision; `cancel` is for server requests only."""
 DecisionKey: TypeAlias = tuple[str, str, str]
-"""An action's name, its label, and a style; the style "" is that of accepting."""
+"""An action, its label ("" for the registry's), and a style ("" for that of accepting)."""
 KeyRows: TypeAlias = tuple[tuple[DecisionKey, ...], ...]
 PLAIN = "$text-1"
 DECISION_KEYS: KeyRows = (
-    (
-        ("approve", "approve", ""),
-        ("reject", "reject", "$fail"),
-        ("reject_why", "reject with feedback", PLAIN),
-    ),
-    (("edit_call", "edit", PLAIN), ("later", "defer", PLAIN), ("view_call", "full view", PLAIN)),
+    (("approve", "", ""), ("reject", "", "$fail"), ("reject_why", "", PLAIN)),
+    (("edit_call", "", PLAIN), ("later", "", PLAIN), ("view_call", "", PLAIN)),
 )
 """The keys of calls and plans."""
 

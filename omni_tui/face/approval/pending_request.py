@@ -102,15 +102,12 @@ class PendingRequestItem(PendingItem):
     @property
     def keys(self) -> KeyRows:
         """The keys of the card, by rows."""
-        first: list[DecisionKey] = [
-            ("reject", self.reject_label, "$fail"),
-            ("cancel_ask", "cancel", PLAIN),
-        ]
-        second: list[DecisionKey] = [("later", "defer", PLAIN), ("view_call", "full view", PLAIN)]
+        first: list[DecisionKey] = [("reject", self.reject_label, "$fail"), ("cancel_ask", "", PLAIN)]
+        second: list[DecisionKey] = [("later", "", PLAIN), ("view_call", "", PLAIN)]
         if not self.why_blocked:
             first.insert(0, ("approve", self.accept_label, ""))
             if self.event.kind == "sampling":
-                second.insert(0, ("edit_call", "edit", PLAIN))
+                second.insert(0, ("edit_call", "", PLAIN))
         if self.event.kind == "url":
             second.insert(0, ("copy_call", "copy", PLAIN))
             if self.event.browser:

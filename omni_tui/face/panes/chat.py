@@ -13,13 +13,14 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from omni_tui.face import actions
+from omni_tui.face.formats import format_duration
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.port import CommandError
 from omni_tui.face.shell import shell_of
 from omni_tui.face.transcript import TranscriptView
-from omni_tui.face.transcript.call_summary import duration
-from omni_tui.face.transcript.fold import CallItem, Fold, TaskItem, UserItem
-from omni_tui.face.transcript.messages import EditAndResend
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_types import CallItem, TaskItem, UserItem
+from omni_tui.face.transcript.view import EditAndResend
 from omni_tui.face.widgets.composer import Composer
 from omni_tui.face.widgets.message_input import MessageInput
 from omni_tui.protocol import AnyEvent, LinkClosed
@@ -87,7 +88,7 @@ class AgentBanner(Static):
 
     def show(self, task: TaskItem) -> None:
         """Name the agent's task, its state and its path."""
-        path = safe_line(task.lane.agent, limit=80) if task.lane is not None else ""
+        path = safe_line(task.sub_agent.agent, limit=80) if task.sub_agent is not None else ""
         name = f"{task.task} {task.title}".strip()
         rest = " · ".join(part for part in (task.state, path if path != name else "") if part)
         if (name, rest) != self._shown:  # an update lays out the screen, even one that changes nothing
@@ -213,7 +214,7 @@ class ChatPane(Pane):
             words = _waiting_for(fold.awaits.servers, left, self._key_of("send_now"))
             self.composer.show_state(words, "$running")
         elif fold.turn and not self.screen.has_class("-engine-stopped"):
-            passed = duration(max(0, int(view.now() - fold.since)))
+            passed = format_duration(max(0, int(view.now() - fold.since)))
             self.composer.show_state(f"… working {passed} · esc stops", "$running")
         else:
             self.composer.show_state("", "")
@@ -230,7 +231,7 @@ class ChatPane(Pane):
 
     def _show_agent(self) -> None:
         """Name the agent while only one is shown."""
-        task, banners = self.transcript.alone, self.query(AgentBanner)
+        task, banners = self.transcript.zoomed_task, self.query(AgentBanner)
         if task is None:
             if banners:
                 banners.remove()
@@ -408,5 +409,5 @@ def _calls_after(fold: Fold, item: UserItem) -> Iterator[CallItem]:
     for other in fold.items[at + 1 :]:
         if isinstance(other, CallItem):
             yield other
-        elif isinstance(other, TaskItem) and other.lane is not None:
-            yield from (call for call in other.lane.fold.items if isinstance(call, CallItem))
+        elif isinstance(other, TaskItem) and other.sub_agent is not None:
+            yield from (call for call in other.sub_agent.fold.items if isinstance(call, CallItem))

@@ -23,7 +23,7 @@ from omni_tui.face.messages import OpenTool
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.panes.tool_index import ToolIndex
 from omni_tui.face.panes.tool_tree import ToolTree, ToolTreeItem, tool_row_parts
-from omni_tui.face.results.history import CallHistory
+from omni_tui.face.results.call_history import CallHistory
 from omni_tui.face.widgets.next_frame import NextFrameCall
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle

@@ -1,4 +1,4 @@
-"""What can go wrong when the engine is asked, in words for the person."""
+"""Errors of requests to the engine, in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REQUEST_ERRORS = (CommandError, TimeoutError, LinkClosed)
 
 
 def error_text(error: Exception) -> str:
-    """Return what happened, why, and what to do, on one line."""
+    """Return what happened, why and what to do, on one line."""
     if isinstance(error, CommandError):
         failure = error.failure
         return " · ".join(bit for bit in (failure.what, failure.why, failure.todo) if bit)

@@ -1,4 +1,4 @@
-"""A JSON value as a tree that unfolds on demand."""
+"""A JSON value as a tree."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from omni_tui.face.form.exact_json import Json, JsonNumber
 from omni_tui.security.text import safe_line
 
 CHILDREN = 200
-"""Children shown at once; the rest stands behind "… more"."""
-_LONGEST = 500
+"""Children shown at first; "… more" unfolds the rest."""
+_MAX_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class JsonNode:
-    """What a tree node stands for. `start` > 0: the rest of a value's children from there on."""
+    """The value of a tree node. `start` > 0: the rest of its children from there on."""
 
     key: str
     value: Json
@@ -30,7 +30,7 @@ class JsonNode:
 
 
 class JsonTree(Tree[JsonNode]):
-    """Shows one JSON value; the first levels are open."""
+    """Shows one JSON value; its first levels are unfolded."""
 
     DEFAULT_CSS = """
     JsonTree { height: 1fr; padding: 0 1; background: transparent; scrollbar-size-vertical: 1; }
@@ -49,18 +49,18 @@ class JsonTree(Tree[JsonNode]):
         super().__init__(Text(""), data=JsonNode("", None))
 
     def on_mount(self) -> None:
-        """Draw the value's children, not the value, at the left edge."""
+        """Hide the root; its children are at the left edge."""
         self.show_root = False
         self.guide_depth = 3
 
     def show(self, value: Json) -> None:
         """Show another value."""
         self.clear()
-        branch = JsonNode("", value)
+        data = JsonNode("", value)
         if not isinstance(value, (dict, list)):
-            self.root.add_leaf(Text(""), branch)
+            self.root.add_leaf(Text(""), data)
             return
-        self.root.data = branch
+        self.root.data = data
         self.root.expand()
         self._fill(self.root)
         for node in islice(self.root.children, 20):
@@ -70,46 +70,46 @@ class JsonTree(Tree[JsonNode]):
     def _fill(self, node: TreeNode[JsonNode]) -> None:
         if node.data is None or node.children:
             return
-        branch = node.data
-        for key, value in islice(_children(branch.value), branch.start, branch.start + CHILDREN):
+        data = node.data
+        for key, value in islice(_children(data.value), data.start, data.start + CHILDREN):
             made = JsonNode(key, value)
             if isinstance(value, (dict, list)) and value:
                 node.add(Text(""), made)
             else:
                 node.add_leaf(Text(""), made)
-        if branch.start + CHILDREN < _size(branch.value):
-            node.add(Text(""), JsonNode("", branch.value, branch.start + CHILDREN))
+        if data.start + CHILDREN < _size(data.value):
+            node.add(Text(""), JsonNode("", data.value, data.start + CHILDREN))
 
     def on_tree_node_expanded(self, event: Tree.NodeExpanded[JsonNode]) -> None:
-        """Make the children of a node when it opens for the first time."""
+        """Add the children of a node when it is unfolded for the first time."""
         event.stop()
         self._fill(event.node)
 
     def render_label(self, node: TreeNode[JsonNode], base_style: Style, style: Style) -> Text:
-        """Draw one node: its key, then its value or how much it holds."""
-        branch = node.data
-        if branch is None:
+        """Draw one node: its key, then its value or size."""
+        data = node.data
+        if data is None:
             return Text("", style=base_style)
         sign = ("▾ " if node.is_expanded else "▸ ") if node.allow_expand else "  "
         parts = [(sign, self._look("count"))]
-        if branch.start:
-            left = _size(branch.value) - branch.start
+        if data.start:
+            left = _size(data.value) - data.start
             parts.append((f"… {left:,} more", self._look("count")))
         else:
-            if branch.key:
-                parts.append((safe_line(branch.key, limit=120) + "  ", self._look("key")))
-            parts.append(self._said(branch.value))
+            if data.key:
+                parts.append((safe_line(data.key, limit=120) + "  ", self._look("key")))
+            parts.append(self._value(data.value))
         return Text.assemble(*((text, base_style + look + style) for text, look in parts))
 
-    def _said(self, value: Json) -> tuple[str, Style]:
+    def _value(self, value: Json) -> tuple[str, Style]:
         if isinstance(value, dict):
             return f"{{{len(value):,}}}", self._look("count")
         if isinstance(value, list):
             return f"[{len(value):,}]", self._look("count")
         if isinstance(value, str):
-            return safe_line(value, limit=_LONGEST, joined=True) if value else '""', self._look("text")
+            return safe_line(value, limit=_MAX_TEXT, joined=True) if value else '""', self._look("text")
         if isinstance(value, JsonNumber):
-            return value.text[:_LONGEST], self._look("value")
+            return value.text[:_MAX_TEXT], self._look("value")
         return {None: "null", True: "true", False: "false"}[value], self._look("value")
 
     def _look(self, name: str) -> Style:

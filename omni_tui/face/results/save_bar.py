@@ -13,7 +13,7 @@ from omni_tui.security.text import safe_line
 
 
 class SaveBar(Vertical):
-    """Asks for a path. Enter saves to a new file; only ctrl+y, once offered, replaces one."""
+    """Asks for a path. Enter saves to a new file; ctrl+y, once offered, replaces a file."""
 
     DEFAULT_CSS = """
     SaveBar { height: auto; padding: 0 1; background: $bar; border-left: outer $mine; }
@@ -37,7 +37,7 @@ class SaveBar(Vertical):
             self.overwrite = overwrite
 
     class Another(Message):
-        """The person means the part `by` places further than `part`."""
+        """Save the part `by` places after `part` instead."""
 
         def __init__(self, part: int, by: int) -> None:
             super().__init__()
@@ -45,7 +45,7 @@ class SaveBar(Vertical):
             self.by = by
 
     class Closed(Message):
-        """The person thought better of it."""
+        """The bar was closed without saving."""
 
     def __init__(self, part: int, what: str, suggestion: str, *, several: bool = False) -> None:
         super().__init__()
@@ -56,43 +56,43 @@ class SaveBar(Vertical):
         self._exists = ""
 
     def compose(self) -> ComposeResult:
-        """A line that says what is saved, the path, and a line for what went wrong."""
+        """Lay out a title, the path, and a line for keys and errors."""
         yield Static(self._title(), id="what")
         yield Input(self._suggestion, compact=True, select_on_focus=False, placeholder="a path")
-        yield Static(self._keys(), id="said")
+        yield Static(self._keys(), id="save-note")
 
     def _title(self) -> Content:
         return Content.assemble(("save ", "$text-2"), (self._what, "$text-1"), (" to", "$text-2"))
 
     def _keys(self) -> Content:
         more = "↑ ↓ another part · " if self._several else ""
-        return Content.styled(f"enter saves · {more}esc closes", "$text-3")
+        return Content.styled(f"enter save · {more}esc close", "$text-3")
 
-    def take(self, part: int, what: str, suggestion: str) -> None:
-        """Save another part; a path that the person has changed stays."""
+    def set_part(self, part: int, what: str, suggestion: str) -> None:
+        """Save another part; a path that the user changed stays."""
         path = self.query_one(Input)
         if path.value == self._suggestion:
             path.value = suggestion
             path.cursor_position = len(suggestion)
         self._part, self._what, self._suggestion, self._exists = part, what, suggestion, ""
         self.query_one("#what", Static).update(self._title())
-        self.query_one("#said", Static).update(self._keys())
+        self.query_one("#save-note", Static).update(self._keys())
 
     def on_mount(self) -> None:
-        """Take the keys: the person asked for this bar."""
+        """Focus the path."""
         path = self.query_one(Input)
         path.cursor_blink = False
         path.focus()
 
-    def say(self, what: str, *, exists: bool) -> None:
-        """Say why it was not saved; where a file is in the way, offer to replace it."""
+    def show_error(self, what: str, *, exists: bool) -> None:
+        """Show why it was not saved; if the file exists, offer to replace it."""
         self._exists = self.query_one(Input).value if exists else ""
         lines = [Content.styled("✗ " + safe_line(what, limit=300), "$fail")]
         if exists:
             lines.append(
-                Content.assemble(("ctrl+y", "bold $fail"), (" replaces that file · esc closes", "$text-2"))
+                Content.assemble(("ctrl+y", "bold $fail"), (" replace the file · esc close", "$text-2"))
             )
-        self.query_one("#said", Static).update(Content("\n").join(lines))
+        self.query_one("#save-note", Static).update(Content("\n").join(lines))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Save to a new file."""
@@ -101,13 +101,13 @@ class SaveBar(Vertical):
             self.post_message(self.Save(self._part, event.value.strip(), overwrite=False))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Another path: what was said of the last one no longer holds."""
+        """Withdraw the offer to replace when the path changes."""
         event.stop()
         if event.value != self._exists:
             self._exists = ""
 
     def action_replace(self) -> None:
-        """Save over the file that was found in the way."""
+        """Replace the existing file."""
         if self._exists:
             self.post_message(self.Save(self._part, self._exists.strip(), overwrite=True))
 

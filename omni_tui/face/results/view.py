@@ -1,44 +1,107 @@
-"""What one call gave back: text · JSON · structured · raw, however large."""
+"""The result of a call as text, JSON, structured content or raw."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, cast
+from collections.abc import Iterator, Sequence
+from typing import Literal, cast
 
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.reactive import reactive
+from textual.widget import Widget
 
 from omni_tui.face.form.exact_json import NotJson, parse
+from omni_tui.face.formats import format_size
 from omni_tui.face.messages import CopyText
-from omni_tui.face.results.binary_parts import is_binary, next_binary, open_part, suffix_of
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.results.json_tree import JsonTree
-from omni_tui.face.results.long_text_view import NO_PART, LongTextView, Look
-from omni_tui.face.results.part_pages import STRUCTURED, WHOLE, JsonLayoutError, PartPages, indent_json
+from omni_tui.face.results.parts import (
+    STRUCTURED,
+    WHOLE,
+    JsonLayoutError,
+    PartPages,
+    indent_json,
+    is_binary,
+    next_binary,
+    open_part,
+    suffix_of,
+)
 from omni_tui.face.results.save_bar import SaveBar
-from omni_tui.face.results.tabs import TabLine
 from omni_tui.face.shell import shell_of
+from omni_tui.face.widgets.long_text_view import NO_PART, LongTextView, Look
 from omni_tui.protocol.commands import SaveResult
 from omni_tui.protocol.events import CallFinished, ContentPart, FileSaved
-
-if TYPE_CHECKING:
-    pass
 
 ResultTab = Literal["text", "JSON", "structured", "raw"]
 TABS: tuple[ResultTab, ...] = ("text", "JSON", "structured", "raw")
 TREE_LIMIT = 2_000_000
-"""Longest structured content, in characters, that is shown as a tree; a longer one as laid-out JSON."""
-_EMPTY = "Nothing has been called yet.\n\nFill in the form and press F9."
+"""Longest structured content, in characters, that is shown as a tree. A longer one is shown as JSON."""
+_EMPTY = "No calls yet.\n\nFill in the form and press F9."
 _SUFFIX = {"application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
-"""Suffixes of files of text, by media type; that of other content comes from its bytes."""
+"""File suffixes of text by media type. Those of other content come from its bytes."""
+
+
+class TabLine(Widget):
+    """A line of tabs: `text · JSON · structured · raw`, with a note at the right. A click selects a tab."""
+
+    DEFAULT_CSS = """
+    TabLine { height: 1; width: 1fr; padding: 0 1; }
+    """
+
+    current: reactive[str] = reactive("")
+    note: reactive[Content] = reactive(Content(""))
+
+    class Chosen(Message):
+        """A tab was clicked."""
+
+        def __init__(self, tabs: TabLine, name: str) -> None:
+            super().__init__()
+            self.tabs = tabs
+            self.name = name
+
+        @property
+        def control(self) -> TabLine:
+            """The sender."""
+            return self.tabs
+
+    def __init__(self, names: Sequence[str], current: str) -> None:
+        super().__init__()
+        self.names = list(names)
+        self.missing: frozenset[str] = frozenset()
+        self.set_reactive(TabLine.current, current)
+
+    def render(self) -> Content:
+        """Draw the names, and the note if it fits."""
+        dot = Content.styled(" · ", "$text-3")
+        line = dot.join(Content.styled(name, self._style(name)) for name in self.names)
+        room = self.size.width - line.cell_length - self.note.cell_length
+        return line + Content(" " * room) + self.note if room > 1 else line
+
+    def _style(self, name: str) -> str:
+        if name == self.current:
+            return "bold $mine"
+        return "$text-3" if name in self.missing else "$text-2"
+
+    def beside(self, by: int) -> str:
+        """Return the name of the tab `by` places on, wrapping around."""
+        return self.names[(self.names.index(self.current) + by) % len(self.names)]
+
+    def on_click(self, event: events.Click) -> None:
+        """Select the tab under the mouse."""
+        right = 1
+        for name in self.names:
+            right += len(name) + 3
+            if event.x < right - 1:
+                self.post_message(self.Chosen(self, name))
+                return
 
 
 class ResultView(Vertical):
-    """The result of the call that was handed to `show`; parts are fetched as they come into sight."""
+    """Shows one result. Its parts are fetched when they come into view."""
 
     DEFAULT_CSS = """
     ResultView { height: 1fr; }
@@ -67,19 +130,17 @@ class ResultView(Vertical):
         self._opened: int | None = None
 
     def compose(self) -> ComposeResult:
-        """Tabs, a view of lines and a tree; one of the two is shown."""
+        """Lay out the tabs, a text view and a tree; one of the two is visible."""
         yield TabLine(TABS, self.tab)
         yield LongTextView()
         yield JsonTree()
 
     def on_mount(self) -> None:
-        """Say what to do first."""
+        """Show the hint what to do."""
         self._redraw()
 
-    # --- what the owner uses
-
     def show(self, finished: CallFinished | None, empty: str = _EMPTY) -> None:
-        """Show the result of a call, or the words for "there is none"."""
+        """Show the result of a call, or the text for none."""
         self._finished, self._empty = finished, empty
         self._pages, self._opened = {}, None
         tabs = self.query_one(TabLine)
@@ -92,16 +153,16 @@ class ResultView(Vertical):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer to open where there is something that is not text."""
+        """Enable `open` if there is a part that is not text."""
         return self._picked() is not None if action == "open" else True
 
     @property
     def lines(self) -> LongTextView:
-        """The view of lines."""
+        """The text view."""
         return self.query_one(LongTextView)
 
     def close_bar(self) -> bool:
-        """Close the bar that asks for a path. True if it was open."""
+        """Close the save bar; return whether it was open."""
         bars = self.query(SaveBar)
         if not bars:
             return False
@@ -110,20 +171,20 @@ class ResultView(Vertical):
         return True
 
     def focus_view(self) -> None:
-        """Give the keys to whichever view is in front."""
+        """Focus the visible view."""
         tree = self.query_one(JsonTree)
         (tree if tree.display else self.lines).focus()
 
     # --- drawing
 
     def watch_tab(self) -> None:
-        """Draw the other view."""
+        """Draw the view of the tab."""
         if self.is_attached:
             self.query_one(TabLine).current = self.tab
             self._redraw()
 
     def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
-        """Go to the tab that was clicked."""
+        """Go to the clicked tab."""
         event.stop()
         self.tab = cast("ResultTab", event.name)
 
@@ -169,12 +230,12 @@ class ResultView(Vertical):
             self._pages[part] = PartPages(shell_of(self).port, call, part)
         return self._pages[part]
 
-    # --- lines, as they come into sight
+    # --- text, fetched as it comes into view
 
     def _stream(self, part: int) -> None:
         self._open, self._open_part, self._look = self._pages_of(part), part, "json"
         for number, text in enumerate(self._open.texts):
-            self.lines.add(text, "json", part, goes_on=number > 0)
+            self.lines.add(text, "json", part, continues=number > 0)
         self._more()
 
     def on_long_text_view_near_end(self, event: LongTextView.NearEnd) -> None:
@@ -193,7 +254,7 @@ class ResultView(Vertical):
                 lines.add(error_text(error), "fail")
                 return
             if text:
-                lines.add(text, self._look, self._open_part, goes_on=len(self._open.texts) > 1)
+                lines.add(text, self._look, self._open_part, continues=len(self._open.texts) > 1)
                 return
             self._open = None
         part = next(self._feed, None)
@@ -202,12 +263,12 @@ class ResultView(Vertical):
         self._begin(part)
 
     def _begin(self, part: ContentPart) -> None:
-        """Draw the beginning of one part: its head if there are several, and its text."""
+        """Draw one part: its heading if there are several, and its text."""
         lines = self.lines
         many = self._finished is not None and len(self._finished.parts) > 1
         if part.kind == "structured":
             if self._finished is not None and len(self._finished.parts) == 1:
-                lines.add("The whole of this result is structured content: see the tab.", "dim", part.index)
+                lines.add("This result has only structured content: see that tab.", "dim", part.index)
             self.call_later(self._more)
             return
         if many or part.kind != "text":
@@ -216,16 +277,16 @@ class ResultView(Vertical):
         if part.truncated:
             self._open, self._open_part, self._look = self._pages_of(part.index), part.index, "text"
             for number, text in enumerate(self._open.texts):
-                lines.add(text, "text", part.index, goes_on=number > 0)
+                lines.add(text, "text", part.index, continues=number > 0)
             self.call_later(self._more)
         else:
             if part.text:
                 lines.add(part.text, "text", part.index)
             elif part.kind == "text":
-                lines.add("(an empty text)", "dim", part.index)
+                lines.add("(empty text)", "dim", part.index)
             self.call_later(self._more)
 
-    # --- laid-out JSON and the tree
+    # --- JSON and the tree
 
     @work(group="result", exclusive=True, exit_on_error=False)
     async def _show_json(self) -> None:
@@ -237,7 +298,7 @@ class ResultView(Vertical):
         try:
             text = part.text if not part.truncated else await self._pages_of(part.index).whole()
             if text is None:
-                raise JsonLayoutError("too long to be laid out: read it under text, or save it with s")
+                raise JsonLayoutError("too long for this view: read it under text, or save it with s")
             lines.add(await indent_json(text), "json", part.index)
         except (JsonLayoutError, *REQUEST_ERRORS) as error:
             lines.add(error_text(error), "dim" if isinstance(error, JsonLayoutError) else "fail")
@@ -267,7 +328,7 @@ class ResultView(Vertical):
     # --- copying and saving
 
     def action_copy(self) -> None:
-        """Copy what was read of this view."""
+        """Copy what this view has read."""
         if self._finished is not None:
             text = "".join(self._pages_of(STRUCTURED).texts) if self._tree_shown else self.lines.text
             self.post_message(CopyText(text, "the result"))
@@ -277,12 +338,12 @@ class ResultView(Vertical):
         return bool(self.query_one(JsonTree).display)
 
     def action_save(self) -> None:
-        """Ask where to save the part in sight."""
+        """Ask where to save the visible part."""
         if self._finished is not None and not self.query(SaveBar):
-            self._ask_where(self._finished.call, *self._in_sight())
+            self._ask_where(self._finished.call, *self._visible())
 
     def on_save_bar_another(self, event: SaveBar.Another) -> None:
-        """Save the next part, or the one before, instead."""
+        """Save another part instead."""
         event.stop()
         places = [part.index for part in self._blocks]
         if self._finished is not None and event.part in places and len(places) > 1:
@@ -297,7 +358,7 @@ class ResultView(Vertical):
         if self._finished is None or self._finished.call != call:
             return
         if bars := self.query(SaveBar):
-            bars.first(SaveBar).take(part, what, f"result{suffix}")
+            bars.first(SaveBar).set_part(part, what, f"result{suffix}")
         else:
             many = len(self._blocks) > 1 and part >= 0
             await self.mount(SaveBar(part, what, f"result{suffix}", several=many))
@@ -306,12 +367,12 @@ class ResultView(Vertical):
     def _blocks(self) -> list[ContentPart]:
         return [part for part in (self._finished.parts if self._finished else ()) if part.index >= 0]
 
-    def _in_sight(self) -> tuple[int, str, str]:
+    def _visible(self) -> tuple[int, str, str]:
         if self.tab == "raw":
             return WHOLE, "the raw result", "application/json"
         if self.tab == "structured" and self._has("structured"):
             return STRUCTURED, "the structured content", "application/json"
-        parts, here = self._blocks, self.lines.part_in_sight
+        parts, here = self._blocks, self.lines.visible_part
         part = next((p for p in parts if p.index == here), parts[0] if parts else None)
         if part is None:
             return WHOLE, "the raw result", "application/json"
@@ -322,26 +383,26 @@ class ResultView(Vertical):
     def _picked(self) -> ContentPart | None:
         if not self.is_mounted or self.tab == "raw":
             return None
-        return next_binary(self._blocks, self.lines.part_in_sight, self._opened)
+        return next_binary(self._blocks, self.lines.visible_part, self._opened)
 
     @work(group="open", exclusive=True, exit_on_error=False)
     async def action_open(self) -> None:
-        """Show the picture, or play the sound, in sight; pressed again, the next one."""
+        """Open the visible image or audio; pressed again, the next one."""
         part, finished = self._picked(), self._finished
         if part is None or finished is None:
             return
         self._opened = part.index
-        said, level = await open_part(shell_of(self).port, finished.call, part.index)
+        text, level = await open_part(shell_of(self).port, finished.call, part.index)
         many = f"part {part.index + 1} of {len(finished.parts)}" if len(finished.parts) > 1 else ""
-        self.app.notify(said, title=many, severity=level, timeout=8, markup=False)
+        self.app.notify(text, title=many, severity=level, timeout=8, markup=False)
 
     def on_save_bar_closed(self, event: SaveBar.Closed) -> None:
-        """Back to the result."""
+        """Go back to the result."""
         event.stop()
         self.close_bar()
 
     def on_save_bar_save(self, event: SaveBar.Save) -> None:
-        """Have the engine write the file."""
+        """Save the file."""
         event.stop()
         self._save(event)
 
@@ -353,31 +414,25 @@ class ResultView(Vertical):
         try:
             reply = await port.ask(command)
         except REQUEST_ERRORS as error:
+            words = error_text(error)
             for bar in self.query(SaveBar):
-                bar.say(error_text(error), exists=not event.overwrite and "exists" in error_text(error))
+                bar.show_error(words, exists=not event.overwrite and "exists" in words)
             return
         if isinstance(reply, FileSaved):
             self.close_bar()
-            self.app.notify(f"{reply.path} · {size_words(reply.size)}", title="saved", markup=False)
-
-
-def size_words(size: int) -> str:
-    """Return a number of bytes in words: `812 B`, `3.4 KB`, `5.0 MB`."""
-    if size < 1000:
-        return f"{size} B"
-    return f"{size / 1000:.1f} KB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+            self.app.notify(f"{reply.path} · {format_size(reply.size)}", title="saved", markup=False)
 
 
 def _head(part: ContentPart) -> str:
-    """Return one line about a part: what it is, of which type, how large."""
+    """Return one line about a part: kind, address, type and size."""
     sign = {"image": "▣", "audio": "♪", "link": "→", "resource": "◫"}.get(part.kind, "─")
-    bits = [part.kind, part.uri, part.mime, size_words(part.size) if part.size else ""]
+    bits = [part.kind, part.uri, part.mime, format_size(part.size) if part.size else ""]
     line = f"{sign} " + " · ".join(bit for bit in bits if bit)
-    return line + ("   o opens it · s saves it" if is_binary(part) else "")
+    return line + ("   o open · s save" if is_binary(part) else "")
 
 
 def _described(part: ContentPart) -> tuple[str, str]:
-    """Return what a part is in words, and its media type."""
+    """Return a part in words, and its media type."""
     return _head(part)[2:].partition("   ")[0], part.mime
 
 
@@ -386,4 +441,4 @@ def _note(finished: CallFinished | None) -> Content:
         return Content("")
     count = sum(1 for part in finished.parts if part.index >= 0)
     parts = f"{count} parts · " if count > 1 else ""
-    return Content.styled(parts + size_words(finished.size), "$text-3")
+    return Content.styled(parts + format_size(finished.size), "$text-3")

@@ -1,4 +1,4 @@
-"""F1: every key of the pane that has the keys, then those that work from anywhere."""
+"""F1: the keys of the focused pane, then those that work everywhere."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _NOTES = (
     "Select with the mouse and press ctrl+c to copy; hold Shift to use the terminal's own selection.",
-    "Keys can be changed in the [keys] table of the config file, by the names at the right.",
+    "Change keys in the [keys] table of the config file, by the names at the right.",
 )
 _MARGIN = 5
-"""Cells beside a row: the padding of the list and its scroll bar."""
+"""Cells beside a row: padding and scroll bar."""
 _WIDE = 100
 _KEYS_WIDE, _KEYS_NARROW = 28, 16
-"""Widest column of keys, for a wide screen and a narrow one; longer ones get a row of their own."""
+"""Width of the column of keys on a wide and a narrow screen. Longer keys have their own row."""
 
 
 class HelpScreen(Screen[None]):
@@ -44,7 +44,7 @@ class HelpScreen(Screen[None]):
         self._sections = [(name, list(_rows(found, keymap))) for name, found in sections]
 
     def compose(self) -> ComposeResult:
-        """Title, keys, how to leave."""
+        """Lay out the title, the list and the keys."""
         yield Static(
             Content.styled(f"KEYS · {self._title.upper()}", "bold $mine"), id="screen-title", markup=False
         )
@@ -53,7 +53,7 @@ class HelpScreen(Screen[None]):
         yield Static(foot + Content.styled(" scroll", "$text-3"), id="screen-foot", markup=False)
 
     def on_resize(self) -> None:
-        """Fill in the keys, in columns that fit."""
+        """Show the list in columns that fit."""
         self.query_one(LinesView).show(self._lines(max(20, self.size.width - _MARGIN)))
 
     def _lines(self, width: int) -> Iterator[Content]:
@@ -84,7 +84,7 @@ def _rows(found: Iterable[Action], keymap: Mapping[str, str]) -> Iterator[tuple[
 
 
 def _row(keys: str, what: str, name: str, column: int, width: int) -> list[Content]:
-    """Draw one action: its keys, then what it does in a column of its own, however long either is."""
+    """Return the lines of one action: its keys, then what it does in the second column."""
     text, slash, command = what.partition("  /")
     said = Content.assemble(
         (text, "$text-2"),

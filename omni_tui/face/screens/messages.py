@@ -1,4 +1,4 @@
-"""What the app said in passing, whole: a toast is gone after a few seconds."""
+"""All messages that were shown as toasts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from omni_tui.face.formats import counted
 from omni_tui.face.shell import ToastMessage
 from omni_tui.face.widgets.lines_view import LinesView, wrap_rows
 
@@ -19,45 +20,39 @@ _TIME = 10
 
 
 class MessagesScreen(Screen[None]):
-    """Lists the messages of this start, the newest at the end."""
+    """Lists the messages since the app was started, the newest at the end."""
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = "LinesView"
     BINDINGS = [Binding("escape,q", "back", "back")]
 
-    def __init__(self, told: Sequence[ToastMessage]) -> None:
+    def __init__(self, messages: Sequence[ToastMessage]) -> None:
         super().__init__()
-        self._told = tuple(told)
+        self._messages = tuple(messages)
 
     def compose(self) -> ComposeResult:
-        """Title, messages, keys."""
+        """Lay out the title, the messages and the keys."""
         yield Static(Content.styled("MESSAGES", "bold $mine"), id="screen-title", markup=False)
         yield LinesView(id="messages")
-        yield Static(
-            Content.assemble(("esc", "bold $text-2"), (" back   ", "$text-3"), (self._count(), "$text-3")),
-            id="screen-foot",
-            markup=False,
-        )
+        count = counted(len(self._messages), "message")
+        foot = Content.assemble(("esc", "bold $text-2"), (f" back   {count}", "$text-3"))
+        yield Static(foot, id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Lay them out at this width."""
+        """Show them at this width."""
         self.call_after_refresh(self._fill)
 
     def on_resize(self) -> None:
-        """Lay them out again."""
+        """Show them at the new width."""
         self.call_after_refresh(self._fill)
-
-    def _count(self) -> str:
-        many = len(self._told)
-        return "nothing was said so far" if not many else f"{many} message{'s' * (many != 1)}"
 
     def _fill(self) -> None:
         view = self.query_one(LinesView)
         view.show(self._lines(max(view.room - _TIME, 20)))
-        view.scroll_end(animate=False)
+        view.action_scroll_end()
 
     def _lines(self, width: int) -> Iterator[Content]:
-        for one in self._told:
+        for one in self._messages:
             head = time.strftime("%H:%M:%S", time.localtime(one.at)).ljust(_TIME)
             for row in wrap_rows(one.words, width):
                 yield Content.styled(head, "$text-3") + Content.styled(

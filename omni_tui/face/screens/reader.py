@@ -1,4 +1,4 @@
-"""The whole of a long result, page by page, with search."""
+"""The full view of a result: page by page, with search."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from textual.widgets import Input, Static
 
 from omni_tui.face.messages import CopyText
 from omni_tui.face.port import CommandError
-from omni_tui.face.results.binary_parts import open_part, suffix_of
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
+from omni_tui.face.results.parts import open_part, suffix_of
 from omni_tui.face.results.save_bar import SaveBar
 from omni_tui.face.shell import shell_of
-from omni_tui.face.transcript.paged_text_view import PagedTextView
+from omni_tui.face.widgets.long_text_view import LongTextView
 from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import ReadResult, SaveResult
 from omni_tui.protocol.events import FileSaved, TextPage
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
 PAGE = 60_000
-"""Characters asked for at a time."""
+"""Characters of one page."""
 
 
 class ReaderScreen(Screen[None]):
-    """Reads one part of a call's result. Pages are fetched as the person comes near their end."""
+    """Shows one part of a call's result. The next page is fetched near the end of the text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "back"),
@@ -40,7 +40,7 @@ class ReaderScreen(Screen[None]):
         Binding("N", "next(-1)", "previous"),
         Binding("right_square_bracket", "part(1)", "next part"),
         Binding("left_square_bracket", "part(-1)", "part before", show=False),
-        Binding("y", "copy", "copy what is read"),
+        Binding("y", "copy", "copy"),
         Binding("s", "save", "save"),
         Binding("o", "open", "open"),
     ]
@@ -52,7 +52,7 @@ class ReaderScreen(Screen[None]):
         & > #reader-search { display: none; height: 1; border: none; padding: 0 2; background: $bar; }
         &.-searching > #reader-search { display: block; }
         &.-searching > #reader-state { display: none; }
-        & > PagedTextView { padding: 0 0 0 2; }
+        & > LongTextView { padding: 0 0 0 2; }
     }
     """
 
@@ -69,31 +69,32 @@ class ReaderScreen(Screen[None]):
         self._total: int | None = None
         self._read = 0
         self._trouble = ""
+        self._fetching = False
         self._needle = ""
         self._binary = False
         self._said = ""
 
     def compose(self) -> ComposeResult:
-        """The text between a title and a line that says where one is."""
+        """Lay out a title, the text and a line with position and keys."""
         yield Static(Content(self._title), id="reader-title", markup=False)
-        yield PagedTextView(id="reader-text")
+        yield LongTextView(id="reader-text")
         yield Static(id="reader-state", markup=False)
         yield Input(placeholder="search", id="reader-search", compact=True)
 
     def on_mount(self) -> None:
-        """Ask for the first page."""
+        """Fetch the first page."""
         self.query_one(Input).cursor_blink = self.app.animation_level != "none"
         self.view.focus()
         self._more()
 
     @property
-    def view(self) -> PagedTextView:
+    def view(self) -> LongTextView:
         """The text."""
-        return self.query_one(PagedTextView)
+        return self.query_one(LongTextView)
 
     @property
     def port(self) -> Port:
-        """The way to the engine."""
+        """The port to the engine."""
         return shell_of(self).port
 
     # --- pages
@@ -103,7 +104,7 @@ class ReaderScreen(Screen[None]):
         """Whether everything has been fetched."""
         return self._total is not None and self._read >= self._total
 
-    @on(PagedTextView.NearEnd)
+    @on(LongTextView.NearEnd)
     def _more(self) -> None:
         if not self.complete and not self._trouble:
             self._fetch()
@@ -118,10 +119,10 @@ class ReaderScreen(Screen[None]):
         return ReadResult(call=self.call, part=part, offset=offset, limit=PAGE)
 
     async def fetch_page(self) -> bool:
-        """Fetch the next page; False if there is none or it did not come."""
-        if self.complete or self.view.busy:
+        """Fetch the next page; return whether there was one."""
+        if self.complete or self._fetching:
             return False
-        self.view.busy = True
+        self._fetching = True
         part, offset = self.part, self._read
         try:
             page = await self.port.ask(self.page_command(part, offset))
@@ -134,7 +135,7 @@ class ReaderScreen(Screen[None]):
             self._trouble = f"the engine did not answer: {error or 'no reply in time'}"
             return False
         finally:
-            self.view.busy = False
+            self._fetching = False
             self._say()
         if not isinstance(page, TextPage):
             self._trouble = f"the engine answered with {type(page).__name__} instead of a page"
@@ -145,33 +146,33 @@ class ReaderScreen(Screen[None]):
         self._binary = self.is_binary(page)
         if not page.text:
             self._total = self._read
-        self.view.add(page.text, last=self.complete)
+        self.view.add(page.text, continues=offset > 0)
         self._say()
         return bool(page.text)
 
     def action_part(self, step: int) -> None:
-        """Read another part of the result."""
+        """Show another part of the result."""
         part = min(max(0, self.part + step), self._parts - 1)
         if part != self.part:
             self.part, self._total, self._read, self._trouble, self._said = part, None, 0, "", ""
-            self.view.empty()
+            self.view.clear()
             self._more()
 
-    # --- what is not text
+    # --- parts that are not text
 
     def is_binary(self, page: TextPage) -> bool:
-        """Whether this is the page of a part that is a picture, a sound, or other binary content."""
+        """Return whether a page is of a part that is not text."""
         return page.kind in ("image", "audio")
 
     @work(group="open", exclusive=True, exit_on_error=False)
     async def action_open(self) -> None:
-        """Show the picture, or play the sound, that is this part."""
+        """Open this part in another program."""
         self.trouble("opening …")
         said, _ = await open_part(self.port, self.call, self.part, self.OF)
         self.trouble(said)
 
     def trouble(self, words: str) -> None:
-        """Say something in the line below."""
+        """Show a message in the line below."""
         self._said = words
         self._say()
 
@@ -182,12 +183,12 @@ class ReaderScreen(Screen[None]):
         return SaveResult(call=self.call, part=part, path=path, overwrite=overwrite)
 
     def file_name(self) -> str:
-        """Return a name for the file, without a suffix if there is none to be had from it."""
+        """Return a name for the file, without a suffix if that is not known."""
         return "result"
 
     @work(group="save", exclusive=True, exit_on_error=False)
     async def action_save(self) -> None:
-        """Ask where to save the part that is shown."""
+        """Ask where to save this part."""
         if self.query(SaveBar):
             return
         name = self.file_name()
@@ -209,11 +210,11 @@ class ReaderScreen(Screen[None]):
         except REQUEST_ERRORS as error:
             words = error_text(error)
             for bar in self.query(SaveBar):
-                bar.say(words, exists=isinstance(error, CommandError) and "exists already" in words)
+                bar.show_error(words, exists=isinstance(error, CommandError) and "exists already" in words)
             return
         self._close_bar()
         if isinstance(saved, FileSaved):
-            self.trouble(f"{saved.size:,} bytes are in {saved.path}")
+            self.trouble(f"saved {saved.size:,} bytes to {saved.path}")
 
     @on(SaveBar.Closed)
     def _not_saved(self, event: SaveBar.Closed) -> None:
@@ -227,7 +228,7 @@ class ReaderScreen(Screen[None]):
     # --- search
 
     def action_search(self) -> None:
-        """Ask what to look for."""
+        """Ask for the text to find."""
         self.add_class("-searching")
         self.query_one(Input).focus()
 
@@ -239,13 +240,13 @@ class ReaderScreen(Screen[None]):
         self._find(1)
 
     def action_next(self, step: int) -> None:
-        """Go to the next place, or the one before."""
+        """Go to the next match (1) or the one before (-1)."""
         if self._needle:
             self._find(step)
 
     @work(group="search", exclusive=True, exit_on_error=False)
     async def _find(self, step: int) -> None:
-        """Look in what is here; going on, fetch more until it is found or all is read."""
+        """Search the text; forward, fetch pages until there is a match or none are left."""
         self._trouble = ""
         while not self.view.find(self._needle, step):
             if step < 0 or not await self.fetch_page():
@@ -257,10 +258,10 @@ class ReaderScreen(Screen[None]):
         self.remove_class("-searching")
         self.view.focus()
 
-    # --- the rest
+    # --- closing, copying, the line below
 
     def action_leave(self) -> None:
-        """Close the bar, the search, or the reader."""
+        """Close the save bar, else the search, else the screen."""
         if self.query(SaveBar):
             self._close_bar()
         elif self.has_class("-searching"):
@@ -269,13 +270,13 @@ class ReaderScreen(Screen[None]):
             self.dismiss()
 
     def action_copy(self) -> None:
-        """Copy what has been fetched."""
+        """Copy the text fetched so far."""
         what = self.WHAT if self.complete else f"the first {self._read:,} characters of {self.WHAT}"
         self.post_message(CopyText(self.view.text, what))
 
-    @on(PagedTextView.Moved)
+    @on(LongTextView.Moved)
     def _say(self) -> None:
-        """Say where one is."""
+        """Show the position, a message and the keys."""
         if not self.is_mounted:
             return
         parts = [f"part {self.part + 1} of {self._parts}"] if self._parts > 1 else []
@@ -285,7 +286,7 @@ class ReaderScreen(Screen[None]):
             parts.append("reading …")
         parts.append(f"{self.view.percent} %")
         said = self._said or self._trouble
-        keys = "o opens it · s saves it · " if self._binary else ""
+        keys = "o open · s save · " if self._binary else ""
         text = Content.assemble(
             (said, "$waiting"), " · " if said else "", (" · ".join(parts), "$text-2"),
             "   ", (keys, "$text-1"), (self.KEYS, "$text-3"),

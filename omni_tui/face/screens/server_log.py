@@ -1,4 +1,4 @@
-"""What a server wrote on stderr, and the connection's own history."""
+"""The log of a server: what it wrote to stderr, and the history of its connection."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from omni_tui.face.formats import counted
 from omni_tui.face.messages import CopyText
 from omni_tui.face.port import CommandError
 from omni_tui.face.shell import shell_of
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 
 
 class ServerLogScreen(Screen[None]):
-    """Shows the newest lines first at the bottom; `r` reads again."""
+    """Shows the log, the newest lines at the end; `r` reloads it."""
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = "LinesView"
     BINDINGS = [
         Binding("escape,q", "back", "back"),
-        Binding("r", "read", "read again"),
+        Binding("r", "read", "reload"),
         Binding("y", "copy", "copy"),
     ]
 
@@ -41,7 +42,7 @@ class ServerLogScreen(Screen[None]):
         self._lines: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """Title, lines, keys."""
+        """Lay out the title, the lines and the keys."""
         title = f"LOG · {safe(self._server, lines=False)}"
         yield Static(Content.styled(title, "bold $mine"), id="screen-title", markup=False)
         yield LinesView(id="log")
@@ -53,28 +54,26 @@ class ServerLogScreen(Screen[None]):
 
     @work(group="log", exclusive=True, exit_on_error=False)
     async def action_read(self) -> None:
-        """Ask the engine for the newest lines."""
+        """Read the newest lines."""
         view, port = self.query_one(LinesView), shell_of(self).port
         try:
             reply = await port.ask(ReadServerLog(server=self._server))
         except CommandError as refused:
             self._say(" ".join(filter(None, (refused.failure.what, refused.failure.why))))
         except (TimeoutError, LinkClosed):
-            self._say("The engine did not answer; r reads again.")
+            self._say("The engine did not answer; r tries again.")
         else:
             assert isinstance(reply, ServerLogRead)
             self._lines = reply.lines
             view.show(Content.styled(line, "$text-1") for line in reply.lines)
-            view.scroll_end(animate=False)
-            gone = f"{reply.dropped} older gone · " if reply.dropped else ""
-            count = len(reply.lines)
-            empty = "" if count else "it wrote nothing so far · "
-            self._say(f"{empty}{gone}{count} {'line' if count == 1 else 'lines'}")
+            view.action_scroll_end()
+            dropped = f"{reply.dropped} older dropped · " if reply.dropped else ""
+            self._say(f"{dropped}{counted(len(reply.lines), 'line')}")
 
     def _say(self, words: str) -> None:
         foot = Content.assemble(
             ("esc", "bold $text-2"), (" back   ", "$text-3"),
-            ("r", "bold $text-2"), (" read again   ", "$text-3"),
+            ("r", "bold $text-2"), (" reload   ", "$text-3"),
             ("y", "bold $text-2"), (" copy   ", "$text-3"), (words, "$text-3"),
         )  # fmt: skip
         self.query_one("#screen-foot", Static).update(foot)

@@ -1,9 +1,8 @@
-"""How the session's calls went, what is kept of them, and what it cost so far."""
+"""Statistics of the session: its calls, the cache, and the cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -12,6 +11,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from omni_tui.face.formats import counted
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.lines_view import LinesView
@@ -21,45 +21,42 @@ from omni_tui.protocol.events import CallFinished, CommandDone
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe_line
 
-if TYPE_CHECKING:
-    pass
-
 _NAME = 34
 _NARROW = 100
 _COLUMNS = ("calls", "failed", "unknown", "cached", "mean", "longest")
 
 
 class StatsScreen(Screen[None]):
-    """Follows the calls as they end."""
+    """Updates itself when a call ends."""
 
     CSS_PATH = "../styles/screens.tcss"
     AUTO_FOCUS = "LinesView"
-    BINDINGS = [Binding("escape,q", "back", "back"), Binding("c", "clear", "empty the cache")]
+    BINDINGS = [Binding("escape,q", "back", "back"), Binding("c", "clear", "clear the cache")]
 
     def __init__(self, first: StatsRead) -> None:
         super().__init__()
         self._stats = first
 
     def compose(self) -> ComposeResult:
-        """Title, lines, keys."""
+        """Lay out the title, the lines and the keys."""
         yield Static(Content.styled("STATISTICS", "bold $mine"), id="screen-title", markup=False)
         yield LinesView(words=True)
         foot = Content.assemble(
             ("esc", "bold $text-2"), (" back   ", "$text-3"),
-            ("c", "bold $text-2"), (" empty the cache", "$text-3"),
+            ("c", "bold $text-2"), (" clear the cache", "$text-3"),
         )  # fmt: skip
         yield Static(foot, id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Show what was asked for."""
+        """Show the first statistics."""
         self._show()
 
     def on_resize(self) -> None:
-        """Fit the columns."""
+        """Fit the columns to the width."""
         self._show()
 
     def apply(self, event: AnyEvent) -> None:
-        """Ask again when a call has ended."""
+        """Update when a call has ended."""
         if isinstance(event, CallFinished):
             self._renew()
 
@@ -82,7 +79,7 @@ class StatsScreen(Screen[None]):
             self._show()
 
     def action_clear(self) -> None:
-        """Forget every kept result."""
+        """Clear the result cache."""
         self._renew(clear=True)
 
     def action_back(self) -> None:
@@ -91,7 +88,7 @@ class StatsScreen(Screen[None]):
 
 
 def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
-    """Yield a row for each tool, then the cache, the pool for blocking work, and what was `spent`."""
+    """Yield a row for each tool, then the cache, the thread pool, and the cost (`spent`)."""
     name = _NAME if width >= _NARROW else max(14, width - 5 - 9 * len(_COLUMNS))
     if stats.tools:
         head = f"{'tool':<{name}}" + "".join(f"{column:>9}" for column in _COLUMNS)
@@ -99,20 +96,16 @@ def stats_lines(stats: StatsRead, spent: str, width: int) -> Iterator[Content]:
         for row in stats.tools:
             yield _row(row, name)
     else:
-        yield Content.styled("No tool was called yet.", "$text-2")
+        yield Content.styled("No calls yet.", "$text-2")
     yield Content("")
     yield _fact(
-        "cache", f"{_count(stats.cache_entries, 'result')} kept, used {_count(stats.cache_hits, 'time')}"
+        "cache", f"{counted(stats.cache_entries, 'result')}, used {counted(stats.cache_hits, 'time')}"
     )
     pool = stats.pool
-    running = f"{pool.running} of {pool.size} at work, {pool.queued} waiting, {pool.most_queued} at most"
+    running = f"{pool.running} of {pool.size} running, {pool.queued} queued, at most {pool.most_queued}"
     yield _fact("threads", running)
     yield Content("")
     yield Content.styled(spent, "$text-2")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _fact(what: str, words: str) -> Content:

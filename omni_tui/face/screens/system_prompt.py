@@ -1,4 +1,4 @@
-"""The system prompt: the person's own part, to be changed, over the whole as the model is told it."""
+"""The system prompt: the user's part to edit, and the full prompt below."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
 _FROM = {
-    "config": "Your words to the model, from your config. What you save here holds for this session.",
-    "session": "Your words to the model, as set for this session.",
+    "config": "Your part of the system prompt, from your config. Changes here are for this session.",
+    "session": "Your part of the system prompt, as set for this session.",
 }
-_NONE = "Here you can tell the model something of your own, for this session; your config has nothing yet."
+_NONE = "Add instructions to the system prompt of this session. Your config has none."
 
 
 class SystemPromptScreen(Screen[None]):
-    """F9 saves for this session; leaving with something unsaved takes a second escape."""
+    """F9 saves for this session. With unsaved changes, a second escape closes the screen."""
 
     CSS_PATH = "../styles/screens.tcss"
     DEFAULT_CSS = """
@@ -51,18 +51,18 @@ class SystemPromptScreen(Screen[None]):
         self._leaving = False
 
     def compose(self) -> ComposeResult:
-        """Title, the person's words, the whole, keys."""
+        """Lay out the title, the user's part, the full prompt and the keys."""
         yield Static(Content.styled("SYSTEM PROMPT", "bold $mine"), id="screen-title", markup=False)
         yield Static(id="system-from", classes="words", markup=False)
         box = TextBox("")
         box.disabled = True
         yield box
-        yield Static("The whole, as it is told now:", classes="words", markup=False)
+        yield Static("The full system prompt:", classes="words", markup=False)
         yield LinesView(words=True)
         yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Read it."""
+        """Read the system prompt."""
         self._foot()
         self._read()
 
@@ -102,19 +102,19 @@ class SystemPromptScreen(Screen[None]):
     def _typed(self, event: TextArea.Changed) -> None:
         event.stop()
         self._leaving = False
-        self._foot("not saved yet" if self._changed else "")
+        self._foot("not saved" if self._changed else "")
 
     def _foot(self, words: str = "", style: str = "$waiting") -> None:
         foot = Content.assemble(
             ("f9", "bold $text-2"), (" save   ", "$text-3"),
-            ("tab", "bold $text-2"), (" to the whole   ", "$text-3"),
+            ("tab", "bold $text-2"), (" full prompt   ", "$text-3"),
             ("esc", "bold $text-2"), (" back   ", "$text-3"), (words, style),
         )  # fmt: skip
         self.query_one("#screen-foot", Static).update(foot)
 
     @work(group="system", exclusive=True, exit_on_error=False)
     async def action_save(self) -> None:
-        """Have the model told so from the next message on."""
+        """Save the user's part for this session."""
         box = self.query_one(TextBox)
         if box.disabled:
             return
@@ -125,13 +125,13 @@ class SystemPromptScreen(Screen[None]):
             return
         self._saved = box.text
         await self._take()
-        self._foot("saved; the model is told so from your next message on", "$done")
+        self._foot("saved; it applies from your next message on", "$done")
 
     def action_back(self) -> None:
-        """Close; with something unsaved, at the second time."""
+        """Close; with unsaved changes only at the second time."""
         box = self.query_one(TextBox)
         if not box.disabled and self._changed and not self._leaving:
             self._leaving = True
-            self._foot("not saved: f9 saves it, esc again leaves it")
+            self._foot("not saved: f9 saves, esc again discards")
             return
         self.dismiss(None)

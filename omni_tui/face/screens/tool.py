@@ -1,37 +1,47 @@
-"""One tool: its form at the left, what its calls gave back at the right."""
+"""One tool: its form at the left, the results of its calls at the right."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import work
+from textual import events, work
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import ActiveBinding, Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Static
 
+from omni_tui.face.approval.arming import BURST_S, Arming, Painted, Press
+from omni_tui.face.clock import Clock, Stillness
 from omni_tui.face.form.arguments_form import ArgumentsForm
 from omni_tui.face.form.checks import engine_check
 from omni_tui.face.input_order import EngineGone, FormScreen
-from omni_tui.face.results.call_status import ConfirmBar, RunButton, StateLine
+from omni_tui.face.results.call_history import (
+    CallHistory,
+    OpenServerRequests,
+    PastCall,
+    PastCalls,
+    fetch_arguments,
+)
+from omni_tui.face.results.call_status import StateLine
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
-from omni_tui.face.results.history import CallHistory, PastCall, fetch_arguments
-from omni_tui.face.results.long_text_view import LongTextView
-from omni_tui.face.results.open_requests import OpenServerRequests
-from omni_tui.face.results.past_calls import PastCalls
-from omni_tui.face.results.tabs import TabLine
 from omni_tui.face.results.tool_description import (
     ToolDescription,
     description_blocks,
     description_start,
     tool_title,
 )
-from omni_tui.face.results.view import ResultView
-from omni_tui.face.screens.tool_footer import key_hints
+from omni_tui.face.results.view import ResultView, TabLine
 from omni_tui.face.shell import shell_of
 from omni_tui.face.task_status import format_task_status
-from omni_tui.face.widgets.footer import FooterBar
+from omni_tui.face.widgets.footer import FooterBar, KeyHint
+from omni_tui.face.widgets.long_text_view import LongTextView
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.face.widgets.title import PaneTitle
 from omni_tui.protocol import AnyEvent, JsonText
@@ -40,15 +50,111 @@ from omni_tui.protocol.commands import CallTool, CancelCall, DescribeTool
 from omni_tui.protocol.events import CallProgress, CommandDone, ConfirmNeeded, ToolDetails
 
 if TYPE_CHECKING:
-    from omni_tui.face.clock import Clock
     from omni_tui.face.port import Port
+
+_KEY_ORDER = ("run", "other_side", "close", "about", "toggle_raw")
+"""The screen's own keys in the order of the bottom bar."""
+
+
+_RISKS = {
+    "destructive": "destroys data",
+    "write": "writes data",
+    "read": "only reads, according to its server",
+}
+
+
+class ConfirmBar(Widget, can_focus=True):
+    """Asks once more before a destructive call is sent. Y (shift) sends it; Enter never does.
+
+    It is armed like approvals: 400 ms after it was painted without a key press; a burst of keys or a held
+    key decides nothing.
+    """
+
+    DEFAULT_CSS = """
+    ConfirmBar { height: auto; padding: 0 1; margin: 0 0 1 0; background: $bar; border-left: outer $fail; }
+    """
+
+    class Confirmed(Message):
+        """The user wants to send the call."""
+
+        def __init__(self, bar: ConfirmBar) -> None:
+            super().__init__()
+            self.bar = bar
+
+    def __init__(
+        self, question: ConfirmNeeded, arguments: JsonText, clock: Clock, stillness: Stillness
+    ) -> None:
+        super().__init__()
+        self.question = question
+        self.arguments = arguments
+        self._arming = Arming(clock, stillness)
+
+    def on_mount(self) -> None:
+        """Take the focus."""
+        self.focus()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Draw rows, and note whether all of them are on the screen."""
+        strips = super().render_lines(crop)
+        place = self.region
+        where = place.x, place.y, place.width, place.height
+        whole = crop.height >= self.outer_size.height
+        self._arming.paint(Painted("", self.arguments, whole, where))
+        return strips
+
+    def render(self) -> Content:
+        """Show what the tool may do and the keys."""
+        risk = _RISKS.get(self.question.risk, "may change things")
+        lines = [Content.assemble(("This tool ", "$text-1"), (risk, "bold $fail"), (".", "$text-1"))]
+        lines += [Content.styled(why, "$text-2") for why in self.question.why]
+        keys = [
+            ("Y", "bold $fail"),
+            (" (shift) send   ", "$text-1"),
+            ("esc", "bold $text-1"),
+            (" cancel", "$text-1"),
+        ]
+        return Content("\n").join([*lines, Content.assemble(*keys)])
+
+    def on_key(self, event: events.Key) -> None:
+        """Decide only on one deliberate press."""
+        press = self._arming.press(event.key, event.time)
+        if event.key in ("escape", "tab", "shift+tab"):
+            return
+        event.stop()
+        if event.key == "Y" and press.armed and not press.doubt:
+            self.set_timer(BURST_S, partial(self._decide, press))
+
+    def _decide(self, press: Press) -> None:
+        if self.is_attached and self.has_focus and self._arming.stands(press):
+            self.post_message(self.Confirmed(self))
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A paste decides nothing."""
+        event.stop()
+        self._arming.disturb()
+
+
+class RunButton(Widget):
+    """Runs the tool by a click. It takes no keys: Enter must never send a call."""
+
+    DEFAULT_CSS = """
+    RunButton { width: auto; height: 1; padding: 0 1; }
+    RunButton { background: $mine; color: $on-colour; text-style: bold; }
+    """
+
+    def render(self) -> Content:
+        """Show the button and its key."""
+        return Content("Run  F9")
+
+    async def on_click(self) -> None:
+        """Run."""
+        await self.run_action("screen.run")
 
 
 class ToolScreen(FormScreen[None]):
-    """Calls one tool by hand. The app forwards events to `apply`.
+    """Calls one tool by hand. The app passes events to `apply`.
 
-    `history` may be handed over to show the session's earlier calls; without it the screen knows
-    those made while it is open.
+    `history` has the session's earlier calls; without it the screen knows only those since it was opened.
     """
 
     CSS_PATH = "../styles/tool.tcss"
@@ -73,9 +179,9 @@ class ToolScreen(FormScreen[None]):
         self._wanted = arguments_json
         self._past = history if history is not None else CallHistory()
         self._current = ""
-        self._open_asks = OpenServerRequests()
-        self._asked = False
-        self._insisted: JsonText | None = None
+        self._requests = OpenServerRequests()
+        self._sending = False
+        self._warned_about: JsonText | None = None
 
     @property
     def _port(self) -> Port:
@@ -92,14 +198,14 @@ class ToolScreen(FormScreen[None]):
 
     @property
     def running(self) -> PastCall | None:
-        """The call that was sent from here and is not over, None if there is none."""
+        """The running call that was sent from here, None if there is none."""
         past = self._past.get(self._current)
         return past if past is not None and not past.ended else None
 
     # --- building
 
     def compose(self) -> ComposeResult:
-        """Head, two columns, keys."""
+        """Lay out the title, two columns and the keys."""
         yield Static(id="tool-head", markup=False)
         sides = TabLine(("arguments", "result"), "arguments")
         sides.id = "tool-sides"
@@ -123,7 +229,7 @@ class ToolScreen(FormScreen[None]):
         yield FooterBar()
 
     def on_mount(self) -> None:
-        """Ask what the tool is."""
+        """Read the tool's description and schema."""
         self.add_class("-at-form")
         self._draw_head(None)
         self._show_past()
@@ -134,7 +240,7 @@ class ToolScreen(FormScreen[None]):
         try:
             details = await self._port.ask(DescribeTool(server=self._server, tool=self._tool))
         except REQUEST_ERRORS as error:
-            said = Content.assemble((f"✗ {error_text(error)}", "$fail"), ("\nF9 asks again", "$text-3"))
+            said = Content.assemble((f"✗ {error_text(error)}", "$fail"), ("\nF9 tries again", "$text-3"))
             self.query_one("#tool-wait", Static).update(said)
             self.form_is_ready()
             return
@@ -167,7 +273,7 @@ class ToolScreen(FormScreen[None]):
 
     @property
     def at_result(self) -> bool:
-        """Whether the result is the side that is shown where there is room for one only."""
+        """Whether a narrow window shows the result instead of the form."""
         return self.has_class("-at-result")
 
     @property
@@ -191,7 +297,7 @@ class ToolScreen(FormScreen[None]):
             self._to_form()
 
     def on_tab_line_chosen(self, event: TabLine.Chosen) -> None:
-        """Go to the side that was clicked."""
+        """Go to the clicked side."""
         event.stop()
         if (event.name == "result") is not self.at_result:
             self.action_other_side()
@@ -201,7 +307,7 @@ class ToolScreen(FormScreen[None]):
             form.focus_first()
 
     def action_about(self) -> None:
-        """Show all about the tool (description, annotations, schemas), or the form again."""
+        """Show the tool's description, annotations and schemas, or the form again."""
         about = self.query_one(".about", LongTextView)
         shown = not self.has_class("-about")
         self.set_class(shown, "-about")
@@ -212,24 +318,24 @@ class ToolScreen(FormScreen[None]):
             self._to_form()
 
     async def action_toggle_raw(self) -> None:
-        """Show the arguments as JSON, or as a form."""
+        """Switch between form and JSON."""
         if (form := self._form) is not None:
             await form.action_toggle_raw()
 
     def on_descendant_focus(self) -> None:
-        """The keys that work have changed."""
+        """Update the bottom bar."""
         self.update_bar()
 
     def refresh_bindings(self) -> None:
-        """What works may have changed: so does the bottom bar."""
+        """Update the bottom bar too."""
         super().refresh_bindings()
         if self.is_mounted and self.query("#tool-right") and self.query(FooterBar):  # gone while it closes
             self.update_bar()
 
     def update_bar(self) -> None:
-        """Redraw the bottom bar: the keys that work here and now."""
+        """Show the keys that work now in the bottom bar."""
         words = {"close": self._esc_words(), "other_side": "form" if self._in_result else "result"}
-        shown = key_hints(self.active_bindings.values(), self.app, words)
+        shown = _key_hints(self.active_bindings.values(), self.app, words)
         self.query_one(FooterBar).show((), shown, folded=False)
         self.query_one("#tool-sides", TabLine).current = "result" if self.at_result else "arguments"
 
@@ -239,33 +345,33 @@ class ToolScreen(FormScreen[None]):
     # --- running
 
     async def action_run(self) -> None:
-        """Send the call, or say what is missing. What the engine refuses anyway is refused there."""
+        """Send the call, or mark what is wrong with the arguments."""
         form = self._form
         if form is None:
             if any(worker.group == "describe" and worker.is_running for worker in self.workers):
-                self._hint("not yet: the tool's schema is being read", "$waiting")
+                self._hint("wait: reading the tool's schema", "$waiting")
             else:
                 self._describe()
             return
         if self.query(ConfirmBar):
             return
-        if self.running is not None or self._asked:
+        if self.running is not None or self._sending:
             self._hint("a call is running: esc cancels it", "$waiting")
             return
         arguments = form.arguments_json
-        if arguments is None or (form.problems and self._insisted != arguments):
-            self._insisted = arguments
+        if arguments is None or (form.problems and self._warned_about != arguments):
+            self._warned_about = arguments
             self._go(result=False)
             form.show_problems()
-            again = " · F9 again sends it" if arguments is not None else ""
-            self._hint(f"✗ correct what is marked{again}", "$fail")
+            again = " · F9 again to send anyway" if arguments is not None else ""
+            self._hint(f"✗ correct the marked arguments{again}", "$fail")
             return
         self._hint("", "")
         self._send(arguments, confirmed=False)
 
     @work(group="call", exit_on_error=False)
     async def _send(self, arguments: JsonText, *, confirmed: bool) -> None:
-        self._asked = True
+        self._sending = True
         state = self.query_one(StateLine)
         server, tool = self._server, self._tool
         command = CallTool(server=server, tool=tool, arguments_json=arguments, confirmed=confirmed)
@@ -276,14 +382,14 @@ class ToolScreen(FormScreen[None]):
             state.say(Content.styled("✗ not sent · " + error_text(error), "$fail"))
             return
         finally:
-            self._asked = False
+            self._sending = False
         if isinstance(reply, ConfirmNeeded):
             await self._confirm(reply, arguments)
         elif isinstance(reply, CommandDone):
             self._began(reply.id, arguments)
 
     def _began(self, call: str, arguments: JsonText) -> None:
-        self._past.began(call, self._server, self._tool, arguments, self._clock.time())
+        self._past.add(call, self._server, self._tool, arguments, self._clock.time())
         self._current = call
         self.query_one(StateLine).begin()
         self._go(result=True)
@@ -297,7 +403,7 @@ class ToolScreen(FormScreen[None]):
         self._go(result=False)
 
     def on_confirm_bar_confirmed(self, event: ConfirmBar.Confirmed) -> None:
-        """Send what was asked about, if the form still says the same."""
+        """Send the confirmed call, if its arguments are still the same."""
         event.stop()
         form = self._form
         same = form is not None and form.arguments_json == event.bar.arguments
@@ -305,7 +411,7 @@ class ToolScreen(FormScreen[None]):
         if same:
             self._send(event.bar.arguments, confirmed=True)
         else:
-            self._hint("not sent: the arguments changed; F9 asks again", "$waiting")
+            self._hint("not sent: the arguments changed; press F9 again", "$waiting")
 
     def _close_confirm(self) -> bool:
         bars = self.query(ConfirmBar)
@@ -316,29 +422,29 @@ class ToolScreen(FormScreen[None]):
         return True
 
     def on_engine_gone(self, event: EngineGone) -> None:
-        """Say that nothing can be sent now; what is written stays."""
+        """Show that the engine stopped. The form keeps its values."""
         event.stop()
-        self._hint("✗ the engine stopped; what is written here stays", "$fail")
+        self._hint("✗ the engine stopped; the form keeps its values", "$fail")
         if self.running is not None:
-            words = "✗ the engine stopped · what became of the call is known when it is started again"
+            words = "✗ the engine stopped · restart it to learn the call's outcome"
             self.query_one(StateLine).say(Content.styled(words, "$fail"))
 
     def _hint(self, words: str, style: str) -> None:
         self.query_one("#tool-hint", Static).update(Content.styled(words, style) if words else Content(""))
 
     def on_arguments_form_changed(self, event: ArgumentsForm.Changed) -> None:
-        """What was said about the arguments no longer holds."""
+        """Clear the hint about the arguments."""
         event.stop()
         form = self._form
-        if form is None or form.arguments_json == self._insisted:
+        if form is None or form.arguments_json == self._warned_about:
             return
-        self._insisted = None
+        self._warned_about = None
         self._hint("", "")
 
     # --- events
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event of the engine into account."""
+        """Apply one event."""
         if isinstance(event, CallProgress):
             if event.call == self._current:
                 self.query_one(StateLine).progress(event)
@@ -347,7 +453,7 @@ class ToolScreen(FormScreen[None]):
             if event.call == self._current:
                 self.query_one(StateLine).as_task(format_task_status(event))
             return
-        if self._open_asks.apply(event):
+        if self._requests.apply(event):
             self._show_waits()
             return
         past = self._past.apply(event)
@@ -368,7 +474,7 @@ class ToolScreen(FormScreen[None]):
         self.update_bar()
 
     def _show_waits(self) -> None:
-        waits = self.running is not None and self._open_asks.about(self._current, self._server)
+        waits = self.running is not None and self._requests.holds(self._current, self._server)
         self.query_one(StateLine).waits(waits)
 
     def _show_past(self) -> None:
@@ -377,11 +483,11 @@ class ToolScreen(FormScreen[None]):
         rows.show(calls)
         title = self.query_one(".calls", PaneTitle)
         title.count = len(calls)
-        title.hint = "enter loads the arguments"
+        title.hint = "enter load the arguments"
         self.set_class(bool(calls), "-has-past")
 
     def on_row_list_chosen(self, event: RowList.Chosen) -> None:
-        """Show a past call again, and load its arguments into the form."""
+        """Show a past call and load its arguments into the form."""
         event.stop()
         past = self._past.get(event.key or "")
         if past is None or self.running is not None:
@@ -399,12 +505,12 @@ class ToolScreen(FormScreen[None]):
             return
         if (form := self._form) is not None:
             form.load(arguments)
-            self._hint("" if exact else "characters that do not show were not carried over", "$waiting")
+            self._hint("" if exact else "invisible characters were left out", "$waiting")
 
     # --- leaving
 
     def action_close(self) -> None:
-        """Close the innermost thing, else cancel the call, else the screen."""
+        """Close what is open, else cancel the call, else close the screen."""
         if self.query_one(ResultView).close_bar() or self._close_confirm():
             return
         if self.has_class("-about"):
@@ -420,3 +526,22 @@ class ToolScreen(FormScreen[None]):
             await self._port.ask(CancelCall(call=call))
         except REQUEST_ERRORS as error:
             self._hint(error_text(error), "$waiting")
+
+
+def _key_hints(
+    active: Iterable[ActiveBinding], app: object, words: Mapping[str, str]
+) -> tuple[KeyHint, ...]:
+    """Return the keys for the bottom bar, those of widgets first. `words` replaces some descriptions."""
+    shown = [each.binding for each in active if each.binding.show and each.enabled and each.node is not app]
+    first = [binding for binding in shown if binding.action in _KEY_ORDER]
+    first.sort(key=lambda binding: _KEY_ORDER.index(binding.action))
+    rest = [binding for binding in shown if binding.action not in _KEY_ORDER]
+    return tuple({binding.action: _hint(binding, words) for binding in [*rest, *first]}.values())
+
+
+def _hint(binding: Binding, words: Mapping[str, str]) -> KeyHint:
+    name = binding.action
+    key = "]" if binding.key == "right_square_bracket" else binding.key
+    return KeyHint(
+        key, words.get(name, binding.description), f"screen.{name}" if name in _KEY_ORDER else ""
+    )

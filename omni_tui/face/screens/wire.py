@@ -1,4 +1,4 @@
-"""What goes over a server's wire, as it goes: a row a frame, the chosen frame below."""
+"""The wire log of a server: a row for each frame, the selected frame below."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from omni_tui.face.formats import format_size
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
-from omni_tui.face.widgets.lines_view import LinesView
+from omni_tui.face.widgets.lines_view import LinesView, fit_content
 from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol.events import FileSaved
 from omni_tui.protocol.wire_log import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from omni_tui.face.port import Port
 
 POLL_S = 0.4
-"""Seconds between two looks at the engine while the screen is open."""
+"""Seconds between two reads while the screen is open."""
 MAX_FRAMES = 2000
 _COLOURS = {"error": "$fail", "broken": "$fail"}
 
@@ -48,12 +49,12 @@ class FrameRows(RowList):
         self.frames: OrderedDict[str, WireFrame] = OrderedDict()
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Time, direction, what it is, how large; the beginning of its text where there is room."""
+        """Draw one frame."""
         return frame_row(self.frames[key], width)
 
 
 def frame_row(frame: WireFrame, width: int) -> Content:
-    """Draw one frame on one line."""
+    """Return time, direction, method and size of a frame, and the beginning of its text if it fits."""
     stamp = time.strftime("%H:%M:%S", time.localtime(frame.ts)) + f".{int(frame.ts * 1000) % 1000:03d}"
     arrow = ("→", "$mine") if frame.sent else ("←", "$done")
     what: str = frame.method or frame.kind
@@ -64,30 +65,22 @@ def frame_row(frame: WireFrame, width: int) -> Content:
     left = Content.assemble((f" {stamp} ", "$text-3"), arrow, " ", name)
     right = Content.styled(_measures(frame), "$text-2")
     column = max(20, min(54, width - right.cell_length - 2))
-    left = left.truncate(column, ellipsis=True)
+    left = fit_content(left, column)
     room = width - column - right.cell_length - 3
     if room > 12:
         left = left.extend_right(column + 1 - left.cell_length)
-        left += Content.styled(frame.text, "$text-3").truncate(room, ellipsis=True)
+        left += fit_content(Content.styled(frame.text, "$text-3"), room)
     return left + Content(" " * max(1, width - left.cell_length - right.cell_length - 1)) + right
 
 
 def _measures(frame: WireFrame) -> str:
     took = f"{frame.after_ms:.0f} ms  " if frame.after_ms is not None else ""
-    return (
-        f"{took}{'' if frame.exact else '> '}{format_size(frame.size)}{'  not sent' if frame.lost else ''}"
-    )
-
-
-def format_size(size: int) -> str:
-    """Return a size in bytes in words."""
-    if size < 10_000:
-        return f"{size} B"
-    return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
+    size = f"{'' if frame.exact else '> '}{format_size(frame.size)}"
+    return f"{took}{size}{'  not sent' if frame.lost else ''}"
 
 
 class WireLogScreen(Screen[None]):
-    """Follows the newest frame until the cursor is moved off it."""
+    """Follows the newest frame until the cursor is moved."""
 
     CSS_PATH = "../styles/manage.tcss"
     AUTO_FOCUS = "FrameRows"
@@ -109,7 +102,8 @@ class WireLogScreen(Screen[None]):
         self._filter = ""
         self._last = 0
         self._dropped = 0
-        self._said = ""
+        self._polling = False
+        self._message = ""
         self._shown = ""
         self._text = ""
 
@@ -122,10 +116,10 @@ class WireLogScreen(Screen[None]):
         return self.query_one(FrameRows)
 
     def compose(self) -> ComposeResult:
-        """Title, filter, rows, the chosen frame, keys."""
+        """Lay out the title, filter, rows, selected frame and keys."""
         title = f"WIRE · {safe(self._server, lines=False)}"
         yield Static(Content.styled(title, "bold $mine"), id="screen-title", markup=False)
-        line = Input(placeholder="a part of the method, e.g. tools/", id="wire-filter", compact=True)
+        line = Input(placeholder="part of the method, e.g. tools/", id="wire-filter", compact=True)
         line.cursor_blink = False
         yield line
         yield FrameRows()
@@ -134,27 +128,25 @@ class WireLogScreen(Screen[None]):
         yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:
-        """Look now, and again while it is open."""
-        self.set_interval(POLL_S, self._look)
+        """Read now and then regularly."""
+        self.set_interval(POLL_S, self._poll)
         self._draw()
-        self._look()
+        self._poll()
 
     # --- reading
 
     @work(group="wire", exit_on_error=False)
-    async def _look(self) -> None:
-        if self._looking:
+    async def _poll(self) -> None:
+        if self._polling:
             return
-        self._looking = True
+        self._polling = True
         try:
             while await self._read():
                 pass
         except REQUEST_ERRORS as error:
             self._say(error_text(error))
         finally:
-            self._looking = False
-
-    _looking = False
+            self._polling = False
 
     async def _read(self) -> bool:
         """Read the next page; return whether there is more."""
@@ -189,16 +181,16 @@ class WireLogScreen(Screen[None]):
     def _why_empty(self) -> str:
         if not self._on:
             return (
-                "Nothing is noted. w notes from now on what goes over the wire, both ways, without its "
-                "secrets, in memory only."
+                "The wire log is off. w turns it on: all frames to and from the server from now on, "
+                "without secrets, in memory only."
             )
-        return "No frame of that method." if self._filter else "Noting; nothing has gone over the wire yet."
+        return "No frame with that method." if self._filter else "No frames yet."
 
-    # --- the chosen frame
+    # --- the selected frame
 
     @on(RowList.Moved)
     def _moved(self, event: RowList.Moved) -> None:
-        # Told late: where the cursor is by now counts, and whether it was put there by following.
+        # This comes late: what counts is where the cursor is now, and whether following put it there.
         rows = self._rows
         self._follow = self._follow and rows.selected in (None, self._followed)
         self._foot()
@@ -222,26 +214,26 @@ class WireLogScreen(Screen[None]):
         view.show(lines)
         view.scroll_home(animate=False)
 
-    # --- what can be done
+    # --- actions
 
     @work(group="wire-switch", exit_on_error=False)
     async def action_switch(self) -> None:
-        """Begin or end to note frames."""
+        """Turn the wire log on or off."""
         try:
             reply = await self._port.ask(SetWireLog(server=self._server, on=not self._on))
         except REQUEST_ERRORS as error:
             self._say(error_text(error))
             return
         self._say(reply.text)
-        self._look()
+        self._poll()
 
     def action_follow(self) -> None:
-        """Follow the newest frame, or stay."""
+        """Follow the newest frame, or stop following."""
         self._follow = not self._follow
         self._draw()
 
     def action_filter(self) -> None:
-        """Show only some methods."""
+        """Filter by method."""
         line = self.query_one("#wire-filter", Input)
         self.add_class("-filtering")
         line.focus()
@@ -265,13 +257,13 @@ class WireLogScreen(Screen[None]):
         self._rows.focus()
 
     def action_copy(self) -> None:
-        """Copy the chosen frame."""
+        """Copy the selected frame."""
         if self._shown:
             self.post_message(CopyText(self._text, "the frame"))
 
     @work(group="wire-save", exit_on_error=False)
     async def action_save(self) -> None:
-        """Write all that is noted to a file of this person alone."""
+        """Save all frames to a file that only this user can read."""
         try:
             reply = await self._port.ask(SaveWire(server=self._server))
         except REQUEST_ERRORS as error:
@@ -281,7 +273,7 @@ class WireLogScreen(Screen[None]):
         self._say(f"saved to {safe(reply.path, lines=False)}, {format_size(reply.size)}")
 
     def action_back(self) -> None:
-        """Out of the filter, or close."""
+        """Leave the filter, or close the screen."""
         if self.query_one("#wire-filter", Input).has_focus:
             self._leave_filter(keep=False)
         else:
@@ -290,14 +282,14 @@ class WireLogScreen(Screen[None]):
     # --- the line of keys
 
     def _say(self, words: str) -> None:
-        self._said = words
+        self._message = words
         self._foot()
 
     def _foot(self) -> None:
         rows = self._rows
-        state = ("● noting", "$waiting") if self._on else ("○ off", "$text-3")
+        state = ("● on", "$waiting") if self._on else ("○ off", "$text-3")
         follows = " · following" if self._follow and rows.keys else ""
-        gone = f" · {self._dropped} older are gone" if self._dropped else ""
+        gone = f" · {self._dropped} older dropped" if self._dropped else ""
         count = f" · {len(rows.keys)} of {len(rows.frames)}" if self._filter else f" · {len(rows.keys)}"
         keys = (
             ("w", "on/off"),
@@ -311,6 +303,6 @@ class WireLogScreen(Screen[None]):
             piece for key, word in keys for piece in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))
         ]
         first = Content.assemble(state, (f"{count} frames{gone}{follows}", "$text-2"))
-        said = Content.styled(safe(self._said, lines=False, limit=300), "$text-2")
-        lines = [first, *([said] if self._said else []), Content.assemble(*parts)]
+        said = Content.styled(safe(self._message, lines=False, limit=300), "$text-2")
+        lines = [first, *([said] if self._message else []), Content.assemble(*parts)]
         self.query_one("#screen-foot", Static).update(Content("\n").join(lines))

@@ -1,4 +1,4 @@
-"""A call as lines: what is called with what, how it stands, and what came back."""
+"""A call as lines: its tool, arguments, state and result."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import json
 
 from rich.cells import cell_len
 
+from omni_tui.face.cells import fit, pad
+from omni_tui.face.formats import format_duration, format_size
+from omni_tui.face.lines import Line, Span, single_span, wrap
 from omni_tui.face.transcript.call_summary import (
     arguments_line,
     arguments_of,
-    duration,
     first_rows,
     pretty,
     result_text,
-    size_of,
 )
 from omni_tui.face.transcript.code import highlight
-from omni_tui.face.transcript.fold import CallItem
-from omni_tui.face.transcript.lines import CONTINUES_TEXT, Line, Span, fit, pad, single_span, wrap
+from omni_tui.face.transcript.item_types import CallItem
 from omni_tui.security.identifiers import identifier
 from omni_tui.security.text import safe, safe_line
 
 MAX_ROWS = 200
-"""Rows of a result shown when it is unfolded; the reader shows the rest."""
+"""Most rows of an unfolded result. The full view shows the rest."""
 _LONG_REASON = 30
 _INDENT = "  "
 
@@ -35,26 +35,26 @@ def draw_call(item: CallItem, width: int, now: float) -> list[Line]:
 
 
 def has_body(item: CallItem) -> bool:
-    """Whether anything stands under the call's line."""
+    """Return whether there is anything below the call's first line."""
     return not item.folded or bool(item.parts or item.feedback or _long_reason(item) or item.message)
 
 
 def state_of(item: CallItem, now: float) -> tuple[str, str]:
-    """Return the words and the role of a call's state. Every state has a glyph and a word."""
+    """Return the words and the role of a call's state."""
     match item.state:
         case "pending":
             return "◌ waiting for you", "waiting"
         case "held":
             return "◌ held for you", "waiting"
         case "proposed" | "approved":
-            return "… approved, in line" if item.state == "approved" else "… proposed", "state-quiet"
+            return "… approved, queued" if item.state == "approved" else "… proposed", "state-quiet"
         case "dispatching":
             passed = int(now - item.started)
-            return f"… {_progress(item)}{duration(passed) if passed else 'running'}", "running"
+            return f"… {_progress(item)}{format_duration(passed) if passed else 'running'}", "running"
         case "succeeded" if item.cached_s is not None:
-            return f"✓ from the cache · {duration(item.cached_s)} old", "done"
+            return f"✓ from the cache · {format_duration(item.cached_s)} old", "done"
         case "succeeded":
-            return f"✓ {duration(item.elapsed_ms / 1000)}", "done"
+            return f"✓ {format_duration(item.elapsed_ms / 1000)}", "done"
         case "failed" | "result_rejected":
             word = "failed" if item.state == "failed" else "result breaks its schema"
             return f"✗ {item.reason if item.reason and not _long_reason(item) else word}", "failed"
@@ -79,7 +79,7 @@ def _long_reason(item: CallItem) -> bool:
 
 
 def _head(item: CallItem, width: int, now: float) -> list[Line]:
-    """The action line; in a narrow window its pieces take a line each."""
+    """Return name, arguments and state on one line; in a narrow window each has its own."""
     state, role = state_of(item, now)
     name = f"{identifier(item.server, limit=40)} › {item.tool}"
     marks = "".join(
@@ -93,7 +93,7 @@ def _head(item: CallItem, width: int, now: float) -> list[Line]:
         if on
     )
     if item.attempt > 1:
-        marks += f"  try {item.attempt}"
+        marks += f"  attempt {item.attempt}"
     if item.round:
         marks += f"  round {item.round}"
     mark, inset = Span("▶ ", "call-mark"), Span(_INDENT)
@@ -118,9 +118,9 @@ def _head(item: CallItem, width: int, now: float) -> list[Line]:
         lines += wrap([Span(name, "call-name"), Span(marks, "dim")], width, first=(mark,), rest=(inset,))
     if arguments:
         text = arguments_line(item.arguments, width - 2)
-        lines.append(Line((inset, Span(text, "arguments")), 2, CONTINUES_TEXT, target="fold"))
+        lines.append(Line((inset, Span(text, "arguments")), 2, " ", target="fold"))
     if state:
-        lines.append(Line((inset, Span(fit(state, width - 2), role)), 2, CONTINUES_TEXT, target="fold"))
+        lines.append(Line((inset, Span(fit(state, width - 2), role)), 2, " ", target="fold"))
     return [line._replace(target="fold") for line in lines]
 
 
@@ -139,7 +139,7 @@ def _folded(item: CallItem, width: int) -> list[Line]:
     rows, left = first_rows(text, room)
     hint = ""
     if item.cut:
-        hint = f"{size_of(item.result_size)} in all"
+        hint = f"{format_size(item.result_size)} in all"
     elif left:
         hint = f"+{left}"
     lines = []
@@ -156,7 +156,7 @@ def _folded(item: CallItem, width: int) -> list[Line]:
 
 
 def _summary(item: CallItem) -> tuple[str, str]:
-    """What stands under a folded call, and its role."""
+    """Return the text below a folded call and its role."""
     if item.feedback:
         return f"“{item.feedback}”", "result"
     if item.parts:
@@ -167,7 +167,7 @@ def _summary(item: CallItem) -> tuple[str, str]:
 
 
 def _opened(item: CallItem, width: int) -> list[Line]:
-    """Arguments and result in full, as far as the engine's preview goes."""
+    """Return the arguments and the result, as far as the engine's preview goes."""
     lines = _arguments(item, width)
     for text in filter(
         None, (item.fallback, item.reason if item.state != "succeeded" else "", item.feedback)
@@ -193,8 +193,8 @@ def _opened(item: CallItem, width: int) -> list[Line]:
     more = len(shown) - MAX_ROWS
     lines += shown[:MAX_ROWS]
     if item.cut or more > 0:
-        whole = f"the whole is {size_of(item.result_size)}" if item.cut else f"{more} more rows"
-        hint = fit(f"    … {whole} · enter opens it", width)
+        rest = f"{format_size(item.result_size)} in all" if item.cut else f"{more} more rows"
+        hint = fit(f"    … {rest} · enter opens the full result", width)
         lines.append(Line((Span(hint, "hint"),), len(hint), target="open"))
     return lines
 
@@ -203,7 +203,7 @@ def _bounded(lines: list[Line]) -> list[Line]:
     more = len(lines) - MAX_ROWS
     if more <= 0:
         return lines
-    hint = f"{_INDENT}… {more} more rows · a copies them all"
+    hint = f"{_INDENT}… {more} more rows · a copies all"
     return [*lines[:MAX_ROWS], Line((Span(hint, "hint"),), len(hint))]
 
 

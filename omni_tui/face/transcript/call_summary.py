@@ -1,4 +1,4 @@
-"""A call's arguments and results in few words: what matters first, in the room there is."""
+"""A call's arguments and results in few words, what matters most first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from functools import partial
 
 from rich.cells import cell_len
 
-from omni_tui.face.transcript.lines import fit
+from omni_tui.face.cells import fit
+from omni_tui.face.formats import format_size
 from omni_tui.protocol.events import ContentPart
 from omni_tui.security.text import safe, safe_line
 
@@ -25,7 +26,7 @@ _OFF = 2
 
 
 def arguments_of(preview: str) -> dict[str, object] | None:
-    """Return the arguments of a preview as values, None where it is cut or is no JSON object."""
+    """Return the arguments of a preview as values, None if it is cut or is no JSON object."""
     try:
         value = json.loads(preview)
     except (ValueError, RecursionError):
@@ -34,7 +35,7 @@ def arguments_of(preview: str) -> dict[str, object] | None:
 
 
 def arguments_line(preview: str, width: int) -> str:
-    """Return the arguments that matter in at most `width` cells, as `key="value"` or the value alone."""
+    """Return the most important arguments in at most `width` cells, as `key="value"` or the value alone."""
     values = arguments_of(preview)
     if values is None:
         return fit(safe_line(" ".join(preview[:_PREVIEW].split()), limit=_PREVIEW, joined=True), width)
@@ -86,14 +87,14 @@ def _value(value: object, room: int) -> str:
 
 
 def _weight(value: object) -> int:
-    """Plain values first; what is off or empty matters least."""
+    """Rank plain values before lists and objects, and these before empty ones."""
     if value is None or value is False or value == "" or value == [] or value == {}:
         return _OFF
     return 1 if isinstance(value, (list, dict)) else 0
 
 
 def result_text(parts: Sequence[ContentPart]) -> str:
-    """Return the parts of a result as one text. Structured content counts only if nothing else is there."""
+    """Return the parts of a result as one text, with structured content only if there is nothing else."""
     plain = [part for part in parts if part.kind != "structured"] or list(parts)
     return "\n".join(_part(part) for part in plain)
 
@@ -101,19 +102,19 @@ def result_text(parts: Sequence[ContentPart]) -> str:
 def _part(part: ContentPart) -> str:
     match part.kind:
         case "image" | "audio":
-            return f"▣ {part.mime or part.kind}, {size_of(part.size)}"
+            return f"▣ {part.mime or part.kind}, {format_size(part.size)}"
         case "link":
             return " ".join(filter(None, ("↗", part.uri, part.text)))
         case "resource":
-            return part.text or f"▤ {part.uri or part.mime}, {size_of(part.size)}"
+            return part.text or f"▤ {part.uri or part.mime}, {format_size(part.size)}"
         case _:
             return part.text
 
 
 def first_rows(text: str, width: int, rows: int = 2) -> tuple[list[str], int]:
-    """Return the beginning of a text in at most `rows` rows, and how many of its lines are not in them.
+    """Return the beginning of a text in at most `rows` rows, and how many of its lines are left out.
 
-    Short lines stand beside each other, two spaces apart.
+    Short lines share a row, two spaces apart.
     """
     lines = [line.strip() for line in text[:_PREVIEW].split("\n") if line.strip()]
     total = len(lines) + (sum(1 for _ in _lines(text[_PREVIEW:])) if len(text) > _PREVIEW else 0)
@@ -137,7 +138,7 @@ def _lines(text: str) -> Iterable[str]:
 
 
 def pretty(text: str) -> tuple[str, str]:
-    """Return a text as it reads best and its language: JSON laid out, diffs as diffs, all else as it is."""
+    """Return a text and its language: JSON indented, a diff, or any other text as it is with ""."""
     head = text.lstrip()[:1]
     if head in ("{", "["):
         try:
@@ -150,24 +151,3 @@ def pretty(text: str) -> tuple[str, str]:
     if text.startswith(("diff --git ", "--- ", "@@ ")):
         return text, "diff"
     return text, ""
-
-
-def size_of(count: int) -> str:
-    """Return a number of bytes in words, powers of 1000."""
-    if count < 1000:
-        return f"{count} bytes"
-    for unit in ("kB", "MB", "GB"):
-        count_f = count / 1000
-        if count_f < 1000 or unit == "GB":
-            return f"{count_f:.1f} {unit}" if count_f < 10 else f"{count_f:.0f} {unit}"
-        count = int(count_f)
-    return ""
-
-
-def duration(seconds: float) -> str:
-    """Return a duration: `14 ms`, `3.2 s`, `2 m 05 s`; whole seconds if given as an integer."""
-    if isinstance(seconds, float) and seconds < 10:
-        return f"{seconds:.1f} s" if seconds >= 1 else f"{max(0, round(seconds * 1000))} ms"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{int(seconds) // 60} m {int(seconds) % 60:02} s"

@@ -6,7 +6,7 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from omni_tui.face.transcript.lines import Span
+from omni_tui.face.lines import Span
 
 if TYPE_CHECKING:
     from pygments.lexer import Lexer  # type: ignore[import-untyped]
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_CHARS = 24_000
 MAX_LINE = 2_000
 BUDGET_S = 0.04
-"""Longer code stays plain: a lexer is a pile of regular expressions, and the text may be hostile."""
+"""Longer code stays plain: lexers are regular expressions, and the text may be hostile."""
 
 _LANGUAGES = (
     "bash c c# c++ console cpp csharp css csv diff docker dockerfile go graphql html http ini java "
@@ -49,7 +49,7 @@ def highlight(code: str, language: str) -> list[Span]:
 
 
 def _exactly(spans: list[Span], code: str) -> list[Span]:
-    """Lexers may add a line end; anything beyond that means the lexer changed the text: show it plain."""
+    """Return the spans if they are the code. A lexer may add a line end; other changes are discarded."""
     text = "".join(span.text for span in spans)
     if text == code:
         return spans

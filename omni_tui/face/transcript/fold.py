@@ -1,6 +1,6 @@
-"""The fold of the engine's events into what a transcript shows, without a screen.
+"""The items of a transcript, made from the engine's events. Knows nothing of the screen.
 
-Taking an event costs the same whatever came before it: it changes one item and notes which.
+Applying an event costs the same whatever came before it: it changes one item and notes which.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ from typing import Literal
 
 import msgspec
 
+from omni_tui.face.formats import counted
+from omni_tui.face.overview import server_request_key
 from omni_tui.face.task_status import format_task_status
-from omni_tui.face.transcript import plan_fold, request_lines
+from omni_tui.face.transcript import plan_fold
 from omni_tui.face.transcript.host_notices import host_notice, missing_tools_notice
-from omni_tui.face.transcript.item_types import AnyItem as AnyItem
-from omni_tui.face.transcript.item_types import CallItem as CallItem
-from omni_tui.face.transcript.item_types import CallStage as CallStage
-from omni_tui.face.transcript.item_types import EndItem as EndItem
-from omni_tui.face.transcript.item_types import NoticeItem as NoticeItem
-from omni_tui.face.transcript.item_types import PhaseItem as PhaseItem
-from omni_tui.face.transcript.item_types import PlanItem as PlanItem
-from omni_tui.face.transcript.item_types import RetryItem as RetryItem
-from omni_tui.face.transcript.item_types import ServerRequestItem as ServerRequestItem
-from omni_tui.face.transcript.item_types import TaskItem as TaskItem
-from omni_tui.face.transcript.item_types import TextItem as TextItem
-from omni_tui.face.transcript.item_types import UserItem as UserItem
+from omni_tui.face.transcript.item_types import (
+    AnyItem,
+    CallItem,
+    CallStage,
+    EndItem,
+    NoticeItem,
+    RetryItem,
+    ServerRequestItem,
+    TextItem,
+    UserItem,
+)
 from omni_tui.face.transcript.stream import StreamText
+from omni_tui.face.transcript.sub_agents import SubAgentIndex, apply_to_sub_agent, task_of_event
 from omni_tui.protocol import AnyEvent, Mode
 from omni_tui.protocol import events as ev
 from omni_tui.protocol.calls import CallTask, TaskProgress
@@ -34,7 +36,9 @@ from omni_tui.protocol.conversation import RunReport
 from omni_tui.protocol.models import ModelFellBack
 from omni_tui.protocol.plan import PlanDecided, PlanEnded, PlanProposed, PlanTaskChanged
 from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
-from omni_tui.security.text import safe_line
+from omni_tui.security.text import safe, safe_line
+
+_MESSAGE_LIMIT = 64_000
 
 
 class Fold(msgspec.Struct):
@@ -49,22 +53,21 @@ class Fold(msgspec.Struct):
     running: set[int] = msgspec.field(default_factory=set)
     """Indexes of calls and tasks that run right now."""
     waiting: set[int] = msgspec.field(default_factory=set)
-    """Indexes of calls, questions and plans that wait for the person; those in lanes stand there."""
-    lanes: plan_fold.SubAgentIndex = msgspec.field(default_factory=plan_fold.SubAgentIndex)
-    """What agents below the root do."""
+    """Indexes of calls, server requests and plans that wait for the user, without those of sub-agents."""
+    sub_agents: SubAgentIndex = msgspec.field(default_factory=SubAgentIndex)
     retrying: int | None = None
     awaits: ev.AwaitingTools | None = None
-    """What the message that runs still waits for, before it goes to the model."""
+    """The servers that the running message waits for before it goes to the model."""
     _changed: set[int] = msgspec.field(default_factory=set)
     _at: dict[str, int] = msgspec.field(default_factory=dict)
     _open: set[int] = msgspec.field(default_factory=set)
     _seen: set[int] = msgspec.field(default_factory=set)
     _parked: dict[str, int] = msgspec.field(default_factory=dict)
-    _behind: set[int] = msgspec.field(default_factory=set)
-    """Messages that wait behind a turn, by index."""
+    _queued: set[int] = msgspec.field(default_factory=set)
+    """Indexes of messages that wait behind a turn."""
 
     def apply(self, event: AnyEvent) -> bool:
-        """Take one event into account; return whether it is shown. A journalled event counts once."""
+        """Apply an event; return whether it is shown. A journalled event counts once."""
         handler = _HANDLERS.get(type(event))
         if handler is None:
             return False
@@ -72,16 +75,16 @@ class Fold(msgspec.Struct):
             if event.seq in self._seen:
                 return False
             self._seen.add(event.seq)
-        index = plan_fold.sub_agent_of(self, event)
+        index = task_of_event(self, event)
         if index is not None:
-            return plan_fold.apply_to_sub_agent(self, index, event, handler)
+            return apply_to_sub_agent(self, index, event, handler)
         handler(self, event)
         return True
 
     @property
     def waits(self) -> int:
-        """How much waits for the person, in lanes too."""
-        return len(self.waiting) + sum(len(lane.fold.waiting) for lane in self.lanes.all())
+        """How many things wait for the user, with those of sub-agents."""
+        return len(self.waiting) + sum(len(agent.fold.waiting) for agent in self.sub_agents.all())
 
     def take_changes(self) -> set[int]:
         """Return the indexes of items that are new or changed, and forget them."""
@@ -91,6 +94,12 @@ class Fold(msgspec.Struct):
     def touch(self, index: int) -> None:
         """Note that an item looks different now."""
         self._changed.add(index)
+
+    def tick(self) -> None:
+        """Note that a second has passed for what runs or will be retried."""
+        self._changed |= self.running
+        if self.retrying is not None:
+            self._changed.add(self.retrying)
 
     def find_call(self, call: str) -> int | None:
         """Return the index of a call."""
@@ -103,7 +112,7 @@ class Fold(msgspec.Struct):
                 return item
         return None
 
-    # --- what the person and the agent say
+    # --- messages and answers
 
     def _user(self, event: ev.UserMessage) -> None:
         item = UserItem(ts=event.ts, turn=event.turn, text=event.text, attachments=event.attachments)
@@ -111,7 +120,7 @@ class Fold(msgspec.Struct):
         item.stage = "queued" if self.turn else ""
         index = self.add(item, f"user:{event.turn}")
         if item.stage:
-            self._behind.add(index)
+            self._queued.add(index)
 
     def _started(self, event: ev.TurnStarted) -> None:
         if event.agent == "root":
@@ -120,12 +129,12 @@ class Fold(msgspec.Struct):
             self._restage("parked", "queued")
         plan_fold.on_turn_started(self, event.turn)
         if (parked := self._parked.pop(event.turn, None)) is not None:
-            # It goes on: that it was parked is no news any more, and no command is needed.
+            # It continues: the notice that it was parked is outdated.
             self.items[parked].hidden = True
             self.touch(parked)
 
     def engine_stopped(self, ts: float) -> None:
-        """Take note that nothing more comes: what ran stands still since `ts`."""
+        """Stop what ran: nothing more comes since `ts`."""
         if self.turn:
             self.close(self.turn)
             plan_fold.stop_clocks(self, self.turn, ts)
@@ -136,32 +145,32 @@ class Fold(msgspec.Struct):
         self._dequeued(event.by)
 
     def _dequeued(self, turn: str, stage: Literal["", "untold"] = "") -> bool:
-        """A queued message waits no longer. False if it did not."""
+        """Take a message off the queue; return whether it was queued."""
         index = self._at.get(f"user:{turn}")
         item = self.items[index] if index is not None else None
         if index is None or not isinstance(item, UserItem) or item.stage not in ("queued", "parked"):
             return False
         item.stage = stage
         self._changed.add(index)
-        self._behind.discard(index)
+        self._queued.discard(index)
         return True
 
     def _restage(self, former: Literal["queued", "parked"], now: Literal["queued", "parked"]) -> None:
-        """What waits behind a turn waits on while that is parked, but then Esc does not reach it."""
-        for index in self._behind:
+        """Change the stage of all queued messages."""
+        for index in self._queued:
             item = self.items[index]
             if isinstance(item, UserItem) and item.stage == former:
                 item.stage = now
                 self._changed.add(index)
 
     def untold(self, turn: str) -> bool:
-        """Whether the message of a turn was queued, and no model will be told of it."""
+        """Return whether the message of a turn was taken off the queue, so that no model gets it."""
         index = self._at.get(f"user:{turn}")
         item = self.items[index] if index is not None else None
         return isinstance(item, UserItem) and item.stage == "untold"
 
     def _delta(self, event: ev.ThoughtDelta | ev.AnswerDelta) -> None:
-        self._calm()
+        self._clear_retry()
         kind: Literal["thought", "answer"] = "thought" if isinstance(event, ev.ThoughtDelta) else "answer"
         key = f"{kind}:{event.message}"
         index = self._at.get(key)
@@ -172,7 +181,7 @@ class Fold(msgspec.Struct):
         else:
             found = self.items[index]
             if not isinstance(found, TextItem) or found.stream is None:
-                return  # late: the whole text is here already
+                return  # late: the whole text is here
             item = found
         assert item.stream is not None
         item.stream.feed(event.text)
@@ -187,10 +196,10 @@ class Fold(msgspec.Struct):
         self._text("answer", event, item)
 
     def _text(self, kind: str, event: ev.Thought | ev.Answer, item: TextItem) -> None:
-        self._calm()
+        self._clear_retry()
         streamed = self._at.get(f"answer:{event.message}")
         if kind == "thought" and streamed in self._open:
-            # What was streamed as an answer may turn out to be a thought; an answer will follow if not.
+            # What streamed as an answer may turn out to be a thought. If not, an answer follows.
             self.items[streamed].hidden = True
             self._changed.add(streamed)
         item.ts, item.turn, item.agent = event.ts, event.turn, event.agent
@@ -206,7 +215,7 @@ class Fold(msgspec.Struct):
         self._changed.add(index)
 
     def _retry(self, event: ev.Retrying) -> None:
-        for index in self._streams(event.turn):  # it will be said again from its beginning
+        for index in self._streams(event.turn):  # the answer starts again from its beginning
             item = self.items[index]
             if isinstance(item, TextItem) and item.stream is not None:
                 item.stream.clear()
@@ -222,8 +231,8 @@ class Fold(msgspec.Struct):
             self.items[self.retrying] = item
             self._changed.add(self.retrying)
 
-    def _calm(self) -> None:
-        """Whatever was to be tried again has worked, or is over."""
+    def _clear_retry(self) -> None:
+        """Clear the retry notice."""
         if self.retrying is not None:
             self.items[self.retrying].hidden = True
             self._changed.add(self.retrying)
@@ -236,7 +245,7 @@ class Fold(msgspec.Struct):
             self.turn = ""
         self.awaits = None
         self.close(event.turn)
-        plan_fold.on_turn_ended(self, event)
+        plan_fold.stop_clocks(self, event.turn, event.ts)
         if event.status != "done" or event.reason:
             item = EndItem(ts=event.ts, status=event.status, reason=event.reason, todo=event.todo)
             index = self.add(item)
@@ -251,8 +260,8 @@ class Fold(msgspec.Struct):
         self.awaits = event if event.servers else None
 
     def close(self, turn: str) -> None:
-        """Nothing more arrives of a turn: what was still streaming is cut off there."""
-        self._calm()
+        """End the streams of a turn: what was still arriving is cut off."""
+        self._clear_retry()
         for index in self._streams(turn):
             item = self.items[index]
             if isinstance(item, TextItem) and item.stream is not None:
@@ -261,12 +270,12 @@ class Fold(msgspec.Struct):
             self._open.discard(index)
 
     def _streams(self, turn: str) -> list[int]:
-        return [i for i in self._open if (item := self.items[i]) and getattr(item, "turn", None) == turn]
+        return [i for i in self._open if isinstance(item := self.items[i], TextItem) and item.turn == turn]
 
     # --- calls
 
     def _proposed(self, event: ev.CallProposed) -> None:
-        self._calm()
+        self._clear_retry()
         item = CallItem(
             ts=event.ts,
             call=event.call,
@@ -321,7 +330,7 @@ class Fold(msgspec.Struct):
             call = self._call(index)
             call.progress = None
             call.message = (
-                f"try {event.attempt} of {event.of} in {event.delay_s:.1f} s, after: {event.reason}"
+                f"attempt {event.attempt} of {event.of} in {event.delay_s:.1f} s, after: {event.reason}"
             )
             self._changed.add(index)
 
@@ -353,7 +362,47 @@ class Fold(msgspec.Struct):
         assert isinstance(item, CallItem)
         return item
 
-    # --- the rest
+    def _round(self, event: ev.CallRound) -> None:
+        """Show that a call continues after its server got the input it asked for."""
+        index = self.find_call(event.call)
+        if index is not None:
+            call = self._call(index)
+            call.round, call.attempt = event.round, event.attempt
+            asked = ", ".join(safe_line(method, limit=60) for method in event.asked[:4])
+            call.message = (
+                f"got the input it asked for{f' ({asked})' if asked else ''} · round {event.round}"
+            )
+            self._changed.add(index)
+
+    # --- server requests
+
+    def _request_opened(self, event: ServerRequestOpened) -> None:
+        key = server_request_key(event.ask)
+        index = self.find(key)
+        if index is None:
+            index = self.add(ServerRequestItem(ts=event.ts, ask=event.ask), key)
+        item = self._request(index)
+        item.server, item.label, item.stage, item.outcome = event.server, event.label, event.stage, ""
+        item.message = safe(event.message, limit=_MESSAGE_LIMIT)
+        self.waiting.add(index)
+        self._changed.add(index)
+
+    def _request_closed(self, event: ServerRequestClosed) -> None:
+        index = self.find(server_request_key(event.ask))
+        if index is None:
+            return
+        item = self._request(index)
+        item.outcome, item.decider = event.outcome, event.decider
+        item.reason, item.answer = event.reason, event.answer
+        self.waiting.discard(index)
+        self._changed.add(index)
+
+    def _request(self, index: int) -> ServerRequestItem:
+        item = self.items[index]
+        assert isinstance(item, ServerRequestItem)
+        return item
+
+    # --- notices
 
     def _journal_failed(self, event: ev.JournalFailed) -> None:
         self.add(NoticeItem(ts=event.ts, level="error", what=event.what, todo=event.todo))
@@ -369,18 +418,16 @@ class Fold(msgspec.Struct):
 
     def _problems(self, event: ev.ConfigProblems) -> None:
         if event.problems:
-            many = "mistakes" if len(event.problems) > 1 else "mistake"
             more = tuple(": ".join(filter(None, (p.where, p.what, p.todo))) for p in event.problems)
-            what = (
-                f"The configuration has {len(event.problems)} {many}; until then every call is asked about."
-            )
+            errors = counted(len(event.problems), "error")
+            what = f"The config has {errors}. Until this is fixed, every call needs approval."
             self.add(NoticeItem(ts=event.ts, level="warning", what=what, more=more))
 
     def _opened(self, event: ev.SessionOpened) -> None:
         self.mode, self.model = event.mode, event.model
 
     def _branched(self, event: ev.SessionBranched) -> None:
-        what = f"from here on another way than in the session {safe_line(event.origin, limit=60)}"
+        what = f"branched from session {safe_line(event.origin, limit=60)}"
         self.add(NoticeItem(ts=event.ts, what=what))
 
     def _mode(self, event: ev.ModeChanged) -> None:
@@ -394,9 +441,12 @@ class Fold(msgspec.Struct):
         self.model = event.name
 
     def _fell_back(self, event: ModelFellBack) -> None:
-        self._calm()
-        what = f"{event.to} answers in the place of {event.model}"
+        self._clear_retry()
+        what = f"{event.to} answers instead of {event.model}"
         self.add(NoticeItem(ts=event.ts, level="warning", what=what, why=event.reason, todo=event.todo))
+
+    def _usage(self, event: ev.UsageChanged) -> None:
+        """Show nothing: the status bar shows what the root used."""
 
     def find(self, key: str) -> int | None:
         """Return the index of an item that was added under a key."""
@@ -431,9 +481,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.AttemptScheduled: Fold._ahead,
     TaskProgress: Fold._task,
     ev.CallFinished: Fold._finished,
-    ev.CallRound: request_lines.on_round,
-    ServerRequestOpened: request_lines.on_asked,
-    ServerRequestClosed: request_lines.on_closed,
+    ev.CallRound: Fold._round,
+    ServerRequestOpened: Fold._request_opened,
+    ServerRequestClosed: Fold._request_closed,
     BuiltinToolCalled: Fold._host,
     ContextSummarised: Fold._host,
     SystemChanged: Fold._host,
@@ -446,7 +496,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     ev.ModeChanged: Fold._mode,
     ev.ModelChanged: Fold._model,
     ModelFellBack: Fold._fell_back,
-    ev.UsageChanged: plan_fold.on_usage,
+    ev.UsageChanged: Fold._usage,
     PlanProposed: plan_fold.on_proposed,
     PlanDecided: plan_fold.on_decided,
     PlanTaskChanged: plan_fold.on_task,

@@ -1,4 +1,4 @@
-"""What the host did for a model, as lines of the transcript: its own tools, summaries, the prompt."""
+"""Notices about what Omni TUI did for a model: built-in tools, summaries, the system prompt, reports."""
 
 from __future__ import annotations
 
@@ -12,21 +12,19 @@ from omni_tui.security.identifiers import identifier
 _WRONG = 12
 _NAMES = 5
 _STATES = {"succeeded": "done", "result_rejected": "ran, result rejected", "uncertain": "outcome unknown"}
-_META = {"find_tools": "looked for tools", "read_result": "read a result again"}
+_META = {"find_tools": "searched tools", "read_result": "read a stored result"}
 
 
 def host_notice(event: AnyEvent) -> tuple[str, str, tuple[str, ...]]:
-    """Return what happened, the rest of its line, and further lines."""
+    """Return what happened, details, and further lines."""
     match event:
         case BuiltinToolCalled(tool=tool, asked=asked, answer=answer):
-            return f"{_META[tool]}: {asked}", f"{answer} · {tool}, by Omni TUI, no server was asked", ()
+            return f"{_META[tool]}: {asked}", f"{answer} · {tool}, built in, no server was called", ()
         case ContextSummarised(upto=upto, by_model=by_model, reason=reason, text=text):
             who = "by the model" if by_model else f"by rules: {reason}"
             return f"the first {upto:,} messages are summarised", who, tuple(text.splitlines()[:12])
         case SystemChanged(text=text):
-            what = (
-                "the system prompt was changed" if text else "the system prompt has no words of yours now"
-            )
+            what = "system prompt changed" if text else "your part of the system prompt was removed"
             return what, "from the next message on", tuple(text.splitlines()[:6])
         case RunReport(states=states, calls=calls):
             made = sum(states.values())
@@ -42,7 +40,7 @@ def host_notice(event: AnyEvent) -> tuple[str, str, tuple[str, ...]]:
 
 
 def missing_tools_notice(servers: Sequence[str]) -> tuple[str, str, str]:
-    """Say that a model had to answer without the tools of some servers: what, why, what to do."""
+    """Return what, why and what to do if a model answered without the tools of some servers."""
     names = ", ".join(servers[:_NAMES])
     if len(servers) > _NAMES:
         names += f" and {len(servers) - _NAMES} more"

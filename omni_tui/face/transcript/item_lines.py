@@ -1,9 +1,13 @@
-"""Items as lines: the page a transcript is. Nothing here knows colours or the screen."""
+"""The items of a transcript as lines. Knows nothing of colours or the screen."""
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
+from omni_tui.face.cells import fit
+from omni_tui.face.lines import BLANK, Line, Span, Spans, copied_text, single_span, wrap
 from omni_tui.face.transcript.call_lines import draw_call, has_body
-from omni_tui.face.transcript.fold import (
+from omni_tui.face.transcript.item_types import (
     AnyItem,
     CallItem,
     EndItem,
@@ -16,26 +20,23 @@ from omni_tui.face.transcript.fold import (
     TextItem,
     UserItem,
 )
-from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, copied_text, single_span, wrap
 from omni_tui.face.transcript.markdown import markdown
 from omni_tui.face.transcript.plan_lines import draw_tree
-from omni_tui.face.transcript.request_lines import draw_request
 from omni_tui.security.identifiers import identifier
+from omni_tui.security.text import safe, safe_line
 
 MEASURE = 108
-"""Widest line of a page, in cells: longer ones are hard to read."""
+"""Widest line in cells. Longer ones are hard to read."""
 USER_ROWS = 12
 THOUGHT_ROWS = 6
 MAX_TEXT_ROWS = 4_000
+MAX_REQUEST_ROWS = 200
 _USER_PREVIEW = 4_000
 _SIDE = "  "
 
 
 def draw_item(item: AnyItem, before: AnyItem | None, width: int, now: float) -> list[Line]:
-    """Return an item's lines, the air above it included; a hidden one has none.
-
-    `before` is the item above.
-    """
+    """Return an item's lines with a blank one above, none if it is hidden. `before` is the item above."""
     if item.hidden:
         return []
     width = max(8, min(width, MEASURE))
@@ -60,10 +61,10 @@ def draw_item(item: AnyItem, before: AnyItem | None, width: int, now: float) -> 
 def _quiet(
     item: ServerRequestItem | NoticeItem | EndItem | RetryItem, width: int, now: float
 ) -> list[Line]:
-    """Return the lines of what is beside the conversation itself."""
+    """Return the lines of a server request or a notice."""
     match item:
         case ServerRequestItem():
-            return draw_request(item, width)
+            return _request(item, width)
         case NoticeItem():
             return _notice(item, width)
         case EndItem():
@@ -73,14 +74,14 @@ def _quiet(
 
 
 def _close(item: AnyItem, before: AnyItem) -> bool:
-    """Calls that have nothing under them stand directly under each other; so does all of a plan."""
+    """Return whether no blank line is needed: within a plan, and between calls with nothing below them."""
     if isinstance(item, PhaseItem | TaskItem):
         return isinstance(before, PlanItem | PhaseItem | TaskItem)
     return isinstance(item, CallItem) and isinstance(before, CallItem) and not has_body(before)
 
 
 def estimate_rows(item: AnyItem, width: int) -> int:
-    """Guess how many rows an item takes, cheaply and without drawing it."""
+    """Guess how many rows an item takes without drawing it."""
     if item.hidden:
         return 0
     width = max(8, min(width, MEASURE) - 2)
@@ -104,9 +105,9 @@ def _rows(text: str, width: int) -> int:
 
 
 _STAGES = {
-    "queued": ("◌ queued: the model is told when it can be · esc takes it back", "waiting"),
-    "parked": ("◌ queued: waits with the parked turn · /continue goes on", "waiting"),
-    "untold": ("■ the model was not told this", "dim"),
+    "queued": ("◌ queued for the model · esc takes it back", "waiting"),
+    "parked": ("◌ queued behind the parked turn · /continue resumes it", "waiting"),
+    "untold": ("■ not sent to the model", "dim"),
 }
 
 
@@ -131,12 +132,12 @@ def _user(item: UserItem, width: int) -> list[Line]:
 def _limit(
     lines: list[Line], rows: int, text: str, lead: Spans, folded: bool, fill: str = ""
 ) -> list[Line]:
-    """Keep the first rows and say how much is not shown."""
+    """Keep the first rows and add a hint how much is left out."""
     if len(lines) <= rows + 1 and sum(len(line.text) for line in lines) >= len(text) * 0.9:
         return lines
     kept = lines[:rows]
     size = f"{max(1, len(text) - len(copied_text(kept)) - 1):,} more characters"
-    hint = f"… {size} · space unfolds" if folded else f"… {size} · y copies all of it"
+    hint = f"… {size} · space expands" if folded else f"… {size} · y copies all"
     return [
         *kept,
         Line((*lead, Span(hint, f"{fill} hint".strip())), len(hint) + 2, fill=fill, target="fold"),
@@ -146,7 +147,7 @@ def _limit(
 def _thought(item: TextItem, width: int) -> list[Line]:
     text = item.source.strip()
     mark, rest = single_span("✻ ", "thought-mark"), single_span(_SIDE)
-    if item.stream is not None:  # what is being thought: the end of it
+    if item.stream is not None:  # show its end
         lines = wrap([Span(text[-THOUGHT_ROWS * width :], "thought")], width, first=mark, rest=rest)
         return lines if len(lines) <= THOUGHT_ROWS else _restart(lines[-THOUGHT_ROWS:], mark)
     long = item.folded and len(text) > THOUGHT_ROWS * width * 2
@@ -210,7 +211,70 @@ def _end(item: EndItem, width: int) -> list[Line]:
 
 def _retry(item: RetryItem, width: int, now: float) -> list[Line]:
     left = max(0, round(item.due - now))
-    when = f"again in {left} s" if left else "trying again"
+    when = f"retry in {left} s" if left else "retrying"
     text = f"{when} · attempt {item.attempt} of {item.of}"
     spans = [Span(text, "waiting"), Span(f" · {item.reason}" if item.reason else "", "dim")]
     return wrap(spans, width, first=single_span("↻ ", "waiting"), rest=single_span(_SIDE))
+
+
+# --- server requests
+
+_OUTCOMES = {
+    "accepted": ("✓ answered", "done"),
+    "declined": ("⊘ declined", "state-quiet"),
+    "cancelled": ("⊘ cancelled", "state-quiet"),
+    "withdrawn": ("⊘ withdrawn", "state-quiet"),
+}
+_BY = {"": "", "user": "", "policy": " by policy", "headless": ": nobody there to ask",
+       "restart": " by a restart", "stop": ": stopped", "server": " by the server"}  # fmt: skip
+
+
+def _request_state(item: ServerRequestItem) -> tuple[str, str]:
+    """Return the words and the role of a server request's state."""
+    if item.outcome:
+        word, role = _OUTCOMES[item.outcome]
+        return word + _BY.get(item.decider, f" by {safe_line(item.decider, limit=30)}"), role
+    return {
+        "asked": ("◌ waiting for you", "waiting"),
+        "answering": ("… the model is answering", "running"),
+        "review": ("◌ its answer waits for you", "waiting"),
+    }[item.stage]
+
+
+def _request(item: ServerRequestItem, width: int) -> list[Line]:
+    """Return the lines of a server request: who asks what, its outcome and the answer."""
+    state, role = _request_state(item)
+    name = f"{identifier(item.server, limit=40)} › {safe_line(item.label, limit=80)}"
+    said = " ".join(item.message[:400].split())
+    room = width - 2 - cell_len(name) - 2 - 3 - cell_len(state)
+    if room < -4:
+        lines = wrap(
+            [Span(name, "call-name")], width, first=single_span("? ", "waiting"), rest=single_span("  ")
+        )
+        lines.append(Line((Span("  "), Span(fit(state, width - 2), role)), 2))
+    else:
+        words = f"  {fit(said, room)}" if said and item.folded and room >= 8 else ""
+        gap = " " * max(1, width - 2 - cell_len(name) - cell_len(words) - cell_len(state))
+        spans = (Span("? ", "waiting"), Span(name, "call-name"), Span(words, "arguments"), Span(gap))
+        lines = [Line((*(span for span in spans if span.text), Span(state, role)), gutter=2)]
+    if not item.folded and item.message:
+        lines += _below(item.message, width, "arguments")
+    for text in (item.reason, item.answer):
+        if text.strip():
+            shown = (
+                safe(text)
+                if not item.folded
+                else fit(safe_line(" ".join(text[:800].split()), joined=True), width - 4)
+            )
+            lines += _below(shown, width, "result")
+    return [line._replace(target="fold") for line in lines]
+
+
+def _below(text: str, width: int, role: str) -> list[Line]:
+    mark = single_span("  └ ", "result-mark")
+    lines = wrap([Span(text, role)], width, first=mark, rest=single_span("    "))
+    more = len(lines) - MAX_REQUEST_ROWS
+    if more <= 0:
+        return lines
+    hint = fit(f"    … {more} more rows", width)
+    return [*lines[:MAX_REQUEST_ROWS], Line((Span(hint, "hint"),), len(hint))]

@@ -1,4 +1,4 @@
-"""The things a transcript is made of."""
+"""The items of a transcript."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NoticeLevel = Literal["info", "warning", "error"]
 
 
 class TranscriptItem(msgspec.Struct):
-    """One thing in the transcript. `hidden` takes no room; `folded` shows its beginning only."""
+    """One item. `hidden` takes no rows; `folded` shows only its beginning."""
 
     ts: float = 0.0
     hidden: bool = False
@@ -28,10 +28,10 @@ class TranscriptItem(msgspec.Struct):
 
 
 class UserItem(TranscriptItem):
-    """What the person said, and which resources went with it.
+    """A message of the user with its attached resources.
 
-    `stage` is "queued" while it waits behind another turn, "parked" while that one is parked, "untold"
-    if no model will be told.
+    `stage` is "queued" while it waits behind another turn, "parked" while that turn is parked, "untold"
+    if no model gets it.
     """
 
     text: str = ""
@@ -42,7 +42,7 @@ class UserItem(TranscriptItem):
 
 
 class TextItem(TranscriptItem):
-    """A thought or an answer. While `stream` is there it is still arriving."""
+    """A thought or an answer. It is still arriving while it has a `stream`."""
 
     kind: Literal["thought", "answer"] = "answer"
     turn: str = ""
@@ -58,7 +58,7 @@ class TextItem(TranscriptItem):
 
 
 class CallItem(TranscriptItem):
-    """A call and what became of it. `arguments` is the engine's safe preview of them (pretty JSON)."""
+    """A call with its result. `arguments` is the engine's safe preview (indented JSON)."""
 
     call: str = ""
     turn: str = ""
@@ -83,17 +83,17 @@ class CallItem(TranscriptItem):
     parts: tuple[ContentPart, ...] = ()
     result_size: int = 0
     cached_s: float | None = None
-    """How old its result is, where that came from the cache."""
+    """The age of a result from the cache."""
     fallback: str = ""
 
     @property
     def running(self) -> bool:
-        """Whether an answer of the server is awaited."""
+        """Whether it was sent and has no result yet."""
         return self.state == "dispatching"
 
     @property
     def waiting(self) -> bool:
-        """Whether the person has to decide."""
+        """Whether it waits for approval."""
         return self.state in ("pending", "held")
 
     @property
@@ -103,7 +103,7 @@ class CallItem(TranscriptItem):
 
 
 class NoticeItem(TranscriptItem):
-    """Something the person should know. Lines of `more` follow it, one each."""
+    """A notice. Each text of `more` is a line below it."""
 
     level: NoticeLevel = "info"
     what: str = ""
@@ -113,7 +113,7 @@ class NoticeItem(TranscriptItem):
 
 
 class EndItem(TranscriptItem):
-    """A turn that did not end as it should."""
+    """The end of a turn that did not end normally."""
 
     status: TurnStatus = "done"
     reason: str = ""
@@ -121,7 +121,7 @@ class EndItem(TranscriptItem):
 
 
 class RetryItem(TranscriptItem):
-    """A request to the model that will be sent again; `due` is Unix time."""
+    """A retry notice: a model request will be sent again at `due`, in Unix time."""
 
     turn: str = ""
     attempt: int = 0
@@ -131,7 +131,7 @@ class RetryItem(TranscriptItem):
 
 
 class ServerRequestItem(TranscriptItem):
-    """What a server asked of the person, and what came of it. `outcome` is "" while it waits."""
+    """A server request with its outcome, which is "" while it waits."""
 
     ask: str = ""
     server: str = ""
@@ -145,10 +145,10 @@ class ServerRequestItem(TranscriptItem):
 
 
 class TaskItem(TranscriptItem):
-    """A task of a plan, and the lane of the agent that works on it; or a lane that belongs to no task.
+    """A task of a plan with its agent, or an agent that belongs to no plan.
 
-    `state` is as the engine says it, "" for a lane without a task. `started` and `ended` are Unix times
-    of the attempt that runs or ran last, 0 where there was none.
+    `state` is the engine's, "" for an agent without a plan. `started` and `ended` are Unix times of the
+    last attempt, 0 if there was none.
     """
 
     plan: str = ""
@@ -164,7 +164,7 @@ class TaskItem(TranscriptItem):
     reason: str = ""
     started: float = 0.0
     ended: float = 0.0
-    lane: SubAgent | None = None
+    sub_agent: SubAgent | None = None
 
 
 class PhaseItem(TranscriptItem):
@@ -176,7 +176,7 @@ class PhaseItem(TranscriptItem):
 
 
 class PlanItem(TranscriptItem):
-    """A plan, its phases and tasks under it. Folded it stands alone; `rows` are their indexes."""
+    """A plan. `rows` are the indexes of its phases and tasks, which are hidden while it is folded."""
 
     plan: str = ""
     turn: str = ""

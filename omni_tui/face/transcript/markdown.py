@@ -1,7 +1,7 @@
-"""Markdown as lines: headings, lists, quotes, tables and highlighted code, with air between blocks.
+"""Markdown as lines: headings, lists, quotes, tables and highlighted code, with blank lines between.
 
-Nothing in the text is ever a link to click or markup of Textual's: a link shows the address it
-leads to, HTML and images are shown as what they are. The parser is imported at the first use.
+Nothing in the text becomes a clickable link or Textual markup: a link shows its address, HTML and images
+are shown as text. The parser is imported at the first use.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from typing import TYPE_CHECKING
 import msgspec
 from rich.cells import cell_len
 
+from omni_tui.face.lines import BLANK, Line, Span, Spans, single_span, spans_length, spans_width, wrap
 from omni_tui.face.transcript.code import highlight
-from omni_tui.face.transcript.lines import BLANK, Line, Span, Spans, single_span, wrap
-from omni_tui.face.transcript.tables import table
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 _MAX_NESTING = 20
+_MIN_COLUMN = 8
+_BETWEEN = 2
+_MAX_ROWS = 500
 MAX_CHARS = 100_000
 MAX_LINE = 8_000
-"""A longer text, or one with a longer line, is shown as it is: parsing it would hold up the screen."""
+"""A longer text, or one with a longer line, is shown as it is: parsing it would block the screen."""
 
 
 def markdown(text: str, width: int, *, indent: int = 0) -> list[Line]:
     """Return the lines of a Markdown text, each at most `width` cells wide, `indent` included."""
     margin = single_span(" " * indent)
     tokens = _parser().parse(text) if _readable(text) else []
-    if not tokens or max(token.level for token in tokens) >= _MAX_NESTING - 2:  # deeper ones were left out
+    if not tokens or max(token.level for token in tokens) >= _MAX_NESTING - 2:  # deeper ones are missing
         return wrap([Span(text)], width, first=margin, rest=margin)
     page = _Page(width)
     page.blocks(tokens, _Place(margin, margin))
@@ -51,7 +53,7 @@ def _parser() -> MarkdownIt:
 
 
 class _Place(msgspec.Struct):
-    """Where a block stands: what is before its first line and before the others, and its role."""
+    """Where a block is: the prefixes of its first line and of the others, and its role."""
 
     first: Spans
     rest: Spans
@@ -59,7 +61,7 @@ class _Place(msgspec.Struct):
     tight: bool = False
 
     def next(self) -> None:
-        """The first line is written."""
+        """Go on to the lines after the first."""
         self.first = self.rest
 
     def inside(self, first: str, rest: str, role: str, *, tight: bool = False, text: str = "") -> _Place:
@@ -73,7 +75,7 @@ class _Page(msgspec.Struct):
     lines: list[Line] = msgspec.field(default_factory=list)
 
     def blocks(self, tokens: Sequence[Token], place: _Place) -> None:
-        """Write blocks that follow each other in one place."""
+        """Write consecutive blocks in one place."""
         at, begun = 0, False
         while at < len(tokens):
             end = _closing(tokens, at)
@@ -84,9 +86,9 @@ class _Page(msgspec.Struct):
             at = end + 1
 
     def gap(self, place: _Place) -> None:
-        """Leave a row of air. Inside a quote it carries the quote's bar."""
+        """Write a blank row, in a quote with its bar."""
         bars = tuple(span for span in place.rest if span.text.strip())
-        self.lines.append(Line(place.rest, sum(len(s.text) for s in place.rest)) if bars else BLANK)
+        self.lines.append(Line(place.rest, spans_length(place.rest)) if bars else BLANK)
 
     def block(self, token: Token, inner: Sequence[Token], place: _Place) -> None:
         """Write one block."""
@@ -104,13 +106,12 @@ class _Page(msgspec.Struct):
             case "blockquote_open":
                 self.blocks(inner, place.inside("▎ ", "▎ ", "quote-bar", text="quote"))
             case "hr":
-                room = max(1, self.width - _width(place.first))
-                self.put(
-                    [Line((*place.first, Span("─" * min(room, 40), "rule")), _length(place.first))], place
-                )
+                room = max(1, self.width - spans_width(place.first))
+                rule = Span("─" * min(room, 40), "rule")
+                self.put([Line((*place.first, rule), spans_length(place.first))], place)
             case "table_open":
                 rows = [[_inline(cell.children or [], place.role) for cell in row] for row in _rows(inner)]
-                self.put(table(rows, self.width, place.first, place.rest), place)
+                self.put(_table(rows, self.width, place.first, place.rest), place)
             case _:
                 self.put(self.wrapped([Span(token.content.rstrip("\n"), place.role)], place), place)
 
@@ -133,16 +134,16 @@ class _Page(msgspec.Struct):
             mark = f"{number + count:>{digits}}. " if ordered else "• "
             item = place.inside(mark, " " * len(mark), "bullet", tight=not loose)
             if start + 1 >= end:
-                self.put([Line(item.first, _length(item.first) - len(mark))], place)
+                self.put([Line(item.first, spans_length(item.first) - len(mark))], place)
                 continue
             before = len(self.lines)
             self.blocks(inner[start + 1 : end], item)
             if before < len(self.lines):  # the mark belongs to what is copied
-                self.lines[before] = self.lines[before]._replace(gutter=_length(place.first))
+                self.lines[before] = self.lines[before]._replace(gutter=spans_length(place.first))
             place.next()
 
     def code(self, source: str, language: str, place: _Place) -> None:
-        """Write a block of code on a shade of its own, its language at the right of the first row."""
+        """Write a block of code on a background, with its language at the right of the first row."""
         source = source.rstrip("\n")
         edge = single_span("  ", "code")
         lines = wrap(
@@ -197,7 +198,7 @@ def _leaf(token: Token, roles: str) -> Span:
 
 
 def _address(href: str, start: int, spans: Sequence[Span], role: str) -> list[Span]:
-    """Show where a link leads unless its text says so already."""
+    """Return the address of a link unless its text is the address."""
     shown = "".join(span.text for span in spans[start:])
     if not href or shown in (href, href.removeprefix("mailto:")):
         return []
@@ -237,16 +238,8 @@ def _rows(tokens: Sequence[Token]) -> Iterable[list[Token]]:
             yield row
 
 
-def _width(spans: Spans) -> int:
-    return sum(cell_len(span.text) for span in spans)
-
-
-def _length(spans: Spans) -> int:
-    return sum(len(span.text) for span in spans)
-
-
 def warm_up() -> None:
-    """Import the parser and the commonest lexers. For a thread: it takes a while the first time."""
+    """Import the parser and the most common lexers. Call it in a thread: the first time is slow."""
     for language in ("python", "json", "bash", "diff"):
         markdown(f"*x* `y`\n\n```{language}\n1\n```", 20)
 
@@ -256,3 +249,85 @@ def code_blocks(text: str) -> list[str]:
     if not _readable(text):
         return []
     return [t.content.rstrip("\n") for t in _parser().parse(text) if t.type in ("fence", "code_block")]
+
+
+# --- tables
+
+
+def _table(rows: Sequence[Sequence[Sequence[Span]]], width: int, first: Spans, rest: Spans) -> list[Line]:
+    """Return a table in aligned columns, or with one field a line if they do not fit."""
+    columns = max((len(row) for row in rows), default=0)
+    if not columns:
+        return []
+    gutter = spans_length(rest)
+    room = width - spans_width(rest)
+    filled = [[*row, *([[]] * (columns - len(row)))] for row in rows[:_MAX_ROWS]]
+    wants = [max(_size(row[column]) for row in filled) for column in range(columns)]
+    widths = _share(wants, room - _BETWEEN * (columns - 1))
+    lines = _stacked(filled, width, rest) if widths is None else _aligned(filled, widths, rest, gutter)
+    if len(rows) > _MAX_ROWS:
+        lines.append(Line((*rest, Span(f"… {len(rows) - _MAX_ROWS} more rows", "dim")), gutter))
+    if lines:
+        lines[0] = lines[0]._replace(spans=(*first, *lines[0].spans[len(rest) :]))
+    return lines
+
+
+def _size(cell: Sequence[Span]) -> int:
+    return max(1, spans_width(cell))
+
+
+def _share(wants: Sequence[int], room: int) -> list[int] | None:
+    """Return the width of each column, None if they would be too narrow to read."""
+    if sum(wants) <= room:
+        return list(wants)
+    if room < sum(min(want, _MIN_COLUMN) for want in wants):
+        return None
+    widths = [min(want, _MIN_COLUMN) for want in wants]
+    left = room - sum(widths)
+    while left > 0:
+        short = [i for i, want in enumerate(wants) if widths[i] < want]
+        if not short:
+            break
+        step = max(1, left // len(short))
+        for i in short:
+            more = min(step, wants[i] - widths[i], left)
+            widths[i] += more
+            left -= more
+    return widths
+
+
+def _aligned(
+    rows: Sequence[Sequence[Sequence[Span]]], widths: Sequence[int], margin: Spans, gutter: int
+) -> list[Line]:
+    lines: list[Line] = []
+    for number, row in enumerate(rows):
+        cells = [wrap(cell, size) for cell, size in zip(row, widths, strict=True)]
+        for level in range(max(len(cell) for cell in cells)):
+            spans: list[Span] = list(margin)
+            for column, (cell, size) in enumerate(zip(cells, widths, strict=True)):
+                line = cell[level] if level < len(cell) else Line(())
+                spans.extend(
+                    Span(text, f"{role} strong") if number == 0 else Span(text, role)
+                    for text, role in line.spans
+                )
+                if column < len(cells) - 1:
+                    spans.append(Span(" " * (size - line.width + _BETWEEN), "text"))
+            lines.append(Line(tuple(spans), gutter))
+        if number == 0:
+            rule = (" " * _BETWEEN).join("─" * size for size in widths)
+            lines.append(Line((*margin, Span(rule, "rule")), gutter))
+    return lines
+
+
+def _stacked(rows: Sequence[Sequence[Sequence[Span]]], width: int, margin: Spans) -> list[Line]:
+    """Return a table with one field a line, named by its column."""
+    names = ["".join(span.text for span in cell) for cell in rows[0]]
+    lines: list[Line] = []
+    for row in rows[1:]:
+        if lines:
+            lines.append(Line(margin, spans_length(margin)))
+        for name, cell in zip(names, row, strict=True):
+            label = Span(f"{name}: " if name else "", "dim")
+            inset = (*margin, Span("  ", "text"))
+            lines.extend(wrap([label, *cell], width, first=margin, rest=inset))
+    return lines or wrap([Span(" · ".join(names), "text strong")], width, first=margin, rest=margin)

@@ -1,12 +1,13 @@
-"""A plan as lines: its head, its phases, its tasks with what their agents do. Every state has a word."""
+"""A plan as lines: its title, phases and tasks with what their agents do."""
 
 from __future__ import annotations
 
 from rich.cells import cell_len
 
-from omni_tui.face.transcript.call_summary import duration
+from omni_tui.face.cells import fit
+from omni_tui.face.formats import counted, format_duration
+from omni_tui.face.lines import Line, Span, Spans, single_span, wrap
 from omni_tui.face.transcript.item_types import PhaseItem, PlanItem, TaskItem, TreeItem
-from omni_tui.face.transcript.lines import Line, Span, Spans, fit, single_span, wrap
 from omni_tui.face.transcript.sub_agents import Drawer
 from omni_tui.security.text import safe_line
 
@@ -20,13 +21,13 @@ STATES = {
 }
 MAX_ROWS = 60
 _TASK, _BELOW = "    ", "      "
-_LANE = "      │ "
+_AGENT = "      │ "
 _LEAST = 20
-"""Cells of a title below which the state takes a row of its own."""
+"""A title narrower than this puts the state on the next row."""
 
 
 def draw_tree(item: TreeItem, width: int, now: float, draw: Drawer) -> list[Line]:
-    """Return the lines of a part of a plan. `draw` draws what stands in a lane."""
+    """Return the lines of a part of a plan. `draw` draws the items of an agent."""
     match item:
         case PlanItem():
             return _plan(item, width)
@@ -34,11 +35,6 @@ def draw_tree(item: TreeItem, width: int, now: float, draw: Drawer) -> list[Line
             return _phase(item, width)
         case TaskItem():
             return _task(item, width, now, draw)
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its word: `1 task`, `3 tasks`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 # --- the plan and its phases
@@ -61,8 +57,8 @@ def _stage(item: PlanItem) -> tuple[str, str]:
     if item.stage == "asked":
         return "◌ waiting for you", "waiting"
     if item.stage == "refused":
-        return "⊘ not carried out", "state-quiet"
-    took = f" · {duration(max(0, int(item.ended - item.started)))}" if item.ended > item.started else ""
+        return "⊘ rejected", "state-quiet"
+    took = f" · {format_duration(int(item.ended - item.started))}" if item.ended > item.started else ""
     if item.stage == "over":
         failed = any(task.state in ("failed", "skipped", "stopped") for task in item.tasks)
         return f"{'✗' if failed else '●'} {item.counts}{took}", "failed" if failed else "done"
@@ -78,7 +74,7 @@ def _phase(item: PhaseItem, width: int) -> list[Line]:
     return _row(left, (f"{done}/{len(item.tasks)}", "dim"), width, "    ")
 
 
-# --- a task and its lane
+# --- a task and its agent
 
 
 def _task(item: TaskItem, width: int, now: float, draw: Drawer) -> list[Line]:
@@ -96,10 +92,10 @@ def _task(item: TaskItem, width: int, now: float, draw: Drawer) -> list[Line]:
     lines = _row([*head, Span(title, title_role)], state, width, _BELOW)
     lines += _unfolded(item, width) if not item.folded else []
     lines += _doing(item, width)
-    if not item.folded and item.lane is not None:
-        lead = single_span(_LANE, "result-mark")
-        inner = max(8, width - cell_len(_LANE))
-        drawn, left = item.lane.lines(inner, now, draw, lead)
+    if not item.folded and item.sub_agent is not None:
+        lead = single_span(_AGENT, "result-mark")
+        inner = max(8, width - cell_len(_AGENT))
+        drawn, left = item.sub_agent.lines(inner, now, draw, lead)
         if left:
             hint = fit(f"{_BELOW}… {left} more before · z shows this agent alone", width)
             lines.append(Line((Span(hint, "hint"),), len(hint), target="fold"))
@@ -109,24 +105,24 @@ def _task(item: TaskItem, width: int, now: float, draw: Drawer) -> list[Line]:
 
 def _state(item: TaskItem, role: str, now: float) -> tuple[str, str]:
     """Return the words and the role of a task's state."""
-    lane = item.lane
-    if lane is not None and lane.fold.waiting and item.state in ("running", ""):
+    agent = item.sub_agent
+    if agent is not None and agent.fold.waiting and item.state in ("running", ""):
         return "◌ waiting for you", "waiting"
     words: str = safe_line(item.state, limit=30)
     if item.state == "running" and item.ended:
-        words, role = "parked", "dim"  # its turn was left, and goes on with /continue
+        words, role = "parked", "dim"  # /continue resumes its turn
     if item.attempt > 1:
-        words += f" · try {item.attempt}"
+        words += f" · attempt {item.attempt}"
     if item.started:
         passed = (item.ended or now) - item.started
-        words += f" · {duration(max(0, int(passed)))}"
+        words += f" · {format_duration(max(0, int(passed)))}"
     elif item.state == "waiting" and item.after:
         words = fit(f"after {item.after}", 30)
     return words, role
 
 
 def _unfolded(item: TaskItem, width: int) -> list[Line]:
-    """Return what the task is, in full."""
+    """Return all details of a task."""
     lines: list[Line] = []
     for label, text in (("goal", item.goal), ("may use", item.may_use), ("after", item.after)):
         if text.strip():
@@ -137,16 +133,16 @@ def _unfolded(item: TaskItem, width: int) -> list[Line]:
 
 
 def _doing(item: TaskItem, width: int) -> list[Line]:
-    """Return the line under a task: what its agent does or has come to, how many calls, how many tokens."""
-    lane = item.lane
+    """Return the line below a task: what its agent does, or its result, with its calls and tokens."""
+    agent = item.sub_agent
     over = item.state in ("done", "failed", "skipped", "stopped")
     told = (item.reason or item.summary) if over else ""
     role = "failed-text" if item.state == "failed" else "result"
     numbers = []
-    if lane is not None and lane.calls:
-        numbers.append(counted(lane.calls, "call"))
-    if lane is not None and lane.tokens:
-        numbers.append(_tokens(lane.tokens))
+    if agent is not None and agent.calls:
+        numbers.append(counted(agent.calls, "call"))
+    if agent is not None and agent.tokens:
+        numbers.append(_tokens(agent.tokens))
     tail = "  " + " · ".join(numbers) if numbers else ""
     lead = single_span(f"{_BELOW}└ ", "result-mark")
     if not item.folded and told:
@@ -154,8 +150,8 @@ def _doing(item: TaskItem, width: int) -> list[Line]:
         last = wrap([Span(tail.strip(), "dim")], width, first=single_span(_BELOW + "  ")) if tail else []
         return lines + last
     words: str = safe_line(" ".join(told[:800].split()), limit=400, joined=True) if told else ""
-    if not words and lane is not None and item.folded and not over:
-        words = " ".join(lane.last)
+    if not words and agent is not None and item.folded and not over:
+        words = " ".join(agent.last)
     if not words and not tail:
         return []
     room = width - len(_BELOW) - 2 - cell_len(tail)
@@ -172,7 +168,7 @@ def _tokens(number: int) -> str:
 
 
 def _row(left: list[Span], right: tuple[str, str], width: int, rest: str) -> list[Line]:
-    """Return one row with the state at its right end; where both have no room, the state follows below."""
+    """Return one row with the state at its right end, or below if it does not fit."""
     used = sum(cell_len(span.text) for span in left)
     word, role = right
     if used + 2 + cell_len(word) <= width:

@@ -1,14 +1,14 @@
-"""Text that is still arriving: complete blocks become Markdown, the rest is drawn as plain lines.
+"""Text that is still arriving: complete blocks become Markdown, the rest is plain lines.
 
-Drawing after a delta costs as much as what arrived since, plus the last source line, not as much as
-the whole text: finished blocks and finished lines are kept.
+Drawing costs as much as what arrived since the last time, plus the last source line: finished blocks and
+lines are kept.
 """
 
 from __future__ import annotations
 
 import re
 
-from omni_tui.face.transcript.lines import BLANK, Line, Span, wrap
+from omni_tui.face.lines import BLANK, Line, Span, wrap
 from omni_tui.face.transcript.markdown import markdown
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
@@ -20,9 +20,9 @@ class StreamText:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._pending: list[str] = []
-        self._tail = ""  # the last source line, still without its end
-        self._block: list[str] = []  # the finished source lines of the block that is not finished
-        self._fence = ""  # the mark that opened the code block we are in
+        self._tail = ""  # the last source line, not complete
+        self._block: list[str] = []  # the complete source lines of the last block
+        self._fence = ""  # the mark that opened the code block
         self._gap = False  # an empty line came after the block
         self._width = 0
         self._done: list[Line] = []
@@ -30,25 +30,25 @@ class StreamText:
         self.size = 0
 
     def feed(self, text: str) -> None:
-        """Take more text. Costs nothing until it is drawn."""
+        """Add text."""
         self._parts.append(text)
         self._pending.append(text)
         self.size += len(text)
 
     @property
     def text(self) -> str:
-        """Everything that has arrived."""
+        """The text so far."""
         if len(self._parts) > 1:
             self._parts = ["".join(self._parts)]
         return self._parts[0] if self._parts else ""
 
     def clear(self) -> None:
-        """Forget the text: it is about to be sent again."""
+        """Remove the text: it will be sent again."""
         self._parts, self.size = [], 0
         self._restart()
 
     def lines(self, width: int, indent: int) -> list[Line]:
-        """Return the lines of everything so far. Unchanged lines are the same objects as before."""
+        """Return the lines so far. Unchanged lines are the same objects as before."""
         if width != self._width:
             self._width = width
             self._restart()
@@ -68,7 +68,7 @@ class StreamText:
         self._pending = [self.text]
 
     def _line(self, line: str, indent: int) -> None:
-        """Take one finished source line."""
+        """Add a complete source line."""
         if self._fence:
             mark = _FENCE.match(line)
             closes = mark is not None and mark[1].startswith(self._fence) and not mark[2].strip()
@@ -86,7 +86,7 @@ class StreamText:
             self._keep(line, indent)
 
     def _after_gap(self, line: str, indent: int) -> None:
-        """After an empty line a block is complete, unless what follows is indented and so belongs to it."""
+        """After an empty line, finish the block unless the next line is indented and so belongs to it."""
         if not self._gap:
             return
         self._gap = False

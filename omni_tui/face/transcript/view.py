@@ -12,31 +12,33 @@ from textual.reactive import var
 from textual.timer import Timer
 
 from omni_tui.face import actions
+from omni_tui.face.formats import format_size
+from omni_tui.face.lines import Line, copied_text
 from omni_tui.face.messages import CopyText
-from omni_tui.face.transcript.call_summary import result_text, size_of
-from omni_tui.face.transcript.fold import (
+from omni_tui.face.shell import shell_of
+from omni_tui.face.transcript.call_summary import result_text
+from omni_tui.face.transcript.fold import Fold
+from omni_tui.face.transcript.item_lines import MEASURE, draw_item, estimate_rows
+from omni_tui.face.transcript.item_types import (
     AnyItem,
     CallItem,
-    Fold,
     PhaseItem,
     PlanItem,
     TaskItem,
     TextItem,
     UserItem,
 )
-from omni_tui.face.transcript.item_lines import MEASURE, draw_item, estimate_rows
-from omni_tui.face.transcript.lines import Line, copied_text
 from omni_tui.face.transcript.markdown import code_blocks, warm_up
-from omni_tui.face.transcript.messages import OpenResult
 from omni_tui.face.transcript.plan_fold import toggle
-from omni_tui.face.transcript.zoom import Zooming
+from omni_tui.face.transcript.sub_agents import SubAgent
+from omni_tui.face.widgets.block_view import SelectableView
 from omni_tui.protocol import AnyEvent
 from omni_tui.protocol.events import AnswerDelta, ThoughtDelta
 from omni_tui.security.identifiers import identifier
 
 FRAME_S = 1 / 60
 STREAM_S = 1 / 15
-"""Shortest times between two drawings: of anything, and of text that streams."""
+"""Shortest times between two drawings: of any change, and of streaming text."""
 
 _ROLES = (
     "text dim hint strong em s link url h1 h2 h3 bullet rule quote quote-bar code code-inline code-tag "
@@ -46,7 +48,7 @@ _ROLES = (
 )
 
 
-class TranscriptView(Zooming, inherit_bindings=False):
+class TranscriptView(SelectableView, inherit_bindings=False):
     """The conversation: a fold over events, drawn line by line."""
 
     ROLES = "transcript"
@@ -88,15 +90,24 @@ class TranscriptView(Zooming, inherit_bindings=False):
     """
 
     unread: var[int] = var(0)
-    """Items that came while the person was reading further up."""
+    """Items added while the user was reading further up."""
 
     class Changed(Message):
         """What runs, waits or is unread may have changed."""
 
+    class Zoomed(Message):
+        """The view shows the agent of `task` only, or everything if that is None."""
+
+        def __init__(self, task: TaskItem | None) -> None:
+            super().__init__()
+            self.task = task
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self.can_focus = True
         self.fold = Fold()
+        self.zoomed_task: TaskItem | None = None
+        """The task whose agent alone is shown."""
+        self._before_zoom: tuple[int | None, bool] = (None, True)
         self._due: Timer | bool = False
         self._drawn_at = self._cost = 0.0
         self._ticker: Timer | None = None
@@ -106,9 +117,9 @@ class TranscriptView(Zooming, inherit_bindings=False):
     # --- events
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event into account; it is drawn with the next frame."""
+        """Apply one event; it is drawn with the next frame."""
         if self.fold.apply(event):
-            if not self._warm and self.is_attached:  # an answer comes soon; it should not wait for imports
+            if not self._warm and self.is_attached:  # an answer comes soon and should not wait for imports
                 self._warm = True
                 self.run_worker(warm_up, thread=True, group="warm-up", exit_on_error=False)
             self._schedule(STREAM_S if isinstance(event, (AnswerDelta, ThoughtDelta)) else FRAME_S)
@@ -119,9 +130,11 @@ class TranscriptView(Zooming, inherit_bindings=False):
         self._schedule(FRAME_S)
 
     def clear(self) -> None:
-        """Forget everything: another session is about to be replayed."""
+        """Remove everything: another session will be replayed."""
         self.fold = Fold()
-        self.forget_zoom()
+        if self.zoomed_task is not None:
+            self.zoomed_task = None
+            self.post_message(self.Zoomed(None))
         self.cursor, self.unread, self.following = None, 0, True
         self.screen.clear_selection()
         self.reset()
@@ -133,7 +146,9 @@ class TranscriptView(Zooming, inherit_bindings=False):
             self._due.stop()
         self._due = False
         begun = time.perf_counter()
-        changed, known = self.take_changes(), len(self.heights)
+        agent = self._zoomed_agent
+        changed = self.fold.take_changes() if agent is None else agent.take_changes()
+        known = len(self.heights)
         self.grow(len(self.items))
         near = {index + 1 for index in changed} if len(changed) < 100 else set()
         touched = [index for index in changed | near if index < known]
@@ -142,9 +157,9 @@ class TranscriptView(Zooming, inherit_bindings=False):
         if not self.following:
             new = [self.items[index] for index in changed if index >= known]
             self.unread += sum(not (item.hidden or isinstance(item, PhaseItem | TaskItem)) for item in new)
-        shown = self.following or known == 0 or self._in_window(touched)
+        visible = self.following or known == 0 or self._in_window(touched)
         self.settle()
-        if shown:
+        if visible:
             self.refresh()
         self._tick_while_needed()
         self.post_message(self.Changed())
@@ -164,28 +179,80 @@ class TranscriptView(Zooming, inherit_bindings=False):
 
     def _in_window(self, indexes: list[int]) -> bool:
         top = round(self.scroll_y)
-        first, last = self.heights.find(top)[0], self.heights.find(top + self.room.height)[0]
+        first, last = self.heights.find(top)[0], self.heights.find(top + self.window.height)[0]
         return any(first <= index <= last for index in indexes)
 
     def _tick_while_needed(self) -> None:
         if self._ticker is not None:
-            (self._ticker.resume if self._moving() else self._ticker.pause)()
-
-    def _moving(self) -> bool:
-        return bool(self.fold.running or self.fold.retrying is not None)
+            moving = self.fold.running or self.fold.retrying is not None
+            (self._ticker.resume if moving else self._ticker.pause)()
 
     def _tick(self) -> None:
-        """Seconds pass for what runs or will be tried again."""
-        for index in (*self.fold.running, *(() if self.fold.retrying is None else (self.fold.retrying,))):
-            self.fold.touch(index)
-        for lane in self.fold.lanes.all():
-            lane.tick()
+        """Count the seconds of what runs or will be retried."""
+        self.fold.tick()
+        for agent in self.fold.sub_agents.all():
+            agent.tick()
         self.flush()
 
     def on_mount(self) -> None:
         """Start the clock of running calls; draw what came before."""
         self._ticker = self.set_interval(1.0, self._tick, pause=True, name="elapsed")
         self.flush()
+
+    # --- one agent alone
+
+    @property
+    def shown(self) -> Fold:
+        """The fold on the screen: the whole transcript, or that of one agent."""
+        return self.fold if self._zoomed_agent is None else self._zoomed_agent.fold
+
+    @property
+    def items(self) -> list[AnyItem]:
+        """The items on the screen."""
+        return self.shown.items
+
+    @property
+    def _zoomed_agent(self) -> SubAgent | None:
+        return None if self.zoomed_task is None else self.zoomed_task.sub_agent
+
+    def zoom_into(self, task: TaskItem) -> bool:
+        """Show only a task's agent; return False if it did nothing yet or one is shown already."""
+        if task.sub_agent is None or not task.sub_agent.fold.items or self._zoomed_agent is not None:
+            return False
+        self._before_zoom = (self.cursor, self.following)
+        self.zoomed_task = task
+        task.sub_agent.alone = True
+        self._show_other(None, following=True)
+        return True
+
+    def zoom_out(self) -> bool:
+        """Show everything again, at the place before; return False if everything is shown."""
+        if self._zoomed_agent is None:
+            return False
+        self._zoomed_agent.alone = False
+        self.zoomed_task = None
+        self.fold.take_changes()  # everything is drawn again
+        self._show_other(*self._before_zoom)
+        return True
+
+    def _show_other(self, cursor: int | None, following: bool) -> None:
+        self.cursor = None
+        self.screen.clear_selection()
+        self.reset(len(self.items))
+        self.following = following
+        self.settle()
+        if cursor is None or following:
+            self.cursor = self._nearest(len(self.items) - 1, -1) if cursor is None else cursor
+        else:
+            self.put_cursor(cursor)
+        self.refresh()
+        self.post_message(self.Zoomed(self.zoomed_task))
+
+    def action_lane_alone(self) -> None:
+        """Show only the agent of the task with the cursor."""
+        task = self.current
+        if not isinstance(task, TaskItem) or not self.zoom_into(task):
+            self.notify("No agent has worked on this yet.", markup=False)
 
     # --- blocks
 
@@ -195,15 +262,15 @@ class TranscriptView(Zooming, inherit_bindings=False):
 
     @property
     def fill_width(self) -> int:
-        """Shades end where the text does."""
-        return min(self.room.width - 1, MEASURE)
+        """Backgrounds end where the text does."""
+        return min(self.window.width - 1, MEASURE)
 
     def guess_rows(self, index: int, width: int) -> int:
         """Guess the rows of one item."""
         return estimate_rows(self.items[index], width - 1)
 
     def can_hold_cursor(self, index: int) -> bool:
-        """Hidden items and titles of phases are passed over."""
+        """Skip hidden items and titles of phases."""
         return not (self.items[index].hidden or isinstance(self.items[index], PhaseItem))
 
     def _above(self, index: int) -> AnyItem | None:
@@ -215,17 +282,16 @@ class TranscriptView(Zooming, inherit_bindings=False):
 
     def now(self) -> float:
         """Return Unix time by the clock of the app."""
-        clock = getattr(self.app, "clock", None)
-        return float(clock.time()) if clock is not None else time.time()
+        return shell_of(self).clock.time()
 
     def watch_following(self, following: bool) -> None:
-        """At the end everything has been seen."""
+        """At the end nothing is unread."""
         if following:
             self.unread = 0
         if self.is_mounted:
             self.post_message(self.Changed())
 
-    # --- what the person does
+    # --- the cursor
 
     @property
     def current(self) -> AnyItem | None:
@@ -235,13 +301,13 @@ class TranscriptView(Zooming, inherit_bindings=False):
         return self.items[self.cursor]
 
     def focus_call(self, call: str) -> bool:
-        """Put the cursor on a call and bring it into view; False if it is not here."""
+        """Put the cursor on a call and scroll to it; return False if it is not here."""
         self.zoom_out()
         index = self.fold.find_call(call)
-        if index is None and (held := self.fold.lanes.by_call.get(call)) is not None:
-            task = self.fold.lanes.holders[held]
+        if index is None and (held := self.fold.sub_agents.by_call.get(call)) is not None:
             self.put_cursor(held)
-            index = self.shown.find_call(call) if self.zoom_into(task) else None
+            zoomed = self.zoom_into(self.fold.sub_agents.tasks[held])
+            index = self.shown.find_call(call) if zoomed else None
         if index is None:
             return False
         self.flush()
@@ -250,18 +316,18 @@ class TranscriptView(Zooming, inherit_bindings=False):
         return True
 
     def on_focus(self) -> None:
-        """The keys came here: there is always something they are on."""
+        """Put the cursor on the last item unless it is on one."""
         if self.current is None and self.items:
             self.cursor = self._nearest(len(self.items) - 1, -1)
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the person clicks; a click on what folds folds it."""
+        """Put the cursor on the item; open, unfold or fold it where the row says so."""
         found = self.block_at(event.y)
         if found is None or event.chain > 1 or self.text_selection is not None:
             return
         index, row = found
         self.cursor = index
-        lines = self.lines_of(index)
+        lines = self.rows_of(index)
         if row < len(lines) and lines[row].target == "open":
             self.action_item_open()
         elif row < len(lines) and lines[row].target == "fold":
@@ -281,16 +347,16 @@ class TranscriptView(Zooming, inherit_bindings=False):
         self.action_scroll_home()
 
     def action_transcript_end(self) -> None:
-        """Go to the last item and follow what comes."""
+        """Go to the last item and follow new ones."""
         self.cursor = self._nearest(len(self.items) - 1, -1)
         self.action_scroll_end()
 
     def action_transcript_page_up(self) -> None:
-        """Go back a page."""
+        """Page up."""
         self.action_page_up()
 
     def action_transcript_page_down(self) -> None:
-        """Go on a page."""
+        """Page down."""
         self.action_page_down()
 
     def action_item_fold(self) -> None:
@@ -307,18 +373,28 @@ class TranscriptView(Zooming, inherit_bindings=False):
             self.show_block(self.cursor)
 
     def action_item_open(self) -> None:
-        """Unfold; where the engine sent only the beginning of a result, show all of it."""
+        """Open the full result if only its beginning is here, else unfold or fold the item."""
         item = self.current
-        if isinstance(item, CallItem) and (item.cut or self._overflows):
+        if isinstance(item, CallItem) and (item.cut or self._has_hidden_rows):
             title = f"{identifier(item.server)} › {item.tool}"
             self.post_message(OpenResult(item.call, title, len(item.parts)))
         else:
             self.action_item_fold()
 
     @property
-    def _overflows(self) -> bool:
-        lines = self.lines_of(self.cursor) if self.cursor is not None else []
+    def _has_hidden_rows(self) -> bool:
+        lines = self.rows_of(self.cursor) if self.cursor is not None else []
         return bool(lines) and lines[-1].target == "open"
+
+    def action_edit_message(self) -> None:
+        """Edit and resend the message with the cursor, or the last one before it."""
+        self.zoom_out()
+        at = len(self.items) if self.cursor is None else self.cursor + 1
+        message = next((item for item in reversed(self.items[:at]) if isinstance(item, UserItem)), None)
+        if message is None:
+            self.notify("No message of yours to edit before this.", markup=False)
+        else:
+            self.post_message(EditAndResend(message))
 
     # --- copying
 
@@ -330,19 +406,16 @@ class TranscriptView(Zooming, inherit_bindings=False):
             case TextItem() as item:
                 self._copy(item.source, f"the {item.kind}")
             case CallItem() as call:
-                parts = (
-                    f"{identifier(call.server)} › {call.tool}",
-                    call.arguments,
-                    result_text(call.parts),
-                )
+                name = f"{identifier(call.server)} › {call.tool}"
+                parts = (name, call.arguments, result_text(call.parts))
                 self._copy("\n\n".join(filter(None, parts)), "the call")
             case None:
                 self.notify("Nothing to copy yet.", markup=False)
             case _ if self.cursor is not None:
-                self._copy(copied_text(self.lines_of(self.cursor)).strip("\n"), "the notice")
+                self._copy(copied_text(self.rows_of(self.cursor)).strip("\n"), "the notice")
 
     def action_copy_answer(self) -> None:
-        """Copy the last answer, as Markdown."""
+        """Copy the last answer as Markdown."""
         answer = self.shown.last_answer()
         self._copy(answer.source if answer is not None else "", "the last answer")
 
@@ -366,17 +439,33 @@ class TranscriptView(Zooming, inherit_bindings=False):
             self._copy(self.current.arguments, "the arguments")
 
     def action_copy_result(self) -> None:
-        """Copy the result of the call with the cursor, as far as the preview goes."""
+        """Copy the preview of the result of the call with the cursor."""
         if isinstance(item := self.current, CallItem):
             what = "the result"
             if item.cut:
-                what = f"the beginning of the result (enter reads all {size_of(item.result_size)})"
+                what = f"the beginning of the result (Enter opens all {format_size(item.result_size)})"
             self._copy(result_text(item.parts), what)
 
     def _copy(self, text: str, what: str) -> None:
         if text:
             self.post_message(CopyText(text, what))
         else:
-            self.notify(
-                f"There is no {what.removeprefix('the ').removeprefix('a ')} to copy.", markup=False
-            )
+            self.notify(f"No {what.removeprefix('the ').removeprefix('a ')} to copy.", markup=False)
+
+
+class EditAndResend(Message):
+    """The user wants to edit and resend a message."""
+
+    def __init__(self, item: UserItem) -> None:
+        super().__init__()
+        self.item = item
+
+
+class OpenResult(Message):
+    """Open the full result of a call with this many parts."""
+
+    def __init__(self, call: str, title: str = "", parts: int = 1) -> None:
+        super().__init__()
+        self.call = call
+        self.title = title
+        self.parts = parts

@@ -1,4 +1,4 @@
-"""Long text by the line: folding that loses nothing, and a view that knows when its end was seen."""
+"""Lines of Textual content: wrapped, joined, and in a view that knows when its end was seen."""
 
 from __future__ import annotations
 
@@ -6,27 +6,48 @@ from collections.abc import Iterable
 
 from textual.binding import Binding
 from textual.content import Content
-from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.visual import Visual
 
 from omni_tui.face.cells import breaks, fits, fitting
+from omni_tui.face.widgets.block_view import BlockView
 
 
 def fold(line: Content, width: int) -> list[Content]:
-    """Cut one line into pieces of at most `width` cells; every character is in exactly one of them.
+    """Cut one line into pieces of at most `width` cells. Every character is in exactly one of them."""
+    return _cut(line, width, hard=True)
 
-    A grapheme is never cut; one that is wider than the room is a piece of its own.
-    """
-    text = line.plain
-    width = max(width, 2)
+
+def wrap(line: Content, width: int) -> list[Content]:
+    """Wrap one line at spaces. One space is left out at each break."""
+    return _cut(line, width)
+
+
+def _cut(line: Content, width: int, *, hard: bool = False) -> list[Content]:
+    text, width = line.plain, max(width, 2)
     if fits(text, width):
         return [line]
-    cuts = [0]
-    while (end := fitting(text, cuts[-1], width)) < len(text):
-        cuts.append(end)
-    return [line[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+    return [line[start:end] for start, end in breaks(text, width, hard=hard)]
+
+
+def wrap_rows(text: str, width: int) -> list[str]:
+    """Wrap a text of several lines as `wrap` does."""
+    width = max(width, 2)
+    return [line[start:end] for line in text.split("\n") for start, end in breaks(line, width)]
+
+
+def fit_content(line: Content, width: int) -> Content:
+    """Return a line in at most `width` cells, with … at its end where something was left out.
+
+    `Content.truncate` cuts within graphemes.
+    """
+    if width <= 0:
+        return Content("")
+    if fits(line.plain, width):
+        return line
+    kept = line[: fitting(line.plain, 0, width - 1)] if width > 1 else Content("")
+    return kept + "…" if kept.cell_length < width else Content("…")
 
 
 def join_content(gap: str, parts: Iterable[Content]) -> Content:
@@ -40,28 +61,15 @@ def join_content(gap: str, parts: Iterable[Content]) -> Content:
     return line
 
 
-def wrap(line: Content, width: int) -> list[Content]:
-    """Break one line at spaces where there are some, else anywhere; loses only spaces at the breaks."""
-    width = max(width, 2)
-    if fits(line.plain, width):
-        return [line]
-    return [line[start:end] for start, end in breaks(line.plain, width)]
+class LinesView(BlockView[Content], can_focus=True):
+    """Shows many lines of any length, wrapped at spaces if `words`, else folded.
 
+    Heights are exact. `end_seen` is True once the last row was painted.
+    """
 
-def wrap_rows(text: str, width: int) -> list[str]:
-    """Break a long text into rows as `wrap` does; takes time in proportion to its length."""
-    width = max(width, 2)
-    return [line[start:end] for line in text.split("\n") for start, end in breaks(line, width)]
-
-
-class LinesView(ScrollView, can_focus=True):
-    """Shows many lines of any length. `end_seen` is True once the last of them was painted."""
-
+    FOLLOWS = False
     DEFAULT_CSS = """
-    LinesView {
-        width: 1fr; height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; scrollbar-gutter: stable;
-        text-wrap: nowrap; text-overflow: clip;
-    }
+    LinesView { width: 1fr; height: 1fr; text-wrap: nowrap; text-overflow: clip; }
     """
     BINDINGS = [
         Binding("up,k", "scroll_up", show=False),
@@ -75,66 +83,54 @@ class LinesView(ScrollView, can_focus=True):
     def __init__(self, *, words: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._words = words
-        self._source: list[Content] = []
-        self._drawn: list[Content] = []
-        self._width = 0
+        self._lines: list[Content] = []
         self.end_seen = False
 
     @property
     def room(self) -> int:
-        """How many cells a row has: those of a scroll bar are none of them, whether it is there or not."""
-        return max(2, self.scrollable_content_region.width)
+        """The cells of a row, without those of the scroll bar."""
+        return max(2, self.window.width)
 
     @property
     def count(self) -> int:
-        """How many rows there are at the present width."""
-        return len(self._drawn)
+        """The number of rows at the present width; 0 before there is one."""
+        return self.heights.total if self._wrapped_at else 0
 
     def show(self, lines: Iterable[Content]) -> None:
         """Show other lines."""
-        self._source = list(lines)
-        self._width = 0
-        self.end_seen = False
-        self._layout()
+        self._lines = list(lines)
+        self.reset(len(self._lines))
+        self.settle()
+        self.refresh()
 
     def extend(self, lines: Iterable[Content]) -> None:
         """Add lines at the end."""
-        added = list(lines)
-        self._source += added
+        self._lines += lines
         self.end_seen = False
-        if self._width:
-            self._drawn += [piece for line in added for piece in self._cut(line)]
-            self.virtual_size = Size(self._width, len(self._drawn))
+        self.grow(len(self._lines))
+        self.settle()
         self.refresh()
 
-    def on_resize(self) -> None:
-        """Fold again if the width changed."""
-        self._layout()
+    def reset(self, count: int = 0) -> None:
+        """Start over, at another width or with other lines: the end was not seen."""
+        self.end_seen = False
+        super().reset(count)
 
-    def _cut(self, line: Content) -> list[Content]:
-        return wrap(line, self._width) if self._words else fold(line, self._width)
+    def draw_block(self, index: int, width: int) -> list[Content]:
+        """Wrap one line."""
+        return _cut(self._lines[index], width, hard=not self._words)
 
-    def _layout(self) -> None:
-        width = self.scrollable_content_region.width
-        if width > 0 and width != self._width:
-            self._width = width
-            self._drawn = [piece for line in self._source for piece in self._cut(line)]
-            self.end_seen = False
-        self.virtual_size = Size(max(width, 1), len(self._drawn))
-        self.refresh()
+    def guess_rows(self, index: int, width: int) -> int:
+        """Return exactly how many rows a line takes."""
+        return len(self.draw_block(index, width)) if width else 1
 
-    def render_line(self, y: int) -> Strip:
-        """Draw one row."""
-        index = y + round(self.scroll_offset.y)
-        width = self.scrollable_content_region.width
-        if index >= len(self._drawn):
-            return Strip.blank(width, self.rich_style)
-        return Visual.to_strips(self, self._drawn[index], width, 1, self.visual_style, pad=True)[0]
+    def draw_row(self, row: Content, width: int) -> Strip:
+        """Return a row as Textual paints it."""
+        return Visual.to_strips(self, row, width, 1, self.visual_style, pad=True)[0]
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Draw rows, and note whether the last one was among them."""
         strips = super().render_lines(crop)
-        bottom = round(self.scroll_offset.y) + crop.bottom
-        if self._drawn and bottom >= len(self._drawn):
+        if self.count and round(self.scroll_y) + crop.bottom >= self.count:
             self.end_seen = True
         return strips

@@ -1,4 +1,4 @@
-"""A list of one-line rows with a cursor, drawn line by line: the servers, the approvals queue."""
+"""A list of one-line rows with a cursor."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
 
+from omni_tui.face.widgets.lines_view import fit_content
 from omni_tui.face.widgets.scrollbar import CalmScrolling
 
 
 class RowList(CalmScrolling, ScrollView, can_focus=True):
-    """Rows named by keys. `selected` is the key under the cursor, None if there is none.
+    """Rows identified by keys. `selected` is the key of the row with the cursor, None if there is none.
 
-    Subclasses draw a row in `render_row`. The cursor stays on its row whatever is added or removed;
-    when its row goes, nothing is selected.
+    Subclasses draw rows. The cursor stays on its row when others are added or removed.
     """
 
     DEFAULT_CSS = """
@@ -35,7 +35,7 @@ class RowList(CalmScrolling, ScrollView, can_focus=True):
     ]
 
     class Moved(Message):
-        """The cursor went to another row (`key`), or to none."""
+        """The cursor moved to another row (`key`), or to none."""
 
         def __init__(self, rows: RowList, key: str | None) -> None:
             super().__init__()
@@ -44,11 +44,11 @@ class RowList(CalmScrolling, ScrollView, can_focus=True):
 
         @property
         def control(self) -> RowList:
-            """The list that sent this."""
+            """The sender."""
             return self.rows
 
     class Chosen(Moved):
-        """Enter or a second click on a row."""
+        """Enter or a double click on a row."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -56,11 +56,11 @@ class RowList(CalmScrolling, ScrollView, can_focus=True):
         self.selected: str | None = None
 
     def render_row(self, key: str, width: int, number: int) -> Content:
-        """Return what stands on the row; `number` counts from 1."""
-        raise NotImplementedError
+        """Return a row; `number` counts from 1."""
+        return Content(key)
 
     def set_keys(self, keys: Sequence[str]) -> None:
-        """Show these rows. The cursor stays on its key, or leaves with it."""
+        """Show these rows."""
         self.keys = list(keys)
         if self.selected is not None and self.selected not in self.keys:
             self.selected = None
@@ -68,7 +68,7 @@ class RowList(CalmScrolling, ScrollView, can_focus=True):
         self.refresh(layout=True)
 
     def select(self, key: str | None) -> None:
-        """Put the cursor on a row, or on none; tells about it if that is a change."""
+        """Put the cursor on a row, or on none."""
         if key == self.selected:
             return
         self.selected = key
@@ -78,15 +78,15 @@ class RowList(CalmScrolling, ScrollView, can_focus=True):
         self.post_message(self.Moved(self, key))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """One line a row."""
+        """Return the number of rows, at least 1."""
         return max(1, len(self.keys))
 
     def get_content_width(self, container: Size, viewport: Size) -> int:
-        """As wide as there is room."""
+        """Return the full width."""
         return container.width
 
     def watch_has_focus(self, _has_focus: bool) -> None:
-        """Draw the cursor bright or faint."""
+        """Draw the cursor in another colour."""
         super().watch_has_focus(_has_focus)
         self.refresh()
 
@@ -97,14 +97,14 @@ class RowList(CalmScrolling, ScrollView, can_focus=True):
         if index >= len(self.keys):
             return Strip.blank(width, self.rich_style)
         key = self.keys[index]
-        row = self.render_row(key, width, index + 1).truncate(width, ellipsis=True)
+        row = fit_content(self.render_row(key, width, index + 1), width)
         row = row.extend_right(width - row.cell_length)
         if key == self.selected:
             row = row.stylize_before("on $cursor" if self.has_focus else "on $bar")
         return Visual.to_strips(self, row, width, 1, self.visual_style, pad=True)[0]
 
     def action_move(self, by: int) -> None:
-        """Move the cursor; from nowhere it goes to the first or last row."""
+        """Move the cursor; without one, go to the first or last row."""
         if not self.keys:
             return
         if self.selected is None:
@@ -114,17 +114,17 @@ class RowList(CalmScrolling, ScrollView, can_focus=True):
         self.select(self.keys[max(0, min(index, len(self.keys) - 1))])
 
     def action_go(self, index: int) -> None:
-        """Move the cursor to a row counted from the top, or from the end if negative."""
+        """Move the cursor to a row, counted from the end if negative."""
         if self.keys:
             self.select(self.keys[index])
 
     def action_choose(self) -> None:
-        """Open the row under the cursor."""
+        """Choose the row with the cursor."""
         if self.selected is not None:
             self.post_message(self.Chosen(self, self.selected))
 
     def on_click(self, event: events.Click) -> None:
-        """Select the row under the mouse; a double click opens it."""
+        """Select the row under the mouse; a double click chooses it."""
         index = event.y + round(self.scroll_offset.y)
         if 0 <= index < len(self.keys):
             self.select(self.keys[index])

@@ -1,7 +1,7 @@
-"""A scroll bar that is painted again only where it would look different.
+"""A scroll bar that repaints only where it looks different.
 
-Textual's is painted from top to bottom whenever its view has news or the screen a new layout; of a
-list that grows while somebody reads, that was more than a third of all lines painted.
+Textual's repaints whenever its view changes or the screen is laid out. In a list that grows while somebody
+reads, that was more than a third of all lines painted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ else:  # styles are inherited from the first base that is a widget, which is to 
 
 
 class CalmScrollBar(ScrollBar):
-    """Painted where its thumb is or was; as a whole when its colours or its size are others."""
+    """Repaints where its thumb is or was, and all of it when its colours or size change."""
 
     _painted: tuple[object, tuple[int, int]] | None = None
 
@@ -36,7 +36,7 @@ class CalmScrollBar(ScrollBar):
         return (self.size, colours, view.background_colors), self._thumb()
 
     def _thumb(self) -> tuple[int, int]:
-        """Return where the thumb begins and how long it is, in eighths of a cell as it is drawn."""
+        """Return the start and the length of the thumb in eighths of a cell."""
         size = self.size.height if self.vertical else self.size.width
         whole, window = self.window_virtual_size, self.window_size
         if not size or not whole or window >= whole:
@@ -45,14 +45,14 @@ class CalmScrollBar(ScrollBar):
         return int((size - thumb) * self.position / (whole - window) * 8), int(-(-thumb * 8 // 1))
 
     def render(self) -> RenderableType:
-        """Return the bar, and remember what it looks like."""
+        """Return the bar, and remember its look."""
         self._painted = self._looks()
         return super().render()
 
     def refresh(
         self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
     ) -> Self:
-        """Ask to be painted, unless nothing would change."""
+        """Repaint, unless nothing would change."""
         if layout or recompose or not repaint or not self.is_attached or self._painted is None:
             return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
         (colours, thumb), (painted, before) = self._looks(), self._painted
@@ -66,11 +66,11 @@ class CalmScrollBar(ScrollBar):
 
 
 class CalmScrolling(_Mixed):
-    """Put before a scrolling view among the bases of a class: such a bar at its right."""
+    """Gives a scrolling view a `CalmScrollBar`. Goes before the view among the bases of a class."""
 
     @property
     def vertical_scrollbar(self) -> ScrollBar:
-        """The bar; made when it is needed first."""
+        """The bar, made at first use."""
         if self._vertical_scrollbar is None:
             bar = CalmScrollBar(vertical=True, name="vertical", thickness=self.scrollbar_size_vertical)
             bar.display = False

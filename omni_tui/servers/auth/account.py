@@ -127,11 +127,18 @@ class Account:
         on_callback: Callable[[], asyncio.Future[AuthorizationCodeResult]],
     ) -> None:
         """Sign in with a browser. Raises `SignInError`; the former tokens stay valid until it succeeds."""
-        record = SignInRecord(chosen=sign_in_records.chosen_client(self.oauth), port=port)
-        for name in ("issuer", "access_token", "scope", "metadata_json", "resource_json"):
-            setattr(record, name, getattr(self.record, name))
-        if self.record.port == port:  # else the registered redirect address differs
-            record.client_json = self.record.client_json
+        former = self.record
+        record = SignInRecord(
+            chosen=sign_in_records.chosen_client(self.oauth),
+            port=port,
+            issuer=former.issuer,
+            access_token=former.access_token,
+            scope=former.scope,
+            metadata_json=former.metadata_json,
+            resource_json=former.resource_json,
+        )
+        if former.port == port:  # else the registered redirect address differs
+            record.client_json = former.client_json
 
         async def changed() -> None:  # keep the registration even if this sign-in fails
             self.record.client_json, self.record.port = record.client_json, port

@@ -64,8 +64,8 @@ class BearerAuth(httpx2.Auth):
             return
         self._unproven = another
         if _is_call(request):
-            if (opening := current_call()) is not None:
-                opening.renewed = True
+            if (call := current_call()) is not None:
+                call.renewed = True
             return
         await response.aread()
         self.on_resent()

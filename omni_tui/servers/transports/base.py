@@ -41,7 +41,7 @@ class Transport(Protocol):
         """Whether nothing speaks this transport at the address, though it was reached."""
 
     @property
-    def forgotten(self) -> bool:
+    def session_lost(self) -> bool:
         """Whether the server said that it does not know our session."""
 
     async def __aenter__(self) -> TransportStreams: ...

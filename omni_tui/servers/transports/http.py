@@ -92,14 +92,14 @@ class WebTransport(ClientListener):
         self._error = None
         self._status, self._words = response.status_code, ""
         self.met = True
-        if (opening := current_call()) is not None:
-            opening.status, opening.words = response.status_code, ""
+        if (call := current_call()) is not None:
+            call.status, call.words = response.status_code, ""
 
     def refused(self, words: str) -> None:
         """Note the words of an error response."""
         words = self._words = self._context.hide(words)
-        if (opening := current_call()) is not None:
-            opening.words = words
+        if (call := current_call()) is not None:
+            call.words = words
 
     def odd(self, what: str) -> None:
         """Count an invalid message, and write it into the server's log."""

@@ -125,11 +125,11 @@ NOT_SENT = (
 class ClientListener(ABC):
     """Receives what happens to the requests of an HTTP client.
 
-    `forgotten`: the server said that it does not know our session. `met`: the server has answered once.
+    `session_lost`: the server said that it does not know our session. `met`: the server has answered once.
     `reads_events`: the transport reads event streams and the bodies of its answers itself.
     """
 
-    forgotten = False
+    session_lost = False
     met = False
     reads_events = False
 
@@ -177,9 +177,9 @@ class HttpClient(httpx2.AsyncClient):
         except httpx2.TransportError as error:
             if await self._met_tls(request, error):
                 error = TlsExpected("the port speaks TLS", request=request)
-            opening = current_call()
-            if opening is not None and isinstance(error, NOT_SENT):
-                opening.unsent = True
+            call = current_call()
+            if call is not None and isinstance(error, NOT_SENT):
+                call.unsent = True
             self._listener.failed(error)
             if request.method != "POST":
                 raise error
@@ -227,9 +227,9 @@ class HttpClient(httpx2.AsyncClient):
             return response
         if not means_session_lost(response.status_code, response.content):
             return response
-        self._listener.forgotten = True
-        if (opening := current_call()) is not None:
-            opening.forgotten = True
+        self._listener.session_lost = True
+        if (call := current_call()) is not None:
+            call.session_lost = True
         return httpx2.Response(HTTPStatus.NOT_FOUND, json=NORMAL, request=request)
 
 

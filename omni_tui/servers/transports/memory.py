@@ -27,7 +27,7 @@ class MemoryTransport:
     pid = None
     invalid_messages = 0
     absent = False
-    forgotten = False
+    session_lost = False
 
     def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec

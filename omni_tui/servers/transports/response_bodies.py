@@ -135,9 +135,9 @@ def message_line(message: JSONRPCMessage) -> bytes:
     if (
         isinstance(message, MalformedResponse)
         and not message.answered
-        and (opening := current_call()) is not None
+        and (call := current_call()) is not None
     ):
-        opening.words = message.error.message
+        call.words = message.error.message
     body: dict[str, Any] = {"jsonrpc": "2.0"}
     if not isinstance(message, JSONRPCNotification):
         body["id"] = message.id

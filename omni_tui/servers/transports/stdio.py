@@ -100,7 +100,7 @@ class StdioTransport:
 
     web = False
     absent = False
-    forgotten = False
+    session_lost = False
 
     def __init__(self, spec: ServerSpec, context: TransportContext) -> None:
         self._spec = spec

@@ -1,10 +1,15 @@
-"""The calls of this session, by tool: a fold over the journal's events."""
+"""The calls of this session, by tool: made from events, and listed on the tool screen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from textual.content import Content
+
+from omni_tui.face.formats import format_duration
+from omni_tui.face.widgets.rows import RowList
 from omni_tui.protocol import AnyEvent, JsonText, SafeText
 from omni_tui.protocol.commands import ReadArguments
 from omni_tui.protocol.events import (
@@ -15,6 +20,7 @@ from omni_tui.protocol.events import (
     CallState,
     TextPage,
 )
+from omni_tui.protocol.server_requests import ServerRequestClosed, ServerRequestOpened
 from omni_tui.security.text import safe, safe_line
 
 if TYPE_CHECKING:
@@ -25,14 +31,14 @@ CALLS_KEPT = 50
 END_STATES: frozenset[str] = frozenset(
     ("succeeded", "failed", "result_rejected", "rejected", "denied", "withheld", "expired", "cancelled")
 ) | {"uncertain"}
-"""States after which nothing more happens to a call."""
+"""States in which a call is over."""
 _NO_JSON = JsonText("")
 _NO_TEXT = SafeText("")
 
 
 @dataclass(slots=True)
 class PastCall:
-    """One call. `arguments_json` is exact, and "" where only the preview is known."""
+    """One call. `arguments_json` is exact, or "" if only the preview is known."""
 
     call: str
     server: str
@@ -47,19 +53,19 @@ class PastCall:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether it is over."""
         return self.state in END_STATES
 
 
 class CallHistory:
-    """Folds events into the last calls of each tool, newest last."""
+    """Keeps the last calls of each tool, made from events."""
 
     def __init__(self) -> None:
         self._calls: dict[str, PastCall] = {}
         self._by_tool: dict[tuple[str, str], list[PastCall]] = {}
 
     def apply(self, event: AnyEvent) -> PastCall | None:
-        """Take an event into account; return the call it is about, None if it is about none known here."""
+        """Apply an event; return its call, None if that is not known here."""
         if isinstance(event, CallProposed):
             return self._propose(event)
         if not isinstance(event, (ApprovalRequested, CallChanged, CallFinished)):
@@ -83,16 +89,16 @@ class CallHistory:
         return list(self._by_tool.get((server, tool), ()))
 
     def get(self, call: str) -> PastCall | None:
-        """Return a call by its id, None if it is not (or no longer) known."""
+        """Return a call by its id, None if it is not known."""
         return self._calls.get(call)
 
     def clear(self) -> None:
-        """Forget everything: another session begins."""
+        """Remove all calls, for another session."""
         self._calls.clear()
         self._by_tool.clear()
 
-    def began(self, call: str, server: str, tool: str, arguments: JsonText, now: float) -> PastCall:
-        """Take a call by hand into account whose exact arguments are known here."""
+    def add(self, call: str, server: str, tool: str, arguments: JsonText, now: float) -> PastCall:
+        """Add a call by hand with its exact arguments."""
         shown = safe(arguments, limit=2000)
         proposed = CallProposed(
             call=call, server=server, tool=tool, label=safe_line(tool), arguments=shown, origin="hand",
@@ -117,8 +123,8 @@ class CallHistory:
 async def fetch_arguments(port: Port, past: PastCall) -> tuple[str, bool]:
     """Return a call's arguments, and whether they are exact. Raises what `Port.ask` raises.
 
-    The engine shows arguments with what does not show made visible; only those of calls by hand and
-    of approvals that fitted into one event are known exactly here.
+    Exact are those of calls by hand and of approvals that fit into one event. The engine sends others
+    with invisible characters written out.
     """
     if past.arguments_json:
         return past.arguments_json, True
@@ -128,3 +134,75 @@ async def fetch_arguments(port: Port, past: PastCall) -> tuple[str, bool]:
         read += page.text
         if not page.text or len(read) >= page.total:
             return read, "<U+" not in read
+
+
+class OpenServerRequests:
+    """The server requests that wait for the user."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, ServerRequestOpened] = {}
+
+    def apply(self, event: AnyEvent) -> bool:
+        """Apply an event; return whether it was about a server request."""
+        if isinstance(event, ServerRequestOpened):
+            self._open[event.ask] = event
+        elif isinstance(event, ServerRequestClosed):
+            self._open.pop(event.ask, None)
+        else:
+            return False
+        return True
+
+    def holds(self, call: str, server: str) -> bool:
+        """Return whether a running call waits for an answer of the user.
+
+        A request that names no call may be about any call of its server.
+        """
+        return any(
+            ask.call == call if ask.call else ask.server == server
+            for ask in self._open.values()
+            if ask.stage != "answering"
+        )
+
+
+_SIGNS = {
+    "succeeded": ("✓", "$done"),
+    "pending": ("◌", "$waiting"),
+    "held": ("◌", "$waiting"),
+    "approved": ("▶", "$running"),
+    "dispatching": ("▶", "$running"),
+    "uncertain": ("?", "$waiting"),
+    "cancelled": ("◌", "$text-3"),
+}
+
+
+class PastCalls(RowList):
+    """The calls to one tool, newest first: time, state, duration and arguments."""
+
+    DEFAULT_CSS = """
+    PastCalls { max-height: 6; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: dict[str, PastCall] = {}
+
+    def show(self, calls: list[PastCall]) -> None:
+        """Show these calls, given oldest first."""
+        self._calls = {past.call: past for past in reversed(calls)}
+        self.set_keys(list(self._calls))
+
+    def get(self, call: str) -> PastCall:
+        """Return the call of a row. Raises `KeyError`."""
+        return self._calls[call]
+
+    def render_row(self, key: str, width: int, number: int) -> Content:
+        """Draw one call."""
+        past = self._calls[key]
+        sign, style = _SIGNS.get(past.state, ("✗", "$fail"))
+        when = datetime.fromtimestamp(past.started).strftime("%H:%M:%S") if past.started else ""
+        state = "running" if past.state == "dispatching" else past.state
+        took = format_duration(past.finished.elapsed_ms / 1000) if past.finished is not None else state
+        return Content.assemble(
+            (f" {sign} ", style), (f"{when:<9}", "$text-3"), (f"{took:>9}  ", "$text-2"),
+            (" ".join(past.arguments.split())[:500], "$text-2"),
+        )  # fmt: skip

@@ -1,0 +1,149 @@
+"""Rows of text before they have colours: spans with roles, wrapped at a width.
+
+A view turns roles into styles, so a change of theme needs no wrapping. A `Line` also knows which of its
+characters are decoration, which copying leaves out, and whether it continues the row before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.cells import cell_len
+
+from omni_tui.face.cells import breaks, fits
+
+
+class Span(NamedTuple):
+    """A piece of a line. `role` is one or several component classes without prefix, space-separated."""
+
+    text: str
+    role: str = "text"
+
+
+Spans = tuple[Span, ...]
+
+
+class Line(NamedTuple):
+    """One row.
+
+    `gutter` and `tail` are the numbers of characters of decoration at its start and end. `glue` is None
+    if the row starts a new line, else the text left out between the row before and this one. `fill` is
+    the role of the rest of the row. `target` names what a click does, "" for nothing.
+    """
+
+    spans: Spans
+    gutter: int = 0
+    glue: str | None = None
+    fill: str = ""
+    target: str = ""
+    tail: int = 0
+
+    @property
+    def body(self) -> str:
+        """The text without decoration: what is copied."""
+        text = self.text
+        return text[self.gutter : len(text) - self.tail]
+
+    @property
+    def text(self) -> str:
+        """The text with decoration."""
+        return "".join([span.text for span in self.spans])
+
+    @property
+    def width(self) -> int:
+        """The width in cells."""
+        return spans_width(self.spans)
+
+
+BLANK = Line(())
+
+
+def single_span(text: str, role: str = "text") -> Spans:
+    """Return a tuple of one span, or none for an empty text."""
+    return (Span(text, role),) if text else ()
+
+
+def spans_width(spans: Iterable[Span]) -> int:
+    """Return the width of spans in cells."""
+    return sum(cell_len(span.text) for span in spans)
+
+
+def spans_length(spans: Iterable[Span]) -> int:
+    """Return the number of characters of spans."""
+    return sum(len(span.text) for span in spans)
+
+
+def wrap(
+    spans: Iterable[Span],
+    width: int,
+    *,
+    first: Spans = (),
+    rest: Spans = (),
+    hard: bool = False,
+    fill: str = "",
+) -> list[Line]:
+    """Wrap spans to lines of at most `width` cells, prefixes included.
+
+    `first` is the prefix of the first line, `rest` that of the others; both are decoration. Words stay
+    whole where they fit; with `hard` (code) every row is filled.
+    """
+    lines: list[Line] = []
+    prefix = first
+    for source in split_lines(spans):
+        room, after = (max(1, width - spans_width(lead)) for lead in (prefix, rest))
+        text = "".join(span.text for span in source)
+        if fits(text, room):
+            lines.append(Line((*prefix, *source), spans_length(prefix), None, fill))
+            prefix = rest
+            continue
+        last = 0
+        for start, end in breaks(text, room, after, hard=hard):
+            if start and start == len(text):  # only the space at the end of the text is left
+                break
+            glue = text[last:start] if start else None
+            body = slice_spans(source, start, end)
+            lines.append(Line((*prefix, *body), spans_length(prefix), glue, fill))
+            last, prefix = end, rest
+    return lines
+
+
+def split_lines(spans: Iterable[Span]) -> list[list[Span]]:
+    """Split spans at their line ends. The result has at least one line."""
+    lines: list[list[Span]] = [[]]
+    for span in spans:
+        if "\n" not in span.text:
+            lines[-1].append(span)
+            continue
+        head, *others = span.text.split("\n")
+        if head:
+            lines[-1].append(Span(head, span.role))
+        for part in others:
+            lines.append([Span(part, span.role)] if part else [])
+    return lines
+
+
+def slice_spans(spans: Sequence[Span], start: int, end: int) -> Spans:
+    """Return the characters from `start` to `end` of a line's spans."""
+    if len(spans) == 1:
+        return (Span(spans[0].text[start:end], spans[0].role),)
+    out: list[Span] = []
+    at = 0
+    for text, role in spans:
+        stop = at + len(text)
+        if stop > start and at < end:
+            out.append(Span(text[max(0, start - at) : end - at], role))
+        if stop >= end:
+            break
+        at = stop
+    return tuple(out)
+
+
+def copied_text(lines: Sequence[Line]) -> str:
+    """Return the text of lines without decoration, with wrapped rows joined again."""
+    parts: list[str] = []
+    for line in lines:
+        if parts:
+            parts.append("\n" if line.glue is None else line.glue)
+        parts.append(line.body)
+    return "".join(parts)
