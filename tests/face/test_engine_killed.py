@@ -115,7 +115,9 @@ async def test_a_decision_that_nobody_heard_is_not_said_to_be_made(
             await until(pilot, lambda: bool(face.link.sent(DecideCall)))
             face.link.crash()
         await until(pilot, lambda: not pane.decision.holding and not pane.queue.deciding)
-        await until(pilot, lambda: "may not have received" in "".join(told.words for told in face.app.toasts))
+        await until(
+            pilot, lambda: "may not have received" in "".join(told.words for told in face.app.toasts)
+        )
         assert f"is {word}" not in screen_text(face.app)
         assert pane.queue.keys == ["c2"]
 
