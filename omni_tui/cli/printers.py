@@ -48,14 +48,14 @@ class PlanPrinter:
             why = f": {event.reason}" if event.reason else ""
             return f"{_MARKS[event.state]} [{event.agent}] {title}: {event.state}{again}{why}"
         if isinstance(event, PlanEnded):
-            counts = f"{event.done} done, {event.failed} failed, {event.skipped} left out"
-            return f"The plan is over: {counts}" + (f" ({event.reason})" if event.reason else "")
+            counts = f"{event.done} done, {event.failed} failed, {event.skipped} skipped"
+            return f"The plan ended: {counts}" + (f" ({event.reason})" if event.reason else "")
         return ""
 
     def _tree(self, plan: PlanProposed) -> str:
         lines = [f"Plan: {plan.analysis}"]
         if plan.why:
-            lines.append(f"  in the place of the former one, because {plan.why}")
+            lines.append(f"  replaces the previous plan, because {plan.why}")
         for number, phase in enumerate(plan.phases, 1):
             lines.append(f"  {number}. {phase.title}")
             for task in phase.tasks:
@@ -122,7 +122,7 @@ class TextPrinter:
         if isinstance(event, Retrying):
             return f"… {event.reason}; retrying in {event.delay_s:.0f} s ({event.attempt} of {event.of})"
         if isinstance(event, ModelFellBack):
-            return f"! {event.to} answers in the place of {event.model}: {event.reason}"
+            return f"! {event.to} answers instead of {event.model}: {event.reason}"
         if isinstance(event, Notice) and event.level != "info":
             return " ".join(
                 part for part in (f"{event.level}: {event.what}", event.why, event.todo) if part

@@ -8,13 +8,10 @@ from functools import cache
 from string import punctuation
 
 import msgspec
-from textual.binding import Binding
 from textual.keys import Keys, _character_to_key
 
 from omni_tui.face import actions
 
-UNDO = Binding(actions.get("undo").keys, "undo", "Undo", show=False)
-"""For every `TextArea`: ctrl+z suspends the app. In most terminals ctrl+/ sends ctrl+_ too."""
 _APPROVING = frozenset({"approve", "approve_marked"})
 _NEVER = frozenset({"enter", "return", "space", "tab", "escape", "ctrl+m", "ctrl+i", "ctrl+j", "newline"})
 _MODIFIERS = frozenset({"ctrl", "alt", "shift", "meta", "super", "hyper"})

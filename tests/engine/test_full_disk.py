@@ -36,7 +36,7 @@ async def test_a_disk_that_fills_in_the_middle_of_a_turn_is_said_at_once(tmp_pat
         await running.ask(c.SendMessage(text="write a note"))
         failed = await running.until(e.JournalFailed)
         assert "the disk is full" in failed.what
-        assert "nothing more is sent to servers" in failed.what
+        assert "Nothing more is sent to servers" in failed.what
         await turns(lambda: not running.session.runner.running)
         assert running.of(e.CallFinished) == []
     assert [path for path in (tmp_path / "notes").rglob("*") if path.is_file()] == []

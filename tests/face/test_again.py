@@ -196,7 +196,7 @@ async def test_a_branch_says_so_in_the_bar_and_in_the_transcript() -> None:
         await face.settle(pilot)
         text = drawn(face.app)
         assert "notes-cleanup · branched off" in text.split("\n")[0]
-        assert "another way than in the session s-" in " ".join(text.split())
+        assert "branched from session s-" in " ".join(text.split())
         assert "\u202e" not in text
         face.link.emit(SessionTitled(title=SafeText("another title")))
         await until(pilot, lambda: "another title · branched from notes-cleanup" in drawn(face.app))

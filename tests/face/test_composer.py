@@ -289,11 +289,11 @@ async def test_a_paste_whose_mark_is_deleted_is_told_and_comes_back() -> None:
         assert "1,001 lines" in app.composer.prompt.text
         await pilot.press("backspace")
         await pilot.pause()
-        assert "paste 1 is not in the message" in hint(app)
+        assert "paste 1 is no longer in the message" in hint(app)
         await pilot.press("ctrl+underscore")
         await pilot.pause()
         assert app.chat.draft == big
-        assert "not in the message" not in hint(app)
+        assert "no longer in the message" not in hint(app)
 
 
 async def test_markup_is_text() -> None:

@@ -52,7 +52,7 @@ async def test_the_key_opens_each_part_in_turn_and_nothing_else_does() -> None:
             sent = app.port.of(OpenPart)[-1]
             assert (sent.source, sent.part, sent.of) == ("c1", part, "call")
         await until(pilot, lambda: PATH in told(app), "what came of it")
-        assert "was given to xdg-open" in told(app)
+        assert "opened with xdg-open" in told(app)
 
 
 async def test_where_nothing_can_be_opened_there_is_no_key() -> None:
@@ -134,7 +134,7 @@ async def test_in_the_reader_a_picture_is_opened_and_saved_too() -> None:
         await pilot.press("enter")
         await app.workers.wait_for_complete()
         assert not app.screen.query(SaveBar)
-        assert "70 bytes are in result.png" in str(state.render())
+        assert "saved 70 bytes to result.png" in str(state.render())
         await pilot.press("s", "escape")
         await app.workers.wait_for_complete()
         assert isinstance(app.screen, ReaderScreen)

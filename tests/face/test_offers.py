@@ -209,7 +209,7 @@ async def test_saving_what_is_read(make_face: type[Face]) -> None:
         await until(pilot, lambda: bool(pilot.app.screen.query(SaveBar)))
         assert pilot.app.screen.query_one(SaveBar).query_one(Input).value == "features"
         await pilot.press(*".md", "enter")
-        await until(pilot, lambda: "11 bytes are in features.md" in seen(pilot))
+        await until(pilot, lambda: "saved 11 bytes to features.md" in seen(pilot))
         assert one.link.sent(SaveResourcePart)[0].path == "features.md"
         assert not one.link.sent(SaveResourcePart)[0].overwrite
 
@@ -469,7 +469,7 @@ async def test_a_picture_that_was_read_is_opened_and_its_file_is_never_hidden(
         await until(pilot, lambda: "o open · s save" in seen(pilot))
         assert not one.link.sent(OpenPart)
         await pilot.press("o")
-        await until(pilot, lambda: "was given to xdg-open" in seen(pilot))
+        await until(pilot, lambda: "opened with xdg-open" in seen(pilot))
         assert [(c.source, c.part, c.of) for c in one.link.sent(OpenPart)] == [("r-1", 0, "resource")]
         await pilot.press("s")
         await until(pilot, lambda: bool(pilot.app.screen.query(SaveBar)))

@@ -85,7 +85,7 @@ def test_pages_that_cannot_be_visited(url: str) -> None:
     ("url", "warning"),
     [
         ("https://xn--pple-43d.com/", "letters"),
-        ("https://192.0.2.7/", "number"),
+        ("https://192.0.2.7/", "IP address"),
         ("https://example.com:8443/", "8443"),
         ("https://example.com/?next=x", "data"),
     ],

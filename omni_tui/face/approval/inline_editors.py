@@ -18,9 +18,9 @@ from omni_tui.face.approval.pending_item import PendingItem, VerdictOrCancel
 from omni_tui.face.approval.values import parse, spell_lines
 from omni_tui.face.editor import EditedFile
 from omni_tui.face.form import exact_json
-from omni_tui.face.keys import UNDO
 from omni_tui.face.port import CommandError, Port
 from omni_tui.face.shell import shell_of
+from omni_tui.face.widgets.undo import UNDO
 from omni_tui.protocol import JsonText, LinkClosed
 from omni_tui.protocol.events import ArgumentsChecked, Problem
 from omni_tui.security.text import safe_line

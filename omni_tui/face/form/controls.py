@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, TextArea
 
-from omni_tui.face.keys import UNDO
+from omni_tui.face.widgets.undo import UNDO
 
 FIELD_BINDINGS = [
     Binding("up", "app.focus_previous", "previous field", show=False),
