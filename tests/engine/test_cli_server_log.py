@@ -59,10 +59,17 @@ def test_a_log_that_is_not_there_is_said_to_be_none(tmp_path: Path) -> None:
     assert not (tmp_path / "starts").exists()
 
 
+def _heed_sigint() -> None:
+    """Undo what a shell does to the jobs in its background: they ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_following_prints_what_comes(tmp_path: Path) -> None:
     where = configured(tmp_path)
     command = [sys.executable, "-m", "omni_tui", "servers", "log", "dies", "--follow", *where]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_heed_sigint
+    ) as following:
         assert following.stdout is not None
         omni("servers", *where)
         assert following.stdout.readline().startswith("--- started ")

@@ -588,7 +588,7 @@ async def test_a_round_is_told_on_its_call() -> None:
     async with face.app.run_test(size=SIZE) as pilot:
         await face.settle(pilot)
         face.link.emit(CallRound(call="c9", round=2, asked=(SafeText("elicitation/create"),)))
-        await until(pilot, lambda: "answered, goes on · round 2" in drawn(face.app))
+        await until(pilot, lambda: "got the input it asked for" in drawn(face.app))
         part = ContentPart(index=0, kind="text", text=SafeText("booked"), size=6)
         face.link.emit(CallFinished(call="c9", state="succeeded", parts=(part,), elapsed_ms=5.0, size=6))
         await until(pilot, lambda: "booked" in drawn(face.app))

@@ -68,7 +68,7 @@ async def test_a_call_that_ran_is_not_counted_on_for_ever() -> None:
         await pilot.press("f9")
         await until(pilot, lambda: screen.running is not None)
         face.link.crash()
-        await until(pilot, lambda: "what became of the call" in screen_text(face.app))
+        await until(pilot, lambda: "restart it to learn the call's outcome" in screen_text(face.app))
 
 
 async def test_before_the_engine_has_told_nobody_says_that_there_are_no_servers() -> None:

@@ -63,7 +63,7 @@ def test_the_sentence_says_what_is_unknown() -> None:
     words = overview.spending_summary()
     assert "this session 10 tokens, price unknown" in words
     assert "today 20 tokens, at least $0.5000" in words
-    assert "the price of 2 requests of today is unknown" in words
+    assert "the price of 2 requests today is unknown" in words
 
 
 def test_another_session_begins_with_known_prices() -> None:
