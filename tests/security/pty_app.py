@@ -25,6 +25,7 @@ NARROW = (80, 24)
 F1, F2, F3, F4, F5 = "\x1bOP", "\x1bOQ", "\x1bOR", "\x1bOS", "\x1b[15~"
 F7, F8, F9 = "\x1b[18~", "\x1b[19~", "\x1b[20~"
 UP, DOWN, HOME, END, ESC, ENTER = "\x1b[A", "\x1b[B", "\x1b[H", "\x1b[F", "\x1b", "\r"
+PAGE_DOWN = "\x1b[6~"
 CTRL_P, CTRL_Q, CTRL_U = "\x10", "\x11", "\x15"
 
 BETWEEN_KEYS_S = 0.04

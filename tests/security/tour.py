@@ -26,6 +26,7 @@ from tests.security.pty_app import (
     F8,
     F9,
     HOME,
+    PAGE_DOWN,
     PtyApp,
     app,
     started,
@@ -55,6 +56,16 @@ def press_until(face: PtyApp, keys: tuple[str, ...], what: Callable[[str], bool]
         # What says why a key did nothing covers the card, so that the next one does nothing either.
         face.until(lambda text: "ook again" not in text and "ot yet:" not in text)
     raise AssertionError(f"{keys} have no effect:\n{face.text}")
+
+
+def page_down_to(face: PtyApp, words: str) -> None:
+    """Page down until words stand on the screen; they may be there at once."""
+    for _ in range(12):
+        with contextlib.suppress(AssertionError):
+            face.until(words, within=1.0)
+            return
+        face.press(PAGE_DOWN)
+    raise AssertionError(f"{words!r} is on no page:\n{face.text}")
 
 
 def look_at_servers(face: PtyApp) -> None:
@@ -95,7 +106,8 @@ def look_at_tools(face: PtyApp) -> None:
     face.press(END, HOME)
     open_tool(face, "show")
     face.press(F8)
-    face.until("THE SERVER SAYS")
+    face.until("title-show")
+    page_down_to(face, "THE SERVER SAYS")
     face.press(END, HOME, F8)
     face.gone("THE SERVER SAYS")
     face.press(ESC)
