@@ -176,7 +176,7 @@ async def test_what_agents_of_a_plan_say_is_not_the_answer(
         "▶ [root/p1/t1] look: running",
         "[root/p1/t1] mine",
         "✗ [root/p1/t1] look: failed, attempt 2: no luck",
-        "0 done, 1 failed, 0 left out",
+        "0 done, 1 failed, 0 skipped",
     ):
         assert said in err
 
