@@ -70,7 +70,7 @@ def page_down_to(face: PtyApp, words: str) -> None:
 
 def look_at_servers(face: PtyApp) -> None:
     face.press(F2)
-    face.until(lambda text: len(re.findall(r"\b24 too", text)) == 2)
+    face.until(lambda text: len(re.findall(r"● .*?\d+ too", text)) == 2)
     face.press(HOME)
     face.until("stdio ·")
     face.press("l")

@@ -16,6 +16,7 @@ from omni_tui.models.model_discovery import (
     find_local_models,
     suggest_all,
 )
+from tests.connections import closing
 
 OLLAMA = json.dumps({"models": [{"name": "qwen3:8b"}, {"name": "nomic-embed-text"}, {"name": "qwen3:8b"}]})
 
@@ -36,7 +37,7 @@ async def listening(raw: bytes, *, hold: bool = False) -> AsyncIterator[tuple[Lo
             await reader.read()
         writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(closing(handle), "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         yield LocalModelServer("Test", "ollama_chat", port, "/api/tags"), asked

@@ -16,6 +16,7 @@ from omni_tui.servers.auth.urls import SignInError, UrlPolicy
 from omni_tui.servers.connection_failure import ConnectionFailed
 from omni_tui.servers.connection_pools import PoolError, lease, proxy_for
 from omni_tui.servers.transports.http_client import ClientListener, open_client
+from tests.connections import closing
 
 
 class Listener:
@@ -52,7 +53,7 @@ class Listener:
 @contextlib.asynccontextmanager
 async def listening() -> AsyncIterator[Listener]:
     listener = Listener()
-    server = await asyncio.start_server(listener.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(closing(listener.serve), "127.0.0.1", 0)
     listener.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield listener
@@ -184,7 +185,7 @@ async def test_a_sign_in_goes_through_the_proxy_and_names_the_host_to_it(
     async def nowhere(_host: str, _port: int) -> list[str]:
         raise OSError("behind a proxy there is no name service")
 
-    server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+    server = await asyncio.start_server(closing(proxy), "127.0.0.1", 0)
     no_proxy.setenv("HTTPS_PROXY", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     boundary = UrlPolicy("https://mcp.example/mcp", OAuthSpec().issuer)
     async with server, Fetcher(boundary, nowhere) as fetcher:

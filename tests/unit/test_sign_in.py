@@ -15,6 +15,7 @@ from omni_tui.servers.auth.browser import RedirectMismatch, open_page, read_redi
 from omni_tui.servers.auth.fetcher import Fetcher
 from omni_tui.servers.auth.sign_in_records import SignInRecord
 from omni_tui.servers.auth.urls import SignInError, UrlPolicy, authorize_problem, is_public
+from tests.connections import closing
 
 FAR = "https://mcp.example/mcp"
 NEAR = "http://127.0.0.1:8000/mcp"
@@ -126,7 +127,7 @@ async def test_a_name_is_looked_up_once_and_asked_by_its_own_name() -> None:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    server = await asyncio.start_server(closing(answer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     lookups = 0
 
@@ -150,7 +151,7 @@ async def test_a_server_that_never_answers_costs_its_time_only() -> None:
     async def silent(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         held.append(writer)
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    server = await asyncio.start_server(closing(silent), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     async with Fetcher(UrlPolicy(url), timeout=0.05) as fetcher:
         with pytest.raises(SignInError, match="did not answer") as caught:

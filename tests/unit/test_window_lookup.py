@@ -20,6 +20,7 @@ from omni_tui.models.tool_calling_mode import ToolModeModel
 from omni_tui.models.window import Window
 from omni_tui.protocol.context import ContextChanged
 from omni_tui.resilience.model_errors import window_in
+from tests.connections import closing
 from tests.engine.agent_host import QUICK, FakeHost
 
 Pages = dict[str, Any]
@@ -56,7 +57,7 @@ class Server:
 @asynccontextmanager
 async def serve(pages: Pages, *, chunked: bool = False) -> AsyncIterator[Server]:
     server = Server(pages, chunked=chunked)
-    listening = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+    listening = await asyncio.start_server(closing(server.handle), "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
     async with listening:
         yield server

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.litellm import LiteLLMModel
+from tests.connections import closing
 from tests.wire.litellm_fixtures import DONE, KEY, chunk, event, typed
 
 Fault = Literal["", "cut", "truncate", "stall"]
@@ -341,7 +342,7 @@ async def double(
 ) -> AsyncIterator[Double]:
     """Serve a script in one format. At the end every turn must have been asked for."""
     serving = Double(name, list(turns), judge=judge)
-    listening = await asyncio.start_server(serving.handle, "127.0.0.1", 0)
+    listening = await asyncio.start_server(closing(serving.handle), "127.0.0.1", 0)
     serving.port = listening.sockets[0].getsockname()[1]
     async with listening:
         yield serving

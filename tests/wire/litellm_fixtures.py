@@ -23,6 +23,7 @@ from omni_tui.models.base import (
     ToolSpec,
 )
 from omni_tui.models.litellm import LiteLLMModel
+from tests.connections import closing
 
 MARKS = [
     pytest.mark.slow,
@@ -140,7 +141,7 @@ async def serve(pieces: list[bytes], *, hold: bool = False) -> AsyncIterator[Ser
         writer.close()
         await writer.wait_closed()
 
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    listening = await asyncio.start_server(closing(handle), "127.0.0.1", 0)
     server.port = listening.sockets[0].getsockname()[1]
     async with listening:
         yield server

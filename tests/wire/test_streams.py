@@ -16,6 +16,7 @@ from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import Message, ModelError, ModelReply, ModelRequest, ThoughtPart
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.message_history import arguments_of
+from tests.connections import closing
 from tests.streams import STREAMS, TOOLS, Object, Stream
 from tests.wire.double import NAMES
 from tests.wire.litellm_fixtures import KEY, MARKS, warm
@@ -83,7 +84,7 @@ class Wire:
 async def serving(stream: Stream) -> AsyncIterator[Wire]:
     """Serve one stream."""
     wire = Wire(stream)
-    listening = await asyncio.start_server(wire.handle, "127.0.0.1", 0)
+    listening = await asyncio.start_server(closing(wire.handle), "127.0.0.1", 0)
     wire.port = listening.sockets[0].getsockname()[1]
     async with listening:
         yield wire
