@@ -9,7 +9,7 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ThoughtPart,
@@ -18,8 +18,8 @@ from omni_tui.models.base import (
 from omni_tui.models.message_history import ClosedHistory, estimate
 from omni_tui.protocol.events import Usage
 
-Item = TextPart | ThoughtPart | ModelReply | Exception | Awaitable[object]
-"""What a scripted turn consists of: parts, one `ModelReply`, an error to raise, a gate to wait at."""
+Item = TextPart | ThoughtPart | Reply | Exception | Awaitable[object]
+"""What a scripted turn consists of: parts, one `Reply`, an error to raise, a gate to wait at."""
 
 
 def reply(
@@ -28,9 +28,9 @@ def reply(
     finish: FinishReason | None = None,
     complete: bool = True,
     usage: Usage | None = None,
-) -> ModelReply:
+) -> Reply:
     """Return the end of a stream: a message with `text` and `calls`."""
-    return ModelReply(
+    return Reply(
         message=Message(role="assistant", text=text, calls=calls),
         finish=finish or ("tool_calls" if calls else "stop"),
         usage=usage or Usage(input=10, output=5),
@@ -83,7 +83,7 @@ class ScriptedModel:
             raise AssertionError(f"request {len(self.requests)} was not scripted")
         try:
             for item in self._turns[len(self.requests) - 1]:
-                if isinstance(item, TextPart | ThoughtPart | ModelReply):
+                if isinstance(item, TextPart | ThoughtPart | Reply):
                     yield item
                 elif isinstance(item, Exception):
                     raise item

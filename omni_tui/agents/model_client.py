@@ -19,7 +19,7 @@ from omni_tui.models.base import (
     Model,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ThoughtPart,
@@ -80,7 +80,7 @@ class ModelClient:
     def _model(self) -> Model:
         return self._models.model
 
-    async def ask(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+    async def ask(self, tools: tuple[ToolSpec, ...]) -> Reply:
         """Return a finished answer, which is written down with its calls and its price.
 
         Raises `ModelError` if there is none, `TurnStopped` if it is empty.
@@ -93,7 +93,7 @@ class ModelClient:
         finally:
             self._free()
 
-    async def _answered(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> ModelReply:
+    async def _answered(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> Reply:
         self._kept = ""
         if reply.message.calls and reply.finish in UNFINISHED:
             await self._keep_words(reply, tools)
@@ -117,7 +117,7 @@ class ModelClient:
 
     # --- one request ----------------------------------------------------------------------------
 
-    async def _from_any(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+    async def _from_any(self, tools: tuple[ToolSpec, ...]) -> Reply:
         """Ask the model, and if it fails, its fallbacks."""
         await self._fell_back(self._models.begin())
         while True:
@@ -149,7 +149,7 @@ class ModelClient:
         )
         await self._writer.commit(event)
 
-    async def _with_room(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+    async def _with_room(self, tools: tuple[ToolSpec, ...]) -> Reply:
         try:
             return await self._with_retries(tools)
         except ModelError as error:
@@ -164,15 +164,15 @@ class ModelClient:
                 nothing_left.what = f"{error.what}; {nothing_left.what}"
                 raise
 
-    async def _with_retries(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
-        async def attempt(_: int) -> ModelReply:
+    async def _with_retries(self, tools: tuple[ToolSpec, ...]) -> Reply:
+        async def attempt(_: int) -> Reply:
             return await self._attempt(tools)
 
         # A model that is only probed is asked once.
         policy = replace(self._policy.retry, delays=()) if self._models.probing else self._policy.retry
         return await with_retries(attempt, policy, self._retrying)
 
-    async def _attempt(self, tools: tuple[ToolSpec, ...]) -> ModelReply:
+    async def _attempt(self, tools: tuple[ToolSpec, ...]) -> Reply:
         request = await self._request(tools)
         self._reserve(request)
         # Random: a continued turn must not reuse ids.
@@ -191,7 +191,7 @@ class ModelClient:
         finally:
             deltas.flush()
 
-    async def _listen(self, request: ModelRequest, deltas: Deltas) -> ModelReply:
+    async def _listen(self, request: ModelRequest, deltas: Deltas) -> Reply:
         stream = self._model.stream(request)
         try:
             reply = await self._read(stream, deltas)
@@ -215,7 +215,7 @@ class ModelClient:
             raise ModelError("cut", what, todo="send again", usage=reply.usage if reply else None)
         return reply
 
-    async def _read(self, stream: AsyncGenerator[ModelEvent, None], deltas: Deltas) -> ModelReply | None:
+    async def _read(self, stream: AsyncGenerator[ModelEvent, None], deltas: Deltas) -> Reply | None:
         async for event in stream:
             if isinstance(event, TextPart):
                 self._text.append(event.text)
@@ -277,7 +277,7 @@ class ModelClient:
 
     # --- what is written down -------------------------------------------------------------------
 
-    async def _keep(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> None:
+    async def _keep(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> None:
         self._text = [reply.message.text]
         if reply.thought:
             self._thought.append(f"\n\n{reply.thought}")
@@ -291,7 +291,7 @@ class ModelClient:
         self._expect(reply.message.calls)
         await self._writer.commit(*events)
 
-    async def _keep_words(self, reply: ModelReply, tools: tuple[ToolSpec, ...]) -> None:
+    async def _keep_words(self, reply: Reply, tools: tuple[ToolSpec, ...]) -> None:
         """Write down the text before an unfinished call, and what it used."""
         self._text, self._sent = [reply.message.text], None
         events = [*self._spoken(partial=True), *self._price(reply.usage, tools)]
@@ -329,7 +329,7 @@ class ModelClient:
         self._text = []
 
 
-def _with_plain_arguments(reply: ModelReply) -> ModelReply:
+def _with_plain_arguments(reply: Reply) -> Reply:
     calls = tuple(
         msgspec.structs.replace(call, arguments=plain_arguments(call.arguments))
         for call in reply.message.calls
@@ -350,7 +350,7 @@ _MORE_ROOM = "raise max_tokens in the config's table model, or ask for less at o
 _MORE_WINDOW = "begin a new session, or choose a model with a larger window"
 
 
-def _unfinished(reply: ModelReply) -> TurnStopped:
+def _unfinished(reply: Reply) -> TurnStopped:
     """Return why the turn stops after an answer that ended in the middle of a call."""
     behind = "in a call; nothing of it was run"
     if reply.finish == "filtered":
@@ -361,7 +361,7 @@ def _unfinished(reply: ModelReply) -> TurnStopped:
     return TurnStopped("limit", f"the model's output limit was reached {behind}", _MORE_ROOM)
 
 
-def _empty(reply: ModelReply, name: str) -> TurnStopped:
+def _empty(reply: Reply, name: str) -> TurnStopped:
     if reply.finish == "length":
         what = "the model's output limit was reached before it began to answer"
         return TurnStopped("limit", what, _MORE_ROOM)

@@ -10,7 +10,7 @@ from omni_tui.agents.model_client import ModelClient
 from omni_tui.agents.tool_call_runner import ToolCallRunner, cancelled_results
 from omni_tui.agents.turn_limits import ChatPolicy
 from omni_tui.agents.turn_writer import TurnStopped, TurnWriter
-from omni_tui.models.base import Model, ModelError, ModelReply
+from omni_tui.models.base import Model, ModelError, Reply
 from omni_tui.models.budget import GO_ON
 from omni_tui.models.message_history import last_calls, unanswered
 from omni_tui.protocol.conversation import StepTaken
@@ -111,7 +111,7 @@ class _Turn:
         )
         self._host.live(event)
 
-    def _answered(self, reply: ModelReply) -> TurnEnded:
+    def _answered(self, reply: Reply) -> TurnEnded:
         if reply.finish == "length":
             reason = "the answer reached the model's output limit"
             return self._ended("limit", reason, f"{GO_ON}, or raise max_tokens under [model]", "output")

@@ -13,7 +13,7 @@ from omni_tui.models.base import (
     Message,
     Model,
     ModelError,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ToolSpec,
@@ -146,7 +146,7 @@ class RequestBuilder:
                 async for event in stream:
                     if isinstance(event, TextPart):
                         parts.append(event.text)
-                    elif isinstance(event, ModelReply):
+                    elif isinstance(event, Reply):
                         parts, usage = [event.message.text], event.usage
                         reason = "" if event.complete else "the summary ended before it was finished"
                     if sum(map(len, parts)) > LONGEST:

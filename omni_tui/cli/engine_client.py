@@ -12,7 +12,7 @@ import msgspec
 
 from omni_tui.cli.options import temporary_state
 from omni_tui.cli.output import CliError, ExitStatus
-from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link, LinkClosed, Reply
+from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link, LinkClosed, CommandReply
 from omni_tui.protocol.commands import Hello, Replay
 from omni_tui.protocol.events import (
     CommandFailed,
@@ -26,7 +26,7 @@ from omni_tui.protocol.events import (
     ToolSummary,
 )
 
-_R = TypeVar("_R", bound=Reply)
+_R = TypeVar("_R", bound=CommandReply)
 
 SETTLED = {"not_allowed", "active", "idle", "needs_sign_in", "degraded", "failed", "disabled"}
 BROKEN = {"needs_sign_in", "degraded", "failed"}
@@ -43,7 +43,7 @@ class EngineClient:
     def __init__(self, link: Link, heard: Callable[[AnyEvent], None] | None = None) -> None:
         self._link = link
         self._last = 0
-        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._waiting: dict[int, asyncio.Future[CommandReply]] = {}
         self._changed = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._over: Exception | None = None
@@ -87,12 +87,12 @@ class EngineClient:
         with contextlib.suppress(LinkClosed):
             self._link.send(command)
 
-    async def ask(self, command: AnyCommand, *, timeout: float = 60.0) -> Reply:
+    async def ask(self, command: AnyCommand, *, timeout: float = 60.0) -> CommandReply:
         """Send a command and return its reply. Raises `CliError` if it was refused or timed out."""
         self._check()
         self._last += 1
         number = self._last
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[CommandReply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
             self._link.send(msgspec.structs.replace(command, request=number))
@@ -166,7 +166,7 @@ class EngineClient:
             self._changed.set()
 
     def _take(self, event: AnyEvent) -> None:
-        if isinstance(event, Reply):
+        if isinstance(event, CommandReply):
             future = self._waiting.get(event.request)
             if future is not None and not future.done():
                 future.set_result(event)

@@ -17,7 +17,7 @@ from omni_tui.approvals.server_request_review import (
     sampling_messages,
 )
 from omni_tui.config.sections import SamplingSection
-from omni_tui.models.base import Model, ModelError, ModelReply, ModelRequest
+from omni_tui.models.base import Model, ModelError, Reply, ModelRequest
 from omni_tui.models.budget import Budget, BudgetExceeded, add_usage, forecast
 from omni_tui.protocol.events import Usage
 from omni_tui.resilience.retry import RetryPolicy, with_retries
@@ -103,7 +103,7 @@ class Sampler:
 
         lost = Usage()
 
-        async def attempt(_: int) -> ModelReply:
+        async def attempt(_: int) -> Reply:
             nonlocal lost
             try:
                 return await _answer(model, request)
@@ -146,12 +146,12 @@ def _temperature(body: dict[str, Any]) -> float | None:
     return float(value)
 
 
-async def _answer(model: Model, request: ModelRequest) -> ModelReply:
+async def _answer(model: Model, request: ModelRequest) -> Reply:
     used: Usage | None = None
     stream = model.stream(request)
     try:
         async for event in stream:
-            if isinstance(event, ModelReply):
+            if isinstance(event, Reply):
                 if event.complete:
                     return event
                 used = event.usage

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from omni_tui import __version__
 from omni_tui.face.port import EventReceiver, LinkPort
-from omni_tui.protocol import AnyEvent, Link, LinkClosed, Reply
+from omni_tui.protocol import AnyEvent, Link, LinkClosed, CommandReply
 from omni_tui.protocol.commands import Hello, Replay
 from omni_tui.protocol.events import (
     CommandFailed,
@@ -84,7 +84,7 @@ class EventPump:
         self._host.flushed()
 
     def _take(self, event: AnyEvent, port: LinkPort) -> None:
-        if isinstance(event, Reply):
+        if isinstance(event, CommandReply):
             if not port.take_reply(event) and isinstance(event, CommandFailed):
                 self._host.failed(event)
             if not isinstance(event, ReplayDone):

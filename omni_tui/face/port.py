@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, ProtocolError, Reply
+from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, ProtocolError, CommandReply
 from omni_tui.protocol.events import CommandFailed
 
 
@@ -112,7 +112,7 @@ class LinkPort:
         else:
             self._link.send(command)
 
-    def take_reply(self, reply: Reply) -> bool:
+    def take_reply(self, reply: CommandReply) -> bool:
         """Give a reply to the caller that waits for it; False if none does."""
         future = self._waiting.get(reply.request)
         if future is None or future.done():

@@ -10,7 +10,7 @@ from typing import Protocol
 from omni_tui.links.frames import FrameTooLong, read_frame
 from omni_tui.protocol import AnyCommand, AnyEvent, ProtocolError, decode_command, encode
 from omni_tui.protocol.commands import Goodbye
-from omni_tui.protocol.events import CommandFailed, Notice, Reply
+from omni_tui.protocol.events import CommandFailed, Notice, CommandReply
 from omni_tui.security.text import safe
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,6 @@ def frame_of(event: AnyEvent) -> bytes:
     except ProtocolError as error:
         logger.error("an event does not fit a frame: %s", error)
         words = safe("something was too large to show", limit=200)
-        if isinstance(event, Reply):
+        if isinstance(event, CommandReply):
             return encode(CommandFailed(request=event.request, what=words))
         return encode(Notice(level="warning", what=words, why=safe(str(error), limit=300)))

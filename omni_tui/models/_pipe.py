@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 
-from omni_tui.models.base import ModelError, ModelEvent, ModelReply, TextPart, ThoughtPart
+from omni_tui.models.base import ModelError, ModelEvent, Reply, TextPart, ThoughtPart
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,6 @@ def _joined(items: list[ModelEvent | ModelError | _Ended]) -> list[ModelEvent | 
             out[-1] = ThoughtPart(last.text + item.text)
         elif not isinstance(item, _Ended):
             out.append(item)
-        elif not any(isinstance(each, ModelReply | ModelError) for each in out):
+        elif not any(isinstance(each, Reply | ModelError) for each in out):
             out.append(ModelError("cut", "the answer ended before it was finished", todo="send again"))
     return out

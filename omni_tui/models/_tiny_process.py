@@ -18,7 +18,7 @@ from contextlib import aclosing
 from typing import Any
 
 from omni_tui.models._pipe import Pipe
-from omni_tui.models.base import ErrorKind, FinishReason, Message, ModelError, ModelReply, TextPart
+from omni_tui.models.base import ErrorKind, FinishReason, Message, ModelError, Reply, TextPart
 from omni_tui.protocol.events import Usage
 
 logger = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ class TinyProcess:
 
     async def ask(
         self, request: Mapping[str, Any], patience_s: float
-    ) -> AsyncGenerator[TextPart | ModelReply, None]:
-        """Yield text, then one `ModelReply` with only the usage. Closing it stops the generation.
+    ) -> AsyncGenerator[TextPart | Reply, None]:
+        """Yield text, then one `Reply` with only the usage. Closing it stops the generation.
 
         `request` is a message of the protocol in `tiny_server`, without its id. Raises `ModelError`.
         """
@@ -75,7 +75,7 @@ class TinyProcess:
                 running.send({"id": self._number, **request})
                 async with aclosing(_heard(pipe, patience_s)) as heard:
                     async for item in heard:
-                        finished = isinstance(item, ModelReply)
+                        finished = isinstance(item, Reply)
                         yield item
             except _Refused:
                 finished = True
@@ -133,7 +133,7 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
     )
 
 
-async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | ModelReply, None]:
+async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | Reply, None]:
     began = False
     while True:
         try:
@@ -146,10 +146,10 @@ async def _heard(pipe: Pipe, patience_s: float) -> AsyncGenerator[TextPart | Mod
         for item in items:
             if isinstance(item, ModelError):
                 raise item
-            if isinstance(item, TextPart | ModelReply):
+            if isinstance(item, TextPart | Reply):
                 yield item
                 began = True
-            if isinstance(item, ModelReply):
+            if isinstance(item, Reply):
                 return
 
 
@@ -204,7 +204,7 @@ class _Running:
             async with asyncio.timeout(STOP_S):
                 while not stopped:
                     items = await pipe.take(_PATIENCE_MARGIN_S)
-                    stopped = any(isinstance(item, ModelReply | ModelError) for item in items)
+                    stopped = any(isinstance(item, Reply | ModelError) for item in items)
         except TimeoutError:
             stopped = not self._loaded
             logger.info("the tiny model did not stop by itself within %s s", STOP_S)
@@ -268,7 +268,7 @@ class _Running:
             else:
                 finish: FinishReason = "length" if message["done"] == "length" else "stop"
                 usage = Usage(input=int(message["input"]), output=int(message["output"]), cost=0.0)
-                pipe.put(ModelReply(Message("assistant"), finish, usage))
+                pipe.put(Reply(Message("assistant"), finish, usage))
 
 
 def _death(code: int, *, began: bool) -> ModelError:

@@ -108,7 +108,7 @@ class ThoughtPart(msgspec.Struct, frozen=True):
     text: str
 
 
-class ModelReply(msgspec.Struct, frozen=True):
+class Reply(msgspec.Struct, frozen=True):
     """The last event of a stream that really finished: the whole message.
 
     `complete` is False where the provider claims to have finished but the message shows it did
@@ -124,7 +124,7 @@ class ModelReply(msgspec.Struct, frozen=True):
     thought: str = ""
 
 
-ModelEvent = TextPart | ThoughtPart | ModelReply
+ModelEvent = TextPart | ThoughtPart | Reply
 
 
 class ModelError(Exception):
@@ -171,7 +171,7 @@ class Model(Protocol):
         ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Stream one answer: parts, then exactly one `ModelReply`. Raises `ModelError`.
+        """Stream one answer: parts, then exactly one `Reply`. Raises `ModelError`.
 
         Closing the generator closes the provider's connection at once; callers always do.
         """

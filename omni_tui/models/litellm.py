@@ -26,7 +26,7 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ThoughtPart,
@@ -247,7 +247,7 @@ class LiteLLMModel:
                     if isinstance(item, ModelError):
                         raise item
                     yield item
-                    if isinstance(item, ModelReply):
+                    if isinstance(item, Reply):
                         return
         finally:
             await _end(job, pipe)
@@ -326,7 +326,7 @@ class LiteLLMModel:
         end = _end_of(exchange, raw or _raw_finish(stream), shown)
         judged = judge(collector, end, self._tools_for(self._provider(ensure_litellm())).specs(request))
         told = exchange.reader.told if exchange.reader is not None else TokenCounts()
-        reply = ModelReply(
+        reply = Reply(
             message=self._kept(judged.message, thoughts, request),
             finish=judged.finish,
             usage=_usage(stream, judged.message, usage, self.count(request), told),
@@ -367,7 +367,7 @@ class LiteLLMModel:
         )
         return msgspec.structs.replace(usage, cost=self._price(usage.input, usage.output))
 
-    def _priced(self, reply: ModelReply) -> ModelReply:
+    def _priced(self, reply: Reply) -> Reply:
         """Set the cost of an answer if LiteLLM could not, or the config names prices."""
         usage = reply.usage
         priced = (self._spec.input_price, self._spec.output_price) != (None, None)

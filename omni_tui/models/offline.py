@@ -29,7 +29,7 @@ from omni_tui.models.base import (
     TASK_FAILED,
     Message,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ThoughtPart,
@@ -460,7 +460,7 @@ def _pieces(text: str) -> list[str]:
     return [text[at : at + size] for at in range(0, len(text), size)]
 
 
-def _reply(request: ModelRequest, say: _RuleReply) -> ModelReply:
+def _reply(request: ModelRequest, say: _RuleReply) -> Reply:
     # Ids continue from the conversation: the same conversation gives the same ids.
     made = sum(len(message.calls) for message in request.messages)
     calls = tuple(
@@ -469,4 +469,4 @@ def _reply(request: ModelRequest, say: _RuleReply) -> ModelReply:
     )
     message = Message(role="assistant", text=say.text, calls=calls)
     usage = Usage(input=estimate(request.messages), output=estimate([message]), cost=0.0, estimated=True)
-    return ModelReply(message, "tool_calls" if calls else "stop", usage, label=LABEL)
+    return Reply(message, "tool_calls" if calls else "stop", usage, label=LABEL)

@@ -31,7 +31,7 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ThoughtPart,
@@ -460,14 +460,14 @@ class _Turn:
                     self._count(item)
         return "".join(said)
 
-    def reply(self, finish: FinishReason, call: ToolCall | None = None) -> ModelReply:
+    def reply(self, finish: FinishReason, call: ToolCall | None = None) -> Reply:
         """Return the end of the answer."""
         text = "".join(self._text).strip()
         message = Message("assistant", text, (call,) if call is not None else ())
         usage = Usage(input=self._input, output=self._output, cost=0.0)
-        return ModelReply(message, "tool_calls" if call is not None else finish, usage, label=LABEL)
+        return Reply(message, "tool_calls" if call is not None else finish, usage, label=LABEL)
 
-    def _count(self, reply: ModelReply) -> None:
+    def _count(self, reply: Reply) -> None:
         self._input += reply.usage.input
         self._output += reply.usage.output
         self.finish = reply.finish

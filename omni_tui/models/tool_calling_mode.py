@@ -16,7 +16,7 @@ from omni_tui.models.base import (
     Model,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ToolSpec,
@@ -168,7 +168,7 @@ class ToolModeModel:
                 if holder is not None and isinstance(event, TextPart):
                     if text := holder.add(event.text):
                         yield TextPart(text)
-                elif isinstance(event, ModelReply):
+                elif isinstance(event, Reply):
                     reply = _read(event, request)
                     held = holder.rest() if holder is not None else ""
                     if held and (not reply.message.calls or reply.message.text):
@@ -178,7 +178,7 @@ class ToolModeModel:
                     yield event
 
 
-def _read(reply: ModelReply, request: ModelRequest) -> ModelReply:
+def _read(reply: Reply, request: ModelRequest) -> Reply:
     """Turn a finished answer that ends with an action into one with a call. Others stay as they are."""
     if not reply.complete or reply.finish != "stop" or not request.tools or reply.message.calls:
         return reply
@@ -223,7 +223,7 @@ class _Trial:
             text = self._gate.add(event.text)
             self.shown = self.shown or bool(text)
             return [TextPart(text)] if text else []
-        if not isinstance(event, ModelReply):
+        if not isinstance(event, Reply):
             return [event]
         if _is_leak(event, self._request):
             self.verdict, self.used = "it wrote a call of a tool as text", event.usage
@@ -261,7 +261,7 @@ class _LeakGate:
         return held
 
 
-def _is_leak(reply: ModelReply, request: ModelRequest) -> bool:
+def _is_leak(reply: Reply, request: ModelRequest) -> bool:
     if not reply.complete or reply.message.calls or reply.finish not in ("stop", "tool_calls"):
         return False
     text = leaked(reply.message.text, request.tools)

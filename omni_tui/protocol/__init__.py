@@ -10,7 +10,7 @@ from omni_tui.protocol.codec import (
 )
 from omni_tui.protocol.commands import AnyCommand, Command, Mode
 from omni_tui.protocol.errors import UserError
-from omni_tui.protocol.events import AnyEvent, Event, Journalled, Reply
+from omni_tui.protocol.events import AnyEvent, Event, Journalled, CommandReply
 from omni_tui.protocol.launch_options import LaunchOptions
 from omni_tui.protocol.link import Link, LinkClosed
 from omni_tui.protocol.text import JsonText, SafeText
@@ -28,7 +28,7 @@ __all__ = [
     "LinkClosed",
     "Mode",
     "ProtocolError",
-    "Reply",
+    "CommandReply",
     "SafeText",
     "UserError",
     "decode_command",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Reply
+from omni_tui.protocol.base import Command, CommandReply
 from omni_tui.protocol.text import SafeText
 
 
@@ -44,7 +44,7 @@ class ToolExecutions(msgspec.Struct, frozen=True, kw_only=True):
     longest: float
 
 
-class StatsRead(Reply):
+class StatsRead(CommandReply):
     """The calls of this session, most used tools first, and the cache."""
 
     pool: PoolDepth

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Event, Journalled, Reply
+from omni_tui.protocol.base import Command, Event, Journalled, CommandReply
 from omni_tui.protocol.text import SafeText
 
 PartOfContext = Literal["system", "tools", "summary", "history", "results", "attachments"]
@@ -105,7 +105,7 @@ class SystemChanged(Journalled):
         return self.written or self.text
 
 
-class SystemText(Reply):
+class SystemText(CommandReply):
     """The person's part of the system prompt, its source, and the whole prompt."""
 
     own: SafeText

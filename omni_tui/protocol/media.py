@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from omni_tui.protocol.base import Command, Reply
+from omni_tui.protocol.base import Command, CommandReply
 from omni_tui.protocol.text import SafeText
 
 PartOf = Literal["call", "resource"]
@@ -34,7 +34,7 @@ class OpenPart(Command, frozen=True):
     of: PartOf = "call"
 
 
-class PartChecked(Reply, frozen=True):
+class PartChecked(CommandReply, frozen=True):
     """The type of a part. `suffix` is a file suffix with its dot; `size` is in bytes.
 
     `mime` is the type by its bytes, "" if unknown. `why`: why it cannot be opened, "" if it can.
@@ -46,7 +46,7 @@ class PartChecked(Reply, frozen=True):
     why: SafeText = SafeText("")
 
 
-class PartOpened(Reply, frozen=True):
+class PartOpened(CommandReply, frozen=True):
     """A part was written to a private file, which is removed at the next start.
 
     `by` is the program that opens it. With `why`, none does (no display) or it failed; the file is still

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Event, Journalled, Reply
+from omni_tui.protocol.base import Command, Event, Journalled, CommandReply
 from omni_tui.protocol.text import SafeText
 
 ModelState = Literal["closed", "open", "half_open"]
@@ -72,7 +72,7 @@ class ModelChoice(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float = 0.0
 
 
-class ModelsFound(Reply):
+class ModelsFound(CommandReply):
     """The models that could be used: the session's, those of the config, those that were found."""
 
     models: tuple[ModelChoice, ...]

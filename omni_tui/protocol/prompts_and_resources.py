@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Event, Reply
+from omni_tui.protocol.base import Command, Event, CommandReply
 from omni_tui.protocol.text import JsonText, SafeText
 
 MAX_ATTACHMENTS = 8
@@ -195,7 +195,7 @@ class CompleteArgument(Command, frozen=True):
 # --- replies ----------------------------------------------------------------------------------
 
 
-class PromptText(Reply, frozen=True):
+class PromptText(CommandReply, frozen=True):
     """A prompt's messages as one text, the server's words. `size` counts characters of the whole."""
 
     server: str
@@ -207,7 +207,7 @@ class PromptText(Reply, frozen=True):
     truncated: bool = False
 
 
-class ResourceOpened(Reply, frozen=True):
+class ResourceOpened(CommandReply, frozen=True):
     """A resource was read. Its parts are fetched with `ReadResourcePart`."""
 
     id: str
@@ -217,7 +217,7 @@ class ResourceOpened(Reply, frozen=True):
     parts: tuple[ReadPart, ...]
 
 
-class Completions(Reply, frozen=True):
+class Completions(CommandReply, frozen=True):
     """Values that an argument may have, as the server suggests them; `more` counts those not here."""
 
     values: tuple[SafeText, ...]

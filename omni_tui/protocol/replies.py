@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from omni_tui.protocol.base import Reply
+from omni_tui.protocol.base import CommandReply
 from omni_tui.protocol.text import JsonText, SafeText
 from omni_tui.protocol.values import PartKind, Problem, Risk, SessionInfo
 
 
-class CommandDone(Reply):
+class CommandDone(CommandReply):
     """The command was carried out; `text` says what, where that helps."""
 
     text: SafeText = SafeText("")
     id: str = ""
 
 
-class CommandFailed(Reply):
+class CommandFailed(CommandReply):
     """The command was refused or failed; nothing was lost."""
 
     what: SafeText
@@ -24,7 +24,7 @@ class CommandFailed(Reply):
     todo: SafeText = SafeText("")
 
 
-class ConfirmNeeded(Reply):
+class ConfirmNeeded(CommandReply):
     """A call by hand to a destructive or changed tool: ask again, then send `confirmed=True`."""
 
     server: str
@@ -33,7 +33,7 @@ class ConfirmNeeded(Reply):
     why: tuple[SafeText, ...]
 
 
-class ToolDetails(Reply):
+class ToolDetails(CommandReply):
     """Everything about one tool. Schemas are exact; "" where the server gives none.
 
     `not_checked` says what of the input schema cannot be checked here.
@@ -53,13 +53,13 @@ class ToolDetails(Reply):
     not_checked: tuple[SafeText, ...] = ()
 
 
-class ArgumentsChecked(Reply):
+class ArgumentsChecked(CommandReply):
     """The mistakes in arguments; `where` is a JSON Pointer ("" is the whole)."""
 
     problems: tuple[Problem, ...]
 
 
-class TextPage(Reply):
+class TextPage(CommandReply):
     """A page of a long text, made safe. `total` and `offset` count characters of the safe text."""
 
     call: str
@@ -71,14 +71,14 @@ class TextPage(Reply):
     mime: SafeText = SafeText("")
 
 
-class FileSaved(Reply):
+class FileSaved(CommandReply):
     """A file was written."""
 
     path: str
     size: int
 
 
-class ServerLogRead(Reply, tag="server_log"):
+class ServerLogRead(CommandReply, tag="server_log"):
     """The last lines of a server's stderr and of the connection's own history."""
 
     server: str
@@ -86,7 +86,7 @@ class ServerLogRead(Reply, tag="server_log"):
     dropped: int = 0
 
 
-class SessionsListed(Reply):
+class SessionsListed(CommandReply):
     """All saved sessions, newest first."""
 
     sessions: tuple[SessionInfo, ...]
@@ -94,7 +94,7 @@ class SessionsListed(Reply):
     """Saved sessions that cannot be read, because of their key or their file."""
 
 
-class ReplayDone(Reply):
+class ReplayDone(CommandReply):
     """All journalled events up to `head` have been sent."""
 
     head: int

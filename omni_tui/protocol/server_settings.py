@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Reply
+from omni_tui.protocol.base import Command, CommandReply
 from omni_tui.protocol.text import JsonText, SafeText
 from omni_tui.protocol.values import Problem
 
@@ -90,7 +90,7 @@ class KeepSecret(Command, frozen=True):
     value: str
 
 
-class ServerRead(Reply, frozen=True):
+class ServerRead(CommandReply, frozen=True):
     """A server's settings. `revision` identifies its table in the config file, "" if it has none.
 
     `fixed`: why they cannot be changed here, "" if they can. `unsaved`: why they can be changed only until
@@ -104,7 +104,7 @@ class ServerRead(Reply, frozen=True):
     unsaved: SafeText = SafeText("")
 
 
-class ServerChecked(Reply, frozen=True):
+class ServerChecked(CommandReply, frozen=True):
     """The problems of settings; `where` is the setting's name, or `env.NAME` and `headers.NAME`.
 
     `warnings` do not prevent saving.
@@ -114,7 +114,7 @@ class ServerChecked(Reply, frozen=True):
     warnings: tuple[Problem, ...] = ()
 
 
-class LaunchRead(Reply, frozen=True):
+class LaunchRead(CommandReply, frozen=True):
     """What would be started or reached. `digest` identifies it exactly; `AllowServer` sends it back.
 
     `program` is the file that would run, `real` the target of its links, if different. `launch_json` is

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Reply
+from omni_tui.protocol.base import Command, CommandReply
 from omni_tui.protocol.text import SafeText
 
 WireKind = Literal["request", "answer", "error", "note", "broken"]
@@ -36,7 +36,7 @@ class WireFrame(msgspec.Struct, frozen=True, kw_only=True):
     lost: bool = False
 
 
-class WireRead(Reply, frozen=True):
+class WireRead(CommandReply, frozen=True):
     """Recorded frames. `dropped` older ones are gone; with `more`, ask again after the last one."""
 
     server: str
@@ -46,7 +46,7 @@ class WireRead(Reply, frozen=True):
     more: bool = False
 
 
-class WireText(Reply, frozen=True):
+class WireText(CommandReply, frozen=True):
     """One frame, indented. `cut`: the frame was longer."""
 
     server: str

@@ -19,7 +19,7 @@ from pathlib import Path
 from omni_tui.agents import run_turn
 from omni_tui.agents.agent_host import AgentScope
 from omni_tui.agents.turn_writer import TurnWriter
-from omni_tui.models.base import Message, ModelEvent, ModelReply, ModelRequest, TextPart
+from omni_tui.models.base import Message, ModelEvent, Reply, ModelRequest, TextPart
 from omni_tui.models.message_history import estimate
 from omni_tui.protocol import events as e
 from tests.engine.orchestra import Box, Stage, stage
@@ -83,7 +83,7 @@ async def bare(model: Streamer, agents: int) -> None:
 
     async def one() -> None:
         async for event in model.stream(ModelRequest(())):
-            assert isinstance(event, TextPart | ModelReply)
+            assert isinstance(event, TextPart | Reply)
 
     await asyncio.gather(*(one() for _ in range(agents)))
 

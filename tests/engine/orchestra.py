@@ -18,7 +18,7 @@ from omni_tui.config.load import load_config
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.clients import EventBuffer
 from omni_tui.engine.core import open_engine
-from omni_tui.models.base import ModelEvent, ModelReply, ModelRequest, TextPart, ThoughtPart, ToolCall
+from omni_tui.models.base import ModelEvent, Reply, ModelRequest, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import estimate
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c
@@ -95,7 +95,7 @@ class Players:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         self.requests.append(request)
         for item in self._turn(request):
-            if isinstance(item, TextPart | ThoughtPart | ModelReply):
+            if isinstance(item, TextPart | ThoughtPart | Reply):
                 yield item
             elif isinstance(item, Exception):
                 raise item

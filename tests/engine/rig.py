@@ -60,7 +60,7 @@ class Rig:
         self._request += 1
         number = self._request
         self.link.send(msgspec.structs.replace(command, request=number))
-        reply = await self.until(e.Reply, lambda event: event.request == number)
+        reply = await self.until(e.CommandReply, lambda event: event.request == number)
         return cast(AnyEvent, reply)
 
     async def until(

@@ -15,7 +15,7 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ThoughtPart,
@@ -361,5 +361,5 @@ async def test_a_fast_stream_makes_few_events() -> None:
 
 
 def test_a_scripted_reply_is_a_reply() -> None:
-    assert isinstance(reply("x"), ModelReply)
+    assert isinstance(reply("x"), Reply)
     assert json.loads(msgspec.json.encode(reply("x", call("c")).message))["calls"][0]["id"] == "c"

@@ -15,7 +15,7 @@ from omni_tui.protocol import (
     Journalled,
     JsonText,
     LinkClosed,
-    Reply,
+    CommandReply,
     SafeText,
 )
 from omni_tui.protocol.commands import (
@@ -101,7 +101,7 @@ class FakeLink:
         if answer is None:
             return
         for event in answer(command):
-            if isinstance(event, Reply):
+            if isinstance(event, CommandReply):
                 self.emit(msgspec.structs.replace(event, request=command.request))
             else:
                 self.emit(event)
@@ -124,7 +124,7 @@ class FakeLink:
         """Send events to the face; those for the journal get their number and are kept for replay."""
         for event in events:
             stamped = self._stamp(event)
-            if not isinstance(stamped, Reply):
+            if not isinstance(stamped, CommandReply):
                 self._keep(stamped)
             self._queue.put_nowait(stamped)
 

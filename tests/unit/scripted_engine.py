@@ -58,7 +58,7 @@ class FakeLink:
         else:
             events = [*self._answer(command)]
         for event in events:
-            if isinstance(event, e.Reply):
+            if isinstance(event, e.CommandReply):
                 event = msgspec.structs.replace(event, request=command.request)
             self._queue.put_nowait(event)
 

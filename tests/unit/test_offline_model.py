@@ -11,7 +11,7 @@ from omni_tui.demo.tools import TOOLS
 from omni_tui.models import make_model
 from omni_tui.models._argument_reader import fill
 from omni_tui.models._request_interpreter import ClarifyingQuestion, RequestInterpreter
-from omni_tui.models.base import Message, ModelReply, ModelRequest, TextPart, ThoughtPart, ToolSpec
+from omni_tui.models.base import Message, Reply, ModelRequest, TextPart, ThoughtPart, ToolSpec
 from omni_tui.models.message_history import tool_message
 from omni_tui.models.offline import LABEL, OfflineModel
 from omni_tui.models.tool_search import Ranker, stem, words
@@ -51,7 +51,7 @@ class Talk:
         request = ModelRequest(tuple(self.messages), self.tools)
         events = [event async for event in self.model.stream(request)]
         last = events[-1]
-        assert isinstance(last, ModelReply)
+        assert isinstance(last, Reply)
         self.thoughts = "".join(event.text for event in events if isinstance(event, ThoughtPart))
         self.text = "".join(event.text for event in events if isinstance(event, TextPart))
         assert last.message.text == self.text

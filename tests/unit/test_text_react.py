@@ -15,7 +15,7 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
     ThoughtPart,
@@ -195,7 +195,7 @@ async def test_a_provider_that_refuses_tools_is_asked_in_text_at_once() -> None:
     )
     events = await collect(model)
     last = events[-1]
-    assert isinstance(last, ModelReply)
+    assert isinstance(last, Reply)
     assert (last.finish, last.thought, last.message.text) == ("tool_calls", "I add.", "")
     assert [call.name for call in last.message.calls] == ["demo__add"]
     assert [event.text for event in events if isinstance(event, TextPart)] == ["I add.\n"]
@@ -226,7 +226,7 @@ async def test_a_call_that_leaks_as_text_is_not_shown_and_asked_for_again(leak: 
     events = await collect(model)
     assert [event.text for event in events if isinstance(event, TextPart)] == ["42"]
     last = events[-1]
-    assert isinstance(last, ModelReply)
+    assert isinstance(last, Reply)
     assert last.usage == Usage(input=20, output=10)
     assert told == ["it wrote a call of a tool as text"]
     assert len(inner.requests) == 2
@@ -249,7 +249,7 @@ async def test_ordinary_answers_pass_as_they_are(text: str) -> None:
     model, _, told = wrapped([ThoughtPart("hm"), *parts, reply(text)])
     events = await collect(model)
     assert "".join(event.text for event in events if isinstance(event, TextPart)) == text
-    assert isinstance(events[-1], ModelReply)
+    assert isinstance(events[-1], Reply)
     assert told == []
 
 
@@ -266,7 +266,7 @@ async def test_an_incomplete_answer_is_never_read() -> None:
     for ended in (reply(ACTION, complete=False), reply(ACTION, finish="length")):
         model, _, _ = wrapped([TextPart(ACTION), ended], way="text")
         events = await collect(model)
-        assert isinstance(events[-1], ModelReply)
+        assert isinstance(events[-1], Reply)
         assert events[-1].message.calls == ()
 
 
@@ -275,7 +275,7 @@ async def test_a_malformed_action_keeps_its_text_and_says_why() -> None:
     model, _, _ = wrapped([TextPart(broken), reply(broken)], way="text")
     events = await collect(model)
     last = events[-1]
-    assert isinstance(last, ModelReply)
+    assert isinstance(last, Reply)
     assert last.message.text == broken
     assert "not JSON" in last.message.calls[0].problem
 
@@ -286,7 +286,7 @@ async def test_native_finds_nothing_out_and_none_offers_nothing() -> None:
     assert (inner.requests[0].tools, told) == ((ADD,), [])
     model, inner, _ = wrapped([reply(ACTION)], way="none")
     last = (await collect(model))[-1]
-    assert isinstance(last, ModelReply)
+    assert isinstance(last, Reply)
     assert last.message.calls == ()
     assert inner.requests[0].tools == ()
     assert "demo__add" not in inner.requests[0].messages[0].text

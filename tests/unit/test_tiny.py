@@ -26,7 +26,7 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     Purpose,
     TextPart,
@@ -79,12 +79,12 @@ def request(*messages: Message, tools: tuple[ToolSpec, ...] = DEMO) -> ModelRequ
     return ModelRequest((OURS, *messages), tools)
 
 
-async def hear(model: TinyModel, asked: ModelRequest) -> tuple[list[ModelEvent], ModelReply]:
+async def hear(model: TinyModel, asked: ModelRequest) -> tuple[list[ModelEvent], Reply]:
     async with asyncio.timeout(60), aclosing(model.stream(asked)) as stream:
         events = [event async for event in stream]
     reply = events[-1]
-    assert isinstance(reply, ModelReply)
-    assert [event for event in events if isinstance(event, ModelReply)] == [reply]
+    assert isinstance(reply, Reply)
+    assert [event for event in events if isinstance(event, Reply)] == [reply]
     said = "".join(event.text for event in events if isinstance(event, TextPart))
     assert said.strip() == reply.message.text
     assert (reply.label, reply.usage.cost) == (LABEL, 0.0)

@@ -18,7 +18,7 @@ from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import (
     Message,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     ToolSpec,
 )
@@ -81,9 +81,9 @@ async def collect(model: LiteLLMModel, request: ModelRequest = ASK) -> list[Mode
     return [event async for event in model.stream(request)]
 
 
-async def ask(model: LiteLLMModel, request: ModelRequest = ASK) -> ModelReply:
+async def ask(model: LiteLLMModel, request: ModelRequest = ASK) -> Reply:
     last = (await collect(model, request))[-1]
-    assert isinstance(last, ModelReply)
+    assert isinstance(last, Reply)
     return last
 
 

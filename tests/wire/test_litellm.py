@@ -18,7 +18,7 @@ from omni_tui.models import _worker as worker_module
 from omni_tui.models.base import (
     Message,
     ModelEvent,
-    ModelReply,
+    Reply,
     ModelRequest,
     TextPart,
 )
@@ -54,7 +54,7 @@ async def test_text_is_streamed_and_priced(provider: str, llmock: LLMock) -> Non
     events = await collect(model(provider, llmock))
     text = "".join(event.text for event in events if isinstance(event, TextPart))
     last = events[-1]
-    assert isinstance(last, ModelReply)
+    assert isinstance(last, Reply)
     assert text == last.message.text == "It is forty two, surely."
     assert (last.finish, last.complete) == ("stop", True)
     assert last.usage.output > 0

@@ -11,7 +11,7 @@ from llmock.pytest_plugin import LLMock
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import (
     Message,
-    ModelReply,
+    Reply,
     ModelRequest,
     ThoughtPart,
     ToolCall,
@@ -92,7 +92,7 @@ async def test_thinking_is_shown_kept_whole_and_sent_back_verbatim() -> None:
         )
         events = await collect(talker)
         last = events[-1]
-        assert isinstance(last, ModelReply)
+        assert isinstance(last, Reply)
         thought = "".join(event.text for event in events if isinstance(event, ThoughtPart))
         assert thought == "First I think.More."
         assert last.message.thinking == BLOCKS

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from omni_tui.config.model_settings import ModelSpec
-from omni_tui.models.base import Message, ModelError, ModelReply, ModelRequest, ThoughtPart
+from omni_tui.models.base import Message, ModelError, Reply, ModelRequest, ThoughtPart
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.message_history import arguments_of
 from tests.connections import closing
@@ -49,7 +49,7 @@ class Wire:
         try:
             async for event in model.stream(REQUEST):
                 thought += event.text if isinstance(event, ThoughtPart) else ""
-                reply = event if isinstance(event, ModelReply) else reply
+                reply = event if isinstance(event, Reply) else reply
         except ModelError as error:
             return (error.kind if error.what and error.todo else ""), None
         assert reply is not None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from omni_tui.config.model_settings import ModelSpec
-from omni_tui.models.base import ModelReply
+from omni_tui.models.base import Reply
 from omni_tui.models.litellm import LiteLLMModel
 from tests.wire.litellm_fixtures import DONE, KEY, MARKS, chunk, collect, event, serve, warm
 
@@ -33,7 +33,7 @@ async def test_missing_and_zero_usage_is_estimated(usage: dict[str, Any] | None)
     ) as server:
         model = LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={})
         reply = (await collect(model))[-1]
-    assert isinstance(reply, ModelReply)
+    assert isinstance(reply, Reply)
     assert reply.usage.input > 0
     assert reply.usage.output > 0
     assert reply.usage.estimated
@@ -45,7 +45,7 @@ async def test_usage_that_is_told_is_taken_as_it_is() -> None:
     async with serve(pieces) as server:
         model = LiteLLMModel(ModelSpec("openai/local", api_base=server.v1, key=KEY), environ={})
         reply = (await collect(model))[-1]
-    assert isinstance(reply, ModelReply)
+    assert isinstance(reply, Reply)
     assert (reply.usage.input, reply.usage.output, reply.usage.estimated) == (12, 3, False)
 
 
