@@ -76,7 +76,8 @@ def _print_check(loaded: LoadedConfig) -> None:
     elif loaded.first_run:
         print_result(f"there is no config file yet; create {loaded.paths.config_file}")
     else:
-        print_result(f"{loaded.paths.config_file}: no mistakes, {len(loaded.servers)} servers")
+        count = len(loaded.servers)
+        print_result(f"{loaded.paths.config_file}: no mistakes, {count} server{'' if count == 1 else 's'}")
 
 
 def _problem_json(problem: Problem) -> dict[str, str]:

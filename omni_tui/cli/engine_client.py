@@ -12,7 +12,7 @@ import msgspec
 
 from omni_tui.cli.options import temporary_state
 from omni_tui.cli.output import CliError, ExitStatus
-from omni_tui.protocol import AnyCommand, AnyEvent, LaunchOptions, Link, LinkClosed, CommandReply
+from omni_tui.protocol import AnyCommand, AnyEvent, CommandReply, LaunchOptions, Link, LinkClosed
 from omni_tui.protocol.commands import Hello, Replay
 from omni_tui.protocol.events import (
     CommandFailed,

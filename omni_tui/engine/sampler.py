@@ -17,7 +17,7 @@ from omni_tui.approvals.server_request_review import (
     sampling_messages,
 )
 from omni_tui.config.sections import SamplingSection
-from omni_tui.models.base import Model, ModelError, Reply, ModelRequest
+from omni_tui.models.base import Model, ModelError, ModelRequest, Reply
 from omni_tui.models.budget import Budget, BudgetExceeded, add_usage, forecast
 from omni_tui.protocol.events import Usage
 from omni_tui.resilience.retry import RetryPolicy, with_retries

@@ -8,7 +8,7 @@ from time import perf_counter
 
 from omni_tui import __version__
 from omni_tui.face.port import EventReceiver, LinkPort
-from omni_tui.protocol import AnyEvent, Link, LinkClosed, CommandReply
+from omni_tui.protocol import AnyEvent, CommandReply, Link, LinkClosed
 from omni_tui.protocol.commands import Hello, Replay
 from omni_tui.protocol.events import (
     CommandFailed,

@@ -18,8 +18,8 @@ from omni_tui.security.text import safe
 if TYPE_CHECKING:
     from omni_tui.face.app import OmniApp
 
-PaletteRow = tuple[str, str, Callable[[], None]]
-"""Its title, its key and command, and what runs it."""
+PaletteRow = tuple[str, str, str, Callable[[], None]]
+"""Its title, its key and command, other words that find it, and what runs it."""
 _OF_SERVER = (
     ("log of", servers.show_log),
     ("refresh", servers.refresh),
@@ -46,18 +46,18 @@ class ActionProvider(Provider):
             if action.palette:
                 key = action.keys_now(face.keymap)
                 more = " · ".join(filter(None, (show_key(key) if key else "", action.usage)))
-                yield action.title, more, partial(face.run_named, action.name)
+                yield action.title, more, action.description, partial(face.run_named, action.name)
 
     async def discover(self) -> Hits:
         """Yield all rows before anything is typed."""
-        for title, more, run in self.rows():
+        for title, more, _, run in self.rows():
             yield DiscoveryHit(Content(title), run, text=title, help=more or None)
 
     async def search(self, query: str) -> Hits:
         """Yield the rows that match, best first."""
         matcher = self.matcher(query)
-        for title, more, run in self.rows():
-            score = max(matcher.match(title), matcher.match(more) * 0.9)
+        for title, more, words, run in self.rows():
+            score = max(matcher.match(title), matcher.match(more) * 0.9, matcher.match(words) * 0.8)
             if score > 0:
                 yield Hit(score, matcher.highlight(title), run, text=title, help=more or None)
 
@@ -69,12 +69,12 @@ class ChoiceProvider(ActionProvider):
         """Yield the rows."""
         face = self._face
         for mode in MODES:
-            yield f"mode {mode}", "", partial(set_mode, face, mode)
+            yield f"mode {mode}", "", "", partial(set_mode, face, mode)
         for theme in face.themes.names:
-            yield f"theme {theme}", "", partial(face.change_theme, theme)
+            yield f"theme {theme}", "", "", partial(face.change_theme, theme)
         for name in face.overview.servers:
             for words, run in _OF_SERVER:
-                yield f"{words} {safe(name, lines=False)}", "", partial(run, face, name)
+                yield f"{words} {safe(name, lines=False)}", "", "", partial(run, face, name)
 
     async def discover(self) -> Hits:
         """Yield nothing: the actions that lead here are listed already."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from omni_tui.protocol import AnyCommand, AnyEvent, Link, LinkClosed, ProtocolError, CommandReply
+from omni_tui.protocol import AnyCommand, AnyEvent, CommandReply, Link, LinkClosed, ProtocolError
 from omni_tui.protocol.events import CommandFailed
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from omni_tui.links.frames import FrameTooLong, read_frame
 from omni_tui.protocol import AnyCommand, AnyEvent, ProtocolError, decode_command, encode
 from omni_tui.protocol.commands import Goodbye
-from omni_tui.protocol.events import CommandFailed, Notice, CommandReply
+from omni_tui.protocol.events import CommandFailed, CommandReply, Notice
 from omni_tui.security.text import safe
 
 logger = logging.getLogger(__name__)

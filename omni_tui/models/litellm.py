@@ -26,8 +26,8 @@ from omni_tui.models.base import (
     Message,
     ModelError,
     ModelEvent,
-    Reply,
     ModelRequest,
+    Reply,
     TextPart,
     ThoughtPart,
 )
@@ -84,18 +84,25 @@ _LOOKS = 3
 
 
 class LiteLLMModel:
-    """One model, by LiteLLM's name for it. A `timeout` in its spec overrides both waiting times."""
+    """One model, by LiteLLM's name for it. A `timeout` in its spec overrides both waiting times.
+
+    Instead of a spec, a name will do, with the address and the key beside it.
+    """
 
     def __init__(
         self,
-        spec: ModelSpec,
+        spec: ModelSpec | str,
         *,
+        api_base: str = "",
+        api_key: str = "",
         environ: Mapping[str, str],
         first_token_s: float = FIRST_TOKEN_S,
         idle_s: float = IDLE_S,
         known: QuirkStore | None = None,
         on_refused: Callable[[str, str, str], None] | None = None,
     ) -> None:
+        if isinstance(spec, str):
+            spec = ModelSpec(spec, api_base=api_base, key=api_key)
         self._spec = spec
         self.name = spec.name.strip()
         self.label = ""

@@ -29,8 +29,8 @@ from omni_tui.models.base import (
     TASK_FAILED,
     Message,
     ModelEvent,
-    Reply,
     ModelRequest,
+    Reply,
     TextPart,
     ThoughtPart,
     ToolCall,
@@ -218,7 +218,7 @@ def report(messages: Sequence[Message]) -> str:
     except ValueError:
         return "The records of the tasks cannot be read."
     done = sum(record["state"] == "done" for record in records)
-    parts = [f"{done} of {len(records)} tasks were done."]
+    parts = [f"{done} of {len(records)} {'task was' if len(records) == 1 else 'tasks were'} done."]
     for record in records:
         calls = f" ({', '.join(record['calls'])})" if record.get("calls") else ""
         told = record.get("result") or record.get("reason", "")

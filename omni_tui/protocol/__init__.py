@@ -10,7 +10,7 @@ from omni_tui.protocol.codec import (
 )
 from omni_tui.protocol.commands import AnyCommand, Command, Mode
 from omni_tui.protocol.errors import UserError
-from omni_tui.protocol.events import AnyEvent, Event, Journalled, CommandReply
+from omni_tui.protocol.events import AnyEvent, CommandReply, Event, Journalled
 from omni_tui.protocol.launch_options import LaunchOptions
 from omni_tui.protocol.link import Link, LinkClosed
 from omni_tui.protocol.text import JsonText, SafeText
@@ -20,6 +20,7 @@ __all__ = [
     "AnyCommand",
     "AnyEvent",
     "Command",
+    "CommandReply",
     "Event",
     "Journalled",
     "JsonText",
@@ -28,7 +29,6 @@ __all__ = [
     "LinkClosed",
     "Mode",
     "ProtocolError",
-    "CommandReply",
     "SafeText",
     "UserError",
     "decode_command",

@@ -40,7 +40,7 @@ class Journalled(Event, frozen=True, kw_only=True):
     journalled: ClassVar[bool] = True
 
 
-class CommandReply(Event, frozen=True, kw_only=True, tag="reply"):
+class CommandReply(Event, frozen=True, kw_only=True):
     """Base of replies, each to one command."""
 
     public: ClassVar[bool] = False

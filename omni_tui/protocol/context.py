@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Event, Journalled, CommandReply
+from omni_tui.protocol.base import Command, CommandReply, Event, Journalled
 from omni_tui.protocol.text import SafeText
 
 PartOfContext = Literal["system", "tools", "summary", "history", "results", "attachments"]

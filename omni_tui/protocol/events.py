@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from omni_tui.protocol.base import CommandReply as CommandReply
 from omni_tui.protocol.base import Event as Event
 from omni_tui.protocol.base import Journalled as Journalled
-from omni_tui.protocol.base import CommandReply as CommandReply
 from omni_tui.protocol.call_stats import StatsRead
 from omni_tui.protocol.calls import ApprovalRequested as ApprovalRequested
 from omni_tui.protocol.calls import AttemptFailed as AttemptFailed

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Event, Journalled, CommandReply
+from omni_tui.protocol.base import Command, CommandReply, Event, Journalled
 from omni_tui.protocol.text import SafeText
 
 ModelState = Literal["closed", "open", "half_open"]

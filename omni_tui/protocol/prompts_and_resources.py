@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from omni_tui.protocol.base import Command, Event, CommandReply
+from omni_tui.protocol.base import Command, CommandReply, Event
 from omni_tui.protocol.text import JsonText, SafeText
 
 MAX_ATTACHMENTS = 8

@@ -385,7 +385,9 @@ class Connection:
 
     def _on_listing(self, listing: ServerListing) -> None:
         if self._listing is None and self._session is not None:
-            self.log.note(f"connected, protocol {self._session.protocol}, {len(listing.tools)} tools")
+            many = len(listing.tools)
+            tools = f"{many} tool{'' if many == 1 else 's'}"
+            self.log.note(f"connected, protocol {self._session.protocol}, {tools}")
         self._listing = listing
         self._set_by_listing(listing)
         notify(self._context.listener.tools_listed, self.spec.name, list(listing.tools))

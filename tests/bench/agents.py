@@ -19,7 +19,7 @@ from pathlib import Path
 from omni_tui.agents import run_turn
 from omni_tui.agents.agent_host import AgentScope
 from omni_tui.agents.turn_writer import TurnWriter
-from omni_tui.models.base import Message, ModelEvent, Reply, ModelRequest, TextPart
+from omni_tui.models.base import Message, ModelEvent, ModelRequest, Reply, TextPart
 from omni_tui.models.message_history import estimate
 from omni_tui.protocol import events as e
 from tests.engine.orchestra import Box, Stage, stage

@@ -18,7 +18,7 @@ from omni_tui.config.load import load_config
 from omni_tui.config.spec import ServerSpec
 from omni_tui.engine.clients import EventBuffer
 from omni_tui.engine.core import open_engine
-from omni_tui.models.base import ModelEvent, Reply, ModelRequest, TextPart, ThoughtPart, ToolCall
+from omni_tui.models.base import ModelEvent, ModelRequest, Reply, TextPart, ThoughtPart, ToolCall
 from omni_tui.models.message_history import estimate
 from omni_tui.protocol import LaunchOptions
 from omni_tui.protocol import commands as c

@@ -12,10 +12,10 @@ from omni_tui.protocol import (
     AnyCommand,
     AnyEvent,
     Command,
+    CommandReply,
     Journalled,
     JsonText,
     LinkClosed,
-    CommandReply,
     SafeText,
 )
 from omni_tui.protocol.commands import (

@@ -147,8 +147,8 @@ async def test_the_whole_view_paints_every_leaf_and_the_exact_text(part: int) ->
 def test_a_card_says_under_which_mode_its_call_waits() -> None:
     plain = PendingCallItem(approval("c1")).body(80)
     under = PendingCallItem(msgspec.structs.replace(approval("c1"), mode="orchestrator")).body(80)
-    assert not any("mode, asked because" in line.plain for line in plain.head)
-    assert any("waits in orchestrator mode, asked because" in line.plain for line in under.head)
+    assert not any("mode: " in line.plain and "waits in" in line.plain for line in plain.head)
+    assert any("waits in orchestrator mode: " in line.plain for line in under.head)
 
 
 @pytest.mark.parametrize(

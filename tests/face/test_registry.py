@@ -116,7 +116,8 @@ async def test_every_slash_command_runs_its_action(part: int, watch: Watch) -> N
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_every_row_of_the_palette_runs_its_action(part: int, watch: Watch) -> None:
+@pytest.mark.parametrize("words", ["title", "description"])
+async def test_every_row_of_the_palette_runs_its_action(words: str, part: int, watch: Watch) -> None:
     face = Face(*scenario.whole())
     async with face.app.run_test(size=(120, 40)) as pilot:
         await face.settle(pilot)
@@ -124,7 +125,7 @@ async def test_every_row_of_the_palette_runs_its_action(part: int, watch: Watch)
             seen = watch(face, action)
             await pilot.press("ctrl+p")
             line = face.app.screen.query_one(Input)
-            line.value = action.title
+            line.value = action.title if words == "title" else action.description
             rows = face.app.screen.query_one(CommandList)
             await until(pilot, lambda rows=rows: rows.option_count > 0)  # type: ignore[misc]
             await pilot.press("enter")

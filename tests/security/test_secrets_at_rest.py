@@ -88,7 +88,9 @@ class Face:
         self._number += 1
         number = self._number
         self.link.send(msgspec.structs.replace(command, request=number))
-        await self.until(lambda seen: any(isinstance(x, e.CommandReply) and x.request == number for x in seen))
+        await self.until(
+            lambda seen: any(isinstance(x, e.CommandReply) and x.request == number for x in seen)
+        )
         return next(x for x in self.seen if isinstance(x, e.CommandReply) and x.request == number)
 
     async def until(self, holds: object) -> None:

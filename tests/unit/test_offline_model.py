@@ -11,7 +11,7 @@ from omni_tui.demo.tools import TOOLS
 from omni_tui.models import make_model
 from omni_tui.models._argument_reader import fill
 from omni_tui.models._request_interpreter import ClarifyingQuestion, RequestInterpreter
-from omni_tui.models.base import Message, Reply, ModelRequest, TextPart, ThoughtPart, ToolSpec
+from omni_tui.models.base import Message, ModelRequest, Reply, TextPart, ThoughtPart, ToolSpec
 from omni_tui.models.message_history import tool_message
 from omni_tui.models.offline import LABEL, OfflineModel
 from omni_tui.models.tool_search import Ranker, stem, words

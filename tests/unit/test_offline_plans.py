@@ -18,7 +18,7 @@ from omni_tui.agents.plan_prompts import (
     worker_retry,
 )
 from omni_tui.agents.plan_state import TaskRecord
-from omni_tui.models.base import TASK_FAILED, Message, Reply, ModelRequest, Purpose, ToolSpec
+from omni_tui.models.base import TASK_FAILED, Message, ModelRequest, Purpose, Reply, ToolSpec
 from omni_tui.models.message_history import tool_message
 from omni_tui.models.offline import OfflineModel
 from tests.unit.test_offline_model import DEMO

@@ -18,8 +18,8 @@ from omni_tui.models._worker import ensure_litellm, the_worker
 from omni_tui.models.base import (
     Message,
     ModelEvent,
-    Reply,
     ModelRequest,
+    Reply,
     ToolSpec,
 )
 from omni_tui.models.litellm import LiteLLMModel

@@ -18,8 +18,8 @@ from omni_tui.models import _worker as worker_module
 from omni_tui.models.base import (
     Message,
     ModelEvent,
-    Reply,
     ModelRequest,
+    Reply,
     TextPart,
 )
 from omni_tui.models.litellm import LiteLLMModel

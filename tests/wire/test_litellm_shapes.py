@@ -11,8 +11,8 @@ from llmock.pytest_plugin import LLMock
 from omni_tui.config.model_settings import ModelSpec
 from omni_tui.models.base import (
     Message,
-    Reply,
     ModelRequest,
+    Reply,
     ThoughtPart,
     ToolCall,
 )

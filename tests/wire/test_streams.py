@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from omni_tui.config.model_settings import ModelSpec
-from omni_tui.models.base import Message, ModelError, Reply, ModelRequest, ThoughtPart
+from omni_tui.models.base import Message, ModelError, ModelRequest, Reply, ThoughtPart
 from omni_tui.models.litellm import LiteLLMModel
 from omni_tui.models.message_history import arguments_of
 from tests.connections import closing

@@ -90,7 +90,8 @@ class ServerHandlers(Handlers):
             self._engine.sessions.server_allowed(spec.name)
             await self._engine.servers.add(spec)
         skipped = len(imported.servers) - len(fresh)
-        words = f"{len(fresh)} servers imported; allow each one before it starts"
+        many = f"{len(fresh)} servers" if len(fresh) != 1 else "1 server"
+        words = f"{many} imported; allow each one before it starts"
         if stuck := [spec.name for spec in fresh if spec.problem]:
             words += f"; these cannot start, and their rows say why: {', '.join(stuck[:_NAMED])}"
             words += f" and {len(stuck) - _NAMED} more" if len(stuck) > _NAMED else ""

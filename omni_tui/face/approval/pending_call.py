@@ -102,7 +102,7 @@ class PendingCallItem(PendingItem):
         """Draw the parts of its card."""
         event = self.event
         head = head_lines(Content.styled(self.name, "bold $text-1"), self.chip(), width)
-        asked = f"waits in {event.mode} mode, asked because " if event.mode else "asked because "
+        asked = f"waits in {event.mode} mode: " if event.mode else "asked because "
         for number, why in enumerate(event.why or ("nothing allows it",)):
             lead = "and because " if number else asked
             head += wrap(Content.styled(f"{lead}{visible(why)}", "$text-2"), width)

@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from omni_tui.face import actions
 from omni_tui.face.clock import Clock
+from omni_tui.face.formats import counted
 from omni_tui.face.messages import CopyText, RunAction, ShowServerLog
 from omni_tui.face.panes.base import Pane
 from omni_tui.face.shell import shell_of
@@ -421,7 +422,7 @@ def _details(server: ServerChanged, sign_in: SignInChanged | None, now: float) -
     lines = [Content.styled(f"{server.transport} · {server.target}", "$text-2")]
     era = " · ".join(part for part in (server.protocol, server.server_version) if part)
     more = [
-        f"{n} {what}" for n, what in ((server.prompts, "prompts"), (server.resources, "resources")) if n
+        counted(n, what) for n, what in ((server.prompts, "prompt"), (server.resources, "resource")) if n
     ]
     if era or more:
         lines.append(Content.styled(" · ".join([*([era] if era else []), *more]), "$text-3"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -27,9 +27,6 @@ from omni_tui.protocol.prompts_and_resources import (
     TemplateSummary,
 )
 from omni_tui.security.identifiers import identifier
-
-if TYPE_CHECKING:
-    pass
 
 
 class ArgumentsScreen(FormScreen[None]):

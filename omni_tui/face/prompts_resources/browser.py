@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -30,9 +30,6 @@ from omni_tui.protocol.prompts_and_resources import (
     TemplateSummary,
 )
 from omni_tui.security.identifiers import identifier
-
-if TYPE_CHECKING:
-    pass
 
 ListKind = Literal["prompts", "resources"]
 SHOWN = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from textual import events, work
 from textual.binding import Binding
@@ -22,9 +22,6 @@ from omni_tui.face.results.errors import REQUEST_ERRORS
 from omni_tui.face.shell import shell_of
 from omni_tui.protocol import JsonText
 from omni_tui.protocol.prompts_and_resources import CompleteArgument, Completions
-
-if TYPE_CHECKING:
-    pass
 
 SUGGEST_DELAY_S = 0.12
 """Seconds without a key before the server is asked."""

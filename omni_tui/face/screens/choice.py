@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from omni_tui.face.formats import counted
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
 from omni_tui.face.widgets.rows import RowList
@@ -119,8 +120,10 @@ class SessionRows(RowList):
         """Return title, open calls, length and date."""
         info = self.sessions[key]
         when = time.strftime("%d %b %H:%M", time.localtime(info.updated))
-        waits = f"{info.open_calls} open calls   " if info.open_calls else ""
-        right = Content.assemble((waits, "$waiting"), (f"{info.events} events   {when} ", "$text-2"))
+        waits = f"{counted(info.open_calls, 'open call')}   " if info.open_calls else ""
+        right = Content.assemble(
+            (waits, "$waiting"), (f"{counted(info.events, 'event')}   {when} ", "$text-2")
+        )
         return _spread(Content.styled(f"  {info.title or 'untitled'}", "$text-1"), right, width, 2)
 
 

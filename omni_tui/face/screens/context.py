@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -26,9 +25,6 @@ _WORDS: dict[PartOfContext, str] = {
 }
 _BAR = 24
 _NARROW = 60
-
-if TYPE_CHECKING:
-    pass
 
 
 class ContextScreen(Screen[None]):

@@ -238,13 +238,13 @@ class MainScreen(Screen[None]):
         for active in self.active_bindings.values():
             binding = active.binding
             if binding.show and active.enabled and active.node is not self.app:
-                own.setdefault(binding.description, KeyHint(binding.key, binding.description, "", 3))
+                own.setdefault(binding.description, KeyHint(binding.key, binding.description, "", 2))
         if self.current == "approvals":
             own.clear()  # the card names them beside what they decide
         running = shell_of(self).overview.running
-        stop = [KeyHint("escape", actions.get("stop").label, "app.run('stop')", 2)] if running else []
+        stop = [KeyHint("escape", actions.get("stop").label, "app.run('stop')", 1)] if running else []
         everywhere = [
             KeyHint(self._keys_of(name), actions.get(name).label, f"app.run('{name}')", weight)
-            for name, weight in (("palette", 1), ("zoom", 4), ("help", 0))
+            for name, weight in (("palette", 3), ("zoom", 4), ("help", 0))
         ]
         return (*stop, *list(own.values())[:5], *everywhere)

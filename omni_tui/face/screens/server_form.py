@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -39,9 +38,6 @@ from omni_tui.protocol.server_settings import (
     ServerSettings,
 )
 from omni_tui.security.text import safe, safe_line
-
-if TYPE_CHECKING:
-    pass
 
 PAUSE_S = 0.2
 """Seconds without a change after which what is typed is checked."""

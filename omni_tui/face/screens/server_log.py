@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -20,9 +18,6 @@ from omni_tui.protocol import LinkClosed
 from omni_tui.protocol.commands import ReadServerLog
 from omni_tui.protocol.events import ServerLogRead
 from omni_tui.security.text import safe
-
-if TYPE_CHECKING:
-    pass
 
 
 class ServerLogScreen(Screen[None]):
@@ -45,7 +40,7 @@ class ServerLogScreen(Screen[None]):
         """Lay out the title, the lines and the keys."""
         title = f"LOG · {safe(self._server, lines=False)}"
         yield Static(Content.styled(title, "bold $mine"), id="screen-title", markup=False)
-        yield LinesView(id="log")
+        yield LinesView(words=True, id="log")
         yield Static(id="screen-foot", markup=False)
 
     def on_mount(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -22,9 +20,6 @@ from omni_tui.protocol.signin import (
     SignIn,
     SignInChanged,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 class SignInScreen(ModalScreen[None]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 from textual import events, on, work
 from textual.app import ComposeResult
@@ -22,9 +22,6 @@ from omni_tui.protocol import AnyCommand, LinkClosed
 from omni_tui.protocol.commands import AddServer, ImportServers
 from omni_tui.protocol.events import CommandDone
 from omni_tui.security.text import safe_line
-
-if TYPE_CHECKING:
-    pass
 
 WelcomePage = Literal["start", "add", "import"]
 _CHOICES = (

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from omni_tui.face.formats import format_size
+from omni_tui.face.formats import counted, format_size
 from omni_tui.face.messages import CopyText
 from omni_tui.face.results.errors import REQUEST_ERRORS, error_text
 from omni_tui.face.shell import shell_of
@@ -290,7 +290,8 @@ class WireLogScreen(Screen[None]):
         state = ("● on", "$waiting") if self._on else ("○ off", "$text-3")
         follows = " · following" if self._follow and rows.keys else ""
         gone = f" · {self._dropped} older dropped" if self._dropped else ""
-        count = f" · {len(rows.keys)} of {len(rows.frames)}" if self._filter else f" · {len(rows.keys)}"
+        matching = f"{len(rows.keys)} of " if self._filter else ""
+        count = f" · {matching}{counted(len(rows.frames), 'frame')}"
         keys = (
             ("w", "on/off"),
             ("f", "follow"),
@@ -302,7 +303,7 @@ class WireLogScreen(Screen[None]):
         parts = [
             piece for key, word in keys for piece in ((key, "bold $text-2"), (f" {word}   ", "$text-3"))
         ]
-        first = Content.assemble(state, (f"{count} frames{gone}{follows}", "$text-2"))
+        first = Content.assemble(state, (f"{count}{gone}{follows}", "$text-2"))
         said = Content.styled(safe(self._message, lines=False, limit=300), "$text-2")
         lines = [first, *([said] if self._message else []), Content.assemble(*parts)]
         self.query_one("#screen-foot", Static).update(Content("\n").join(lines))

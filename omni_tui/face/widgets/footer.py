@@ -10,6 +10,9 @@ from textual.widget import Widget
 from omni_tui.face.keys import show_key
 from omni_tui.face.widgets.lines_view import join_content
 
+OPTIONAL = 3
+"""The weight from which on a hint is worth less than the counts of the panes."""
+
 
 class PaneTab(msgspec.Struct, frozen=True):
     """A pane in the bottom bar. `action` runs on a click."""
@@ -23,7 +26,10 @@ class PaneTab(msgspec.Struct, frozen=True):
 
 
 class KeyHint(msgspec.Struct, frozen=True):
-    """A key and what it does now. `action` runs on a click; the heaviest go first when it is narrow."""
+    """A key and what it does now. `action` runs on a click.
+
+    Where there is no room, the heaviest are left out first, the last of equals before the others.
+    """
 
     key: str
     label: str
@@ -57,11 +63,12 @@ class FooterBar(Widget):
         left = self._folded_tabs() if self._folded else self._open_tabs()
         hints = list(self._hints)
         room = width - left.cell_length - 2
-        if hints and self._folded and _hint(min(hints, key=lambda hint: hint.weight)).cell_length > room:
-            left = self._folded_tabs(brief=True)  # the help key matters more than counts
+        if self._folded and _width([hint for hint in hints if hint.weight < OPTIONAL]) > room:
+            left = self._folded_tabs(brief=True)  # the keys of the pane matter more than counts
             room = width - left.cell_length - 2
-        while hints and sum(_hint(hint).cell_length + 3 for hint in hints) - 3 > room:
-            hints.remove(max(hints, key=lambda hint: hint.weight))
+        while hints and _width(hints) > room:
+            heaviest = max(hint.weight for hint in hints)
+            hints.remove([hint for hint in hints if hint.weight == heaviest][-1])
         right = [_hint(hint) for hint in hints]
         line = join_content("   ", right)
         return left + Content(" " * max(1, width - left.cell_length - line.cell_length)) + line
@@ -85,6 +92,10 @@ def _tab(tab: PaneTab, *, counted: bool) -> Content:
         colour = "$text-2"
     text = Content.assemble((f"{show_key(tab.key)} ", f"bold {colour}"), (f"{tab.name}{count}", colour))
     return _clickable(text, tab.action)
+
+
+def _width(hints: list[KeyHint]) -> int:
+    return sum(_hint(hint).cell_length + 3 for hint in hints) - 3
 
 
 def _hint(hint: KeyHint) -> Content:
